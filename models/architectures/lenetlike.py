@@ -1,0 +1,48 @@
+"""LeNetLike: two or three strided convolutions and three linear layers (netspace's smallest)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..symmetry import HiddenGroup, chain
+from .signal import Signal
+
+SLOPE = 0.01
+
+
+class LeNetLike(nn.Module):
+    """Convolutions of kernel 5 and stride 2, then linear layers of 120, 84 and K units.
+
+    At 48 pixels and more there are three convolutions (4, 8, 16 channels), below two (6, 16). The
+    padding is the published one at 32 and 64 pixels; smaller images are padded by 2 throughout, so
+    that something is left to flatten.
+    """
+
+    def __init__(self, signal: Signal) -> None:
+        super().__init__()
+        channels, paddings = ((4, 8, 16), (2, 0, 0)) if signal.size >= 48 else ((6, 16), (0, 0))
+        if signal.size < 32:
+            paddings = (2, 2)
+        width, size = signal.channels, signal.size
+        self.depth = len(channels)
+        for i, (out, padding) in enumerate(zip(channels, paddings, strict=True), start=1):
+            self.add_module(f"conv{i}", nn.Conv2d(width, out, 5, stride=2, padding=padding))
+            width, size = out, (size + 2 * padding - 5) // 2 + 1
+        self.fc1 = nn.Linear(width * size * size, 120)
+        self.fc2 = nn.Linear(120, 84)
+        self.fc3 = nn.Linear(84, signal.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, S, S) images to (B, K) logits."""
+        for i in range(1, self.depth + 1):
+            x = F.leaky_relu(self.get_submodule(f"conv{i}")(x), SLOPE)
+        x = x.flatten(1)
+        x = F.leaky_relu(self.fc1(x), SLOPE)
+        x = F.leaky_relu(self.fc2(x), SLOPE)
+        return self.fc3(x)
+
+    def hidden_groups(self) -> tuple[HiddenGroup, ...]:
+        """The hidden units that may be reordered without changing the function."""
+        layers = [f"conv{i}" for i in range(1, self.depth + 1)] + ["fc1", "fc2", "fc3"]
+        return chain(self, layers)

@@ -1,0 +1,45 @@
+"""What every backbone does, so that nothing above knows which one it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from ..spec import NetworkSpec
+
+
+@dataclass(frozen=True)
+class ArchitectureInit:
+    """What a backbone may learn of an architecture before training, from training instances alone.
+
+    Attributes:
+        spec: its parameters.
+        start: (P,) the predicted instance's starting point, or None to start at random.
+        scale: (L,) standard deviation of each layer's values over the training instances.
+    """
+
+    spec: NetworkSpec
+    start: Tensor | None
+    scale: Tensor
+
+
+class Backbone(nn.Module):
+    """Encoder and decoder of whole networks.
+
+    Attributes:
+        embedding_size: E.
+        specs: parameters by architecture name.
+    """
+
+    embedding_size: int
+    specs: Mapping[str, NetworkSpec]
+
+    def encode(self, arch: str, vectors: Tensor) -> Tensor:
+        """Instances of one architecture, (B, P), to embeddings (B, E)."""
+        raise NotImplementedError
+
+    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, E) to predicted parameters (B, P) of the architecture named."""
+        raise NotImplementedError

@@ -1,0 +1,229 @@
+"""The tokens backbone: weights in chunks and statistics of layers, read and written by attention.
+
+In: each chunk of a layer's weights and each layer's statistics is a token; a few latent vectors gather
+them (cross-attention, then self-attention). Out: the embedding is cut into latent vectors again, a learnt
+query for each chunk of each architecture gathers them, and
+
+    weight i = sigma_layer · (bias i + attention i + gain · sign(i) · z[hash(i)])
+
+where the last term is the sketch (sketch.py) and the bias starts at a training instance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..errors import ConfigError
+from ..spec import NetworkSpec
+from .base import ArchitectureInit, Backbone
+from .sketch import sketch_plan
+
+QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
+STATISTICS = 3 + len(QUANTILES)
+SAMPLED = 2048
+
+
+class Attention(nn.Module):
+    """Pre-norm multi-head attention and feed-forward with residuals; queries may be other than the context."""
+
+    def __init__(self, width: int, *, heads: int, expansion: int = 2) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norm_queries, self.norm_context = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.norm_out = nn.LayerNorm(width)
+        self.to_queries, self.to_context = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.merge = nn.Linear(width, width)
+        self.forward_in = nn.Linear(width, expansion * width)
+        self.forward_out = nn.Linear(expansion * width, width)
+
+    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
+        """(B, M, D) queries over (B, N, D) context: (B, M, D)."""
+        q = self._split(self.to_queries(self.norm_queries(queries)))
+        k, v = (self._split(t) for t in self.to_context(self.norm_context(context)).chunk(2, dim=-1))
+        found = F.scaled_dot_product_attention(q, k, v)  # (B, heads, M, D / heads)
+        x = queries + self.merge(found.transpose(1, 2).flatten(2))
+        return x + self.forward_out(F.gelu(self.forward_in(self.norm_out(x))))
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class Chunks(nn.Module):
+    """How an architecture's flat parameters are cut into chunks that cross no layer's end.
+
+    Buffers (not saved; they follow from the spec): `places` (N, C) where each value of each chunk lies,
+    P for padding; `layer_of_weight` (P,); `layer_of_chunk` (N,).
+    """
+
+    places: Tensor
+    inverse: Tensor
+    layer_of_weight: Tensor
+    sampled: Tensor
+
+    def __init__(self, spec: NetworkSpec, size: int) -> None:
+        super().__init__()
+        rows, layer_of_weight = [], []
+        for i, layer in enumerate(spec.layers):
+            layer_of_weight += [i] * (layer.stop - layer.start)
+            for start in range(layer.start, layer.stop, size):
+                row = torch.arange(start, start + size)
+                rows.append(torch.where(row < layer.stop, row, spec.size))
+        places = torch.stack(rows)
+        inverse = torch.empty(spec.size, dtype=torch.int64)
+        flat = places.flatten()
+        real = flat < spec.size
+        inverse[flat[real]] = torch.arange(len(flat))[real]
+        self.register_buffer("places", places, persistent=False)
+        self.register_buffer("inverse", inverse, persistent=False)
+        self.register_buffer("layer_of_weight", torch.tensor(layer_of_weight), persistent=False)
+        # Quantiles of large layers are taken from evenly spaced values: sorting all would cost more than
+        # the rest of the encoder.
+        sampled = [torch.linspace(layer.start, layer.stop - 1, SAMPLED).long() for layer in spec.layers]
+        self.register_buffer("sampled", torch.stack(sampled), persistent=False)
+
+    def cut(self, vectors: Tensor) -> Tensor:
+        """(B, P) to (B, N, C), zeros where a chunk is not full."""
+        return F.pad(vectors, (0, 1))[:, self.places]
+
+    def join(self, chunks: Tensor) -> Tensor:
+        """(B, N, C) to (B, P); undoes `cut`."""
+        return chunks.flatten(1)[:, self.inverse]
+
+    def statistics(self, vectors: Tensor) -> Tensor:
+        """(B, P) to (B, L, F): each layer's mean, deviation, its logarithm, and quantiles."""
+        values = vectors[:, self.sampled]  # (B, L, SAMPLED)
+        levels = torch.tensor(QUANTILES, device=values.device, dtype=values.dtype)
+        quantiles = torch.quantile(values, levels, dim=-1).movedim(0, -1)
+        deviation = values.std(dim=-1, keepdim=True)
+        parts = (values.mean(dim=-1, keepdim=True), deviation, (deviation + 1e-3).log(), quantiles)
+        return torch.cat(parts, dim=-1)
+
+
+class ArchitectureCodec(nn.Module):
+    """What the tokens backbone learns for one architecture: positions, queries, the bias; and its sketch."""
+
+    scale: Tensor
+    source: Tensor
+    signs: Tensor
+
+    def __init__(self, name: str, init: ArchitectureInit, *, chunk: int, width: int, embedding_size: int) -> None:
+        super().__init__()
+        self.spec = init.spec
+        self.chunks = Chunks(init.spec, chunk)
+        count, layers = len(self.chunks.places), len(init.spec.layers)
+        self.positions = nn.Parameter(0.02 * torch.randn(count, width))
+        self.layers = nn.Parameter(0.02 * torch.randn(layers, width))
+        self.queries = nn.Parameter(torch.randn(count, width))
+        self.register_buffer("scale", init.scale.clone())
+        sigma = self.scale[self.chunks.layer_of_weight]
+        start = torch.randn(init.spec.size) if init.start is None else init.start / sigma
+        self.bias = nn.Parameter(start.clone())
+        source, signs = sketch_plan(name, init.spec.size, embedding_size)
+        self.register_buffer("source", source, persistent=False)
+        self.register_buffer("signs", signs, persistent=False)
+
+    def sigma(self) -> Tensor:
+        """(P,) each weight's layer's standard deviation."""
+        return self.scale[self.chunks.layer_of_weight]
+
+    def sketch(self, embeddings: Tensor) -> Tensor:
+        """(B, E) to (B, P)."""
+        return embeddings[:, self.source] * self.signs
+
+
+class TokensBackbone(Backbone):
+    """Attention over chunks in, attention over latents and a sketch out.
+
+    Args:
+        architectures: what is known of each.
+        embedding_size: E = latents x values a latent.
+        latents: number of latent vectors M.
+        chunk: weights a token C.
+        width: of the encoder and the decoder D.
+        depth: rounds of cross- and self-attention in the encoder.
+        heads: of every attention.
+        gain: of the sketch (0 turns it off).
+    Raises:
+        ConfigError: sizes that do not divide.
+    """
+
+    def __init__(
+        self,
+        architectures: Mapping[str, ArchitectureInit],
+        *,
+        embedding_size: int = 4096,
+        latents: int = 32,
+        chunk: int = 256,
+        width: int = 128,
+        depth: int = 2,
+        heads: int = 4,
+        gain: float = 1.0,
+    ) -> None:
+        super().__init__()
+        if embedding_size % latents or width % heads:
+            raise ConfigError(
+                f"an embedding of {embedding_size} values cannot be cut into {latents} latents, "
+                f"or a width of {width} into {heads} heads.",
+                "Choose sizes that divide.",
+            )
+        self.embedding_size, self.gain = embedding_size, gain
+        self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
+        # Names of architectures may hold dots and colons, which module names may not.
+        self.place = {name: i for i, name in enumerate(architectures)}
+        self.codecs = nn.ModuleList(
+            ArchitectureCodec(n, a, chunk=chunk, width=width, embedding_size=embedding_size)
+            for n, a in architectures.items()
+        )
+        self.read_chunk, self.read_statistics = nn.Linear(chunk, width), nn.Linear(STATISTICS, width)
+        self.start = nn.Parameter(torch.randn(latents, width))
+        self.gather = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
+        self.mix = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
+        self.norm_latents = nn.LayerNorm(width)
+        self.to_embedding = nn.Linear(width, embedding_size // latents)
+        self.from_embedding = nn.Linear(embedding_size // latents, width)
+        self.latent_positions = nn.Parameter(0.02 * torch.randn(latents, width))
+        self.unmix = Attention(width, heads=heads)
+        self.spread = Attention(width, heads=heads)
+        self.norm_chunks = nn.LayerNorm(width)
+        self.write_chunk = nn.Linear(width, chunk)
+        self._start_small()
+
+    def _start_small(self) -> None:
+        """Before training every embedding is short, so that decoding gives each architecture's start."""
+        with torch.no_grad():
+            self.to_embedding.weight.mul_(0.1)
+            self.to_embedding.bias.zero_()
+            self.write_chunk.weight.mul_(0.1)
+            self.write_chunk.bias.zero_()
+
+    def codec(self, arch: str) -> ArchitectureCodec:
+        """What is learnt for one architecture."""
+        codec = self.codecs[self.place[arch]]
+        assert isinstance(codec, ArchitectureCodec)
+        return codec
+
+    def encode(self, arch: str, vectors: Tensor) -> Tensor:
+        codec = self.codec(arch)
+        values = vectors / codec.sigma()
+        chunks = self.read_chunk(codec.chunks.cut(values)) + codec.positions
+        layers = self.read_statistics(codec.chunks.statistics(values)) + codec.layers
+        tokens = torch.cat([chunks, layers], dim=1)  # (B, N + L, D)
+        latents = self.start.expand(len(vectors), -1, -1)
+        for gather, mix in zip(self.gather, self.mix, strict=True):
+            latents = gather(latents, tokens)
+            latents = mix(latents, latents)
+        return self.to_embedding(self.norm_latents(latents)).flatten(1)
+
+    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+        codec = self.codec(arch)
+        latents = embeddings.unflatten(1, (len(self.latent_positions), -1))
+        latents = self.from_embedding(latents) + self.latent_positions
+        latents = self.unmix(latents, latents)
+        queries = codec.queries.expand(len(embeddings), -1, -1)
+        written = self.write_chunk(self.norm_chunks(self.spread(queries, latents)))
+        values = codec.bias + codec.chunks.join(written) + self.gain * codec.sketch(embeddings)
+        return values * codec.sigma()

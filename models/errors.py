@@ -1,0 +1,141 @@
+"""The errors netspace raises. The lowest layer, so that every other may raise them.
+
+Each carries a `kind` (a word that scripts can match), the `exit_code` a command ends with, and a
+`hint`: the next step for the person who reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+
+class NetspaceError(Exception):
+    """Root of all errors that netspace raises on purpose.
+
+    Args:
+        message: names the culprit, with both numbers where two disagree.
+        hint: the next step, as a sentence; may be empty.
+    """
+
+    kind = "failed"
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class RunFailed(NetspaceError):
+    """The work itself went wrong (a loss that is not finite, too little memory)."""
+
+
+class Interrupted(NetspaceError):
+    """The user or the system asked to stop; what was done so far is saved."""
+
+    kind = "interrupted"
+
+    def __init__(self, message: str, hint: str = "", *, exit_code: int = 130) -> None:
+        super().__init__(message, hint)
+        self.exit_code = exit_code
+
+
+class ConfigError(NetspaceError):
+    """Options, a recipe or a request that cannot be carried out as asked."""
+
+    kind = "usage"
+    exit_code = 2
+
+
+class OutputExists(ConfigError):
+    """An output path is taken and `force` was not given."""
+
+    kind = "output_exists"
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} exists already.", "Choose another path, or replace it with --force.")
+        self.path = path
+
+
+class DataUnavailable(ConfigError):
+    """A data set is not at hand, or does not fit what it is needed for."""
+
+    kind = "data"
+
+
+class InputFileError(NetspaceError):
+    """An input file that is bad, foreign or unsafe.
+
+    Args:
+        path: the file.
+        reason: what is wrong with it, without the path.
+        hint: the next step.
+    """
+
+    kind = "input"
+    exit_code = 3
+
+    def __init__(self, path: Path | str, reason: str, hint: str = "") -> None:
+        super().__init__(f"{path}: {reason}", hint)
+        self.path = Path(path)
+        self.reason = reason
+
+
+class CheckpointError(InputFileError):
+    """A checkpoint that cannot be read."""
+
+    kind = "checkpoint"
+
+
+class UnknownArchitecture(NetspaceError):
+    """A checkpoint or a name that fits no known architecture."""
+
+    kind = "architecture"
+    exit_code = 3
+
+
+class WrongSpace(NetspaceError):
+    """An embedding used with a space that it does not come from, or an architecture a space lacks."""
+
+    kind = "wrong_space"
+    exit_code = 3
+
+
+class NotFinite(NetspaceError):
+    """NaN or infinity where numbers are needed; the message names the tensors."""
+
+    kind = "not_finite"
+    exit_code = 3
+
+
+class NamesDiffer(NetspaceError):
+    """A state dict whose names or shapes disagree with the architecture's.
+
+    Args:
+        owner: what was expected, e.g. "resnet8".
+        missing, unexpected: parameter names.
+        misshaped: one line per parameter, "name: (found), expected (shape)".
+    """
+
+    kind = "names_differ"
+    exit_code = 3
+
+    def __init__(self, owner: str, missing: Sequence[str], unexpected: Sequence[str], misshaped: Sequence[str]) -> None:
+        lines = [f"the parameters do not fit {owner}."]
+        for title, names in (("missing", missing), ("unexpected", unexpected), ("misshaped", misshaped)):
+            if names:
+                shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+                lines.append(f"{len(names)} {title}: {shown}.")
+        super().__init__(" ".join(lines))
+        self.missing, self.unexpected, self.misshaped = tuple(missing), tuple(unexpected), tuple(misshaped)
+
+
+class DoesNotFit(NetspaceError):
+    """A network with more parameters than a PRep grid holds."""
+
+    kind = "does_not_fit"
+    exit_code = 3

@@ -1,0 +1,39 @@
+"""Which architecture an embedding stands for: the ClassId heads (eq. 6)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.01
+
+
+class ConvHead(nn.Module):
+    """The published head: the embedding as a 64 x 64 picture, one convolution, one linear layer."""
+
+    def __init__(self, embedding_size: int, architectures: int) -> None:
+        super().__init__()
+        self.side = int(embedding_size**0.5)
+        if self.side**2 != embedding_size:
+            raise ValueError(f"the conv head needs a square embedding size, not {embedding_size}")
+        half = (self.side + 1) // 2
+        self.conv = nn.Conv2d(1, 10, 3, stride=2, padding=1)
+        self.fc = nn.Linear(10 * half * half, architectures)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(B, E) to (B, A) logits."""
+        picture = embedding.reshape(-1, 1, self.side, self.side)
+        return self.fc(F.leaky_relu(self.conv(picture), SLOPE).flatten(1))
+
+
+class MLPHead(nn.Module):
+    """Two linear layers with a normalised input, for embeddings of any size."""
+
+    def __init__(self, embedding_size: int, architectures: int, *, hidden: int = 64) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(embedding_size, hidden)
+        self.fc2 = nn.Linear(hidden, architectures)
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        """(B, E) to (B, A) logits."""
+        return self.fc2(F.gelu(self.fc1(embedding)))

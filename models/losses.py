@@ -1,0 +1,41 @@
+"""The losses of the published system, each written once with its scaling."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def distillation(predicted: Tensor, target: Tensor, *, temperature: float) -> Tensor:
+    """T² · KL(softmax(target / T) ‖ softmax(predicted / T)), mean over images (eq. 1; eq. 3 with a teacher).
+
+    T² keeps the size of the gradient whatever the temperature.
+
+    Args:
+        predicted, target: (B, K) logits; no gradient flows into `target`.
+        temperature: T > 0.
+    """
+    log_p = F.log_softmax(predicted / temperature, dim=1)
+    log_t = F.log_softmax(target.detach() / temperature, dim=1)
+    return temperature**2 * F.kl_div(log_p, log_t, reduction="batchmean", log_target=True)
+
+
+def task_and_teacher(
+    predicted: Tensor, teacher: Tensor | None, labels: Tensor, *, temperature: float, alpha: float
+) -> Tensor:
+    """alpha · distillation + (1 − alpha) · cross entropy (eq. 4, 5); without a teacher the labels alone.
+
+    Args:
+        predicted: (B, K) logits.
+        teacher: (B, K) logits, or None.
+        labels: (B,) class numbers.
+    """
+    task = F.cross_entropy(predicted, labels)
+    if teacher is None:
+        return task
+    return alpha * distillation(predicted, teacher, temperature=temperature) + (1 - alpha) * task
+
+
+def output_matching(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean squared error of outputs at the same places (eq. 2)."""
+    return F.mse_loss(predicted, target.detach())

@@ -1,0 +1,75 @@
+"""A space as a module: a backbone, the ClassId head, and the architectures it speaks of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from .architectures import Architecture
+from .backbones import Backbone
+from .errors import WrongSpace
+
+
+class SpaceModel(nn.Module):
+    """Encoder, decoder and classifier of a space.
+
+    Args:
+        architectures: in the order of their ClassIds, smallest first.
+        backbone: encodes and decodes them.
+        head: (B, E) to (B, A) logits; None for a space of one architecture.
+    """
+
+    def __init__(self, architectures: Sequence[Architecture], backbone: Backbone, head: nn.Module | None) -> None:
+        super().__init__()
+        self.architectures = tuple(architectures)
+        self.backbone = backbone
+        self.head = head
+
+    @property
+    def embedding_size(self) -> int:
+        """E."""
+        return self.backbone.embedding_size
+
+    def class_id(self, arch: str) -> int:
+        """An architecture's place by size.
+
+        Raises:
+            WrongSpace: the space does not have it.
+        """
+        names = [a.name for a in self.architectures]
+        if arch not in names:
+            raise WrongSpace(
+                f"this space has no {arch}; it has {', '.join(names)}.",
+                "Use another space (`netspace spaces` lists the built-in ones), or train one.",
+            )
+        return names.index(arch)
+
+    def architecture(self, arch: str) -> Architecture:
+        """An architecture of the space by name.
+
+        Raises:
+            WrongSpace: the space does not have it.
+        """
+        return self.architectures[self.class_id(arch)]
+
+    def encode(self, arch: str, vectors: Tensor) -> Tensor:
+        """Instances of one architecture, (B, P), to embeddings (B, E)."""
+        self.class_id(arch)
+        return self.backbone.encode(arch, vectors)
+
+    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, E) to predicted parameters (B, P) of the architecture named."""
+        self.class_id(arch)
+        return self.backbone.decode(arch, embeddings)
+
+    def classify(self, embeddings: Tensor) -> Tensor:
+        """Embeddings (B, E) to ClassId logits (B, A)."""
+        if self.head is None:
+            return torch.zeros(len(embeddings), 1, device=embeddings.device)
+        return self.head(embeddings)
+
+    def recognise(self, embeddings: Tensor) -> list[Architecture]:
+        """The architecture that each of (B, E) embeddings stands for: the classifier's argmax."""
+        return [self.architectures[i] for i in self.classify(embeddings).argmax(1).tolist()]

@@ -1,0 +1,92 @@
+"""Hidden units may be reordered without changing what a network computes.
+
+A group is a set of hidden units with one order; its members are the places in the *folded*
+parameters where that order shows. Reordering every member of a group alike leaves the function as it
+was; reordering one member alone does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Member:
+    """An axis of a parameter that follows a group's order.
+
+    Attributes:
+        name: the parameter.
+        axis: the axis along which units lie.
+        block: how many consecutive entries belong to one unit (a flattened feature map has several).
+    """
+
+    name: str
+    axis: int
+    block: int = 1
+
+
+@dataclass(frozen=True)
+class HiddenGroup:
+    """`size` hidden units and all the places where their order shows."""
+
+    size: int
+    members: tuple[Member, ...]
+
+
+def chain(module: nn.Module, layers: Sequence[str]) -> tuple[HiddenGroup, ...]:
+    """Groups of a plain chain of convolutions and linear layers, each feeding the next alone.
+
+    Args:
+        module: holds the layers; only their sizes are read.
+        layers: names in order of use; every one has a bias once folded.
+    """
+    groups = []
+    for here, after in pairwise(layers):
+        units, inputs = _shape(module, here)[0], _shape(module, after)[1]
+        groups.append(
+            HiddenGroup(
+                units,
+                (
+                    Member(f"{here}.weight", 0),
+                    Member(f"{here}.bias", 0),
+                    Member(f"{after}.weight", 1, block=inputs // units),
+                ),
+            )
+        )
+    return tuple(groups)
+
+
+def _shape(module: nn.Module, layer: str) -> torch.Size:
+    return module.get_parameter(f"{layer}.weight").shape
+
+
+def draw_orders(groups: Sequence[HiddenGroup], generator: torch.Generator) -> tuple[Tensor, ...]:
+    """One random order, (size,) int64, for each group."""
+    return tuple(torch.randperm(group.size, generator=generator) for group in groups)
+
+
+def reorder(state: Mapping[str, Tensor], groups: Sequence[HiddenGroup], orders: Sequence[Tensor]) -> dict[str, Tensor]:
+    """The same network with its hidden units in other orders.
+
+    Args:
+        state: folded parameters by name.
+        groups: from the architecture's `hidden_groups`.
+        orders: one (size,) int64 permutation for each group; unit i of the result is unit orders[i].
+    Returns:
+        A new dict; parameters that no group touches are the same tensors.
+    """
+    result = dict(state)
+    for group, order in zip(groups, orders, strict=True):
+        for member in group.members:
+            tensor = result[member.name]
+            index = order.to(tensor.device)
+            if member.block > 1:
+                within = torch.arange(member.block, device=tensor.device)
+                index = (index[:, None] * member.block + within).flatten()
+            result[member.name] = tensor.index_select(member.axis, index)
+    return result

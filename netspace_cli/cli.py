@@ -1,0 +1,260 @@
+"""The `netspace` command: a group that imports a command when it is asked for, and the one place where
+errors become an exit code and a line that a person (or, with --json, a program) can act on.
+
+Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 a bad or unsafe input file,
+130 interrupted, 143 terminated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import io
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
+
+import click
+from click.exceptions import NoArgsIsHelpError, NoSuchCommand
+from netspace_models.errors import ConfigError, Interrupted, NetspaceError, RunFailed
+
+from netspace_cli.console import render_document, write, write_message
+from netspace_cli.options import JSON_VARIABLE
+
+DEBUG_VARIABLE = "NETSPACE_DEBUG"
+_YES = frozenset({"1", "true", "t", "yes", "y", "on"})
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command that is not imported yet: where it lives and its one line in the group's help."""
+
+    target: str
+    help: str
+
+
+COMMANDS: Mapping[str, Entry] = {
+    "encode": Entry("netspace_cli.commands.encode:encode", "Embed trained networks."),
+    "decode": Entry("netspace_cli.commands.decode:decode", "Build the networks that embeddings stand for."),
+    "interp": Entry("netspace_cli.commands.interp:interp", "Walk from one network to another."),
+    "lso": Entry("netspace_cli.commands.lso:lso", "Optimise an embedding for a task."),
+    "train": Entry("netspace_cli.commands.train:train", "Train a space from a zoo."),
+    "zoo": Entry("netspace_cli.commands.zoo:zoo", "Make zoos of trained networks, adopt them, look at them."),
+    "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),
+    "prep": Entry("netspace_cli.commands.prep:prep", "Write a network's PRep as an array or a picture."),
+    "inspect": Entry("netspace_cli.commands.inspect:inspect", "Say what a file is and what it holds."),
+    "spaces": Entry("netspace_cli.commands.spaces:spaces", "List the built-in spaces."),
+}
+
+
+class InternalError(NetspaceError):
+    """A fault of netspace itself."""
+
+    kind = "internal"
+
+
+class Shell(click.Group):
+    """A group of commands that are imported when asked for, with one way of ending for all of them.
+
+    Args:
+        entries: the commands, in the order in which the help lists them.
+    """
+
+    def __init__(self, *args: Any, entries: Mapping[str, Entry] | None = None, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.entries = dict(entries or {})
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.entries, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self.entries.get(cmd_name)
+        if entry is None:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = entry.target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as unknown:
+            name = unknown.command_name
+            raise NoSuchCommand(name, possibilities=self.list_commands(ctx), ctx=ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, entry.help) for name, entry in self.entries.items()]
+        rows += [(name, command.get_short_help_str()) for name, command in self.commands.items()]
+        if rows:
+            with formatter.section("Commands"):
+                formatter.write_dl(rows)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run the command line `args` (the process's own where None) and exit.
+
+        A command may return an exit code; anything else is 0. Where `standalone_mode` is off, results are
+        returned and errors raised, as click has it.
+        """
+        if not standalone_mode:
+            return super().main(args, prog_name, complete_var, False, **extra)
+        _accept_any_text(sys.stdout)
+        code, failure = 0, None
+        with Termination() as termination:
+            try:
+                outcome = super().main(args, prog_name, complete_var, False, **extra)
+                code = outcome if isinstance(outcome, int) else 0
+            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the line: told, not lost
+                failure = error
+        failure = termination.error or failure
+        if failure is not None:
+            code = report(failure, as_json=wants_json(sys.argv[1:] if args is None else args))
+        sys.exit(code)
+
+
+class Termination:
+    """While entered, the first SIGTERM raises `Interrupted` (exit code 143) and later ones are ignored.
+
+    `error` holds what was raised, as code that turns any exception into its own must not turn an order to
+    stop into, say, a bad checkpoint. Commands that save before they stop install a handler of their own.
+    """
+
+    def __init__(self) -> None:
+        self.error: Interrupted | None = None
+        self._before: Any = None
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGTERM, self._stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGTERM, self._before)
+
+    def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        self.error = Interrupted("terminated.", exit_code=143)
+        raise self.error
+
+
+def wants_json(args: Sequence[str]) -> bool:
+    """Whether errors go to stdout as JSON too; asked before the options are parsed, as that may fail."""
+    options = args[: args.index("--")] if "--" in args else args
+    return "--json" in options or _is_on(JSON_VARIABLE)
+
+
+def report(error: BaseException, *, as_json: bool) -> int:
+    """Tell an error to the person on stderr, and with `as_json` to the program on stdout.
+
+    Returns:
+        the exit code.
+    """
+    if isinstance(error, NoArgsIsHelpError) and not as_json:
+        error.show()
+        return error.exit_code
+    failure = explain(error)
+    with contextlib.suppress(OSError):  # nobody can be told that nobody can be told
+        if _is_on(DEBUG_VARIABLE):
+            traceback.print_exception(error)
+        write_message(f"error: {failure.message}")
+        if failure.hint:
+            write_message(f"hint: {failure.hint}")
+        if as_json:
+            what = {"kind": failure.kind, "message": failure.message, "hint": failure.hint}
+            write(sys.stdout, render_document({"error": what}))
+    return failure.exit_code
+
+
+def explain(error: BaseException) -> NetspaceError:
+    """The error a user can act on behind any exception."""
+    if isinstance(error, click.Abort):  # click's wrapping of Ctrl-C and of an unexpected end of file
+        error = error.__cause__ or KeyboardInterrupt()
+    if isinstance(error, NetspaceError):
+        return error
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted("interrupted.")
+    if isinstance(error, click.ClickException):
+        return _explain_click(error)
+    if _is_out_of_memory(error):
+        return RunFailed(f"out of memory: {_first_line(error)}", "Work on fewer networks at once, or use --device cpu.")
+    if isinstance(error, OSError) and error.errno is not None and error.strerror:
+        return _explain_system(error)
+    return InternalError(
+        f"internal error: {type(error).__name__}: {_first_line(error)}",
+        f"Set {DEBUG_VARIABLE}=1 for the traceback.",
+    )
+
+
+def _explain_click(error: click.ClickException) -> NetspaceError:
+    if isinstance(error, NoArgsIsHelpError):
+        return ConfigError("no command was given.", _see_help(error.ctx))
+    if isinstance(error, click.UsageError):
+        return ConfigError(error.format_message(), _see_help(error.ctx))
+    return RunFailed(error.format_message())
+
+
+def _see_help(ctx: click.Context | None) -> str:
+    return f"See {ctx.command_path} --help." if ctx is not None else ""
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    # On the processor torch has no type for it.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+def _explain_system(error: OSError) -> RunFailed:
+    where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+    if error.errno in _NO_SPACE:
+        return RunFailed(f"{where}no space left to write to.", "Free some, or write elsewhere.")
+    return RunFailed(f"{where}{error.strerror}.")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or ["no more is known"])[0]
+
+
+def _is_on(variable: str) -> bool:
+    return os.environ.get(variable, "").strip().lower() in _YES
+
+
+def _accept_any_text(stream: object) -> None:
+    """Escape what the terminal's encoding lacks, as stderr does anyway, in place of failing."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")
+
+
+@click.group(
+    cls=Shell,
+    entries=COMMANDS,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "auto_envvar_prefix": "NETSPACE",
+        "show_default": True,
+        "max_content_width": 100,
+    },
+    epilog="Options can be set as variables: NETSPACE_DEVICE=cpu for all commands, NETSPACE_LSO_STEPS=200 for one.",
+)
+@click.version_option(package_name="netspace", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Learnt spaces of trained neural networks: checkpoints in, vectors, checkpoints out."""

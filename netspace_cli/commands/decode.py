@@ -1,0 +1,73 @@
+"""netspace decode: embeddings in, ready-to-use checkpoints out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Column, Console, integer, percent
+
+
+@click.command()
+@click.argument("embedding", type=options.INPUT_FILE)
+@options.output(help="The checkpoint (.pt or .safetensors); for several embeddings a directory.")
+@click.option("--arch", metavar="NAME", help="Build this architecture. [default: the one the space recognises]")
+@click.option("--fused", is_flag=True, help="Write the folded form, without batch norms.")
+@options.space
+@options.data
+@options.force
+@options.dry_run
+@options.running
+@options.shared
+def decode(
+    embedding: Path,
+    output: Path,
+    arch: str | None,
+    fused: bool,
+    space: str | None,
+    data: str | None,
+    force: bool,
+    dry_run: bool,
+    running: options.RunnerOptions,
+    console: Console,
+) -> None:
+    """Build the networks that embeddings stand for.
+
+    The checkpoint has the layout of the one that was encoded: its own module loads it with strict=True.
+
+    Example: netspace decode a.emb -o a2.pt
+    """
+    from netspace_cli.core.decode import decode as build
+    from netspace_cli.core.decode import output_paths, write_decoded
+    from netspace_cli.core.embedding import check_space, load_embeddings
+    from netspace_cli.core.scoring import scores
+    from netspace_cli.core.session import data_for, space_for
+
+    embeddings = load_embeddings(embedding)
+    opened = space_for(space, [embedding])
+    check_space(embedding, embeddings, opened)
+    paths = output_paths(output, embeddings, force=force)
+    images = data_for(opened, data)
+    with running.runner() as runner:
+        networks = build(embeddings, opened, runner, arch=arch, form="fused" if fused else None)
+        rows = []
+        for network, path in zip(networks, paths, strict=True):
+            row = {
+                "arch": network.architecture.name,
+                "parameters": network.architecture.parameters,
+                "path": path,
+            }
+            if images is not None:
+                placed = runner.place(images)
+                row["accuracy"] = scores(network.architecture, runner.place(network.vector), placed, runner)["test"]
+            rows.append(row)
+    if not dry_run:
+        write_decoded(networks, paths, opened, force=force)
+    console.table(
+        f"{opened.name}: decoded",
+        ["network", "arch", Column("parameters", integer), Column("accuracy", percent)],
+        [(r["path"], r["arch"], r["parameters"], r.get("accuracy")) for r in rows],
+    )
+    console.document({"networks": rows, "space": opened.name, "dry_run": dry_run})

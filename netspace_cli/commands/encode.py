@@ -1,0 +1,125 @@
+"""netspace encode: checkpoints in, embeddings out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Column, Console, integer, percent
+
+
+@click.command()
+@click.argument("networks", nargs=-1, required=True, type=options.INPUT_FILE, metavar="CHECKPOINT...")
+@options.output(help="Where the embeddings go (.emb).")
+@options.refine
+@options.space
+@options.data
+@options.arch
+@options.key
+@options.force
+@options.dry_run
+@options.running
+@options.shared
+def encode(
+    networks: tuple[Path, ...],
+    output: Path,
+    refine: int | None,
+    space: str | None,
+    data: str | None,
+    arch: str | None,
+    key: str | None,
+    force: bool,
+    dry_run: bool,
+    running: options.RunnerOptions,
+    console: Console,
+) -> None:
+    """Embed trained networks.
+
+    With images at hand the embeddings are refined, and the predicted instances are scored beside their
+    targets on the test split.
+
+    Example: netspace encode lenet.pt resnet32.pt -o two.emb
+    """
+    from netspace_cli.core.embedding import save_embeddings
+    from netspace_cli.core.encode import default_refine_steps, fidelity
+    from netspace_cli.core.encode import encode as embed
+    from netspace_cli.core.files import check_output
+    from netspace_cli.core.session import data_for, read_networks, space_for
+
+    check_output(output, force=force)
+    opened = space_for(space, networks, arch=arch, key=key)
+    read = read_networks(networks, opened, arch=arch, key=key)
+    for network in read:
+        for note in network.notes:
+            console.detail(f"{network.source}: {note}")
+    images = data_for(opened, data)
+    steps = default_refine_steps(opened, images) if refine is None else refine
+    rows: list[dict[str, Any]] = [
+        {
+            "path": n.source,
+            "arch": n.architecture.name,
+            "parameters": n.architecture.parameters,
+            "embedding_size": opened.model.embedding_size,
+            "refine_steps": steps,
+        }
+        for n in read
+    ]
+    if not dry_run:
+        with running.runner() as runner:
+            embeddings = embed(read, opened, runner, data=images, refine_steps=steps, progress=console.reporter())
+            if images is not None:
+                for row, network, vector in zip(rows, read, embeddings.vectors, strict=True):
+                    found = fidelity(network, vector, opened, images, runner)
+                    row |= {
+                        "target_accuracy": found.target_accuracy,
+                        "predicted_accuracy": found.predicted_accuracy,
+                        "agreement": found.agreement,
+                        "predicted_arch": found.predicted_arch,
+                    }
+        save_embeddings(output, embeddings, force=force)
+    _show(console, rows, f"{opened.name}: {'would be ' if dry_run else ''}{'refined' if steps else 'encoded'}")
+    console.document(
+        {
+            "networks": rows,
+            "space": opened.name,
+            "space_sha256": opened.sha256,
+            "output": output,
+            "dry_run": dry_run,
+        }
+    )
+    if images is None:
+        console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
+    if not dry_run:
+        console.note(f"Wrote {output}.")
+
+
+def _show(console: Console, rows: list[dict[str, Any]], title: str) -> None:
+    console.table(
+        title,
+        [
+            "network",
+            "arch",
+            Column("parameters", integer),
+            Column("embedding", integer),
+            Column("refined", integer),
+            Column("target", percent),
+            Column("predicted", percent),
+            Column("agreement", percent),
+        ],
+        [
+            (
+                r["path"],
+                r["arch"],
+                r["parameters"],
+                r["embedding_size"],
+                r["refine_steps"],
+                r.get("target_accuracy"),
+                r.get("predicted_accuracy"),
+                r.get("agreement"),
+            )
+            for r in rows
+        ],
+    )

@@ -1,0 +1,33 @@
+"""netspace inspect: what is this file?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Console
+
+
+@click.command()
+@click.argument("file", type=options.INPUT_PATH)
+@options.arch
+@options.key
+@options.shared
+def inspect(file: Path, arch: str | None, key: str | None, console: Console) -> None:
+    """Say what FILE is (a checkpoint, an embedding, a space, a zoo) and what it holds.
+
+    Example: netspace inspect lenet.pt
+    """
+    from netspace_cli.core.inspect import inspect as look
+
+    found = look(file, arch=arch, key=key)
+    rows = [(name, value) for name, value in found.items() if not isinstance(value, list | dict)]
+    for name, value in found.items():
+        if isinstance(value, list):
+            rows += [(name, ", ".join(f"{k}={v}" for k, v in v.items()) if isinstance(v, dict) else v) for v in value]
+        elif isinstance(value, dict):
+            rows += [(f"{name}.{k}", v) for k, v in value.items()]
+    console.table(str(file), ["what", "value"], rows)
+    console.document(found)

@@ -1,0 +1,136 @@
+"""netspace interp: a path between two networks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Column, Console, decimal, integer, percent
+
+
+@click.command()
+@click.argument("start", type=options.INPUT_FILE)
+@click.argument("end", type=options.INPUT_FILE)
+@click.option(
+    "--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps; there is one row more."
+)
+@click.option("--weights", is_flag=True, help="Walk between the weights too, raw and with hidden units aligned.")
+@click.option("--save-dir", type=options.OUTPUT_PATH, help="Write every step's checkpoint there.")
+@click.option(
+    "--plot",
+    type=options.OUTPUT_PATH,
+    metavar="F.png",
+    help="Draw accuracy along the path (.png, .svg, .pdf).",
+)
+@click.option("--csv", "csv_path", type=options.OUTPUT_PATH, metavar="F.csv", help="Write the rows.")
+@click.option(
+    "--split",
+    type=click.Choice(["train", "val", "test"]),
+    default="test",
+    show_default=True,
+    help="Images that score.",
+)
+@options.refine
+@options.space
+@options.data
+@options.arch
+@options.key
+@options.force
+@options.running
+@options.shared
+def interp(
+    start: Path,
+    end: Path,
+    steps: int,
+    weights: bool,
+    save_dir: Path | None,
+    plot: Path | None,
+    csv_path: Path | None,
+    split: str,
+    refine: int | None,
+    space: str | None,
+    data: str | None,
+    arch: str | None,
+    key: str | None,
+    force: bool,
+    running: options.RunnerOptions,
+    console: Console,
+) -> None:
+    """Walk from START to END, checkpoints or embeddings, and score every network on the way.
+
+    The space's classifier names the architecture of each step, so a path may lead through architectures.
+
+    Example: netspace interp lenet.pt resnet32.pt --steps 20 --plot path.png
+    """
+    from netspace_cli.core.figures import plot_path
+    from netspace_cli.core.interp import interpolate, weight_paths
+    from netspace_cli.core.path_files import check_path_outputs, write_csv, write_steps
+    from netspace_cli.core.session import data_for, read_inputs, space_for
+
+    check_path_outputs(csv_path, plot, save_dir, force=force)
+    opened = space_for(space, (start, end), arch=arch, key=key)
+    images = data_for(opened, data)
+    with running.runner() as runner:
+        a, b = read_inputs(
+            (start, end),
+            opened,
+            runner,
+            data=images,
+            refine_steps=refine,
+            arch=arch,
+            key=key,
+            progress=console.reporter(),
+        )
+        common: dict[str, Any] = {
+            "steps": steps,
+            "data": images,
+            "split": split,
+            "progress": console.reporter(),
+        }
+        path = interpolate(a.vector, b.vector, opened, runner, **common)
+        baselines = weight_paths(a, b, opened, runner, **common) if weights else {}
+        report = runner.report()
+    for file, write in ((csv_path, write_csv), (plot, plot_path)):
+        if file is not None:
+            write(file, path, baselines, force=force)
+    if save_dir is not None:
+        write_steps(save_dir, path, force=force)
+    _show(console, path, baselines)
+    document: dict[str, Any] = {"space": opened.name, "split": split, "steps": [s.row() for s in path]}
+    if weights:
+        document["weight_steps"] = [s.row() for s in baselines["weights"]]
+        document["aligned_weight_steps"] = [s.row() for s in baselines.get("aligned weights", [])]
+    console.document(document | {"report": report})
+    if images is None:
+        console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
+
+
+def _show(console: Console, path: list[Any], baselines: dict[str, list[Any]]) -> None:
+    columns: list[str | Column] = [
+        "step",
+        Column("gamma", decimal),
+        "arch",
+        Column("parameters", integer),
+        Column("accuracy", percent),
+        Column("loss", decimal),
+    ]
+    columns += [Column(name, percent) for name in baselines]
+    rows = []
+    for i, step in enumerate(path):
+        row = step.row()
+        cells = [
+            row["step"],
+            row["gamma"],
+            row["arch"],
+            row["parameters"],
+            row.get("accuracy"),
+            row.get("loss"),
+        ]
+        rows.append([*cells, *(walk[i].accuracy for walk in baselines.values())])
+    console.table("from one network to the other", columns, rows)
+    for step in path:
+        if step.error:
+            console.note(f"step {step.step}: {step.error}")

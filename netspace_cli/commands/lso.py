@@ -1,0 +1,131 @@
+"""netspace lso: latent space optimisation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Column, Console, decimal, percent
+
+
+@click.command()
+@click.argument("init", type=options.INPUT_FILE)
+@click.option("--teacher", type=options.INPUT_FILE, help="Network to imitate. [default: none, the labels alone]")
+@click.option(
+    "--teacher-arch",
+    metavar="NAME|PKG.MODULE:FACTORY",
+    help="The teacher's architecture. [default: recognised]",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Steps of the optimiser.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=0.01,
+    show_default=True,
+    help="Learning rate.",
+)
+@click.option("--images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
+@options.output(required=False, help="Where the best embedding goes (.emb).")
+@click.option("--decode", "decoded", type=options.OUTPUT_PATH, metavar="FILE", help="Write the best network too.")
+@options.arch
+@options.refine
+@options.space
+@options.data
+@options.key
+@options.force
+@options.running
+@options.shared
+def lso(
+    init: Path,
+    teacher: Path | None,
+    teacher_arch: str | None,
+    steps: int,
+    lr: float,
+    images: int,
+    output: Path | None,
+    decoded: Path | None,
+    arch: str | None,
+    refine: int | None,
+    space: str | None,
+    data: str | None,
+    key: str | None,
+    force: bool,
+    running: options.RunnerOptions,
+    console: Console,
+) -> None:
+    """Optimise an embedding, the decoder frozen, so that its network does the task better.
+
+    INIT is an embedding or a checkpoint. The best embedding on the validation split is kept; the test split
+    is scored before and after. --arch asks for an architecture other than the one recognised.
+
+    Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
+    """
+    from netspace_cli.core.decode import write_decoded
+    from netspace_cli.core.embedding import Origin, embeddings_of, is_embedding, save_embeddings
+    from netspace_cli.core.files import check_output
+    from netspace_cli.core.lso import decoded_network, optimise
+    from netspace_cli.core.session import data_for, read_inputs, read_teacher, required_data, space_for
+
+    for path in (output, decoded):
+        if path is not None:
+            check_output(path, force=force)
+    given = None if is_embedding(init) else arch
+    opened = space_for(space, [init], arch=given, key=key)
+    data_set = required_data(data_for(opened, data), opened)
+    guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
+    with running.runner() as runner:
+        (begin,) = read_inputs(
+            (init,),
+            opened,
+            runner,
+            data=data_set,
+            refine_steps=refine,
+            arch=given,
+            key=key,
+            progress=console.reporter(),
+        )
+        found = optimise(
+            begin.vector,
+            opened,
+            data_set,
+            runner,
+            arch=arch,
+            teacher=guide,
+            steps=steps,
+            lr=lr,
+            images=images,
+            progress=console.reporter(),
+        )
+        network = decoded_network(found, opened, runner, form=begin.origin.form)
+        report = runner.report()
+    if output is not None:
+        origin = Origin(
+            found.optimized.arch, begin.origin.form, str(init), begin.origin.sha256, "optimised", found.step
+        )
+        save_embeddings(output, embeddings_of(opened, found.embedding[None], [origin]), force=force)
+    if decoded is not None:
+        write_decoded([network], [decoded], opened, force=force)
+    console.table(
+        f"best after {found.step} of {steps} steps",
+        ["", "arch", Column("accuracy", percent), Column("loss", decimal)],
+        [
+            ("initial", found.initial.arch, found.initial.accuracy, found.initial.loss),
+            ("optimized", found.optimized.arch, found.optimized.accuracy, found.optimized.loss),
+        ],
+    )
+    console.document(
+        {
+            "space": opened.name,
+            "teacher": teacher,
+            "steps": steps,
+            "best_step": found.step,
+            "initial": found.initial,
+            "optimized": found.optimized,
+            "history": found.history,
+            "output": output,
+            "decoded": decoded,
+            "report": report,
+        }
+    )

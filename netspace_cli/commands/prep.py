@@ -1,0 +1,56 @@
+"""netspace prep: a network's parameters as the PRep itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Column, Console, integer
+
+
+@click.command()
+@click.argument("network", type=options.INPUT_FILE)
+@options.output(help="A .npy array, or a .png picture.")
+@click.option("--height", type=click.IntRange(min=1), help="Rows. [default: the lowest published height that fits]")
+@click.option("--width", type=click.IntRange(min=1), default=10_000, show_default=True, help="Columns.")
+@options.arch
+@options.key
+@options.force
+@options.shared
+def prep(
+    network: Path,
+    output: Path,
+    height: int | None,
+    width: int,
+    arch: str | None,
+    key: str | None,
+    force: bool,
+    console: Console,
+) -> None:
+    """Write a network's PRep: its parameters in order, batch norm folded, row after row.
+
+    Example: netspace prep resnet8.pt -o resnet8.png
+    """
+    from netspace_cli.core.networks import read_network
+    from netspace_cli.core.prep import write_prep
+    from netspace_cli.core.space import built_in_architectures
+
+    read = read_network(network, candidates=built_in_architectures(), arch=arch, key=key)
+    shape = write_prep(read, output, height=height, width=width, force=force)
+    console.table(
+        "PRep",
+        ["network", "arch", Column("parameters", integer), "height", "width", "output"],
+        [(network, read.architecture.name, read.architecture.parameters, *shape, output)],
+    )
+    console.document(
+        {
+            "path": network,
+            "arch": read.architecture.name,
+            "parameters": read.architecture.parameters,
+            "height": shape[0],
+            "width": shape[1],
+            "output": output,
+        }
+    )

@@ -1,0 +1,129 @@
+"""netspace train: a zoo in, a space out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Column, Console, decimal, integer
+
+
+@click.command()
+@click.argument("zoo", type=options.INPUT_DIRECTORY)
+@options.output(help="Where the space goes (.safetensors).")
+@options.recipe
+@options.settings
+@click.option("--teacher", type=options.INPUT_FILE, help="Teacher network; needed for several architectures.")
+@click.option(
+    "--teacher-arch",
+    metavar="NAME|PKG.MODULE:FACTORY",
+    help="The teacher's architecture. [default: recognised]",
+)
+@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@options.data
+@options.force
+@options.dry_run
+@options.running
+@options.shared
+def train(
+    zoo: Path,
+    output: Path,
+    recipe: Path | None,
+    settings: dict[str, str],
+    teacher: Path | None,
+    teacher_arch: str | None,
+    resume: bool,
+    data: str | None,
+    force: bool,
+    dry_run: bool,
+    running: options.RunnerOptions,
+    console: Console,
+) -> None:
+    """Learn a space from the networks in ZOO.
+
+    Ctrl-C ends the run after a whole step, with a checkpoint; the same command with --resume goes on.
+
+    Example: netspace train zoo/ -o space.safetensors --recipe digits.toml --teacher resnet56.pt
+    """
+    from netspace_cli.core.datasets import load_data
+    from netspace_cli.core.files import check_output
+    from netspace_cli.core.recipe import load_recipe
+    from netspace_cli.core.session import read_teacher
+    from netspace_cli.core.train import prepare
+    from netspace_cli.core.train import train as learn
+    from netspace_cli.core.zoo import open_zoo
+
+    chosen = load_recipe(recipe, settings)
+    check_output(output, force=force)
+    opened = open_zoo(zoo)
+    images = load_data(data or opened.data["name"], size=opened.signal.size)
+    guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
+    with running.runner() as runner:
+        if dry_run:
+            task = prepare(opened, chosen, images, runner, teacher=guide)
+            _show_plan(console, task)
+            return
+        space = learn(
+            opened,
+            output,
+            chosen,
+            images,
+            runner,
+            teacher=guide,
+            resume=resume,
+            force=force,
+            progress=console.reporter(),
+        )
+        report = runner.report()
+    best = space.record["best"]
+    console.table(
+        f"space {space.name}",
+        [
+            "space",
+            "architectures",
+            Column("embedding", integer),
+            "best step",
+            Column("val loss", decimal),
+            "seconds",
+        ],
+        [
+            (
+                output,
+                ", ".join(a.name for a in space.architectures),
+                space.model.embedding_size,
+                best["step"],
+                best["val_loss"],
+                report["seconds"],
+            )
+        ],
+    )
+    console.document(
+        {
+            "output": output,
+            "space": space.name,
+            "space_sha256": space.sha256,
+            "record": space.record,
+            "report": report,
+        }
+    )
+
+
+def _show_plan(console: Console, task: object) -> None:
+    from netspace_cli.core.train_step import Task
+
+    assert isinstance(task, Task)
+    settings = task.recipe.model_dump(mode="json")
+    console.table(
+        "would train with",
+        ["setting", "value"],
+        [(f"{section}.{key}", value) for section, table in settings.items() for key, value in table.items()],
+    )
+    counts = {
+        a.name: {split: len(task.training.instances.get((split, a.name), ())) for split in ("train", "val")}
+        for a in task.training.architectures
+    }
+    for name, by_split in counts.items():
+        console.note(f"{name}: {by_split['train']} instances to train on, {by_split['val']} to validate on")
+    console.document({"recipe": settings, "instances": counts, "dry_run": True})

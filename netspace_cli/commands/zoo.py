@@ -1,0 +1,244 @@
+"""netspace zoo: make zoos of trained networks, adopt them, look at them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Column, Console, percent
+
+
+class Counts(click.ParamType):
+    """TRAIN/VAL/TEST instances of each architecture."""
+
+    name = "train/val/test"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"\d+/\d+/\d+", str(value)):
+            self.fail(f"{value!r} is not TRAIN/VAL/TEST, as in 16/2/8.", param, ctx)
+        return tuple(int(n) for n in str(value).split("/"))
+
+
+class Range(click.ParamType):
+    """One number, or LOW-HIGH."""
+
+    name = "n|low-high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(value))
+        if not match:
+            self.fail(f"{value!r} is neither a number nor LOW-HIGH, as in 0-20.", param, ctx)
+        low, high = match.group(1), match.group(2) or match.group(1)
+        return int(low), int(high)
+
+
+@click.group()
+def zoo() -> None:
+    """Make zoos of trained networks, adopt them, look at them."""
+
+
+@zoo.command()
+@click.argument("directory", type=options.OUTPUT_PATH)
+@click.option(
+    "--arch",
+    "arch",
+    multiple=True,
+    required=True,
+    metavar="NAME",
+    help="Architecture; may be given many times.",
+)
+@click.option("--counts", type=Counts(), default="16/2/8", show_default=True, help="Instances of each architecture.")
+@click.option(
+    "--epochs",
+    type=Range(),
+    default="20",
+    show_default=True,
+    help="Epochs of each instance, spread over a range for varied performance.",
+)
+@click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True, help="Optimiser.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Highest learning rate; falls to zero as a cosine.",
+)
+@click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay.")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Instances trained at the same time.",
+)
+@click.option(
+    "--licence",
+    default="CC0-1.0",
+    show_default=True,
+    help="Licence of the weights, recorded with each instance.",
+)
+@options.data
+@options.dry_run
+@options.running
+@options.shared
+def train(
+    directory: Path,
+    data: str | None,
+    dry_run: bool,
+    workers: int,
+    running: options.RunnerOptions,
+    console: Console,
+    **plan: Any,
+) -> None:
+    """Train a zoo in DIRECTORY: many instances, other seeds.
+
+    The same command again goes on where it was stopped; another --arch adds to the zoo.
+
+    Example: netspace zoo train zoo --data digits --arch lenetlike --arch resnet8 --counts 16/2/8
+    """
+    from netspace_cli.core.datasets import load_data
+    from netspace_cli.core.zoo_train import ZooPlan, jobs_of, train_zoo
+
+    if data is None:
+        raise click.UsageError("Missing option '--data': a zoo is trained on images.")
+    chosen = ZooPlan(**plan)
+    chosen.check()
+    images = load_data(data)
+    if dry_run:
+        jobs = jobs_of(chosen, running.seed)
+        console.table("would train", ["id", "split", "epochs"], [(j.id, j.split, j.epochs) for j in jobs])
+        console.document({"jobs": jobs})
+        return
+    with running.runner() as runner:
+        trained = train_zoo(directory, chosen, images, runner, workers=workers, progress=console.reporter())
+        report = runner.report()
+    _summary(console, trained)
+    console.note(f"{directory}: {len(trained.instances)} instances; {report['seconds']:.0f} s on {report['device']}.")
+
+
+@zoo.command()
+@click.argument("directory", type=options.INPUT_DIRECTORY)
+@click.option(
+    "--counts",
+    "shares",
+    type=Counts(),
+    default="16/2/8",
+    show_default=True,
+    help="Proportions of the splits.",
+)
+@click.option("--licence", default="", help="Licence of the weights, recorded with each instance.")
+@options.arch
+@options.data
+@options.running
+@options.shared
+def index(
+    directory: Path,
+    shares: tuple[int, int, int],
+    licence: str,
+    arch: str | None,
+    data: str | None,
+    running: options.RunnerOptions,
+    console: Console,
+) -> None:
+    """Adopt a folder of checkpoints: recognise, score and list them, leaving the files as they are.
+
+    Example: netspace zoo index checkpoints/ --data cifar10:data
+    """
+    from netspace_cli.core.datasets import load_data
+    from netspace_cli.core.zoo_index import index_folder
+
+    if data is None:
+        raise click.UsageError("Missing option '--data': the images the networks were trained on.")
+    with running.runner() as runner:
+        adopted = index_folder(
+            directory,
+            load_data(data),
+            runner,
+            shares=shares,
+            arch=arch,
+            licence=licence,
+            progress=console.reporter(),
+        )
+    for path, reason in adopted.refused:
+        console.note(f"left out {path}: {reason}")
+    _summary(console, adopted.zoo, refused=[{"path": p, "reason": r} for p, r in adopted.refused])
+
+
+@zoo.command()
+@click.argument("directory", type=options.INPUT_DIRECTORY)
+@options.shared
+def show(directory: Path, console: Console) -> None:
+    """List the instances of a zoo.
+
+    Example: netspace zoo show zoo
+    """
+    from netspace_cli.core.zoo import open_zoo
+
+    opened = open_zoo(directory)
+    console.table(
+        f"{directory}: {opened.data['name']}",
+        ["id", "arch", "split", "epochs", Column("val", percent), Column("test", percent)],
+        [(i.id, i.arch, i.split, i.epochs, i.accuracy.get("val"), i.accuracy.get("test")) for i in opened.instances],
+    )
+    console.document({"zoo": str(directory), "data": opened.data, "instances": opened.instances})
+
+
+@zoo.command()
+@click.argument("directory", type=options.INPUT_DIRECTORY)
+@options.shared
+def verify(directory: Path, console: Console) -> None:
+    """Check every instance's file against the manifest.
+
+    Example: netspace zoo verify zoo
+    """
+    from netspace_cli.core.zoo import open_zoo
+    from netspace_cli.core.zoo import verify as check
+
+    report = check(open_zoo(directory))
+    console.table(str(directory), ["id", "state"], [(i.id, state) for i, state in report if state != "ok"])
+    bad = [i.id for i, state in report if state != "ok"]
+    console.document({"zoo": str(directory), "instances": [{"id": i.id, "state": s} for i, s in report], "bad": bad})
+    console.note(f"{len(report) - len(bad)} of {len(report)} instances are as the manifest says.")
+    if bad:
+        raise click.exceptions.Exit(3)
+
+
+def _summary(console: Console, zoo: Any, **more: Any) -> None:
+    """Instances and test accuracies by architecture."""
+    rows = []
+    for architecture in zoo.architectures():
+        own = zoo.select(arch=architecture.name)
+        accuracies = [i.accuracy["test"] for i in own]
+        counts = "/".join(str(len(zoo.select(arch=architecture.name, split=s))) for s in ("train", "val", "test"))
+        rows.append(
+            (
+                architecture.name,
+                architecture.parameters,
+                counts,
+                min(accuracies),
+                sum(accuracies) / len(own),
+                max(accuracies),
+            )
+        )
+    console.table(
+        str(zoo.path),
+        [
+            "arch",
+            "parameters",
+            "train/val/test",
+            Column("lowest", percent),
+            Column("mean", percent),
+            Column("highest", percent),
+        ],
+        rows,
+    )
+    console.document({"zoo": str(zoo.path), "data": zoo.data, "instances": zoo.instances, **more})

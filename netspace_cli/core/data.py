@@ -1,0 +1,187 @@
+"""Image data sets in memory: normalised batches, augmentation, and the record a space keeps of them.
+
+`datasets.py` fills these types from the words of `--data`; nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from netspace_models.architectures.signal import Signal
+from netspace_models.errors import ConfigError, DataUnavailable
+from torch import Tensor
+
+SPLITS = ("train", "val", "test")
+
+
+# eq=False: comparing tensors gives a tensor, not a truth value.
+@dataclass(frozen=True, eq=False)
+class Split:
+    """Some labelled images.
+
+    Attributes:
+        images: (N, C, S, S) uint8, 0-255.
+        labels: (N,) int64, on the device of `images`.
+    """
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device | str) -> Split:
+        """The same split on `device`."""
+        return Split(self.images.to(device), self.labels.to(device))
+
+    def sha256(self) -> str:
+        """Digest of the images' bytes followed by the labels', in index order."""
+        digest = hashlib.sha256()
+        for tensor in (self.images, self.labels):
+            digest.update(tensor.cpu().contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """A data set of square images with the splits train, val and test, held in memory.
+
+    Attributes:
+        name: what was loaded, e.g. "digits", "cifar10", "npz:blood.npz".
+        signal: channels C, size S in pixels and number of classes K.
+        splits: exactly "train", "val" and "test", none empty, all on one device.
+        mean, std: C numbers each, in units of pixel value / 255.
+        padding: zero pixels put on each side of an image before `augmented` crops it; 0 for no shift.
+        flip: whether `augmented` mirrors half of the images left to right.
+        class_names: K names in label order.
+        notes: how the splits came about, where the source did not give them.
+
+    Raises:
+        DataUnavailable: a split is missing or empty, or disagrees with `signal`.
+    """
+
+    name: str
+    signal: Signal
+    splits: dict[str, Split]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    padding: int
+    flip: bool
+    class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        C, S, K = self.signal.channels, self.signal.size, self.signal.classes
+        for name in SPLITS:
+            if name not in self.splits or len(self.splits[name]) == 0:
+                raise DataUnavailable(
+                    f"{self.name}: the split {name} has no images.",
+                    "A data set needs images to train on, to choose by and to test with.",
+                )
+            images, labels = self.splits[name].images, self.splits[name].labels
+            if tuple(images.shape[1:]) != (C, S, S) or len(images) != len(labels):
+                raise DataUnavailable(
+                    f"{self.name}: {name} has images of shape {tuple(images.shape)} and {len(labels)} labels;"
+                    f" expected ({len(labels)}, {C}, {S}, {S}).",
+                    "All splits must have images of one size and one label for each.",
+                )
+            if images.dtype != torch.uint8 or labels.dtype != torch.int64:
+                raise DataUnavailable(
+                    f"{self.name}: {name} has {images.dtype} images and {labels.dtype} labels;"
+                    " expected torch.uint8 and torch.int64."
+                )
+        if not len(self.mean) == len(self.std) == C or len(self.class_names) != K:
+            raise DataUnavailable(
+                f"{self.name}: {len(self.mean)} means, {len(self.std)} deviations and"
+                f" {len(self.class_names)} class names for {self.signal.describe()}."
+            )
+
+    def record(self) -> dict[str, Any]:
+        """What a file keeps to say which data it was made with; plain JSON values.
+
+        Changes when a pixel, a label or their order changes, and with every setting of the data set;
+        not with the device.
+        """
+        return {
+            "name": self.name,
+            "signal": asdict(self.signal),
+            "splits": {name: {"n": len(s), "sha256": s.sha256()} for name, s in self.splits.items()},
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "padding": self.padding,
+            "flip": self.flip,
+            "class_names": list(self.class_names),
+            "notes": list(self.notes),
+        }
+
+    def to(self, device: torch.device | str) -> ImageData:
+        """The same data set on `device`."""
+        return replace(self, splits={name: split.to(device) for name, split in self.splits.items()})
+
+    def batch(self, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
+        """Normalised images and their labels.
+
+        Args:
+            split: "train", "val" or "test".
+            index: (B,) int64 on any device, or a slice.
+        Returns:
+            (B, C, S, S) float32 and (B,) int64, on the data's device.
+        Raises:
+            ConfigError: no such split.
+        """
+        images, labels = self._raw(split, index)
+        return self._normalised(images), labels
+
+    def augmented(self, split: str, index: Tensor | slice, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`batch`, with each image shifted by up to `padding` pixels and, with `flip`, mirrored at random.
+
+        Args:
+            split, index: as in `batch`.
+            generator: the only source of randomness. A CPU generator draws the same augmentation
+                whatever the data's device.
+        Returns:
+            (B, C, S, S) float32 and (B,) int64, on the data's device. Pixels shifted in are black (0)
+            before normalisation, as torchvision's RandomCrop on the picture makes them.
+        Raises:
+            ConfigError: no such split.
+        """
+        images, labels = self._raw(split, index)
+        B, C, S, _ = images.shape
+        device = images.device
+        rows = cols = torch.arange(S, device=device).expand(B, S)
+        if self.flip:
+            mirrored = torch.randint(2, (B, 1), generator=generator, device=generator.device).to(device)
+            cols = torch.where(mirrored.bool(), S - 1 - cols, cols)  # (B, S)
+        if self.padding:
+            steps, source = 2 * self.padding + 1, generator.device
+            shift = torch.randint(steps, (2, B, 1), generator=generator, device=source).to(device)
+            rows, cols = rows + shift[0], cols + shift[1]  # (B, S), into the padded image
+            images = F.pad(images, [self.padding] * 4)
+        item = torch.arange(B, device=device)[:, None, None, None]
+        channel = torch.arange(C, device=device)[:, None, None]
+        moved = images[item, channel, rows[:, None, :, None], cols[:, None, None, :]]  # (B, C, S, S)
+        return self._normalised(moved), labels
+
+    def _raw(self, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
+        if split not in self.splits:
+            raise ConfigError(f"{self.name} has no split {split!r}.", f"It has {', '.join(self.splits)}.")
+        chosen = self.splits[split]
+        if isinstance(index, Tensor):
+            index = index.to(chosen.images.device)
+        return chosen.images[index], chosen.labels[index]
+
+    @cached_property
+    def _mean_and_std(self) -> tuple[Tensor, Tensor]:
+        device = self.splits["train"].images.device
+        mean = torch.tensor(self.mean, dtype=torch.float32, device=device)
+        std = torch.tensor(self.std, dtype=torch.float32, device=device)
+        return mean[:, None, None], std[:, None, None]
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        mean, std = self._mean_and_std
+        return images.to(torch.float32).div_(255).sub_(mean).div_(std)

@@ -1,0 +1,95 @@
+"""Embeddings to networks that work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from netspace_models.architectures.architecture import Form
+from netspace_models.errors import ConfigError, NotFinite
+from torch import Tensor
+
+from .checkpoint import check_checkpoint_suffix
+from .embedding import Embeddings
+from .files import check_output
+from .networks import Network, write_network
+from .runner import Runner
+from .space import Space
+
+
+def decode(
+    embeddings: Embeddings, space: Space, runner: Runner, *, arch: str | None = None, form: Form | None = None
+) -> list[Network]:
+    """Build the predicted instance of each embedding.
+
+    Args:
+        embeddings: of this space.
+        arch: build this architecture; by default the one the space's classifier recognises.
+        form: layout of the checkpoints; by default that of the network each embedding came from.
+    Raises:
+        WrongSpace: the space does not have `arch`.
+        NotFinite: an embedding decodes to NaN or infinity.
+    """
+    space = space.to(runner.device)
+    networks = []
+    for vector, origin in zip(embeddings.vectors, embeddings.origins, strict=True):
+        network = decode_row(runner.place(vector), space, arch=arch)
+        if not torch.isfinite(network.vector).all():
+            raise NotFinite(
+                f"the embedding of {origin.source or 'an unknown network'} decodes to values that are not finite.",
+                "Check how it was made; an encoded network's embedding decodes to finite values.",
+            )
+        networks.append(
+            Network(network.architecture, network.vector.cpu(), form or origin.form, origin.source, origin.sha256)
+        )
+    return networks
+
+
+def decode_row(embedding: Tensor, space: Space, *, arch: str | None = None) -> Network:
+    """The predicted instance of one embedding (E,), on its device; not checked for finite values.
+
+    One at a time, so that the same embedding always gives the same bits.
+    """
+    with torch.no_grad():
+        row = embedding[None]
+        architecture = space.model.architecture(arch) if arch else space.model.recognise(row)[0]
+        return Network(architecture, space.model.decode(architecture.name, row)[0])
+
+
+def output_paths(output: Path, embeddings: Embeddings, *, force: bool) -> list[Path]:
+    """Where each predicted instance goes: the output itself for one, files of a directory for several.
+
+    Raises:
+        OutputExists: a path is taken and `force` is not given.
+        ConfigError: several embeddings for one file, or an extension that is no checkpoint's.
+    """
+    if len(embeddings.origins) == 1 and output.suffix:
+        paths = [output]
+    elif output.suffix:
+        raise ConfigError(
+            f"{len(embeddings.origins)} embeddings cannot go into one checkpoint, {output}.",
+            "Name a directory: each network gets a file of its own.",
+        )
+    else:
+        stems = [Path(o.source).stem or f"network-{i}" for i, o in enumerate(embeddings.origins)]
+        names = [s if stems.count(s) == 1 else f"{s}-{i}" for i, s in enumerate(stems)]
+        output.mkdir(parents=True, exist_ok=True)
+        paths = [output / f"{name}.pt" for name in names]
+    for path in paths:
+        check_checkpoint_suffix(path)
+        check_output(path, force=force)
+    return paths
+
+
+def write_decoded(networks: Sequence[Network], paths: Sequence[Path], space: Space, *, force: bool) -> None:
+    """Write predicted instances, each with the name of the space it comes from."""
+    for network, path in zip(networks, paths, strict=True):
+        metadata = {
+            "format": "pt",
+            "netspace.arch": network.architecture.name,
+            "netspace.space": space.name,
+            "netspace.space_sha256": space.sha256,
+            "netspace.source_sha256": network.sha256,
+        }
+        write_network(path, network, metadata=metadata, force=force)

@@ -1,0 +1,166 @@
+"""Networks to embeddings: encoded, and refined where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from netspace_models.errors import DataUnavailable
+from netspace_models.losses import distillation
+from netspace_models.space_model import SpaceModel
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from .data import ImageData
+from .embedding import Embeddings, Origin, embeddings_of
+from .networks import Network
+from .optimise import Descent, descend
+from .progress import Progress, Silent
+from .runner import Runner
+from .scoring import accuracy, agreement, labels_of, logits_of
+from .space import Space
+
+# How much keeping the ClassId weighs against imitating the network while refining.
+CLASS_WEIGHT = 1.0
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How a predicted instance compares with its target on a split.
+
+    Attributes:
+        target_accuracy, predicted_accuracy: fractions.
+        agreement: share of images on which both predict the same class.
+        predicted_arch: the architecture the embedding is recognised as.
+    """
+
+    target_accuracy: float
+    predicted_accuracy: float
+    agreement: float
+    predicted_arch: str
+
+
+def encode(
+    networks: Sequence[Network],
+    space: Space,
+    runner: Runner,
+    *,
+    data: ImageData | None = None,
+    refine_steps: int = 0,
+    progress: Progress | None = None,
+) -> Embeddings:
+    """Embed networks.
+
+    Args:
+        networks: of any architectures of the space.
+        space: on any device.
+        data: needed for refining only.
+        refine_steps: gradient steps on each embedding towards the network's own outputs; all networks of
+            one architecture take them together.
+    Raises:
+        WrongSpace: the space does not have an architecture.
+        DataUnavailable: refining was asked for and there are no images.
+    """
+    if refine_steps and data is None:
+        images = space.record["data"]["name"]
+        raise DataUnavailable(
+            f"refining needs images, and those of space {space.name!r} ({images}) are not at hand.",
+            "Name them with --data, or encode without refining (--refine 0).",
+        )
+    space = space.to(runner.device)
+    rows: dict[int, Tensor] = {}
+    for arch in dict.fromkeys(n.architecture.name for n in networks):
+        places = [i for i, n in enumerate(networks) if n.architecture.name == arch]
+        vectors = runner.place(torch.stack([networks[i].vector for i in places]))
+        with torch.no_grad():
+            # One at a time: a network's embedding must not depend on its company, to the last bit.
+            found = torch.cat([space.model.encode(arch, v[None]) for v in vectors])
+        if refine_steps and data is not None:
+            found = refine(
+                found, vectors, arch, space, runner.place(data), runner, steps=refine_steps, progress=progress
+            )
+        rows.update(zip(places, found, strict=True))
+    how = "refined" if refine_steps else "encoded"
+    origins = [Origin(n.architecture.name, n.form, n.source, n.sha256, how, refine_steps) for n in networks]
+    return embeddings_of(space, torch.stack([rows[i] for i in range(len(networks))]), origins)
+
+
+def refine(
+    embeddings: Tensor,
+    vectors: Tensor,
+    arch: str,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    *,
+    steps: int,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Steps on embeddings alone towards their networks' own outputs on unlabelled images.
+
+    Args:
+        embeddings: (B, E) from the encoder.
+        vectors: (B, P) the networks.
+        arch: their architecture.
+        space, data: on the runner's device.
+        steps: how many; images and rates are the space's own.
+    Returns:
+        (B, E).
+    """
+    recipe = space.recipe
+    descent = Descent(**{**recipe.refine.model_dump(), "steps": steps})
+    model, architecture = space.model, space.model.architecture(arch)
+    total = len(data.splits["train"].labels)
+
+    def loss_at(current: Tensor, step: int) -> Tensor:
+        generator = runner.generator("refine", step)
+        index = torch.randint(total, (descent.images,), generator=generator)
+        images, _ = data.augmented("train", index, generator=generator)
+        loss = CLASS_WEIGHT * _class_loss(model, current, arch)
+        predicted = model.decode(arch, current)
+        for target, vector in zip(vectors, predicted, strict=True):
+            with torch.no_grad():
+                wanted = architecture.run(target, images)
+            loss = loss + distillation(architecture.run(vector, images), wanted, temperature=recipe.train.temperature)
+        runner.count(len(vectors))
+        return loss
+
+    return descend(embeddings, loss_at, descent, progress or Silent(), description=f"refining {arch}")
+
+
+def _class_loss(model: SpaceModel, embeddings: Tensor, arch: str) -> Tensor:
+    wanted = torch.full((len(embeddings),), model.class_id(arch), device=embeddings.device)
+    return cross_entropy(model.classify(embeddings), wanted, reduction="sum")
+
+
+def default_refine_steps(space: Space, data: ImageData | None) -> int:
+    """The number a space records; 0 where its data are not at hand."""
+    return space.recipe.refine.steps if data is not None else 0
+
+
+def fidelity(
+    network: Network, embedding: Tensor, space: Space, data: ImageData, runner: Runner, *, split: str = "test"
+) -> Fidelity:
+    """Compare a network with what its embedding decodes to.
+
+    Args:
+        network: the target.
+        embedding: (E,).
+        split: of the images.
+    """
+    space, data = space.to(runner.device), runner.place(data)
+    row = runner.place(embedding)[None]
+    arch = network.architecture.name
+    with torch.no_grad():
+        vector = space.model.decode(arch, row)[0]
+        recognised = space.model.recognise(row)[0].name
+    target = logits_of(network.architecture, runner.place(network.vector), data, split, runner)
+    predicted = logits_of(network.architecture, vector, data, split, runner)
+    labels = labels_of(data, split)
+    return Fidelity(accuracy(target, labels), accuracy(predicted, labels), agreement(target, predicted), recognised)
+
+
+def only(embeddings: Embeddings, row: int) -> Embeddings:
+    """One row of several embeddings."""
+    return replace(embeddings, vectors=embeddings.vectors[row : row + 1], origins=embeddings.origins[row : row + 1])

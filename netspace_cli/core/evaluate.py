@@ -1,0 +1,162 @@
+"""Target against predicted, instance by instance: what a space keeps of a zoo it has not seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .data import ImageData
+from .encode import encode
+from .networks import Network
+from .progress import Progress, Silent
+from .runner import Runner
+from .scoring import accuracy, agreement, labels_of, logits_of
+from .space import Space
+from .zoo import Instance, Zoo
+
+# Two instances count as equally accurate within this many points.
+EQUAL_WITHIN = 0.02
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One instance of a zoo beside what its embedding decodes to.
+
+    Attributes:
+        id, arch: of the instance; predicted_arch: what its embedding is recognised as.
+        target_accuracy, predicted_accuracy: fractions on the split's images.
+        agreement: share of images on which both predict the same class.
+        unrelated_agreement: the same between the target and another instance of equal accuracy, trained
+            on its own; None where the zoo has no such instance.
+    """
+
+    id: str
+    arch: str
+    predicted_arch: str
+    target_accuracy: float
+    predicted_accuracy: float
+    agreement: float
+    unrelated_agreement: float | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All instances, and in short."""
+
+    instances: tuple[Evaluated, ...]
+
+    def summary(self, arch: str | None = None) -> dict[str, Any]:
+        """Pearson correlation and mean absolute error between target and predicted accuracy, share of
+        architectures recognised, mean agreements, means and number; of one architecture or of all.
+
+        Pearson is None where there is nothing to correlate (fewer than three, or all alike).
+        """
+        rows = [e for e in self.instances if arch is None or e.arch == arch]
+        target = np.array([e.target_accuracy for e in rows])
+        predicted = np.array([e.predicted_accuracy for e in rows])
+        unrelated = [e.unrelated_agreement for e in rows if e.unrelated_agreement is not None]
+        return {
+            "n": len(rows),
+            "arch_accuracy": float(np.mean([e.arch == e.predicted_arch for e in rows])),
+            "target_accuracy": float(target.mean()),
+            "predicted_accuracy": float(predicted.mean()),
+            "pearson": _pearson(target, predicted),
+            "mae": float(np.abs(target - predicted).mean()),
+            "agreement": float(np.mean([e.agreement for e in rows])),
+            "unrelated_agreement": float(np.mean(unrelated)) if unrelated else None,
+        }
+
+    def architectures(self) -> list[str]:
+        """Names in order of appearance."""
+        return list(dict.fromkeys(e.arch for e in self.instances))
+
+
+def evaluate(
+    zoo: Zoo,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    *,
+    split: str = "test",
+    refine_steps: int = 0,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Encode every instance of a split, decode it, and score both on the images of the test split.
+
+    Args:
+        split: of the zoo's instances.
+        refine_steps: see `encode`; 0 for what the encoder alone gives.
+    Raises:
+        WrongSpace: the space lacks an architecture.
+    """
+    progress = progress or Silent()
+    space, data = space.to(runner.device), runner.place(data)
+    results: list[Evaluated] = []
+    for architecture in zoo.architectures():
+        chosen = zoo.select(split=split, arch=architecture.name)
+        if not chosen:
+            continue
+        networks = [zoo.network(i, architecture) for i in chosen]
+        vectors = encode(networks, space, runner, data=data, refine_steps=refine_steps, progress=progress).vectors
+        results += _compare(chosen, networks, runner.place(vectors), space, data, runner, progress)
+    return Evaluation(tuple(results))
+
+
+def _compare(
+    instances: Sequence[Instance],
+    networks: Sequence[Network],
+    embeddings: Tensor,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    progress: Progress,
+) -> list[Evaluated]:
+    arch, architecture = instances[0].arch, networks[0].architecture
+    labels = labels_of(data, "test")
+    progress.start(f"scoring {arch}", len(instances))
+    try:
+        targets, rows = [], []
+        for instance, network, embedding in zip(instances, networks, embeddings, strict=True):
+            targets.append(logits_of(architecture, runner.place(network.vector), data, "test", runner))
+            with torch.no_grad():
+                vector = space.model.decode(arch, embedding[None])[0]
+                recognised = space.model.recognise(embedding[None])[0].name
+            predicted = logits_of(architecture, vector, data, "test", runner)
+            rows.append((instance, recognised, predicted))
+            progress.advance(1)
+    finally:
+        progress.stop()
+    return [
+        Evaluated(
+            instance.id,
+            arch,
+            recognised,
+            accuracy(target, labels),
+            accuracy(predicted, labels),
+            agreement(target, predicted),
+            _unrelated(i, targets, labels),
+        )
+        for i, (target, (instance, recognised, predicted)) in enumerate(zip(targets, rows, strict=True))
+    ]
+
+
+def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | None:
+    """Mean agreement with the other instances of the split that are as accurate."""
+    own = accuracy(targets[row], labels)
+    others = [
+        agreement(targets[row], t)
+        for i, t in enumerate(targets)
+        if i != row and abs(accuracy(t, labels) - own) <= EQUAL_WITHIN
+    ]
+    return float(np.mean(others)) if others else None
+
+
+def _pearson(a: np.ndarray, b: np.ndarray) -> float | None:
+    if len(a) < 3 or a.std() == 0 or b.std() == 0:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,184 @@
+"""A straight path between two embeddings, decoded and scored at every step; and the plain alternative."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from netspace_models.alignment import align
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from .data import ImageData
+from .decode import decode_row
+from .networks import Network
+from .progress import Progress, Silent
+from .runner import Runner
+from .scoring import accuracy, cross_entropy, labels_of, logits_of
+from .session import Input
+from .space import Space
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a path.
+
+    Attributes:
+        step: 0 ... N; gamma: step / N.
+        network: what stands there.
+        accuracy, loss: on the split; None without images, or where the step failed.
+        error: why it failed, "" if it did not. A failed step keeps its place.
+    """
+
+    step: int
+    gamma: float
+    network: Network
+    accuracy: float | None = None
+    loss: float | None = None
+    error: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """As scripts read it; scores only where there are any."""
+        row: dict[str, Any] = {
+            "step": self.step,
+            "gamma": self.gamma,
+            "arch": self.network.architecture.name,
+            "parameters": self.network.architecture.parameters,
+        }
+        scores = {"accuracy": self.accuracy, "loss": self.loss, "error": self.error or None}
+        return row | {name: value for name, value in scores.items() if value is not None}
+
+
+def interpolate(
+    start: Tensor,
+    end: Tensor,
+    space: Space,
+    runner: Runner,
+    *,
+    steps: int,
+    data: ImageData | None = None,
+    split: str = "test",
+    progress: Progress | None = None,
+) -> list[Step]:
+    """Walk from one embedding to another: (1 - gamma) · start + gamma · end, gamma = 0 ... 1 (section 8).
+
+    Args:
+        start, end: (E,) embeddings of this space.
+        steps: N; there are N + 1 rows, and the first and last are exactly `start` and `end`.
+        data: for scores; without them the path is decoded only.
+        split: whose images are scored.
+    Raises:
+        ConfigError: fewer than one step.
+    """
+    space = space.to(runner.device)
+    a, b = runner.place(start), runner.place(end)
+    networks = [decode_row((1 - g) * a + g * b, space) for g in gammas(steps)]
+    return _scored(networks, data, runner, split, progress or Silent(), "walking the path")
+
+
+def interpolate_weights(
+    start: Network,
+    end: Network,
+    runner: Runner,
+    *,
+    steps: int,
+    data: ImageData | None = None,
+    split: str = "test",
+    progress: Progress | None = None,
+) -> list[Step]:
+    """The baseline: the same walk between the parameters themselves.
+
+    Raises:
+        ConfigError: the networks are of two architectures, so their weights cannot be mixed.
+    """
+    if start.architecture.name != end.architecture.name:
+        raise ConfigError(
+            f"weights of a {start.architecture.name} and a {end.architecture.name} cannot be interpolated.",
+            "Leave out --weights: only the space has a path between two architectures.",
+        )
+    a, b = runner.place(start.vector), runner.place(end.vector)
+    networks = [Network(start.architecture, (1 - g) * a + g * b) for g in gammas(steps)]
+    return _scored(networks, data, runner, split, progress or Silent(), "walking between the weights")
+
+
+def weight_paths(
+    start: Input,
+    end: Input,
+    space: Space,
+    runner: Runner,
+    *,
+    steps: int,
+    data: ImageData | None = None,
+    split: str = "test",
+    progress: Progress | None = None,
+) -> dict[str, list[Step]]:
+    """The baselines of a path: "weights", and "aligned weights" where the hidden units are known.
+
+    Inputs that were embeddings take part as what they decode to.
+
+    Raises:
+        ConfigError: two architectures.
+    """
+    a, b = (i.network or decode_row(runner.place(i.vector), space.to(runner.device)) for i in (start, end))
+    common: dict[str, Any] = {"steps": steps, "data": data, "split": split, "progress": progress}
+    paths = {"weights": interpolate_weights(a, b, runner, **common)}
+    if a.architecture.hidden_groups:
+        paths["aligned weights"] = interpolate_weights(a, aligned(a, b, runner), runner, **common)
+    return paths
+
+
+def aligned(reference: Network, network: Network, runner: Runner) -> Network:
+    """A network with its hidden units in the order nearest to another's of the same architecture."""
+    spec = network.architecture.spec
+    state = align(
+        spec.unflatten(reference.vector.cpu()),
+        spec.unflatten(network.vector.cpu()),
+        network.architecture.hidden_groups,
+        generator=runner.generator("align"),
+    )
+    return Network(network.architecture, spec.flatten(state), network.form)
+
+
+def gammas(steps: int) -> list[float]:
+    """0 ... 1 in N steps: N + 1 numbers.
+
+    Raises:
+        ConfigError: N < 1.
+    """
+    if steps < 1:
+        raise ConfigError(f"{steps} steps make no path.", "Give at least one: --steps 1.")
+    return [i / steps for i in range(steps + 1)]
+
+
+def _scored(
+    networks: Sequence[Network],
+    data: ImageData | None,
+    runner: Runner,
+    split: str,
+    progress: Progress,
+    description: str,
+) -> list[Step]:
+    placed = runner.place(data) if data is not None else None
+    rows = []
+    progress.start(description, len(networks))
+    try:
+        for i, network in enumerate(networks):
+            rows.append(_score(i, i / (len(networks) - 1), network, placed, runner, split))
+            progress.advance(1, accuracy=rows[-1].accuracy)
+    finally:
+        progress.stop()
+    return rows
+
+
+def _score(step: int, gamma: float, network: Network, data: ImageData | None, runner: Runner, split: str) -> Step:
+    if not torch.isfinite(network.vector).all():
+        return Step(step, gamma, network, error="weights are not finite")
+    if data is None:
+        return Step(step, gamma, network)
+    logits = logits_of(network.architecture, network.vector, data, split, runner)
+    if not torch.isfinite(logits).all():
+        return Step(step, gamma, network, error="outputs are not finite")
+    labels = labels_of(data, split)
+    return Step(step, gamma, network, accuracy(logits, labels), cross_entropy(logits, labels))

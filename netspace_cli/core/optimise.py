@@ -1,0 +1,77 @@
+"""Gradient steps on embeddings with everything else frozen: what refining and optimising share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from netspace_models.errors import RunFailed
+from torch import Tensor
+
+from .progress import Progress
+
+
+@dataclass(frozen=True)
+class Descent:
+    """Adam on the embedding; the rate falls from `lr` to `lr_end` as a cosine.
+
+    Attributes:
+        steps: how many.
+        images: images a step.
+        lr, lr_end: first and last rate.
+    """
+
+    steps: int
+    images: int = 128
+    lr: float = 0.02
+    lr_end: float = 0.001
+
+    def rate(self, step: int) -> float:
+        """The rate of a step, counted from 0."""
+        cosine = 0.5 * (1 + math.cos(math.pi * step / max(1, self.steps)))
+        return self.lr_end + (self.lr - self.lr_end) * cosine
+
+
+def descend(
+    start: Tensor,
+    loss_at: Callable[[Tensor, int], Tensor],
+    descent: Descent,
+    progress: Progress,
+    *,
+    description: str,
+    after: Callable[[int, Tensor, float], None] | None = None,
+) -> Tensor:
+    """Follow the gradient of a loss from `start`.
+
+    Args:
+        start: (B, E); left as it is.
+        loss_at: from embeddings (B, E) and the step's number to a scalar.
+        descent: steps and rates.
+        description: for the progress.
+        after: called after each step with the number of steps done, the embeddings and the step's loss.
+    Returns:
+        (B, E) after the last step.
+    Raises:
+        RunFailed: the loss is not finite.
+    """
+    embedding = start.detach().clone().requires_grad_(True)
+    optimizer = torch.optim.Adam([embedding], lr=descent.lr)
+    progress.start(description, descent.steps)
+    try:
+        for step in range(descent.steps):
+            for group in optimizer.param_groups:
+                group["lr"] = descent.rate(step)
+            loss = loss_at(embedding, step)
+            if not torch.isfinite(loss):
+                raise RunFailed(f"the loss is not finite at step {step + 1} of {descent.steps}.", "Lower --lr.")
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if after is not None:
+                after(step + 1, embedding.detach(), loss.item())
+            progress.advance(1, loss=loss.item())
+    finally:
+        progress.stop()
+    return embedding.detach()

@@ -1,0 +1,55 @@
+"""A path between networks as files: rows, a figure, a checkpoint for each step."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from .checkpoint import write_checkpoint
+from .figures import check_figure
+from .files import atomic_write, check_output
+from .interp import Step
+
+
+def check_path_outputs(csv_path: Path | None, plot: Path | None, folder: Path | None, *, force: bool) -> None:
+    """Refuse outputs that cannot be written, before any work.
+
+    Raises:
+        OutputExists: one is taken and `force` is not given.
+        ConfigError: a figure that cannot be drawn.
+    """
+    for path in (csv_path, plot):
+        if path is not None:
+            check_output(path, force=force)
+    if plot is not None:
+        check_figure(plot)
+    if folder is not None and (folder.is_file() or (folder.is_dir() and any(folder.iterdir()))):
+        check_output(folder / "step-000.pt", force=force)
+
+
+def write_csv(
+    path: Path, steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]], *, force: bool = False
+) -> None:
+    """One row a step; a column for each baseline's accuracy. Failed steps keep their row."""
+    header = ["step", "gamma", "arch", "parameters", "accuracy", "loss", "error"]
+
+    def write(target: Path) -> None:
+        with target.open("w", newline="") as f:
+            table = csv.writer(f)
+            table.writerow([*header, *(name.replace(" ", "_") for name in baselines)])
+            for i, step in enumerate(steps):
+                row = step.row()
+                table.writerow([*(row.get(name, "") for name in header), *(b[i].accuracy for b in baselines.values())])
+
+    atomic_write(path, write, force=force)
+
+
+def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> None:
+    """Each step's checkpoint as `step-NNN.pt`; a failed step has no file, and none takes its number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for step in steps:
+        if not step.error:
+            network = step.network
+            state = network.architecture.to_state(network.vector.cpu(), network.form)
+            write_checkpoint(folder / f"step-{step.step:03d}.pt", state, force=force)

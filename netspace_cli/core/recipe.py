@@ -1,0 +1,184 @@
+"""Recipes: all settings of a space's training, read from TOML, checked whole before work starts."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from netspace_models.errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TokensRecipe(_Section):
+    """The tokens backbone's sizes (see `netspace_models.backbones.TokensBackbone`)."""
+
+    kind: Literal["tokens"] = "tokens"
+    embedding_size: PositiveInt = 4096
+    latents: PositiveInt = 32
+    chunk: PositiveInt = 256
+    width: PositiveInt = 128
+    depth: PositiveInt = 2
+    heads: PositiveInt = 4
+    gain: float = Field(1.0, ge=0)
+
+
+class ConvRecipe(_Section):
+    """The conv backbone's sizes; height None is the published one for the case at hand."""
+
+    kind: Literal["conv"] = "conv"
+    embedding_size: PositiveInt = 4096
+    height: PositiveInt | None = None
+    width: PositiveInt = 10_000
+    side: PositiveInt = 64
+
+
+class SpaceRecipe(_Section):
+    """What the space is to be.
+
+    Attributes:
+        name: how people call it.
+        unseen: architectures of the space that no training instance has; only interpolation draws them.
+        start: each decoder's starting point, "best" (the training instance with the best validation
+            accuracy) or "random".
+    """
+
+    name: str = "space"
+    unseen: tuple[str, ...] = ()
+    start: Literal["best", "random"] = "best"
+
+
+class TrainRecipe(_Section):
+    """How it is trained.
+
+    Attributes:
+        steps: steps of the optimiser.
+        instances: networks a step, of each architecture.
+        images: images a step.
+        lr, warmup, schedule: Adam's highest rate, steps to reach it, what follows.
+        clip: largest norm of the gradient, 0 for none.
+        temperature, alpha, interpolation: of the losses (eq. 1-12).
+        shuffle: reorder the hidden units of each input at random, a new order each time.
+        validate_every, checkpoint_every: steps.
+    """
+
+    steps: PositiveInt = 1000
+    instances: PositiveInt = 8
+    images: PositiveInt = 128
+    lr: PositiveFloat = 1e-3
+    warmup: int = Field(50, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    clip: float = Field(1.0, ge=0)
+    temperature: PositiveFloat = 4.0
+    alpha: float = Field(0.9, ge=0, le=1)
+    interpolation: float = Field(1.0, ge=0)
+    shuffle: bool = True
+    validate_every: PositiveInt = 100
+    checkpoint_every: PositiveInt = 100
+
+
+class RefineRecipe(_Section):
+    """How embeddings are refined by default: Adam on the embedding, the rate falling as a cosine."""
+
+    steps: int = Field(100, ge=0)
+    images: PositiveInt = 128
+    lr: PositiveFloat = 0.02
+    lr_end: PositiveFloat = 0.001
+
+
+class Recipe(_Section):
+    """All of it. Unknown keys are refused."""
+
+    space: SpaceRecipe = SpaceRecipe()
+    backbone: Annotated[TokensRecipe | ConvRecipe, Field(discriminator="kind")] = TokensRecipe()
+    train: TrainRecipe = TrainRecipe()
+    refine: RefineRecipe = RefineRecipe()
+
+
+def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe and override single values of it.
+
+    Args:
+        path: a TOML file; None for the defaults.
+        overrides: by "section.key", values in TOML's notation; a bare word is taken as a string.
+    Raises:
+        ConfigError: not TOML, an unknown key (with the nearest), or a value that does not fit.
+    """
+    table: dict[str, Any] = {}
+    if path is not None:
+        try:
+            table = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
+            raise ConfigError(f"{path} cannot be read as a recipe: {failure}.") from failure
+    for key, text in (overrides or {}).items():
+        _override(table, key, text)
+    return recipe_from(table)
+
+
+def recipe_from(table: Mapping[str, Any]) -> Recipe:
+    """A recipe from nested tables.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest), or a value that does not fit.
+    """
+    table = {**table}
+    backbone = table.get("backbone")
+    if isinstance(backbone, dict) and "kind" not in backbone:
+        table["backbone"] = {"kind": "tokens", **backbone}
+    try:
+        return Recipe.model_validate(table)
+    except ValidationError as failure:
+        raise ConfigError(*_explain(failure)) from failure
+
+
+def _override(table: dict[str, Any], key: str, text: str) -> None:
+    parts = key.split(".")
+    if len(parts) != 2:
+        near = difflib.get_close_matches(key, [k.rpartition(".")[2] for k in _known_keys()], n=1)
+        full = next((k for k in _known_keys() if near and k.endswith(f".{near[0]}")), "train.steps")
+        raise ConfigError(f"the recipe has no key {key!r}: keys are section.key.", f"Did you mean {full!r}?")
+    try:
+        value = tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    section = table.setdefault(parts[0], {})
+    if not isinstance(section, dict):
+        raise ConfigError(f"{parts[0]} is not a section of a recipe.", "See examples/recipes.")
+    section[parts[1]] = value
+
+
+def _explain(failure: ValidationError) -> tuple[str, str]:
+    """The first fault in words, and the next step."""
+    fault = failure.errors()[0]
+    # The tag of the backbone's union is pydantic's own step in the path, not the user's.
+    path = [str(p) for i, p in enumerate(fault["loc"]) if not (i == 1 and fault["loc"][0] == "backbone")]
+    key = ".".join(path) or "backbone.kind"
+    if fault["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, _known_keys(), n=1, cutoff=0.5)
+        return (
+            f"the recipe has no key {key!r}.",
+            f"Did you mean {near[0]!r}?" if near else "See examples/recipes.",
+        )
+    return (
+        f"the recipe's {key} = {fault['input']!r} does not do: {fault['msg'].lower()}.",
+        "See examples/recipes.",
+    )
+
+
+def _known_keys() -> list[str]:
+    keys = []
+    for name, section in (
+        ("space", SpaceRecipe),
+        ("backbone", TokensRecipe),
+        ("backbone", ConvRecipe),
+        ("train", TrainRecipe),
+        ("refine", RefineRecipe),
+    ):
+        keys += [name, *(f"{name}.{key}" for key in section.model_fields)]
+    return keys

@@ -1,0 +1,60 @@
+"""What a network does on a split: logits, accuracy, loss, and how far two networks agree."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from netspace_models.architectures import Architecture
+from torch import Tensor
+
+from .data import ImageData
+from .runner import Runner
+
+BATCH = 512
+
+
+def logits_of(architecture: Architecture, vector: Tensor, data: ImageData, split: str, runner: Runner) -> Tensor:
+    """A network's logits on every image of a split, without augmentation.
+
+    Args:
+        architecture, vector: the network; its flat parameters (P,) on the runner's device.
+        data: on the runner's device.
+    Returns:
+        (N, K) float32, on the processor.
+    """
+    total = len(data.splits[split].labels)
+
+    def part(index: slice) -> Tensor:
+        images, _ = data.batch(split, index)
+        return architecture.run(vector, images)
+
+    return runner.in_batches(part, total, batch=BATCH)
+
+
+def labels_of(data: ImageData, split: str) -> Tensor:
+    """A split's labels (N,), on the processor."""
+    return data.splits[split].labels.cpu()
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of images whose largest logit is the label's: (N, K) and (N,) to a fraction."""
+    return (logits.argmax(1) == labels).double().mean().item()
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> float:
+    """Mean cross entropy in nats: (N, K) and (N,) to a number."""
+    return F.cross_entropy(logits, labels).item()
+
+
+def agreement(a: Tensor, b: Tensor) -> float:
+    """Share of images on which two networks predict the same class: twice (N, K) to a fraction."""
+    return (a.argmax(1) == b.argmax(1)).double().mean().item()
+
+
+def scores(architecture: Architecture, vector: Tensor, data: ImageData, runner: Runner) -> dict[str, float]:
+    """Accuracy on the train, val and test split."""
+    with torch.no_grad():
+        return {
+            split: accuracy(logits_of(architecture, vector, data, split, runner), labels_of(data, split))
+            for split in data.splits
+        }

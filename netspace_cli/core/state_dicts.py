@@ -1,0 +1,164 @@
+"""Finding the one state dict in what a checkpoint holds, and bringing its names to one form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from netspace_models.errors import CheckpointError
+from torch import Tensor
+
+from .tensor_names import check_names, shown
+from .torch_file import StandIn
+
+Place: TypeAlias = tuple[str, ...]
+
+WRAPPERS = ("module.", "_orig_mod.")
+# Lightning and other trainers hold the network as an attribute of their own module.
+TRAINERS = ("model.", "net.")
+
+_CONTAINERS = (
+    *("state_dict_ema", "model_ema", "state_dict", "model", "net", "params", "net_state"),
+    *("model_state_dict", "model_state", "network", "weights", "module"),
+    *("params_ema", "ema", "ema_state_dict"),
+)
+_DEEPEST_CONTAINER = 3
+_EXTRA_STATE = "_extra_state"
+
+
+def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Mapping[Any, object]]:
+    """The one state dict in what a file holds.
+
+    Args:
+        path: the file, for messages.
+        content: what was saved.
+        key: where to look, with dots between levels; None for the usual places.
+    Returns:
+        Its place, a key for each level and none for the top; and the state dict.
+    Raises:
+        CheckpointError: there is none, or more than one.
+    """
+    place: Place = ()
+    if key is not None:
+        at_key = _at_key(content, key)
+        if at_key is None:
+            raise CheckpointError(path, f"there is no key {key!r} in it.", f"It has {_listed(content)}.")
+        place, content = at_key
+    candidates = list(_candidates(content, place, set()))
+    if len(candidates) == 1:
+        return candidates[0]
+    if candidates:
+        places = ", ".join(shown(".".join(place)) for place, _ in candidates[:8])
+        raise CheckpointError(
+            path,
+            f"there are {len(candidates)} state dicts in it: {places}.",
+            f"Choose one, e.g. --key {'.'.join(candidates[0][0])}",
+        )
+    what = f"what is under {key!r}" if key else "it"
+    raise CheckpointError(
+        path,
+        f"{what} is no state dict (tensors by name) and has none in the usual places: {_listed(content)}.",
+        "Save model.state_dict() alone, or name its place with --key.",
+    )
+
+
+def _at_key(content: object, key: str) -> tuple[Place, object] | None:
+    """Where a dotted key leads; names that have dots themselves are found too."""
+    if not isinstance(content, Mapping):
+        return None
+    for name, value in content.items():
+        if str(name) == key:
+            return (key,), value
+        if key.startswith(f"{name}."):
+            deeper = _at_key(value, key[len(str(name)) + 1 :])
+            if deeper:
+                return (str(name), *deeper[0]), deeper[1]
+    return None
+
+
+def _candidates(content: object, place: Place, seen: set[int]) -> Iterator[tuple[Place, Mapping[Any, object]]]:
+    """State dicts in the usual places, each once; failing those, unmistakable ones one level down."""
+    # A pickle can hold a dict within itself: look at each only once.
+    if not isinstance(content, Mapping) or id(content) in seen:
+        return
+    seen.add(id(content))
+    if _is_state_dict(content):
+        yield place, content
+        return
+    if len(place) >= _DEEPEST_CONTAINER:
+        return
+    found = False
+    for name in _CONTAINERS:
+        for candidate in _candidates(content.get(name), (*place, name), seen):
+            found = True
+            yield candidate
+    if not found:
+        for name, value in content.items():
+            if isinstance(value, Mapping) and id(value) not in seen and _is_state_dict(value):
+                seen.add(id(value))
+                yield (*place, str(name)), value
+
+
+def _is_state_dict(content: Mapping[Any, object]) -> bool:
+    """Whether a mapping is tensors by name and nothing else."""
+    tensors = 0
+    for name, value in content.items():
+        if not isinstance(name, str):
+            return False
+        if isinstance(value, Tensor):
+            tensors += 1
+        elif not name.endswith(_EXTRA_STATE):
+            return False
+    return tensors > 0
+
+
+def _listed(content: object) -> str:
+    """A few entries of a mapping for a message, those that are no tensors first."""
+    if not isinstance(content, Mapping):
+        return f"a {_type_name(content)}"
+    entries = sorted(content.items(), key=lambda entry: isinstance(entry[1], Tensor))
+    listed = [f"{shown(str(name))} ({_type_name(value)})" for name, value in entries[:6]]
+    more = f" and {len(entries) - 6} more" if len(entries) > 6 else ""
+    return ", ".join(listed) + more if listed else "nothing at all"
+
+
+def _type_name(value: object) -> str:
+    return value.origin if isinstance(value, StandIn) else type(value).__name__
+
+
+def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -> dict[str, Tensor]:
+    """A state dict's tensors, their names checked; what was left out is added to the notes.
+
+    Raises:
+        CheckpointError: nothing in it, or a name that no network has.
+    """
+    if not found:
+        raise CheckpointError(path, "there are no tensors in it.", "Check what was saved.")
+    try:
+        check_names(found)
+    except ValueError as problem:
+        raise CheckpointError(path, f"{problem}.", "Rename it, or do not trust the file.") from problem
+    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
+    if len(tensors) < len(found):
+        notes.append(f"{len(found) - len(tensors)} entries of extra state were left out.")
+    return tensors
+
+
+def without_prefixes(tensors: Mapping[str, Tensor], prefixes: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
+    """Cut prefixes off, again and again, as long as every name has them.
+
+    Returns:
+        All that was cut off, and the tensors by the rest of their names.
+    """
+    cut = 0
+    while found := _common_prefix([name[cut:] for name in tensors], prefixes):
+        cut += len(found)
+    return next(iter(tensors))[:cut], {name[cut:]: tensor for name, tensor in tensors.items()}
+
+
+def _common_prefix(names: Sequence[str], prefixes: Sequence[str]) -> str | None:
+    for prefix in prefixes:
+        if all(name.startswith(prefix) and name != prefix for name in names):
+            return prefix
+    return None

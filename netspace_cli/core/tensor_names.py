@@ -1,0 +1,41 @@
+"""Names of tensors in files: which are refused, and how a text from a file is shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+NAME_LIMIT = 512
+_SHOWN_LIMIT = 80
+
+
+def check_names(names: Iterable[object]) -> None:
+    """Refuse names that no network has and that would do harm as a path, a table cell or a key.
+
+    Raises:
+        ValueError: says which name and why.
+    """
+    for name in names:
+        fault = _fault(name)
+        if fault:
+            raise ValueError(f"the tensor name {shown(str(name))} {fault}")
+
+
+def shown(text: str) -> str:
+    """Text from a file, made fit for a message: one line, no control characters, not long."""
+    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return repr(clean if len(clean) <= _SHOWN_LIMIT else clean[: _SHOWN_LIMIT - 1] + "…")
+
+
+def _fault(name: object) -> str | None:
+    if not isinstance(name, str):
+        return f"is a {type(name).__name__}, not text"
+    if not name or name == "__metadata__":
+        return "is reserved" if name else "is empty"
+    if len(name) > NAME_LIMIT:
+        return f"has {len(name):,} characters, the limit is {NAME_LIMIT}"
+    if not name.isprintable():
+        return "has control characters"
+    if name[0] in "/\\" or ".." in re.split(r"[/\\]", name):
+        return "is a path that leads elsewhere"
+    return None

@@ -1,0 +1,169 @@
+"""Train a space on a zoo: told in stages; stops with a checkpoint and goes on as if it never had."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from netspace_models.errors import ConfigError, DataUnavailable
+from netspace_models.space_model import SpaceModel
+from torch import Tensor
+
+from .data import ImageData
+from .files import check_output
+from .networks import Network
+from .progress import Progress, Silent
+from .provenance import provenance
+from .recipe import Recipe
+from .run_folder import RunFolder
+from .runner import Runner, kept_random_state
+from .signals import StopRequest
+from .space import Space, build_model, save_space
+from .train_set import TrainingSet, initial_values, load_training_set
+from .train_step import Task, TrainState, take_step, validate
+from .zoo import Zoo
+
+
+def train(
+    zoo: Zoo,
+    output: Path,
+    recipe: Recipe,
+    data: ImageData,
+    runner: Runner,
+    *,
+    teacher: Network | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Space:
+    """Train a space on a zoo's training instances and write it.
+
+    Beside the output a folder `<output stem>.run/` holds the settings, metrics.jsonl and the last
+    checkpoint. SIGINT and SIGTERM end the run after a whole step, with a checkpoint.
+
+    Args:
+        zoo: instances; its validation instances choose the best step, its test instances are not opened.
+        output: the space's file.
+        recipe: all settings.
+        data: the zoo's images.
+        runner: device and root seed.
+        teacher: for eq. 3; needed where the space has several architectures.
+        resume: go on from the last checkpoint; ends with the same bits as a run never stopped (on one
+            processor, with the same versions and threads).
+        force: replace an output and a run that exist.
+    Raises:
+        ConfigError: several architectures without a teacher, nothing to resume, other settings than before.
+        RunFailed: a loss that is not finite.
+        Interrupted: stopped on a signal.
+    """
+    check_output(output, force=force)
+    task = prepare(zoo, recipe, data, runner, teacher=teacher)
+    folder = RunFolder(output.with_name(f"{output.stem}.run"))
+    with folder.locked(), StopRequest() as stop:
+        state = _new_state(task)
+        settings = _settings(task, zoo)
+        if resume:
+            state.load_state_dict(folder.resume(settings, runner.device))
+        else:
+            folder.begin(settings, force=force)
+        _loop(task, state, folder, stop, progress or Silent())
+    state.model.load_state_dict(state.best)
+    state.model.eval().requires_grad_(False)
+    embeddings = _zoo_embeddings(task.training, state.model)
+    return save_space(output, Space(state.model, _record(task, state, zoo), embeddings), force=force)
+
+
+def prepare(zoo: Zoo, recipe: Recipe, data: ImageData, runner: Runner, *, teacher: Network | None = None) -> Task:
+    """Read and check all that training needs, on the runner's device.
+
+    Raises:
+        ConfigError: several architectures without a teacher, or a split of the zoo without instances.
+        DataUnavailable: the data are not the zoo's.
+    """
+    if data.signal != zoo.signal:
+        raise DataUnavailable(
+            f"{zoo.path} is a zoo for {zoo.signal.describe()}; {data.name} has {data.signal.describe()}.",
+            "Give the zoo's own data.",
+        )
+    training = load_training_set(zoo, recipe, runner)
+    if len(training.architectures) > 1 and teacher is None:
+        names = ", ".join(a.name for a in training.architectures)
+        raise ConfigError(
+            f"a space of several architectures ({names}) is trained with a teacher.",
+            "Give one: --teacher FILE.",
+        )
+    if teacher is not None:
+        teacher = replace(teacher, vector=runner.place(teacher.vector))
+    return Task(recipe, training, runner.place(data), teacher, runner)
+
+
+def _new_state(task: Task) -> TrainState:
+    inits = initial_values(task.training, task.recipe, task.runner)
+    with kept_random_state():
+        torch.manual_seed(task.runner.seed)
+        model = task.runner.place(build_model(task.recipe, task.training.architectures, inits))
+    return TrainState(model, torch.optim.Adam(model.parameters(), task.recipe.train.lr))
+
+
+def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, progress: Progress) -> None:
+    recipe = task.recipe.train
+    progress.start("training the space", recipe.steps)
+    progress.advance(state.step)
+    try:
+        while state.step < recipe.steps:
+            terms = take_step(task, state)
+            last = state.step == recipe.steps
+            line: dict[str, Any] = {"step": state.step, **terms}
+            if state.step % recipe.validate_every == 0 or last:
+                line["val"] = validate(task, state)
+            folder.log(line)
+            progress.advance(1, loss=terms["loss"], val=state.best_loss)
+            if state.step % recipe.checkpoint_every == 0 or last or stop.requested:
+                folder.save(state.state_dict())
+            if stop.requested and not last:
+                raise stop.interrupted(
+                    f"stopped after step {state.step} of {recipe.steps}; the checkpoint is in {folder.path}.",
+                    "The same command with --resume goes on.",
+                )
+    finally:
+        progress.stop()
+
+
+def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:
+    """All that must be the same when a run is resumed."""
+    return {
+        "recipe": task.recipe.model_dump(mode="json"),
+        "zoo": [[i.id, i.sha256] for i in zoo.instances if i.split != "test"],
+        "data": task.data.record(),
+        "teacher": task.teacher.sha256 if task.teacher else None,
+        "seed": task.runner.seed,
+    }
+
+
+def _record(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
+    rows = [i for key in _rows(task.training) for i in task.training.instances[key]]
+    return {
+        "name": task.recipe.space.name,
+        "architectures": [a.name for a in task.training.architectures],
+        "signal": asdict(task.data.signal),
+        "data": task.data.record(),
+        "recipe": task.recipe.model_dump(mode="json"),
+        "zoo": [{"id": i.id, "arch": i.arch, "split": i.split, "accuracy": i.accuracy} for i in rows],
+        "zoo_licence": zoo.about.get("licence", ""),
+        "teacher": {"arch": task.teacher.architecture.name, "sha256": task.teacher.sha256} if task.teacher else None,
+        "best": {"step": state.best_step, "val_loss": state.best_loss},
+        "seed": task.runner.seed,
+        **provenance(),
+    }
+
+
+def _rows(training: TrainingSet) -> list[tuple[str, str]]:
+    """Splits and architectures in the order of the space's embeddings."""
+    return [(s, a.name) for a in training.architectures for s in ("train", "val") if (s, a.name) in training.vectors]
+
+
+def _zoo_embeddings(training: TrainingSet, model: SpaceModel) -> Tensor:
+    with torch.no_grad():
+        return torch.cat([model.encode(key[1], training.vectors[key]) for key in _rows(training)])

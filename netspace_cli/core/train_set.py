@@ -1,0 +1,98 @@
+"""What a space is trained on: the zoo's parameters by architecture and split, and what they tell beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.backbones import ArchitectureInit
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from .factories import fresh_module, resolve_architecture
+from .recipe import Recipe
+from .runner import Runner, kept_random_state
+from .zoo import Instance, Zoo
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The zoo as tensors.
+
+    Attributes:
+        architectures: of the space, in the order of their ClassIds; unseen ones among them.
+        vectors: (N, P) by split and architecture; absent where a split has none.
+        instances: the manifest's lines in the order of the rows.
+    """
+
+    architectures: tuple[Architecture, ...]
+    vectors: Mapping[tuple[str, str], Tensor]
+    instances: Mapping[tuple[str, str], tuple[Instance, ...]]
+
+    def seen(self) -> tuple[Architecture, ...]:
+        """Architectures that have training instances."""
+        return tuple(a for a in self.architectures if ("train", a.name) in self.vectors)
+
+
+def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
+    """Read the training and validation instances of a zoo. Test instances are not opened.
+
+    Raises:
+        ConfigError: an architecture without training instances, or a split without any.
+    """
+    unseen = [resolve_architecture(name, zoo.signal) for name in recipe.space.unseen]
+    known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
+    vectors, instances = {}, {}
+    for split in ("train", "val"):
+        for a in known:
+            found = zoo.select(split=split, arch=a.name)
+            if found:
+                vectors[split, a.name] = runner.place(torch.stack(zoo.vectors(found, a)))
+                instances[split, a.name] = found
+            elif split == "train":
+                raise ConfigError(
+                    f"{zoo.path} has no training instances of {a.name}.",
+                    "Train some, or name it under space.unseen in the recipe.",
+                )
+    if not any(split == "val" for split, _ in vectors):
+        raise ConfigError(
+            f"{zoo.path} has no validation instances: the best epoch could not be chosen.",
+            "Train the zoo with counts like 16/2/8.",
+        )
+    order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+    return TrainingSet(order, vectors, instances)
+
+
+def initial_values(training: TrainingSet, recipe: Recipe, runner: Runner) -> dict[str, ArchitectureInit]:
+    """What each decoder starts from: training instances alone; for unseen architectures fresh modules."""
+    inits = {}
+    for a in training.architectures:
+        vectors = training.vectors.get(("train", a.name))
+        if vectors is None:
+            inits[a.name] = ArchitectureInit(a.spec, None, _layer_scale(a, _fresh_vectors(a, runner)))
+            continue
+        start = None
+        if recipe.space.start == "best":
+            start = vectors[_best(training.instances["train", a.name])].cpu()
+        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, vectors.cpu()))
+    return inits
+
+
+def _best(instances: Sequence[Instance]) -> int:
+    """The row with the highest accuracy on validation images."""
+    return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
+
+
+def _layer_scale(architecture: Architecture, vectors: Tensor) -> Tensor:
+    """(L,) standard deviation of each layer's values over all instances, with a floor for dead layers."""
+    scales = [vectors[:, layer.start : layer.stop].std() for layer in architecture.spec.layers]
+    return torch.stack(scales).clamp_min(1e-4)
+
+
+def _fresh_vectors(architecture: Architecture, runner: Runner) -> Tensor:
+    with kept_random_state():
+        torch.manual_seed(runner.seed)
+        states = [fresh_module(architecture.name, architecture.signal).state_dict() for _ in range(4)]
+    return torch.stack([architecture.to_vector(s) for s in states])

@@ -1,0 +1,187 @@
+"""One step and one validation of a space's training."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.errors import RunFailed
+from netspace_models.objectives import Batch, Terms, Weights, several_objective, single_objective
+from netspace_models.space_model import SpaceModel
+from torch import Tensor
+
+from .data import ImageData
+from .networks import Network
+from .recipe import Recipe, TrainRecipe
+from .runner import Runner
+from .train_set import TrainingSet
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is trained on what; fixed for the whole run."""
+
+    recipe: Recipe
+    training: TrainingSet
+    data: ImageData
+    teacher: Network | None
+    runner: Runner
+
+    @property
+    def weights(self) -> Weights:
+        """Constants of the losses."""
+        t = self.recipe.train
+        return Weights(t.temperature, t.alpha, t.interpolation)
+
+    @property
+    def several(self) -> bool:
+        """Whether the space has several architectures (eq. 3-12) or one (eq. 1)."""
+        return len(self.training.architectures) > 1
+
+
+@dataclass
+class TrainState:
+    """All that changes while training; what a checkpoint holds.
+
+    Attributes:
+        model, optimizer: as they are after `step` steps.
+        best: the model's values at the best validation so far; best_loss, best_step: that validation.
+    """
+
+    model: SpaceModel
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+    best_loss: float = math.inf
+    best_step: int = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain containers of tensors and numbers."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "step": self.step,
+            "best": self.best,
+            "best_loss": self.best_loss,
+            "best_step": self.best_step,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Undo `state_dict`."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.best_step = state["step"], state["best_step"]
+        self.best, self.best_loss = dict(state["best"]), state["best_loss"]
+
+
+def take_step(task: Task, state: TrainState) -> dict[str, float]:
+    """One step of the optimiser; all that is random in it is a function of the seed and the step's number.
+
+    Returns:
+        The loss and its terms.
+    Raises:
+        RunFailed: the loss is not finite; the model is left as it was.
+    """
+    recipe = task.recipe.train
+    generator = task.runner.generator("step", state.step)
+    state.model.train()
+    batch = _batch(task, generator)
+    with task.runner.autocast():
+        terms = _objective(task, state.model, batch, generator)
+        loss = torch.stack(list(terms.values())).sum()
+    if not torch.isfinite(loss):
+        raise RunFailed(
+            f"the loss is not finite at step {state.step + 1}.",
+            "The last checkpoint is kept; begin again with a lower train.lr.",
+        )
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate_at(state.step, recipe)
+    state.optimizer.zero_grad()
+    loss.backward()
+    if recipe.clip:
+        torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+    state.optimizer.step()
+    state.step += 1
+    return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+
+
+def rate_at(step: int, recipe: TrainRecipe) -> float:
+    """The learning rate of a step, counted from 0: a linear rise, then a cosine to zero or a constant."""
+    if step < recipe.warmup:
+        return recipe.lr * (step + 1) / recipe.warmup
+    if recipe.schedule == "constant":
+        return recipe.lr
+    done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
+    return recipe.lr * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+
+def validate(task: Task, state: TrainState) -> float:
+    """The training loss on all validation instances and up to 512 validation images, without augmentation
+    or reordering; the model is kept if it is the best so far.
+
+    Returns:
+        The loss, mean over instances.
+    """
+    state.model.eval()
+    images, labels = task.data.batch("val", slice(0, 512))
+    losses = []
+    with torch.no_grad(), task.runner.autocast():
+        batch = Batch(images, labels, _teacher_logits(task, images))
+        rows = {a.name: task.training.vectors.get(("val", a.name)) for a in task.training.architectures}
+        present = {name: vectors for name, vectors in rows.items() if vectors is not None}
+        for i in range(max(len(vectors) for vectors in present.values())):
+            one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
+            terms = _terms(task, state.model, one, one, batch)
+            losses.append(torch.stack(list(terms.values())).sum() / len(one))
+    loss = torch.stack(losses).mean().item()
+    if loss < state.best_loss:
+        state.best_loss, state.best_step = loss, state.step
+        state.best = {n: t.detach().clone() for n, t in state.model.state_dict().items()}
+    return loss
+
+
+def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Generator) -> Terms:
+    targets = {
+        a.name: _draw(task.training.vectors["train", a.name], task.recipe.train.instances, generator)
+        for a in task.training.seen()
+    }
+    inputs = targets
+    if task.recipe.train.shuffle:
+        inputs = {a.name: _shuffled(a, targets[a.name], generator) for a in task.training.seen()}
+    return _terms(task, model, inputs, targets, batch)
+
+
+def _terms(
+    task: Task, model: SpaceModel, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], batch: Batch
+) -> Terms:
+    if task.several:
+        return several_objective(model, inputs, batch, task.weights)
+    (name,) = inputs
+    return single_objective(model, name, inputs[name], targets[name], batch, task.weights)
+
+
+def _batch(task: Task, generator: torch.Generator) -> Batch:
+    total = len(task.data.splits["train"].labels)
+    index = torch.randint(total, (task.recipe.train.images,), generator=generator)
+    images, labels = task.data.augmented("train", index, generator=generator)
+    with torch.no_grad(), task.runner.autocast():
+        return Batch(images, labels, _teacher_logits(task, images))
+
+
+def _teacher_logits(task: Task, images: Tensor) -> Tensor | None:
+    if task.teacher is None:
+        return None
+    return task.teacher.architecture.run(task.teacher.vector, images)
+
+
+def _draw(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    index = torch.randperm(len(vectors), generator=generator)[:count]
+    return vectors[index.to(vectors.device)]
+
+
+def _shuffled(architecture: Architecture, vectors: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.stack([architecture.shuffle(v, generator) for v in vectors])

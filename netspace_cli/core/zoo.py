@@ -1,0 +1,216 @@
+"""A zoo on disk: a folder of instances and a manifest, readable with a JSON reader and safetensors alone.
+
+zoo.json            what the zoo is: format, version, data, licence
+instances.jsonl     one line an instance, written as instances are finished
+instances/<arch>/<id>.safetensors
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from netspace_models.architectures import Architecture, Signal
+from netspace_models.errors import ConfigError, InputFileError
+from torch import Tensor
+
+from .factories import resolve_architecture
+from .files import atomic_write, sha256_of
+from .networks import Network, read_network
+
+FORMAT, VERSION = "netspace-zoo", 1
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One line of the manifest.
+
+    Attributes:
+        id: unique within the zoo.
+        arch: name of its architecture.
+        split: "train", "val" or "test": what the instance may be used for.
+        file: path of its checkpoint, relative to the zoo.
+        sha256: of that file.
+        seed, epochs: how it was trained; None for adopted checkpoints.
+        accuracy: fraction by split of the images.
+        licence: of the weights.
+    """
+
+    id: str
+    arch: str
+    split: str
+    file: str
+    sha256: str
+    seed: int | None = None
+    epochs: int | None = None
+    accuracy: dict[str, float] = field(default_factory=dict)
+    licence: str = ""
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """An opened zoo.
+
+    Attributes:
+        path: the folder.
+        data: record of the data set its instances were trained on (`ImageData.record`).
+        instances: in manifest order.
+        about: the rest of zoo.json.
+    """
+
+    path: Path
+    data: dict[str, Any]
+    instances: tuple[Instance, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def signal(self) -> Signal:
+        """Images and classes of its data."""
+        return Signal(**self.data["signal"])
+
+    def architectures(self) -> tuple[Architecture, ...]:
+        """Its architectures, by number of parameters: the place of each is its ClassId."""
+        names = dict.fromkeys(i.arch for i in self.instances)
+        built = [resolve_architecture(name, self.signal) for name in names]
+        return tuple(sorted(built, key=lambda a: (a.parameters, a.name)))
+
+    def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
+        """Instances of a split, of an architecture, or of both."""
+        return tuple(
+            i for i in self.instances if (split is None or i.split == split) and (arch is None or i.arch == arch)
+        )
+
+    def network(self, instance: Instance, architecture: Architecture) -> Network:
+        """Read one instance.
+
+        Raises:
+            InputFileError: the file is missing or is not the one the manifest describes.
+        """
+        path = self.file_of(instance)
+        found = sha256_of(path) if path.is_file() else None
+        if found != instance.sha256:
+            raise InputFileError(
+                path,
+                "no such file."
+                if found is None
+                else f"its SHA-256 is {found[:12]}, the manifest says {instance.sha256[:12]}.",
+                f"Run `netspace zoo verify {self.path}`, and train or index it again.",
+            )
+        return read_network(path, arch=architecture.name, candidates=[architecture])
+
+    def vectors(self, instances: Sequence[Instance], architecture: Architecture) -> list[Tensor]:
+        """Flat parameters of several instances of one architecture."""
+        return [self.network(i, architecture).vector for i in instances]
+
+    def file_of(self, instance: Instance) -> Path:
+        """Where an instance's checkpoint lies.
+
+        Raises:
+            InputFileError: the manifest points outside the zoo.
+        """
+        relative = PurePosixPath(instance.file)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise InputFileError(
+                self.path / "instances.jsonl",
+                f"instance {instance.id!r} points outside the zoo: {instance.file!r}.",
+            )
+        return self.path / relative
+
+
+def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
+    """Begin a zoo, or open the one that is there if its data are the same.
+
+    Raises:
+        ConfigError: the folder holds a zoo of other data, or something that is no zoo.
+    """
+    if (path / "zoo.json").exists():
+        zoo = open_zoo(path)
+        if zoo.data != data:
+            raise ConfigError(
+                f"{path} is a zoo of {zoo.data['name']} ({Signal(**zoo.data['signal']).describe()}); "
+                f"this is {data['name']} ({Signal(**data['signal']).describe()}).",
+                "Choose another folder: a zoo has one data set.",
+            )
+        return zoo
+    if path.exists() and (not path.is_dir() or any(p.suffix == ".jsonl" for p in path.iterdir())):
+        raise ConfigError(f"{path} is there already and is no zoo.", "Choose another folder.")
+    path.mkdir(parents=True, exist_ok=True)
+    record = {"format": FORMAT, "version": VERSION, "data": data, **about}
+    atomic_write(path / "zoo.json", lambda p: p.write_text(json.dumps(record, indent=1) + "\n"), force=False)
+    (path / "instances.jsonl").touch()
+    return Zoo(path, data, (), about)
+
+
+def open_zoo(path: Path) -> Zoo:
+    """Read a zoo's manifest.
+
+    Raises:
+        InputFileError: no zoo there, a newer version, or a line that is no instance.
+    """
+    file = path / "zoo.json"
+    if not file.is_file():
+        raise InputFileError(
+            path,
+            "no zoo there (it has no zoo.json).",
+            "Make one with `netspace zoo train` or `netspace zoo index`.",
+        )
+    try:
+        record = json.loads(file.read_text())
+        if record["format"] != FORMAT or record["version"] != VERSION:
+            raise InputFileError(
+                file,
+                f"format {record['format']!r} version {record['version']}; "
+                f"this netspace reads {FORMAT!r} version {VERSION}.",
+                "Use the netspace that wrote it.",
+            )
+        data = record["data"]
+        Signal(**data["signal"])
+    except (ValueError, KeyError, TypeError) as failure:
+        raise InputFileError(file, f"not a zoo's record ({failure}).", "Index the folder again.") from failure
+    about = {k: v for k, v in record.items() if k not in ("format", "version", "data")}
+    return Zoo(path, data, tuple(_read_manifest(path / "instances.jsonl")), about)
+
+
+def _read_manifest(file: Path) -> list[Instance]:
+    instances: list[Instance] = []
+    if not file.is_file():
+        raise InputFileError(file, "no such file.", "Index the folder again.")
+    lines = file.read_text().splitlines()
+    for number, line in enumerate(lines, start=1):
+        try:
+            instance = Instance(**json.loads(line))
+        except (ValueError, TypeError) as failure:
+            raise InputFileError(file, f"line {number} is no instance ({failure}).", "Remove that line.") from failure
+        if instance.split not in SPLITS or any(i.id == instance.id for i in instances):
+            raise InputFileError(
+                file,
+                f"line {number}: split {instance.split!r}, id {instance.id!r}: unknown split or an id twice.",
+            )
+        instances.append(instance)
+    return instances
+
+
+def append_instance(zoo: Path, instance: Instance) -> None:
+    """Add a line to the manifest; the line is on disk, whole, when this returns."""
+    line = json.dumps(asdict(instance)) + "\n"
+    with (zoo / "instances.jsonl").open("a") as f:
+        f.write(line)
+        f.flush()
+        os.fsync(f.fileno())
+
+
+def verify(zoo: Zoo) -> list[tuple[Instance, str]]:
+    """Check every instance's file against the manifest: (instance, "ok" | what is wrong)."""
+    report = []
+    for instance in zoo.instances:
+        path = zoo.file_of(instance)
+        if not path.is_file():
+            report.append((instance, "missing"))
+        else:
+            report.append((instance, "ok" if sha256_of(path) == instance.sha256 else "changed"))
+    return report

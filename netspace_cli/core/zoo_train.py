@@ -1,0 +1,217 @@
+"""Train a zoo: many instances, other seeds, a fixed number of epochs or a range of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from netspace_models.errors import ConfigError, RunFailed
+from torch import nn
+
+from .checkpoint import write_checkpoint
+from .data import ImageData
+from .factories import fresh_module, resolve_architecture
+from .files import sha256_of
+from .progress import Progress, Silent
+from .runner import Runner, kept_random_state
+from .scoring import scores
+from .zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo
+
+
+@dataclass(frozen=True)
+class ZooPlan:
+    """What to train.
+
+    Attributes:
+        arch: architecture names or factories.
+        counts: instances of each architecture by split, (train, val, test).
+        epochs: lowest and highest number of epochs; instances are spread evenly over the range.
+        optimizer: "adam" or "sgd" (momentum 0.9).
+        lr: highest learning rate; it falls to zero as a cosine over each instance's own epochs.
+        weight_decay: of the optimiser.
+        batch: images a step.
+        licence: recorded with every instance.
+    """
+
+    arch: tuple[str, ...]
+    counts: tuple[int, int, int] = (16, 2, 8)
+    epochs: tuple[int, int] = (20, 20)
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    batch: int = 64
+    licence: str = "CC0-1.0"
+
+    def check(self) -> None:
+        """Refuse numbers that make no zoo.
+
+        Raises:
+            ConfigError: names the number.
+        """
+        low, high = self.epochs
+        if not 0 <= low <= high:
+            raise ConfigError(
+                f"epochs {low}-{high} is no range.", "Give one number, or LOW-HIGH with 0 <= LOW <= HIGH."
+            )
+        if min(self.counts) < 0 or sum(self.counts) < 1:
+            raise ConfigError(f"{self.counts} instances cannot be trained.", "Give three counts, e.g. 16/2/8.")
+        if self.optimizer not in ("adam", "sgd"):
+            raise ConfigError(f"no optimizer is called {self.optimizer!r}.", "Use adam or sgd.")
+        if self.lr <= 0 or self.batch < 1:
+            raise ConfigError(f"lr {self.lr} and batch {self.batch} must be above zero.")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One instance to train."""
+
+    id: str
+    arch: str
+    split: str
+    seed: int
+    epochs: int
+
+
+def jobs_of(plan: ZooPlan, seed: int) -> list[Job]:
+    """The instances of a plan, in a fixed order; which split and how many epochs each gets is drawn from
+    the seed, so that a split holds no particular range of epochs."""
+    jobs = []
+    total = sum(plan.counts)
+    low, high = plan.epochs
+    for arch in plan.arch:
+        # Strings seed `random` the same way on every platform and version.
+        draw = random.Random(f"{seed}/{arch}")
+        epochs = [low + round((high - low) * i / max(1, total - 1)) for i in range(total)]
+        splits = [s for s, n in zip(SPLITS, plan.counts, strict=True) for _ in range(n)]
+        draw.shuffle(splits)
+        for i, (e, split) in enumerate(zip(epochs, splits, strict=True)):
+            label = arch.rpartition(":")[2]
+            jobs.append(Job(f"{label}-{seed + i:04d}", arch, split, seed + i, e))
+    return jobs
+
+
+def train_zoo(
+    path: Path,
+    plan: ZooPlan,
+    data: ImageData,
+    runner: Runner,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Zoo:
+    """Train what a plan asks for and is not there yet; the manifest grows as instances are finished.
+
+    Args:
+        path: the zoo's folder; a zoo of the same data is added to.
+        plan: checked before anything is written.
+        data: the images, on any device.
+        runner: device and root seed.
+        workers: processes, each training one instance at a time on one thread (processor only).
+    Raises:
+        ConfigError: the plan makes no zoo, or the folder holds another.
+    """
+    plan.check()
+    for name in plan.arch:
+        resolve_architecture(name, data.signal)
+    zoo = create_zoo(path, data.record(), {"licence": plan.licence})
+    done = {i.id for i in zoo.instances}
+    todo = [j for j in jobs_of(plan, runner.seed) if j.id not in done]
+    progress = progress or Silent()
+    progress.start("training the zoo", len(todo))
+    try:
+        for instance in _results(todo, plan, data, runner, path, workers):
+            append_instance(path, instance)
+            progress.advance(1, id=instance.id, test=instance.accuracy["test"])
+    finally:
+        progress.stop()
+    return open_zoo(path)
+
+
+def _results(
+    todo: list[Job], plan: ZooPlan, data: ImageData, runner: Runner, path: Path, workers: int
+) -> Iterator[Instance]:
+    if workers <= 1:
+        data = runner.place(data)
+        for job in todo:
+            yield train_instance(job, plan, data, runner, path)
+        return
+    arguments = (plan, data, str(runner.device), runner.seed, path)
+    # Spawned, not forked: torch's thread pools do not survive a fork.
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        waiting: set[Future[Instance]] = {pool.submit(_in_process, job, *arguments) for job in todo}
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in sorted(finished, key=lambda f: f.result().id):
+                yield future.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _in_process(job: Job, plan: ZooPlan, data: ImageData, device: str, seed: int, path: Path) -> Instance:
+    with Runner(device, threads=1, seed=seed) as runner:
+        return train_instance(job, plan, runner.place(data), runner, path)
+
+
+def train_instance(job: Job, plan: ZooPlan, data: ImageData, runner: Runner, zoo: Path) -> Instance:
+    """Train one instance from its seed, write its checkpoint, score it on all splits.
+
+    Raises:
+        RunFailed: the loss is not finite.
+    """
+    architecture = resolve_architecture(job.arch, data.signal)
+    module = runner.place(_fresh(job, data))
+    _fit(module, job, plan, data, runner)
+    state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
+    file = f"instances/{architecture.name.replace(':', '/')}/{job.id}.safetensors"
+    (zoo / file).parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"format": "pt", "netspace.arch": architecture.name, "netspace.licence": plan.licence}
+    write_checkpoint(zoo / file, state, metadata=metadata, force=True)
+    vector = runner.place(architecture.to_vector(state))
+    accuracy = {k: round(v, 6) for k, v in scores(architecture, vector, data, runner).items()}
+    return Instance(
+        job.id, job.arch, job.split, file, sha256_of(zoo / file), job.seed, job.epochs, accuracy, plan.licence
+    )
+
+
+def _fresh(job: Job, data: ImageData) -> nn.Module:
+    """A newly initialised module; its values are a function of the job's seed alone."""
+    with kept_random_state():
+        torch.manual_seed(job.seed)
+        return fresh_module(job.arch, data.signal)
+
+
+def _fit(module: nn.Module, job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> None:
+    total = len(data.splits["train"].labels)
+    steps_an_epoch = max(1, total // plan.batch)
+    optimizer = _optimizer(plan, module)
+    steps = max(1, job.epochs * steps_an_epoch)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    module.train()
+    for epoch in range(job.epochs):
+        generator = runner.generator("zoo", job.id, epoch)
+        order = torch.randperm(total, generator=generator)
+        for step in range(steps_an_epoch):
+            index = order[step * plan.batch : (step + 1) * plan.batch]
+            images, labels = data.augmented("train", index, generator=generator)
+            with runner.autocast():
+                loss = F.cross_entropy(module(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        if not torch.isfinite(loss):
+            raise RunFailed(f"{job.id}: the loss is not finite after epoch {epoch + 1}.", "Lower the learning rate.")
+    module.eval()
+
+
+def _optimizer(plan: ZooPlan, module: nn.Module) -> torch.optim.Optimizer:
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(module.parameters(), plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
+    return torch.optim.Adam(module.parameters(), plan.lr, weight_decay=plan.weight_decay)

@@ -1,0 +1,216 @@
+"""Every option that commands share, once: its name, its type, its check and its variable.
+
+A decorator passes the parameter named in its docstring. Each option of `_shared_option` can be set for
+all commands by NETSPACE_<OPTION> and for one by NETSPACE_<COMMAND>_<OPTION>; the flag wins over both.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from netspace_cli.console import Console
+
+if TYPE_CHECKING:
+    from netspace_cli.core.runner import Runner
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+JSON_VARIABLE = "NETSPACE_JSON"
+PRECISIONS = ("float32", "bf16", "fp16")
+
+INPUT_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+INPUT_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+INPUT_PATH = click.Path(exists=True, path_type=Path)
+OUTPUT_PATH = click.Path(path_type=Path)
+
+
+class Device(click.ParamType):
+    """A device's name; whether this machine has it is the runner's to say."""
+
+    name = "device"
+    _known = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not self._known.fullmatch(str(value)):
+            self.fail(f"{value!r} is no device. Use auto, cpu, cuda, cuda:N or mps.", param, ctx)
+        return str(value)
+
+
+class Setting(click.ParamType):
+    """KEY=VALUE, the key perhaps dotted; what a value means is the recipe's to say."""
+
+    name = "key=value"
+    _key = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        key, equals, setting = str(value).partition("=")
+        if not equals or not self._key.fullmatch(key.strip()):
+            self.fail(f"{value!r} is not KEY=VALUE, as in steps=600.", param, ctx)
+        return key.strip(), setting.strip()
+
+
+class SharedOption(click.Option):
+    """An option whose variable for one command goes before its variable for all."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        own = f"{ctx.auto_envvar_prefix}_{str(self.name).upper()}" if ctx.auto_envvar_prefix else ""
+        return os.environ.get(own) or super().resolve_envvar_value(ctx)
+
+
+@dataclass(frozen=True)
+class RunnerOptions:
+    """What the command line says about where and how the work runs.
+
+    Args:
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: one of PRECISIONS.
+        seed: root of every random stream.
+        threads: processor threads, None for torch's own choice.
+    """
+
+    device: str = "auto"
+    precision: str = "float32"
+    seed: int = 0
+    threads: int | None = None
+
+    def runner(self) -> Runner:
+        """A runner of these options; importing it imports torch.
+
+        Raises:
+            ConfigError: a device or precision that this machine does not have.
+        """
+        from netspace_cli.core.runner import Runner
+
+        return Runner(self.device, precision=self.precision, threads=self.threads, seed=self.seed)
+
+
+def _shared_option(*names: str, **settings: Any) -> Callable[[F], F]:
+    """An option with a variable for all commands, named after its long flag."""
+    flag = next(name for name in names if name.startswith("--"))
+    variable = "NETSPACE_" + flag.removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, cls=SharedOption, envvar=variable, **settings)
+
+
+space = _shared_option(
+    "--space", metavar="NAME|PATH", help="The space. [default: the built-in one that knows the architecture]"
+)
+"""Passes `space: str | None`."""
+
+data = _shared_option(
+    "--data",
+    metavar="SPEC",
+    help="digits, cifar10[:DIR], tiny-imagenet:DIR, folder:DIR or FILE.npz. [default: the space's own data]",
+)
+"""Passes `data: str | None`."""
+
+force = _shared_option("--force", is_flag=True, help="Replace outputs that exist.")
+"""Passes `force: bool`."""
+
+dry_run = _shared_option("--dry-run", is_flag=True, help="Check everything, say what would be done, write nothing.")
+"""Passes `dry_run: bool`."""
+
+arch = click.option(
+    "--arch",
+    metavar="NAME|PKG.MODULE:FACTORY",
+    help="The architecture. [default: recognised from names and shapes]",
+)
+"""Passes `arch: str | None`."""
+
+key = click.option("--key", metavar="NAME", help="Where in a nested checkpoint the parameters are, e.g. state_dict.")
+"""Passes `key: str | None`."""
+
+refine = click.option(
+    "--refine",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="Refine the encoder's answer by N gradient steps. [default: what the space records]",
+)
+"""Passes `refine: int | None`."""
+
+recipe = click.option("--recipe", type=INPUT_FILE, metavar="F.toml", help="Settings of the training, as TOML.")
+"""Passes `recipe: Path | None`."""
+
+
+def output(*, required: bool = True, metavar: str = "FILE", help: str = "Where the result goes.") -> Callable[[F], F]:
+    """-o/--output: passes `output: Path` (`Path | None` where not required)."""
+    return click.option("-o", "--output", type=OUTPUT_PATH, required=required, metavar=metavar, help=help)
+
+
+def _refuse_repeats(ctx: click.Context, param: click.Parameter, pairs: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    settings = dict(pairs)
+    if len(settings) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise click.BadParameter(f"{repeated} is set {names.count(repeated)} times. Set it once.", ctx, param)
+    return settings
+
+
+settings = click.option(
+    "-s",
+    "--set",
+    "settings",
+    type=Setting(),
+    multiple=True,
+    callback=_refuse_repeats,
+    help="One setting; goes before the recipe's. May be given many times.",
+)
+"""Passes `settings: dict[str, str]`, the values as they were typed."""
+
+
+def running(command: F) -> F:
+    """--device, --precision, --seed, --threads: passes `running: RunnerOptions`."""
+
+    @functools.wraps(command)
+    def with_runner(*args: Any, device: str, precision: str, seed: int, threads: int | None, **rest: Any) -> Any:
+        return command(*args, running=RunnerOptions(device, precision, seed, threads), **rest)
+
+    return _apply(
+        with_runner,
+        _shared_option("--device", type=Device(), default="auto", help="auto, cpu, cuda, cuda:N or mps."),
+        _shared_option("--precision", type=click.Choice(PRECISIONS), default="float32", help="Number format."),
+        _shared_option("--seed", type=click.IntRange(min=0), default=0, help="Root of every random choice."),
+        _shared_option("--threads", type=click.IntRange(min=1), help="Processor threads. [default: torch's choice]"),
+    )
+
+
+def shared(command: F) -> F:
+    """--json, -q/--quiet, -v/--verbose: passes `console: Console`, closed when the command ends.
+
+    Raises:
+        click.UsageError: both --quiet and --verbose.
+    """
+
+    @functools.wraps(command)
+    def with_console(*args: Any, as_json: bool, quiet: bool, verbose: bool, **rest: Any) -> Any:
+        if quiet and verbose:
+            raise click.UsageError("--quiet and --verbose are opposites. Use just one of them.")
+        with Console(json=as_json, quiet=quiet, verbose=verbose) as console:
+            return command(*args, console=console, **rest)
+
+    return _apply(
+        with_console,
+        click.option(
+            "--json",
+            "as_json",
+            is_flag=True,
+            envvar=JSON_VARIABLE,
+            allow_from_autoenv=False,  # a failure to parse the options asks for this one variable
+            help="Print one JSON document.",
+        ),
+        _shared_option("-q", "--quiet", is_flag=True, help="Print results and errors only."),
+        _shared_option("-v", "--verbose", is_flag=True, help="Print details as well."),
+    )
+
+
+def _apply(command: Any, *options: Callable[[Any], Any]) -> Any:
+    for option in reversed(options):  # as a stack of decorators, so that --help lists them in this order
+        command = option(command)
+    return command

@@ -1,0 +1,222 @@
+"""Who may import whom, what no module may call, and what `netspace --help` may cost."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from netspace_cli.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = {"netspace_cli": "netspace_cli", "models": "netspace_models"}
+TERMINAL = ("click", "rich")
+UPPER = tuple(f"netspace_cli.{name}" for name in ("commands", "cli", "console", "options", "__main__"))
+UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
+DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
+HELP_SECONDS = 0.3
+
+
+@dataclass(frozen=True)
+class Module:
+    """A parsed source file under its import name."""
+
+    name: str
+    tree: ast.Module
+    is_package: bool = False
+
+    def imports(self) -> Iterator[str]:
+        """Every module this one imports, and every name it imports from one, dotted and absolute."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                origin = self._origin(node)
+                yield origin
+                yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+    def _origin(self, node: ast.ImportFrom) -> str:
+        if not node.level:
+            return node.module or ""
+        parts = self.name.split(".")
+        parents = parts[: len(parts) - node.level + self.is_package]
+        return ".".join([*parents, *([node.module] if node.module else [])])
+
+    def calls(self) -> Iterator[tuple[str, ast.Call]]:
+        """Every call, by the dotted name of what is called, import aliases undone."""
+        aliases = self._aliases()
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                first, _, rest = _dotted(node.func).partition(".")
+                full = aliases.get(first, first)
+                yield (f"{full}.{rest}" if rest else full), node
+
+    def _aliases(self) -> dict[str, str]:
+        found = {}
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Import):
+                found |= {alias.asname: alias.name for alias in node.names if alias.asname}
+            elif isinstance(node, ast.ImportFrom):
+                origin = self._origin(node)
+                found |= {alias.asname or alias.name: f"{origin}.{alias.name}" for alias in node.names}
+        return found
+
+
+def _dotted(node: ast.expr) -> str:
+    """`a.b.c` of an expression; what is no name (a call, a subscript) becomes "?"."""
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def _is_in(name: str, packages: tuple[str, ...]) -> bool:
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def wrong_imports(module: Module) -> list[str]:
+    """Imports against the direction commands -> core -> models -> torch, and of `models` by that name."""
+    banned: tuple[str, ...] = ("models",)
+    if _is_in(module.name, ("netspace_models",)):
+        banned += (*TERMINAL, "netspace_cli")
+    if _is_in(module.name, ("netspace_cli.core",)):
+        banned += (*TERMINAL, *UPPER)
+    return [f"{module.name} imports {name}" for name in module.imports() if _is_in(name, banned)]
+
+
+def unsafe_loads(module: Module) -> list[str]:
+    """Calls that can run code from a file."""
+    faults = []
+    for name, call in module.calls():
+        literals = {each.arg: getattr(each.value, "value", None) for each in call.keywords}
+        unsafe_torch = name in ("torch.load", "torch.serialization.load") and (literals.get("weights_only") is not True)
+        unsafe_numpy = name == "numpy.load" and literals.get("allow_pickle", False) is not False
+        if unsafe_torch or unsafe_numpy or UNPICKLERS.fullmatch(name):
+            faults.append(f"{module.name}:{call.lineno} calls {name}")
+    return faults
+
+
+def chosen_devices(module: Module) -> list[str]:
+    """Devices named anywhere but in the runner, in a layer that follows its inputs' device."""
+    if not _is_in(module.name, ("netspace_models", "netspace_cli.core")) or module.name.endswith(".runner"):
+        return []
+    faults = [
+        f"{module.name}:{node.lineno} names the device {node.value}"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and DEVICE.fullmatch(node.value)
+    ]
+    return faults + [
+        f"{module.name}:{call.lineno} calls {name}"
+        for name, call in module.calls()
+        if name.endswith(".cuda") or name.startswith("torch.cuda.")
+    ]
+
+
+def prints(module: Module) -> list[str]:
+    """Words to the terminal from a layer that knows of none."""
+    if not _is_in(module.name, ("netspace_models", "netspace_cli.core")):
+        return []
+    return [f"{module.name}:{call.lineno} prints" for name, call in module.calls() if name == "print"]
+
+
+RULES = (wrong_imports, unsafe_loads, chosen_devices, prints)
+
+
+def _read(path: Path) -> Module:
+    folder, *rest = path.relative_to(ROOT).with_suffix("").parts
+    parts = [PACKAGES.get(folder, folder), *rest]
+    is_package = parts[-1] == "__init__"
+    name = ".".join(parts[:-1] if is_package else parts)
+    return Module(name, ast.parse(path.read_text(encoding="utf-8"), str(path)), is_package)
+
+
+def _modules(*folders: str) -> list[Module]:
+    return [_read(path) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_source_keeps_the_rules(rule: Callable[[Module], list[str]]) -> None:
+    modules = _modules("netspace_cli", "models", "examples")
+    assert len(modules) > 10
+    assert [fault for module in modules for fault in rule(module)] == []
+
+
+def test_no_test_imports_models_by_its_folder() -> None:
+    assert [fault for module in _modules("tests") for fault in wrong_imports(module)] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "source"),
+    [
+        (wrong_imports, "netspace_models.codec", "import click"),
+        (wrong_imports, "netspace_models.codec", "def f():\n    from rich.table import Table"),
+        (wrong_imports, "netspace_models.codec", "from netspace_cli.core import files"),
+        (wrong_imports, "netspace_cli.core.encode", "from netspace_cli import console"),
+        (wrong_imports, "netspace_cli.core.encode", "from ..options import space"),
+        (wrong_imports, "netspace_cli.core.encode", "from .. import cli"),
+        (wrong_imports, "netspace_cli.commands.encode", "import models.codec"),
+        (wrong_imports, "tests.test_codec", "from models import codec"),
+        (unsafe_loads, "netspace_cli.core.data", "import torch\ntorch.load(path)"),
+        (unsafe_loads, "netspace_cli.core.data", "import torch as t\nt.load(path, weights_only=False)"),
+        (unsafe_loads, "netspace_cli.core.data", "from torch import load\nload(path, weights_only=safe)"),
+        (unsafe_loads, "netspace_cli.core.data", "import pickle\npickle.load(file)"),
+        (unsafe_loads, "netspace_cli.core.data", "from pickle import loads as read\nread(data)"),
+        (unsafe_loads, "netspace_cli.core.data", "import numpy as np\nnp.load(path, allow_pickle=True)"),
+        (chosen_devices, "netspace_cli.core.encode", "x.cuda()"),
+        (chosen_devices, "netspace_cli.core.encode", "f(x)[0].cuda()"),
+        (chosen_devices, "netspace_models.codec", "def f(device='cuda:0'): ..."),
+        (chosen_devices, "netspace_models.codec", "import torch\ntorch.cuda.is_available()"),
+        (prints, "netspace_cli.core.encode", "print('done')"),
+    ],
+)
+def test_the_rules_find_what_they_are_for(rule: Callable[[Module], list[str]], name: str, source: str) -> None:
+    assert rule(Module(name, ast.parse(source))) != []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "is_package"),
+    [
+        ("netspace_models.codec", "from .spec import Spec\nfrom torch.cuda import amp", False),
+        ("netspace_models.architectures", "from . import registry\nfrom ..errors import DoesNotFit", True),
+        ("netspace_cli.core.encode", "from . import files\nfrom netspace_models import codec", False),
+        ("netspace_cli.core.runner", "import torch\ntorch.cuda.is_available()\nname = 'cuda'", False),
+        ("netspace_cli.core.checkpoint", "import torch\ntorch.load(path, weights_only=True)", False),
+        ("netspace_cli.core.checkpoint", "json.load(file)\nmodule.load(path)", False),
+        ("netspace_cli.commands.encode", "import click\nfrom netspace_cli.core import encode", False),
+    ],
+)
+def test_the_rules_leave_the_rest_alone(name: str, source: str, is_package: bool) -> None:
+    module = Module(name, ast.parse(source), is_package)
+    assert [fault for rule in RULES for fault in rule(module)] == []
+
+
+HELP = """
+import sys
+from netspace_cli.cli import cli
+cli.main({words}, prog_name="netspace", standalone_mode=False)
+print(*({{"torch", "numpy", "rich"}} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", [[], *([name] for name in COMMANDS)], ids=["netspace", *COMMANDS])
+def test_help_imports_nothing_heavy(words: list[str]) -> None:
+    code = HELP.format(words=[*words, "--help"])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.strip()) == (0, "")
+
+
+def test_help_is_quick() -> None:
+    command = [sys.executable, "-m", "netspace_cli", "--help"]
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        return time.perf_counter() - began
+
+    assert min(seconds() for _ in range(5)) < HELP_SECONDS
