@@ -21,16 +21,23 @@ def published_height(*, architectures: int, size: int) -> int:
     return SINGLE_HEIGHT_LARGE if size >= 48 else SINGLE_HEIGHT
 
 
-def check_fits(parameters: int, *, height: int, width: int, owner: str) -> None:
+def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple: int = 1) -> None:
     """Refuse a network that a grid cannot hold.
+
+    Args:
+        parameters: how many the network has.
+        height, width: of the grid.
+        owner: how the network is called in the error.
+        multiple: of which heights must be one.
 
     Raises:
         DoesNotFit: both numbers, and the height that would do.
     """
     if parameters > height * width:
+        enough = multiple * ceil(parameters / (multiple * width))
         raise DoesNotFit(
             f"{owner} has {parameters:,} parameters; a PRep of {height} x {width} holds {height * width:,}.",
-            f"A height of {ceil(parameters / width)} would do (--height {ceil(parameters / width)}).",
+            f"A height of {enough} would do (--height {enough}).",
         )
 
 

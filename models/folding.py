@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from .errors import UnknownArchitecture
 
@@ -54,7 +55,8 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
         module: any module; put into evaluation mode.
         example: an input it accepts.
     Raises:
-        UnknownArchitecture: a batch norm whose input is no layer's output, or a layer used twice.
+        UnknownArchitecture: a batch norm that cannot be folded (its input is no layer's output, it keeps no
+            running statistics), or a layer used twice.
     """
     module.eval()
     names = {m: name for name, m in module.named_modules()}
@@ -72,7 +74,7 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
             )
         order.append(name)
         if isinstance(used, NORMS):
-            pairs.append(_pair(module, made_by.get(id(inputs[0])), name, used))
+            pairs.append(_pair(module, made_by.get(id(inputs[0])) if inputs else None, name, used))
         elif isinstance(used, LAYERS):
             made_by[id(output)] = (name, output)
 
@@ -94,6 +96,12 @@ def _pair(module: nn.Module, source: tuple[str, Tensor] | None, name: str, norm:
             "netspace folds batch norms into the layer before them; this one cannot be folded.",
         )
     layer = module.get_submodule(source[0])
+    own = dict(layer.named_parameters(recurse=False))
+    if "weight" not in own or len(own["weight"]) != norm.num_features or norm.running_mean is None:
+        raise UnknownArchitecture(
+            f"the batch norm {name!r} cannot be folded into {source[0]!r}.",
+            "A layer with a plain weight, one output for each feature of the norm, and running statistics are needed.",
+        )
     eps, affine = norm.eps, norm.affine
     assert isinstance(eps, float) and isinstance(affine, bool)
     return FoldedPair(source[0], name, layer.bias is not None, affine, eps)
@@ -111,6 +119,38 @@ def fused_module(module: nn.Module, pairs: Sequence[FoldedPair]) -> nn.Module:
         parent, _, leaf = pair.norm.rpartition(".")
         setattr(fused.get_submodule(parent), leaf, nn.Identity())
     return fused
+
+
+def check_folding(module: nn.Module, fused: nn.Module, pairs: Sequence[FoldedPair], images: Tensor) -> None:
+    """Refuse pairs whose folding would change what the module computes.
+
+    Following a layer is not enough: something else may read the layer's output too, or alter it in place
+    before the norm sees it.
+
+    Args:
+        module, fused: with its norms and without, both in evaluation mode.
+        pairs: what is folded.
+        images: an input, not constant.
+    Raises:
+        UnknownArchitecture: the outputs differ at random statistics.
+    """
+    state = {**module.state_dict()}
+    random = torch.Generator().manual_seed(0)
+    for pair in pairs:
+        names = ("running_mean", "running_var", "weight", "bias") if pair.affine else ("running_mean", "running_var")
+        for leaf in names:
+            like = state[f"{pair.norm}.{leaf}"]
+            # Positive, so that it does for a variance; about one, so that deep networks stay in range.
+            state[f"{pair.norm}.{leaf}"] = 0.5 + torch.rand(like.shape, generator=random).to(like)
+    with torch.no_grad():
+        wanted = functional_call(module, state, (images,))
+        found = functional_call(fused, fold(state, pairs), (images,))
+    off, size = float((found - wanted).abs().max()), float(wanted.abs().max())
+    if not off <= 1e-3 * size:
+        raise UnknownArchitecture(
+            f"folding its batch norms changes the outputs by {off:.2g} where they are {size:.2g}.",
+            "Nothing may read or alter a layer's output before the batch norm that follows it does.",
+        )
 
 
 def fold(state: Mapping[str, Tensor], pairs: Sequence[FoldedPair]) -> dict[str, Tensor]:

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from math import isqrt
+
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .errors import ConfigError
 
 SLOPE = 0.01
 
 
 class ConvHead(nn.Module):
-    """The published head: the embedding as a 64 x 64 picture, one convolution, one linear layer."""
+    """The published head: the embedding as a 64 x 64 picture, one convolution, one linear layer.
+
+    Raises:
+        ConfigError: the embedding is no square picture.
+    """
 
     def __init__(self, embedding_size: int, architectures: int) -> None:
         super().__init__()
-        self.side = int(embedding_size**0.5)
+        self.side = isqrt(embedding_size)
         if self.side**2 != embedding_size:
-            raise ValueError(f"the conv head needs a square embedding size, not {embedding_size}")
+            raise ConfigError(
+                f"the conv head cannot read {embedding_size} values as a square picture.",
+                f"Choose a square embedding size, such as {self.side**2} or {(self.side + 1) ** 2}.",
+            )
         half = (self.side + 1) // 2
         self.conv = nn.Conv2d(1, 10, 3, stride=2, padding=1)
         self.fc = nn.Linear(10 * half * half, architectures)
@@ -27,7 +38,7 @@ class ConvHead(nn.Module):
 
 
 class MLPHead(nn.Module):
-    """Two linear layers with a normalised input, for embeddings of any size."""
+    """Two linear layers, for embeddings of any size."""
 
     def __init__(self, embedding_size: int, architectures: int, *, hidden: int = 64) -> None:
         super().__init__()

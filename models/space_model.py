@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from .architectures import Architecture
 from .backbones import Backbone
-from .errors import WrongSpace
+from .errors import ConfigError, WrongSpace
 
 
 class SpaceModel(nn.Module):
@@ -19,10 +18,17 @@ class SpaceModel(nn.Module):
         architectures: in the order of their ClassIds, smallest first.
         backbone: encodes and decodes them.
         head: (B, E) to (B, A) logits; None for a space of one architecture.
+    Raises:
+        ConfigError: architectures out of order, or several without a head.
     """
 
     def __init__(self, architectures: Sequence[Architecture], backbone: Backbone, head: nn.Module | None) -> None:
         super().__init__()
+        sizes = ", ".join(f"{a.name} ({a.parameters:,})" for a in architectures)
+        if [a.parameters for a in architectures] != sorted(a.parameters for a in architectures):
+            raise ConfigError(f"architectures out of order: {sizes}.", "Give them by parameter count, smallest first.")
+        if len(architectures) > 1 and head is None:
+            raise ConfigError(f"a space of several architectures needs a head: {sizes}.", "Give it one for them all.")
         self.architectures = tuple(architectures)
         self.backbone = backbone
         self.head = head
@@ -67,7 +73,7 @@ class SpaceModel(nn.Module):
     def classify(self, embeddings: Tensor) -> Tensor:
         """Embeddings (B, E) to ClassId logits (B, A)."""
         if self.head is None:
-            return torch.zeros(len(embeddings), 1, device=embeddings.device)
+            return embeddings.new_zeros(len(embeddings), 1)
         return self.head(embeddings)
 
     def recognise(self, embeddings: Tensor) -> list[Architecture]:

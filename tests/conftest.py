@@ -1,17 +1,63 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests: nobody's settings, and tiny images, zoos and spaces made once in seconds."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
 
 from netspace_cli.cli import cli as netspace
+from netspace_cli.core.data import ImageData
+from netspace_cli.core.datasets import load_data
+from netspace_cli.core.recipe import Recipe, recipe_from
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import Space
+from netspace_cli.core.train import train
+from netspace_cli.core.zoo import Zoo
+from netspace_cli.core.zoo_train import ZooPlan, train_zoo
 
 Cli = Callable[..., Result]
+
+TINY_RECIPE = {
+    "space": {"name": "tiny"},
+    "backbone": {"kind": "tokens", "embedding_size": 64, "latents": 4, "chunk": 64, "width": 16, "heads": 2},
+    "train": {"steps": 40, "instances": 1, "images": 8, "lr": 5e-3, "validate_every": 10, "warmup": 2},
+    "refine": {"steps": 2, "images": 8},
+}
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """Everything small that commands and library functions need.
+
+    Attributes:
+        npz: images of 1 x 8 x 8 in three classes, as a file (`--data`); data: the same, loaded.
+        zoo: lenetlike, vanillacnn and resnet8, two training and one validation and test instance each.
+        single_zoo: lenetlike alone.
+        space: of the zoo, single_space: of the single zoo; both with their file's path.
+        teacher: a checkpoint of a resnet14.
+        networks: one test instance's checkpoint by architecture.
+    """
+
+    npz: Path
+    data: ImageData
+    zoo: Zoo
+    single_zoo: Zoo
+    space: Space
+    single_space: Space
+    teacher: Path
+    networks: dict[str, Path]
+
+    @property
+    def recipe(self) -> Recipe:
+        """What both spaces were trained with."""
+        return recipe_from(TINY_RECIPE)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -38,3 +84,44 @@ def cli() -> Cli:
         return CliRunner().invoke(netspace, [str(each) for each in arguments], env=env, prog_name="netspace")
 
     return run
+
+
+def write_tiny_npz(path: Path) -> None:
+    """Three classes of 8 x 8 pictures that a small network tells apart: bright left, middle or right."""
+    draw = np.random.default_rng(0)
+    arrays = {}
+    for split, count in (("train", 60), ("val", 24), ("test", 30)):
+        labels = np.arange(count) % 3
+        images = draw.integers(0, 120, (count, 8, 8))
+        for image, label in zip(images, labels, strict=True):
+            image[:, 3 * label : 3 * label + 2] += 100
+        arrays |= {f"{split}_images": images.astype(np.uint8), f"{split}_labels": labels[:, None].astype(np.uint8)}
+    np.savez(path, **arrays)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
+    """Made once for all tests; tests read it and write elsewhere."""
+    folder = tmp_path_factory.mktemp("tiny")
+    write_tiny_npz(folder / "tiny.npz")
+    data = load_data(str(folder / "tiny.npz"))
+    archs = ("lenetlike", "vanillacnn", "resnet8")
+    with Runner("cpu") as runner:
+        zoo = train_zoo(folder / "zoo", ZooPlan(archs, (2, 1, 1), (2, 2), lr=3e-3, batch=20), data, runner)
+        single_zoo = train_zoo(folder / "single", ZooPlan(("lenetlike",), (3, 1, 3), (0, 3), batch=20), data, runner)
+        teachers = train_zoo(folder / "teacher", ZooPlan(("resnet14",), (1, 0, 0), (2, 2), batch=20), data, runner)
+        teacher = teachers.network(teachers.instances[0], teachers.architectures()[0])
+        recipe = recipe_from(TINY_RECIPE)
+        space = train(zoo, folder / "tiny.safetensors", recipe, data, runner, teacher=teacher)
+        single_space = train(single_zoo, folder / "one.safetensors", recipe, data, runner)
+    networks = {i.arch: zoo.file_of(i) for i in zoo.select(split="test")}
+    return Tiny(
+        folder / "tiny.npz",
+        data,
+        zoo,
+        single_zoo,
+        space,
+        single_space,
+        teachers.file_of(teachers.instances[0]),
+        networks,
+    )

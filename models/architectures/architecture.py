@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import NamesDiffer, UnknownArchitecture
-from ..folding import FoldedPair, fold, fused_module, trace, unfold
+from ..folding import FoldedPair, check_folding, fold, fused_module, trace, unfold
 from ..spec import NetworkSpec
 from ..symmetry import HiddenGroup, draw_orders, reorder
 from .signal import Signal
@@ -116,28 +116,69 @@ def describe(name: str, module: nn.Module, signal: Signal) -> Architecture:
             `hidden_groups()`, that names its reorderable hidden units.
         signal: C, S and K.
     Raises:
-        UnknownArchitecture: it does not run on such images, gives another number of logits, or has a
-            batch norm that cannot be folded.
+        UnknownArchitecture: it does not run on such images, gives another number of logits, has a batch norm
+            that cannot be folded, values that are no parameters, or hidden groups that are none.
     """
     module = module.eval()
-    example = torch.zeros(2, signal.channels, signal.size, signal.size)
+    example = torch.rand(2, signal.channels, signal.size, signal.size, generator=torch.Generator().manual_seed(0))
     try:
-        outputs = module(example)
-    except RuntimeError as failure:
+        with torch.no_grad():
+            outputs = module(example)
+    except (RuntimeError, TypeError, ValueError, IndexError) as failure:
         raise UnknownArchitecture(
             f"{name} does not run on images of {signal.describe()}: {failure}",
             "Give the data it was made for.",
         ) from failure
-    if tuple(outputs.shape) != (2, signal.classes):
+    found = f"outputs of shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
+    if not isinstance(outputs, Tensor) or tuple(outputs.shape) != (2, signal.classes):
         raise UnknownArchitecture(
-            f"{name} gives outputs of shape {tuple(outputs.shape)} for two images; {(2, signal.classes)} is needed.",
+            f"{name} gives {found} for two images; {(2, signal.classes)} is needed.",
             "The factory must build a classifier with one logit a class.",
         )
     seen = trace(module, example)
     fused = fused_module(module, seen.pairs).requires_grad_(False)
     groups = getattr(module, "hidden_groups", None)
     spec = NetworkSpec.of(_shapes_in_order(fused, seen.order))
-    return Architecture(name, signal, module, fused, seen.pairs, spec, groups() if groups else ())
+    architecture = Architecture(name, signal, module, fused, seen.pairs, spec, groups() if groups else ())
+    _check_values(architecture)
+    if architecture.pairs:
+        check_folding(module, fused, seen.pairs, example)
+    if architecture.hidden_groups:
+        _check_groups(architecture, example)
+    return architecture
+
+
+def _check_values(architecture: Architecture) -> None:
+    """Refuse a module that flat parameters could not restore."""
+    if not architecture.spec.parameters:
+        raise UnknownArchitecture(f"{architecture.name} has no parameters.", "There is nothing to encode.")
+    restored = unfold(architecture.spec.unflatten(torch.zeros(architecture.parameters)), architecture.pairs)
+    lost = [n for n in architecture.module.state_dict() if n not in restored]
+    if lost:
+        raise UnknownArchitecture(
+            f"{architecture.name} keeps values that its parameters do not hold: {', '.join(lost[:6])}.",
+            "Parameters must not be shared under two names; register constants with persistent=False.",
+        )
+
+
+def _check_groups(architecture: Architecture, images: Tensor) -> None:
+    """Refuse hidden groups whose reordering changes what the module computes."""
+    vector = architecture.to_vector(architecture.module.state_dict())
+    try:
+        shuffled = architecture.shuffle(vector, torch.Generator().manual_seed(0))
+    except (KeyError, IndexError, RuntimeError) as failure:
+        raise UnknownArchitecture(
+            f"the hidden groups of {architecture.name} do not fit its parameters: {failure}.",
+            "Name folded parameters: a layer followed by a batch norm has a bias.",
+        ) from failure
+    wanted, found = architecture.run(vector, images), architecture.run(shuffled, images)
+    off, size = float((found - wanted).abs().max()), float(wanted.abs().max())
+    if not off <= 1e-3 * size:
+        raise UnknownArchitecture(
+            f"reordering the hidden groups of {architecture.name} changes its outputs by {off:.2g} "
+            f"where they are {size:.2g}.",
+            "Each group must name every parameter axis on which its units lie.",
+        )
 
 
 def _shapes_in_order(fused: nn.Module, order: tuple[str, ...]) -> dict[str, tuple[int, ...]]:

@@ -17,7 +17,7 @@ from .resnet import ResNet
 from .signal import Signal
 from .vanillacnn import VanillaCNN
 
-RESNET = re.compile(r"resnet(\d+)")
+RESNET = re.compile(r"resnet([1-9][0-9]*)")
 FAMILIES = ("lenetlike", "vanillacnn", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
 
 

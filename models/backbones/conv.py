@@ -22,10 +22,18 @@ SLOPE = 0.01
 
 class PRepEncoder(nn.Module):
     """(B, 1, H, W) to (B, E), for any H and W: two convolutions along the width, a maximum over it, two
-    along the height, a maximum over it."""
+    along the height, a maximum over it.
+
+    Raises:
+        ConfigError: E is not a multiple of 32.
+    """
 
     def __init__(self, embedding_size: int) -> None:
         super().__init__()
+        if embedding_size < 32 or embedding_size % 32:
+            raise ConfigError(
+                f"the conv backbone cannot make embeddings of {embedding_size} values.", "Choose a multiple of 32."
+            )
         h = embedding_size // 32
         self.conv1 = nn.Conv2d(1, h, (1, 3), stride=(1, 2), padding=(0, 1))
         self.conv2 = nn.Conv2d(h, 2 * h, (1, 3), stride=(1, 2), padding=(0, 1))
@@ -48,15 +56,20 @@ class PRepDecoder(nn.Module):
     Args:
         embedding_size: E, a multiple of side².
         height: H, a multiple of 4.
-        width: W, a multiple of 8 and, times side² / 32, divisible by the channels of each view.
-        side: of the square picture the embedding is read as; 64 as published.
+        width: W, a multiple of 8.
+        side: of the square picture the embedding is read as, a multiple of 4; 64 as published.
     Raises:
         ConfigError: sizes that the construction cannot do.
     """
 
     def __init__(self, embedding_size: int, *, height: int, width: int, side: int = 64) -> None:
         super().__init__()
-        if height % 4 or width % 8 or embedding_size % side**2:
+        if side < 4 or side % 4:
+            raise ConfigError(
+                f"the conv backbone cannot read an embedding as a picture of side {side}.",
+                "The side must be a multiple of 4.",
+            )
+        if min(height, width, embedding_size) < 1 or height % 4 or width % 8 or embedding_size % side**2:
             raise ConfigError(
                 f"the conv backbone cannot decode {embedding_size} values to a PRep of {height} x {width}.",
                 f"The height must be a multiple of 4, the width of 8, the embedding size of {side**2}.",
@@ -78,7 +91,7 @@ class PRepDecoder(nn.Module):
         b, h, w = embedding.shape[0], self.height, self.width
         x = embedding.reshape(b, self.pictures, self.side, self.side)
         x = F.leaky_relu(self.conv1(x), SLOPE).reshape(b, 128, h, self.span)
-        x = F.leaky_relu(self.conv2(x), SLOPE).reshape(b, -1, h // 2, w // 4)
+        x = F.leaky_relu(self.conv2(x), SLOPE).reshape(b, self.conv3.in_channels, h // 2, w // 4)
         x = F.leaky_relu(self.conv3(x), SLOPE)
         x = self.conv4(x).reshape(b, 1, h, w)
         return x * self.scale + self.bias
@@ -93,6 +106,7 @@ class ConvBackbone(Backbone):
         height, width: the PRep's grid.
         side: of the picture the embedding is read as.
     Raises:
+        ConfigError: sizes that the construction cannot do.
         DoesNotFit: an architecture has more parameters than the grid holds.
     """
 
@@ -108,7 +122,7 @@ class ConvBackbone(Backbone):
         super().__init__()
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         for name, spec in self.specs.items():
-            check_fits(spec.size, height=height, width=width, owner=name)
+            check_fits(spec.size, height=height, width=width, owner=name, multiple=4)
         self.embedding_size, self.height, self.width = embedding_size, height, width
         self.encoder = PRepEncoder(embedding_size)
         self.decoder = PRepDecoder(embedding_size, height=height, width=width, side=side)

@@ -82,7 +82,10 @@ class Chunks(nn.Module):
         self.register_buffer("layer_of_weight", torch.tensor(layer_of_weight), persistent=False)
         # Quantiles of large layers are taken from evenly spaced values: sorting all would cost more than
         # the rest of the encoder.
-        sampled = [torch.linspace(layer.start, layer.stop - 1, SAMPLED).long() for layer in spec.layers]
+        # In double precision: beyond 2^24 weights, single precision would step outside the layer.
+        sampled = [
+            torch.linspace(layer.start, layer.stop - 1, SAMPLED, dtype=torch.float64).long() for layer in spec.layers
+        ]
         self.register_buffer("sampled", torch.stack(sampled), persistent=False)
 
     def cut(self, vectors: Tensor) -> Tensor:
@@ -118,6 +121,12 @@ class ArchitectureCodec(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(count, width))
         self.layers = nn.Parameter(0.02 * torch.randn(layers, width))
         self.queries = nn.Parameter(torch.randn(count, width))
+        if not bool((init.scale > 0).all()):
+            layer = init.spec.layers[int((~(init.scale > 0)).nonzero()[0])]
+            raise ConfigError(
+                f"the layer {layer.name!r} of {name} has a scale that is not above zero.",
+                "Give a layer that never varies a small positive one.",
+            )
         self.register_buffer("scale", init.scale.clone())
         sigma = self.scale[self.chunks.layer_of_weight]
         start = torch.randn(init.spec.size) if init.start is None else init.start / sigma
@@ -148,7 +157,7 @@ class TokensBackbone(Backbone):
         heads: of every attention.
         gain: of the sketch (0 turns it off).
     Raises:
-        ConfigError: sizes that do not divide.
+        ConfigError: sizes that do not divide, or a layer whose scale is not above zero.
     """
 
     def __init__(
@@ -164,6 +173,12 @@ class TokensBackbone(Backbone):
         gain: float = 1.0,
     ) -> None:
         super().__init__()
+        if min(embedding_size, latents, chunk, width, depth, heads) < 1:
+            raise ConfigError(
+                f"sizes of the tokens backbone must be 1 or more, not embedding_size {embedding_size}, "
+                f"latents {latents}, chunk {chunk}, width {width}, depth {depth}, heads {heads}.",
+                "Choose larger ones.",
+            )
         if embedding_size % latents or width % heads:
             raise ConfigError(
                 f"an embedding of {embedding_size} values cannot be cut into {latents} latents, "

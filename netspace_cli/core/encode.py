@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from netspace_models.errors import DataUnavailable
@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .data import ImageData
+from .decode import decode_row
 from .embedding import Embeddings, Origin, embeddings_of
 from .networks import Network
 from .optimise import Descent, descend
@@ -142,7 +143,7 @@ def default_refine_steps(space: Space, data: ImageData | None) -> int:
 def fidelity(
     network: Network, embedding: Tensor, space: Space, data: ImageData, runner: Runner, *, split: str = "test"
 ) -> Fidelity:
-    """Compare a network with what its embedding decodes to.
+    """Compare a network with what its embedding decodes to: the architecture is the one recognised.
 
     Args:
         network: the target.
@@ -150,17 +151,10 @@ def fidelity(
         split: of the images.
     """
     space, data = space.to(runner.device), runner.place(data)
-    row = runner.place(embedding)[None]
-    arch = network.architecture.name
-    with torch.no_grad():
-        vector = space.model.decode(arch, row)[0]
-        recognised = space.model.recognise(row)[0].name
+    built = decode_row(runner.place(embedding), space)
     target = logits_of(network.architecture, runner.place(network.vector), data, split, runner)
-    predicted = logits_of(network.architecture, vector, data, split, runner)
+    predicted = logits_of(built.architecture, built.vector, data, split, runner)
     labels = labels_of(data, split)
-    return Fidelity(accuracy(target, labels), accuracy(predicted, labels), agreement(target, predicted), recognised)
-
-
-def only(embeddings: Embeddings, row: int) -> Embeddings:
-    """One row of several embeddings."""
-    return replace(embeddings, vectors=embeddings.vectors[row : row + 1], origins=embeddings.origins[row : row + 1])
+    return Fidelity(
+        accuracy(target, labels), accuracy(predicted, labels), agreement(target, predicted), built.architecture.name
+    )

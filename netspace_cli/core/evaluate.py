@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from .data import ImageData
+from .decode import decode_row
 from .encode import encode
 from .networks import Network
 from .progress import Progress, Silent
@@ -123,11 +123,9 @@ def _compare(
         targets, rows = [], []
         for instance, network, embedding in zip(instances, networks, embeddings, strict=True):
             targets.append(logits_of(architecture, runner.place(network.vector), data, "test", runner))
-            with torch.no_grad():
-                vector = space.model.decode(arch, embedding[None])[0]
-                recognised = space.model.recognise(embedding[None])[0].name
-            predicted = logits_of(architecture, vector, data, "test", runner)
-            rows.append((instance, recognised, predicted))
+            built = decode_row(embedding, space)
+            predicted = logits_of(built.architecture, built.vector, data, "test", runner)
+            rows.append((instance, built.architecture.name, predicted))
             progress.advance(1)
     finally:
         progress.stop()
