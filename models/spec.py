@@ -97,4 +97,4 @@ class NetworkSpec:
     def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
         """(..., P) to views by name, each (..., *shape); undoes `flatten`, bit for bit."""
         lead = vector.shape[:-1]
-        return {p.name: vector[..., p.offset : p.offset + p.size].reshape(*lead, *p.shape) for p in self.parameters}
+        return {p.name: vector[..., p.offset : p.offset + p.size].reshape((*lead, *p.shape)) for p in self.parameters}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
 
 from ..spec import NetworkSpec
+
+Run = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,14 @@ class ArchitectureInit:
         spec: its parameters.
         start: (P,) the predicted instance's starting point, or None to start at random.
         scale: (L,) standard deviation of each layer's values over the training instances.
+        run: from parameters (P,) and inputs to outputs (B, K), for encoders that probe a network; None
+            where they are not to.
     """
 
     spec: NetworkSpec
     start: Tensor | None
     scale: Tensor
+    run: Run | None = None
 
 
 class Backbone(nn.Module):

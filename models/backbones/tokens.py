@@ -1,8 +1,11 @@
-"""The tokens backbone: weights in chunks and statistics of layers, read and written by attention.
+"""The tokens backbone: networks read and asked, and written, by attention.
 
-In: each chunk of a layer's weights and each layer's statistics is a token; a few latent vectors gather
-them (cross-attention, then self-attention). Out: the embedding is cut into latent vectors again, a learnt
-query for each chunk of each architecture gathers them, and
+In: each chunk of a layer's weights, each layer's statistics, and each of the network's answers to a few
+learnt probe inputs is a token; a few latent vectors gather them (cross-attention, then self-attention).
+The answers do not depend on the order of hidden units, and tell what the network computes.
+
+Out: the embedding is cut into latent vectors again, a learnt query for each chunk of each architecture
+gathers them, and
 
     weight i = sigma_layer · (bias i + attention i + gain · sign(i) · z[hash(i)])
 
@@ -156,6 +159,9 @@ class TokensBackbone(Backbone):
         depth: rounds of cross- and self-attention in the encoder.
         heads: of every attention.
         gain: of the sketch (0 turns it off).
+        probes: number of probe inputs R (0: networks are read, not run).
+        probe_shape: of one probe input, e.g. (C, S, S).
+        outputs: values K that a network answers to one probe.
     Raises:
         ConfigError: sizes that do not divide, or a layer whose scale is not above zero.
     """
@@ -171,6 +177,9 @@ class TokensBackbone(Backbone):
         depth: int = 2,
         heads: int = 4,
         gain: float = 1.0,
+        probes: int = 0,
+        probe_shape: tuple[int, ...] = (),
+        outputs: int = 0,
     ) -> None:
         super().__init__()
         if min(embedding_size, latents, chunk, width, depth, heads) < 1:
@@ -194,6 +203,11 @@ class TokensBackbone(Backbone):
             for n, a in architectures.items()
         )
         self.read_chunk, self.read_statistics = nn.Linear(chunk, width), nn.Linear(STATISTICS, width)
+        self.runs = [a.run for a in architectures.values()]
+        self.probes = nn.Parameter(torch.randn(probes, *probe_shape)) if probes else None
+        if probes:
+            self.read_answer = nn.Linear(2 * outputs, width)
+            self.probe_positions = nn.Parameter(0.02 * torch.randn(probes, width))
         self.start = nn.Parameter(torch.randn(latents, width))
         self.gather = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
         self.mix = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
@@ -226,12 +240,24 @@ class TokensBackbone(Backbone):
         values = vectors / codec.sigma()
         chunks = self.read_chunk(codec.chunks.cut(values)) + codec.positions
         layers = self.read_statistics(codec.chunks.statistics(values)) + codec.layers
-        tokens = torch.cat([chunks, layers], dim=1)  # (B, N + L, D)
+        tokens = torch.cat([chunks, layers, *self._answers(arch, vectors)], dim=1)  # (B, N + L + R, D)
         latents = self.start.expand(len(vectors), -1, -1)
         for gather, mix in zip(self.gather, self.mix, strict=True):
             latents = gather(latents, tokens)
             latents = mix(latents, latents)
         return self.to_embedding(self.norm_latents(latents)).flatten(1)
+
+    def _answers(self, arch: str, vectors: Tensor) -> list[Tensor]:
+        """[(B, R, D)]: what each network answers to the probes; [] where it is not to be run."""
+        run = self.runs[self.place[arch]]
+        if self.probes is None or run is None:
+            return []
+        answers = torch.stack([run(vector, self.probes) for vector in vectors])  # (B, R, K)
+        centred = answers - answers.mean(dim=-1, keepdim=True)
+        # Logits grow without bound as training goes on; their signed logarithm does not.
+        squashed = centred.sign() * centred.abs().log1p()
+        features = torch.cat([squashed, answers.softmax(dim=-1)], dim=-1)
+        return [self.read_answer(features) + self.probe_positions]
 
     def decode(self, arch: str, embeddings: Tensor) -> Tensor:
         codec = self.codec(arch)

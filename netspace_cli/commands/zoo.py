@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Column, Console, percent
+from netspace_cli.console import Column, Console, integer, percent
 
 
 class Counts(click.ParamType):
@@ -210,6 +210,32 @@ def verify(directory: Path, console: Console) -> None:
     console.note(f"{len(report) - len(bad)} of {len(report)} instances are as the manifest says.")
     if bad:
         raise click.exceptions.Exit(3)
+
+
+@zoo.command()
+@click.argument("directory", type=options.INPUT_DIRECTORY)
+@click.argument("instance")
+@options.output(help="The checkpoint (.pt or .safetensors).")
+@options.force
+@options.shared
+def export(directory: Path, instance: str, output: Path, force: bool, console: Console) -> None:
+    """Write one instance of a zoo as a checkpoint of its own.
+
+    Example: netspace zoo export zoo lenetlike-0003 -o lenet.pt
+    """
+    from netspace_cli.core.zoo import open_zoo
+    from netspace_cli.core.zoo_export import export_instance
+
+    network = export_instance(open_zoo(directory), instance, output, force=force)
+    architecture = network.architecture
+    console.table(
+        str(output),
+        ["id", "arch", Column("parameters", integer)],
+        [(instance, architecture.name, architecture.parameters)],
+    )
+    console.document(
+        {"id": instance, "arch": architecture.name, "parameters": architecture.parameters, "output": output}
+    )
 
 
 def _summary(console: Console, zoo: Any, **more: Any) -> None:

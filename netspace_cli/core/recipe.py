@@ -27,6 +27,7 @@ class TokensRecipe(_Section):
     depth: PositiveInt = 2
     heads: PositiveInt = 4
     gain: float = Field(1.0, ge=0)
+    probes: int = Field(64, ge=0)
 
 
 class ConvRecipe(_Section):

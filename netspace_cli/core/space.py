@@ -84,7 +84,8 @@ def build_model(
         DoesNotFit: an architecture is too large for the conv backbone's PRep.
     """
     if inits is None:
-        inits = {a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers))) for a in architectures}
+        inits = {a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run) for a in architectures}
+    signal = architectures[0].signal
     several = len(architectures) > 1
     backbone: Backbone
     options = recipe.backbone
@@ -94,7 +95,12 @@ def build_model(
         backbone = ConvBackbone(inits, height=height, **sizes)
         head = ConvHead(options.embedding_size, len(architectures)) if several else None
         return SpaceModel(architectures, backbone, head)
-    backbone = TokensBackbone(inits, **options.model_dump(exclude={"kind"}))
+    backbone = TokensBackbone(
+        inits,
+        probe_shape=(signal.channels, signal.size, signal.size),
+        outputs=signal.classes,
+        **options.model_dump(exclude={"kind"}),
+    )
     return SpaceModel(architectures, backbone, MLPHead(options.embedding_size, len(architectures)) if several else None)
 
 

@@ -104,7 +104,19 @@ def _new_state(task: Task) -> TrainState:
     with kept_random_state():
         torch.manual_seed(task.runner.seed)
         model = task.runner.place(build_model(task.recipe, task.training.architectures, inits))
+    _begin_at_images(model, task)
     return TrainState(model, torch.optim.Adam(model.parameters(), task.recipe.train.lr))
+
+
+def _begin_at_images(model: SpaceModel, task: Task) -> None:
+    """Probes are learnt, but noise tells little of a network at first: they begin at training images."""
+    probes = getattr(model.backbone, "probes", None)
+    if probes is not None:
+        total = len(task.data.splits["train"].labels)
+        index = torch.randperm(total, generator=task.runner.generator("probes"))[: len(probes)]
+        images, _ = task.data.batch("train", index)
+        with torch.no_grad():
+            probes[: len(images)] = images
 
 
 def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, progress: Progress) -> None:

@@ -71,12 +71,12 @@ def initial_values(training: TrainingSet, recipe: Recipe, runner: Runner) -> dic
     for a in training.architectures:
         vectors = training.vectors.get(("train", a.name))
         if vectors is None:
-            inits[a.name] = ArchitectureInit(a.spec, None, _layer_scale(a, _fresh_vectors(a, runner)))
+            inits[a.name] = ArchitectureInit(a.spec, None, _layer_scale(a, _fresh_vectors(a, runner)), a.run)
             continue
         start = None
         if recipe.space.start == "best":
             start = vectors[_best(training.instances["train", a.name])].cpu()
-        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, vectors.cpu()))
+        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, vectors.cpu()), a.run)
     return inits
 
 
