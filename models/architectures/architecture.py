@@ -107,7 +107,7 @@ class Architecture:
         return self.spec.flatten(reorder(self.spec.unflatten(vector), self.hidden_groups, orders))
 
 
-def describe(name: str, module: nn.Module, signal: Signal) -> Architecture:
+def describe(name: str, module: nn.Module, signal: Signal, *, verify: bool = True) -> Architecture:
     """All that netspace needs to know of a module.
 
     Args:
@@ -115,6 +115,8 @@ def describe(name: str, module: nn.Module, signal: Signal) -> Architecture:
         module: any `nn.Module` that takes (B, C, S, S) and gives (B, K). If it has a method
             `hidden_groups()`, that names its reorderable hidden units.
         signal: C, S and K.
+        verify: run the module to see that folding and its hidden groups are what they seem; the built-in
+            architectures' are seen to by tests.
     Raises:
         UnknownArchitecture: it does not run on such images, gives another number of logits, has a batch norm
             that cannot be folded, values that are no parameters, or hidden groups that are none.
@@ -140,12 +142,17 @@ def describe(name: str, module: nn.Module, signal: Signal) -> Architecture:
     groups = getattr(module, "hidden_groups", None)
     spec = NetworkSpec.of(_shapes_in_order(fused, seen.order))
     architecture = Architecture(name, signal, module, fused, seen.pairs, spec, groups() if groups else ())
+    if verify:
+        _verify(architecture, example)
+    return architecture
+
+
+def _verify(architecture: Architecture, images: Tensor) -> None:
     _check_values(architecture)
     if architecture.pairs:
-        check_folding(module, fused, seen.pairs, example)
+        check_folding(architecture.module, architecture.fused, architecture.pairs, images)
     if architecture.hidden_groups:
-        _check_groups(architecture, example)
-    return architecture
+        _check_groups(architecture, images)
 
 
 def _check_values(architecture: Architecture) -> None:

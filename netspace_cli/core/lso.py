@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy as class_loss
 
 from .data import ImageData
 from .decode import decode_row
-from .networks import Network
+from .networks import Network, check_teacher
 from .optimise import Descent, descend
 from .progress import Progress, Silent
 from .runner import Runner
@@ -56,15 +56,20 @@ class Optimised:
 
 @dataclass
 class _Best:
-    """The best embedding so far: highest validation accuracy, then lowest validation loss."""
+    """The best embedding so far: one that stands for the architecture wanted, then highest validation
+    accuracy, then lowest validation loss."""
 
+    arch: str
     embedding: Tensor
     standing: Standing
     step: int = 0
 
     def offer(self, step: int, embedding: Tensor, standing: Standing) -> None:
-        if (standing.accuracy, -standing.loss) > (self.standing.accuracy, -self.standing.loss):
+        if self._rank(standing) > self._rank(self.standing):
             self.embedding, self.standing, self.step = embedding.clone(), standing, step
+
+    def _rank(self, standing: Standing) -> tuple[bool, float, float]:
+        return standing.arch == self.arch, standing.accuracy, -standing.loss
 
 
 @dataclass(frozen=True)
@@ -76,34 +81,47 @@ class _Aim:
     teacher: Network | None
     data: ImageData
     runner: Runner
+    answers: dict[str, Tensor] = field(default_factory=dict)
 
     def loss(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
         """Of one embedding (1, E) on images."""
-        model, train = self.space.model, self.space.recipe.train
+        model = self.space.model
         architecture = model.architecture(self.arch)
         predicted = architecture.run(model.decode(self.arch, embedding)[0], images)
         wanted = None
         if self.teacher is not None:
             with torch.no_grad():
                 wanted = self.teacher.architecture.run(self.teacher.vector, images)
-        if len(self.space.architectures) == 1 and wanted is not None:
-            return distillation(predicted, wanted, temperature=train.temperature)
-        loss = task_and_teacher(predicted, wanted, labels, temperature=train.temperature, alpha=train.alpha)
-        if len(self.space.architectures) > 1:
-            target = torch.tensor([model.class_id(self.arch)], device=embedding.device)
-            loss = loss + class_loss(model.classify(embedding), target)
-        return loss
+        return self._task(predicted, wanted, labels) + self._class(embedding)
 
     def standing(self, embedding: Tensor, split: str) -> Standing:
-        """Of one embedding (1, E) on a whole split."""
-        architecture = self.space.model.architecture(self.arch)
+        """Of the instance that one embedding (1, E) decodes to, on a whole split."""
+        built = decode_row(embedding[0], self.space)
         with torch.no_grad():
-            vector = self.space.model.decode(self.arch, embedding)[0]
-            logits = logits_of(architecture, vector, self.data, split, self.runner)
-            recognised = self.space.model.recognise(embedding)[0].name
-            images, labels = self.data.batch(split, slice(0, 2048))
-            loss = self.loss(embedding, images, labels).item()
-        return Standing(recognised, accuracy(logits, labels_of(self.data, split)), loss)
+            logits = logits_of(built.architecture, built.vector, self.data, split, self.runner)
+            labels = labels_of(self.data, split)
+            loss = self._task(logits, self._teacher_on(split), labels).item() + self._class(embedding).item()
+        return Standing(built.architecture.name, accuracy(logits, labels), loss)
+
+    def _task(self, predicted: Tensor, wanted: Tensor | None, labels: Tensor) -> Tensor:
+        train = self.space.recipe.train
+        if len(self.space.architectures) == 1 and wanted is not None:
+            return distillation(predicted, wanted, temperature=train.temperature)
+        return task_and_teacher(predicted, wanted, labels, temperature=train.temperature, alpha=train.alpha)
+
+    def _class(self, embedding: Tensor) -> Tensor:
+        model = self.space.model
+        if len(model.architectures) == 1:
+            return torch.zeros((), device=embedding.device)
+        target = torch.tensor([model.class_id(self.arch)], device=embedding.device)
+        return class_loss(model.classify(embedding), target)
+
+    def _teacher_on(self, split: str) -> Tensor | None:
+        """The teacher's logits on a whole split; it does not change, so it is asked once."""
+        if self.teacher is not None and split not in self.answers:
+            network = self.teacher
+            self.answers[split] = logits_of(network.architecture, network.vector, self.data, split, self.runner)
+        return self.answers.get(split)
 
 
 def optimise(
@@ -124,13 +142,15 @@ def optimise(
 
     Args:
         embedding: (E,) where to begin.
-        arch: the architecture wanted; by default the one the embedding is recognised as.
+        arch: the architecture wanted; by default the one the embedding is recognised as. An embedding that
+            is recognised as it is better than any that is not.
         teacher: imitate its logits; None for the labels alone.
         steps, lr, images: of Adam; the rate falls to a twentieth as a cosine.
         validate_every: steps between two looks at the validation split, a tenth of all by default. The
             best of them is kept (the start among them); the test split is scored before and after only.
     Raises:
-        ConfigError: fewer than one step.
+        ConfigError: fewer than one step, or a teacher for other images or classes.
+        WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
     if steps < 1:
@@ -139,11 +159,13 @@ def optimise(
     start = runner.place(embedding)[None]
     if arch is None:
         arch = space.model.recognise(start)[0].name
+    space.model.class_id(arch)
     if teacher is not None:
+        check_teacher(teacher, space.signal)
         teacher = Network(teacher.architecture, runner.place(teacher.vector))
     aim = _Aim(space, arch, teacher, data, runner)
     every = validate_every or max(1, steps // 10)
-    best = _Best(start.clone(), aim.standing(start, "val"))
+    best = _Best(arch, start.clone(), aim.standing(start, "val"))
     history: list[dict[str, Any]] = []
     total = len(data.splits["train"].labels)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from netspace_models.alignment import align
@@ -27,9 +28,7 @@ def network(architecture: Architecture, seed: int) -> Tensor:
 
 def aligned(architecture: Architecture, reference: Tensor, vector: Tensor, seed: int = 0) -> Tensor:
     spec = architecture.spec
-    state = align(
-        spec.unflatten(reference), spec.unflatten(vector), architecture.hidden_groups, generator=seeded(seed)
-    )
+    state = align(spec.unflatten(reference), spec.unflatten(vector), architecture.hidden_groups, generator=seeded(seed))
     return spec.flatten(state)
 
 
@@ -80,6 +79,17 @@ def test_equal_units_do_not_swap_for_ever() -> None:
     architecture = build("lenetlike", SIGNAL)
     constant = torch.ones(architecture.parameters)
     assert torch.equal(aligned(architecture, constant, constant), constant)
+
+
+def test_an_order_that_is_no_better_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    architecture = build("lenetlike", SIGNAL)
+    vector = network(architecture, 0)
+
+    def next_order(gain: np.ndarray, *, maximize: bool) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(len(gain)), np.roll(np.arange(len(gain)), 1)
+
+    monkeypatch.setattr("netspace_models.alignment.linear_sum_assignment", next_order)
+    assert torch.equal(aligned(architecture, torch.zeros_like(vector), vector), vector)
 
 
 def test_aligning_follows_the_generator_and_leaves_its_arguments() -> None:

@@ -380,6 +380,15 @@ def test_parameters_outside_layers_are_kept() -> None:
     assert list(architecture.to_state(vector)) == list(module.state_dict())
 
 
+def test_parameters_stand_in_the_order_of_use() -> None:
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        return m.get_submodule("a")(m.get_submodule("b")(x.flatten(1)))
+
+    module = made(forward, a=nn.Linear(4, 3), unused=nn.Linear(1, 1), b=nn.Linear(64, 4))
+    names = [p.name for p in describe("mine", module, SMALL).spec.parameters]
+    assert names == [f"{layer}.{leaf}" for layer in ("b", "a", "unused") for leaf in ("weight", "bias")]
+
+
 def made(forward: Callable[[nn.Module, Tensor], object], **modules: nn.Module) -> nn.Module:
     """A module with this forward and these children."""
     module = type("Made", (nn.Module,), {"forward": forward})()

@@ -43,9 +43,8 @@ def test_what_does_not_fit_is_refused_with_both_numbers_and_the_height_that_woul
     with pytest.raises(DoesNotFit) as raised:
         to_prep(torch.zeros(465_674), height=8, width=10_000, owner="resnet32")
     assert str(raised.value) == (
-        "resnet32 has 465,674 parameters; a PRep of 8 x 10,000 holds 80,000. "
-        "A height of 47 would do (--height 47)."
-    ).replace("10,000 holds", "10000 holds")
+        "resnet32 has 465,674 parameters; a PRep of 8 x 10000 holds 80,000. A height of 47 would do (--height 47)."
+    )
     assert raised.value.exit_code == 3
     check_fits(465_674, height=47, width=10_000, owner="resnet32")
 

@@ -81,7 +81,11 @@ def test_every_hidden_unit_is_in_a_group(name: str, sizes: list[int]) -> None:
 
 def test_unit_i_of_the_result_is_unit_order_i() -> None:
     group = HiddenGroup(3, (Member("w", 0), Member("v", 1, block=2)))
-    state = {"w": torch.tensor([[1.0], [2.0], [3.0]]), "v": torch.tensor([[10.0, 11, 20, 21, 30, 31]]), "u": torch.ones(1)}
+    state = {
+        "w": torch.tensor([[1.0], [2.0], [3.0]]),
+        "v": torch.tensor([[10.0, 11, 20, 21, 30, 31]]),
+        "u": torch.ones(1),
+    }
     found = reorder(state, [group], [torch.tensor([2, 0, 1])])
     assert found["w"].flatten().tolist() == [3, 1, 2]
     assert found["v"].flatten().tolist() == [30, 31, 10, 11, 20, 21]

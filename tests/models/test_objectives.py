@@ -1,0 +1,181 @@
+"""What a step minimises, checked on a backbone that writes down what it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import pytest
+import torch
+import torch.nn.functional as F
+from netspace_models.architectures import Architecture
+from netspace_models.backbones import Backbone
+from netspace_models.losses import distillation, task_and_teacher
+from netspace_models.objectives import Batch, Weights, several_objective, single_objective
+from netspace_models.space_model import SpaceModel
+from torch import Tensor, nn
+
+NAMES = ("tiny", "small", "large", "huge")
+IMAGES, LABELS = torch.randn(5, 3, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 1, 0, 1])
+TEACHER = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
+
+
+@dataclass(frozen=True)
+class Linear:
+    """An architecture of six parameters: three features in, two logits out, `turn` apart from the others."""
+
+    name: str
+    parameters: int
+    turn: float
+
+    def run(self, vector: Tensor, inputs: Tensor) -> Tensor:
+        return inputs @ vector.reshape(3, 2) + self.turn
+
+
+class Recorder(Backbone):
+    """Embeddings are the parameters doubled, decoding halves them; both are written down."""
+
+    embedding_size = 6
+    specs: Mapping[str, object] = {}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoded: list[str] = []
+        self.decoded: list[tuple[str, Tensor]] = []
+
+    def encode(self, arch: str, vectors: Tensor) -> Tensor:
+        self.encoded.append(arch)
+        return vectors * 2
+
+    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+        self.decoded += [(arch, e) for e in embeddings]
+        return embeddings / 2
+
+
+def space(names: tuple[str, ...] = NAMES) -> SpaceModel:
+    torch.manual_seed(0)
+    # A turn alike in both logits would not show.
+    made = [Linear(n, 6 + i, torch.tensor([0.0, float(i)])) for i, n in enumerate(names)]
+    architectures = [cast(Architecture, a) for a in made]
+    return SpaceModel(architectures, Recorder(), nn.Linear(6, len(names)) if len(names) > 1 else None)
+
+
+def instances(*counts: int, names: tuple[str, ...] = NAMES) -> dict[str, Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    drawn = {n: torch.randn(c, 6, generator=generator) for n, c in zip(names, counts, strict=True)}
+    return {n: v for n, v in drawn.items() if len(v)}
+
+
+def kd(model: SpaceModel, arch: str, vector: Tensor, teacher: Tensor | None = TEACHER) -> Tensor:
+    logits = model.architecture(arch).run(vector, IMAGES)
+    return task_and_teacher(logits, teacher, LABELS, temperature=4.0, alpha=0.9)
+
+
+def class_loss(model: SpaceModel, embedding: Tensor, class_id: int) -> Tensor:
+    return F.cross_entropy(model.head(embedding[None]), torch.tensor([class_id]))
+
+
+BATCH = Batch(IMAGES, LABELS, TEACHER)
+
+
+def test_the_published_constants_are_the_defaults() -> None:
+    assert Weights() == Weights(temperature=4.0, alpha=0.9, interpolation=1.0)
+
+
+def test_one_architecture_imitates_its_own_targets_in_the_mean() -> None:
+    model = space(("tiny",))
+    inputs, targets = torch.randn(3, 6), torch.randn(3, 6)
+    terms = single_objective(model, "tiny", inputs, targets, BATCH, Weights(temperature=3.0))
+    logits = [(IMAGES @ p.reshape(3, 2), IMAGES @ t.reshape(3, 2)) for p, t in zip(inputs, targets, strict=True)]
+    losses = [distillation(predicted, target, temperature=3.0) for predicted, target in logits]
+    assert set(terms) == {"pred"}
+    torch.testing.assert_close(terms["pred"], torch.stack(losses).mean())
+
+
+def test_an_instance_that_decodes_to_its_target_costs_nothing() -> None:
+    vectors = torch.randn(2, 6)
+    terms = single_objective(space(("tiny",)), "tiny", vectors, vectors, BATCH, Weights())
+    assert terms["pred"].item() == pytest.approx(0, abs=1e-5)
+
+
+def test_targets_and_teachers_have_no_gradient() -> None:
+    inputs, targets = torch.randn(2, 6, requires_grad=True), torch.randn(2, 6, requires_grad=True)
+    single_objective(space(("tiny",)), "tiny", inputs, targets, BATCH, Weights())["pred"].backward()
+    assert targets.grad is None
+    assert inputs.grad is not None
+    assert inputs.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("teacher", [TEACHER, None])
+def test_several_architectures_sum_over_instances(teacher: Tensor | None) -> None:
+    model, given = space(), instances(2, 1, 0, 3)
+    terms = several_objective(model, given, Batch(IMAGES, LABELS, teacher), Weights(interpolation=0))
+    assert set(terms) == {"kd", "class"}
+    expected = sum(kd(model, arch, v, teacher) for arch, vectors in given.items() for v in vectors)
+    torch.testing.assert_close(terms["kd"], expected)
+    ids = sum(class_loss(model, 2 * v, NAMES.index(arch)) for arch, vectors in given.items() for v in vectors)
+    torch.testing.assert_close(terms["class"], ids)
+
+
+@pytest.mark.parametrize("count", [3, 4])
+def test_interpolated_instances_stand_at_the_published_gammas(count: int) -> None:
+    names = NAMES[:count]
+    model = space(names)
+    given = instances(*([1] * count), names=names)
+    several_objective(model, given, BATCH, Weights())
+    recorder = cast(Recorder, model.backbone)
+    assert recorder.encoded == list(names)
+    decoded = recorder.decoded[count:]  # after the instances themselves
+    a, b = 2 * given[names[0]][0], 2 * given[names[-1]][0]
+    assert [arch for arch, _ in decoded] == list(names[1:-1])
+    for i, (_, embedding) in enumerate(decoded, start=1):
+        gamma = i / (count - 1)
+        torch.testing.assert_close(embedding, (1 - gamma) * a + gamma * b)
+
+
+def test_interpolation_sums_over_all_boundary_pairs_with_the_class_ids_between() -> None:
+    model, given = space(), instances(2, 1, 1, 3)
+    terms = several_objective(model, given, BATCH, Weights(interpolation=0.5))
+    expected = torch.zeros(())
+    for a in given["tiny"]:
+        for b in given["huge"]:
+            for class_id, arch in ((1, "small"), (2, "large")):
+                between = a + class_id / 3 * (b - a)
+                expected = expected + class_loss(model, 2 * between, class_id) + kd(model, arch, between)
+    torch.testing.assert_close(terms["interp"], 0.5 * expected)
+    assert len(cast(Recorder, model.backbone).decoded) == 7 + 2 * 3 * 2
+
+
+def test_the_other_terms_do_not_depend_on_interpolation() -> None:
+    model, given = space(), instances(1, 1, 1, 1)
+    on, off = (several_objective(model, given, BATCH, Weights(interpolation=w)) for w in (1.0, 0.0))
+    assert "interp" not in off
+    assert torch.equal(on["kd"], off["kd"])
+    assert torch.equal(on["class"], off["class"])
+
+
+def test_two_architectures_have_nothing_between_them() -> None:
+    names = NAMES[:2]
+    terms = several_objective(space(names), instances(1, 1, names=names), BATCH, Weights())
+    assert set(terms) == {"kd", "class"}
+
+
+@pytest.mark.parametrize("counts", [(0, 1, 1, 1), (1, 1, 1, 0), (0, 2, 0, 0)])
+def test_without_a_boundary_pair_interpolation_is_zero(counts: tuple[int, ...]) -> None:
+    model, given = space(), instances(*counts)
+    terms = several_objective(model, given, BATCH, Weights())
+    assert terms["interp"].item() == 0
+    assert len(cast(Recorder, model.backbone).decoded) == sum(counts)
+    sum(terms.values()).backward()
+
+
+def test_unseen_architectures_are_trained_by_interpolation_alone() -> None:
+    """As the experiment with the middle two left out: their decoders still get a gradient."""
+    model, given = space(), instances(1, 0, 0, 1)
+    vectors = {arch: v.requires_grad_() for arch, v in given.items()}
+    several_objective(model, vectors, BATCH, Weights())["interp"].backward()
+    assert [arch for arch, _ in cast(Recorder, model.backbone).decoded[2:]] == ["small", "large"]
+    assert all(v.grad is not None and v.grad.abs().sum() > 0 for v in vectors.values())
+    assert model.head is not None
+    assert all(p.grad is not None for p in model.head.parameters())
