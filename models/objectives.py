@@ -15,11 +15,16 @@ from .space_model import SpaceModel
 
 @dataclass(frozen=True)
 class Weights:
-    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term."""
+    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term.
+
+    `balance` measures the logits of eq. 1 in units of the target's own deviation. A barely trained network
+    has small logits, whose divergence from anything is small: unbalanced, it hardly counts.
+    """
 
     temperature: float = 4.0
     alpha: float = 0.9
     interpolation: float = 1.0
+    balance: bool = False
 
 
 @dataclass(frozen=True)

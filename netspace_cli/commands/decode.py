@@ -39,12 +39,14 @@ def decode(
 
     Example: netspace decode a.emb -o a2.pt
     """
+    from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.decode import decode as build
     from netspace_cli.core.decode import output_paths, write_decoded
     from netspace_cli.core.embedding import check_space, load_embeddings
     from netspace_cli.core.scoring import scores
     from netspace_cli.core.session import data_for, space_for
 
+    check_no_input([output], [embedding, space])
     embeddings = load_embeddings(embedding)
     opened = space_for(space, [embedding])
     check_space(embedding, embeddings, opened)
@@ -71,3 +73,6 @@ def decode(
         [(r["path"], r["arch"], r["parameters"], r.get("accuracy")) for r in rows],
     )
     console.document({"networks": rows, "space": opened.name, "dry_run": dry_run})
+    if images is None:
+        console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
+    console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")

@@ -43,12 +43,15 @@ def encode(
 
     Example: netspace encode lenet.pt resnet32.pt -o two.emb
     """
+    from netspace_cli.core.checks import check_embedding_output, check_no_input
     from netspace_cli.core.embedding import save_embeddings
     from netspace_cli.core.encode import default_refine_steps, fidelity
     from netspace_cli.core.encode import encode as embed
     from netspace_cli.core.files import check_output
     from netspace_cli.core.session import data_for, read_networks, space_for
 
+    check_embedding_output(output)
+    check_no_input([output], [*networks, space])
     check_output(output, force=force)
     opened = space_for(space, networks, arch=arch, key=key)
     read = read_networks(networks, opened, arch=arch, key=key)
@@ -92,8 +95,7 @@ def encode(
     )
     if images is None:
         console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
-    if not dry_run:
-        console.note(f"Wrote {output}.")
+    console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")
 
 
 def _show(console: Console, rows: list[dict[str, Any]], title: str) -> None:

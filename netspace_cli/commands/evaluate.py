@@ -51,17 +51,20 @@ def evaluate(
 
     Example: netspace eval zoo/ --space space.safetensors --refine 200 --plot fidelity.png
     """
+    from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.evaluate import evaluate as compare
     from netspace_cli.core.figures import check_figure, plot_evaluation
     from netspace_cli.core.files import check_output
-    from netspace_cli.core.session import data_for, required_data, space_for_zoo
+    from netspace_cli.core.session import check_zoo, data_for, required_data, space_for_zoo
     from netspace_cli.core.zoo import open_zoo
 
     if plot is not None:
+        check_no_input([plot], [space])
         check_output(plot, force=force)
         check_figure(plot)
     opened = open_zoo(zoo)
     chosen = space_for_zoo(space, opened)
+    check_zoo(opened, chosen, split)
     images = required_data(data_for(chosen, data), chosen)
     with running.runner() as runner:
         found = compare(opened, chosen, images, runner, split=split, refine_steps=refine, progress=console.reporter())
@@ -106,6 +109,8 @@ def evaluate(
             "report": report,
         }
     )
+    if plot is not None:
+        console.note(f"Wrote {plot}.")
 
 
 def _show_summaries(console: Console, summaries: dict[str, dict[str, Any]]) -> None:

@@ -65,14 +65,20 @@ def interp(
 
     Example: netspace interp lenet.pt resnet32.pt --steps 20 --plot path.png
     """
+    from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.figures import plot_path
     from netspace_cli.core.interp import interpolate, weight_paths
     from netspace_cli.core.path_files import check_path_outputs, write_csv, write_steps
-    from netspace_cli.core.session import data_for, read_inputs, space_for
+    from netspace_cli.core.session import check_same_architecture, data_for, read_inputs, required_data, space_for
 
+    check_no_input([csv_path, plot, save_dir], [start, end, space])
     check_path_outputs(csv_path, plot, save_dir, force=force)
     opened = space_for(space, (start, end), arch=arch, key=key)
     images = data_for(opened, data)
+    if plot is not None:
+        required_data(images, opened)
+    if weights:
+        check_same_architecture((start, end), opened, arch=arch, key=key)
     with running.runner() as runner:
         a, b = read_inputs(
             (start, end),
@@ -106,6 +112,8 @@ def interp(
     console.document(document | {"report": report})
     if images is None:
         console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
+    for output in filter(None, (csv_path, plot, save_dir)):
+        console.note(f"Wrote {output}.")
 
 
 def _show(console: Console, path: list[Any], baselines: dict[str, list[Any]]) -> None:

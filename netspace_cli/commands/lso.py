@@ -29,7 +29,7 @@ from netspace_cli.console import Column, Console, decimal, percent
 @click.option("--images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
 @options.output(required=False, help="Where the best embedding goes (.emb).")
 @click.option("--decode", "decoded", type=options.OUTPUT_PATH, metavar="FILE", help="Write the best network too.")
-@options.arch
+@click.option("--arch", metavar="NAME", help="The architecture to aim at. [default: the one the space recognises]")
 @options.refine
 @options.space
 @options.data
@@ -58,21 +58,28 @@ def lso(
     """Optimise an embedding, the decoder frozen, so that its network does the task better.
 
     INIT is an embedding or a checkpoint. The best embedding on the validation split is kept; the test split
-    is scored before and after. --arch asks for an architecture other than the one recognised.
+    is scored before and after. --arch aims at another architecture of the space than the one recognised.
 
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
     """
+    from netspace_cli.core.checkpoint import check_checkpoint_suffix
+    from netspace_cli.core.checks import check_embedding_output, check_no_input
     from netspace_cli.core.decode import write_decoded
-    from netspace_cli.core.embedding import Origin, embeddings_of, is_embedding, save_embeddings
+    from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
     from netspace_cli.core.files import check_output
     from netspace_cli.core.lso import decoded_network, optimise
     from netspace_cli.core.session import data_for, read_inputs, read_teacher, required_data, space_for
 
-    for path in (output, decoded):
-        if path is not None:
-            check_output(path, force=force)
-    given = None if is_embedding(init) else arch
-    opened = space_for(space, [init], arch=given, key=key)
+    check_no_input([output, decoded], [init, teacher, space])
+    if output is not None:
+        check_embedding_output(output)
+        check_output(output, force=force)
+    if decoded is not None:
+        check_checkpoint_suffix(decoded)
+        check_output(decoded, force=force)
+    opened = space_for(space, [init], key=key)
+    if arch is not None:
+        opened.model.architecture(arch)
     data_set = required_data(data_for(opened, data), opened)
     guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
     with running.runner() as runner:
@@ -82,7 +89,6 @@ def lso(
             runner,
             data=data_set,
             refine_steps=refine,
-            arch=given,
             key=key,
             progress=console.reporter(),
         )
@@ -129,3 +135,12 @@ def lso(
             "report": report,
         }
     )
+    if arch is not None and found.optimized.arch != arch:
+        console.note(
+            f"The space still takes the best embedding for a {found.optimized.arch}, not the {arch} asked for: "
+            "give it more --steps or a higher --lr."
+        )
+    for path in filter(None, (output, decoded)):
+        console.note(f"Wrote {path}.")
+    if output is None and decoded is None:
+        console.note("Nothing was written: -o keeps the embedding, --decode the network.")

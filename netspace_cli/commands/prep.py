@@ -15,6 +15,7 @@ from netspace_cli.console import Column, Console, integer
 @options.output(help="A .npy array, or a .png picture.")
 @click.option("--height", type=click.IntRange(min=1), help="Rows. [default: the lowest published height that fits]")
 @click.option("--width", type=click.IntRange(min=1), default=10_000, show_default=True, help="Columns.")
+@options.space
 @options.arch
 @options.key
 @options.force
@@ -24,6 +25,7 @@ def prep(
     output: Path,
     height: int | None,
     width: int,
+    space: str | None,
     arch: str | None,
     key: str | None,
     force: bool,
@@ -31,13 +33,20 @@ def prep(
 ) -> None:
     """Write a network's PRep: its parameters in order, batch norm folded, row after row.
 
+    --space is only for recognising a network whose images have an unusual size.
+
     Example: netspace prep resnet8.pt -o resnet8.png
     """
-    from netspace_cli.core.networks import read_network
+    from netspace_cli.core.checks import check_no_input
+    from netspace_cli.core.files import check_output
     from netspace_cli.core.prep import write_prep
-    from netspace_cli.core.space import built_in_architectures
+    from netspace_cli.core.session import read_given
+    from netspace_cli.core.space import built_in_architectures, load_space
 
-    read = read_network(network, candidates=built_in_architectures(), arch=arch, key=key)
+    check_no_input([output], [network, space])
+    check_output(output, force=force)
+    candidates = built_in_architectures() if space is None else load_space(space).architectures
+    read = read_given(network, candidates=candidates, arch=arch, key=key)
     shape = write_prep(read, output, height=height, width=width, force=force)
     console.table(
         "PRep",

@@ -34,3 +34,5 @@ def spaces(console: Console) -> None:
         ],
     )
     console.document({"spaces": found})
+    if not found:
+        console.note("No space is built in. `netspace train` makes one; --space PATH uses it.")

@@ -47,18 +47,21 @@ def train(
 
     Example: netspace train zoo/ -o space.safetensors --recipe digits.toml --teacher resnet56.pt
     """
-    from netspace_cli.core.datasets import load_data
+    from netspace_cli.core.checks import check_no_input, check_run, check_sizes
     from netspace_cli.core.files import check_output
     from netspace_cli.core.recipe import load_recipe
-    from netspace_cli.core.session import read_teacher
+    from netspace_cli.core.session import data_of_zoo, read_teacher
     from netspace_cli.core.train import prepare
     from netspace_cli.core.train import train as learn
     from netspace_cli.core.zoo import open_zoo
 
     chosen = load_recipe(recipe, settings)
+    check_no_input([output], [teacher, recipe])
     check_output(output, force=force)
+    check_run(output, resume=resume, force=force)
     opened = open_zoo(zoo)
-    images = load_data(data or opened.data["name"], size=opened.signal.size)
+    check_sizes(chosen, opened)
+    images = data_of_zoo(opened, data)
     guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
     with running.runner() as runner:
         if dry_run:
@@ -108,6 +111,7 @@ def train(
             "report": report,
         }
     )
+    console.note(f"Wrote {output}; the run's settings, metrics and checkpoint are in {output.with_suffix('.run')}.")
 
 
 def _show_plan(console: Console, task: object) -> None:

@@ -22,7 +22,10 @@ class Counts(click.ParamType):
             return value
         if not re.fullmatch(r"\d+/\d+/\d+", str(value)):
             self.fail(f"{value!r} is not TRAIN/VAL/TEST, as in 16/2/8.", param, ctx)
-        return tuple(int(n) for n in str(value).split("/"))
+        counts = tuple(int(n) for n in str(value).split("/"))
+        if not any(counts):
+            self.fail(f"{value!r} is no instance at all. Give at least one, as in 16/2/8.", param, ctx)
+        return counts
 
 
 class Range(click.ParamType):
@@ -42,7 +45,10 @@ class Range(click.ParamType):
 
 @click.group()
 def zoo() -> None:
-    """Make zoos of trained networks, adopt them, look at them."""
+    """Make zoos of trained networks, adopt them, look at them.
+
+    Example: netspace zoo train zoo --data digits --arch lenetlike
+    """
 
 
 @zoo.command()
@@ -105,6 +111,7 @@ def train(
 
     Example: netspace zoo train zoo --data digits --arch lenetlike --arch resnet8 --counts 16/2/8
     """
+    from netspace_cli.core.checks import zoo_so_far
     from netspace_cli.core.datasets import load_data
     from netspace_cli.core.zoo_train import ZooPlan, jobs_of, train_zoo
 
@@ -113,8 +120,11 @@ def train(
     chosen = ZooPlan(**plan)
     chosen.check()
     images = load_data(data)
+    done = zoo_so_far(directory, images, chosen.arch)
+    jobs = [job for job in jobs_of(chosen, running.seed) if job.id not in done]
+    if not jobs:
+        console.note(f"{directory} has all these instances; nothing is left to train. Another --seed adds more.")
     if dry_run:
-        jobs = jobs_of(chosen, running.seed)
         console.table("would train", ["id", "split", "epochs"], [(j.id, j.split, j.epochs) for j in jobs])
         console.document({"jobs": jobs})
         return

@@ -11,7 +11,7 @@ from netspace_models.errors import ConfigError, NotFinite
 from torch import Tensor
 
 from .checkpoint import check_checkpoint_suffix
-from .embedding import Embeddings
+from .embedding import Embeddings, check_space
 from .files import check_output
 from .networks import Network, write_network
 from .runner import Runner
@@ -28,9 +28,10 @@ def decode(
         arch: build this architecture; by default the one the space's classifier recognises.
         form: layout of the checkpoints; by default that of the network each embedding came from.
     Raises:
-        WrongSpace: the space does not have `arch`.
+        WrongSpace: embeddings of another space, or the space does not have `arch`.
         NotFinite: an embedding decodes to NaN or infinity.
     """
+    check_space(embeddings.origins[0].source if embeddings.origins else "embeddings", embeddings, space)
     space = space.to(runner.device)
     networks = []
     for vector, origin in zip(embeddings.vectors, embeddings.origins, strict=True):
@@ -74,8 +75,13 @@ def output_paths(output: Path, embeddings: Embeddings, *, force: bool) -> list[P
     else:
         stems = [Path(o.source).stem or f"network-{i}" for i, o in enumerate(embeddings.origins)]
         names = [s if stems.count(s) == 1 else f"{s}-{i}" for i, s in enumerate(stems)]
-        output.mkdir(parents=True, exist_ok=True)
+        if len(set(names)) < len(names):  # a file of its own has the very name that a number made
+            names = [f"{s}-{i}" for i, s in enumerate(names)]
         paths = [output / f"{name}.pt" for name in names]
+        if not output.is_dir():
+            # It is made when the networks are written; until then, what counts is that it can be.
+            check_output(output, force=False)
+            return paths
     for path in paths:
         check_checkpoint_suffix(path)
         check_output(path, force=force)
@@ -83,7 +89,7 @@ def output_paths(output: Path, embeddings: Embeddings, *, force: bool) -> list[P
 
 
 def write_decoded(networks: Sequence[Network], paths: Sequence[Path], space: Space, *, force: bool) -> None:
-    """Write predicted instances, each with the name of the space it comes from."""
+    """Write predicted instances, each with the name of the space it comes from; makes their directory."""
     for network, path in zip(networks, paths, strict=True):
         metadata = {
             "format": "pt",
@@ -92,4 +98,5 @@ def write_decoded(networks: Sequence[Network], paths: Sequence[Path], space: Spa
             "netspace.space_sha256": space.sha256,
             "netspace.source_sha256": network.sha256,
         }
+        path.parent.mkdir(exist_ok=True)
         write_network(path, network, metadata=metadata, force=force)

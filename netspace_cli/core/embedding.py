@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from netspace_models.architectures.architecture import Form
@@ -88,14 +88,27 @@ def load_embeddings(path: Path) -> Embeddings:
     try:
         vectors = tensors["embedding"]
         origins = tuple(Origin(**o) for o in record["networks"])
-        if vectors.dim() != 2 or len(vectors) != len(origins):
-            raise ValueError(f"{tuple(vectors.shape)} values for {len(origins)} networks")
+        if vectors.dim() != 2 or len(vectors) != len(origins) or not vectors.is_floating_point():
+            raise ValueError(f"{tuple(vectors.shape)} {vectors.dtype} values for {len(origins)} networks")
+        _check_texts(record, origins)
         embeddings = Embeddings(vectors.float(), origins, record["space"], record["space_sha256"])
     except (KeyError, TypeError, ValueError) as failure:
         raise InputFileError(path, f"not a whole embedding file ({failure}).", "Encode the network again.") from failure
     if not torch.isfinite(vectors).all():
         raise NotFinite(f"{path}: the embedding holds NaN or infinity.", "Encode the network again.")
     return embeddings
+
+
+def _check_texts(record: dict[str, Any], origins: Sequence[Origin]) -> None:
+    """Raises TypeError or ValueError where a record has something else in the place of a name."""
+    texts = [record["space"], record["space_sha256"]]
+    texts += [text for o in origins for text in (o.arch, o.form, o.source, o.sha256, o.how)]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is no text")
+    for origin in origins:
+        if origin.form not in get_args(Form) or not isinstance(origin.steps, int):
+            raise ValueError(f"form {origin.form!r}, steps {origin.steps!r}")
 
 
 def is_embedding(path: Path) -> bool:

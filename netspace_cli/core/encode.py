@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from netspace_models.errors import DataUnavailable
+from netspace_models.errors import ConfigError, DataUnavailable, WrongSpace
 from netspace_models.losses import distillation
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
@@ -60,7 +60,8 @@ def encode(
         refine_steps: gradient steps on each embedding towards the network's own outputs; all networks of
             one architecture take them together.
     Raises:
-        WrongSpace: the space does not have an architecture.
+        ConfigError: no networks.
+        WrongSpace: the space does not have an architecture, or has it for other images or classes.
         DataUnavailable: refining was asked for and there are no images.
     """
     if refine_steps and data is None:
@@ -69,6 +70,7 @@ def encode(
             f"refining needs images, and those of space {space.name!r} ({images}) are not at hand.",
             "Name them with --data, or encode without refining (--refine 0).",
         )
+    _check_networks(networks, space)
     space = space.to(runner.device)
     rows: dict[int, Tensor] = {}
     for arch in dict.fromkeys(n.architecture.name for n in networks):
@@ -85,6 +87,20 @@ def encode(
     how = "refined" if refine_steps else "encoded"
     origins = [Origin(n.architecture.name, n.form, n.source, n.sha256, how, refine_steps) for n in networks]
     return embeddings_of(space, torch.stack([rows[i] for i in range(len(networks))]), origins)
+
+
+def _check_networks(networks: Sequence[Network], space: Space) -> None:
+    if not networks:
+        raise ConfigError("no networks were given to encode.", "Give at least one.")
+    for network in networks:
+        own, known = network.architecture, space.model.architecture(network.architecture.name)
+        if (own.signal, own.spec) != (known.signal, known.spec):
+            raise WrongSpace(
+                f"{network.source or 'a network'}: a {own.name} for {own.signal.describe()} with {own.parameters:,} "
+                f"parameters; that of space {space.name!r} is for {known.signal.describe()} and has "
+                f"{known.parameters:,}.",
+                "Use a space that has it (--space), or train one with `netspace train`.",
+            )
 
 
 def refine(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from netspace_models.errors import ConfigError
 from torch import Tensor
 
 from .data import ImageData
@@ -92,6 +93,7 @@ def evaluate(
         split: of the zoo's instances.
         refine_steps: see `encode`; 0 for what the encoder alone gives.
     Raises:
+        ConfigError: the zoo has no instances of the split.
         WrongSpace: the space lacks an architecture.
     """
     progress = progress or Silent()
@@ -104,6 +106,8 @@ def evaluate(
         networks = [zoo.network(i, architecture) for i in chosen]
         vectors = encode(networks, space, runner, data=data, refine_steps=refine_steps, progress=progress).vectors
         results += _compare(chosen, networks, runner.place(vectors), space, data, runner, progress)
+    if not results:
+        raise ConfigError(f"{zoo.path} has no {split} instances.", "Choose another split, or train some.")
     return Evaluation(tuple(results))
 
 
@@ -155,6 +159,6 @@ def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | N
 
 
 def _pearson(a: np.ndarray, b: np.ndarray) -> float | None:
-    if len(a) < 3 or a.std() == 0 or b.std() == 0:
+    if len(a) < 3 or min(a.std(), b.std()) < 1e-9:
         return None
     return float(np.corrcoef(a, b)[0, 1])

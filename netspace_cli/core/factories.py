@@ -29,7 +29,7 @@ def resolve_architecture(name: str, signal: Signal) -> Architecture:
 
     Raises:
         UnknownArchitecture: no such name, or the module does not fit the signal.
-        ConfigError: the factory cannot be imported or does not return a module.
+        ConfigError: the factory cannot be imported, fails, or does not return a module.
     """
     if not is_factory(name):
         return build(name, signal)
@@ -43,7 +43,7 @@ def fresh_module(name: str, signal: Signal) -> nn.Module:
 
     Raises:
         UnknownArchitecture: no such name.
-        ConfigError: the factory cannot be imported or does not return a module.
+        ConfigError: the factory cannot be imported, fails, or does not return a module.
     """
     return _call(name, signal) if is_factory(name) else factory(name)(signal)
 
@@ -54,7 +54,7 @@ def signal_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> Signa
     Returns:
         None where it needs a signal, or runs on none of the sizes.
     Raises:
-        ConfigError: the factory cannot be imported or does not return a module.
+        ConfigError: the factory cannot be imported, fails, or does not return a module.
     """
     if _needs_signal(_import(name)):
         return None
@@ -72,7 +72,13 @@ def signal_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> Signa
 
 def _call(name: str, signal: Signal | None) -> nn.Module:
     make = _import(name)
-    module = make(signal) if _needs_signal(make) else make()
+    try:
+        module = make(signal) if _needs_signal(make) else make()
+    except Exception as failure:
+        raise ConfigError(
+            f"the factory {name} failed: {type(failure).__name__}: {failure}.",
+            "It is called with the signal (channels, size, classes) if it needs an argument, else with none.",
+        ) from failure
     if not isinstance(module, nn.Module):
         raise ConfigError(
             f"the factory {name} returned a {type(module).__name__}, not a torch.nn.Module.",
@@ -85,11 +91,13 @@ def _import(name: str) -> Callable[..., Any]:
     module_name, _, attribute = name.partition(":")
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as failure:
+    except Exception as failure:
         raise ConfigError(
             f"the factory {name} cannot be imported: {failure}.",
             "Write it as package.module:function, and run where that package can be imported.",
         ) from failure
+    if not callable(found):
+        raise ConfigError(f"the factory {name} cannot be called: it is a {type(found).__name__}.", "Name a function.")
     return found
 
 

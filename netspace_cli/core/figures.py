@@ -96,7 +96,10 @@ def _blank(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def _write(figure: Figure, path: Path, *, force: bool) -> None:
+    import matplotlib
+
     kind = path.suffix.removeprefix(".")
-    # No dates inside, so that the same numbers give the same bytes.
+    # No dates and no random names inside, so that the same numbers give the same bytes.
     metadata: dict[str, Any] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}[kind]
-    atomic_write(path, lambda p: figure.savefig(p, format=kind, dpi=150, metadata=metadata), force=force)
+    with matplotlib.rc_context({"svg.hashsalt": "netspace"}):
+        atomic_write(path, lambda p: figure.savefig(p, format=kind, dpi=150, metadata=metadata), force=force)

@@ -93,9 +93,11 @@ def interpolate_weights(
     Raises:
         ConfigError: the networks are of two architectures, so their weights cannot be mixed.
     """
-    if start.architecture.name != end.architecture.name:
+    one, other = ((n.architecture.name, n.architecture.signal) for n in (start, end))
+    if one != other:
         raise ConfigError(
-            f"weights of a {start.architecture.name} and a {end.architecture.name} cannot be interpolated.",
+            f"weights of a {one[0]} ({one[1].describe()}) and a {other[0]} ({other[1].describe()}) "
+            "cannot be interpolated.",
             "Leave out --weights: only the space has a path between two architectures.",
         )
     a, b = runner.place(start.vector), runner.place(end.vector)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netspace_models.architectures import Architecture, Signal
 from netspace_models.architectures.architecture import Form
+from netspace_models.errors import ConfigError
 from torch import Tensor
 
 from .checkpoint import check_finite, read_checkpoint, write_checkpoint
@@ -65,6 +66,21 @@ def read_network(
         checkpoint.sha256,
         checkpoint.notes,
     )
+
+
+def check_teacher(teacher: Network, signal: Signal) -> None:
+    """Refuse a teacher that cannot be asked about certain images.
+
+    Raises:
+        ConfigError: it takes other channels or gives other classes; says both.
+    """
+    own = teacher.architecture.signal
+    if (own.channels, own.classes) != (signal.channels, signal.classes):
+        raise ConfigError(
+            f"the teacher {teacher.source or teacher.architecture.name} is for {own.describe()}; "
+            f"these images are {signal.describe()}.",
+            "Give a teacher trained on these images.",
+        )
 
 
 def write_network(path: Path, network: Network, *, metadata: Mapping[str, str], force: bool = False) -> None:

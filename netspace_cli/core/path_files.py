@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+from netspace_models.errors import ConfigError
 
 from .checkpoint import write_checkpoint
 from .figures import check_figure
@@ -24,8 +27,23 @@ def check_path_outputs(csv_path: Path | None, plot: Path | None, folder: Path | 
             check_output(path, force=force)
     if plot is not None:
         check_figure(plot)
-    if folder is not None and (folder.is_file() or (folder.is_dir() and any(folder.iterdir()))):
-        check_output(folder / "step-000.pt", force=force)
+    if folder is not None:
+        check_folder(folder)
+        for taken in sorted(folder.glob("step-*.pt")):
+            check_output(taken, force=force)
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that could neither be made nor written to, before any work; nothing is made.
+
+    Raises:
+        ConfigError: something else is in its place or above it, or permission is missing.
+    """
+    nearest = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
+    if not nearest.is_dir():
+        raise ConfigError(f"{folder} cannot be made: {nearest} is not a folder.", "Choose another path.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder}: no permission to write in {nearest}.", "Choose another folder.")
 
 
 def write_csv(

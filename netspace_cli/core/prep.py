@@ -31,11 +31,13 @@ def write_prep(
         (height, width).
     Raises:
         DoesNotFit: more parameters than the grid holds.
-        ConfigError: another extension.
+        ConfigError: another extension, or a grid without rows or columns.
         OutputExists: the path is taken and `force` is not given.
     """
     if path.suffix not in (".npy", ".png"):
         raise ConfigError(f"{path}: a PRep is written as .npy or .png, not {path.suffix or 'without an extension'}.")
+    if width < 1 or (height is not None and height < 1):
+        raise ConfigError(f"a PRep of {height} x {width} holds nothing.", "Give a height and a width above zero.")
     check_output(path, force=force)
     size = network.architecture.parameters
     if height is None:
@@ -63,7 +65,8 @@ def _by_layer(network: Network) -> Tensor:
     vector = network.vector.clone()
     for layer in network.architecture.spec.layers:
         part = vector[layer.start : layer.stop]
-        vector[layer.start : layer.stop] = part / part.std().clamp_min(torch.finfo(part.dtype).tiny)
+        deviation = part.std(correction=min(1, part.numel() - 1))
+        vector[layer.start : layer.stop] = part / deviation.clamp_min(torch.finfo(part.dtype).tiny)
     return vector
 
 

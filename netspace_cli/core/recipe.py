@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, V
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class TokensRecipe(_Section):
@@ -65,7 +65,11 @@ class TrainRecipe(_Section):
         lr, warmup, schedule: Adam's highest rate, steps to reach it, what follows.
         clip: largest norm of the gradient, 0 for none.
         temperature, alpha, interpolation: of the losses (eq. 1-12).
+        balance: measure logits in units of each target's own deviation, so that weak instances count as much
+            as strong ones; the temperature is in these units then (one architecture only).
         shuffle: reorder the hidden units of each input at random, a new order each time.
+        noise: add noise to each input's weights, this share of their layer's deviation; the target is the
+            network without it.
         validate_every, checkpoint_every: steps.
     """
 
@@ -79,7 +83,9 @@ class TrainRecipe(_Section):
     temperature: PositiveFloat = 4.0
     alpha: float = Field(0.9, ge=0, le=1)
     interpolation: float = Field(1.0, ge=0)
+    balance: bool = False
     shuffle: bool = True
+    noise: float = Field(0.0, ge=0)
     validate_every: PositiveInt = 100
     checkpoint_every: PositiveInt = 100
 
@@ -160,6 +166,9 @@ def _explain(failure: ValidationError) -> tuple[str, str]:
     # The tag of the backbone's union is pydantic's own step in the path, not the user's.
     path = [str(p) for i, p in enumerate(fault["loc"]) if not (i == 1 and fault["loc"][0] == "backbone")]
     key = ".".join(path) or "backbone.kind"
+    if fault["type"] == "extra_forbidden" and key in _known_keys():
+        kind = fault["loc"][1]
+        return f"the {kind} backbone has no {key}.", "Leave it out: it is a size of the other kind."
     if fault["type"] == "extra_forbidden":
         near = difflib.get_close_matches(key, _known_keys(), n=1, cutoff=0.5)
         return (

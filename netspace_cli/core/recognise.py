@@ -17,6 +17,9 @@ from .factories import is_factory, resolve_architecture, signal_of_factory
 USUAL_SIZES = (32, 16, 28, 64)
 FIRST_WEIGHTS = ("conv1.weight", "layers.0.weight")
 LAST_BIASES = ("fc3.bias", "layers.5.bias", "fc.bias")
+# A file's word for its sizes is taken up to here: beyond, building the network to compare with could
+# take far more time and memory than the file has bytes.
+MOST_CHANNELS, MOST_CLASSES, MOST_DEPTH = 1024, 100_000, 1202
 
 
 def recognise(
@@ -62,7 +65,7 @@ def _built_in(state: Mapping[str, Tensor], signal: Signal | None) -> list[Archit
     """Every built-in architecture at every signal that the parameters allow; of the ResNets only the one
     whose depth the names tell."""
     convolutions = sum(n.startswith("layer") and n.endswith((".conv1.weight", ".conv2.weight")) for n in state)
-    names = ["lenetlike", "vanillacnn", *([f"resnet{convolutions + 2}"] if convolutions else [])]
+    names = ["lenetlike", "vanillacnn", *([f"resnet{convolutions + 2}"] if 0 < convolutions < MOST_DEPTH else [])]
     found = []
     for option in [signal] if signal else _signals(state, None):
         for name in names:
@@ -83,6 +86,8 @@ def _signals(state: Mapping[str, Tensor], arch: str | None) -> list[Signal]:
         if own is not None:
             return [own]
     if first is None or last is None:
+        return []
+    if not (0 < first.shape[1] <= MOST_CHANNELS and 0 < last.shape[0] <= MOST_CLASSES):
         return []
     return [Signal(first.shape[1], size, last.shape[0]) for size in USUAL_SIZES]
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from netspace_models.errors import CheckpointError, ConfigError
+from netspace_models.errors import CheckpointError, ConfigError, InputFileError
 
 from .files import atomic_write
+
+_SHORT = 80  # characters; longer values say nothing in a message
 
 
 class RunFolder:
@@ -40,8 +42,10 @@ class RunFolder:
         """Keep a second run out of the folder.
 
         Raises:
-            ConfigError: another run holds it.
+            ConfigError: another run holds it, or it is no folder.
         """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path} is no folder; the run keeps its files there.", "Choose another output.")
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as lock:
             try:
@@ -72,27 +76,34 @@ class RunFolder:
 
         Raises:
             ConfigError: no run to go on with, or one of other settings (the message names them).
-            CheckpointError: the checkpoint cannot be read.
+            InputFileError: the settings or the checkpoint cannot be read.
         """
         if not self.checkpoint.exists():
             raise ConfigError(f"{self.path} has no checkpoint to go on from.", "Leave out --resume to begin.")
-        before = json.loads((self.path / "settings.json").read_text())
-        changed = [k for k in settings if before.get(k) != json.loads(json.dumps(settings[k]))]
+        changed = _differences(self._settings(), json.loads(json.dumps(settings)))
         if changed:
             raise ConfigError(
-                f"the run in {self.path} was begun with another {', '.join(changed)}.",
+                f"the run in {self.path} was begun with other settings: {'; '.join(changed)}.",
                 "Resume with the same settings, or begin again with --force.",
             )
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location=device, weights_only=True)
+            step = int(state["step"])
         except Exception as failure:
             raise CheckpointError(
                 self.checkpoint, f"cannot be read ({failure}).", "Begin again with --force."
             ) from failure
-        lines = self.metrics.read_text().splitlines(keepends=True)
-        kept = "".join(lines[: state["step"]])
+        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
+        kept = "".join(lines[:step])
         atomic_write(self.metrics, lambda p: p.write_text(kept), force=True)
         return state
+
+    def _settings(self) -> dict[str, Any]:
+        path = self.path / "settings.json"
+        try:
+            return dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as failure:
+            raise InputFileError(path, f"cannot be read ({failure}).", "Begin again with --force.") from failure
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add one line to the metrics."""
@@ -102,3 +113,16 @@ class RunFolder:
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint, whole or not at all."""
         atomic_write(self.checkpoint, lambda p: torch.save(dict(state), p), force=True)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:
+    """Which settings differ, by their place, with both values where they are short."""
+    found = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differences(old, new, f"{place}{key}.")
+        elif old != new:
+            values = f" ({old!r}, now {new!r})" if max(len(repr(old)), len(repr(new))) <= _SHORT else ""
+            found.append(f"{place}{key}{values}")
+    return found

@@ -33,12 +33,14 @@ class Runner:
         threads: processor threads, None for torch's own choice.
         seed: root of every random stream.
     Raises:
-        ConfigError: a device or precision that this machine does not have.
+        ConfigError: a device or precision that this machine does not have, fewer than one thread.
     """
 
     def __init__(
         self, device: str = "auto", *, precision: str = "float32", threads: int | None = None, seed: int = 0
     ) -> None:
+        if threads is not None and threads < 1:
+            raise ConfigError(f"{threads} processor threads cannot work.", "Give at least one: --threads 1.")
         self.device = _pick_device(device)
         self.precision = _check_precision(precision, self.device)
         self.threads = threads

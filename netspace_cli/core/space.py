@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -13,12 +13,12 @@ import torch
 from netspace_models.architectures import Architecture, Signal
 from netspace_models.backbones import ArchitectureInit, Backbone, ConvBackbone, TokensBackbone
 from netspace_models.codec import published_height
-from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.errors import ConfigError, InputFileError, NetspaceError
 from netspace_models.heads import ConvHead, MLPHead
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
-from .checkpoint import read_safetensors, write_safetensors
+from .checkpoint import check_finite, read_safetensors, write_safetensors
 from .factories import resolve_architecture
 from .files import sha256_of
 from .recipe import ConvRecipe, Recipe, recipe_from
@@ -131,7 +131,7 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             "`netspace inspect` says what it is; `netspace train` makes a space.",
         )
     try:
-        record = json.loads(metadata["netspace.space"])
+        record = dict(json.loads(metadata["netspace.space"]))
         version = (record["format"], record["version"])
     except (ValueError, KeyError, TypeError) as failure:
         raise InputFileError(path, f"its record cannot be read ({failure}).", "Train the space again.") from failure
@@ -141,7 +141,29 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             f"format {version[0]!r} version {version[1]}; this netspace reads {FORMAT!r} version {VERSION}.",
             "Use the netspace that wrote it, or train the space again.",
         )
-    return dict(record)
+    try:
+        _check_record(record)
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise InputFileError(
+            path, f"its record is not whole ({type(failure).__name__}: {failure}).", "Train the space again."
+        ) from failure
+    return record
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Raises ValueError, KeyError, TypeError or AttributeError where something is missing or no such thing."""
+    signal = Signal(**record["signal"])
+    texts = [record["name"], record["data"]["name"], record["netspace_version"], *record["architectures"]]
+    numbers = [*asdict(signal).values(), record["recipe"]["backbone"]["embedding_size"]]
+    rows = [(row["id"], row["arch"], row["split"]) for row in record["zoo"]]
+    if not record["architectures"] or not isinstance(record["architectures"], list):
+        raise ValueError("no architectures")
+    for text in (*texts, record["recipe"]["backbone"]["kind"], *(t for row in rows for t in row)):
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is no text")
+    for number in (*numbers, record["recipe"]["refine"]["steps"] + 1):
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{number!r} is no number above zero")
 
 
 def load_space(source: str | Path) -> Space:
@@ -150,10 +172,12 @@ def load_space(source: str | Path) -> Space:
     Raises:
         ConfigError: no built-in space has that name and no file that path.
         InputFileError: the file is no space, or is damaged.
+        NotFinite: NaN or infinity among its values.
     """
     path = space_path(source)
     tensors, metadata = read_safetensors(path)
     record = read_record(path, metadata)
+    check_finite(tensors, path)
     try:
         signal = Signal(**record["signal"])
         architectures = [resolve_architecture(name, signal) for name in record["architectures"]]
@@ -162,7 +186,11 @@ def load_space(source: str | Path) -> Space:
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
         model.load_state_dict(weights, strict=True)
         embeddings = tensors["zoo.embeddings"]
-    except (KeyError, TypeError, RuntimeError) as failure:
+        if tuple(embeddings.shape) != (len(record["zoo"]), model.embedding_size):
+            raise ValueError(f"embeddings of shape {tuple(embeddings.shape)} for {len(record['zoo'])} instances")
+    except NetspaceError as failure:  # a recipe or an architecture that this machine cannot make
+        raise InputFileError(path, f"not a whole space: {failure.message}", failure.hint) from failure
+    except (KeyError, TypeError, ValueError, RuntimeError) as failure:
         raise InputFileError(path, f"not a whole space ({failure}).", "Train the space again.") from failure
     model.eval().requires_grad_(False)
     return Space(model, record, embeddings, path, sha256_of(path))

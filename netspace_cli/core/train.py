@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from netspace_models.errors import ConfigError, DataUnavailable
+from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
 from .data import ImageData
 from .files import check_output
-from .networks import Network
+from .networks import Network, check_teacher
 from .progress import Progress, Silent
 from .provenance import provenance
 from .recipe import Recipe
@@ -54,10 +54,14 @@ def train(
             processor, with the same versions and threads).
         force: replace an output and a run that exist.
     Raises:
-        ConfigError: several architectures without a teacher, nothing to resume, other settings than before.
+        ConfigError: several architectures without a teacher, nothing to resume, other settings than before,
+            an output that is no .safetensors.
+        CheckpointError: the checkpoint to resume from is damaged.
         RunFailed: a loss that is not finite.
         Interrupted: stopped on a signal.
     """
+    if output.suffix != ".safetensors":
+        raise ConfigError(f"{output}: a space is written as .safetensors.", f"Name it {output.stem}.safetensors.")
     check_output(output, force=force)
     task = prepare(zoo, recipe, data, runner, teacher=teacher)
     folder = RunFolder(output.with_name(f"{output.stem}.run"))
@@ -65,12 +69,18 @@ def train(
         state = _new_state(task)
         settings = _settings(task, zoo)
         if resume:
-            state.load_state_dict(folder.resume(settings, runner.device))
+            saved = folder.resume(settings, runner.device)
+            try:
+                state.load_state_dict(saved)
+            except (RuntimeError, KeyError, ValueError, TypeError) as failure:
+                raise CheckpointError(
+                    folder.checkpoint, f"holds no state of this run ({failure}).", "Begin again with --force."
+                ) from failure
         else:
             folder.begin(settings, force=force)
         _loop(task, state, folder, stop, progress or Silent())
     state.model.load_state_dict(state.best)
-    state.model.eval().requires_grad_(False)
+    state.model.eval().requires_grad_(False).zero_grad()
     embeddings = _zoo_embeddings(task.training, state.model)
     return save_space(output, Space(state.model, _record(task, state, zoo), embeddings), force=force)
 
@@ -79,7 +89,8 @@ def prepare(zoo: Zoo, recipe: Recipe, data: ImageData, runner: Runner, *, teache
     """Read and check all that training needs, on the runner's device.
 
     Raises:
-        ConfigError: several architectures without a teacher, or a split of the zoo without instances.
+        ConfigError: several architectures without a teacher, one for other images or classes, or a split of
+            the zoo without instances.
         DataUnavailable: the data are not the zoo's.
     """
     if data.signal != zoo.signal:
@@ -95,6 +106,7 @@ def prepare(zoo: Zoo, recipe: Recipe, data: ImageData, runner: Runner, *, teache
             "Give one: --teacher FILE.",
         )
     if teacher is not None:
+        check_teacher(teacher, data.signal)
         teacher = replace(teacher, vector=runner.place(teacher.vector))
     return Task(recipe, training, runner.place(data), teacher, runner)
 
@@ -151,6 +163,7 @@ def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:
         "data": task.data.record(),
         "teacher": task.teacher.sha256 if task.teacher else None,
         "seed": task.runner.seed,
+        **({"precision": str(task.runner.precision)} if task.runner.precision != torch.float32 else {}),
     }
 
 

@@ -40,9 +40,10 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
     """Read the training and validation instances of a zoo. Test instances are not opened.
 
     Raises:
-        ConfigError: an architecture without training instances, or a split without any.
+        ConfigError: an architecture without training instances, an unseen one that is the smallest or the
+            largest, or a split without any.
     """
-    unseen = [resolve_architecture(name, zoo.signal) for name in recipe.space.unseen]
+    unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
     vectors, instances = {}, {}
     for split in ("train", "val"):
@@ -62,6 +63,13 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
             "Train the zoo with counts like 16/2/8.",
         )
     order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+    for a in (order[0], order[-1]):
+        if a.name in recipe.space.unseen:
+            raise ConfigError(
+                f"{a.name} ({a.parameters:,} parameters) is unseen and lies between no two architectures of "
+                f"{zoo.path}, so nothing would train it.",
+                "Train instances of it, or choose one between the smallest and the largest of the zoo.",
+            )
     return TrainingSet(order, vectors, instances)
 
 
@@ -87,7 +95,9 @@ def _best(instances: Sequence[Instance]) -> int:
 
 def _layer_scale(architecture: Architecture, vectors: Tensor) -> Tensor:
     """(L,) standard deviation of each layer's values over all instances, with a floor for dead layers."""
-    scales = [vectors[:, layer.start : layer.stop].std() for layer in architecture.spec.layers]
+    parts = [vectors[:, layer.start : layer.stop] for layer in architecture.spec.layers]
+    # A single value has no deviation; asking for it gives NaN.
+    scales = [part.std(correction=min(1, part.numel() - 1)) for part in parts]
     return torch.stack(scales).clamp_min(1e-4)
 
 

@@ -35,7 +35,7 @@ class Task:
     def weights(self) -> Weights:
         """Constants of the losses."""
         t = self.recipe.train
-        return Weights(t.temperature, t.alpha, t.interpolation)
+        return Weights(t.temperature, t.alpha, t.interpolation, t.balance)
 
     @property
     def several(self) -> bool:
@@ -84,7 +84,7 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
     Returns:
         The loss and its terms.
     Raises:
-        RunFailed: the loss is not finite; the model is left as it was.
+        RunFailed: the loss or its gradient is not finite; the model is left as it was.
     """
     recipe = task.recipe.train
     generator = task.runner.generator("step", state.step)
@@ -94,19 +94,24 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
         terms = _objective(task, state.model, batch, generator)
         loss = torch.stack(list(terms.values())).sum()
     if not torch.isfinite(loss):
-        raise RunFailed(
-            f"the loss is not finite at step {state.step + 1}.",
-            "The last checkpoint is kept; begin again with a lower train.lr.",
-        )
+        raise _diverged("loss", state.step + 1)
     for group in state.optimizer.param_groups:
         group["lr"] = rate_at(state.step, recipe)
     state.optimizer.zero_grad()
     loss.backward()
-    if recipe.clip:
-        torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip or math.inf)
+    if not torch.isfinite(norm):
+        raise _diverged("gradient", state.step + 1)
     state.optimizer.step()
     state.step += 1
     return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+
+
+def _diverged(what: str, step: int) -> RunFailed:
+    return RunFailed(
+        f"the {what} is not finite at step {step}.",
+        "The last checkpoint is kept; begin again with a lower train.lr.",
+    )
 
 
 def rate_at(step: int, recipe: TrainRecipe) -> float:
@@ -125,6 +130,8 @@ def validate(task: Task, state: TrainState) -> float:
 
     Returns:
         The loss, mean over instances.
+    Raises:
+        RunFailed: it is not finite.
     """
     state.model.eval()
     images, labels = task.data.batch("val", slice(0, 512))
@@ -138,6 +145,8 @@ def validate(task: Task, state: TrainState) -> float:
             terms = _terms(task, state.model, one, one, batch)
             losses.append(torch.stack(list(terms.values())).sum() / len(one))
     loss = torch.stack(losses).mean().item()
+    if not math.isfinite(loss):
+        raise _diverged("validation loss", state.step)
     if loss < state.best_loss:
         state.best_loss, state.best_step = loss, state.step
         state.best = {n: t.detach().clone() for n, t in state.model.state_dict().items()}
@@ -149,9 +158,7 @@ def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Gen
         a.name: _draw(task.training.vectors["train", a.name], task.recipe.train.instances, generator)
         for a in task.training.seen()
     }
-    inputs = targets
-    if task.recipe.train.shuffle:
-        inputs = {a.name: _shuffled(a, targets[a.name], generator) for a in task.training.seen()}
+    inputs = {a.name: _disguised(a, targets[a.name], task.recipe.train, generator) for a in task.training.seen()}
     return _terms(task, model, inputs, targets, batch)
 
 
@@ -183,5 +190,17 @@ def _draw(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return vectors[index.to(vectors.device)]
 
 
-def _shuffled(architecture: Architecture, vectors: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.stack([architecture.shuffle(v, generator) for v in vectors])
+def _disguised(architecture: Architecture, vectors: Tensor, recipe: TrainRecipe, generator: torch.Generator) -> Tensor:
+    """Networks (B, P) as the encoder is to see them: hidden units in another order, a little noise."""
+    if recipe.shuffle:
+        vectors = torch.stack([architecture.shuffle(v, generator) for v in vectors])
+    if recipe.noise:
+        noise = torch.randn(vectors.shape, generator=generator).to(vectors.device)
+        vectors = vectors + recipe.noise * layer_deviations(architecture, vectors) * noise
+    return vectors
+
+
+def layer_deviations(architecture: Architecture, vectors: Tensor) -> Tensor:
+    """(B, P) the standard deviation of the layer that each value of (B, P) belongs to."""
+    parts = [vectors[:, layer.start : layer.stop] for layer in architecture.spec.layers]
+    return torch.cat([part.std(dim=1, keepdim=True).expand_as(part) for part in parts], dim=1)

@@ -7,6 +7,7 @@ instances/<arch>/<id>.safetensors
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Sequence
@@ -92,7 +93,7 @@ class Zoo:
             InputFileError: the file is missing or is not the one the manifest describes.
         """
         path = self.file_of(instance)
-        found = sha256_of(path) if path.is_file() else None
+        found = sha256_of(path) if os.path.isfile(path) else None  # of names too long, too
         if found != instance.sha256:
             raise InputFileError(
                 path,
@@ -131,9 +132,11 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
     if (path / "zoo.json").exists():
         zoo = open_zoo(path)
         if zoo.data != data:
+            own, other = zoo.data, data
+            differing = ", ".join(k for k in sorted({*own, *other}) if own.get(k) != other.get(k))
             raise ConfigError(
-                f"{path} is a zoo of {zoo.data['name']} ({Signal(**zoo.data['signal']).describe()}); "
-                f"this is {data['name']} ({Signal(**data['signal']).describe()}).",
+                f"{path} is a zoo of {own['name']} ({Signal(**own['signal']).describe()}); "
+                f"this is {other['name']} ({Signal(**other['signal']).describe()}). They differ in: {differing}.",
                 "Choose another folder: a zoo has one data set.",
             )
         return zoo
@@ -168,8 +171,10 @@ def open_zoo(path: Path) -> Zoo:
                 f"this netspace reads {FORMAT!r} version {VERSION}.",
                 "Use the netspace that wrote it.",
             )
-        data = record["data"]
-        Signal(**data["signal"])
+        data = dict(record["data"])
+        signal = Signal(**data["signal"])
+        if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(signal).values()):
+            raise ValueError(f"data {data['name']!r} of {signal}")
     except (ValueError, KeyError, TypeError) as failure:
         raise InputFileError(file, f"not a zoo's record ({failure}).", "Index the folder again.") from failure
     about = {k: v for k, v in record.items() if k not in ("format", "version", "data")}
@@ -177,28 +182,57 @@ def open_zoo(path: Path) -> Zoo:
 
 
 def _read_manifest(file: Path) -> list[Instance]:
-    instances: list[Instance] = []
     if not file.is_file():
         raise InputFileError(file, "no such file.", "Index the folder again.")
-    lines = file.read_text().splitlines()
-    for number, line in enumerate(lines, start=1):
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as failure:
+        raise InputFileError(file, f"no text ({failure}).", "Index the folder again.") from failure
+    instances: dict[str, Instance] = {}
+    for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
-            instance = Instance(**json.loads(line))
+            instance = _instance(json.loads(line))
         except (ValueError, TypeError) as failure:
             raise InputFileError(file, f"line {number} is no instance ({failure}).", "Remove that line.") from failure
-        if instance.split not in SPLITS or any(i.id == instance.id for i in instances):
-            raise InputFileError(
-                file,
-                f"line {number}: split {instance.split!r}, id {instance.id!r}: unknown split or an id twice.",
-            )
-        instances.append(instance)
-    return instances
+        if instance.id in instances:
+            raise InputFileError(file, f"line {number}: the id {instance.id!r} is there twice.", "Remove that line.")
+        instances[instance.id] = instance
+    return list(instances.values())
+
+
+def _instance(fields: dict[str, Any]) -> Instance:
+    """A line's content as an instance. Raises ValueError or TypeError where it is none."""
+    instance = Instance(**fields)
+    for name in ("id", "arch", "split", "file", "sha256", "licence"):
+        if not isinstance(getattr(instance, name), str):
+            raise TypeError(f"{name} = {getattr(instance, name)!r} is no text")
+    if instance.split not in SPLITS:
+        raise ValueError(f"unknown split {instance.split!r}: one of {', '.join(SPLITS)}")
+    scores = instance.accuracy
+    if not isinstance(scores, dict) or not all(isinstance(v, int | float) for v in scores.values()):
+        raise TypeError(f"accuracy = {scores!r} is no table of numbers")
+    return instance
 
 
 def append_instance(zoo: Path, instance: Instance) -> None:
-    """Add a line to the manifest; the line is on disk, whole, when this returns."""
+    """Add a line to the manifest; the line is on disk, whole, when this returns.
+
+    Several processes may add to one zoo. An instance that another has added meanwhile is left as it is.
+
+    Raises:
+        ConfigError: another instance of that id is there.
+    """
     line = json.dumps(asdict(instance)) + "\n"
     with (zoo / "instances.jsonl").open("a") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        present = next((i for i in _read_manifest(zoo / "instances.jsonl") if i.id == instance.id), None)
+        if present is not None and present.sha256 != instance.sha256:
+            raise ConfigError(
+                f"{zoo} has another instance {instance.id!r} already, added while this one was made.",
+                "Give each run that adds to a zoo seeds of its own: --seed.",
+            )
+        if present is not None:
+            return
         f.write(line)
         f.flush()
         os.fsync(f.fileno())
@@ -209,7 +243,7 @@ def verify(zoo: Zoo) -> list[tuple[Instance, str]]:
     report = []
     for instance in zoo.instances:
         path = zoo.file_of(instance)
-        if not path.is_file():
+        if not os.path.isfile(path):
             report.append((instance, "missing"))
         else:
             report.append((instance, "ok" if sha256_of(path) == instance.sha256 else "changed"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netspace_models.errors import ConfigError, NetspaceError
@@ -51,12 +51,18 @@ def index_folder(
         arch: a name or a factory, where recognition is not wanted.
         licence: of the weights.
     Raises:
-        ConfigError: no checkpoint fits, or the folder is a zoo of other data.
+        ConfigError: no folder, no checkpoint fits, or the folder is a zoo of other data.
     """
     progress = progress or Silent()
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder.", "Name the folder that holds the checkpoints.")
+    if len(shares) != len(SPLITS) or min(shares) < 0 or sum(shares) < 1:
+        raise ConfigError(f"shares {tuple(shares)} make no splits.", "Give three numbers, e.g. 16/2/8.")
+    begun = (folder / "zoo.json").exists()
     files = [p for p in sorted(folder.rglob("*")) if p.suffix in EXTENSIONS and p.is_file()]
     zoo = create_zoo(folder, data.record(), {"licence": licence})
     known = {i.file for i in zoo.instances}
+    ids = {i.id for i in zoo.instances}
     new = [p for p in files if p.relative_to(folder).as_posix() not in known]
     splits = _splits(len(new), shares, runner.seed)
     placed, refused = runner.place(data), []
@@ -64,7 +70,11 @@ def index_folder(
     try:
         for path in new:
             try:
-                append_instance(folder, _adopt(path, folder, next(splits), placed, runner, arch, licence))
+                instance = _adopt(path, folder, next(splits), placed, runner, arch, licence)
+                if instance.id in ids:  # the same name with another extension
+                    instance = replace(instance, id=instance.file)
+                append_instance(folder, instance)
+                ids.add(instance.id)
             except NetspaceError as failure:
                 refused.append((path, failure.message))
             progress.advance(1)
@@ -72,6 +82,9 @@ def index_folder(
         progress.stop()
     indexed = open_zoo(folder)
     if not indexed.instances:
+        if not begun:  # or the folder would count as a zoo of these images from now on
+            (folder / "zoo.json").unlink()
+            (folder / "instances.jsonl").unlink()
         raise ConfigError(
             f"{folder}: none of {len(files)} checkpoint files could be adopted.",
             refused[0][1] if refused else f"It holds no file ending in {', '.join(EXTENSIONS)}.",

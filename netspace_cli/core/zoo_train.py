@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,11 @@ class ZooPlan:
             ConfigError: names the number.
         """
         low, high = self.epochs
+        if not self.arch or len(set(self.arch)) < len(self.arch):
+            raise ConfigError(
+                f"architectures {', '.join(self.arch) or 'none'}: each must be named, and once.",
+                "Give each with --arch; --counts says how many instances.",
+            )
         if not 0 <= low <= high:
             raise ConfigError(
                 f"epochs {low}-{high} is no range.", "Give one number, or LOW-HIGH with 0 <= LOW <= HIGH."
@@ -91,7 +97,7 @@ def jobs_of(plan: ZooPlan, seed: int) -> list[Job]:
         splits = [s for s, n in zip(SPLITS, plan.counts, strict=True) for _ in range(n)]
         draw.shuffle(splits)
         for i, (e, split) in enumerate(zip(epochs, splits, strict=True)):
-            label = arch.rpartition(":")[2]
+            label = arch.replace(":", ".")
             jobs.append(Job(f"{label}-{seed + i:04d}", arch, split, seed + i, e))
     return jobs
 
@@ -114,28 +120,45 @@ def train_zoo(
         runner: device and root seed.
         workers: processes, each training one instance at a time on one thread (processor only).
     Raises:
-        ConfigError: the plan makes no zoo, or the folder holds another.
+        ConfigError: the plan makes no zoo, the folder holds another, or instances that another plan made.
+        RunFailed: an instance's loss is not finite; those finished are kept.
     """
     plan.check()
     for name in plan.arch:
         resolve_architecture(name, data.signal)
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
-    done = {i.id for i in zoo.instances}
-    todo = [j for j in jobs_of(plan, runner.seed) if j.id not in done]
+    done = {i.id: i for i in zoo.instances}
+    jobs = jobs_of(plan, runner.seed)
+    _check_done(path, jobs, done)
+    todo = [j for j in jobs if j.id not in done]
     progress = progress or Silent()
     progress.start("training the zoo", len(todo))
     try:
-        for instance in _results(todo, plan, data, runner, path, workers):
-            append_instance(path, instance)
-            progress.advance(1, id=instance.id, test=instance.accuracy["test"])
+        # Closed, so that workers end when the work is broken off here, and not some time later.
+        with closing(_results(todo, plan, data, runner, path, workers)) as results:
+            for instance in results:
+                append_instance(path, instance)
+                progress.advance(1, id=instance.id, test=instance.accuracy["test"])
     finally:
         progress.stop()
     return open_zoo(path)
 
 
+def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance]) -> None:
+    """Refuse to count as done what another plan made: the splits and epochs would not be those asked for."""
+    for job in jobs:
+        there = done.get(job.id)
+        if there is not None and (there.split, there.epochs) != (job.split, job.epochs):
+            raise ConfigError(
+                f"{path} has {job.id} already, as {there.split} instance of {there.epochs} epochs; "
+                f"this plan makes it a {job.split} instance of {job.epochs} epochs.",
+                "Go on with the counts and epochs it was begun with, or add instances of another --seed.",
+            )
+
+
 def _results(
     todo: list[Job], plan: ZooPlan, data: ImageData, runner: Runner, path: Path, workers: int
-) -> Iterator[Instance]:
+) -> Generator[Instance, None, None]:
     if workers <= 1:
         data = runner.place(data)
         for job in todo:

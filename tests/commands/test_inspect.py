@@ -1,0 +1,70 @@
+"""netspace inspect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+Ask = Callable[..., dict[str, Any]]
+Refused = Callable[..., str]
+
+
+def test_a_checkpoint(tiny: Any, work: Path, ask: Ask, rows: Callable[..., Any]) -> None:
+    found = ask("inspect", tiny.networks["resnet8"])
+    assert (found["kind"], found["arch"], found["form"]) == ("checkpoint", "resnet8", "full")
+    assert found["parameters"] == tiny.space.model.architecture("resnet8").parameters
+    assert found["not_finite"] == []
+    table = {row["what"]: row["value"] for row in rows("inspect", tiny.networks["resnet8"])}
+    assert table["kind"] == "checkpoint" and table["sha256"] == found["sha256"]
+
+
+def test_an_embedding(tiny: Any, emb: dict[str, Path], ask: Ask) -> None:
+    found = ask("inspect", emb["both"])
+    assert (found["kind"], found["space"], found["space_sha256"]) == ("embedding", "tiny", tiny.space.sha256)
+    assert [n["arch"] for n in found["networks"]] == ["lenetlike", "resnet8"] and found["embedding_size"] == 64
+
+
+def test_a_space(tiny: Any, ask: Ask) -> None:
+    found = ask("inspect", tiny.space.path)
+    assert (found["kind"], found["space"], found["data"]) == ("space", "tiny", "npz:tiny.npz")
+    assert found["architectures"] == ["lenetlike", "vanillacnn", "resnet8"]
+
+
+def test_a_zoo(tiny: Any, ask: Ask) -> None:
+    found = ask("inspect", tiny.zoo.path)
+    assert (found["kind"], found["instances"], found["data"]) == ("zoo", 12, "npz:tiny.npz")
+    assert found["train_val_test"]["resnet8"] == "2/1/1"
+
+
+def test_what_is_wrong_with_a_network_is_told_not_refused(tiny: Any, work: Path, ask: Ask) -> None:
+    state = load_file(tiny.networks["resnet8"])
+    state["fc.bias"][0] = float("nan")
+    torch.save({"module." + n: t for n, t in state.items()}, "nan.pt")
+    found = ask("inspect", "nan.pt")
+    assert found["not_finite"] == ["fc.bias"] and "module." in found["notes"][0]
+    torch.save({"a": torch.zeros(3)}, "odd.pt")
+    found = ask("inspect", "odd.pt")
+    assert found["arch"] is None and "fit no known architecture" in found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("code", "name", "expected"),
+    [
+        (2, "missing.pt", "does not exist"),
+        (3, "page.pt", "an HTML page"),
+        (3, "folder", "a folder, but no zoo"),
+        (3, "a.emb", "a.emb"),
+    ],
+)
+def test_what_is_none_of_these_is_refused(
+    tiny: Any, work: Path, refused: Refused, code: int, name: str, expected: str
+) -> None:
+    Path("page.pt").write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
+    Path("folder").mkdir()
+    Path("a.emb").write_text("this is text, not an embedding")
+    assert expected in refused(code, "inspect", name)

@@ -1,0 +1,147 @@
+"""netspace lso."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import Result
+
+from netspace_cli.core.embedding import load_embeddings
+
+Ask = Callable[..., dict[str, Any]]
+Refused = Callable[..., str]
+
+
+def command(tiny: Any, init: Path, *options: object) -> list[object]:
+    return ["lso", init, "--space", tiny.space.path, "--data", tiny.npz, "--images", 16, *options]
+
+
+@pytest.mark.parametrize("teacher", [True, False])
+def test_the_best_embedding_and_network_are_kept(
+    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, teacher: bool
+) -> None:
+    options = ["--steps", 6, "-o", "best.emb", "--decode", "best.pt", *(["--teacher", tiny.teacher] if teacher else [])]
+    found = ask(*command(tiny, emb["vanillacnn"], *options))
+    assert (found["output"], found["decoded"]) == ("best.emb", "best.pt")
+    for standing in (found["initial"], found["optimized"]):
+        assert 0 <= standing["accuracy"] <= 1 and standing["loss"] > 0 and standing["arch"] == "vanillacnn"
+    assert [line["step"] for line in found["history"]] == [1, 2, 3, 4, 5, 6]
+    assert all(line["loss"] > 0 for line in found["history"])
+    assert 0 <= found["history"][-1]["val_accuracy"] <= 1
+    assert 0 <= found["best_step"] <= 6
+
+    written = load_embeddings(Path("best.emb"))
+    assert written.origins[0].how == "optimised" and written.space_sha256 == tiny.space.sha256
+    decoded = ask("decode", "best.emb", "--space", tiny.space.path, "--data", tiny.npz, "-o", "again.pt")
+    assert decoded["networks"][0]["accuracy"] == found["optimized"]["accuracy"]
+    best, again = (torch.load(f, weights_only=True) for f in ("best.pt", "again.pt"))
+    assert all(torch.equal(best[n], again[n]) for n in again) and best.keys() == again.keys()
+
+
+def test_more_steps_lower_the_loss_and_validation_chooses(
+    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask
+) -> None:
+    found = ask(*command(tiny, emb["vanillacnn"], "--steps", 30, "--lr", 0.05))
+    validated = [line["val_accuracy"] for line in found["history"] if "val_accuracy" in line]
+    assert found["optimized"]["loss"] < found["initial"]["loss"]
+    assert found["best_step"] in {0, *(line["step"] for line in found["history"] if "val_accuracy" in line)}
+    if found["best_step"]:
+        assert found["history"][found["best_step"] - 1]["val_accuracy"] == max(validated)
+
+
+def test_a_checkpoint_is_encoded_and_refined_first(tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result]) -> None:
+    init = tiny.networks["lenetlike"]
+    result = cli(*command(tiny, init, "--steps", 2, "-o", "a.emb"))
+    assert result.exit_code == 0 and "refining lenetlike: 2/2" in result.stderr and "Wrote a.emb." in result.stderr
+    ask("encode", init, "--space", tiny.space.path, "--data", tiny.npz, "-o", "init.emb")
+    ask(*command(tiny, Path("init.emb"), "--steps", 2, "-o", "b.emb"))
+    assert torch.equal(*(load_embeddings(Path(f)).vectors for f in ("a.emb", "b.emb")))
+
+
+def test_the_rows_of_a_pipe(tiny: Any, emb: dict[str, Path], work: Path, rows: Callable[..., Any]) -> None:
+    initial, optimized = rows(*command(tiny, emb["lenetlike"], "--steps", 1))
+    assert (initial[""], optimized[""]) == ("initial", "optimized")
+    assert 0 <= float(initial["accuracy"]) <= 1
+
+
+def test_the_same_command_gives_the_same_bytes(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+    histories = []
+    for name in ("a", "b"):
+        options = ["--steps", 3, "-o", f"{name}.emb", "--decode", f"{name}.pt", "--teacher", tiny.teacher]
+        histories.append(ask(*command(tiny, emb["lenetlike"], *options))["history"])
+    assert histories[0] == histories[1]
+    for suffix in (".emb", ".pt"):
+        assert Path(f"a{suffix}").read_bytes() == Path(f"b{suffix}").read_bytes()
+
+
+def test_another_architecture_can_be_aimed_at(tiny: Any, work: Path, cli: Callable[..., Result], ask: Ask) -> None:
+    options = command(tiny, tiny.networks["lenetlike"], "--arch", "resnet8", "--refine", 0, "--steps")
+    assert ask(*options, 60, "--lr", 0.2)["optimized"]["arch"] == "resnet8"
+    result = cli(*options, 1, "--lr", 1e-6)
+    assert result.exit_code == 0 and "still takes the best embedding for a lenetlike, not the resnet8" in result.stderr
+
+
+def test_nothing_is_written_unless_named_and_it_says_so(
+    tiny: Any, emb: dict[str, Path], work: Path, cli: Callable[..., Result]
+) -> None:
+    result = cli(*command(tiny, emb["lenetlike"], "--steps", 1))
+    assert result.exit_code == 0 and "Nothing was written: -o keeps the embedding" in result.stderr
+    assert list(work.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "options", "expected"),
+    [
+        (2, ["--steps", "0"], "0 is not in the range x>=1"),
+        (2, ["--lr", "0"], "0.0 is not in the range x>0"),
+        (2, ["-o", "taken.emb"], "taken.emb exists already"),
+        (2, ["-o", "best.pt"], "embeddings are written as .emb"),
+        (2, ["-o", "none/best.emb"], "there is no folder"),
+        (2, ["--decode", "taken.pt"], "taken.pt exists already"),
+        (2, ["--decode", "best.emb"], "'.emb' says no checkpoint format"),
+        (2, ["--data", "nosuch"], "No data set is called 'nosuch'"),
+        (2, ["--data", "digits"], "digits has 1x8x8, 10 classes"),
+        (3, ["--arch", "resnet56"], "no resnet56"),
+        (3, ["--teacher", "taken.pt"], "taken.pt"),
+        (3, ["--teacher", "taken.pt", "--teacher-arch", "resnet56"], "taken.pt"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_the_work(
+    tiny: Any,
+    emb: dict[str, Path],
+    work: Path,
+    refused: Refused,
+    cli: Callable[..., Result],
+    code: int,
+    options: list[str],
+    expected: str,
+) -> None:
+    for name in ("taken.emb", "taken.pt"):
+        Path(name).write_text("something else")
+    assert expected in refused(code, *command(tiny, emb["lenetlike"], *options))
+    assert "optimising" not in cli(*command(tiny, emb["lenetlike"], *options)).stderr
+
+
+def test_without_images_it_says_what_to_give(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+    said = refused(2, "lso", emb["lenetlike"], "--space", tiny.space.path, "-o", "best.emb")
+    assert "npz:tiny.npz, which space 'tiny' was trained on, are not at hand" in said
+    assert "--data FILE.npz" in said
+
+
+def test_a_loss_that_explodes_ends_it_with_a_hint(
+    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+) -> None:
+    said = refused(1, *command(tiny, emb["lenetlike"], "--steps", 4, "--lr", 1e30, "-o", "best.emb"))
+    assert "not finite" in said and "--lr" in said
+
+
+def test_inputs_are_not_overwritten_even_with_force(
+    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+) -> None:
+    Path("init.emb").write_bytes(emb["lenetlike"].read_bytes())
+    assert "is an input" in refused(2, *command(tiny, Path("init.emb"), "-o", "init.emb", "--force"))
+    assert "another output" in refused(2, *command(tiny, emb["lenetlike"], "-o", "x.emb", "--decode", "x.emb"))

@@ -1,0 +1,59 @@
+"""netspace spaces, and choosing among the built-in spaces."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+
+Ask = Callable[..., dict[str, Any]]
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """No built-in spaces but those that a test puts there."""
+    folder = tmp_path / "spaces"
+    folder.mkdir()
+    monkeypatch.setattr("netspace_cli.core.space.BUILT_IN", folder)
+    return folder
+
+
+def test_none(built_in: Path, ask: Ask, cli: Callable[..., Result]) -> None:
+    assert ask("spaces")["spaces"] == []
+    assert "netspace train" in cli("spaces").stderr
+
+
+def test_they_are_listed(tiny: Any, built_in: Path, ask: Ask, rows: Callable[..., Any]) -> None:
+    shutil.copy(tiny.space.path, built_in / "mini.safetensors")
+    (found,) = ask("spaces")["spaces"]
+    assert (found["name"], found["data"], found["embedding_size"]) == ("mini", "npz:tiny.npz", 64)
+    (row,) = rows("spaces")
+    assert (row["name"], row["architectures"]) == ("mini", "lenetlike, vanillacnn, resnet8")
+
+
+def test_the_one_that_knows_the_architecture_is_chosen(
+    tiny: Any, emb: dict[str, Path], built_in: Path, work: Path, ask: Ask, refused: Refused
+) -> None:
+    shutil.copy(tiny.single_space.path, built_in / "a.safetensors")
+    said = refused(3, "encode", tiny.networks["resnet8"], "-o", "a.emb")
+    assert "no built-in space (tiny) has its architecture, resnet8" in said and "--space" in said
+    assert "they belong to space 'tiny'" in refused(3, "decode", emb["resnet8"], "-o", "a.pt")
+    shutil.copy(tiny.space.path, built_in / "b.safetensors")
+    assert ask("encode", tiny.networks["resnet8"], "-o", "a.emb")["space_sha256"] == tiny.space.sha256
+    assert ask("decode", emb["resnet8"], "-o", "a.pt")["networks"][0]["arch"] == "resnet8"
+    assert ask("encode", tiny.networks["resnet8"], "--space", "b", "-o", "b.emb")["space_sha256"] == tiny.space.sha256
+    assert ask("eval", tiny.zoo.path, "--data", tiny.npz)["summary"]["n"] == 3
+
+
+def test_without_any_or_by_a_wrong_name_it_says_what_to_give(
+    tiny: Any, built_in: Path, work: Path, refused: Refused
+) -> None:
+    assert "--space PATH" in refused(2, "encode", tiny.networks["resnet8"], "-o", "a.emb")
+    shutil.copy(tiny.space.path, built_in / "mini.safetensors")
+    said = refused(2, "encode", tiny.networks["resnet8"], "--space", "digitz", "-o", "a.emb")
+    assert "no space is called 'digitz'" in said and "mini" in said

@@ -1,0 +1,239 @@
+"""netspace train."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import Result
+
+from netspace_cli.core.space import load_space
+
+Ask = Callable[..., dict[str, Any]]
+Refused = Callable[..., str]
+
+RECIPE = """
+[space]
+name = "mini"
+[backbone]
+embedding_size = 64
+latents = 4
+chunk = 64
+width = 16
+heads = 2
+[train]
+steps = 6
+instances = 1
+images = 8
+warmup = 2
+validate_every = 3
+checkpoint_every = 1000
+[refine]
+steps = 1
+images = 8
+"""
+
+
+@pytest.fixture
+def recipe(work: Path) -> Path:
+    (work / "mini.toml").write_text(RECIPE)
+    return Path("mini.toml")
+
+
+def command(tiny: Any, *options: object, zoo: Path | None = None) -> list[object]:
+    zoo = zoo or tiny.single_zoo.path
+    return ["train", zoo, "--data", tiny.npz, "--recipe", "mini.toml", "--threads", 1, *options]
+
+
+def test_a_space_is_written_and_works(tiny: Any, recipe: Path, ask: Ask) -> None:
+    found = ask(*command(tiny, "-o", "mini.safetensors"))
+    assert (found["output"], found["space"]) == ("mini.safetensors", "mini")
+    space = load_space("mini.safetensors")
+    assert (space.name, space.sha256) == ("mini", found["space_sha256"])
+    assert found["record"]["recipe"]["train"]["steps"] == 6
+    lines = [json.loads(line) for line in Path("mini.run/metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6] and [i for i, x in enumerate(lines) if "val" in x]
+
+    ask("encode", tiny.networks["lenetlike"], "--space", "mini.safetensors", "-o", "a.emb")
+    ask("decode", "a.emb", "--space", "mini.safetensors", "-o", "a.pt")
+    assert ask("inspect", "mini.safetensors")["space"] == "mini"
+
+
+def test_the_same_command_gives_the_same_bytes_and_settings_count(tiny: Any, recipe: Path, ask: Ask) -> None:
+    for name, options in (("a", []), ("b", []), ("c", ["-s", "train.lr=1e-4"]), ("d", ["--seed", 1])):
+        ask(*command(tiny, "-o", f"{name}.safetensors", *options))
+    found = {name: Path(f"{name}.safetensors").read_bytes() for name in "abcd"}
+    assert found["a"] == found["b"]
+    assert len(set(found.values())) == 3
+
+
+def test_several_architectures_with_a_teacher(tiny: Any, recipe: Path, ask: Ask, refused: Refused) -> None:
+    options = command(tiny, "-o", "mini.safetensors", "-s", "train.steps=2", zoo=tiny.zoo.path)
+    said = refused(2, *options)
+    assert "lenetlike, vanillacnn, resnet8" in said and "--teacher" in said
+    ask(*options, "--teacher", tiny.teacher)
+    assert [a.name for a in load_space("mini.safetensors").architectures] == ["lenetlike", "vanillacnn", "resnet8"]
+
+
+def test_a_dry_run_shows_the_settings_and_writes_nothing(tiny: Any, recipe: Path, ask: Ask, work: Path) -> None:
+    found = ask(*command(tiny, "-o", "mini.safetensors", "--dry-run", "-s", "train.steps=9"))
+    assert found["recipe"]["train"]["steps"] == 9
+    assert found["instances"] == {"lenetlike": {"train": 3, "val": 1}}
+    assert [p.name for p in work.iterdir()] == ["mini.toml"]
+
+
+def test_a_finished_run_is_kept_unless_forced(tiny: Any, recipe: Path, ask: Ask, refused: Refused) -> None:
+    options = command(tiny, "-o", "mini.safetensors")
+    ask(*options)
+    first = Path("mini.safetensors").read_bytes()
+    assert "mini.safetensors exists already" in refused(2, *options)
+    Path("mini.safetensors").unlink()
+    for more in ([], ["--dry-run"]):
+        said = refused(2, *options, *more)
+        assert "mini.run holds a run already" in said and "--resume" in said and "--force" in said
+    assert "steps (6, now 7)" in refused(2, *options, "--resume", "-s", "train.steps=7")
+    ask(*options, "--resume")
+    assert Path("mini.safetensors").read_bytes() == first
+    ask(*options, "--force")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["-s", "train.stepz=3"], "no key 'train.stepz'. Did you mean 'train.steps'?"),
+        (["-s", "stepz=3"], "Did you mean 'train.steps'?"),
+        (["-s", "steps"], "'steps' is not KEY=VALUE"),
+        (["-s", "train.steps=many"], "train.steps = 'many'"),
+        (["-s", "train.steps=0"], "train.steps = 0"),
+        (["-s", "backbone.width=15"], "width of 15"),
+        (["--recipe", "typo.toml"], "no key 'train.instanzes'. Did you mean 'train.instances'?"),
+        (["--recipe", "none.toml"], "'none.toml' does not exist"),
+        (["--data", "digits"], "digits has 1x8x8, 10 classes"),
+        (["--data", "nosuch"], "No data set is called 'nosuch'"),
+        (["--data", "none.npz"], "none.npz"),
+        (["--resume"], "mini.run has no checkpoint to go on from"),
+        (["-o", "none/mini.safetensors"], "there is no folder"),
+        (["-o", "mini.pt"], "a space is written as .safetensors. Name it mini.safetensors"),
+        (["-o", "mini"], "a space is written as .safetensors"),
+        (["-o", "."], "is a directory"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_what_cannot_be_done_is_refused(
+    tiny: Any, recipe: Path, refused: Refused, options: list[str], expected: str
+) -> None:
+    Path("typo.toml").write_text("[train]\ninstanzes = 3\n")
+    assert expected in refused(2, *command(tiny, "-o", "mini.safetensors", *options))
+
+
+def test_without_its_images_it_says_what_to_give(tiny: Any, recipe: Path, refused: Refused) -> None:
+    said = refused(2, "train", tiny.single_zoo.path, "-o", "mini.safetensors")
+    assert "npz:tiny.npz" in said and "not at hand" in said and "--data FILE.npz" in said
+
+
+def test_a_zoo_that_cannot_be_learnt_from_is_refused(tiny: Any, recipe: Path, refused: Refused) -> None:
+    only_train = tiny.teacher.parent.parent.parent
+    said = refused(2, *command(tiny, "-o", "mini.safetensors", zoo=only_train))
+    assert "no validation instances" in said
+    Path("empty").mkdir()
+    assert "no zoo there" in refused(3, *command(tiny, "-o", "mini.safetensors", zoo=Path("empty")))
+
+
+def test_a_network_changed_behind_the_manifest_is_refused(
+    tiny: Any, recipe: Path, work: Path, refused: Refused
+) -> None:
+    import shutil
+
+    shutil.copytree(tiny.single_zoo.path, "zoo")
+    instance = next(i for i in tiny.single_zoo.instances if i.split == "train")
+    (work / "zoo" / instance.file).write_bytes(b"something else entirely, quite long")
+    said = refused(3, *command(tiny, "-o", "mini.safetensors", zoo=Path("zoo")))
+    assert instance.sha256[:12] in said and "netspace zoo verify" in said
+
+
+def begun(tiny: Any, *options: object) -> subprocess.Popen[str]:
+    """The command as a process of its own, running, its first steps done."""
+    words = [str(each) for each in command(tiny, *options)]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "netspace_cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    metrics = Path("mini.run/metrics.jsonl")
+    deadline = time.monotonic() + 60
+    while not (metrics.exists() and metrics.read_text().count("\n") >= 2):
+        assert run.poll() is None, run.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    return run
+
+
+def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Any, recipe: Path, ask: Ask) -> None:
+    options = ["-o", "mini.safetensors", "-s", "train.steps=60"]
+    with begun(tiny, *options) as run:
+        run.send_signal(signal.SIGINT)
+        out, err = run.communicate(timeout=60)
+    assert (run.returncode, out) == (130, "")
+    assert "stopped after step" in err and "--resume goes on" in err and "Traceback" not in err
+    assert not Path("mini.safetensors").exists() and Path("mini.run/checkpoint.pt").exists()
+    assert torch.load("mini.run/checkpoint.pt", weights_only=True)["step"] < 60
+
+    ask(*command(tiny, *options, "--resume"))
+    ask(*command(tiny, "-o", "straight.safetensors", "-s", "train.steps=60"))
+    assert Path("mini.safetensors").read_bytes() == Path("straight.safetensors").read_bytes()
+
+
+def test_terminated_it_saves_too(tiny: Any, recipe: Path) -> None:
+    with begun(tiny, "-o", "mini.safetensors", "-s", "train.steps=100000", "--json") as run:
+        run.send_signal(signal.SIGTERM)
+        out, err = run.communicate(timeout=60)
+    assert run.returncode == 143
+    assert json.loads(out)["error"]["kind"] == "interrupted" and "Traceback" not in err
+    assert Path("mini.run/checkpoint.pt").exists()
+
+
+OWN_NETWORK = """
+from torch import nn
+
+def net():
+    return nn.Sequential(nn.Conv2d(1, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(36, 3))
+"""
+
+
+def test_anyone_s_own_architecture_from_zoo_to_checkpoint(
+    tiny: Any, recipe: Path, work: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("my_own_nets.py").write_text(OWN_NETWORK)
+    monkeypatch.syspath_prepend(work)
+    name = "my_own_nets:net"
+    ask("zoo", "train", "zoo", "--arch", name, "--counts", "2/1/1", "--epochs", 1, "--data", tiny.npz)
+    ask(*command(tiny, "-o", "mini.safetensors", zoo=Path("zoo")))
+    (instance, *_) = ask("zoo", "show", "zoo")["instances"]
+    ask("zoo", "export", "zoo", instance["id"], "-o", "mine.pt")
+    for options in ([], ["--arch", name]):
+        found = ask("encode", "mine.pt", "--space", "mini.safetensors", "-o", "a.emb", "--force", *options)
+        assert found["networks"][0]["arch"] == name
+    ask("decode", "a.emb", "--space", "mini.safetensors", "-o", "a2.pt")
+    import my_own_nets
+
+    my_own_nets.net().load_state_dict(torch.load("a2.pt", weights_only=True), strict=True)
+    assert ask("prep", "mine.pt", "--space", "mini.safetensors", "-o", "mine.npy")["arch"] == name
+    assert ask("eval", "zoo", "--space", "mini.safetensors", "--data", tiny.npz)["summary"]["arch_accuracy"] == 1
+
+
+def test_a_run_in_use_is_left_alone(tiny: Any, recipe: Path, work: Path, cli: Callable[..., Result]) -> None:
+    import fcntl
+
+    Path("mini.run").mkdir()
+    with open("mini.run/lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        result = cli(*command(tiny, "-o", "mini.safetensors"))
+    assert result.exit_code == 2 and "in use by another run" in result.stderr
+    assert os.listdir("mini.run") == ["lock"]

@@ -1,0 +1,138 @@
+"""Target against predicted instances: the summary by hand, and what there is to compare with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from netspace_models.errors import ConfigError, InputFileError, WrongSpace
+
+from netspace_cli.core.decode import decode
+from netspace_cli.core.encode import encode
+from netspace_cli.core.evaluate import Evaluated, Evaluation, evaluate
+from netspace_cli.core.networks import read_network
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.scoring import accuracy, agreement
+
+
+def run(tiny: Any, *, zoo: Any = None, space: Any = None, **options: Any) -> Evaluation:
+    with Runner("cpu") as runner:
+        return evaluate(zoo or tiny.single_zoo, space or tiny.single_space, tiny.data, runner, **options)
+
+
+def rows(*values: tuple[str, str, float, float, float, float | None]) -> Evaluation:
+    return Evaluation(tuple(Evaluated(str(i), *v) for i, v in enumerate(values)))
+
+
+def test_the_summary_by_hand() -> None:
+    found = rows(
+        ("a", "a", 0.1, 0.2, 0.5, None), ("a", "b", 0.4, 0.3, 0.6, 0.4), ("b", "b", 0.9, 0.7, 0.7, 0.6)
+    ).summary()
+    x, y = np.array([0.1, 0.4, 0.9]), np.array([0.2, 0.3, 0.7])
+    pearson = ((x - x.mean()) * (y - y.mean())).mean() / (x.std() * y.std())
+    assert found["n"] == 3
+    assert found["pearson"] == pytest.approx(pearson)
+    assert found["mae"] == pytest.approx((0.1 + 0.1 + 0.2) / 3)
+    assert found["arch_accuracy"] == pytest.approx(2 / 3)
+    assert found["agreement"] == pytest.approx(0.6)
+    assert found["unrelated_agreement"] == pytest.approx(0.5)
+    assert found["target_accuracy"] == pytest.approx(x.mean())
+    assert found["predicted_accuracy"] == pytest.approx(y.mean())
+
+
+def test_the_summary_of_one_architecture() -> None:
+    found = rows(("a", "a", 0.1, 0.2, 0.5, None), ("b", "a", 0.4, 0.3, 0.6, None))
+    assert found.architectures() == ["a", "b"]
+    assert found.summary("a")["mae"] == pytest.approx(0.1)
+    assert found.summary("b")["arch_accuracy"] == 0.0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [("a", "a", 0.1, 0.2, 0.5, None)] * 1,
+        [("a", "a", 0.1, 0.2, 0.5, None), ("a", "a", 0.2, 0.3, 0.5, None)],
+        [("a", "a", 0.5, 0.1 * i, 0.5, None) for i in range(4)],
+        [("a", "a", 0.1 * i, 0.5, 0.5, None) for i in range(4)],
+    ],
+)
+def test_where_nothing_correlates_there_is_no_correlation(values: Any) -> None:
+    found = rows(*values).summary()
+    assert found["pearson"] is None
+    assert found["unrelated_agreement"] is None
+
+
+def test_each_row_is_the_instance_beside_what_it_decodes_to(tiny: Any) -> None:
+    found = run(tiny, zoo=tiny.zoo, space=tiny.space)
+    assert [e.id for e in found.instances] == ["lenetlike-0002", "vanillacnn-0001", "resnet8-0003"]
+    images, labels = tiny.data.batch("test", slice(None))
+    for row in found.instances:
+        network = read_network(tiny.networks[row.arch], candidates=tiny.space.architectures)
+        with Runner("cpu") as runner:
+            (built,) = decode(encode([network], tiny.space, runner), tiny.space, runner)
+        target = network.architecture.run(network.vector, images)
+        predicted = built.architecture.run(built.vector, images)
+        assert row.predicted_arch == built.architecture.name
+        assert row.target_accuracy == pytest.approx(accuracy(target, labels))
+        assert row.predicted_accuracy == pytest.approx(accuracy(predicted, labels))
+        assert row.agreement == pytest.approx(agreement(target, predicted))
+
+
+def test_alone_there_is_nothing_unrelated_to_agree_with(tiny: Any) -> None:
+    assert all(e.unrelated_agreement is None for e in run(tiny, zoo=tiny.zoo, space=tiny.space).instances)
+
+
+def test_unrelated_instances_are_others_of_equal_accuracy(tiny: Any) -> None:
+    found = run(tiny, split="train").instances
+    images, labels = tiny.data.batch("test", slice(None))
+    logits = {
+        e.id: (lambda n: n.architecture.run(n.vector, images))(
+            read_network(tiny.single_zoo.file_of(i), candidates=tiny.space.architectures)
+        )
+        for e, i in zip(found, tiny.single_zoo.select(split="train"), strict=True)
+    }
+    for row in found:
+        others = [
+            agreement(logits[row.id], t)
+            for name, t in logits.items()
+            if name != row.id and abs(accuracy(t, labels) - row.target_accuracy) <= 0.02
+        ]
+        assert row.unrelated_agreement == (pytest.approx(np.mean(others)) if others else None)
+
+
+def test_an_instance_counted_twice_agrees_with_itself(tiny: Any) -> None:
+    one = tiny.single_zoo.select(split="test")[0]
+    zoo = replace(tiny.single_zoo, instances=(one, replace(one, id="twin")))
+    assert [e.unrelated_agreement for e in run(tiny, zoo=zoo).instances] == [1.0, 1.0]
+
+
+def test_refining_is_passed_on(tiny: Any) -> None:
+    plain, refined = run(tiny), run(tiny, refine_steps=2)
+    assert [e.id for e in plain.instances] == [e.id for e in refined.instances]
+    assert len(plain.instances) == 3
+
+
+def test_a_split_without_instances_is_told(tiny: Any) -> None:
+    zoo = replace(tiny.single_zoo, instances=tiny.single_zoo.select(split="train"))
+    with pytest.raises(ConfigError, match="has no test instances"):
+        run(tiny, zoo=zoo)
+
+
+def test_a_space_without_an_architecture_is_told(tiny: Any) -> None:
+    with pytest.raises(WrongSpace, match="this space has no"):
+        run(tiny, zoo=tiny.zoo)
+
+
+def test_a_changed_instance_is_told(tiny: Any) -> None:
+    one = replace(tiny.single_zoo.select(split="test")[0], sha256="0" * 64)
+    with pytest.raises(InputFileError, match="the manifest says 000000000000"):
+        run(tiny, zoo=replace(tiny.single_zoo, instances=(one,)))
+
+
+def test_the_same_seed_gives_the_same_rows(tiny: Any) -> None:
+    first = run(tiny, refine_steps=2)
+    torch.manual_seed(4)
+    assert run(tiny, refine_steps=2) == first

@@ -1,0 +1,141 @@
+"""Which architecture a checkpoint is, from names and shapes alone; and what is said where it is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from netspace_models.architectures import Signal, build
+from netspace_models.errors import UnknownArchitecture
+from torch import Tensor
+
+from netspace_cli.core import recognise as recognising
+from netspace_cli.core.checkpoint import Checkpoint
+from netspace_cli.core.factories import resolve_architecture
+from netspace_cli.core.recognise import recognise
+
+SIGNAL = Signal(1, 8, 3)
+FACTORY = """
+from torch import nn
+
+def make(signal):
+    return nn.Sequential(nn.Flatten(), nn.Linear(signal.channels * signal.size ** 2, 5), nn.ReLU(), nn.Linear(5, 3))
+
+def fixed():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 14 * 14, 4))
+"""
+
+
+@pytest.fixture
+def factory_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "recognised_factories.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "recognised_factories"
+
+
+def checkpoint(state: dict[str, Tensor]) -> Checkpoint:
+    return Checkpoint(Path("net.pt"), "0" * 64, "pt", state, {}, ())
+
+
+def state_of(name: str, signal: Signal = SIGNAL) -> dict[str, Tensor]:
+    return dict(build(name, signal).module.state_dict())
+
+
+@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet14", "resnet32"])
+@pytest.mark.parametrize("signal", [Signal(3, 32, 10), Signal(1, 28, 10), Signal(1, 16, 10), Signal(3, 64, 200)])
+def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str, signal: Signal) -> None:
+    found = recognise(checkpoint(state_of(name, signal)))
+    assert found.name == name
+    assert (found.signal.channels, found.signal.classes) == (signal.channels, signal.classes)
+    assert found.parameters == build(name, signal).parameters
+
+
+@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
+def test_a_known_signal_is_used_where_the_size_is_unusual(name: str) -> None:
+    assert recognise(checkpoint(state_of(name)), signal=SIGNAL).signal == SIGNAL
+
+
+@pytest.mark.parametrize("form", ["full", "fused"])
+def test_both_forms_are_recognised(form: str) -> None:
+    architecture = build("resnet8", SIGNAL)
+    state = architecture.to_state(torch.zeros(architecture.parameters), form)  # type: ignore[arg-type]
+    found = recognise(checkpoint(state), signal=SIGNAL)
+    assert (found.name, found.form_of(state)) == ("resnet8", form)
+
+
+def test_candidates_come_first() -> None:
+    candidate = build("lenetlike", SIGNAL)
+    assert recognise(checkpoint(state_of("lenetlike")), candidates=[candidate]) is candidate
+
+
+def test_nothing_known_has_the_nearest_and_the_differences() -> None:
+    state = state_of("lenetlike")
+    state["fc3.wait"] = state.pop("fc3.weight")
+    with pytest.raises(UnknownArchitecture) as refused:
+        recognise(checkpoint(state), candidates=[build("resnet8", SIGNAL), build("lenetlike", SIGNAL)])
+    for words in ("net.pt", "Nearest is lenetlike (1x8x8, 3 classes)", "1 missing: fc3.weight", "unexpected: fc3.wait"):
+        assert words in refused.value.message
+    assert "package.module:function" in refused.value.hint
+
+
+def test_wrong_shapes_are_told_with_both() -> None:
+    state = state_of("lenetlike", Signal(1, 8, 4))
+    with pytest.raises(UnknownArchitecture, match=r"misshaped: fc3\.weight: \(4, 84\), expected \(3, 84\)"):
+        recognise(checkpoint(state), signal=SIGNAL)
+
+
+def test_nothing_alike_is_told() -> None:
+    for state in ({}, {"encoder.w": torch.ones(3)}):
+        with pytest.raises(UnknownArchitecture, match=rf"{len(state)} tensors that fit no known architecture\."):
+            recognise(checkpoint(state))
+
+
+def test_a_wrong_name_is_told_with_what_differs() -> None:
+    with pytest.raises(UnknownArchitecture, match=r"net\.pt: the parameters do not fit lenetlike") as refused:
+        recognise(checkpoint(state_of("resnet8")), arch="lenetlike", candidates=[build("lenetlike", SIGNAL)])
+    assert "It is no lenetlike" in refused.value.hint
+    with pytest.raises(UnknownArchitecture, match="Did you mean lenetlike"):
+        recognise(checkpoint(state_of("lenetlike")), arch="lenetlik", signal=SIGNAL)
+
+
+def test_a_name_without_a_word_on_the_images_needs_one(factory_module: str) -> None:
+    state = dict(resolve_architecture(f"{factory_module}:make", SIGNAL).module.state_dict())
+    with pytest.raises(UnknownArchitecture, match="for which images and classes .* cannot be read off it") as refused:
+        recognise(checkpoint(state), arch=f"{factory_module}:make")
+    assert "--data" in refused.value.hint
+
+
+def test_factories_with_and_without_a_signal(factory_module: str) -> None:
+    made = resolve_architecture(f"{factory_module}:make", SIGNAL)
+    state = dict(made.module.state_dict())
+    assert recognise(checkpoint(state), arch=made.name, signal=SIGNAL).parameters == made.parameters
+    assert recognise(checkpoint(state), arch=made.name, candidates=[made]) is made
+    assert recognise(checkpoint(state), candidates=[made]) is made
+    fixed = resolve_architecture(f"{factory_module}:fixed", Signal(1, 16, 4))
+    found = recognise(checkpoint(dict(fixed.module.state_dict())), arch=fixed.name)
+    assert (found.name, found.signal) == (fixed.name, Signal(1, 16, 4))
+
+
+def test_sizes_that_only_a_hostile_file_has_are_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+
+    def spy(name: str, signal: Signal) -> object:
+        built.append((name, signal))
+        raise UnknownArchitecture("not built here")
+
+    monkeypatch.setattr(recognising, "build", spy)
+    bias = {"fc.bias": torch.zeros(10)}
+    for state in (
+        {"conv1.weight": torch.zeros(1, 10**9, 0, 1), **bias},
+        {"conv1.weight": torch.zeros(1, 0, 3, 3), **bias},
+        {"conv1.weight": torch.zeros(1, 3, 3, 3), "fc.bias": torch.zeros(200_000)},
+        {"conv1.weight": torch.zeros(1, 3, 3, 3), "fc.bias": torch.zeros(0)},
+    ):
+        with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
+            recognise(checkpoint(state))
+    assert built == []
+    deep = {f"layer{i}.conv1.weight": torch.zeros(()) for i in range(5000)}
+    with pytest.raises(UnknownArchitecture):
+        recognise(checkpoint({"conv1.weight": torch.zeros(1, 3, 3, 3), **bias, **deep}))
+    assert {name for name, _ in built} == {"lenetlike", "vanillacnn"}  # type: ignore[misc]

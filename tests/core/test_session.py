@@ -1,0 +1,213 @@
+"""What a command works on: the space, the images and the inputs, chosen where they are not named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.architectures import Signal, build
+from netspace_models.errors import (
+    ConfigError,
+    DataUnavailable,
+    InputFileError,
+    NetspaceError,
+    UnknownArchitecture,
+    WrongSpace,
+)
+
+from netspace_cli.core import space as spaces
+from netspace_cli.core.checkpoint import read_checkpoint, write_checkpoint
+from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
+from netspace_cli.core.encode import encode
+from netspace_cli.core.networks import read_network
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.session import (
+    data_for,
+    read_inputs,
+    read_networks,
+    read_teacher,
+    required_data,
+    single,
+    space_for,
+    space_for_zoo,
+)
+from netspace_cli.core.space import save_space
+
+
+@pytest.fixture
+def shelf(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Built in are `one` (lenetlike alone) and `three`."""
+    (tmp_path / "shelf").mkdir()
+    save_space(tmp_path / "shelf" / "one.safetensors", tiny.single_space)
+    save_space(tmp_path / "shelf" / "three.safetensors", tiny.space)
+    monkeypatch.setattr(spaces, "BUILT_IN", tmp_path / "shelf")
+
+
+@pytest.fixture
+def cifar(tmp_path: Path) -> Path:
+    """A network for other images than those of the tiny spaces."""
+    write_checkpoint(tmp_path / "cifar.pt", build("lenetlike", Signal(3, 32, 10)).module.state_dict())
+    return tmp_path / "cifar.pt"
+
+
+def emb(tiny: Any, path: Path, count: int = 1, space: Any = None) -> Path:
+    space = space or tiny.space
+    save_embeddings(path, embeddings_of(space, space.embeddings[:count], [Origin("lenetlike")] * count))
+    return path
+
+
+def test_a_space_named_is_that_space(tiny: Any) -> None:
+    assert space_for(tiny.space.path, []).sha256 == tiny.space.sha256
+    assert space_for_zoo(tiny.space.path, tiny.zoo).sha256 == tiny.space.sha256
+
+
+@pytest.mark.usefixtures("shelf")
+def test_the_built_in_space_that_knows_every_input_is_chosen(tiny: Any, tmp_path: Path) -> None:
+    lenet, resnet = tiny.networks["lenetlike"], tiny.networks["resnet8"]
+    assert space_for(None, [lenet]).sha256 == tiny.single_space.sha256
+    assert space_for(None, [lenet, resnet]).sha256 == tiny.space.sha256
+    assert space_for(None, [emb(tiny, tmp_path / "a.emb"), lenet]).sha256 == tiny.space.sha256
+    assert space_for_zoo(None, tiny.single_zoo).sha256 == tiny.single_space.sha256
+    assert space_for_zoo(None, tiny.zoo).sha256 == tiny.space.sha256
+
+
+@pytest.mark.usefixtures("shelf")
+def test_an_input_that_no_built_in_space_knows_is_named(tiny: Any, tmp_path: Path, cifar: Path) -> None:
+    with pytest.raises(WrongSpace, match=r"cifar\.pt: no built-in space \(.*\) has .*lenetlike for 3x32x32"):
+        space_for(None, [tiny.networks["lenetlike"], cifar])
+    foreign = replace(tiny.space, sha256="f" * 64)
+    with pytest.raises(WrongSpace, match=r"a\.emb: .*they belong to space 'tiny' \(ffffffffffff\)"):
+        space_for(None, [emb(tiny, tmp_path / "a.emb", space=foreign)])
+    with pytest.raises(WrongSpace, match="no built-in space has all of resnet14"):
+        space_for_zoo(None, replace(tiny.zoo, instances=(replace(tiny.zoo.instances[0], arch="resnet14"),)))
+
+
+def test_without_any_space_it_says_so(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spaces, "BUILT_IN", tmp_path)
+    with pytest.raises(ConfigError, match="none is built in") as refused:
+        space_for(None, [tiny.networks["lenetlike"]])
+    assert "--space" in refused.value.hint
+    with pytest.raises(WrongSpace, match="no built-in space"):
+        space_for_zoo(None, tiny.zoo)
+
+
+def test_the_spaces_own_images_are_used_where_they_are_at_hand(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert data_for(tiny.space, None) is None
+    with pytest.raises(DataUnavailable, match=r"the images of npz:tiny\.npz, which space 'tiny'"):
+        required_data(None, tiny.space)
+    named = data_for(tiny.space, str(tiny.npz))
+    assert named is not None
+    assert named.record() == tiny.data.record()
+    assert required_data(named, tiny.space) is named
+
+
+def test_images_that_are_not_the_spaces_are_refused_with_both(tiny: Any) -> None:
+    with pytest.raises(ConfigError, match=r"space 'tiny' is for 1x8x8, 3 classes; digits has 1x8x8, 10 classes"):
+        data_for(tiny.space, "digits")
+    with pytest.raises(NetspaceError):
+        data_for(tiny.space, "no-such-data")
+
+
+def test_networks_are_read_in_order(tiny: Any) -> None:
+    paths = list(tiny.networks.values())
+    found = read_networks([*paths, paths[0]], tiny.space)
+    assert [n.source for n in found] == [str(p) for p in (*paths, paths[0])]
+    assert all(n.architecture in tiny.space.architectures for n in found)
+
+
+def test_a_network_of_another_architecture_or_for_other_images_is_refused(tiny: Any, cifar: Path) -> None:
+    with pytest.raises(WrongSpace, match=r"resnet14.*space 'tiny' has lenetlike, vanillacnn, resnet8"):
+        read_networks([tiny.teacher], tiny.space)
+    with pytest.raises(WrongSpace, match=r"cifar\.pt: a lenetlike for 3x32x32, 10 classes; .* for 1x8x8, 3 classes"):
+        read_networks([cifar], tiny.space)
+
+
+def test_checkpoints_and_embeddings_are_taken_alike_and_in_order(tiny: Any, tmp_path: Path) -> None:
+    lenet, resnet, file = tiny.networks["lenetlike"], tiny.networks["resnet8"], emb(tiny, tmp_path / "a.emb")
+    with Runner("cpu") as runner:
+        found = read_inputs([resnet, file, lenet], tiny.space, runner, data=None)
+        networks = [read_network(p, candidates=tiny.space.architectures) for p in (resnet, lenet)]
+        wanted = encode(networks, tiny.space, runner).vectors
+    assert [i.path for i in found] == [resnet, file, lenet]
+    assert torch.equal(found[0].vector, wanted[0])
+    assert torch.equal(found[1].vector, tiny.space.embeddings[0])
+    assert torch.equal(found[2].vector, wanted[1])
+    assert [i.network is None for i in found] == [False, True, False]
+    assert [i.origin.how for i in found] == ["encoded"] * 3
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".emb"])
+def test_one_input_twice_is_two_inputs(tiny: Any, tmp_path: Path, suffix: str) -> None:
+    path = tiny.networks["lenetlike"] if suffix == ".pt" else emb(tiny, tmp_path / "a.emb")
+    with Runner("cpu") as runner:
+        a, b = read_inputs([path, path], tiny.space, runner, data=None)
+    assert torch.equal(a.vector, b.vector)
+
+
+def test_checkpoints_are_refined_as_the_space_records_unless_told_otherwise(tiny: Any) -> None:
+    path = tiny.networks["lenetlike"]
+    with Runner("cpu") as runner:
+        (usual,) = read_inputs([path], tiny.space, runner, data=tiny.data)
+        (none,) = read_inputs([path], tiny.space, runner, data=tiny.data, refine_steps=0)
+        (more,) = read_inputs([path], tiny.space, runner, data=tiny.data, refine_steps=3)
+        with pytest.raises(DataUnavailable, match="refining needs images"):
+            read_inputs([path], tiny.space, runner, data=None, refine_steps=3)
+    assert [(i.origin.how, i.origin.steps) for i in (usual, none, more)] == [
+        ("refined", 2),
+        ("encoded", 0),
+        ("refined", 3),
+    ]
+
+
+def test_an_embedding_file_of_several_or_of_another_space_is_refused(tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match=r"two\.emb: it holds 2 embeddings, one is needed"):
+        single(emb(tiny, tmp_path / "two.emb", 2), tiny.space)
+    path = emb(tiny, tmp_path / "one.emb")
+    assert len(single(path, tiny.space).vectors) == 1
+    with pytest.raises(WrongSpace, match=tiny.single_space.sha256[:12]), Runner("cpu") as runner:
+        read_inputs([path], tiny.single_space, runner, data=None)
+
+
+def test_a_teacher_may_be_of_any_architecture_for_the_same_images(tiny: Any, cifar: Path) -> None:
+    teacher = read_teacher(tiny.teacher, tiny.space.signal)
+    assert (teacher.architecture.name, teacher.architecture.signal) == ("resnet14", tiny.space.signal)
+    assert read_teacher(tiny.teacher, tiny.space.signal, arch="resnet14").architecture.name == "resnet14"
+    with pytest.raises(UnknownArchitecture, match=r"cifar\.pt: .*Nearest is lenetlike \(1x8x8, 3 classes\)"):
+        read_teacher(cifar, tiny.space.signal)
+
+
+def test_a_factory_is_an_architecture_like_any_other(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A space of a network that only its own module knows: trained, written, opened, used."""
+    (tmp_path / "session_factories.py").write_text(
+        "from torch import nn\ndef make(signal):\n"
+        "    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    from netspace_cli.core.decode import decode
+    from netspace_cli.core.space import load_space
+    from netspace_cli.core.train import train
+    from netspace_cli.core.zoo_train import ZooPlan, train_zoo
+
+    name, path = "session_factories:make", tmp_path / "s.safetensors"
+    with Runner("cpu") as runner:
+        zoo = train_zoo(tmp_path / "zoo", ZooPlan((name,), (2, 1, 1), (1, 1), batch=20), tiny.data, runner)
+        table = tiny.recipe.model_dump()
+        table["train"]["steps"] = 2
+        train(zoo, path, type(tiny.recipe).model_validate(table), tiny.data, runner)
+        space = load_space(path)
+        file = zoo.file_of(zoo.select(split="test")[0])
+        for arch in (None, name):
+            (given,) = read_inputs([file], space, runner, data=tiny.data, arch=arch)
+            found = embeddings_of(space, given.vector[None], [given.origin])
+            (network,) = decode(found, space, runner)
+            state = network.architecture.to_state(network.vector, given.origin.form)
+            assert set(state) == set(read_checkpoint(file).state)
+            network.architecture.module.load_state_dict(state, strict=True)

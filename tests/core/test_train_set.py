@@ -1,0 +1,149 @@
+"""The zoo as tensors, and what each decoder starts from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.architectures import Signal, build
+from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
+
+from netspace_cli.core.checkpoint import read_checkpoint, write_checkpoint
+from netspace_cli.core.files import sha256_of
+from netspace_cli.core.networks import read_network
+from netspace_cli.core.recipe import Recipe, recipe_from
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.train_set import _layer_scale, initial_values, load_training_set
+from netspace_cli.core.zoo import Zoo, open_zoo
+
+
+def load(zoo: Zoo, recipe: Recipe) -> Any:
+    with Runner("cpu") as runner:
+        return load_training_set(zoo, recipe, runner)
+
+
+def only(zoo: Zoo, *splits: str) -> Zoo:
+    return replace(zoo, instances=tuple(i for i in zoo.instances if i.split in splits))
+
+
+def unseen(tiny: Any, *names: str) -> Recipe:
+    return recipe_from({**tiny.recipe.model_dump(), "space": {"unseen": names}})
+
+
+def test_rows_are_the_instances_of_their_split(tiny: Any) -> None:
+    training = load(tiny.zoo, tiny.recipe)
+    assert [a.name for a in training.architectures] == ["lenetlike", "vanillacnn", "resnet8"]
+    assert set(training.vectors) == {(s, a.name) for s in ("train", "val") for a in training.architectures}
+    for (split, arch), rows in training.vectors.items():
+        instances = training.instances[split, arch]
+        assert {(i.split, i.arch) for i in instances} == {(split, arch)}
+        assert len(rows) == len(instances) == {"train": 2, "val": 1}[split]
+        for row, instance in zip(rows, instances, strict=True):
+            assert torch.equal(row, read_network(tiny.zoo.file_of(instance), signal=tiny.data.signal).vector)
+
+
+def test_the_start_is_the_best_training_instance_by_validation_images(tiny: Any) -> None:
+    training = load(tiny.zoo, tiny.recipe)
+    inits = initial_values(training, tiny.recipe, Runner("cpu"))
+    for a in training.architectures:
+        instances = training.instances["train", a.name]
+        best = max(instances, key=lambda i: i.accuracy["val"])
+        assert torch.equal(inits[a.name].start, training.vectors["train", a.name][instances.index(best)])
+
+
+def test_accuracy_on_test_images_does_not_choose_the_start(tiny: Any) -> None:
+    lines = [replace(i, accuracy={**i.accuracy, "test": 1 - i.accuracy["test"]}) for i in tiny.zoo.instances]
+    zoo = replace(tiny.zoo, instances=tuple(lines))
+    one = initial_values(load(tiny.zoo, tiny.recipe), tiny.recipe, Runner("cpu"))
+    other = initial_values(load(zoo, tiny.recipe), tiny.recipe, Runner("cpu"))
+    assert all(torch.equal(one[name].start, other[name].start) for name in one)
+
+
+def test_a_random_start_takes_no_instance(tiny: Any) -> None:
+    recipe = recipe_from({**tiny.recipe.model_dump(), "space": {"start": "random"}})
+    inits = initial_values(load(tiny.zoo, recipe), recipe, Runner("cpu"))
+    assert all(init.start is None for init in inits.values())
+    assert all(bool((init.scale > 0).all()) for init in inits.values())
+
+
+def test_an_unseen_architecture_starts_from_fresh_modules_alone(tiny: Any) -> None:
+    recipe = unseen(tiny, "vanillacnn", "vanillacnn")
+    training = load(tiny.zoo, recipe)
+    assert [a.name for a in training.architectures] == ["lenetlike", "vanillacnn", "resnet8"]
+    assert [a.name for a in training.seen()] == ["lenetlike", "resnet8"]
+    init = initial_values(training, recipe, Runner("cpu"))["vanillacnn"]
+    seen = initial_values(load(tiny.zoo, tiny.recipe), tiny.recipe, Runner("cpu"))["vanillacnn"]
+    assert init.start is None
+    assert not torch.equal(init.scale, seen.scale)
+
+
+def test_unseen_architectures_must_exist_and_lie_between_seen_ones(tiny: Any) -> None:
+    with pytest.raises(UnknownArchitecture, match="no architecture is called 'resnt8'"):
+        load(tiny.zoo, unseen(tiny, "resnt8"))
+    with pytest.raises(ConfigError, match="resnet20 .* is unseen and lies between no two"):
+        load(tiny.zoo, unseen(tiny, "resnet20"))
+
+
+def test_missing_splits_are_named(tiny: Any) -> None:
+    with pytest.raises(ConfigError, match="has no validation instances"):
+        load(only(tiny.zoo, "train", "test"), tiny.recipe)
+    with pytest.raises(ConfigError, match="has no training instances of lenetlike") as refused:
+        load(only(tiny.zoo, "val", "test"), tiny.recipe)
+    assert "space.unseen" in refused.value.hint
+
+
+def test_an_instance_that_was_changed_is_named(tiny: Any, tmp_path: Path) -> None:
+    shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
+    zoo = open_zoo(tmp_path / "zoo")
+    instance = zoo.select(split="train")[0]
+    path = zoo.file_of(instance)
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match=f"{instance.id}.safetensors: its SHA-256 is .*, the manifest says"):
+        load(zoo, tiny.recipe)
+
+
+def test_dead_layers_and_dead_networks_have_a_scale(tiny: Any, tmp_path: Path) -> None:
+    """Instances of nothing but zeros: the deviations are zero, what the decoder divides by is not."""
+    shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
+    manifest, lines = tmp_path / "zoo" / "instances.jsonl", []
+    for instance in tiny.single_zoo.instances:
+        path = tmp_path / "zoo" / instance.file
+        state = {n: torch.zeros_like(t) for n, t in read_checkpoint(path).state.items()}
+        write_checkpoint(path, state, force=True)
+        lines.append(json.dumps({**instance.__dict__, "sha256": sha256_of(path)}))
+    manifest.write_text("\n".join(lines) + "\n")
+    training = load(open_zoo(tmp_path / "zoo"), tiny.recipe)
+    init = initial_values(training, tiny.recipe, Runner("cpu"))["lenetlike"]
+    assert bool((init.scale > 0).all())
+
+
+def test_a_layer_of_a_single_value_has_a_scale() -> None:
+    class OneValue(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.last = torch.nn.Linear(4, 2, bias=False), torch.nn.Conv1d(1, 1, 1, bias=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.last(self.fc(x.flatten(1))[:, None])[:, 0]
+
+    from netspace_models.architectures.architecture import describe
+
+    architecture = describe("one", OneValue(), Signal(1, 2, 2))
+    scale = _layer_scale(architecture, torch.randn(1, architecture.parameters))
+    assert bool(torch.isfinite(scale).all())
+    assert bool((scale > 0).all())
+
+
+def test_scales_are_deviations_over_all_instances() -> None:
+    architecture = build("lenetlike", Signal(1, 8, 3))
+    vectors = torch.randn(3, architecture.parameters, generator=torch.Generator().manual_seed(0))
+    layer = architecture.spec.layers[1]
+    scale = _layer_scale(architecture, vectors)
+    assert scale[1] == vectors[:, layer.start : layer.stop].std()
