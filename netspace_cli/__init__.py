@@ -42,6 +42,7 @@ _HOMES = {
     "save_embeddings": "embedding",
     "train": "train",
     "train_zoo": "zoo_train",
+    "trusting": "trust",
     "write_network": "networks",
     "write_prep": "prep",
 }

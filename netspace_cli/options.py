@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from netspace_cli.console import Console
+from netspace_cli.core.trust import trusting
 
 if TYPE_CHECKING:
     from netspace_cli.core.runner import Runner
@@ -117,8 +118,17 @@ force = _shared_option("--force", is_flag=True, help="Replace outputs that exist
 dry_run = _shared_option("--dry-run", is_flag=True, help="Check everything, say what would be done, write nothing.")
 """Passes `dry_run: bool`."""
 
+
+def trust_named(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """A callback: factories that the user names may be named by files too, while the command runs."""
+    names = [value] if isinstance(value, str) else value or ()
+    ctx.with_resource(trusting(*(name for name in names if ":" in name)))
+    return value
+
+
 arch = click.option(
     "--arch",
+    callback=trust_named,
     metavar="NAME|PKG.MODULE:FACTORY",
     help="The architecture. [default: recognised from names and shapes]",
 )
@@ -182,7 +192,7 @@ def running(command: F) -> F:
 
 
 def shared(command: F) -> F:
-    """--json, -q/--quiet, -v/--verbose: passes `console: Console`, closed when the command ends.
+    """--json, --trust, -q/--quiet, -v/--verbose: passes `console: Console`, closed when the command ends.
 
     Raises:
         click.UsageError: both --quiet and --verbose.
@@ -204,6 +214,14 @@ def shared(command: F) -> F:
             envvar=JSON_VARIABLE,
             allow_from_autoenv=False,  # a failure to parse the options asks for this one variable
             help="Print one JSON document.",
+        ),
+        _shared_option(
+            "--trust",
+            multiple=True,
+            metavar="PKG.MODULE:FACTORY",
+            callback=trust_named,
+            expose_value=False,
+            help="Let a space or zoo name this function as its architecture.",
         ),
         _shared_option("-q", "--quiet", is_flag=True, help="Print results and errors only."),
         _shared_option("-v", "--verbose", is_flag=True, help="Print details as well."),

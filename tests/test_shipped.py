@@ -99,10 +99,11 @@ def test_the_path_leads_through_the_four_architectures_in_order(
 
 @pytest.mark.parametrize("name", ["lenet", "resnet8"])
 def test_optimising_towards_the_teacher_lowers_the_loss_and_keeps_the_accuracy(
-    space: Space, digits: ImageData, embeddings: dict[str, torch.Tensor], teacher: Network, name: str
+    space: Space, digits: ImageData, samples: dict[str, Network], teacher: Network, name: str
 ) -> None:
     with Runner("cpu") as runner:
-        found = optimise(embeddings[name], space, digits, runner, teacher=teacher, steps=15, images=32)
+        refined = encode([samples[name]], space, runner, data=digits, refine_steps=20).vectors[0]
+        found = optimise(refined, space, digits, runner, teacher=teacher, steps=20, images=32)
     assert found.optimized.arch == NAMES[name]
     assert found.optimized.loss < found.initial.loss
     assert found.optimized.accuracy >= found.initial.accuracy - 0.01

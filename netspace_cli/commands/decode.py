@@ -40,11 +40,12 @@ def decode(
     Example: netspace decode a.emb -o a2.pt
     """
     from netspace_cli.core.checks import check_no_input
+    from netspace_cli.core.data_choice import data_for, recorded
     from netspace_cli.core.decode import decode as build
     from netspace_cli.core.decode import output_paths, write_decoded
     from netspace_cli.core.embedding import check_space, load_embeddings
     from netspace_cli.core.scoring import scores
-    from netspace_cli.core.session import data_for, space_for
+    from netspace_cli.core.space_choice import space_for
 
     check_no_input([output], [embedding, space])
     embeddings = load_embeddings(embedding)
@@ -72,7 +73,7 @@ def decode(
         ["network", "arch", Column("parameters", integer), Column("accuracy", percent)],
         [(r["path"], r["arch"], r["parameters"], r.get("accuracy")) for r in rows],
     )
-    console.document({"networks": rows, "space": opened.name, "dry_run": dry_run})
+    console.document({"networks": rows, "space": opened.name, "data": recorded(images), "dry_run": dry_run})
     if images is None:
         console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")

@@ -44,11 +44,13 @@ def encode(
     Example: netspace encode lenet.pt resnet32.pt -o two.emb
     """
     from netspace_cli.core.checks import check_embedding_output, check_no_input
+    from netspace_cli.core.data_choice import data_for, recorded
     from netspace_cli.core.embedding import save_embeddings
     from netspace_cli.core.encode import default_refine_steps, fidelity
     from netspace_cli.core.encode import encode as embed
     from netspace_cli.core.files import check_output
-    from netspace_cli.core.session import data_for, read_networks, space_for
+    from netspace_cli.core.inputs import read_networks
+    from netspace_cli.core.space_choice import space_for
 
     check_embedding_output(output)
     check_no_input([output], [*networks, space])
@@ -89,6 +91,7 @@ def encode(
             "networks": rows,
             "space": opened.name,
             "space_sha256": opened.sha256,
+            "data": recorded(images),
             "output": output,
             "dry_run": dry_run,
         }

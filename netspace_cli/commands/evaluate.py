@@ -52,10 +52,11 @@ def evaluate(
     Example: netspace eval zoo/ --space space.safetensors --refine 200 --plot fidelity.png
     """
     from netspace_cli.core.checks import check_no_input
+    from netspace_cli.core.data_choice import data_for, recorded, required_data
     from netspace_cli.core.evaluate import evaluate as compare
     from netspace_cli.core.figures import check_figure, plot_evaluation
     from netspace_cli.core.files import check_output
-    from netspace_cli.core.session import check_zoo, data_for, required_data, space_for_zoo
+    from netspace_cli.core.space_choice import check_zoo, space_for_zoo
     from netspace_cli.core.zoo import open_zoo
 
     if plot is not None:
@@ -100,6 +101,7 @@ def evaluate(
     console.document(
         {
             "space": chosen.name,
+            "data": recorded(images),
             "zoo": zoo,
             "split": split,
             "refine_steps": refine,

@@ -66,10 +66,12 @@ def interp(
     Example: netspace interp lenet.pt resnet32.pt --steps 20 --plot path.png
     """
     from netspace_cli.core.checks import check_no_input
+    from netspace_cli.core.data_choice import data_for, recorded, required_data
     from netspace_cli.core.figures import plot_path
+    from netspace_cli.core.inputs import check_same_architecture, read_inputs
     from netspace_cli.core.interp import interpolate, weight_paths
     from netspace_cli.core.path_files import check_path_outputs, write_csv, write_steps
-    from netspace_cli.core.session import check_same_architecture, data_for, read_inputs, required_data, space_for
+    from netspace_cli.core.space_choice import space_for
 
     check_no_input([csv_path, plot, save_dir], [start, end, space])
     check_path_outputs(csv_path, plot, save_dir, force=force)
@@ -105,7 +107,8 @@ def interp(
     if save_dir is not None:
         write_steps(save_dir, path, force=force)
     _show(console, path, baselines)
-    document: dict[str, Any] = {"space": opened.name, "split": split, "steps": [s.row() for s in path]}
+    document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split}
+    document["steps"] = [s.row() for s in path]
     if weights:
         document["weight_steps"] = [s.row() for s in baselines["weights"]]
         document["aligned_weight_steps"] = [s.row() for s in baselines.get("aligned weights", [])]

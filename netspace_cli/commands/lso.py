@@ -64,11 +64,13 @@ def lso(
     """
     from netspace_cli.core.checkpoint import check_checkpoint_suffix
     from netspace_cli.core.checks import check_embedding_output, check_no_input
+    from netspace_cli.core.data_choice import data_for, recorded, required_data
     from netspace_cli.core.decode import write_decoded
     from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
     from netspace_cli.core.files import check_output
+    from netspace_cli.core.inputs import read_inputs, read_teacher
     from netspace_cli.core.lso import decoded_network, optimise
-    from netspace_cli.core.session import data_for, read_inputs, read_teacher, required_data, space_for
+    from netspace_cli.core.space_choice import space_for
 
     check_no_input([output, decoded], [init, teacher, space])
     if output is not None:
@@ -124,6 +126,7 @@ def lso(
     console.document(
         {
             "space": opened.name,
+            "data": recorded(data_set),
             "teacher": teacher,
             "steps": steps,
             "best_step": found.step,

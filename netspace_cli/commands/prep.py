@@ -39,8 +39,8 @@ def prep(
     """
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.files import check_output
+    from netspace_cli.core.inputs import read_given
     from netspace_cli.core.prep import write_prep
-    from netspace_cli.core.session import read_given
     from netspace_cli.core.space import built_in_architectures, load_space
 
     check_no_input([output], [network, space])

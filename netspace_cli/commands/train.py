@@ -48,9 +48,10 @@ def train(
     Example: netspace train zoo/ -o space.safetensors --recipe digits.toml --teacher resnet56.pt
     """
     from netspace_cli.core.checks import check_no_input, check_run, check_sizes
+    from netspace_cli.core.data_choice import data_of_zoo
     from netspace_cli.core.files import check_output
+    from netspace_cli.core.inputs import read_teacher
     from netspace_cli.core.recipe import load_recipe
-    from netspace_cli.core.session import data_of_zoo, read_teacher
     from netspace_cli.core.train import prepare
     from netspace_cli.core.train import train as learn
     from netspace_cli.core.zoo import open_zoo

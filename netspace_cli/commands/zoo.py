@@ -58,6 +58,7 @@ def zoo() -> None:
     "arch",
     multiple=True,
     required=True,
+    callback=options.trust_named,
     metavar="NAME",
     help="Architecture; may be given many times.",
 )

@@ -13,11 +13,11 @@ from torch import Tensor
 
 from .data import ImageData
 from .decode import decode_row
+from .inputs import Input
 from .networks import Network
 from .progress import Progress, Silent
 from .runner import Runner
 from .scoring import accuracy, cross_entropy, labels_of, logits_of
-from .session import Input
 from .space import Space
 
 

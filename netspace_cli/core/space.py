@@ -22,6 +22,7 @@ from .checkpoint import check_finite, read_safetensors, write_safetensors
 from .factories import resolve_architecture
 from .files import sha256_of
 from .recipe import ConvRecipe, Recipe, recipe_from
+from .trust import check_trusted
 
 FORMAT, VERSION = "netspace-space", 1
 BUILT_IN = Path(__file__).parent.parent / "spaces"
@@ -180,7 +181,7 @@ def load_space(source: str | Path) -> Space:
     check_finite(tensors, path)
     try:
         signal = Signal(**record["signal"])
-        architectures = [resolve_architecture(name, signal) for name in record["architectures"]]
+        architectures = [_recorded(name, signal, path) for name in record["architectures"]]
         with torch.random.fork_rng(devices=[]):
             model = build_model(recipe_from(record["recipe"]), architectures)
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
@@ -188,12 +189,19 @@ def load_space(source: str | Path) -> Space:
         embeddings = tensors["zoo.embeddings"]
         if tuple(embeddings.shape) != (len(record["zoo"]), model.embedding_size):
             raise ValueError(f"embeddings of shape {tuple(embeddings.shape)} for {len(record['zoo'])} instances")
+    except InputFileError:
+        raise
     except NetspaceError as failure:  # a recipe or an architecture that this machine cannot make
         raise InputFileError(path, f"not a whole space: {failure.message}", failure.hint) from failure
     except (KeyError, TypeError, ValueError, RuntimeError) as failure:
         raise InputFileError(path, f"not a whole space ({failure}).", "Train the space again.") from failure
     model.eval().requires_grad_(False)
     return Space(model, record, embeddings, path, sha256_of(path))
+
+
+def _recorded(name: str, signal: Signal, file: Path) -> Architecture:
+    check_trusted(name, file)
+    return resolve_architecture(name, signal)
 
 
 def space_path(source: str | Path) -> Path:
@@ -225,5 +233,5 @@ def built_in_architectures() -> tuple[Architecture, ...]:
     for path in built_in_spaces().values():
         _, metadata = read_safetensors(path)
         record = read_record(path, metadata)
-        found += [resolve_architecture(name, Signal(**record["signal"])) for name in record["architectures"]]
+        found += [_recorded(name, Signal(**record["signal"]), path) for name in record["architectures"]]
     return tuple(found)

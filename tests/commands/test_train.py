@@ -214,6 +214,8 @@ def test_anyone_s_own_architecture_from_zoo_to_checkpoint(
     monkeypatch.syspath_prepend(work)
     name = "my_own_nets:net"
     ask("zoo", "train", "zoo", "--arch", name, "--counts", "2/1/1", "--epochs", 1, "--data", tiny.npz)
+    # A zoo alone does not choose what is imported: the user names it once more.
+    monkeypatch.setenv("NETSPACE_TRUST", name)
     ask(*command(tiny, "-o", "mini.safetensors", zoo=Path("zoo")))
     (instance, *_) = ask("zoo", "show", "zoo")["instances"]
     ask("zoo", "export", "zoo", instance["id"], "-o", "mine.pt")

@@ -12,11 +12,11 @@ from torch import Tensor
 from netspace_cli.core import interp as walking
 from netspace_cli.core.decode import decode_row
 from netspace_cli.core.embedding import Origin
+from netspace_cli.core.inputs import Input
 from netspace_cli.core.interp import Step, aligned, gammas, interpolate, interpolate_weights, weight_paths
 from netspace_cli.core.networks import Network, read_network
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.scoring import accuracy, cross_entropy, labels_of
-from netspace_cli.core.session import Input
 
 
 def ends(tiny: Any) -> tuple[Tensor, Tensor]:

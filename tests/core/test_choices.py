@@ -20,21 +20,14 @@ from netspace_models.errors import (
 
 from netspace_cli.core import space as spaces
 from netspace_cli.core.checkpoint import read_checkpoint, write_checkpoint
+from netspace_cli.core.data_choice import data_for, required_data
 from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
 from netspace_cli.core.encode import encode
+from netspace_cli.core.inputs import read_inputs, read_networks, read_teacher, single
 from netspace_cli.core.networks import read_network
 from netspace_cli.core.runner import Runner
-from netspace_cli.core.session import (
-    data_for,
-    read_inputs,
-    read_networks,
-    read_teacher,
-    required_data,
-    single,
-    space_for,
-    space_for_zoo,
-)
 from netspace_cli.core.space import save_space
+from netspace_cli.core.space_choice import space_for, space_for_zoo
 
 
 @pytest.fixture
@@ -186,7 +179,7 @@ def test_a_factory_is_an_architecture_like_any_other(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A space of a network that only its own module knows: trained, written, opened, used."""
-    (tmp_path / "session_factories.py").write_text(
+    (tmp_path / "own_factories.py").write_text(
         "from torch import nn\ndef make(signal):\n"
         "    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))\n"
     )
@@ -194,10 +187,11 @@ def test_a_factory_is_an_architecture_like_any_other(
     from netspace_cli.core.decode import decode
     from netspace_cli.core.space import load_space
     from netspace_cli.core.train import train
+    from netspace_cli.core.trust import trusting
     from netspace_cli.core.zoo_train import ZooPlan, train_zoo
 
-    name, path = "session_factories:make", tmp_path / "s.safetensors"
-    with Runner("cpu") as runner:
+    name, path = "own_factories:make", tmp_path / "s.safetensors"
+    with trusting(name), Runner("cpu") as runner:
         zoo = train_zoo(tmp_path / "zoo", ZooPlan((name,), (2, 1, 1), (1, 1), batch=20), tiny.data, runner)
         table = tiny.recipe.model_dump()
         table["train"]["steps"] = 2

@@ -1,0 +1,90 @@
+"""Which images to work with: those named, or those a space or a zoo was trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
+
+from .data import ImageData
+from .datasets import data_available, load_data
+from .space import Space
+from .zoo import Zoo
+
+
+def data_for(space: Space, spec: str | None) -> ImageData | None:
+    """The images to work with: those named, else the space's own if they are at hand, else None.
+
+    Raises:
+        DataUnavailable: images were named and are not at hand.
+        ConfigError: the images named are not like the space's.
+    """
+    if spec is None:
+        return _own_data(space)
+    data = load_data(spec, size=space.signal.size)
+    if data.signal != space.signal:
+        raise ConfigError(
+            f"space {space.name!r} is for {space.signal.describe()}; {spec} has {data.signal.describe()}.",
+            "Give images like those the space was trained on.",
+        )
+    return data
+
+
+def _own_data(space: Space) -> ImageData | None:
+    """The images a space was trained on, where they are at hand.
+
+    Files and folders are recorded by their names alone, so whatever lies there under that name is compared
+    with the record: other images would score and refine without a word.
+    """
+    record = space.record["data"]
+    name = str(record["name"])
+    if not data_available(name):
+        return None
+    if not name.startswith(("npz:", "folder:")):
+        return load_data(name, size=space.signal.size)
+    try:
+        data = load_data(name, size=space.signal.size)
+    except (DataUnavailable, InputFileError):
+        return None  # something else of the same name
+    return data if data.record()["splits"] == record["splits"] else None
+
+
+def data_hint(name: str) -> str:
+    """How to name a recorded data set on the command line."""
+    word = name.partition(":")[0]
+    spec = "FILE.npz" if word == "npz" else f"{word}:DIR"
+    return f"Name them with --data, e.g. --data {spec}."
+
+
+def required_data(data: ImageData | None, space: Space) -> ImageData:
+    """The images, where nothing can be done without them.
+
+    Raises:
+        DataUnavailable: they are not at hand.
+    """
+    if data is None:
+        name = space.record["data"]["name"]
+        raise DataUnavailable(
+            f"the images of {name}, which space {space.name!r} was trained on, are not at hand.",
+            data_hint(name),
+        )
+    return data
+
+
+def data_of_zoo(zoo: Zoo, spec: str | None) -> ImageData:
+    """The images named, else those the zoo was trained on.
+
+    Raises:
+        DataUnavailable: none were named, and the zoo's own are not at hand.
+    """
+    name = str(zoo.data["name"])
+    if spec is None and not data_available(name):
+        raise DataUnavailable(
+            f"the images of {name}, which the zoo {zoo.path} was trained on, are not at hand.", data_hint(name)
+        )
+    return load_data(spec or name, size=zoo.signal.size)
+
+
+def recorded(data: ImageData | None) -> dict[str, Any] | None:
+    """What outputs say of the images behind their numbers: name, and size and SHA-256 of every split."""
+    return None if data is None else data.record()
