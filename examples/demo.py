@@ -18,7 +18,7 @@ TEACHER = "examples/digits/resnet56.pt"
 
 COMMANDS = [
     ["spaces"],
-    ["encode", *NETWORKS, "-o", "demo/all.emb"],
+    ["encode", *NETWORKS, "-o", "demo/all.emb", "--refine", "20"],
     ["encode", "examples/digits/lenet.pt", "-o", "demo/lenet.emb"],
     ["decode", "demo/lenet.emb", "-o", "demo/lenet2.pt"],
     ["inspect", "demo/lenet2.pt"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 class NetspaceError(Exception):
@@ -28,6 +29,17 @@ class NetspaceError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses take other arguments than Exception remembers; errors cross from worker processes.
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[NetspaceError], args: tuple[Any, ...], attributes: dict[str, Any]) -> NetspaceError:
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(attributes)
+    return error
 
 
 class RunFailed(NetspaceError):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FORMATS = (".png", ".svg", ".pdf")
 # Okabe and Ito's palette: told apart by colour-blind readers too.
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+# In points of accuracy: on a narrower axis a picture or two would look like a cliff.
+LEAST_SPAN = 10.0
 GREYS = ("#8a8a8a", "#b5b5b5")
 
 
@@ -60,6 +62,8 @@ def plot_path(
         if step.error:
             axes.axvline(step.gamma, color="#D55E00", ls=":", lw=1)
     axes.set(xlabel="gamma", ylabel="accuracy (%)", title="From one network to the other")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, high - LEAST_SPAN), high)
     axes.legend(fontsize=8, frameon=False)
     _write(figure, path, force=force)
 

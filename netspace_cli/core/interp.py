@@ -168,7 +168,8 @@ def _scored(
     try:
         for i, network in enumerate(networks):
             rows.append(_score(i, i / (len(networks) - 1), network, placed, runner, split))
-            progress.advance(1, accuracy=rows[-1].accuracy)
+            found = rows[-1].accuracy
+            progress.advance(1, **({} if found is None else {"accuracy": found}))
     finally:
         progress.stop()
     return rows

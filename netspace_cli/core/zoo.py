@@ -41,6 +41,7 @@ class Instance:
         seed, epochs: how it was trained; None for adopted checkpoints.
         accuracy: fraction by split of the images.
         licence: of the weights.
+        training: optimiser, lr, weight_decay and batch; empty for adopted checkpoints.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Instance:
     epochs: int | None = None
     accuracy: dict[str, float] = field(default_factory=dict)
     licence: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,10 @@ class ZooPlan:
     weight_decay: float = 0.0
     batch: int = 64
     licence: str = "CC0-1.0"
+
+    def settings(self) -> dict[str, Any]:
+        """What every instance of the plan is trained with, for the manifest."""
+        return {"optimizer": self.optimizer, "lr": self.lr, "weight_decay": self.weight_decay, "batch": self.batch}
 
     def check(self) -> None:
         """Refuse numbers that make no zoo.
@@ -129,7 +134,7 @@ def train_zoo(
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
     done = {i.id: i for i in zoo.instances}
     jobs = jobs_of(plan, runner.seed)
-    _check_done(path, jobs, done)
+    _check_done(path, jobs, done, plan.settings())
     todo = [j for j in jobs if j.id not in done]
     progress = progress or Silent()
     progress.start("training the zoo", len(todo))
@@ -144,7 +149,7 @@ def train_zoo(
     return open_zoo(path)
 
 
-def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance]) -> None:
+def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], settings: Mapping[str, Any]) -> None:
     """Refuse to count as done what another plan made: the splits and epochs would not be those asked for."""
     for job in jobs:
         there = done.get(job.id)
@@ -153,6 +158,11 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance]) -
                 f"{path} has {job.id} already, as {there.split} instance of {there.epochs} epochs; "
                 f"this plan makes it a {job.split} instance of {job.epochs} epochs.",
                 "Go on with the counts and epochs it was begun with, or add instances of another --seed.",
+            )
+        if there is not None and there.training not in ({}, settings):
+            raise ConfigError(
+                f"{path} has {job.id} already, trained with {there.training}; this plan says {settings}.",
+                "Go on with the settings it was begun with, or add instances of another --seed.",
             )
 
 
@@ -199,7 +209,16 @@ def train_instance(job: Job, plan: ZooPlan, data: ImageData, runner: Runner, zoo
     vector = runner.place(architecture.to_vector(state))
     accuracy = {k: round(v, 6) for k, v in scores(architecture, vector, data, runner).items()}
     return Instance(
-        job.id, job.arch, job.split, file, sha256_of(zoo / file), job.seed, job.epochs, accuracy, plan.licence
+        id=job.id,
+        arch=job.arch,
+        split=job.split,
+        file=file,
+        sha256=sha256_of(zoo / file),
+        seed=job.seed,
+        epochs=job.epochs,
+        accuracy=accuracy,
+        licence=plan.licence,
+        training=plan.settings(),
     )
 
 

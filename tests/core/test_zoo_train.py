@@ -211,6 +211,14 @@ def test_factories_of_one_name_in_two_modules_keep_apart() -> None:
     assert len(set(ids)) == 2
 
 
+def test_the_manifest_says_how_instances_were_trained_and_other_settings_are_refused(tiny: Any, tmp_path: Path) -> None:
+    plan = replace(PLAN, arch=("lenetlike",), counts=(1, 0, 0))
+    (instance,) = make(tmp_path / "zoo", tiny.data, plan).instances
+    assert instance.training == {"optimizer": "adam", "lr": plan.lr, "weight_decay": 0.0, "batch": 20}
+    with pytest.raises(ConfigError, match=r"lenetlike-0000 already, trained with .*0\.001.*; this plan says .*0\.5"):
+        make(tmp_path / "zoo", tiny.data, replace(plan, lr=0.5))
+
+
 FACTORY = """
 from torch import nn
 def make(signal):
