@@ -29,7 +29,7 @@ COMMANDS = [
         "--teacher",
         TEACHER,
         "--steps",
-        "100",
+        "60",
         "-o",
         "demo/best.emb",
         "--decode",

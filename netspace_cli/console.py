@@ -327,6 +327,17 @@ class Console:
         if self.verbose:
             self.note(message)
 
+    def cost(self, report: Mapping[str, Any]) -> None:
+        """Tell what the work cost, as the runner reports it; only with --verbose."""
+        rate = report["items_per_second"]
+        parts = [
+            f"{_duration(report['seconds'])} on {report['device']}",
+            f"{report['threads']} threads",
+            *([] if rate is None else [_rate(rate)]),
+            f"peak memory {report['peak_memory_bytes'] / 2**20:,.0f} MiB",
+        ]
+        self.detail(", ".join(parts))
+
     def reporter(self) -> Reporter:
         """What the library reports its progress to; one for each console."""
         if self._reporter is None:

@@ -63,9 +63,3 @@ def build(name: str, signal: Signal) -> Architecture:
         except (RuntimeError, ZeroDivisionError, ValueError) as failure:
             raise UnknownArchitecture(f"{name} cannot be built for {signal.describe()}: {failure}") from failure
     return describe(name, module, signal, verify=False)
-
-
-def names_for(resnet_depths: tuple[int, ...] = ()) -> tuple[str, ...]:
-    """All built-in names, with ResNets of further depths."""
-    extra = tuple(f"resnet{d}" for d in resnet_depths if d >= 8 and (d - 2) % 6 == 0)
-    return tuple(dict.fromkeys((*FAMILIES, *extra)))

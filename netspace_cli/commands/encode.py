@@ -84,6 +84,7 @@ def encode(
                         "agreement": found.agreement,
                         "predicted_arch": found.predicted_arch,
                     }
+            console.cost(runner.report())
         save_embeddings(output, embeddings, force=force)
     _show(console, rows, f"{opened.name}: {'would be ' if dry_run else ''}{'refined' if steps else 'encoded'}")
     console.document(

@@ -70,6 +70,7 @@ def evaluate(
     with running.runner() as runner:
         found = compare(opened, chosen, images, runner, split=split, refine_steps=refine, progress=console.reporter())
         report = runner.report()
+    console.cost(report)
     if plot is not None:
         plot_evaluation(plot, found, force=force)
     console.table(

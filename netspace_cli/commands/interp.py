@@ -101,6 +101,7 @@ def interp(
         path = interpolate(a.vector, b.vector, opened, runner, **common)
         baselines = weight_paths(a, b, opened, runner, **common) if weights else {}
         report = runner.report()
+    console.cost(report)
     for file, write in ((csv_path, write_csv), (plot, plot_path)):
         if file is not None:
             write(file, path, baselines, force=force)

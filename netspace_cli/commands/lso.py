@@ -108,6 +108,7 @@ def lso(
         )
         network = decoded_network(found, opened, runner, form=begin.origin.form)
         report = runner.report()
+    console.cost(report)
     if output is not None:
         origin = Origin(
             found.optimized.arch, begin.origin.form, str(init), begin.origin.sha256, "optimised", found.step

@@ -81,6 +81,7 @@ def train(
             progress=console.reporter(),
         )
         report = runner.report()
+    console.cost(report)
     best = space.record["best"]
     console.table(
         f"space {space.name}",

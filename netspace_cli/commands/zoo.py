@@ -132,6 +132,7 @@ def train(
     with running.runner() as runner:
         trained = train_zoo(directory, chosen, images, runner, workers=workers, progress=console.reporter())
         report = runner.report()
+    console.cost(report)
     _summary(console, trained)
     console.note(f"{directory}: {len(trained.instances)} instances; {report['seconds']:.0f} s on {report['device']}.")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import FAMILIES, Architecture, Signal, build, names_for
+from netspace_models.architectures import FAMILIES, Architecture, Signal, build
 from netspace_models.architectures.architecture import describe, difference
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.symmetry import HiddenGroup, Member
@@ -184,10 +184,6 @@ def test_unknown_names_are_refused_with_what_is_known(name: str) -> None:
 def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
     with pytest.raises(UnknownArchitecture, match="Did you mean lenetlike?"):
         build("lenetlke", SMALL)
-
-
-def test_names_for_adds_only_depths_that_exist() -> None:
-    assert names_for((8, 9, 14)) == (*FAMILIES, "resnet14")
 
 
 @pytest.mark.parametrize(("name", "times"), [("lenetlike", 4), ("vanillacnn", 5), ("resnet8", 7), ("resnet32", 31)])
