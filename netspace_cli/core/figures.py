@@ -63,7 +63,7 @@ def plot_path(
             axes.axvline(step.gamma, color="#D55E00", ls=":", lw=1)
     axes.set(xlabel="gamma", ylabel="accuracy (%)", title="From one network to the other")
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, high - LEAST_SPAN), high)
+    axes.set_ylim(min(low, high - LEAST_SPAN), high + 0.5)
     axes.legend(fontsize=8, frameon=False)
     _write(figure, path, force=force)
 
