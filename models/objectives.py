@@ -15,16 +15,11 @@ from .space_model import SpaceModel
 
 @dataclass(frozen=True)
 class Weights:
-    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term.
-
-    `balance` measures the logits of eq. 1 in units of the target's own deviation. A barely trained network
-    has small logits, whose divergence from anything is small: unbalanced, it hardly counts.
-    """
+    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term."""
 
     temperature: float = 4.0
     alpha: float = 0.9
     interpolation: float = 1.0
-    balance: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +58,8 @@ def single_objective(
 def several_objective(model: SpaceModel, instances: Mapping[str, Tensor], batch: Batch, weights: Weights) -> Terms:
     """Eq. 3-12: teacher, labels and ClassId for each instance, and the same along boundary pairs.
 
-    Sums over instances and over pairs, as published.
+    Sums over instances and over pairs, as published. Instances are decoded as the architecture they are;
+    the published code takes the classifier's word, which is the same once it is trained.
 
     Args:
         instances: by architecture, (B_a, P_a) parameters as the encoder sees them.

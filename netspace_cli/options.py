@@ -185,7 +185,12 @@ def running(command: F) -> F:
     return _apply(
         with_runner,
         _shared_option("--device", type=Device(), default="auto", help="auto, cpu, cuda, cuda:N or mps."),
-        _shared_option("--precision", type=click.Choice(PRECISIONS), default="float32", help="Number format."),
+        _shared_option(
+            "--precision",
+            type=click.Choice(PRECISIONS),
+            default="float32",
+            help="Number format of training and scoring.",
+        ),
         _shared_option("--seed", type=click.IntRange(min=0), default=0, help="Root of every random choice."),
         _shared_option("--threads", type=click.IntRange(min=1), help="Processor threads. [default: torch's choice]"),
     )

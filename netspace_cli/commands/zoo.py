@@ -255,7 +255,7 @@ def _summary(console: Console, zoo: Any, **more: Any) -> None:
     rows = []
     for architecture in zoo.architectures():
         own = zoo.select(arch=architecture.name)
-        accuracies = [i.accuracy["test"] for i in own]
+        accuracies = [i.accuracy["test"] for i in own if "test" in i.accuracy] or [float("nan")]
         counts = "/".join(str(len(zoo.select(arch=architecture.name, split=s))) for s in ("train", "val", "test"))
         rows.append(
             (
@@ -263,7 +263,7 @@ def _summary(console: Console, zoo: Any, **more: Any) -> None:
                 architecture.parameters,
                 counts,
                 min(accuracies),
-                sum(accuracies) / len(own),
+                sum(accuracies) / len(accuracies),
                 max(accuracies),
             )
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
@@ -27,7 +28,9 @@ def data_for(space: Space, spec: str | None) -> ImageData | None:
             f"space {space.name!r} is for {space.signal.describe()}; {spec} has {data.signal.describe()}.",
             "Give images like those the space was trained on.",
         )
-    return data
+    # Its networks know images in the space's own normalisation, whatever these images' mean is.
+    record = space.record["data"]
+    return replace(data, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
 
 def _own_data(space: Space) -> ImageData | None:

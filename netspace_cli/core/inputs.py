@@ -113,7 +113,7 @@ def _read_for(path: Path, space: Space, arch: str | None, key: str | None) -> Ne
     found: Network | None = None
     try:
         found = read_given(path, candidates=space.architectures, arch=arch, key=key)
-        if found.architecture in space.architectures:
+        if has_architecture(space, found.architecture):
             return found
     except UnknownArchitecture as unknown:
         failure = unknown

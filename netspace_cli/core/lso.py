@@ -1,4 +1,8 @@
-"""Latent space optimisation: the decoder frozen, the embedding alone moves (section 7)."""
+"""Latent space optimisation: the decoder frozen, the embedding alone moves (section 7).
+
+As published the best embedding by validation is kept. Unlike the publication, a step takes a random batch
+and not the next of a whole pass, the steps are few, and the rate falls as a cosine.
+"""
 
 from __future__ import annotations
 

@@ -65,8 +65,6 @@ class TrainRecipe(_Section):
         lr, warmup, schedule: Adam's highest rate, steps to reach it, what follows.
         clip: largest norm of the gradient, 0 for none.
         temperature, alpha, interpolation: of the losses (eq. 1-12).
-        balance: measure logits in units of each target's own deviation, so that weak instances count as much
-            as strong ones; the temperature is in these units then (one architecture only).
         shuffle: reorder the hidden units of each input at random, a new order each time.
         noise: add noise to each input's weights, this share of their layer's deviation; the target is the
             network without it.
@@ -83,7 +81,6 @@ class TrainRecipe(_Section):
     temperature: PositiveFloat = 4.0
     alpha: float = Field(0.9, ge=0, le=1)
     interpolation: float = Field(1.0, ge=0)
-    balance: bool = False
     shuffle: bool = True
     noise: float = Field(0.0, ge=0)
     validate_every: PositiveInt = 100

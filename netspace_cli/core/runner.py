@@ -43,6 +43,7 @@ class Runner:
             raise ConfigError(f"{threads} processor threads cannot work.", "Give at least one: --threads 1.")
         self.device = _pick_device(device)
         self.precision = _check_precision(precision, self.device)
+        self.precision_name = precision
         self.threads = threads
         self.seed = seed
         self._items = 0
@@ -171,5 +172,6 @@ def _check_precision(name: str, device: torch.device) -> torch.dtype:
 @contextmanager
 def kept_random_state() -> Iterator[None]:
     """Leave the process's own random stream as it was, whatever happens inside."""
-    with torch.random.fork_rng(devices=[]):
+    # `torch.manual_seed` reaches every accelerator's stream as well.
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         yield

@@ -67,7 +67,7 @@ class Space:
         return recipe_from(self.record["recipe"])
 
     def to(self, device: torch.device) -> Self:
-        """The same space with its model and embeddings on a device."""
+        """The space with its embeddings on a device; its model is moved there, not copied."""
         return replace(self, model=self.model.to(device), embeddings=self.embeddings.to(device))
 
 

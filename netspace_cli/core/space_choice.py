@@ -79,7 +79,7 @@ def _belongs(path: Path, space: Space, arch: str | None, key: str | None) -> boo
     if is_embedding(path):
         return load_embeddings(path).space_sha256 == space.sha256
     network = read_given(path, candidates=space.architectures, arch=arch, key=key)
-    return network.architecture in space.architectures
+    return has_architecture(space, network.architecture)
 
 
 def _what(path: Path, spaces: Sequence[Space], arch: str | None, key: str | None) -> str:

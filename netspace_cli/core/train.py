@@ -23,7 +23,7 @@ from .signals import StopRequest
 from .space import Space, build_model, save_space
 from .train_set import TrainingSet, initial_values, load_training_set
 from .train_step import Task, TrainState, take_step, validate
-from .zoo import Zoo
+from .zoo import Instance, Zoo
 
 
 def train(
@@ -89,8 +89,8 @@ def prepare(zoo: Zoo, recipe: Recipe, data: ImageData, runner: Runner, *, teache
     """Read and check all that training needs, on the runner's device.
 
     Raises:
-        ConfigError: several architectures without a teacher, one for other images or classes, or a split of
-            the zoo without instances.
+        ConfigError: several architectures without a teacher, one with a teacher, a teacher for other images
+            or classes, a split of the zoo without instances, or a precision that training does not have.
         DataUnavailable: the data are not the zoo's.
     """
     if data.signal != zoo.signal:
@@ -104,6 +104,16 @@ def prepare(zoo: Zoo, recipe: Recipe, data: ImageData, runner: Runner, *, teache
         raise ConfigError(
             f"a space of several architectures ({names}) is trained with a teacher.",
             "Give one: --teacher FILE.",
+        )
+    if len(training.architectures) == 1 and teacher is not None:
+        raise ConfigError(
+            f"a space of one architecture ({training.architectures[0].name}) learns from its own instances (eq. 1); "
+            "a teacher has no part in it.",
+            "Leave out --teacher.",
+        )
+    if runner.precision == torch.float16:
+        raise ConfigError(
+            "fp16 is not for training: its small gradients vanish without scaling.", "Use --precision bf16 or float32."
         )
     if teacher is not None:
         check_teacher(teacher, data.signal)
@@ -175,13 +185,18 @@ def _record(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
         "signal": asdict(task.data.signal),
         "data": task.data.record(),
         "recipe": task.recipe.model_dump(mode="json"),
-        "zoo": [{"id": i.id, "arch": i.arch, "split": i.split, "accuracy": i.accuracy} for i in rows],
+        "zoo": [_row(i) for i in rows],
         "zoo_licence": zoo.about.get("licence", ""),
         "teacher": {"arch": task.teacher.architecture.name, "sha256": task.teacher.sha256} if task.teacher else None,
         "best": {"step": state.best_step, "val_loss": state.best_loss},
         "seed": task.runner.seed,
+        "precision": str(task.runner.precision).removeprefix("torch."),
         **provenance(),
     }
+
+
+def _row(i: Instance) -> dict[str, Any]:
+    return {"id": i.id, "arch": i.arch, "split": i.split, "sha256": i.sha256, "accuracy": i.accuracy}
 
 
 def _rows(training: TrainingSet) -> list[tuple[str, str]]:

@@ -96,9 +96,13 @@ def _best(instances: Sequence[Instance]) -> int:
 def _layer_scale(architecture: Architecture, vectors: Tensor) -> Tensor:
     """(L,) standard deviation of each layer's values over all instances, with a floor for dead layers."""
     parts = [vectors[:, layer.start : layer.stop] for layer in architecture.spec.layers]
+    return torch.cat([deviation(part.reshape(1, -1), dim=1)[0] for part in parts]).clamp_min(1e-4)
+
+
+def deviation(values: Tensor, *, dim: int) -> Tensor:
+    """The standard deviation along an axis, which stays with length one; 0 for a single value."""
     # A single value has no deviation; asking for it gives NaN.
-    scales = [part.std(correction=min(1, part.numel() - 1)) for part in parts]
-    return torch.stack(scales).clamp_min(1e-4)
+    return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
 
 
 def _fresh_vectors(architecture: Architecture, runner: Runner) -> Tensor:

@@ -18,7 +18,9 @@ from .data import ImageData
 from .networks import Network
 from .recipe import Recipe, TrainRecipe
 from .runner import Runner
-from .train_set import TrainingSet
+from .train_set import TrainingSet, deviation
+
+VALIDATION_IMAGES = 512
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Task:
     def weights(self) -> Weights:
         """Constants of the losses."""
         t = self.recipe.train
-        return Weights(t.temperature, t.alpha, t.interpolation, t.balance)
+        return Weights(t.temperature, t.alpha, t.interpolation)
 
     @property
     def several(self) -> bool:
@@ -125,16 +127,17 @@ def rate_at(step: int, recipe: TrainRecipe) -> float:
 
 
 def validate(task: Task, state: TrainState) -> float:
-    """The training loss on all validation instances and up to 512 validation images, without augmentation
-    or reordering; the model is kept if it is the best so far.
+    """The training loss on all validation instances and 512 validation images (the same each time, drawn at
+    random: files may lie in the order of their classes), without augmentation or reordering; the model is
+    kept if it is the best so far.
 
     Returns:
-        The loss, mean over instances.
+        The loss; of several architectures its mean over groups of one instance of each.
     Raises:
         RunFailed: it is not finite.
     """
     state.model.eval()
-    images, labels = task.data.batch("val", slice(0, 512))
+    images, labels = task.data.batch("val", _validation_index(task))
     losses = []
     with torch.no_grad(), task.runner.autocast():
         batch = Batch(images, labels, _teacher_logits(task, images))
@@ -151,6 +154,11 @@ def validate(task: Task, state: TrainState) -> float:
         state.best_loss, state.best_step = loss, state.step
         state.best = {n: t.detach().clone() for n, t in state.model.state_dict().items()}
     return loss
+
+
+def _validation_index(task: Task) -> Tensor:
+    total = len(task.data.splits["val"].labels)
+    return torch.randperm(total, generator=task.runner.generator("validation"))[:VALIDATION_IMAGES]
 
 
 def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Generator) -> Terms:
@@ -203,4 +211,4 @@ def _disguised(architecture: Architecture, vectors: Tensor, recipe: TrainRecipe,
 def layer_deviations(architecture: Architecture, vectors: Tensor) -> Tensor:
     """(B, P) the standard deviation of the layer that each value of (B, P) belongs to."""
     parts = [vectors[:, layer.start : layer.stop] for layer in architecture.spec.layers]
-    return torch.cat([part.std(dim=1, keepdim=True).expand_as(part) for part in parts], dim=1)
+    return torch.cat([deviation(part, dim=1).expand_as(part) for part in parts], dim=1)

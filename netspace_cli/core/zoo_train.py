@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from netspace_models.errors import ConfigError, RunFailed
 from torch import nn
 
-from .checkpoint import write_checkpoint
+from .checkpoint import check_finite, write_checkpoint
 from .data import ImageData
 from .factories import fresh_module, resolve_architecture
 from .files import sha256_of
@@ -174,21 +174,26 @@ def _results(
         for job in todo:
             yield train_instance(job, plan, data, runner, path)
         return
-    arguments = (plan, data, str(runner.device), runner.seed, path)
+    arguments = (plan, data, str(runner.device), runner.precision_name, runner.seed, path)
     # Spawned, not forked: torch's thread pools do not survive a fork.
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
     try:
         waiting: set[Future[Instance]] = {pool.submit(_in_process, job, *arguments) for job in todo}
         while waiting:
             finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in sorted(finished, key=lambda f: f.result().id):
-                yield future.result()
+            # What is finished is kept, whatever became of the others.
+            done = [f.result() for f in finished if f.exception() is None]
+            yield from sorted(done, key=lambda instance: instance.id)
+            for future in finished:
+                future.result()
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _in_process(job: Job, plan: ZooPlan, data: ImageData, device: str, seed: int, path: Path) -> Instance:
-    with Runner(device, threads=1, seed=seed) as runner:
+def _in_process(
+    job: Job, plan: ZooPlan, data: ImageData, device: str, precision: str, seed: int, path: Path
+) -> Instance:
+    with Runner(device, precision=precision, threads=1, seed=seed) as runner:
         return train_instance(job, plan, runner.place(data), runner, path)
 
 
@@ -203,6 +208,7 @@ def train_instance(job: Job, plan: ZooPlan, data: ImageData, runner: Runner, zoo
     _fit(module, job, plan, data, runner)
     state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
     file = f"instances/{architecture.name.replace(':', '/')}/{job.id}.safetensors"
+    check_finite(state, zoo / file)
     (zoo / file).parent.mkdir(parents=True, exist_ok=True)
     metadata = {"format": "pt", "netspace.arch": architecture.name, "netspace.licence": plan.licence}
     write_checkpoint(zoo / file, state, metadata=metadata, force=True)

@@ -173,3 +173,27 @@ def test_a_loss_that_is_not_finite_ends_the_search(tiny: Any, monkeypatch: pytes
     monkeypatch.setattr(lso._Aim, "loss", failing)
     with pytest.raises(RunFailed, match="the loss is not finite at step 4 of 10"):
         search(tiny)
+
+
+def test_the_loss_told_is_that_of_eq_5_and_6_by_hand(tiny: Any) -> None:
+    """With the teacher, with the labels alone, and for one architecture eq. 1."""
+    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    images, labels = tiny.data.batch("test", slice(0, 30))
+    with torch.no_grad(), Runner("cpu") as runner:
+        guide = teacher.architecture.run(teacher.vector, images)
+        for space in (tiny.space, tiny.single_space):
+            embedding = space.embeddings[0]
+            architecture = space.model.recognise(embedding[None])[0]
+            logits = architecture.run(space.model.decode(architecture.name, embedding[None])[0], images)
+            divergence = torch.nn.functional.kl_div(
+                (logits / 4).log_softmax(1), (guide / 4).log_softmax(1), log_target=True, reduction="batchmean"
+            )
+            task = torch.nn.functional.cross_entropy(logits, labels)
+            several = len(space.architectures) > 1
+            wanted = torch.tensor([space.model.class_id(architecture.name)])
+            known = torch.nn.functional.cross_entropy(space.model.classify(embedding[None]), wanted) if several else 0.0
+            taught = 0.9 * 16 * divergence + 0.1 * task + known if several else 16 * divergence
+            for given, expected in ((teacher, taught), (None, task + known)):
+                with torch.enable_grad():
+                    found = optimise(embedding, space, tiny.data, runner, teacher=given, steps=1)
+                assert found.initial.loss == pytest.approx(float(expected), rel=1e-3)
