@@ -87,6 +87,12 @@ def encode(
             console.cost(runner.report())
         save_embeddings(output, embeddings, force=force)
     _show(console, rows, f"{opened.name}: {'would be ' if dry_run else ''}{'refined' if steps else 'encoded'}")
+    for row in rows:
+        if row.get("predicted_arch", row["arch"]) != row["arch"]:
+            console.note(
+                f"{row['path']}: the space takes this embedding for a {row['predicted_arch']}; refine it (--refine), "
+                f"or decode it with --arch {row['arch']}."
+            )
     console.document(
         {
             "networks": rows,

@@ -94,7 +94,7 @@ def write_decoded(networks: Sequence[Network], paths: Sequence[Path], space: Spa
         metadata = {
             "format": "pt",
             "netspace.arch": network.architecture.name,
-            "netspace.space": space.name,
+            "netspace.space_name": space.name,
             "netspace.space_sha256": space.sha256,
             "netspace.source_sha256": network.sha256,
         }
