@@ -114,3 +114,13 @@ def test_the_built_in_spaces(shelf: Path) -> None:
     assert (found["name"], found["path"]) == ("tiny", str(shelf / "tiny.safetensors"))
     assert found["bytes"] == (shelf / "tiny.safetensors").stat().st_size
     assert inspecting.built_in_spaces() == {"tiny": shelf / "tiny.safetensors"}
+
+
+def test_a_decoded_safetensors_file_is_a_checkpoint_and_no_space(tiny: Any, tmp_path: Path) -> None:
+    from netspace_cli.core.decode import write_decoded
+    from netspace_cli.core.networks import Network
+
+    architecture = tiny.space.model.architecture("resnet8")
+    network = Network(architecture, tiny.zoo.vectors(tiny.zoo.select(arch="resnet8"), architecture)[0])
+    write_decoded([network], [tmp_path / "d.safetensors"], tiny.space, force=False)
+    assert inspect(tmp_path / "d.safetensors")["kind"] == "checkpoint"
