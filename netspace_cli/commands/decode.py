@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,7 +14,8 @@ from netspace_cli.console import Column, Console, integer, percent
 @click.command()
 @click.argument("embedding", type=options.INPUT_FILE)
 @options.output(help="The checkpoint (.pt or .safetensors); for several embeddings a directory.")
-@click.option("--arch", metavar="NAME", help="Build this architecture. [default: the one the space recognises]")
+@click.option("--arch", metavar="NAME", help="Build this architecture. [default: that of the network encoded]")
+@click.option("--recognised", is_flag=True, help="Build the architecture the space recognises, as published.")
 @click.option("--fused", is_flag=True, help="Write the folded form, without batch norms.")
 @options.space
 @options.data
@@ -25,6 +27,7 @@ def decode(
     embedding: Path,
     output: Path,
     arch: str | None,
+    recognised: bool,
     fused: bool,
     space: str | None,
     data: str | None,
@@ -44,9 +47,11 @@ def decode(
     from netspace_cli.core.decode import decode as build
     from netspace_cli.core.decode import output_paths, write_decoded
     from netspace_cli.core.embedding import check_space, load_embeddings
-    from netspace_cli.core.scoring import scores
+    from netspace_cli.core.scoring import accuracies_on_test
     from netspace_cli.core.space_choice import space_for
 
+    if recognised and arch is not None:
+        raise click.UsageError("--arch and --recognised say both what is built: give one of them.")
     check_no_input([output], [embedding, space])
     embeddings = load_embeddings(embedding)
     opened = space_for(space, [embedding])
@@ -54,18 +59,14 @@ def decode(
     paths = output_paths(output, embeddings, force=force)
     images = data_for(opened, data)
     with running.runner() as runner:
-        networks = build(embeddings, opened, runner, arch=arch, form="fused" if fused else None)
-        rows = []
-        for network, path in zip(networks, paths, strict=True):
-            row = {
-                "arch": network.architecture.name,
-                "parameters": network.architecture.parameters,
-                "path": path,
-            }
-            if images is not None:
-                placed = runner.place(images)
-                row["accuracy"] = scores(network.architecture, runner.place(network.vector), placed, runner)["test"]
-            rows.append(row)
+        form: Any = "fused" if fused else None
+        networks = build(embeddings, opened, runner, arch=arch, recognised=recognised, form=form)
+        accuracies = [None] * len(networks) if images is None else accuracies_on_test(networks, images, runner)
+    rows: list[dict[str, Any]] = [
+        {"arch": n.architecture.name, "parameters": n.architecture.parameters, "path": path}
+        | ({} if found is None else {"accuracy": found})
+        for n, path, found in zip(networks, paths, accuracies, strict=True)
+    ]
     if not dry_run:
         write_decoded(networks, paths, opened, force=force)
     console.table(

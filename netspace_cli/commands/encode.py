@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def encode(
     from netspace_cli.core.checks import check_embedding_output, check_no_input
     from netspace_cli.core.data_choice import data_for, recorded
     from netspace_cli.core.embedding import save_embeddings
-    from netspace_cli.core.encode import default_refine_steps, fidelity
+    from netspace_cli.core.encode import default_refine_steps, fidelities
     from netspace_cli.core.encode import encode as embed
     from netspace_cli.core.files import check_output
     from netspace_cli.core.inputs import read_networks
@@ -76,22 +77,16 @@ def encode(
         with running.runner() as runner:
             embeddings = embed(read, opened, runner, data=images, refine_steps=steps, progress=console.reporter())
             if images is not None:
-                for row, network, vector in zip(rows, read, embeddings.vectors, strict=True):
-                    found = fidelity(network, vector, opened, images, runner)
-                    row |= {
-                        "target_accuracy": found.target_accuracy,
-                        "predicted_accuracy": found.predicted_accuracy,
-                        "agreement": found.agreement,
-                        "predicted_arch": found.predicted_arch,
-                    }
+                for row, found in zip(rows, fidelities(read, embeddings, opened, images, runner), strict=True):
+                    row |= asdict(found)
             console.cost(runner.report())
         save_embeddings(output, embeddings, force=force)
     _show(console, rows, f"{opened.name}: {'would be ' if dry_run else ''}{'refined' if steps else 'encoded'}")
     for row in rows:
         if row.get("predicted_arch", row["arch"]) != row["arch"]:
             console.note(
-                f"{row['path']}: the space takes this embedding for a {row['predicted_arch']}; refine it (--refine), "
-                f"or decode it with --arch {row['arch']}."
+                f"{row['path']}: the space takes this embedding for a {row['predicted_arch']}, not a {row['arch']}; "
+                "it is decoded as it was encoded all the same. Refining (--refine) brings it nearer."
             )
     console.document(
         {

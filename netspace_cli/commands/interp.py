@@ -98,7 +98,7 @@ def interp(
             "split": split,
             "progress": console.reporter(),
         }
-        path = interpolate(a.vector, b.vector, opened, runner, **common)
+        path = interpolate(a.vector, b.vector, opened, runner, ends=(a.origin.arch, b.origin.arch), **common)
         baselines = weight_paths(a, b, opened, runner, **common) if weights else {}
         report = runner.report()
     console.cost(report)

@@ -58,7 +58,7 @@ def lso(
     """Optimise an embedding, the decoder frozen, so that its network does the task better.
 
     INIT is an embedding or a checkpoint. The best embedding on the validation split is kept; the test split
-    is scored before and after. --arch aims at another architecture of the space than the one recognised.
+    is scored before and after. --arch aims at another architecture of the space than that of INIT.
 
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
     """
@@ -99,7 +99,7 @@ def lso(
             opened,
             data_set,
             runner,
-            arch=arch,
+            arch=arch or begin.origin.arch,
             teacher=guide,
             steps=steps,
             lr=lr,
@@ -110,9 +110,7 @@ def lso(
         report = runner.report()
     console.cost(report)
     if output is not None:
-        origin = Origin(
-            found.optimized.arch, begin.origin.form, str(init), begin.origin.sha256, "optimised", found.step
-        )
+        origin = Origin(found.arch, begin.origin.form, str(init), begin.origin.sha256, "optimised", found.step)
         save_embeddings(output, embeddings_of(opened, found.embedding[None], [origin]), force=force)
     if decoded is not None:
         write_decoded([network], [decoded], opened, force=force)
@@ -139,9 +137,9 @@ def lso(
             "report": report,
         }
     )
-    if arch is not None and found.optimized.arch != arch:
+    if found.optimized.arch != found.arch:
         console.note(
-            f"The space still takes the best embedding for a {found.optimized.arch}, not the {arch} asked for: "
+            f"The space still takes the best embedding for a {found.optimized.arch}, not the {found.arch} aimed at: "
             "give it more --steps or a higher --lr."
         )
     for path in filter(None, (output, decoded)):

@@ -10,7 +10,7 @@ import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from netspace_cli.core.files import describe_bytes, open_input
 CIFAR10_TRAIN = 40_000  # of the 50,000 in file order; the rest is val
 # Written out, since asking torchvision for them takes two seconds.
 _CIFAR10_FOLDER = "cifar-10-batches-py"
+_CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 _CIFAR10_FILES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta")
 
 
@@ -76,6 +77,22 @@ def load_cifar10(path: Path) -> Found:
         "test": Split(images["test"], labels["test"]),
     }
     return Found("cifar10", root, splits, tuple(found["train"].classes), published=True)
+
+
+def load_cifar10_npz(path: Path) -> Found:
+    """CIFAR-10 in one .npz file of MedMNIST's layout, with the constants that published networks expect.
+
+    Raises:
+        DataUnavailable: no such file.
+        InputFileError: no such layout, or not three channels of 32 x 32 pixels in 10 classes.
+    """
+    found = load_npz(path)
+    shape = tuple(found.splits["train"].images.shape[1:])
+    classes = int(max(split.labels.max() for split in found.splits.values())) + 1
+    if shape != (3, 32, 32) or classes != len(_CIFAR10_CLASSES):
+        reason = f"its images are {shape} in {classes} classes; CIFAR-10's are (3, 32, 32) in 10."
+        raise InputFileError(path, reason, f"For other data write --data {path.name} without cifar10:.")
+    return replace(found, name="cifar10", class_names=_CIFAR10_CLASSES, published=True)
 
 
 def missing_of_cifar10(path: Path) -> list[Path]:

@@ -21,6 +21,7 @@ from netspace_cli.core.data import SPLITS, ImageData, Split
 from netspace_cli.core.data_sources import (
     Found,
     load_cifar10,
+    load_cifar10_npz,
     load_folder,
     load_npz,
     load_tiny_imagenet,
@@ -30,7 +31,7 @@ from netspace_cli.core.data_sources import (
 Scale = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation, a number per channel
 
 DATA_FOLDER_VARIABLE = "NETSPACE_DATA_DIR"
-UNDERSTOOD = ("digits", "cifar10[:DIR]", "tiny-imagenet[:DIR]", "folder:DIR", "FILE.npz")
+UNDERSTOOD = ("digits", "cifar10[:DIR|:FILE.npz]", "tiny-imagenet[:DIR]", "folder:DIR", "FILE.npz")
 # ImageNet's mean and deviation, which published networks for CIFAR-10 and Tiny-ImageNet expect.
 PUBLISHED_SCALE: Scale = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
@@ -43,9 +44,10 @@ def load_data(spec: str, *, size: int | None = None) -> ImageData:
 
     Args:
         spec: "digits" (built in), "cifar10[:DIR]" and "tiny-imagenet[:DIR]" (DIR: as unpacked; without it in
-            $NETSPACE_DATA_DIR or ./data), "folder:DIR" (DIR/{train,val,test}/<class>/<picture>), or "FILE.npz"
-            in MedMNIST's layout. Without val, the last fifth of a fixed permutation of train becomes val.
-            The `name` of a loaded data set is understood too, as seen from the folder that holds it.
+            $NETSPACE_DATA_DIR or ./data), "cifar10:FILE.npz", "folder:DIR"
+            (DIR/{train,val,test}/<class>/<picture>), or "FILE.npz" in MedMNIST's layout. Without val, the
+            last fifth of a fixed permutation of train becomes val. The `name` of a loaded data set is
+            understood too, as seen from the folder that holds it.
         size: S in pixels that images are brought to; None keeps their own (16 for digits; that of the
             first picture for a folder).
     Returns:
@@ -62,7 +64,7 @@ def load_data(spec: str, *, size: int | None = None) -> ImageData:
     if word == "digits" or path is None:
         return _load_digits(size or 16)
     if word == "cifar10":
-        return _finished(load_cifar10(path), size)
+        return _finished(load_cifar10_npz(path) if _is_npz(path) else load_cifar10(path), size)
     if word == "tiny-imagenet":
         return _finished(load_tiny_imagenet(path, size or 64), size)
     if word == "folder":
@@ -83,7 +85,7 @@ def data_available(spec: str) -> bool:
     if path is None:
         return True
     if word == "cifar10":
-        return not missing_of_cifar10(path)
+        return os.path.isfile(path) if _is_npz(path) else not missing_of_cifar10(path)
     if word == "tiny-imagenet":
         return os.path.isdir(path / "train") and os.path.isfile(path / "val" / "val_annotations.txt")
     if word == "folder":
@@ -116,6 +118,10 @@ def _parsed(spec: str) -> tuple[str, Path | None]:
         raise ConfigError(f"{text!r} names no {thing}.", f"Understood are {', '.join(UNDERSTOOD)}.")
     data_folder = Path(os.environ.get(DATA_FOLDER_VARIABLE) or "data").expanduser()
     return word, data_folder / "tiny-imagenet-200" if word == "tiny-imagenet" else data_folder
+
+
+def _is_npz(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
 
 
 def _unknown(text: str) -> ConfigError:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from netspace_models.architectures import Architecture
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError, NotFinite
 from torch import Tensor
@@ -19,13 +20,21 @@ from .space import Space
 
 
 def decode(
-    embeddings: Embeddings, space: Space, runner: Runner, *, arch: str | None = None, form: Form | None = None
+    embeddings: Embeddings,
+    space: Space,
+    runner: Runner,
+    *,
+    arch: str | None = None,
+    recognised: bool = False,
+    form: Form | None = None,
 ) -> list[Network]:
     """Build the predicted instance of each embedding.
 
     Args:
         embeddings: of this space.
-        arch: build this architecture; by default the one the space's classifier recognises.
+        arch: build this architecture; by default that of the network each embedding came from, so that its
+            own module loads what it is decoded to.
+        recognised: build the architecture that the space's classifier recognises, as published (section 6).
         form: layout of the checkpoints; by default that of the network each embedding came from.
     Raises:
         WrongSpace: embeddings of another space, or the space does not have `arch`.
@@ -35,7 +44,8 @@ def decode(
     space = space.to(runner.device)
     networks = []
     for vector, origin in zip(embeddings.vectors, embeddings.origins, strict=True):
-        network = decode_row(runner.place(vector), space, arch=arch)
+        named = None if recognised else arch or origin.arch
+        network = decode_row(runner.place(vector), space, arch=named)
         if not torch.isfinite(network.vector).all():
             raise NotFinite(
                 f"the embedding of {origin.source or 'an unknown network'} decodes to values that are not finite.",
@@ -51,11 +61,19 @@ def decode_row(embedding: Tensor, space: Space, *, arch: str | None = None) -> N
     """The predicted instance of one embedding (E,), on its device; not checked for finite values.
 
     One at a time, so that the same embedding always gives the same bits.
+
+    Args:
+        arch: build this architecture; by default the one the space's classifier recognises.
     """
     with torch.no_grad():
-        row = embedding[None]
-        architecture = space.model.architecture(arch) if arch else space.model.recognise(row)[0]
-        return Network(architecture, space.model.decode(architecture.name, row)[0])
+        architecture = space.model.architecture(arch) if arch else recognised_in(embedding, space)
+        return Network(architecture, space.model.decode(architecture.name, embedding[None])[0])
+
+
+def recognised_in(embedding: Tensor, space: Space) -> Architecture:
+    """The architecture that the classifier takes one embedding (E,) for."""
+    with torch.no_grad():
+        return space.model.recognise(embedding[None])[0]
 
 
 def output_paths(output: Path, embeddings: Embeddings, *, force: bool) -> list[Path]:

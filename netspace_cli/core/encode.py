@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from .data import ImageData
-from .decode import decode_row
+from .decode import decode_row, recognised_in
 from .embedding import Embeddings, Origin, embeddings_of
 from .networks import Network
 from .optimise import Descent, descend
@@ -33,7 +33,8 @@ class Fidelity:
     Attributes:
         target_accuracy, predicted_accuracy: fractions.
         agreement: share of images on which both predict the same class.
-        predicted_arch: the architecture the embedding is recognised as.
+        predicted_arch: the architecture the embedding is recognised as; the accuracy is that of the
+            network's own architecture all the same, which is what decoding gives.
     """
 
     target_accuracy: float
@@ -156,10 +157,20 @@ def default_refine_steps(space: Space, data: ImageData | None) -> int:
     return space.recipe.refine.steps if data is not None else 0
 
 
+def fidelities(
+    networks: Sequence[Network], embeddings: Embeddings, space: Space, data: ImageData, runner: Runner
+) -> list[Fidelity]:
+    """`fidelity` of each network beside its embedding, on the test split."""
+    return [
+        fidelity(network, vector, space, data, runner)
+        for network, vector in zip(networks, embeddings.vectors, strict=True)
+    ]
+
+
 def fidelity(
     network: Network, embedding: Tensor, space: Space, data: ImageData, runner: Runner, *, split: str = "test"
 ) -> Fidelity:
-    """Compare a network with what its embedding decodes to: the architecture is the one recognised.
+    """Compare a network with what its embedding decodes to.
 
     Args:
         network: the target.
@@ -167,10 +178,14 @@ def fidelity(
         split: of the images.
     """
     space, data = space.to(runner.device), runner.place(data)
-    built = decode_row(runner.place(embedding), space)
+    placed = runner.place(embedding)
+    built = decode_row(placed, space, arch=network.architecture.name)
     target = logits_of(network.architecture, runner.place(network.vector), data, split, runner)
     predicted = logits_of(built.architecture, built.vector, data, split, runner)
     labels = labels_of(data, split)
     return Fidelity(
-        accuracy(target, labels), accuracy(predicted, labels), agreement(target, predicted), built.architecture.name
+        accuracy(target, labels),
+        accuracy(predicted, labels),
+        agreement(target, predicted),
+        recognised_in(placed, space).name,
     )

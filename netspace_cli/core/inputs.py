@@ -180,7 +180,7 @@ def check_same_architecture(
 
 def _architecture_of(path: Path, space: Space, arch: str | None, key: str | None) -> str:
     if is_embedding(path):
-        return space.model.recognise(single(path, space).vectors)[0].name
+        return single(path, space).origins[0].arch
     return read_networks([path], space, arch=arch, key=key)[0].architecture.name
 
 

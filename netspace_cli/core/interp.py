@@ -59,6 +59,7 @@ def interpolate(
     *,
     steps: int,
     data: ImageData | None = None,
+    ends: tuple[str, str] | None = None,
     split: str = "test",
     progress: Progress | None = None,
 ) -> list[Step]:
@@ -67,6 +68,8 @@ def interpolate(
     Args:
         start, end: (E,) embeddings of this space.
         steps: N; there are N + 1 rows, and the first and last are exactly `start` and `end`.
+        ends: architectures of the first and the last row, so that these are what decoding gives; by default,
+            and in between always, the space's classifier says.
         data: for scores; without them the path is decoded only.
         split: whose images are scored.
     Raises:
@@ -74,7 +77,9 @@ def interpolate(
     """
     space = space.to(runner.device)
     a, b = runner.place(start), runner.place(end)
-    networks = [decode_row((1 - g) * a + g * b, space) for g in gammas(steps)]
+    first, last = ends or (None, None)
+    archs = [first, *[None] * (steps - 1), last]
+    networks = [decode_row((1 - g) * a + g * b, space, arch=n) for g, n in zip(gammas(steps), archs, strict=True)]
     return _scored(networks, data, runner, split, progress or Silent(), "walking the path")
 
 
@@ -123,7 +128,8 @@ def weight_paths(
     Raises:
         ConfigError: two architectures.
     """
-    a, b = (i.network or decode_row(runner.place(i.vector), space.to(runner.device)) for i in (start, end))
+    space = space.to(runner.device)
+    a, b = (i.network or decode_row(runner.place(i.vector), space, arch=i.origin.arch) for i in (start, end))
     common: dict[str, Any] = {"steps": steps, "data": data, "split": split, "progress": progress}
     paths = {"weights": interpolate_weights(a, b, runner, **common)}
     if a.architecture.hidden_groups:

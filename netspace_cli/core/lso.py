@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy as class_loss
 
 from .data import ImageData
-from .decode import decode_row
+from .decode import decode_row, recognised_in
 from .networks import Network, check_teacher
 from .optimise import Descent, descend
 from .progress import Progress, Silent
@@ -32,7 +32,7 @@ class Standing:
 
     Attributes:
         arch: the architecture the space recognises.
-        accuracy: a fraction; loss: what is minimised, on that split.
+        accuracy: a fraction, of the architecture aimed at; loss: what is minimised, on that split.
     """
 
     arch: str
@@ -46,12 +46,14 @@ class Optimised:
 
     Attributes:
         embedding: (E,) the best by validation, on the processor.
+        arch: the architecture aimed at.
         step: after how many steps that was.
         initial, optimized: on the test split, before and after.
         history: [{step, loss, val_accuracy?, val_loss?}].
     """
 
     embedding: Tensor
+    arch: str
     step: int
     initial: Standing
     optimized: Standing
@@ -100,12 +102,12 @@ class _Aim:
 
     def standing(self, embedding: Tensor, split: str) -> Standing:
         """Of the instance that one embedding (1, E) decodes to, on a whole split."""
-        built = decode_row(embedding[0], self.space)
+        built = decode_row(embedding[0], self.space, arch=self.arch)
         with torch.no_grad():
             logits = logits_of(built.architecture, built.vector, self.data, split, self.runner)
             labels = labels_of(self.data, split)
             loss = self._task(logits, self._teacher_on(split), labels).item() + self._class(embedding).item()
-        return Standing(built.architecture.name, accuracy(logits, labels), loss)
+        return Standing(recognised_in(embedding[0], self.space).name, accuracy(logits, labels), loss)
 
     def _task(self, predicted: Tensor, wanted: Tensor | None, labels: Tensor) -> Tensor:
         train = self.space.recipe.train
@@ -189,10 +191,10 @@ def optimise(
     descent = Descent(steps, images, lr, lr / 20)
     descend(start, loss_at, descent, progress or Silent(), description=f"optimising a {arch}", after=after)
     initial, optimized = aim.standing(start, "test"), aim.standing(best.embedding, "test")
-    return Optimised(best.embedding[0].cpu(), best.step, initial, optimized, history)
+    return Optimised(best.embedding[0].cpu(), arch, best.step, initial, optimized, history)
 
 
 def decoded_network(found: Optimised, space: Space, runner: Runner, *, form: Form = "full") -> Network:
     """The instance an optimised embedding decodes to, on the processor."""
-    network = decode_row(runner.place(found.embedding), space.to(runner.device), arch=found.optimized.arch)
+    network = decode_row(runner.place(found.embedding), space.to(runner.device), arch=found.arch)
     return Network(network.architecture, network.vector.cpu(), form)

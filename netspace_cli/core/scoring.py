@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
-import torch
+from collections.abc import Sequence
+
 import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from torch import Tensor
 
 from .data import ImageData
+from .networks import Network
 from .runner import Runner
 
 BATCH = 512
+# Enough for a figure of two digits that nothing is chosen by.
+TRAIN_IMAGES = 10_000
 
 
-def logits_of(architecture: Architecture, vector: Tensor, data: ImageData, split: str, runner: Runner) -> Tensor:
-    """A network's logits on every image of a split, without augmentation.
+def logits_of(
+    architecture: Architecture, vector: Tensor, data: ImageData, split: str, runner: Runner, *, most: int | None = None
+) -> Tensor:
+    """A network's logits on the images of a split, without augmentation.
 
     Args:
         architecture, vector: the network; its flat parameters (P,) on the runner's device.
         data: on the runner's device.
+        most: only the first so many images; None for all.
     Returns:
         (N, K) float32, on the processor.
     """
     total = len(data.splits[split].labels)
+    total = total if most is None else min(total, most)
 
     def part(index: slice) -> Tensor:
         images, _ = data.batch(split, index)
@@ -51,10 +59,22 @@ def agreement(a: Tensor, b: Tensor) -> float:
     return (a.argmax(1) == b.argmax(1)).double().mean().item()
 
 
+def accuracies_on_test(networks: Sequence[Network], data: ImageData, runner: Runner) -> list[float]:
+    """Accuracy of each network on the test split, as a fraction.
+
+    Args:
+        networks: of any architectures, on any device.
+        data: on any device.
+    """
+    data = runner.place(data)
+    labels = labels_of(data, "test")
+    return [accuracy(logits_of(n.architecture, runner.place(n.vector), data, "test", runner), labels) for n in networks]
+
+
 def scores(architecture: Architecture, vector: Tensor, data: ImageData, runner: Runner) -> dict[str, float]:
-    """Accuracy on the train, val and test split."""
-    with torch.no_grad():
-        return {
-            split: accuracy(logits_of(architecture, vector, data, split, runner), labels_of(data, split))
-            for split in data.splits
-        }
+    """Accuracy on the train, val and test split; of train, on its first `TRAIN_IMAGES` images."""
+    accuracies = {}
+    for split in data.splits:
+        logits = logits_of(architecture, vector, data, split, runner, most=TRAIN_IMAGES if split == "train" else None)
+        accuracies[split] = accuracy(logits, labels_of(data, split)[: len(logits)])
+    return accuracies

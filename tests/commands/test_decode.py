@@ -140,6 +140,11 @@ def test_another_architecture_can_be_asked_for(tiny: Any, emb: dict[str, Path], 
     assert read_network(Path("a.pt"), candidates=tiny.space.architectures).architecture.name == "vanillacnn"
 
 
+def test_the_architecture_is_said_once(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+    told = refused(2, *decoded(tiny, emb["resnet8"], "-o", "x.pt", "--arch", "resnet8", "--recognised"))
+    assert "--arch and --recognised" in told
+
+
 def test_an_architecture_that_the_space_lacks_is_refused(
     tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
 ) -> None:

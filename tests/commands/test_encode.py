@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import Result
+from netspace_models.space_model import SpaceModel
 from safetensors.torch import load_file
 
 from netspace_cli.core.embedding import load_embeddings
@@ -168,3 +169,17 @@ def test_an_architecture_that_the_space_lacks_is_refused_with_both(tiny: Any, wo
     said = refused(3, "encode", tiny.networks["vanillacnn"], "--space", tiny.single_space.path, "-o", "a.emb")
     assert "a vanillacnn for 1x8x8, 3 classes; space 'tiny' has lenetlike for 1x8x8, 3 classes" in said
     assert "--space" in said
+
+
+def test_an_embedding_that_the_space_takes_for_another_architecture_is_said(
+    tiny: Any, work: Path, cli: Callable[..., Result], ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is scored and decoded as what was encoded: the note says that the classifier differs."""
+    wrong = tiny.space.model.architecture("vanillacnn")
+    monkeypatch.setattr(SpaceModel, "recognise", lambda self, rows: [wrong] * len(rows))
+    result = cli(*command(tiny, "lenetlike"), "--data", tiny.npz, "--refine", "0", "-o", "a.emb")
+    assert "takes this embedding for a vanillacnn, not a lenetlike" in result.stderr
+    found = ask("decode", "a.emb", "--space", tiny.space.path, "-o", "a.pt")
+    assert [n["arch"] for n in found["networks"]] == ["lenetlike"]
+    found = ask("decode", "a.emb", "--space", tiny.space.path, "-o", "b.pt", "--recognised")
+    assert [n["arch"] for n in found["networks"]] == ["vanillacnn"]

@@ -41,6 +41,24 @@ def npz(tmp_path: Path) -> Callable[..., str]:
     return save
 
 
+class TestCifar10InOneFile:
+    def test_it_is_cifar10_with_the_constants_networks_expect(self, npz: Callable[..., str]) -> None:
+        source = arrays(channels=3, size=32, classes=10)
+        found = load_data(f"cifar10:{npz(**source)}")
+        assert (found.name, found.signal) == ("cifar10", Signal(3, 32, 10))
+        assert (found.mean, found.std) == IMAGENET
+        assert (found.padding, found.flip, found.class_names[3]) == (4, True, "cat")
+        assert np.array_equal(found.splits["test"].labels.numpy(), source["test_labels"])
+        assert data_available(f"cifar10:{npz(**source)}") and not data_available("cifar10:absent.npz")
+
+    def test_other_images_are_refused_with_both_shapes(self, npz: Callable[..., str]) -> None:
+        with pytest.raises(
+            InputFileError, match=r"\(1, 8, 8\) in 3 classes; CIFAR-10's are \(3, 32, 32\) in 10"
+        ) as told:
+            load_data(f"cifar10:{npz()}")
+        assert "--data own.npz" in told.value.hint
+
+
 class TestNpz:
     def test_grey_images(self, npz: Callable[..., str]) -> None:
         data, source = load_data(npz()), arrays()

@@ -73,6 +73,17 @@ def test_a_network_decodes_to_the_same_bits_alone_and_in_company(tiny: Any, embe
         assert torch.equal(decode_row(embeddings.vectors[i], tiny.space).vector, network.vector)
 
 
+def test_the_architecture_is_that_of_the_network_and_the_classifier_s_on_request(tiny: Any) -> None:
+    """As published the classifier decides; but who encodes a network wants its own module to load the answer."""
+    own = tiny.space.model.recognise(tiny.space.embeddings[:1])[0].name
+    others = [a.name for a in tiny.space.architectures if a.name != own]
+    for arch in others:
+        embeddings = embeddings_of(tiny.space, tiny.space.embeddings[:1], [Origin(arch)])
+        assert build_all(embeddings, tiny)[0].architecture.name == arch
+        assert build_all(embeddings, tiny, recognised=True)[0].architecture.name == own
+        assert build_all(embeddings, tiny, arch=others[0])[0].architecture.name == others[0]
+
+
 def test_the_layout_is_that_of_the_network_that_was_encoded(tiny: Any, tmp_path: Path) -> None:
     full = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
     write_network(tmp_path / "f.pt", Network(full.architecture, full.vector, "fused"), metadata={})

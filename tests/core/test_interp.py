@@ -56,6 +56,17 @@ def test_the_ends_are_the_decoded_ends_bit_for_bit(tiny: Any, steps: int) -> Non
         assert torch.equal(step.network.vector, wanted.vector)
 
 
+def test_the_ends_are_of_the_architectures_they_are_said_to_be(tiny: Any) -> None:
+    start, end = ends(tiny)
+    names = [a.name for a in tiny.space.architectures]
+    for first, last in zip(names, reversed(names), strict=True):
+        path = walk(tiny, start, end, ends=(first, last))
+        free = walk(tiny, start, end)
+        assert (path[0].network.architecture.name, path[-1].network.architecture.name) == (first, last)
+        assert torch.equal(path[0].network.vector, decode_row(start, tiny.space, arch=first).vector)
+        assert [s.row() for s in path[1:-1]] == [s.row() for s in free[1:-1]]
+
+
 def test_backwards_is_the_same_path(tiny: Any) -> None:
     start, end = ends(tiny)
     forth, back = walk(tiny, start, end), walk(tiny, end, start)

@@ -30,9 +30,9 @@ def teacher_of(tiny: Any) -> Network:
     return read_network(tiny.teacher, signal=tiny.data.signal)
 
 
-def accuracy_of(tiny: Any, vector: Tensor, split: str, space: Any = None) -> float:
+def accuracy_of(tiny: Any, vector: Tensor, split: str, space: Any = None, *, arch: str | None = None) -> float:
     with Runner("cpu") as runner:
-        built = decode_row(vector, space or tiny.space)
+        built = decode_row(vector, space or tiny.space, arch=arch)
         return accuracy(
             logits_of(built.architecture, built.vector, tiny.data, split, runner), labels_of(tiny.data, split)
         )
@@ -132,7 +132,7 @@ def test_another_architecture_than_the_one_recognised_can_be_asked_for(tiny: Any
     for wanted in {a.name for a in tiny.space.architectures} - {own}:
         found = search(tiny, arch=wanted, steps=60, lr=0.1, validate_every=5)
         assert found.initial.arch == own
-        assert found.initial.accuracy == pytest.approx(accuracy_of(tiny, start, "test"))
+        assert found.initial.accuracy == pytest.approx(accuracy_of(tiny, start, "test", arch=wanted))
         assert found.optimized.arch == wanted == tiny.space.model.recognise(found.embedding[None])[0].name
         assert found.optimized.accuracy == pytest.approx(accuracy_of(tiny, found.embedding, "test"))
         with Runner("cpu") as runner:
