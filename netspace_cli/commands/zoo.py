@@ -81,6 +81,13 @@ def zoo() -> None:
 @click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay.")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
 @click.option(
+    "--epoch-images",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    help="Images of an epoch, drawn anew each time. [default: all]",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=1,

@@ -38,6 +38,7 @@ class ZooPlan:
         lr: highest learning rate; it falls to zero as a cosine over each instance's own epochs.
         weight_decay: of the optimiser.
         batch: images a step.
+        epoch_images: training images of an epoch, drawn anew each time; 0 for all.
         licence: recorded with every instance.
     """
 
@@ -48,11 +49,20 @@ class ZooPlan:
     lr: float = 1e-3
     weight_decay: float = 0.0
     batch: int = 64
+    epoch_images: int = 0
     licence: str = "CC0-1.0"
 
-    def settings(self) -> dict[str, Any]:
-        """What every instance of the plan is trained with, for the manifest."""
-        return {"optimizer": self.optimizer, "lr": self.lr, "weight_decay": self.weight_decay, "batch": self.batch}
+    def settings(self, precision: str) -> dict[str, Any]:
+        """What every instance of the plan is trained with, for the manifest; left out what is as usual."""
+        settings: dict[str, Any] = {
+            "optimizer": self.optimizer,
+            "lr": self.lr,
+            "weight_decay": self.weight_decay,
+            "batch": self.batch,
+        }
+        if self.epoch_images:
+            settings["epoch_images"] = self.epoch_images
+        return settings if precision == "float32" else {**settings, "precision": precision}
 
     def check(self) -> None:
         """Refuse numbers that make no zoo.
@@ -134,7 +144,7 @@ def train_zoo(
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
     done = {i.id: i for i in zoo.instances}
     jobs = jobs_of(plan, runner.seed)
-    _check_done(path, jobs, done, plan.settings())
+    _check_done(path, jobs, done, plan.settings(runner.precision_name))
     todo = [j for j in jobs if j.id not in done]
     progress = progress or Silent()
     progress.start("training the zoo", len(todo))
@@ -224,7 +234,7 @@ def train_instance(job: Job, plan: ZooPlan, data: ImageData, runner: Runner, zoo
         epochs=job.epochs,
         accuracy=accuracy,
         licence=plan.licence,
-        training=plan.settings(),
+        training=plan.settings(runner.precision_name),
     )
 
 
@@ -237,7 +247,7 @@ def _fresh(job: Job, data: ImageData) -> nn.Module:
 
 def _fit(module: nn.Module, job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> None:
     total = len(data.splits["train"].labels)
-    steps_an_epoch = max(1, total // plan.batch)
+    steps_an_epoch = max(1, min(total, plan.epoch_images or total) // plan.batch)
     optimizer = _optimizer(plan, module)
     steps = max(1, job.epochs * steps_an_epoch)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
