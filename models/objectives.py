@@ -70,7 +70,7 @@ def several_objective(model: SpaceModel, instances: Mapping[str, Tensor], batch:
     kd, ids = [], []
     for arch, embedding in embeddings.items():
         kd += [_decoded_loss(model, arch, e, batch, weights) for e in embedding]
-        ids.append(_class_loss(model, embedding, model.class_id(arch)))
+        ids.append(class_loss(model, embedding, model.class_id(arch)))
     terms = {"kd": torch.stack(kd).sum(), "class": torch.stack(ids).sum()}
     if weights.interpolation > 0 and len(model.architectures) > 2:
         terms["interp"] = weights.interpolation * _interpolation_loss(model, embeddings, batch, weights)
@@ -90,7 +90,7 @@ def _interpolation_loss(model: SpaceModel, embeddings: Mapping[str, Tensor], bat
             for i in range(1, len(names) - 1):
                 gamma = i / (len(names) - 1)
                 between = (1 - gamma) * a + gamma * b
-                total = total + _class_loss(model, between[None], i)
+                total = total + class_loss(model, between[None], i)
                 total = total + _decoded_loss(model, names[i], between, batch, weights)
     return total
 
@@ -101,6 +101,7 @@ def _decoded_loss(model: SpaceModel, arch: str, embedding: Tensor, batch: Batch,
     return task_and_teacher(logits, batch.teacher, batch.labels, temperature=weights.temperature, alpha=weights.alpha)
 
 
-def _class_loss(model: SpaceModel, embeddings: Tensor, class_id: int) -> Tensor:
+def class_loss(model: SpaceModel, embeddings: Tensor, class_id: int) -> Tensor:
+    """Eq. 6, summed over embeddings (B, E) that should stand for the architecture of one ClassId."""
     wanted = torch.full((len(embeddings),), class_id, device=embeddings.device)
     return F.cross_entropy(model.classify(embeddings), wanted, reduction="sum")

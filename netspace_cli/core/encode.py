@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import torch
 from netspace_models.errors import ConfigError, DataUnavailable, WrongSpace
 from netspace_models.losses import distillation
-from netspace_models.space_model import SpaceModel
+from netspace_models.objectives import class_loss
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from .data import ImageData
 from .decode import decode_row, recognised_in
@@ -135,7 +134,7 @@ def refine(
         generator = runner.generator("refine", step)
         index = torch.randint(total, (descent.images,), generator=generator)
         images, _ = data.augmented("train", index, generator=generator)
-        loss = CLASS_WEIGHT * _class_loss(model, current, arch)
+        loss = CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
         predicted = model.decode(arch, current)
         for target, vector in zip(vectors, predicted, strict=True):
             with torch.no_grad():
@@ -145,11 +144,6 @@ def refine(
         return loss
 
     return descend(embeddings, loss_at, descent, progress or Silent(), description=f"refining {arch}")
-
-
-def _class_loss(model: SpaceModel, embeddings: Tensor, arch: str) -> Tensor:
-    wanted = torch.full((len(embeddings),), model.class_id(arch), device=embeddings.device)
-    return cross_entropy(model.classify(embeddings), wanted, reduction="sum")
 
 
 def default_refine_steps(space: Space, data: ImageData | None) -> int:

@@ -9,35 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError
-from netspace_models.losses import distillation, task_and_teacher
+from netspace_models.objectives import class_loss
 from torch import Tensor
-from torch.nn.functional import cross_entropy as class_loss
 
 from .data import ImageData
 from .decode import decode_row, recognised_in
 from .networks import Network, check_teacher
-from .optimise import Descent, descend
-from .progress import Progress, Silent
+from .progress import Progress
 from .runner import Runner
-from .scoring import accuracy, labels_of, logits_of
+from .search import Goal, Reach, Standing, search
 from .space import Space
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How the instance an embedding decodes to does on a split.
-
-    Attributes:
-        arch: the architecture the space recognises.
-        accuracy: a fraction, of the architecture aimed at; loss: what is minimised, on that split.
-    """
-
-    arch: str
-    accuracy: float
-    loss: float
 
 
 @dataclass(frozen=True)
@@ -58,76 +41,6 @@ class Optimised:
     initial: Standing
     optimized: Standing
     history: list[dict[str, Any]] = field(default_factory=list)
-
-
-@dataclass
-class _Best:
-    """The best embedding so far: one that stands for the architecture wanted, then highest validation
-    accuracy, then lowest validation loss."""
-
-    arch: str
-    embedding: Tensor
-    standing: Standing
-    step: int = 0
-
-    def offer(self, step: int, embedding: Tensor, standing: Standing) -> None:
-        if self._rank(standing) > self._rank(self.standing):
-            self.embedding, self.standing, self.step = embedding.clone(), standing, step
-
-    def _rank(self, standing: Standing) -> tuple[bool, float, float]:
-        return standing.arch == self.arch, standing.accuracy, -standing.loss
-
-
-@dataclass(frozen=True)
-class _Aim:
-    """What is minimised: the teacher (eq. 1, 3), the labels (eq. 4), and the ClassId wanted (eq. 6)."""
-
-    space: Space
-    arch: str
-    teacher: Network | None
-    data: ImageData
-    runner: Runner
-    answers: dict[str, Tensor] = field(default_factory=dict)
-
-    def loss(self, embedding: Tensor, images: Tensor, labels: Tensor) -> Tensor:
-        """Of one embedding (1, E) on images."""
-        model = self.space.model
-        architecture = model.architecture(self.arch)
-        predicted = architecture.run(model.decode(self.arch, embedding)[0], images)
-        wanted = None
-        if self.teacher is not None:
-            with torch.no_grad():
-                wanted = self.teacher.architecture.run(self.teacher.vector, images)
-        return self._task(predicted, wanted, labels) + self._class(embedding)
-
-    def standing(self, embedding: Tensor, split: str) -> Standing:
-        """Of the instance that one embedding (1, E) decodes to, on a whole split."""
-        built = decode_row(embedding[0], self.space, arch=self.arch)
-        with torch.no_grad():
-            logits = logits_of(built.architecture, built.vector, self.data, split, self.runner)
-            labels = labels_of(self.data, split)
-            loss = self._task(logits, self._teacher_on(split), labels).item() + self._class(embedding).item()
-        return Standing(recognised_in(embedding[0], self.space).name, accuracy(logits, labels), loss)
-
-    def _task(self, predicted: Tensor, wanted: Tensor | None, labels: Tensor) -> Tensor:
-        train = self.space.recipe.train
-        if len(self.space.architectures) == 1 and wanted is not None:
-            return distillation(predicted, wanted, temperature=train.temperature)
-        return task_and_teacher(predicted, wanted, labels, temperature=train.temperature, alpha=train.alpha)
-
-    def _class(self, embedding: Tensor) -> Tensor:
-        model = self.space.model
-        if len(model.architectures) == 1:
-            return torch.zeros((), device=embedding.device)
-        target = torch.tensor([model.class_id(self.arch)], device=embedding.device)
-        return class_loss(model.classify(embedding), target)
-
-    def _teacher_on(self, split: str) -> Tensor | None:
-        """The teacher's logits on a whole split; it does not change, so it is asked once."""
-        if self.teacher is not None and split not in self.answers:
-            network = self.teacher
-            self.answers[split] = logits_of(network.architecture, network.vector, self.data, split, self.runner)
-        return self.answers.get(split)
 
 
 def optimise(
@@ -161,37 +74,60 @@ def optimise(
     """
     if steps < 1:
         raise ConfigError(f"{steps} steps optimise nothing.", "Give at least one: --steps 1.")
-    space, data = space.to(runner.device), runner.place(data)
-    start = runner.place(embedding)[None]
-    if arch is None:
-        arch = space.model.recognise(start)[0].name
-    space.model.class_id(arch)
+    space = space.to(runner.device)
+    reach = reach_of(space, runner.place(embedding)[None], arch)
+    found = search(
+        reach,
+        goal_of(space, data, runner, teacher),
+        steps=steps,
+        lr=lr,
+        images=images,
+        validate_every=validate_every,
+        progress=progress,
+        description=f"optimising a {reach.architecture.name}",
+    )
+    best, name = found.variables[0].cpu(), reach.architecture.name
+    return Optimised(best, name, found.step, found.initial, found.optimized, found.history)
+
+
+def reach_of(space: Space, start: Tensor, arch: str | None = None) -> Reach:
+    """All that a space's frozen decoder makes of an architecture.
+
+    Args:
+        space, start: (1, E) where to begin; on the device of the work.
+        arch: by default the one the start is recognised as.
+    Raises:
+        WrongSpace: the space does not have `arch`.
+    """
+    model = space.model
+    name = arch or recognised_in(start[0], space).name
+    architecture = model.architecture(name)
+    several = len(model.architectures) > 1
+    return Reach(
+        architecture,
+        start,
+        lambda z: model.decode(name, z)[0],
+        (lambda z: class_loss(model, z, model.class_id(name))) if several else None,
+        lambda z: recognised_in(z[0], space).name,
+    )
+
+
+def goal_of(
+    space: Space, data: ImageData, runner: Runner, teacher: Network | None, index: Tensor | None = None
+) -> Goal:
+    """What the space was trained for: eq. 1 for one architecture with a teacher, eq. 5 else.
+
+    Args:
+        index: (N,) the training images to use; None for all.
+    Raises:
+        ConfigError: a teacher for other images or classes.
+    """
     if teacher is not None:
         check_teacher(teacher, space.signal)
         teacher = Network(teacher.architecture, runner.place(teacher.vector))
-    aim = _Aim(space, arch, teacher, data, runner)
-    every = validate_every or max(1, steps // 10)
-    best = _Best(arch, start.clone(), aim.standing(start, "val"))
-    history: list[dict[str, Any]] = []
-    total = len(data.splits["train"].labels)
-
-    def loss_at(current: Tensor, step: int) -> Tensor:
-        generator = runner.generator("lso", step)
-        index = torch.randint(total, (images,), generator=generator)
-        return aim.loss(current, *data.augmented("train", index, generator=generator))
-
-    def after(step: int, current: Tensor, loss: float) -> None:
-        line: dict[str, Any] = {"step": step, "loss": loss}
-        if step % every == 0 or step == steps:
-            standing = aim.standing(current, "val")
-            best.offer(step, current, standing)
-            line |= {"val_accuracy": standing.accuracy, "val_loss": standing.loss}
-        history.append(line)
-
-    descent = Descent(steps, images, lr, lr / 20)
-    descend(start, loss_at, descent, progress or Silent(), description=f"optimising a {arch}", after=after)
-    initial, optimized = aim.standing(start, "test"), aim.standing(best.embedding, "test")
-    return Optimised(best.embedding[0].cpu(), arch, best.step, initial, optimized, history)
+    train = space.recipe.train
+    alpha = 1.0 if len(space.architectures) == 1 and teacher is not None else train.alpha
+    return Goal(runner.place(data), runner, teacher, train.temperature, alpha, index)
 
 
 def decoded_network(found: Optimised, space: Space, runner: Runner, *, form: Form = "full") -> Network:

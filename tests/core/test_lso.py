@@ -10,7 +10,7 @@ from netspace_models.architectures import Signal, build
 from netspace_models.errors import ConfigError, RunFailed, WrongSpace
 from torch import Tensor
 
-from netspace_cli.core import lso
+from netspace_cli.core import search as search_module
 from netspace_cli.core.data import ImageData
 from netspace_cli.core.decode import decode_row
 from netspace_cli.core.lso import Optimised, decoded_network, optimise
@@ -163,14 +163,14 @@ def test_a_teacher_for_other_classes_is_refused(tiny: Any) -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_search(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = lso._Aim.loss
+    loss = search_module.Goal.loss
     steps: list[int] = []
 
     def failing(self: Any, *rest: Any) -> Tensor:
         steps.append(1)
         return loss(self, *rest) * (float("nan") if len(steps) == 4 else 1.0)
 
-    monkeypatch.setattr(lso._Aim, "loss", failing)
+    monkeypatch.setattr(search_module.Goal, "loss", failing)
     with pytest.raises(RunFailed, match="the loss is not finite at step 4 of 10"):
         search(tiny)
 

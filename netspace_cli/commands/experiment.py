@@ -1,0 +1,190 @@
+"""netspace experiment: from a zoo to tables and a figure, with one command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from netspace_cli import options
+from netspace_cli.console import Console
+
+if TYPE_CHECKING:
+    from netspace_cli.core.data import ImageData
+    from netspace_cli.core.experiments.report import Report
+    from netspace_cli.core.networks import Network
+    from netspace_cli.core.runner import Runner
+    from netspace_cli.core.space import Space
+    from netspace_cli.core.zoo import Zoo
+
+# Longer tables are for the files, not for the eye.
+SHOWN_ROWS = 24
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group(no_args_is_help=True)
+def experiment() -> None:
+    """Measure a space on the held-out instances of a zoo; tables and a figure go into a folder.
+
+    Without --space the space is trained first, into the same folder; the same command goes on where it was
+    stopped.
+    """
+
+
+def zoo_to_report(command: F) -> F:
+    """What experiments on a zoo share: passes zoo, output, recipe, settings, space, data, teacher, scale."""
+    number = click.IntRange(min=0)
+    for option in reversed(
+        [
+            click.argument("zoo", type=options.INPUT_DIRECTORY),
+            options.output(metavar="DIR", help="Folder of the space, the tables and the figure."),
+            options.recipe,
+            options.settings,
+            options.space,
+            options.data,
+            click.option("--teacher", type=options.INPUT_FILE, help="Network whose answers guide training and search."),
+            click.option(
+                "--refine", "refine_steps", type=number, default=300, show_default=True, help="Refining steps."
+            ),
+            click.option(
+                "--path-steps", type=click.IntRange(min=1), default=100, show_default=True, help="Of the path."
+            ),
+            click.option(
+                "--search-steps", type=number, default=600, show_default=True, help="Of each optimisation; 0 for none."
+            ),
+            click.option(
+                "--search-images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step."
+            ),
+            click.option(
+                "--teacher-images",
+                type=number,
+                default=10_000,
+                show_default=True,
+                help="Optimise on the first so many training images, unchanged; 0 for all, augmented.",
+            ),
+            options.running,
+            options.shared,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@experiment.command()
+@zoo_to_report
+def single(**given: Any) -> None:
+    """One architecture: fidelity, a path from the weakest to the strongest instance, optimising from both.
+
+    Example: netspace experiment single zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/single
+    """
+    from netspace_cli.core.experiments.single import single as measure
+
+    _run(measure, **given)
+
+
+@experiment.command()
+@zoo_to_report
+def several(**given: Any) -> None:
+    """Several architectures: fidelity, a path through them, optimising in each; also with some unseen.
+
+    Architectures that the recipe names as space.unseen take no part in the training.
+
+    Example: netspace experiment several zoo/ --teacher resnet56.pt --recipe examples/recipes/cifar10.toml -o out
+    """
+    from netspace_cli.core.experiments.several import several as measure
+
+    if given["teacher"] is None:
+        raise click.UsageError("Missing option '--teacher': a space of several architectures is trained with one.")
+    _run(measure, **given)
+
+
+def _run(
+    measure: Callable[..., Report],
+    *,
+    zoo: Path,
+    output: Path,
+    recipe: Path | None,
+    settings: dict[str, str],
+    space: str | None,
+    data: str | None,
+    teacher: Path | None,
+    running: options.RunnerOptions,
+    console: Console,
+    **scale: int,
+) -> None:
+    from netspace_cli.core.data_choice import data_of_zoo
+    from netspace_cli.core.experiments.held_out import Scale
+    from netspace_cli.core.figures import check_figure
+    from netspace_cli.core.inputs import read_teacher
+    from netspace_cli.core.path_files import check_folder
+    from netspace_cli.core.zoo import open_zoo
+
+    check_folder(output)
+    check_figure(output / "figure.png")
+    opened = open_zoo(zoo)
+    images = data_of_zoo(opened, data)
+    guide = None if teacher is None else read_teacher(teacher, opened.signal)
+    with running.runner() as runner:
+        known = _space(space, opened, output, recipe, settings, images, runner, guide, console)
+        report = measure(
+            opened, known, images, runner, scale=Scale(**scale), teacher=guide, progress=console.reporter()
+        )
+        cost = runner.report()
+    _finish(console, output, report, known, images, cost)
+
+
+def _space(
+    space: str | None,
+    zoo: Zoo,
+    folder: Path,
+    recipe: Path | None,
+    settings: dict[str, str],
+    data: ImageData,
+    runner: Runner,
+    teacher: Network | None,
+    console: Console,
+) -> Space:
+    from netspace_cli.core.experiments.held_out import trained_space
+    from netspace_cli.core.recipe import load_recipe
+    from netspace_cli.core.space import load_space
+
+    if space is not None:
+        if recipe is not None or settings:
+            raise click.UsageError("--space is trained already: leave out --recipe and -s.")
+        return load_space(space)
+    several = len({i.arch for i in zoo.instances}) > 1
+    return trained_space(
+        zoo,
+        folder,
+        load_recipe(recipe, settings),
+        data,
+        runner,
+        teacher=teacher if several else None,
+        progress=console.reporter(),
+    )
+
+
+def _finish(
+    console: Console, folder: Path, report: Report, space: Space, data: ImageData, cost: dict[str, Any]
+) -> None:
+    """Write the report, and show what is short enough to be read."""
+    from dataclasses import replace
+
+    from netspace_cli.core.data_choice import recorded
+    from netspace_cli.core.experiments.report import write_report
+
+    facts = {**report.facts, "space": space.name, "space_sha256": space.sha256, "data": recorded(data), "cost": cost}
+    written = write_report(folder, replace(report, facts=facts))
+    for table in report.tables:
+        if len(table.rows) <= SHOWN_ROWS:
+            cells = [[c.shown(v) for c, v in zip(table.columns, row, strict=True)] for row in table.rows]
+            console.table(table.title, [c.name for c in table.columns], cells)
+    tables = {
+        t.name: [dict(zip((c.name for c in t.columns), row, strict=True)) for row in t.rows] for t in report.tables
+    }
+    console.document({"experiment": report.name, "tables": tables, "files": written, **facts})
+    console.cost(cost)
+    console.note(f"Wrote {len(written)} files into {folder}: README.md has all tables.")

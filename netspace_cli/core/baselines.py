@@ -1,0 +1,47 @@
+"""What a learnt space must be better than: a random subspace of the same size, and all weights."""
+
+from __future__ import annotations
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.backbones.sketch import sketch_plan
+from torch import Tensor
+
+from .networks import Network
+from .search import Reach
+
+
+def reach_of_subspace(network: Network, size: int) -> Reach:
+    """A random subspace of `size` dimensions around one network, in units of its layers' deviations.
+
+    Weight i is start i + sigma_layer · sign(i) · z[hash(i)]: the count sketch of the tokens backbone, and
+    nothing learnt.
+
+    Args:
+        network: on the device of the work.
+        size: D.
+    """
+    architecture, device = network.architecture, network.vector.device
+    places, signs = sketch_plan(f"subspace/{architecture.name}", architecture.parameters, size)
+    step = (layer_deviations(architecture, network.vector) * signs.to(device))[None]
+    places = places.to(device)
+    return Reach(
+        architecture,
+        torch.zeros(1, size, device=device),
+        lambda z: (network.vector + step * z[:, places])[0],
+    )
+
+
+def reach_of_weights(network: Network) -> Reach:
+    """Every network of the architecture: fine-tuning, from `network` on (on the device of the work)."""
+    return Reach(network.architecture, network.vector[None].clone(), lambda v: v[0])
+
+
+def layer_deviations(architecture: Architecture, vector: Tensor) -> Tensor:
+    """(P,) for each weight the root mean square of its layer; 1 where a layer is all zero."""
+    deviations = torch.ones_like(vector)
+    for layer in architecture.spec.layers:
+        size = vector[layer.start : layer.stop].square().mean().sqrt()
+        if size > 0:
+            deviations[layer.start : layer.stop] = size
+    return deviations

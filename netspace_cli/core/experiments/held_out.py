@@ -1,0 +1,123 @@
+"""What every experiment starts from: a space trained on the zoo, and its held-out instances."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data import ImageData
+from netspace_cli.core.embedding import Origin
+from netspace_cli.core.encode import encode
+from netspace_cli.core.inputs import Input
+from netspace_cli.core.lso import goal_of
+from netspace_cli.core.networks import Network
+from netspace_cli.core.progress import Progress
+from netspace_cli.core.recipe import Recipe
+from netspace_cli.core.run_folder import RunFolder
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.search import Goal
+from netspace_cli.core.space import Space, load_space
+from netspace_cli.core.train import train
+from netspace_cli.core.zoo import Instance, Zoo
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much work an experiment is.
+
+    Attributes:
+        refine_steps: for held-out instances.
+        path_steps: between the weakest and the strongest.
+        search_steps, search_images: of each optimisation; 0 steps for none.
+        teacher_images: the first so many training images, unchanged, are what is optimised on: the teacher
+            is asked once for each. 0 for all, shifted and mirrored anew each time.
+    """
+
+    refine_steps: int = 300
+    path_steps: int = 100
+    search_steps: int = 600
+    search_images: int = 128
+    teacher_images: int = 10_000
+
+
+def trained_space(
+    zoo: Zoo,
+    folder: Path,
+    recipe: Recipe,
+    data: ImageData,
+    runner: Runner,
+    *,
+    teacher: Network | None = None,
+    progress: Progress | None = None,
+) -> Space:
+    """The space of an experiment, `folder`/space.safetensors: opened where it is there, else trained.
+
+    A training that was stopped goes on.
+
+    Raises:
+        ConfigError: the space there was trained with another recipe.
+    """
+    path = folder / "space.safetensors"
+    if path.exists():
+        space = load_space(path)
+        if space.recipe != recipe:
+            raise ConfigError(
+                f"{path} was trained with another recipe than the one given.", "Choose another folder with -o."
+            )
+        return space
+    folder.mkdir(parents=True, exist_ok=True)
+    begun = RunFolder(folder / "space.run").checkpoint.exists()
+    return train(zoo, path, recipe, data, runner, teacher=teacher, resume=begun, progress=progress)
+
+
+def weakest_and_strongest(zoo: Zoo, arch: str) -> tuple[Instance, Instance]:
+    """The held-out (test) instances of an architecture with the lowest and the highest validation accuracy.
+
+    Raises:
+        ConfigError: fewer than two.
+    """
+    rows = by_validation(zoo, arch, "test")
+    if len(rows) < 2:
+        raise ConfigError(
+            f"{zoo.path} has {len(rows)} test instances of {arch}; this experiment needs 2.", "Train more: zoo train."
+        )
+    return rows[0], rows[-1]
+
+
+def by_validation(zoo: Zoo, arch: str, split: str) -> list[Instance]:
+    """The instances of a split by their accuracy on the validation images, lowest first."""
+    return sorted(zoo.select(split=split, arch=arch), key=lambda i: (i.accuracy["val"], i.id))
+
+
+def refined_input(
+    zoo: Zoo,
+    instance: Instance,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    scale: Scale,
+    progress: Progress | None,
+) -> Input:
+    """An instance of a zoo as the commands see a checkpoint: encoded, and refined by the scale's steps."""
+    network = zoo.network(instance, space.model.architecture(instance.arch))
+    found = encode([network], space, runner, data=data, refine_steps=scale.refine_steps, progress=progress)
+    origin = Origin(instance.arch, network.form, network.source, network.sha256, "refined", scale.refine_steps)
+    return Input(zoo.file_of(instance), found.vectors[0], origin, network)
+
+
+def placed(end: Input, runner: Runner) -> Network:
+    """The network an input was, on the device of the work."""
+    assert end.network is not None
+    return Network(end.network.architecture, runner.place(end.network.vector), end.network.form)
+
+
+def goal_for(space: Space, data: ImageData, runner: Runner, teacher: Network | None, scale: Scale) -> Goal:
+    """What is optimised for, on the images of the scale."""
+    goal = goal_of(space, data, runner, teacher)
+    if not scale.teacher_images:
+        return goal
+    index = torch.arange(min(scale.teacher_images, len(data.splits["train"])))
+    return Goal(goal.data, runner, goal.teacher, goal.temperature, goal.alpha, index, augment=False)

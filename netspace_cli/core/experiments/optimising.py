@@ -1,0 +1,106 @@
+"""Latent space optimisation beside its plain alternatives, each tuned on validation (Table I)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from torch import Tensor
+
+from netspace_cli.core.baselines import reach_of_subspace, reach_of_weights
+from netspace_cli.core.lso import reach_of
+from netspace_cli.core.networks import Network
+from netspace_cli.core.progress import Progress
+from netspace_cli.core.search import Found, Goal, Reach, search
+from netspace_cli.core.space import Space
+from netspace_cli.core.zoo import Zoo
+
+from .report import Column, Table
+
+# A factor of three apart; what is best at an end of the grid is said so in the table by its rate.
+RATES: dict[str, tuple[float, ...]] = {
+    "space": (0.003, 0.01, 0.03),
+    "random subspace": (0.003, 0.01, 0.03),
+    "all weights": (0.0003, 0.001, 0.003),
+}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best of several rates by validation.
+
+    Attributes:
+        method: where the search could go.
+        lr: the rate chosen; found: what it found.
+    """
+
+    method: str
+    lr: float
+    found: Found
+
+
+def reaches(space: Space, network: Network, embedding: Tensor) -> dict[str, Reach]:
+    """The learnt space from an embedding (E,), a random subspace of as many dimensions around the network
+    it was made from, and all weights of that network; all on the device of the work."""
+    return {
+        "space": reach_of(space, embedding[None], network.architecture.name),
+        "random subspace": reach_of_subspace(network, space.model.embedding_size),
+        "all weights": reach_of_weights(network),
+    }
+
+
+def tuned(
+    method: str,
+    reach: Reach,
+    goal: Goal,
+    *,
+    steps: int,
+    images: int,
+    rates: Sequence[float] | None = None,
+    progress: Progress | None = None,
+) -> Tuned:
+    """Search with each rate and keep the best by validation accuracy, then loss."""
+    tried = [
+        Tuned(
+            method,
+            lr,
+            search(reach, goal, steps=steps, lr=lr, images=images, progress=progress, description=f"{method}, {lr}"),
+        )
+        for lr in rates or RATES[method]
+    ]
+    return max(tried, key=lambda t: (t.found.validation.accuracy, -t.found.validation.loss))
+
+
+def optimising_table(tried: Mapping[str, Sequence[Tuned]]) -> Table:
+    """A row for each start and method; `tried` by the name of the start."""
+    columns = (
+        Column("start"),
+        Column("method"),
+        Column("rate", "number"),
+        Column("best step", "count"),
+        Column("before", "share"),
+        Column("after", "share"),
+        Column("gain", "share"),
+    )
+    rows = []
+    for start, methods in tried.items():
+        for t in methods:
+            before, after = t.found.initial.accuracy, t.found.optimized.accuracy
+            rows.append((start, t.method, t.lr, t.found.step, before, after, after - before))
+    return Table("optimising", "Optimised on the same images in as many steps, test accuracy", columns, tuple(rows))
+
+
+def zoo_table(zoo: Zoo, arch: str) -> Table:
+    """What the instances themselves reach: the best of the training ones, the strongest tenth of all."""
+    trained = [i.accuracy["test"] for i in zoo.select(arch=arch, split="train")]
+    every = sorted((i.accuracy["test"] for i in zoo.select(arch=arch)), reverse=True)
+    tenth = every[: max(1, len(every) // 10)]
+    rows = (
+        ("best training instance", max(trained)),
+        ("median of the strongest tenth", median(tenth)),
+        ("strongest instance", every[0]),
+        ("median instance", median(every)),
+    )
+    title = f"The zoo's own {len(every)} instances, test accuracy"
+    return Table("zoo", title, (Column("instance"), Column("accuracy", "share")), rows)

@@ -1,0 +1,144 @@
+"""Several architectures in one space (Fig. 5), also with some of them never seen (Fig. 5 right)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import mean
+from typing import Any
+
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data import ImageData
+from netspace_cli.core.interp import Step, interpolate
+from netspace_cli.core.networks import Network
+from netspace_cli.core.progress import Progress
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import Space
+from netspace_cli.core.zoo import Instance, Zoo
+
+from .fidelity import instance_table, measure, summary_table
+from .figures import fidelity_and_path
+from .held_out import Scale, by_validation, goal_for, placed, refined_input
+from .optimising import Tuned, optimising_table, reaches, tuned
+from .paths import path_table, runs
+from .report import Column, Report, Table
+
+
+def several(
+    zoo: Zoo,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    *,
+    scale: Scale,
+    teacher: Network,
+    progress: Progress | None = None,
+) -> Report:
+    """Fidelity by architecture, a path from the smallest to the largest, and optimising in each.
+
+    Architectures that the space has not seen (`space.unseen` of its recipe) are drawn on the path only, and
+    set beside the zoo's own instances of them.
+
+    Args:
+        zoo: its test instances were not seen by the space.
+        teacher: that the space was trained with.
+    Raises:
+        ConfigError: a space of one architecture, or no test instance of the smallest or largest.
+    """
+    if len(space.architectures) < 2:
+        raise ConfigError(f"space {space.name!r} has one architecture; this experiment is for several.", "See: single.")
+    space, data = space.to(runner.device), runner.place(data)
+    seen = zoo_of(zoo, [a.name for a in space.architectures if a.name not in space.recipe.space.unseen])
+    measured = measure(seen, space, data, runner, refine_steps=scale.refine_steps, progress=progress)
+    archs = [a.name for a in space.architectures]
+    first, last = (middling(zoo, arch) for arch in (archs[0], archs[-1]))
+    ends = [refined_input(zoo, i, space, data, runner, scale, progress) for i in (first, last)]
+    common: dict[str, Any] = {"steps": scale.path_steps, "data": data, "progress": progress}
+    path = interpolate(ends[0].vector, ends[1].vector, space, runner, ends=(archs[0], archs[-1]), **common)
+    tables = [summary_table(measured), order_table(path), drawn_table(path, zoo, space)]
+    if scale.search_steps:
+        tables.append(optimising_table(_optimised(seen, space, data, runner, teacher, scale, progress)))
+    tables += [instance_table(measured), path_table(path, {})]
+    title = "Several architectures" + (", two of them unseen" if space.recipe.space.unseen else "")
+    figures = {"figure": lambda: fidelity_and_path(measured, path, {})}
+    return Report(title, tuple(tables), figures, {"scale": vars(scale), "unseen": list(space.recipe.space.unseen)})
+
+
+def zoo_of(zoo: Zoo, archs: Sequence[str]) -> Zoo:
+    """A zoo without the instances of other architectures."""
+    return replace(zoo, instances=tuple(i for i in zoo.instances if i.arch in archs))
+
+
+def middling(zoo: Zoo, arch: str) -> Instance:
+    """The held-out (test) instance of median validation accuracy.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    rows = by_validation(zoo, arch, "test")
+    if not rows:
+        raise ConfigError(f"{zoo.path} has no test instance of {arch}.", "Train one: zoo train.")
+    return rows[len(rows) // 2]
+
+
+def order_table(path: Sequence[Step]) -> Table:
+    """Which architectures a path passes, and how well they do: a row each time the architecture changes."""
+    rows = []
+    for name, first, last in runs(path):
+        found = [s.accuracy for s in path[first : last + 1] if s.accuracy is not None]
+        rows.append((name, first, last, min(found, default=None), max(found, default=None)))
+    columns = (
+        Column("arch"),
+        Column("first step", "count"),
+        Column("last step", "count"),
+        Column("lowest", "share"),
+        Column("highest", "share"),
+    )
+    return Table("order", "Architectures along the path", columns, tuple(rows))
+
+
+def drawn_table(path: Sequence[Step], zoo: Zoo, space: Space) -> Table:
+    """What stands at gamma = i / (A - 1), where eq. 7 wants the architecture with ClassId i, beside the
+    zoo's own instances of it."""
+    rows = []
+    names = [a.name for a in space.architectures]
+    for i, name in enumerate(names):
+        step = path[round(i / (len(names) - 1) * (len(path) - 1))]
+        own = [x.accuracy["test"] for x in zoo.select(arch=name)]
+        told = "unseen" if name in space.recipe.space.unseen else "seen"
+        trained = mean(own) if own else None
+        rows.append(
+            (step.step, step.gamma, name, told, step.network.architecture.name, step.accuracy, trained, len(own))
+        )
+    columns = (
+        Column("step", "count"),
+        Column("gamma", "number"),
+        Column("wanted"),
+        Column("in training"),
+        Column("drawn"),
+        Column("accuracy", "share"),
+        Column("trained instances, mean", "share"),
+        Column("n", "count"),
+    )
+    return Table("drawn", "Drawn by interpolation, beside instances trained one by one", columns, tuple(rows))
+
+
+def _optimised(
+    zoo: Zoo,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    teacher: Network,
+    scale: Scale,
+    progress: Progress | None,
+) -> dict[str, list[Tuned]]:
+    """From the middling held-out instance of each architecture that the space has seen."""
+    goal = goal_for(space, data, runner, teacher, scale)
+    found = {}
+    for arch in (a.name for a in zoo.architectures()):
+        end = refined_input(zoo, middling(zoo, arch), space, data, runner, scale, progress)
+        reach = reaches(space, placed(end, runner), runner.place(end.vector))["space"]
+        options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images, "progress": progress}
+        found[arch] = [tuned("space", reach, goal, **options)]
+    return found

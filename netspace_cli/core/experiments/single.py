@@ -1,0 +1,65 @@
+"""One architecture, instances of varied performance (Fig. 3, and Table I for one architecture)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data import ImageData
+from netspace_cli.core.interp import interpolate, weight_paths
+from netspace_cli.core.networks import Network
+from netspace_cli.core.progress import Progress
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import Space
+from netspace_cli.core.zoo import Zoo
+
+from .fidelity import instance_table, measure, summary_table
+from .figures import fidelity_and_path
+from .held_out import Scale, goal_for, placed, refined_input, weakest_and_strongest
+from .optimising import optimising_table, reaches, tuned, zoo_table
+from .paths import order_table, path_table
+from .report import Report
+
+
+def single(
+    zoo: Zoo,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    *,
+    scale: Scale,
+    teacher: Network | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Fidelity, a path from the weakest to the strongest held-out instance, and optimising from both.
+
+    Args:
+        zoo: of one architecture; its test instances were not seen by the space.
+        teacher: for optimising; None for the labels alone.
+    Raises:
+        ConfigError: a zoo of several architectures, or fewer than two test instances.
+    """
+    names = [a.name for a in zoo.architectures()]
+    if len(names) != 1:
+        raise ConfigError(f"{zoo.path} has {', '.join(names)}; this experiment is for one.", "See: several.")
+    space, data = space.to(runner.device), runner.place(data)
+    measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps, progress=progress)
+    ends = [refined_input(zoo, i, space, data, runner, scale, progress) for i in weakest_and_strongest(zoo, names[0])]
+    common: dict[str, Any] = {"steps": scale.path_steps, "data": data, "progress": progress}
+    path = interpolate(ends[0].vector, ends[1].vector, space, runner, **common)
+    baselines = weight_paths(ends[0], ends[1], space, runner, **common)
+    tables = [summary_table(measured), order_table(path, baselines)]
+    if scale.search_steps:
+        goal = goal_for(space, data, runner, teacher, scale)
+        tried = {
+            f"{title} held-out instance": [
+                tuned(method, reach, goal, steps=scale.search_steps, images=scale.search_images, progress=progress)
+                for method, reach in reaches(space, placed(end, runner), runner.place(end.vector)).items()
+            ]
+            for title, end in zip(("weakest", "strongest"), ends, strict=True)
+        }
+        tables.append(optimising_table(tried))
+    tables += [zoo_table(zoo, names[0]), instance_table(measured), path_table(path, baselines)]
+    figures = {"figure": lambda: fidelity_and_path(measured, path, baselines)}
+    return Report(f"One architecture: {names[0]}", tuple(tables), figures, {"scale": vars(scale)})
