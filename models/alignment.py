@@ -12,7 +12,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from .symmetry import HiddenGroup, Member, reorder
+from .symmetry import HiddenGroup, Member, reorder, units_of
 
 ROUNDS = 50
 
@@ -50,7 +50,7 @@ def _best_order(reference: Mapping[str, Tensor], state: Mapping[str, Tensor], gr
     """The order with the largest inner product; the order as it is wherever that is no smaller."""
     gain = torch.zeros(group.size, group.size, dtype=torch.float64)
     for member in group.members:
-        gain += _units(reference[member.name], member, group) @ _units(state[member.name], member, group).T
+        gain += _rows(reference[member.name], member) @ _rows(state[member.name], member).T
     _, found = linear_sum_assignment(gain.numpy(), maximize=True)
     order = torch.from_numpy(found)
     # Rounding could let two equal orders swap for ever.
@@ -58,7 +58,6 @@ def _best_order(reference: Mapping[str, Tensor], state: Mapping[str, Tensor], gr
     return order if better > 1e-9 * gain.abs().sum() else torch.arange(group.size)
 
 
-def _units(tensor: Tensor, member: Member, group: HiddenGroup) -> Tensor:
+def _rows(tensor: Tensor, member: Member) -> Tensor:
     """(units, everything else) of one parameter, in double precision on the processor."""
-    rows = tensor.detach().cpu().double().movedim(member.axis, 0)
-    return rows.reshape(group.size, -1)
+    return units_of(tensor.detach().cpu().double(), member)

@@ -21,7 +21,9 @@ def published_height(*, architectures: int, size: int) -> int:
     return SINGLE_HEIGHT_LARGE if size >= 48 else SINGLE_HEIGHT
 
 
-def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple: int = 1) -> None:
+def check_fits(
+    parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, setting: str = "--height {}"
+) -> None:
     """Refuse a network that a grid cannot hold.
 
     Args:
@@ -29,6 +31,7 @@ def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple
         height, width: of the grid.
         owner: how the network is called in the error.
         multiple: of which heights must be one.
+        setting: how a height is asked for, in the words of whoever asks; {} stands for the height.
 
     Raises:
         DoesNotFit: both numbers, and the height that would do.
@@ -37,7 +40,7 @@ def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple
         enough = multiple * ceil(parameters / (multiple * width))
         raise DoesNotFit(
             f"{owner} has {parameters:,} parameters; a PRep of {height} x {width} holds {height * width:,}.",
-            f"A height of {enough} would do (--height {enough}).",
+            f"A height of {enough} would do ({setting.format(enough)}).",
         )
 
 

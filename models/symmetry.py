@@ -23,11 +23,13 @@ class Member:
         name: the parameter.
         axis: the axis along which units lie.
         block: how many consecutive entries belong to one unit (a flattened feature map has several).
+        places: where on the axis the group's units lie, counted in units; None where they are all of it.
     """
 
     name: str
     axis: int
     block: int = 1
+    places: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,19 @@ def reorder(state: Mapping[str, Tensor], groups: Sequence[HiddenGroup], orders: 
         for member in group.members:
             tensor = result[member.name]
             index = order.to(tensor.device)
+            if member.places is not None:
+                places = torch.tensor(member.places, device=tensor.device)
+                index, moved = torch.arange(tensor.shape[member.axis] // member.block, device=tensor.device), index
+                index[places] = places[moved]
             if member.block > 1:
                 within = torch.arange(member.block, device=tensor.device)
                 index = (index[:, None] * member.block + within).flatten()
             result[member.name] = tensor.index_select(member.axis, index)
     return result
+
+
+def units_of(tensor: Tensor, member: Member) -> Tensor:
+    """A group's units as one member has them: (units, everything else that belongs to a unit)."""
+    rows = tensor.movedim(member.axis, 0)
+    rows = rows.reshape(rows.shape[0] // member.block, -1)
+    return rows if member.places is None else rows[list(member.places)]

@@ -49,6 +49,7 @@ COMMANDS: Mapping[str, Entry] = {
     "train": Entry("netspace_cli.commands.train:train", "Train a space from a zoo."),
     "zoo": Entry("netspace_cli.commands.zoo:zoo", "Make zoos of trained networks, adopt them, look at them."),
     "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),
+    "experiment": Entry("netspace_cli.commands.experiment:experiment", "Measure a space: tables and a figure."),
     "prep": Entry("netspace_cli.commands.prep:prep", "Write a network's PRep as an array or a picture."),
     "inspect": Entry("netspace_cli.commands.inspect:inspect", "Say what a file is and what it holds."),
     "spaces": Entry("netspace_cli.commands.spaces:spaces", "List the built-in spaces."),

@@ -55,8 +55,8 @@ def integer(count: int) -> str:
 
 
 def decimal(value: float) -> str:
-    """A number to four digits: 0.123456 is "0.1235"."""
-    return f"{value:.4g}"
+    """A number to four digits, whole ones in full: 0.123456 is "0.1235", 123456.7 is "123457"."""
+    return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Column:
 
     Args:
         name: its heading, on a terminal and in the tab-separated header alike.
-        show: how a terminal shows a value; tab-separated rows always carry the value itself.
+        show: how a terminal shows a value; tab-separated rows carry the value itself.
     """
 
     name: str
@@ -76,7 +76,9 @@ class Column:
         return ABSENT if value is None else self.show(value)
 
     def plain(self, value: object) -> str:
-        """The cell for a program, at full precision; empty where there is no value."""
+        """The cell for a program: numbers to four digits (--json has all of them), empty where there is none."""
+        if isinstance(value, float):
+            return decimal(value)
         return "" if value is None else one_line(str(value))
 
 
@@ -259,6 +261,13 @@ class Bar:
         if not self._works:
             self._bars.stop()
 
+    def say(self, message: str) -> bool:
+        """Write lines above the bar, from any thread; returns whether there is a bar."""
+        if not self._works:
+            return False
+        self._bars.console.print("\n".join(map(one_line, message.split("\n"))), soft_wrap=True)
+        return True
+
     def close(self) -> None:
         """End all work, so that an error leaves the terminal as it was."""
         while self._works:
@@ -319,8 +328,9 @@ class Console:
 
     def note(self, message: str) -> None:
         """Tell the person at the terminal something, on stderr."""
-        if not self.quiet:
-            write_message(message)
+        if self.quiet or (isinstance(self._reporter, Bar) and self._reporter.say(message)):
+            return
+        write_message(message)
 
     def detail(self, message: str) -> None:
         """Tell something that only --verbose asks for, on stderr."""
@@ -362,15 +372,17 @@ class Console:
         return LogLines(write_message)
 
     def _rich_table(self, title: str, columns: Sequence[Column], rows: Iterable[Sequence[object]]) -> None:
-        from rich.table import Table
+        from netspace_cli.tables import Field, table_of
 
-        table = Table(title=title, title_justify="left")
-        for column in columns:
-            numeric = column.show is not text
-            table.add_column(column.name, justify="right" if numeric else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(c.shown(value) for c, value in zip(columns, row, strict=True)))
-        _screen(sys.stdout).print(table)
+        cells = [[c.shown(value) for c, value in zip(columns, row, strict=True)] for row in rows]
+        fields = [
+            Field(one_line(column.name), [row[place] for row in cells], numeric=column.show is not text)
+            for place, column in enumerate(columns)
+        ]
+        screen = _screen(sys.stdout)
+        if title:
+            screen.print(one_line(title), style="italic", soft_wrap=True)
+        screen.print(table_of(fields, screen.width))
 
 
 def write_message(message: str) -> None:

@@ -29,7 +29,7 @@ PRECISIONS = ("float32", "bf16", "fp16")
 
 INPUT_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 INPUT_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
-INPUT_PATH = click.Path(exists=True, path_type=Path)
+PATH_OR_NAME = click.Path(path_type=Path)
 OUTPUT_PATH = click.Path(path_type=Path)
 
 
@@ -54,7 +54,7 @@ class Setting(click.ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
         key, equals, setting = str(value).partition("=")
         if not equals or not self._key.fullmatch(key.strip()):
-            self.fail(f"{value!r} is not KEY=VALUE, as in steps=600.", param, ctx)
+            self.fail(f"{value!r} is not KEY=VALUE, as in train.steps=600.", param, ctx)
         return key.strip(), setting.strip()
 
 

@@ -14,11 +14,16 @@ from ..errors import UnknownArchitecture
 from .architecture import Architecture, describe
 from .lenetlike import LeNetLike
 from .resnet import ResNet
+from .resnet_a import ResNetA
 from .signal import Signal
 from .vanillacnn import VanillaCNN
 
-RESNET = re.compile(r"resnet([1-9][0-9]*)")
-FAMILIES = ("lenetlike", "vanillacnn", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110")
+# With -a, the shortcuts are option A's, which have no parameters. No file's word is taken for five digits.
+RESNET = re.compile(r"resnet([1-9][0-9]{0,3})(-a)?")
+FAMILIES = (
+    *("lenetlike", "vanillacnn", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
+    *("resnet20-a", "resnet32-a", "resnet44-a", "resnet56-a", "resnet110-a"),
+)
 
 
 def factory(name: str) -> Callable[[Signal], nn.Module]:
@@ -33,19 +38,26 @@ def factory(name: str) -> Callable[[Signal], nn.Module]:
         return VanillaCNN
     match = RESNET.fullmatch(name)
     if match:
-        depth = int(match.group(1))
+        depth, option = int(match.group(1)), match.group(2) or ""
+        kind = ResNetA if option else ResNet
         if depth >= 8 and (depth - 2) % 6 == 0:
-            return lambda signal: ResNet(signal, depth=depth)
+            return lambda signal: kind(signal, depth=depth)
         raise UnknownArchitecture(
-            f"resnet{depth} does not exist: the depth must be 6n + 2.",
-            f"Nearest: resnet{max(8, 6 * round((depth - 2) / 6) + 2)}.",
+            f"{name} does not exist: the depth must be 6n + 2.",
+            f"Nearest: resnet{nearest_depth(depth)}{option}.",
         )
     near = difflib.get_close_matches(name, FAMILIES, n=1)
     raise UnknownArchitecture(
         f"no architecture is called {name!r}.",
         (f"Did you mean {near[0]}? " if near else "")
-        + f"Known: {', '.join(FAMILIES)}, any resnet of depth 6n + 2, or a factory as package.module:function.",
+        + f"Known: {', '.join(FAMILIES)}, any resnet of depth 6n + 2 (-a: ReLU and shortcuts without parameters), "
+        + "or a factory as package.module:function.",
     )
+
+
+def nearest_depth(depth: int) -> int:
+    """The depth of the form 6n + 2 next to another."""
+    return max(8, 6 * round((depth - 2) / 6) + 2)
 
 
 @lru_cache(maxsize=128)

@@ -18,6 +18,7 @@ from ..spec import NetworkSpec
 from .base import ArchitectureInit, Backbone
 
 SLOPE = 0.01
+HEIGHT_SETTING = "-s backbone.height={}"
 
 
 class PRepEncoder(nn.Module):
@@ -122,7 +123,7 @@ class ConvBackbone(Backbone):
         super().__init__()
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         for name, spec in self.specs.items():
-            check_fits(spec.size, height=height, width=width, owner=name, multiple=4)
+            check_fits(spec.size, height=height, width=width, owner=name, multiple=4, setting=HEIGHT_SETTING)
         self.embedding_size, self.height, self.width = embedding_size, height, width
         self.encoder = PRepEncoder(embedding_size)
         self.decoder = PRepDecoder(embedding_size, height=height, width=width, side=side)

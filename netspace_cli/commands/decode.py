@@ -52,13 +52,14 @@ def decode(
 
     if recognised and arch is not None:
         raise click.UsageError("--arch and --recognised say both what is built: give one of them.")
+    runner = running.runner()
     check_no_input([output], [embedding, space])
     embeddings = load_embeddings(embedding)
     opened = space_for(space, [embedding])
     check_space(embedding, embeddings, opened)
     paths = output_paths(output, embeddings, force=force)
     images = data_for(opened, data)
-    with running.runner() as runner:
+    with runner:
         form: Any = "fused" if fused else None
         networks = build(embeddings, opened, runner, arch=arch, recognised=recognised, form=form)
         accuracies = [None] * len(networks) if images is None else accuracies_on_test(networks, images, runner)

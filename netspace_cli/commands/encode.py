@@ -45,7 +45,7 @@ def encode(
     Example: netspace encode lenet.pt resnet32.pt -o two.emb
     """
     from netspace_cli.core.checks import check_embedding_output, check_no_input
-    from netspace_cli.core.data_choice import data_for, recorded
+    from netspace_cli.core.data_choice import check_refining, data_for, recorded
     from netspace_cli.core.embedding import save_embeddings
     from netspace_cli.core.encode import default_refine_steps, fidelities
     from netspace_cli.core.encode import encode as embed
@@ -53,6 +53,7 @@ def encode(
     from netspace_cli.core.inputs import read_networks
     from netspace_cli.core.space_choice import space_for
 
+    runner = running.runner()
     check_embedding_output(output)
     check_no_input([output], [*networks, space])
     check_output(output, force=force)
@@ -63,6 +64,7 @@ def encode(
             console.detail(f"{network.source}: {note}")
     images = data_for(opened, data)
     steps = default_refine_steps(opened, images) if refine is None else refine
+    check_refining(opened, images, steps)
     rows: list[dict[str, Any]] = [
         {
             "path": n.source,
@@ -74,7 +76,7 @@ def encode(
         for n in read
     ]
     if not dry_run:
-        with running.runner() as runner:
+        with runner:
             embeddings = embed(read, opened, runner, data=images, refine_steps=steps, progress=console.reporter())
             if images is not None:
                 for row, found in zip(rows, fidelities(read, embeddings, opened, images, runner), strict=True):

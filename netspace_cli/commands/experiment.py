@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.experiment_curves import backbones, rate
+from netspace_cli.commands.experiment_few_labels import few_labels
+from netspace_cli.commands.experiment_parts import finish
 from netspace_cli.console import Console
 
 if TYPE_CHECKING:
@@ -19,9 +22,6 @@ if TYPE_CHECKING:
     from netspace_cli.core.space import Space
     from netspace_cli.core.zoo import Zoo
 
-# Longer tables are for the files, not for the eye.
-SHOWN_ROWS = 24
-
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -31,6 +31,8 @@ def experiment() -> None:
 
     Without --space the space is trained first, into the same folder; the same command goes on where it was
     stopped.
+
+    Example: netspace experiment single zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/single
     """
 
 
@@ -122,18 +124,19 @@ def _run(
     from netspace_cli.core.path_files import check_folder
     from netspace_cli.core.zoo import open_zoo
 
+    runner = running.runner()
     check_folder(output)
     check_figure(output / "figure.png")
     opened = open_zoo(zoo)
     images = data_of_zoo(opened, data)
     guide = None if teacher is None else read_teacher(teacher, opened.signal)
-    with running.runner() as runner:
+    with runner:
         known = _space(space, opened, output, recipe, settings, images, runner, guide, console)
         report = measure(
             opened, known, images, runner, scale=Scale(**scale), teacher=guide, progress=console.reporter()
         )
         cost = runner.report()
-    _finish(console, output, report, known, images, cost)
+    finish(console, output, report, images, cost, known)
 
 
 def _space(
@@ -167,24 +170,5 @@ def _space(
     )
 
 
-def _finish(
-    console: Console, folder: Path, report: Report, space: Space, data: ImageData, cost: dict[str, Any]
-) -> None:
-    """Write the report, and show what is short enough to be read."""
-    from dataclasses import replace
-
-    from netspace_cli.core.data_choice import recorded
-    from netspace_cli.core.experiments.report import write_report
-
-    facts = {**report.facts, "space": space.name, "space_sha256": space.sha256, "data": recorded(data), "cost": cost}
-    written = write_report(folder, replace(report, facts=facts))
-    for table in report.tables:
-        if len(table.rows) <= SHOWN_ROWS:
-            cells = [[c.shown(v) for c, v in zip(table.columns, row, strict=True)] for row in table.rows]
-            console.table(table.title, [c.name for c in table.columns], cells)
-    tables = {
-        t.name: [dict(zip((c.name for c in t.columns), row, strict=True)) for row in t.rows] for t in report.tables
-    }
-    console.document({"experiment": report.name, "tables": tables, "files": written, **facts})
-    console.cost(cost)
-    console.note(f"Wrote {len(written)} files into {folder}: README.md has all tables.")
+for _command in (few_labels, backbones, rate):
+    experiment.add_command(_command)

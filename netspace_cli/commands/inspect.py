@@ -11,12 +11,14 @@ from netspace_cli.console import Console
 
 
 @click.command()
-@click.argument("file", type=options.INPUT_PATH)
+@click.argument("file", type=options.PATH_OR_NAME, metavar="FILE|NAME")
 @options.arch
 @options.key
 @options.shared
 def inspect(file: Path, arch: str | None, key: str | None, console: Console) -> None:
     """Say what FILE is (a checkpoint, an embedding, a space, a zoo) and what it holds.
+
+    NAME is that of a built-in space.
 
     Example: netspace inspect lenet.pt
     """

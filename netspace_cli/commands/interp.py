@@ -39,6 +39,7 @@ from netspace_cli.console import Column, Console, decimal, integer, percent
 @options.arch
 @options.key
 @options.force
+@options.dry_run
 @options.running
 @options.shared
 def interp(
@@ -56,6 +57,7 @@ def interp(
     arch: str | None,
     key: str | None,
     force: bool,
+    dry_run: bool,
     running: options.RunnerOptions,
     console: Console,
 ) -> None:
@@ -71,8 +73,10 @@ def interp(
     from netspace_cli.core.inputs import check_same_architecture, read_inputs
     from netspace_cli.core.interp import interpolate, weight_paths
     from netspace_cli.core.path_files import check_path_outputs, write_csv, write_steps
+    from netspace_cli.core.plan import planned_inputs
     from netspace_cli.core.space_choice import space_for
 
+    runner = running.runner()
     check_no_input([csv_path, plot, save_dir], [start, end, space])
     check_path_outputs(csv_path, plot, save_dir, force=force)
     opened = space_for(space, (start, end), arch=arch, key=key)
@@ -81,7 +85,16 @@ def interp(
         required_data(images, opened)
     if weights:
         check_same_architecture((start, end), opened, arch=arch, key=key)
-    with running.runner() as runner:
+    document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split}
+    outputs = [output for output in (csv_path, plot, save_dir) if output is not None]
+    if dry_run:
+        inputs = planned_inputs((start, end), opened, data=images, refine_steps=refine, arch=arch, key=key)
+        _show_plan(console, inputs, steps)
+        console.document({**document, "inputs": inputs, "rows": steps + 1, "outputs": outputs, "dry_run": True})
+        for output in outputs:
+            console.note(f"{output} would be written.")
+        return
+    with runner:
         a, b = read_inputs(
             (start, end),
             opened,
@@ -108,7 +121,6 @@ def interp(
     if save_dir is not None:
         write_steps(save_dir, path, force=force)
     _show(console, path, baselines)
-    document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split}
     document["steps"] = [s.row() for s in path]
     if weights:
         document["weight_steps"] = [s.row() for s in baselines["weights"]]
@@ -116,8 +128,16 @@ def interp(
     console.document(document | {"report": report})
     if images is None:
         console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
-    for output in filter(None, (csv_path, plot, save_dir)):
+    for output in outputs:
         console.note(f"Wrote {output}.")
+
+
+def _show_plan(console: Console, inputs: list[dict[str, Any]], steps: int) -> None:
+    console.table(
+        f"would walk in {steps} steps between",
+        ["network", "arch", Column("parameters", integer), Column("refined", integer)],
+        [(row["path"], row["arch"], row["parameters"], row["refine_steps"]) for row in inputs],
+    )
 
 
 def _show(console: Console, path: list[Any], baselines: dict[str, list[Any]]) -> None:

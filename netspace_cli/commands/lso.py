@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Column, Console, decimal, percent
+from netspace_cli.console import Column, Console, decimal, integer, percent
+
+if TYPE_CHECKING:
+    from netspace_cli.core.networks import Network
 
 
 @click.command()
@@ -35,6 +39,7 @@ from netspace_cli.console import Column, Console, decimal, percent
 @options.data
 @options.key
 @options.force
+@options.dry_run
 @options.running
 @options.shared
 def lso(
@@ -52,6 +57,7 @@ def lso(
     data: str | None,
     key: str | None,
     force: bool,
+    dry_run: bool,
     running: options.RunnerOptions,
     console: Console,
 ) -> None:
@@ -70,8 +76,10 @@ def lso(
     from netspace_cli.core.files import check_output
     from netspace_cli.core.inputs import read_inputs, read_teacher
     from netspace_cli.core.lso import decoded_network, optimise
+    from netspace_cli.core.plan import planned_inputs
     from netspace_cli.core.space_choice import space_for
 
+    runner = running.runner()
     check_no_input([output, decoded], [init, teacher, space])
     if output is not None:
         check_embedding_output(output)
@@ -84,7 +92,13 @@ def lso(
         opened.model.architecture(arch)
     data_set = required_data(data_for(opened, data), opened)
     guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
-    with running.runner() as runner:
+    document: dict[str, Any] = {"space": opened.name, "data": recorded(data_set), "teacher": teacher, "steps": steps}
+    document |= {"output": output, "decoded": decoded}
+    if dry_run:
+        (row,) = planned_inputs((init,), opened, data=data_set, refine_steps=refine, key=key)
+        _show_plan(console, row, arch or row["arch"], guide, document)
+        return
+    with runner:
         (begin,) = read_inputs(
             (init,),
             opened,
@@ -124,16 +138,11 @@ def lso(
     )
     console.document(
         {
-            "space": opened.name,
-            "data": recorded(data_set),
-            "teacher": teacher,
-            "steps": steps,
+            **document,
             "best_step": found.step,
             "initial": found.initial,
             "optimized": found.optimized,
             "history": found.history,
-            "output": output,
-            "decoded": decoded,
             "report": report,
         }
     )
@@ -146,3 +155,17 @@ def lso(
         console.note(f"Wrote {path}.")
     if output is None and decoded is None:
         console.note("Nothing was written: -o keeps the embedding, --decode the network.")
+
+
+def _show_plan(
+    console: Console, start: dict[str, Any], arch: str, teacher: Network | None, document: dict[str, Any]
+) -> None:
+    guide = "the labels" if teacher is None else teacher.architecture.name
+    console.table(
+        "would optimise",
+        ["network", "arch", Column("refined", integer), "aim", "teacher", Column("steps", integer)],
+        [(start["path"], start["arch"], start["refine_steps"], arch, guide, document["steps"])],
+    )
+    console.document({**document, "input": start, "arch": arch, "dry_run": True})
+    for path in filter(None, (document["output"], document["decoded"])):
+        console.note(f"{path} would be written.")

@@ -19,6 +19,7 @@ from netspace_cli.console import Column, Console, integer
 @options.arch
 @options.key
 @options.force
+@options.dry_run
 @options.shared
 def prep(
     network: Path,
@@ -29,6 +30,7 @@ def prep(
     arch: str | None,
     key: str | None,
     force: bool,
+    dry_run: bool,
     console: Console,
 ) -> None:
     """Write a network's PRep: its parameters in order, batch norm folded, row after row.
@@ -40,14 +42,15 @@ def prep(
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.files import check_output
     from netspace_cli.core.inputs import read_given
-    from netspace_cli.core.prep import write_prep
+    from netspace_cli.core.prep import check_prep, write_prep
     from netspace_cli.core.space import built_in_architectures, load_space
 
     check_no_input([output], [network, space])
     check_output(output, force=force)
     candidates = built_in_architectures() if space is None else load_space(space).architectures
     read = read_given(network, candidates=candidates, arch=arch, key=key)
-    shape = write_prep(read, output, height=height, width=width, force=force)
+    make = check_prep if dry_run else write_prep
+    shape = make(read, output, height=height, width=width, force=force)
     console.table(
         "PRep",
         ["network", "arch", Column("parameters", integer), "height", "width", "output"],
@@ -61,5 +64,8 @@ def prep(
             "height": shape[0],
             "width": shape[1],
             "output": output,
+            "dry_run": dry_run,
         }
     )
+    if dry_run:
+        console.note(f"{output} would be written.")

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from netspace_cli import options
 from netspace_cli.console import Column, Console, decimal, integer
+
+if TYPE_CHECKING:
+    from netspace_cli.core.footprint import Footprint
+    from netspace_cli.core.train_step import Task
+
+STOPPING = (
+    "Stopping after this step, with a checkpoint. A second signal stops at once; the steps since the last "
+    "checkpoint are lost then."
+)
 
 
 @click.command()
@@ -18,6 +28,7 @@ from netspace_cli.console import Column, Console, decimal, integer
 @click.option("--teacher", type=options.INPUT_FILE, help="Teacher network; needed for several architectures.")
 @click.option(
     "--teacher-arch",
+    callback=options.trust_named,
     metavar="NAME|PKG.MODULE:FACTORY",
     help="The teacher's architecture. [default: recognised]",
 )
@@ -47,27 +58,29 @@ def train(
 
     Example: netspace train zoo/ -o space.safetensors --recipe digits.toml --teacher resnet56.pt
     """
-    from netspace_cli.core.checks import check_no_input, check_run, check_sizes
+    from netspace_cli.core.checks import check_no_input, check_run
     from netspace_cli.core.data_choice import data_of_zoo
-    from netspace_cli.core.files import check_output
+    from netspace_cli.core.footprint import footprint, memory_of
     from netspace_cli.core.inputs import read_teacher
     from netspace_cli.core.recipe import load_recipe
     from netspace_cli.core.train import prepare
     from netspace_cli.core.train import train as learn
     from netspace_cli.core.zoo import open_zoo
 
-    chosen = load_recipe(recipe, settings)
+    chosen = load_recipe(recipe, settings).named(output)
     check_no_input([output], [teacher, recipe])
-    check_output(output, force=force)
-    check_run(output, resume=resume, force=force)
+    folder = check_run(output, resume=resume, force=force)
     opened = open_zoo(zoo)
-    check_sizes(chosen, opened)
+    needed = footprint(chosen, opened)
     images = data_of_zoo(opened, data)
     guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
     with running.runner() as runner:
+        warning = needed.warning(chosen, memory_of(runner.device))
+        if warning is not None:
+            console.note(f"warning: {warning}")
         if dry_run:
             task = prepare(opened, chosen, images, runner, teacher=guide)
-            _show_plan(console, task)
+            _show_plan(console, task, needed)
             return
         space = learn(
             opened,
@@ -79,6 +92,7 @@ def train(
             resume=resume,
             force=force,
             progress=console.reporter(),
+            on_stop=lambda: console.note(STOPPING),
         )
         report = runner.report()
     console.cost(report)
@@ -91,7 +105,7 @@ def train(
             Column("embedding", integer),
             "best step",
             Column("val loss", decimal),
-            "seconds",
+            Column("seconds", decimal),
         ],
         [
             (
@@ -113,23 +127,26 @@ def train(
             "report": report,
         }
     )
-    console.note(f"Wrote {output}; the run's settings, metrics and checkpoint are in {output.with_suffix('.run')}.")
+    console.note(f"Wrote {output}; the run's settings, metrics and checkpoint are in {folder.path}.")
 
 
-def _show_plan(console: Console, task: object) -> None:
-    from netspace_cli.core.train_step import Task
-
-    assert isinstance(task, Task)
+def _show_plan(console: Console, task: Task, needed: Footprint) -> None:
     settings = task.recipe.model_dump(mode="json")
-    console.table(
-        "would train with",
-        ["setting", "value"],
-        [(f"{section}.{key}", value) for section, table in settings.items() for key, value in table.items()],
-    )
+    rows = [(f"{section}.{key}", str(value)) for section, table in settings.items() for key, value in table.items()]
+    rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB")]
+    console.table("would train with", ["setting", "value"], rows)
     counts = {
         a.name: {split: len(task.training.instances.get((split, a.name), ())) for split in ("train", "val")}
         for a in task.training.architectures
     }
     for name, by_split in counts.items():
         console.note(f"{name}: {by_split['train']} instances to train on, {by_split['val']} to validate on")
-    console.document({"recipe": settings, "instances": counts, "dry_run": True})
+    console.document(
+        {
+            "recipe": settings,
+            "instances": counts,
+            "parameters": needed.parameters,
+            "estimated_memory_bytes": needed.total_bytes,
+            "dry_run": True,
+        }
+    )

@@ -9,23 +9,8 @@ from typing import Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.zoo_index import Counts, image_data, index, summary
 from netspace_cli.console import Column, Console, integer, percent
-
-
-class Counts(click.ParamType):
-    """TRAIN/VAL/TEST instances of each architecture."""
-
-    name = "train/val/test"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        if not re.fullmatch(r"\d+/\d+/\d+", str(value)):
-            self.fail(f"{value!r} is not TRAIN/VAL/TEST, as in 16/2/8.", param, ctx)
-        counts = tuple(int(n) for n in str(value).split("/"))
-        if not any(counts):
-            self.fail(f"{value!r} is no instance at all. Give at least one, as in 16/2/8.", param, ctx)
-        return counts
 
 
 class Range(click.ParamType):
@@ -49,6 +34,9 @@ def zoo() -> None:
 
     Example: netspace zoo train zoo --data digits --arch lenetlike
     """
+
+
+zoo.add_command(index)
 
 
 @zoo.command()
@@ -100,7 +88,7 @@ def zoo() -> None:
     show_default=True,
     help="Licence of the weights, recorded with each instance.",
 )
-@options.data
+@image_data
 @options.dry_run
 @options.running
 @options.shared
@@ -140,56 +128,8 @@ def train(
         trained = train_zoo(directory, chosen, images, runner, workers=workers, progress=console.reporter())
         report = runner.report()
     console.cost(report)
-    _summary(console, trained)
+    summary(console, trained)
     console.note(f"{directory}: {len(trained.instances)} instances; {report['seconds']:.0f} s on {report['device']}.")
-
-
-@zoo.command()
-@click.argument("directory", type=options.INPUT_DIRECTORY)
-@click.option(
-    "--counts",
-    "shares",
-    type=Counts(),
-    default="16/2/8",
-    show_default=True,
-    help="Proportions of the splits.",
-)
-@click.option("--licence", default="", help="Licence of the weights, recorded with each instance.")
-@options.arch
-@options.data
-@options.running
-@options.shared
-def index(
-    directory: Path,
-    shares: tuple[int, int, int],
-    licence: str,
-    arch: str | None,
-    data: str | None,
-    running: options.RunnerOptions,
-    console: Console,
-) -> None:
-    """Adopt a folder of checkpoints: recognise, score and list them, leaving the files as they are.
-
-    Example: netspace zoo index checkpoints/ --data cifar10:data
-    """
-    from netspace_cli.core.datasets import load_data
-    from netspace_cli.core.zoo_index import index_folder
-
-    if data is None:
-        raise click.UsageError("Missing option '--data': the images the networks were trained on.")
-    with running.runner() as runner:
-        adopted = index_folder(
-            directory,
-            load_data(data),
-            runner,
-            shares=shares,
-            arch=arch,
-            licence=licence,
-            progress=console.reporter(),
-        )
-    for path, reason in adopted.refused:
-        console.note(f"left out {path}: {reason}")
-    _summary(console, adopted.zoo, refused=[{"path": p, "reason": r} for p, r in adopted.refused])
 
 
 @zoo.command()
@@ -223,11 +163,13 @@ def verify(directory: Path, console: Console) -> None:
     from netspace_cli.core.zoo import verify as check
 
     report = check(open_zoo(directory))
-    console.table(str(directory), ["id", "state"], [(i.id, state) for i, state in report if state != "ok"])
+    console.table(str(directory), ["id", "file", "state"], [(i.id, i.file, state) for i, state in report])
     bad = [i.id for i, state in report if state != "ok"]
-    console.document({"zoo": str(directory), "instances": [{"id": i.id, "state": s} for i, s in report], "bad": bad})
-    console.note(f"{len(report) - len(bad)} of {len(report)} instances are as the manifest says.")
+    rows = [{"id": i.id, "file": i.file, "state": state} for i, state in report]
+    console.document({"zoo": str(directory), "instances": rows, "bad": bad})
+    console.note(f"{len(report) - len(bad)} of {len(report)} files are as listed.")
     if bad:
+        console.note(f"Put the others back, or take their lines out of {directory / 'instances.jsonl'}.")
         raise click.exceptions.Exit(3)
 
 
@@ -255,35 +197,4 @@ def export(directory: Path, instance: str, output: Path, force: bool, console: C
     console.document(
         {"id": instance, "arch": architecture.name, "parameters": architecture.parameters, "output": output}
     )
-
-
-def _summary(console: Console, zoo: Any, **more: Any) -> None:
-    """Instances and test accuracies by architecture."""
-    rows = []
-    for architecture in zoo.architectures():
-        own = zoo.select(arch=architecture.name)
-        accuracies = [i.accuracy["test"] for i in own if "test" in i.accuracy] or [float("nan")]
-        counts = "/".join(str(len(zoo.select(arch=architecture.name, split=s))) for s in ("train", "val", "test"))
-        rows.append(
-            (
-                architecture.name,
-                architecture.parameters,
-                counts,
-                min(accuracies),
-                sum(accuracies) / len(accuracies),
-                max(accuracies),
-            )
-        )
-    console.table(
-        str(zoo.path),
-        [
-            "arch",
-            "parameters",
-            "train/val/test",
-            Column("lowest", percent),
-            Column("mean", percent),
-            Column("highest", percent),
-        ],
-        rows,
-    )
-    console.document({"zoo": str(zoo.path), "data": zoo.data, "instances": zoo.instances, **more})
+    console.note(f"Wrote {output}.")

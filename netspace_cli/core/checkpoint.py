@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .files import atomic_write, describe_head, hint_for, open_input
 from .safetensors_file import (
+    TorchCheckpointFound,
     is_safetensors_head,
     parse_checked_bytes,
     read_checked_bytes,
@@ -35,6 +36,7 @@ __all__ = [
     "check_checkpoint_suffix",
     "check_finite",
     "read_checkpoint",
+    "read_own",
     "read_safetensors",
     "write_checkpoint",
     "write_safetensors",
@@ -42,6 +44,17 @@ __all__ = [
 
 SAFETENSORS_SUFFIXES = (".safetensors",)
 TORCH_SUFFIXES = (".pt", ".pth", ".th")
+
+# netspace's own files: how people call them, the key of their metadata, and what to do with one that stands
+# where the other is wanted.
+_OWN = {
+    "embedding": ("an embedding", "netspace.embedding", "`netspace decode` makes a checkpoint of it."),
+    "space": ("a space", "netspace.space", "Give it with --space."),
+}
+_OF_A_CHECKPOINT = {
+    "embedding": "`netspace encode` makes an embedding of it.",
+    "space": "`netspace encode` makes an embedding of it; `netspace spaces` lists the built-in spaces.",
+}
 
 _CONVERTED = (torch.float16, torch.bfloat16, torch.float64)
 _KEPT = (torch.float32, torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
@@ -111,6 +124,27 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
     state = _normalised(path, tensors, len(data), notes)
     digest = hashlib.sha256(data).hexdigest()
     return Checkpoint(path, digest, format_, state, metadata, tuple(notes), prefix)
+
+
+def read_own(path: Path, kind: Literal["embedding", "space"]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Read a safetensors file of netspace's own; of anything else the error says what it is instead.
+
+    Returns:
+        As `read_safetensors`.
+    Raises:
+        CheckpointError: a checkpoint, netspace's other kind of file, or anything that is wrong with the file.
+    """
+    wanted, own_key, _ = _OWN[kind]
+    try:
+        tensors, metadata = read_safetensors(path)
+    except TorchCheckpointFound as failure:
+        raise CheckpointError(path, f"this is a checkpoint, not {wanted}.", _OF_A_CHECKPOINT[kind]) from failure
+    if own_key in metadata:
+        return tensors, metadata
+    for other, key, hint in _OWN.values():
+        if key in metadata:
+            raise CheckpointError(path, f"this is {other}, not {wanted}.", hint)
+    raise CheckpointError(path, f"this is a checkpoint, not {wanted}.", _OF_A_CHECKPOINT[kind])
 
 
 def write_checkpoint(

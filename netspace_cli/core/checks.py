@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, OutputExists
 
 from .data import ImageData
 from .embedding import is_embedding
 from .factories import resolve_architecture
-from .recipe import Recipe
+from .files import check_output
 from .run_folder import RunFolder
-from .runner import kept_random_state
-from .space import build_model
-from .zoo import Zoo, open_zoo
+from .zoo import open_zoo
 
 
 def check_no_input(outputs: Sequence[Path | None], inputs: Sequence[Path | str | None]) -> None:
@@ -42,35 +40,46 @@ def check_embedding_output(output: Path) -> None:
         raise ConfigError(f"{output}: embeddings are written as .emb.", f"Name it {output.with_suffix('.emb').name}.")
 
 
-def check_run(output: Path, *, resume: bool, force: bool) -> None:
-    """Refuse what a run begun earlier stands in the way of, before any work.
+def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:
+    """Refuse what an output, or a run begun earlier, stands in the way of, before any work.
 
     Args:
         output: of the space.
         resume, force: as in `train`.
+    Returns:
+        The folder of the run.
     Raises:
-        ConfigError: another extension than .safetensors, nothing to resume, or a run that would be lost.
+        OutputExists: the output is there and `force` is not given; where it is a run's to resume, it says
+            that nothing is left to do.
+        ConfigError: another extension than .safetensors, a path that cannot be written, nothing to resume,
+            or a run that would be lost.
     """
-    if output.suffix != ".safetensors":
-        raise ConfigError(f"{output}: a space is written as .safetensors.", f"Name it {output.stem}.safetensors.")
-    folder = RunFolder(output.with_suffix(".run"))
+    try:
+        check_output(output, force=force)
+    except OutputExists as failure:
+        if resume:
+            failure.hint = _way_on(RunFolder.of(output)) or failure.hint
+        raise
+    folder = RunFolder.of(output)
     begun = folder.checkpoint.exists()
     if resume and not begun:
         raise ConfigError(f"{folder.path} has no checkpoint to go on from.", "Leave out --resume to begin.")
     if begun and not resume and not force:
         raise ConfigError(f"{folder.path} holds a run already.", "Go on with it (--resume), or begin again (--force).")
+    return folder
 
 
-def check_sizes(recipe: Recipe, zoo: Zoo) -> None:
-    """Refuse sizes that do not go together.
-
-    Raises:
-        ConfigError: says which; DoesNotFit: an architecture is too large for the conv backbone's PRep.
-    """
-    unseen = [resolve_architecture(name, zoo.signal) for name in recipe.space.unseen]
-    known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
-    with kept_random_state():
-        build_model(recipe, sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+def _way_on(folder: RunFolder) -> str:
+    """What to do where a run is to be resumed whose output is there; "" where there is no such run."""
+    if not folder.checkpoint.exists():
+        return ""
+    done, steps = folder.progress()
+    if done < steps:
+        return f"The run in {folder.path} has done {done} of {steps} steps: --resume --force goes on and replaces it."
+    return (
+        "Its run has ended, so nothing is left to resume. More steps are another run: begin it without --resume "
+        "and with --force, or with another output."
+    )
 
 
 def zoo_so_far(path: Path, data: ImageData, archs: Sequence[str]) -> frozenset[str]:

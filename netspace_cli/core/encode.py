@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from netspace_models.errors import ConfigError, DataUnavailable, WrongSpace
+from netspace_models.errors import ConfigError, WrongSpace
 from netspace_models.losses import distillation
 from netspace_models.objectives import class_loss
 from torch import Tensor
 
 from .data import ImageData
+from .data_choice import check_refining
 from .decode import decode_row, recognised_in
 from .embedding import Embeddings, Origin, embeddings_of
 from .networks import Network
@@ -64,12 +65,7 @@ def encode(
         WrongSpace: the space does not have an architecture, or has it for other images or classes.
         DataUnavailable: refining was asked for and there are no images.
     """
-    if refine_steps and data is None:
-        images = space.record["data"]["name"]
-        raise DataUnavailable(
-            f"refining needs images, and those of space {space.name!r} ({images}) are not at hand.",
-            "Name them with --data, or encode without refining (--refine 0).",
-        )
+    check_refining(space, data, refine_steps)
     _check_networks(networks, space)
     space = space.to(runner.device)
     rows: dict[int, Tensor] = {}
@@ -134,16 +130,20 @@ def refine(
         generator = runner.generator("refine", step)
         index = torch.randint(total, (descent.images,), generator=generator)
         images, _ = data.augmented("train", index, generator=generator)
-        loss = CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
-        predicted = model.decode(arch, current)
-        for target, vector in zip(vectors, predicted, strict=True):
-            with torch.no_grad():
-                wanted = architecture.run(target, images)
-            loss = loss + distillation(architecture.run(vector, images), wanted, temperature=recipe.train.temperature)
-        runner.count(len(vectors))
+        with runner.autocast():
+            loss = CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
+            predicted = model.decode(arch, current)
+            for target, vector in zip(vectors, predicted, strict=True):
+                with torch.no_grad():
+                    wanted = architecture.run(target, images)
+                outputs = architecture.run(vector, images)
+                loss = loss + distillation(outputs, wanted, temperature=recipe.train.temperature)
+        runner.count(1, "steps")
         return loss
 
-    return descend(embeddings, loss_at, descent, progress or Silent(), description=f"refining {arch}")
+    runner.check_gradients()
+    with runner.guard(f"refining {len(vectors)} networks at once", "Encode fewer at once."):
+        return descend(embeddings, loss_at, descent, progress or Silent(), description=f"refining {arch}")
 
 
 def default_refine_steps(space: Space, data: ImageData | None) -> int:

@@ -47,7 +47,7 @@ def plot_path(
 
     Failed steps leave a gap and are marked.
     """
-    figure, axes = _blank(8, 4)
+    figure, (axes,) = _blank(8, 4)
     for grey, (name, walk) in zip(GREYS, baselines.items(), strict=False):
         axes.plot([s.gamma for s in walk], [_percent(s) for s in walk], color=grey, label=name, zorder=1)
     axes.plot([s.gamma for s in steps], [_percent(s) for s in steps], color="#333333", lw=1, zorder=2)
@@ -68,19 +68,24 @@ def plot_path(
     _write(figure, path, force=force)
 
 
-def plot_evaluation(path: Path, evaluation: Evaluation, *, force: bool = False) -> None:
-    """Target against predicted accuracy, one colour an architecture; on the diagonal nothing is lost."""
-    figure, axes = _blank(5, 5)
-    names = evaluation.architectures()
-    for i, name in enumerate(names):
-        own = [e for e in evaluation.instances if e.arch == name]
-        x, y = [100 * e.target_accuracy for e in own], [100 * e.predicted_accuracy for e in own]
-        axes.scatter(x, y, color=COLOURS[i % len(COLOURS)], label=name, s=18)
-    values = [100 * v for e in evaluation.instances for v in (e.target_accuracy, e.predicted_accuracy)]
+def plot_evaluation(path: Path, evaluations: Mapping[str, Evaluation], *, force: bool = False) -> None:
+    """Target against predicted accuracy, one colour an architecture; on the diagonal nothing is lost.
+
+    Args:
+        evaluations: of the same instances, each in a panel under its name, all on one scale.
+    """
+    figure, panels = _blank(5 * len(evaluations), 5, panels=len(evaluations))
+    instances = [e for found in evaluations.values() for e in found.instances]
+    values = [100 * v for e in instances for v in (e.target_accuracy, e.predicted_accuracy)]
     low, high = min(values), max(values)
-    axes.plot([low, high], [low, high], color="#8a8a8a", lw=1, zorder=0)
-    axes.set(xlabel="target accuracy (%)", ylabel="predicted accuracy (%)", aspect="equal")
-    axes.legend(fontsize=8, frameon=False)
+    for axes, (title, found) in zip(panels, evaluations.items(), strict=True):
+        for i, name in enumerate(found.architectures()):
+            own = [e for e in found.instances if e.arch == name]
+            x, y = [100 * e.target_accuracy for e in own], [100 * e.predicted_accuracy for e in own]
+            axes.scatter(x, y, color=COLOURS[i % len(COLOURS)], label=name, s=18)
+        axes.plot([low, high], [low, high], color="#8a8a8a", lw=1, zorder=0)
+        axes.set(title=title, xlabel="target accuracy (%)", ylabel="predicted accuracy (%)", aspect="equal")
+        axes.legend(fontsize=8, frameon=False)
     _write(figure, path, force=force)
 
 
@@ -88,15 +93,16 @@ def _percent(step: Step) -> float:
     return float("nan") if step.accuracy is None else 100 * step.accuracy
 
 
-def _blank(width: float, height: float) -> tuple[Figure, Axes]:
+def _blank(width: float, height: float, *, panels: int = 1) -> tuple[Figure, list[Axes]]:
     # Figure itself, not pyplot: no global state, no window system.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
-    axes: Any = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(alpha=0.25)
-    return figure, axes
+    blank: Any = figure.subplots(1, panels, sharex=True, sharey=True, squeeze=False)[0]
+    for axes in blank:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.25)
+    return figure, list(blank)
 
 
 def _write(figure: Figure, path: Path, *, force: bool) -> None:

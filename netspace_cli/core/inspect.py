@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -9,29 +10,38 @@ from typing import Any
 
 import torch
 from netspace_models.architectures import Signal
-from netspace_models.errors import InputFileError, UnknownArchitecture
+from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from .checkpoint import read_checkpoint
 from .embedding import load_embeddings
+from .factories import known_signal
 from .recognise import recognise
-from .safetensors_file import read_safetensors
+from .safetensors_file import TorchCheckpointFound, read_safetensors
 from .space import built_in_architectures, built_in_spaces, read_record
 from .zoo import SPLITS, open_zoo
 
 
-def inspect(path: Path, *, arch: str | None = None, key: str | None = None) -> dict[str, Any]:
+def inspect(source: Path | str, *, arch: str | None = None, key: str | None = None) -> dict[str, Any]:
     """Say what a file or folder is.
 
+    Args:
+        source: a path, or a built-in space's name where no file has it.
+        arch, key: see `recognise` and `read_checkpoint`.
     Returns:
         `kind` (checkpoint, embedding, space or zoo) and what applies: architecture, parameters, notes on
         how it was read, the space's record in short, the zoo's counts.
     Raises:
+        ConfigError: nothing is there, and no built-in space is called so.
         InputFileError: none of these, or damaged.
     """
+    path = _found(source)
     if path.is_dir():
         return _zoo(path)
     if path.suffix in (".emb", ".safetensors"):
-        _, metadata = read_safetensors(path)
+        try:
+            _, metadata = read_safetensors(path)
+        except TorchCheckpointFound:
+            return _checkpoint(path, arch, key)
         if "netspace.embedding" in metadata:
             return _embedding(path)
         if "netspace.space" in metadata:
@@ -39,6 +49,19 @@ def inspect(path: Path, *, arch: str | None = None, key: str | None = None) -> d
         if path.suffix == ".emb":
             load_embeddings(path)  # says what is wrong with it
     return _checkpoint(path, arch, key)
+
+
+def _found(source: Path | str) -> Path:
+    """The path, or the file of the built-in space of that name."""
+    if os.path.lexists(source):
+        return Path(source)
+    built_in = built_in_spaces()
+    if str(source) not in built_in:
+        raise ConfigError(
+            f"{source} does not exist, and no built-in space is called so.",
+            f"Check the path. Built-in spaces: {', '.join(built_in) or 'none'}.",
+        )
+    return built_in[str(source)]
 
 
 def describe_built_in() -> list[dict[str, Any]]:
@@ -71,7 +94,7 @@ def _checkpoint(path: Path, arch: str | None, key: str | None) -> dict[str, Any]
         "arch": architecture.name,
         "parameters": architecture.parameters,
         "form": architecture.form_of(checkpoint.state),
-        "signal": architecture.signal.describe(),
+        "signal": known_signal(architecture),
     }
 
 

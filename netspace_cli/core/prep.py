@@ -18,6 +18,29 @@ from .networks import Network
 SATURATION = 3.0
 
 
+def check_prep(
+    network: Network, path: Path, *, height: int | None = None, width: int = 10_000, force: bool = False
+) -> tuple[int, int]:
+    """The grid of a network's PRep; refuses what `write_prep` would refuse.
+
+    Args, Returns, Raises: as of `write_prep`.
+    """
+    if path.suffix not in (".npy", ".png"):
+        raise ConfigError(
+            f"{path}: a PRep is written as .npy or .png, not {path.suffix or 'without an extension'}.",
+            f"Name it {path.stem}.npy for the numbers, {path.stem}.png for a picture.",
+        )
+    if width < 1 or (height is not None and height < 1):
+        raise ConfigError(f"a PRep of {height} x {width} holds nothing.", "Give a height and a width above zero.")
+    check_output(path, force=force)
+    size = network.architecture.parameters
+    if height is None:
+        published = (SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, SEVERAL_HEIGHT)
+        height = next((h for h in published if h * width >= size), SEVERAL_HEIGHT)
+    to_prep(network.vector, height=height, width=width, owner=network.architecture.name)
+    return height, width
+
+
 def write_prep(
     network: Network, path: Path, *, height: int | None = None, width: int = 10_000, force: bool = False
 ) -> tuple[int, int]:
@@ -34,15 +57,7 @@ def write_prep(
         ConfigError: another extension, or a grid without rows or columns.
         OutputExists: the path is taken and `force` is not given.
     """
-    if path.suffix not in (".npy", ".png"):
-        raise ConfigError(f"{path}: a PRep is written as .npy or .png, not {path.suffix or 'without an extension'}.")
-    if width < 1 or (height is not None and height < 1):
-        raise ConfigError(f"a PRep of {height} x {width} holds nothing.", "Give a height and a width above zero.")
-    check_output(path, force=force)
-    size = network.architecture.parameters
-    if height is None:
-        published = (SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, SEVERAL_HEIGHT)
-        height = next((h for h in published if h * width >= size), SEVERAL_HEIGHT)
+    height, width = check_prep(network, path, height=height, width=width, force=force)
     grid = to_prep(network.vector, height=height, width=width, owner=network.architecture.name)
     if path.suffix == ".npy":
         atomic_write(path, lambda p: _save_array(p, grid.numpy()), force=force)

@@ -1,12 +1,36 @@
-"""How a file came to be: versions, for the records of spaces and checkpoints."""
+"""How a file came to be: versions and where the work ran, for the records of spaces."""
 
 from __future__ import annotations
 
+import platform
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import torch
 
+if TYPE_CHECKING:
+    from .runner import Runner
 
-def provenance() -> dict[str, str]:
-    """Versions of what the numbers depend on. No dates: the same run writes the same bytes."""
-    return {"netspace_version": version("netspace"), "torch_version": str(torch.__version__)}
+
+def provenance(runner: Runner | None = None) -> dict[str, Any]:
+    """What the numbers depend on beside data and settings. No dates: the same run writes the same bytes.
+
+    Args:
+        runner: where the work runs; entered, so that its threads are set. None for the versions alone.
+    Returns:
+        netspace_version, torch_version, numpy_version, python_version; with a runner device, threads and
+        precision too.
+    """
+    made_with: dict[str, Any] = {
+        "netspace_version": version("netspace"),
+        "torch_version": str(torch.__version__),
+        "numpy_version": version("numpy"),
+        "python_version": platform.python_version(),
+    }
+    if runner is not None:
+        made_with |= {
+            "device": runner.device_name,
+            "threads": torch.get_num_threads(),
+            "precision": runner.precision_name,
+        }
+    return made_with

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -44,13 +44,13 @@ class SpaceRecipe(_Section):
     """What the space is to be.
 
     Attributes:
-        name: how people call it.
+        name: how people call it; None for that of the file it is written to.
         unseen: architectures of the space that no training instance has; only interpolation draws them.
         start: each decoder's starting point, "best" (the training instance with the best validation
             accuracy) or "random".
     """
 
-    name: str = "space"
+    name: str | None = Field(None, min_length=1)
     unseen: tuple[str, ...] = ()
     start: Literal["best", "random"] = "best"
 
@@ -104,6 +104,12 @@ class Recipe(_Section):
     train: TrainRecipe = TrainRecipe()
     refine: RefineRecipe = RefineRecipe()
 
+    def named(self, output: Path) -> Recipe:
+        """The same with a name: its own, else that of the space's file without its extension."""
+        if self.space.name is not None:
+            return self
+        return self.model_copy(update={"space": self.space.model_copy(update={"name": output.stem})})
+
 
 def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -> Recipe:
     """Read a recipe and override single values of it.
@@ -142,19 +148,29 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
 
 
 def _override(table: dict[str, Any], key: str, text: str) -> None:
-    parts = key.split(".")
-    if len(parts) != 2:
-        near = difflib.get_close_matches(key, [k.rpartition(".")[2] for k in _known_keys()], n=1)
-        full = next((k for k in _known_keys() if near and k.endswith(f".{near[0]}")), "train.steps")
-        raise ConfigError(f"the recipe has no key {key!r}: keys are section.key.", f"Did you mean {full!r}?")
+    settable = [k for k in _known_keys() if "." in k]
+    if key not in settable:
+        form = "" if key.count(".") == 1 else ": keys are section.key"
+        near = _nearest(key, settable)
+        hint = f"Did you mean {near!r}?" if near else "Keys are such as train.steps; see examples/recipes."
+        raise ConfigError(f"the recipe has no key {key!r}{form}.", hint)
     try:
         value = tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
         value = text
-    section = table.setdefault(parts[0], {})
+    name, _, last = key.partition(".")
+    section = table.setdefault(name, {})
     if not isinstance(section, dict):
-        raise ConfigError(f"{parts[0]} is not a section of a recipe.", "See examples/recipes.")
-    section[parts[1]] = value
+        raise ConfigError(f"{name} is not a section of a recipe.", "See examples/recipes.")
+    section[last] = value
+
+
+def _nearest(key: str, known: Sequence[str]) -> str | None:
+    """The known key that is most like `key`, by its whole or by its last word; None where none is."""
+    by_last = {k.rpartition(".")[2]: k for k in reversed(known)}
+    whole = difflib.get_close_matches(key, known, n=1)
+    last = difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1)
+    return whole[0] if whole else by_last[last[0]] if last else None
 
 
 def _explain(failure: ValidationError) -> tuple[str, str]:

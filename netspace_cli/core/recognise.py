@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from netspace_models.architectures import Architecture, Signal, build
 from netspace_models.architectures.architecture import difference
+from netspace_models.architectures.registry import nearest_depth
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from torch import Tensor
 
@@ -16,10 +19,14 @@ from .factories import is_factory, resolve_architecture, signal_of_factory
 # MNIST's, Tiny-ImageNet's.
 USUAL_SIZES = (32, 16, 28, 64)
 FIRST_WEIGHTS = ("conv1.weight", "layers.0.weight")
-LAST_BIASES = ("fc3.bias", "layers.5.bias", "fc.bias")
+LAST_LAYERS = ("fc3", "layers.5", "fc", "linear")
+# Everybody's ResNets name the convolutions of their blocks so; the classifier's name tells the shortcuts' kind.
+BLOCK_CONVOLUTION = re.compile(r"layer([1-9][0-9]*)\.([0-9]+)\.conv([1-9])\.weight")
+CLASSIFIERS = {"": "fc.weight", "-a": "linear.weight"}
 # A file's word for its sizes is taken up to here: beyond, building the network to compare with could
-# take far more time and memory than the file has bytes.
+# take far more time and memory than the file has bytes. Deep ones are built where there are numbers for them.
 MOST_CHANNELS, MOST_CLASSES, MOST_DEPTH = 1024, 100_000, 1202
+DEEP, LEAST_VALUES = 110, 1000
 
 
 def recognise(
@@ -39,47 +46,62 @@ def recognise(
         UnknownArchitecture: nothing fits; says which came nearest and what differs.
     """
     state = checkpoint.state
-    options = _named(arch, candidates, state, signal) if arch else [*candidates, *_built_in(state, signal)]
     failures: list[tuple[Architecture, NamesDiffer]] = []
-    for architecture in options:
+    for architecture in _named(arch, candidates, state, signal) if arch else _options(candidates, state, signal):
         try:
             architecture.form_of(state)
         except NamesDiffer as failure:
             failures.append((architecture, failure))
         else:
             return architecture
-    nearest = min(failures, key=lambda f: difference(f[1]), default=None)
+    nearest = _nearest(failures, state)
     raise _misfit(checkpoint, arch, nearest) if arch else _unknown(checkpoint, nearest)
 
 
 def _named(
     arch: str, candidates: Sequence[Architecture], state: Mapping[str, Tensor], signal: Signal | None
-) -> list[Architecture]:
+) -> Iterable[Architecture]:
     known = [a for a in candidates if a.name == arch]
     if known and signal is None:
         return known
-    return [resolve_architecture(arch, s) for s in ([signal] if signal else _signals(state, arch))]
+    return (resolve_architecture(arch, s) for s in ([signal] if signal else _signals(state, arch)))
 
 
-def _built_in(state: Mapping[str, Tensor], signal: Signal | None) -> list[Architecture]:
-    """Every built-in architecture at every signal that the parameters allow; of the ResNets only the one
-    whose depth the names tell."""
-    convolutions = sum(n.startswith("layer") and n.endswith((".conv1.weight", ".conv2.weight")) for n in state)
-    names = ["lenetlike", "vanillacnn", *([f"resnet{convolutions + 2}"] if 0 < convolutions < MOST_DEPTH else [])]
-    found = []
+def _options(
+    candidates: Sequence[Architecture], state: Mapping[str, Tensor], signal: Signal | None
+) -> Iterator[Architecture]:
+    """The candidates, then the built-in architectures that the names tell, at every signal that the parameters
+    allow; each is built only once the others before it have been tried."""
+    yield from candidates
+    names = _built_in_names(state)
     for option in [signal] if signal else _signals(state, None):
         for name in names:
             try:
-                found.append(build(name, option))
+                architecture = build(name, option)
             except UnknownArchitecture:
-                continue  # not every architecture exists at every size, nor every depth
-    return found
+                continue  # not every architecture exists at every size
+            yield architecture
+
+
+def _built_in_names(state: Mapping[str, Tensor]) -> list[str]:
+    """The built-in architectures that a state dict may be; of the ResNets only the depth that it has."""
+    matches = filter(None, map(BLOCK_CONVOLUTION.fullmatch, state))
+    convolutions = [state[m.string] for m in matches if m.group(3) in "12"]
+    if not convolutions:
+        return ["lenetlike", "vanillacnn"]
+    depth = nearest_depth(len(convolutions) + 2)
+    values = sum(t.numel() for t in convolutions)
+    if depth > MOST_DEPTH or (depth > DEEP and values < LEAST_VALUES * len(convolutions)):
+        return []
+    options = [option for option, name in CLASSIFIERS.items() if name in state] or list(CLASSIFIERS)
+    return [f"resnet{depth}{option}" for option in options]
 
 
 def _signals(state: Mapping[str, Tensor], arch: str | None) -> list[Signal]:
     """Channels and classes as the first and last layer have them, at the usual sizes."""
     first = next((state[n] for n in FIRST_WEIGHTS if n in state and state[n].dim() == 4), None)
-    last = next((state[n] for n in LAST_BIASES if n in state and state[n].dim() == 1), None)
+    ends = [state[n] for layer in LAST_LAYERS for n in (f"{layer}.bias", f"{layer}.weight") if n in state]
+    last = next((t for t in ends if t.dim() in (1, 2)), None)
     if arch and is_factory(arch):
         channels = {t.shape[1] for t in state.values() if t.dim() == 4} or {3}
         own = signal_of_factory(arch, min(channels), USUAL_SIZES)
@@ -103,14 +125,47 @@ def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, Name
     )
 
 
+def _nearest(
+    failures: Sequence[tuple[Architecture, NamesDiffer]], state: Mapping[str, Tensor]
+) -> tuple[Architecture, NamesDiffer] | None:
+    """The one with the fewest names in disagreement, of those for such images and classes if there are any."""
+    own = {(s.channels, s.classes) for s in _signals(state, None)}
+
+    def distance(failed: tuple[Architecture, NamesDiffer]) -> tuple[bool, int]:
+        signal = failed[0].signal
+        return (signal.channels, signal.classes) not in own, difference(failed[1])
+
+    return min(failures, key=distance, default=None)
+
+
 def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
-    tensors = len(checkpoint.state)
+    message = f"{checkpoint.path}: {len(checkpoint.state)} tensors that fit no known architecture."
     hint = "If it is an architecture of your own, name its factory: --arch package.module:function."
-    if nearest is None:
-        return UnknownArchitecture(f"{checkpoint.path}: {tensors} tensors that fit no known architecture.", hint)
-    architecture, failure = nearest
-    return UnknownArchitecture(
-        f"{checkpoint.path}: {tensors} tensors that fit no known architecture. Nearest is "
-        f"{architecture.name} ({architecture.signal.describe()}), but {failure.message}",
-        hint,
-    )
+    oddities = _oddities(checkpoint.state)
+    if oddities:
+        hint += " torchvision's own can be named so: --arch torchvision.models:resnet18."
+    if nearest is not None:
+        architecture, failure = nearest
+        but = f"this ResNet differs in: {'; '.join(oddities)}." if oddities else failure.message
+        message += f" Nearest is {architecture.name} ({architecture.signal.describe()}), but {but}"
+    return UnknownArchitecture(message, hint)
+
+
+def _oddities(state: Mapping[str, Tensor]) -> list[str]:
+    """What a ResNet has that no built-in one has, in words, with what those have; nothing where it is none."""
+    places = [m.groups() for m in map(BLOCK_CONVOLUTION.fullmatch, state) if m]
+    if not places:
+        return []
+    found = []
+    blocks = Counter(stage for stage, _ in {(stage, block) for stage, block, _ in places})
+    counts = [blocks[stage] for stage in sorted(blocks, key=int)]
+    if len(counts) != 3 or len(set(counts)) > 1:
+        shown = ", ".join([*map(str, counts[:6]), *(["…"] if len(counts) > 6 else [])])
+        found.append(f"{len(counts)} stages of {shown} blocks (known: 3 of equally many)")
+    if any(convolution not in "12" for _, _, convolution in places):
+        found.append("blocks of three convolutions (known: two)")
+    stem = state.get("conv1.weight")
+    if stem is not None and stem.dim() == 4 and tuple(stem.shape[i] for i in (0, 2, 3)) != (16, 3, 3):
+        size = f"{stem.shape[2]}x{stem.shape[3]}"
+        found.append(f"a first convolution of {size} to {stem.shape[0]} channels (known: 3x3 to 16)")
+    return found

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 from netspace_models.errors import CheckpointError, ConfigError, InputFileError
@@ -26,6 +26,17 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+
+    @classmethod
+    def of(cls, output: Path) -> Self:
+        """The folder of the run that trains a space: beside its file, `<its name>.run`.
+
+        Raises:
+            ConfigError: an output that is no .safetensors.
+        """
+        if output.suffix != ".safetensors":
+            raise ConfigError(f"{output}: a space is written as .safetensors.", f"Name it {output.stem}.safetensors.")
+        return cls(output.with_suffix(".run"))
 
     @property
     def metrics(self) -> Path:
@@ -84,7 +95,10 @@ class RunFolder:
         if changed:
             raise ConfigError(
                 f"the run in {self.path} was begun with other settings: {'; '.join(changed)}.",
-                "Resume with the same settings, or begin again with --force.",
+                "The learning rate falls over all train.steps, so more of them are another run: begin it without "
+                "--resume and with --force, or with another output."
+                if any(each.startswith("recipe.train.steps ") for each in changed)
+                else "Resume with the same settings, or begin again: without --resume and with --force.",
             )
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location=device, weights_only=True)
@@ -104,6 +118,18 @@ class RunFolder:
             return dict(json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as failure:
             raise InputFileError(path, f"cannot be read ({failure}).", "Begin again with --force.") from failure
+
+    def progress(self) -> tuple[int, int]:
+        """Steps done, and steps in all.
+
+        Raises:
+            InputFileError: the settings cannot be read.
+        """
+        done = len(self.metrics.read_text().splitlines()) if self.metrics.exists() else 0
+        try:
+            return done, int(self._settings()["recipe"]["train"]["steps"])
+        except (KeyError, TypeError, ValueError) as failure:
+            raise InputFileError(self.path / "settings.json", f"has no steps ({failure}).") from failure
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add one line to the metrics."""

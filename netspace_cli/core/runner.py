@@ -22,6 +22,8 @@ from torch import Tensor
 T = TypeVar("T")
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Of lack of memory that comes as a plain RuntimeError: the processor's, other accelerators', cuBLAS's and cuDNN's.
+_MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
 
 class Runner:
@@ -46,12 +48,12 @@ class Runner:
         self.precision_name = precision
         self.threads = threads
         self.seed = seed
-        self._items = 0
+        self._counted: dict[str, int] = {}
         self._began = time.perf_counter()
         self._threads_before = torch.get_num_threads()
 
     def __enter__(self) -> Self:
-        self._began, self._items = time.perf_counter(), 0
+        self._began, self._counted = time.perf_counter(), {}
         self._threads_before = torch.get_num_threads()
         if self.threads is not None:
             torch.set_num_threads(self.threads)
@@ -63,6 +65,13 @@ class Runner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         torch.set_num_threads(self._threads_before)
+
+    @property
+    def device_name(self) -> str:
+        """The device for records: "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)"."""
+        if self.device.type == "cuda":
+            return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
+        return str(self.device)
 
     def place(self, thing: T) -> T:
         """`thing` on the device: tensors, modules, whatever has `.to`, and dicts, lists and tuples of them."""
@@ -89,45 +98,91 @@ class Runner:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.precision)
 
-    def in_batches(self, work: Callable[[slice], Tensor], total: int, *, batch: int = 512) -> Tensor:
+    def check_gradients(self) -> None:
+        """Refuse a precision that gradient steps cannot be taken at.
+
+        Raises:
+            ConfigError: fp16.
+        """
+        if self.precision == torch.float16:
+            raise ConfigError(
+                "fp16 is not for gradient steps: small gradients vanish without scaling.",
+                "Use --precision bf16 or float32.",
+            )
+
+    def in_batches(
+        self, work: Callable[[slice], Tensor], total: int, *, batch: int = 512, what: str = "items"
+    ) -> Tensor:
         """Results of `work` on consecutive slices, concatenated, on the processor.
 
         Args:
             work: from a slice of `range(total)` to a tensor whose first axis is the slice's length.
             total: number of items.
             batch: most items at once; halved each time memory runs out.
+            what: name of the items, for `report`.
         Raises:
             RunFailed: a single item does not fit in memory.
         """
-        results, start = [], 0
+        results, start, batch = [], 0, min(batch, total)
         with torch.no_grad(), self.autocast():
             while start < total:
                 try:
-                    part = work(slice(start, min(start + batch, total)))
-                except torch.OutOfMemoryError as failure:
+                    part = work(slice(start, min(start + batch, total))).float().cpu()
+                except (RuntimeError, MemoryError) as failure:
+                    if not is_out_of_memory(failure):
+                        raise
                     if batch == 1:
                         raise RunFailed(
-                            f"out of memory on {self.device} with a batch of one.", "Use --device cpu."
+                            f"out of memory on {self.device} with a batch of one.", self._roomier()
                         ) from failure
-                    batch = max(1, batch // 2)
+                    batch //= 2
                     continue
-                results.append(part.float().cpu())
+                results.append(part)
                 start += batch
-                self.count(part.shape[0])
+                self.count(part.shape[0], what)
         return torch.cat(results)
 
-    def count(self, items: int) -> None:
-        """Add to the items that `report` divides by the time."""
-        self._items += items
+    @contextmanager
+    def guard(self, doing: str, hint: str = "") -> Iterator[None]:
+        """Tell of a lack of memory in work that cannot be cut: smaller batches would be another result.
+
+        Args:
+            doing: what fills the memory, e.g. "in a training step of 8 instances and 128 images".
+            hint: the setting to lower; by default a roomier place to work.
+        Raises:
+            RunFailed: memory ran out inside. All other errors pass as they are.
+        """
+        try:
+            yield
+        except (RuntimeError, MemoryError) as failure:
+            if not is_out_of_memory(failure):
+                raise
+            raise RunFailed(f"out of memory on {self.device} {doing}.", hint or self._roomier()) from failure
+
+    def _roomier(self) -> str:
+        return "Free some memory first." if self.device.type == "cpu" else "Use --device cpu."
+
+    def count(self, number: int, what: str = "items") -> None:
+        """Add to what `report` says was done; `what` is a plural: "images", "steps", "instances"."""
+        self._counted[what] = self._counted.get(what, 0) + number
 
     def report(self) -> dict[str, Any]:
-        """What the work since entry cost: device, threads, seconds, items a second, peak memory."""
+        """What the work since entry cost.
+
+        Returns:
+            device, precision, threads, seconds, peak_memory_bytes; `counted`, how many of what were done;
+            items_per_second where things of one name alone were counted, else None: the seconds were not
+            spent on one kind of work then.
+        """
         seconds = time.perf_counter() - self._began
+        counts = list(self._counted.values())
         return {
             "device": str(self.device),
+            "precision": self.precision_name,
             "threads": torch.get_num_threads(),
             "seconds": round(seconds, 3),
-            "items_per_second": round(self._items / seconds, 1) if self._items else None,
+            "counted": dict(self._counted),
+            "items_per_second": round(counts[0] / seconds, 1) if len(counts) == 1 else None,
             "peak_memory_bytes": self._peak_memory(),
         }
 
@@ -136,6 +191,13 @@ class Runner:
             return torch.cuda.max_memory_allocated(self.device)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out; on the processor torch has no type of its own for it."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)
 
 
 def _pick_device(request: str) -> torch.device:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .files import atomic_write, describe_head, hint_for, open_input
 from .tensor_names import check_names, shown
+from .torch_file import is_torch_head
 
 HEADER_LIMIT_BYTES = 100_000_000  # the format's own limit
 _LENGTH_BYTES = 8
@@ -50,6 +51,10 @@ _DTYPES = {
 _DTYPE_NAMES = {dtype: name for name, dtype in _DTYPES.items()}
 
 
+class TorchCheckpointFound(CheckpointError):
+    """A checkpoint that torch.save wrote, where a safetensors file was expected."""
+
+
 class _HeaderError(ValueError):
     """What is wrong with a header; the caller adds the path."""
 
@@ -69,7 +74,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Returns:
         Tensors by name, in the order of their data and with the stored dtypes; and the metadata.
     Raises:
-        CheckpointError: anything that is wrong with the file.
+        TorchCheckpointFound: a checkpoint of another kind; CheckpointError: anything that is wrong with the file.
     """
     data, metadata = read_checked_bytes(path)
     return parse_checked_bytes(path, data), metadata
@@ -91,6 +96,8 @@ def read_checked_bytes(path: Path) -> tuple[bytes, dict[str, str]]:
         size = os.fstat(file.fileno()).st_size
         head = file.read(1024)
         known = None if is_safetensors_head(head) else describe_head(head)
+        if not is_safetensors_head(head) and is_torch_head(head):
+            raise _torch_file(path, head)
         if known and (size == 0 or size > _LENGTH_BYTES):
             raise CheckpointError(path, f"this is {known}, not a safetensors file.", hint_for(known))
         file.seek(0)
@@ -104,6 +111,15 @@ def read_checked_bytes(path: Path) -> tuple[bytes, dict[str, str]]:
     if len(data) != size or not data.startswith(header, _LENGTH_BYTES):
         raise CheckpointError(path, "the file changed while it was being read.", "Wait until it is complete.")
     return data, metadata
+
+
+def _torch_file(path: Path, head: bytes) -> CheckpointError:
+    # The first record of torch.save's archives is the pickle, so its name stands at the front.
+    if head.startswith(b"PK") and b"/data.pkl" not in head:
+        return CheckpointError(path, "this is a zip archive, not a safetensors file.", hint_for("a zip archive"))
+    return TorchCheckpointFound(
+        path, "this is a checkpoint, not a safetensors file.", "`netspace encode` makes an embedding of it."
+    )
 
 
 def parse_checked_bytes(path: Path, data: bytes) -> dict[str, Tensor]:

@@ -36,7 +36,7 @@ def logits_of(
         images, _ = data.batch(split, index)
         return architecture.run(vector, images)
 
-    return runner.in_batches(part, total, batch=BATCH)
+    return runner.in_batches(part, total, batch=BATCH, what="images")
 
 
 def labels_of(data: ImageData, split: str) -> Tensor:

@@ -107,7 +107,7 @@ class Goal:
             def part(at: slice) -> Tensor:
                 return run(vector, self.data.batch(split, at if index is None else index[at])[0])
 
-            self.answers[split] = self.runner.in_batches(part, total, batch=BATCH)
+            self.answers[split] = self.runner.in_batches(part, total, batch=BATCH, what="images")
         return self.answers[split]
 
 
@@ -188,9 +188,11 @@ def search(
     history: list[dict[str, Any]] = []
 
     def loss_at(current: Tensor, step: int) -> Tensor:
-        loss = goal.loss(reach.architecture, reach.build(current), step, images)
-        goal.runner.count(1)
-        return loss if reach.penalty is None else loss + reach.penalty(current)
+        with goal.runner.autocast():
+            loss = goal.loss(reach.architecture, reach.build(current), step, images)
+            loss = loss if reach.penalty is None else loss + reach.penalty(current)
+        goal.runner.count(1, "steps")
+        return loss
 
     def after(step: int, current: Tensor, loss: float) -> None:
         line: dict[str, Any] = {"step": step, "loss": loss}
@@ -200,14 +202,10 @@ def search(
             line |= {"val_accuracy": standing.accuracy, "val_loss": standing.loss}
         history.append(line)
 
-    descend(
-        reach.start,
-        loss_at,
-        Descent(steps, images, lr, lr / 20),
-        progress or Silent(),
-        description=description,
-        after=after,
-    )
+    goal.runner.check_gradients()
+    descent = Descent(steps, images, lr, lr / 20)
+    with goal.runner.guard("in a step of the search", "Lower --images."):
+        descend(reach.start, loss_at, descent, progress or Silent(), description=description, after=after)
     with torch.no_grad():
         vector = reach.build(best.variables)
     initial, optimized = (_standing(reach, goal, v, "test") for v in (reach.start, best.variables))

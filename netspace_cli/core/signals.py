@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any, Self
 
@@ -17,11 +20,17 @@ class StopRequest:
 
     The work asks `requested` at its own safe points. A second signal is not waited for: it interrupts at
     once, as without this. Outside the main thread, where Python allows no handlers, nothing is noted.
+
+    Args:
+        announce: called once, when the first signal comes, from a thread of its own: Python's handlers wait
+            for the work to come back to Python, which may take minutes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, announce: Callable[[], None] | None = None) -> None:
         self.received: signal.Signals | None = None
+        self._announce = announce
         self._before: dict[signal.Signals, Any] = {}
+        self._listener: _Listener | None = None
 
     @property
     def requested(self) -> bool:
@@ -35,6 +44,8 @@ class StopRequest:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
+            if self._announce is not None:
+                self._listener = _Listener(self._announce)
             self._before = {s: signal.signal(s, self._note) for s in EXIT_CODES}
         return self
 
@@ -43,8 +54,36 @@ class StopRequest:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        if self._listener is not None:
+            self._listener.close()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.received = signal.Signals(number)
+
+
+class _Listener:
+    """Hears of signals at once, through the pipe that Python's own C handler writes their numbers to."""
+
+    def __init__(self, announce: Callable[[], None]) -> None:
+        self._announce = announce
+        self._out, self._in = os.pipe()
+        os.set_blocking(self._in, False)
+        self._before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
+        self._thread = threading.Thread(target=self._listen, name="netspace signals", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Listen no more; returns when what was heard has been announced."""
+        signal.set_wakeup_fd(self._before)
+        os.close(self._in)
+        self._thread.join()
+        os.close(self._out)
+
+    def _listen(self) -> None:
+        while heard := os.read(self._out, 1):
+            if heard[0] in EXIT_CODES:
+                with suppress(OSError):  # stderr may be gone; the work is not to fail of that
+                    self._announce()
+                return

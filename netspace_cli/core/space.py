@@ -18,11 +18,10 @@ from netspace_models.heads import ConvHead, MLPHead
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
-from .checkpoint import check_finite, read_safetensors, write_safetensors
-from .factories import resolve_architecture
+from .checkpoint import check_finite, read_own, read_safetensors, write_safetensors
+from .factories import recorded_architecture
 from .files import sha256_of
 from .recipe import ConvRecipe, Recipe, recipe_from
-from .trust import check_trusted
 
 FORMAT, VERSION = "netspace-space", 1
 BUILT_IN = Path(__file__).parent.parent / "spaces"
@@ -172,16 +171,17 @@ def load_space(source: str | Path) -> Space:
 
     Raises:
         ConfigError: no built-in space has that name and no file that path.
-        InputFileError: the file is no space, or is damaged.
+        InputFileError: the file is no space, or is damaged, or has an architecture whose factory is not
+            trusted or cannot be imported here.
         NotFinite: NaN or infinity among its values.
     """
     path = space_path(source)
-    tensors, metadata = read_safetensors(path)
+    tensors, metadata = read_own(path, "space")
     record = read_record(path, metadata)
     check_finite(tensors, path)
     try:
         signal = Signal(**record["signal"])
-        architectures = [_recorded(name, signal, path) for name in record["architectures"]]
+        architectures = [recorded_architecture(name, signal, path) for name in record["architectures"]]
         with torch.random.fork_rng(devices=[]):
             model = build_model(recipe_from(record["recipe"]), architectures)
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
@@ -197,11 +197,6 @@ def load_space(source: str | Path) -> Space:
         raise InputFileError(path, f"not a whole space ({failure}).", "Train the space again.") from failure
     model.eval().requires_grad_(False)
     return Space(model, record, embeddings, path, sha256_of(path))
-
-
-def _recorded(name: str, signal: Signal, file: Path) -> Architecture:
-    check_trusted(name, file)
-    return resolve_architecture(name, signal)
 
 
 def space_path(source: str | Path) -> Path:
@@ -233,5 +228,5 @@ def built_in_architectures() -> tuple[Architecture, ...]:
     for path in built_in_spaces().values():
         _, metadata = read_safetensors(path)
         record = read_record(path, metadata)
-        found += [_recorded(name, Signal(**record["signal"]), path) for name in record["architectures"]]
+        found += [recorded_architecture(name, Signal(**record["signal"]), path) for name in record["architectures"]]
     return tuple(found)

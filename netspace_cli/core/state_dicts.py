@@ -25,6 +25,8 @@ _CONTAINERS = (
 )
 _DEEPEST_CONTAINER = 3
 _EXTRA_STATE = "_extra_state"
+# torch.optim.swa_utils.AveragedModel keeps how many networks it averaged beside the network, its `module`.
+_AVERAGED, _AVERAGED_MODULE = "n_averaged", "module."
 
 
 def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Mapping[Any, object]]:
@@ -142,6 +144,10 @@ def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -
     tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     if len(tensors) < len(found):
         notes.append(f"{len(found) - len(tensors)} entries of extra state were left out.")
+    others = [name for name in tensors if name != _AVERAGED]
+    if _AVERAGED in tensors and others and all(name.startswith(_AVERAGED_MODULE) for name in others):
+        del tensors[_AVERAGED]
+        notes.append(f"The counter {_AVERAGED!r} of weight averaging was left out.")
     return tensors
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
+from .checks import check_run
 from .data import ImageData
-from .files import check_output
 from .networks import Network, check_teacher
 from .progress import Progress, Silent
 from .provenance import provenance
@@ -37,6 +38,7 @@ def train(
     resume: bool = False,
     force: bool = False,
     progress: Progress | None = None,
+    on_stop: Callable[[], None] | None = None,
 ) -> Space:
     """Train a space on a zoo's training instances and write it.
 
@@ -46,13 +48,15 @@ def train(
     Args:
         zoo: instances; its validation instances choose the best step, its test instances are not opened.
         output: the space's file.
-        recipe: all settings.
+        recipe: all settings; a space without a name gets that of its file.
         data: the zoo's images.
         runner: device and root seed.
         teacher: for eq. 3; needed where the space has several architectures.
         resume: go on from the last checkpoint; ends with the same bits as a run never stopped (on one
             processor, with the same versions and threads).
         force: replace an output and a run that exist.
+        on_stop: called once, from another thread, when a signal asks the run to stop: the step under way is
+            finished first.
     Raises:
         ConfigError: several architectures without a teacher, nothing to resume, other settings than before,
             an output that is no .safetensors.
@@ -60,12 +64,9 @@ def train(
         RunFailed: a loss that is not finite.
         Interrupted: stopped on a signal.
     """
-    if output.suffix != ".safetensors":
-        raise ConfigError(f"{output}: a space is written as .safetensors.", f"Name it {output.stem}.safetensors.")
-    check_output(output, force=force)
-    task = prepare(zoo, recipe, data, runner, teacher=teacher)
-    folder = RunFolder(output.with_name(f"{output.stem}.run"))
-    with folder.locked(), StopRequest() as stop:
+    folder = check_run(output, resume=resume, force=force)
+    task = prepare(zoo, recipe.named(output), data, runner, teacher=teacher)
+    with folder.locked(), StopRequest(on_stop) as stop:
         state = _new_state(task)
         settings = _settings(task, zoo)
         if resume:
@@ -153,7 +154,7 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, p
             if state.step % recipe.validate_every == 0 or last:
                 line["val"] = validate(task, state)
             folder.log(line)
-            progress.advance(1, loss=terms["loss"], val=state.best_loss)
+            progress.advance(1, loss=terms["loss"], **({"val": state.best_loss} if state.best else {}))
             if state.step % recipe.checkpoint_every == 0 or last or stop.requested:
                 folder.save(state.state_dict())
             if stop.requested and not last:

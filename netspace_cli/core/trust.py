@@ -27,6 +27,11 @@ def trusting(*factories: str) -> Iterator[None]:
         _TRUSTED.reset(token)
 
 
+def is_trusted(factory: str) -> bool:
+    """Whether the user has named this factory."""
+    return factory in _TRUSTED.get()
+
+
 def check_trusted(name: str, file: Path | str) -> None:
     """Refuse a factory that only a file names.
 
@@ -36,7 +41,7 @@ def check_trusted(name: str, file: Path | str) -> None:
     Raises:
         InputFileError: it is a factory that the user has not named.
     """
-    if ":" in name and name not in _TRUSTED.get():
+    if ":" in name and not is_trusted(name):
         raise InputFileError(
             file,
             f"it names the factory {name}, which would be imported and called.",

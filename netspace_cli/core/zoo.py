@@ -41,7 +41,8 @@ class Instance:
         seed, epochs: how it was trained; None for adopted checkpoints.
         accuracy: fraction by split of the images.
         licence: of the weights.
-        training: optimiser, lr, weight_decay and batch; empty for adopted checkpoints.
+        training: optimiser, lr, weight_decay and batch; of an adopted checkpoint the `key` under which its
+            state dict lies, where it was named.
     """
 
     id: str
@@ -107,7 +108,8 @@ class Zoo:
                 else f"its SHA-256 is {found[:12]}, the manifest says {instance.sha256[:12]}.",
                 f"Run `netspace zoo verify {self.path}`, and train or index it again.",
             )
-        return read_network(path, arch=architecture.name, candidates=[architecture])
+        key = instance.training.get("key")
+        return read_network(path, arch=architecture.name, candidates=[architecture], key=key)
 
     def vectors(self, instances: Sequence[Instance], architecture: Architecture) -> list[Tensor]:
         """Flat parameters of several instances of one architecture."""
@@ -213,6 +215,8 @@ def _instance(fields: dict[str, Any]) -> Instance:
             raise TypeError(f"{name} = {getattr(instance, name)!r} is no text")
     if instance.split not in SPLITS:
         raise ValueError(f"unknown split {instance.split!r}: one of {', '.join(SPLITS)}")
+    if not isinstance(instance.training, dict):
+        raise TypeError(f"training = {instance.training!r} is no table")
     scores = instance.accuracy
     if not isinstance(scores, dict) or not all(isinstance(v, int | float) for v in scores.values()):
         raise TypeError(f"accuracy = {scores!r} is no table of numbers")
@@ -244,12 +248,14 @@ def append_instance(zoo: Path, instance: Instance) -> None:
 
 
 def verify(zoo: Zoo) -> list[tuple[Instance, str]]:
-    """Check every instance's file against the manifest: (instance, "ok" | what is wrong)."""
-    report = []
-    for instance in zoo.instances:
-        path = zoo.file_of(instance)
-        if not os.path.isfile(path):
-            report.append((instance, "missing"))
-        else:
-            report.append((instance, "ok" if sha256_of(path) == instance.sha256 else "changed"))
-    return report
+    """Check every instance's file against the manifest: (instance, "ok", "missing", "changed" or "unreadable")."""
+    return [(instance, _state(zoo.file_of(instance), instance.sha256)) for instance in zoo.instances]
+
+
+def _state(path: Path, sha256: str) -> str:
+    if not os.path.isfile(path):
+        return "missing"
+    try:
+        return "ok" if sha256_of(path) == sha256 else "changed"
+    except InputFileError:
+        return "unreadable"

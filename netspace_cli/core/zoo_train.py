@@ -23,6 +23,7 @@ from .files import sha256_of
 from .progress import Progress, Silent
 from .runner import Runner, kept_random_state
 from .scoring import scores
+from .trust import trusting
 from .zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo
 
 
@@ -140,7 +141,7 @@ def train_zoo(
     """
     plan.check()
     for name in plan.arch:
-        resolve_architecture(name, data.signal)
+        _check_batch(name, plan, data)
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
     done = {i.id: i for i in zoo.instances}
     jobs = jobs_of(plan, runner.seed)
@@ -157,6 +158,26 @@ def train_zoo(
     finally:
         progress.stop()
     return open_zoo(path)
+
+
+def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
+    """Refuse an architecture that cannot be trained on so few images a step: a batch norm over maps of one
+    pixel has nothing to average over."""
+    architecture = resolve_architecture(name, data.signal)
+    images = min(plan.batch, len(data.splits["train"].labels))
+    if images > 1:
+        return
+    signal = architecture.signal
+    with kept_random_state(), torch.no_grad():
+        module = fresh_module(name, signal).train()
+        try:
+            module(torch.zeros(1, signal.channels, signal.size, signal.size))
+        except ValueError as failure:
+            raise ConfigError(
+                f"{name} cannot be trained on {images} image a step (--batch {plan.batch}): its batch norms average "
+                f"over images ({failure}).",
+                "Give --batch 2 or more.",
+            ) from failure
 
 
 def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], settings: Mapping[str, Any]) -> None:
@@ -203,7 +224,8 @@ def _results(
 def _in_process(
     job: Job, plan: ZooPlan, data: ImageData, device: str, precision: str, seed: int, path: Path
 ) -> Instance:
-    with Runner(device, precision=precision, threads=1, seed=seed) as runner:
+    # What the user has named was named in another process.
+    with trusting(*plan.arch), Runner(device, precision=precision, threads=1, seed=seed) as runner:
         return train_instance(job, plan, runner.place(data), runner, path)
 
 

@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -64,16 +65,27 @@ COLUMNS: Sequence[str | Column] = ("path", Column("parameters", integer), Column
 
 def test_numbers_are_written_for_people() -> None:
     assert (percent(0.9812), integer(62006), decimal(0.123456)) == ("98.1 %", "62,006", "0.1235")
+    assert [decimal(v) for v in (9999.6, 123456.7, -1234.5, 999.96, 1e-7, float("inf"), 1e20)] == [
+        *("10000", "123457", "-1234", "1000", "1e-07", "inf", "1e+20")
+    ]
 
 
-def test_a_piped_table_is_rows_of_full_values(
+def test_a_piped_table_is_rows_of_values_that_are_not_cut(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "20")
     Console().table("networks", COLUMNS, [(LONG, 62006, 0.98123456789), (Path("b.pt"), 10, None)])
     out, err = capsys.readouterr()
-    assert out == f"path\tparameters\taccuracy\n{LONG}\t62006\t0.98123456789\nb.pt\t10\t\n"
+    assert out == f"path\tparameters\taccuracy\n{LONG}\t62006\t0.9812\nb.pt\t10\t\n"
     assert err == ""
+
+
+def test_a_piped_table_has_four_digits_and_a_document_has_all(capsys: pytest.CaptureFixture[str]) -> None:
+    console, row = Console(), (1 / 3, np.float64(2 / 3), 1234567, 86.4321, 12345.678, None)
+    console.table("", [Column("a", percent), Column("b", decimal), *"cdef"], [row])
+    assert capsys.readouterr().out.splitlines()[1] == "0.3333\t0.6667\t1234567\t86.43\t12346\t"
+    Console(json=True).document({"row": row})
+    assert json.loads(capsys.readouterr().out)["row"] == [1 / 3, 2 / 3, 1234567, 86.4321, 12345.678, None]
 
 
 def test_a_piped_table_keeps_its_rows_whatever_a_file_is_called(capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,8 +95,9 @@ def test_a_piped_table_keeps_its_rows_whatever_a_file_is_called(capsys: pytest.C
 
 def test_a_terminal_gets_a_table_for_people(terminal: Callable[[], Terminal]) -> None:
     screen = terminal()
-    Console().table("networks", COLUMNS, [("a.pt", 62006, 0.98123456789), ("b.pt", 10, None)])
+    Console().table("networks of [red]mine", COLUMNS, [("a.pt", 62006, 0.98123456789), ("b.pt", 10, None)])
     shown = screen.getvalue()
+    assert "networks of [red]mine" in shown
     for cell in ("networks", "62,006", "98.1 %", "–", ESCAPE):
         assert cell in shown
     assert "0.98123456789" not in shown
@@ -260,6 +273,15 @@ def test_a_bar_on_a_terminal_shows_count_and_figures_and_goes(terminal: Callable
     shown = screen.getvalue()
     assert "half way\n" in shown and "[red]train" in shown and "3/4" in shown and "loss 0.5" in shown
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 2, "the cursor comes back"
+
+
+def test_a_note_from_another_thread_comes_above_the_bar(terminal: Callable[[], Terminal]) -> None:
+    screen = terminal()
+    with Console() as console, console.progress("train", 4):
+        teller = threading.Thread(target=console.note, args=("[red]stopping " + 20 * "soon ",))
+        teller.start()
+        teller.join()
+    assert "[red]stopping " + 20 * "soon " in screen.getvalue(), "one line, as it is"
 
 
 def test_results_beside_a_bar_stay_on_stdout(terminal: Callable[[], Terminal], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,8 @@ def jobs(tiny: Any, emb: dict[str, Path]) -> dict[str, list[object]]:
 
 
 def test_there_is_a_job_for_every_command(tiny: Any, emb: dict[str, Path]) -> None:
-    assert set(jobs(tiny, emb)) == {" ".join(words) for words, _ in LEAVES}
+    """Experiments tell how long they took, so never the same bytes: their own tests run them."""
+    assert set(jobs(tiny, emb)) == {" ".join(words) for words, _ in LEAVES if words[0] != "experiment"}
 
 
 def test_all_works_without_a_network_and_always_with_the_same_bytes(

@@ -35,6 +35,11 @@ def test_a_space(tiny: Any, ask: Ask) -> None:
     assert found["architectures"] == ["lenetlike", "vanillacnn", "resnet8"]
 
 
+def test_a_built_in_space_by_its_name(work: Path, ask: Ask) -> None:
+    found = ask("inspect", "digits")
+    assert (found["kind"], found["space"]) == ("space", "digits")
+
+
 def test_a_zoo(tiny: Any, ask: Ask) -> None:
     found = ask("inspect", tiny.zoo.path)
     assert (found["kind"], found["instances"], found["data"]) == ("zoo", 12, "npz:tiny.npz")

@@ -85,6 +85,31 @@ def test_another_architecture_can_be_aimed_at(tiny: Any, work: Path, cli: Callab
     assert result.exit_code == 0 and "still takes the best embedding for a lenetlike, not the resnet8" in result.stderr
 
 
+def test_a_dry_run_reads_everything_and_writes_nothing(
+    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+) -> None:
+    outputs = ["-o", "best.emb", "--decode", "best.pt", "--dry-run"]
+    options = command(tiny, tiny.networks["lenetlike"], "--steps", 7, "--teacher", tiny.teacher, *outputs)
+    found = ask(*options)
+    assert found["dry_run"] is True and (found["steps"], found["arch"]) == (7, "lenetlike")
+    assert (found["input"]["arch"], found["input"]["refine_steps"]) == ("lenetlike", 2)
+    assert (found["output"], found["decoded"], found["teacher"]) == ("best.emb", "best.pt", str(tiny.teacher))
+    assert ask(*command(tiny, emb["lenetlike"], "--arch", "resnet8", "--dry-run"))["arch"] == "resnet8"
+    result = cli(*options)
+    assert "best.emb would be written." in result.stderr and "best.pt would be written." in result.stderr
+    assert "resnet14" in result.stdout and "optimising" not in result.stderr and "refining" not in result.stderr
+    assert list(work.iterdir()) == []
+    Path("taken.pt").write_text("something else")
+    assert "taken.pt" in refused(3, *command(tiny, emb["lenetlike"], "--teacher", "taken.pt", "--dry-run"))
+    assert "holds 2 embeddings" in refused(3, *command(tiny, emb["both"], "--dry-run"))
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tiny: Any, work: Path, refused: Refused) -> None:
+    Path("no.pt").write_text("no network")
+    said = refused(2, *command(tiny, Path("no.pt"), "--device", "cuda:99", "--dry-run"))
+    assert "cuda:99 was asked for; this machine has" in said and "--device cpu" in said
+
+
 def test_nothing_is_written_unless_named_and_it_says_so(
     tiny: Any, emb: dict[str, Path], work: Path, cli: Callable[..., Result]
 ) -> None:

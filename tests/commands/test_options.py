@@ -100,7 +100,7 @@ def test_options_are_passed_with_their_types(take: Callable[..., Result], tmp_pa
         (["--seed", "-1"], "-1 is not in the range x>=0."),
         (["--threads", "0"], "0 is not in the range x>=1."),
         (["--refine", "-5"], "-5 is not in the range x>=0."),
-        (["-s", "steps"], "'steps' is not KEY=VALUE, as in steps=600."),
+        (["-s", "steps"], "'steps' is not KEY=VALUE, as in train.steps=600."),
         (["-s", "=3"], "'=3' is not KEY=VALUE"),
         (["-s", "a=1", "-s", "b=2", "-s", "a=3"], "a is set 2 times. Set it once."),
         (["--recipe", "absent.toml"], "'absent.toml' does not exist."),

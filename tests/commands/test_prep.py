@@ -68,6 +68,18 @@ def test_what_cannot_be_done_is_refused(
     assert expected in refused(code, *command(tiny, "lenetlike", *options))
 
 
+def test_a_dry_run_says_the_grid_and_writes_nothing(
+    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+) -> None:
+    found = ask(*command(tiny, "resnet8", "-o", "a.npy", "--dry-run"))
+    assert (found["dry_run"], found["height"], found["width"]) == (True, 8, 10_000)
+    result = cli(*command(tiny, "resnet8", "-o", "a.npy", "--dry-run"))
+    assert result.exit_code == 0 and result.stderr == "a.npy would be written.\n"
+    assert list(work.iterdir()) == []
+    assert "holds 20,000" in refused(3, *command(tiny, "lenetlike", "-o", "a.npy", "--height", "2", "--dry-run"))
+    assert "not .jpg" in refused(2, *command(tiny, "lenetlike", "-o", "a.jpg", "--dry-run"))
+
+
 def test_other_files_are_refused(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     assert "an embedding file, not a checkpoint" in refused(3, "prep", emb["lenetlike"], "-o", "a.npy")
     shutil.copy(tiny.networks["lenetlike"], "net.npy")

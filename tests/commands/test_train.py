@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -88,7 +89,32 @@ def test_a_dry_run_shows_the_settings_and_writes_nothing(tiny: Any, recipe: Path
     found = ask(*command(tiny, "-o", "mini.safetensors", "--dry-run", "-s", "train.steps=9"))
     assert found["recipe"]["train"]["steps"] == 9
     assert found["instances"] == {"lenetlike": {"train": 3, "val": 1}}
+    assert 4_000 < found["parameters"] < 100_000
+    assert 16 * found["parameters"] < found["estimated_memory_bytes"] < 10**8
     assert [p.name for p in work.iterdir()] == ["mini.toml"]
+
+
+def test_a_dry_run_tells_the_memory_that_training_takes(tiny: Any, recipe: Path, rows: Callable[..., Any]) -> None:
+    shown = {row["setting"]: row["value"] for row in rows(*command(tiny, "-o", "mini.safetensors", "--dry-run"))}
+    assert shown["memory, about"] == "0.0 GiB" and "," in shown["parameters"]
+    assert shown["train.lr"] == "0.001"
+
+
+def test_more_memory_than_there_is_is_told_before_training(
+    tiny: Any, recipe: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netspace_cli.core.footprint.memory_of", lambda device: 2_000_000)
+    for options in (["--dry-run"], []):
+        result = cli(*command(tiny, "-o", "mini.safetensors", *options))
+        assert result.exit_code == 0
+        assert "warning: " in result.stderr and "more than half of the 0.0 GiB there are" in result.stderr
+        assert "Lower train.images (8) or backbone.probes (64)." in result.stderr
+
+
+def test_a_space_is_called_like_its_file(tiny: Any, recipe: Path, ask: Ask) -> None:
+    Path("mini.toml").write_text(RECIPE.replace('name = "mini"', ""))
+    assert ask(*command(tiny, "-o", "mine.safetensors"))["space"] == "mine"
+    assert ask(*command(tiny, "-o", "b.safetensors", "-s", "space.name=other"))["space"] == "other"
 
 
 def test_a_finished_run_is_kept_unless_forced(tiny: Any, recipe: Path, ask: Ask, refused: Refused) -> None:
@@ -100,8 +126,11 @@ def test_a_finished_run_is_kept_unless_forced(tiny: Any, recipe: Path, ask: Ask,
     for more in ([], ["--dry-run"]):
         said = refused(2, *options, *more)
         assert "mini.run holds a run already" in said and "--resume" in said and "--force" in said
-    assert "steps (6, now 7)" in refused(2, *options, "--resume", "-s", "train.steps=7")
+    said = refused(2, *options, "--resume", "-s", "train.steps=7")
+    assert "steps (6, now 7)" in said and "begin it without --resume and with --force" in said
     ask(*options, "--resume")
+    said = refused(2, *options, "--resume", "-s", "train.steps=7")
+    assert "mini.safetensors exists already" in said and "nothing is left to resume" in said
     assert Path("mini.safetensors").read_bytes() == first
     ask(*options, "--force")
 
@@ -111,7 +140,8 @@ def test_a_finished_run_is_kept_unless_forced(tiny: Any, recipe: Path, ask: Ask,
     [
         (["-s", "train.stepz=3"], "no key 'train.stepz'. Did you mean 'train.steps'?"),
         (["-s", "stepz=3"], "Did you mean 'train.steps'?"),
-        (["-s", "steps"], "'steps' is not KEY=VALUE"),
+        (["-s", "trainsteps=3"], "Did you mean 'train.steps'?"),
+        (["-s", "steps"], "'steps' is not KEY=VALUE, as in train.steps=600"),
         (["-s", "train.steps=many"], "train.steps = 'many'"),
         (["-s", "train.steps=0"], "train.steps = 0"),
         (["-s", "backbone.width=15"], "width of 15"),
@@ -181,6 +211,7 @@ def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Any, rec
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, "")
+    assert err.count("Stopping after this step, with a checkpoint") == 1
     assert "stopped after step" in err and "--resume goes on" in err and "Traceback" not in err
     assert not Path("mini.safetensors").exists() and Path("mini.run/checkpoint.pt").exists()
     assert torch.load("mini.run/checkpoint.pt", weights_only=True)["step"] < 60
@@ -188,6 +219,17 @@ def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Any, rec
     ask(*command(tiny, *options, "--resume"))
     ask(*command(tiny, "-o", "straight.safetensors", "-s", "train.steps=60"))
     assert Path("mini.safetensors").read_bytes() == Path("straight.safetensors").read_bytes()
+
+
+def test_a_run_that_was_to_replace_a_space_goes_on_with_force(
+    tiny: Any, recipe: Path, ask: Ask, refused: Refused
+) -> None:
+    options = command(tiny, "-o", "mini.safetensors")
+    ask(*options)
+    metrics = Path("mini.run/metrics.jsonl")  # as of a run that was stopped after four steps
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:4]))
+    said = refused(2, *options, "--resume")
+    assert "has done 4 of 6 steps: --resume --force goes on" in said and "nothing is left" not in said
 
 
 def test_terminated_it_saves_too(tiny: Any, recipe: Path) -> None:
@@ -208,10 +250,10 @@ def net():
 
 
 def test_anyone_s_own_architecture_from_zoo_to_checkpoint(
-    tiny: Any, recipe: Path, work: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch
+    tiny: Any, recipe: Path, work: Path, ask: Ask, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """From the current folder, which is not on the search path."""
     Path("my_own_nets.py").write_text(OWN_NETWORK)
-    monkeypatch.syspath_prepend(work)
     name = "my_own_nets:net"
     ask("zoo", "train", "zoo", "--arch", name, "--counts", "2/1/1", "--epochs", 1, "--data", tiny.npz)
     # A zoo alone does not choose what is imported: the user names it once more.
@@ -223,11 +265,18 @@ def test_anyone_s_own_architecture_from_zoo_to_checkpoint(
         found = ask("encode", "mine.pt", "--space", "mini.safetensors", "-o", "a.emb", "--force", *options)
         assert found["networks"][0]["arch"] == name
     ask("decode", "a.emb", "--space", "mini.safetensors", "-o", "a2.pt")
-    import my_own_nets
-
+    my_own_nets = importlib.import_module("my_own_nets")  # of the modules that are loaded
     my_own_nets.net().load_state_dict(torch.load("a2.pt", weights_only=True), strict=True)
     assert ask("prep", "mine.pt", "--space", "mini.safetensors", "-o", "mine.npy")["arch"] == name
     assert ask("eval", "zoo", "--space", "mini.safetensors", "--data", tiny.npz)["summary"]["arch_accuracy"] == 1
+    # Where it is not to be found, decoding says which function that is, and what to do.
+    del sys.modules["my_own_nets"]
+    Path("my_own_nets.py").unlink()
+    said = refused(3, "decode", "a.emb", "--space", "mini.safetensors", "-o", "a3.pt")
+    assert f"the factory {name} cannot be imported: there is no module 'my_own_nets'" in said
+    assert "run in the folder that holds my_own_nets" in said
+    monkeypatch.delenv("NETSPACE_TRUST")
+    assert f"--trust {name}" in refused(3, "decode", "a.emb", "--space", "mini.safetensors", "-o", "a3.pt")
 
 
 def test_a_run_in_use_is_left_alone(tiny: Any, recipe: Path, work: Path, cli: Callable[..., Result]) -> None:

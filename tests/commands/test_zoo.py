@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 import torch
 from click.testing import Result
+from netspace_models.errors import InputFileError
 from safetensors.torch import load_file
 
+from netspace_cli.core.files import sha256_of
 from netspace_cli.core.networks import read_network
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.scoring import scores
@@ -123,9 +125,36 @@ def test_verify_finds_what_changed_and_what_is_gone(
     (work / "zoo" / gone.file).unlink()
     result = cli("zoo", "verify", "zoo")
     assert result.exit_code == 3
-    assert result.stdout.splitlines() == ["id\tstate", f"{changed.id}\tchanged", f"{gone.id}\tmissing"]
+    states = {row.split("\t")[0]: row.split("\t")[2] for row in result.stdout.splitlines()[1:]}
+    assert states == {i.id: "ok" for i in tiny.single_zoo.instances} | {changed.id: "changed", gone.id: "missing"}
+    assert "5 of 7 files are as listed." in result.stderr and "zoo/instances.jsonl" in result.stderr
     told = cli("zoo", "verify", "zoo", "--json")
     assert told.exit_code == 3 and json.loads(told.stdout)["bad"] == [changed.id, gone.id]
+
+
+def test_verify_goes_on_after_a_file_that_cannot_be_read(
+    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = tiny.single_zoo.instances[0]
+
+    def read(path: Path) -> str:
+        if path.name == Path(first.file).name:
+            raise InputFileError(path, "permission denied.")
+        return sha256_of(path)
+
+    monkeypatch.setattr("netspace_cli.core.zoo.sha256_of", read)
+    result = cli("zoo", "verify", tiny.single_zoo.path)
+    assert result.exit_code == 3 and "6 of 7 files are as listed." in result.stderr
+    assert f"{first.id}\t{first.file}\tunreadable" in result.stdout
+
+
+def test_verify_lists_what_is_as_it_should_be(tiny: Any, work: Path, cli: Callable[..., Result], ask: Ask) -> None:
+    result = cli("zoo", "verify", tiny.single_zoo.path)
+    assert (result.exit_code, result.stderr) == (0, "7 of 7 files are as listed.\n")
+    assert result.stdout.splitlines()[0] == "id\tfile\tstate"
+    assert result.stdout.splitlines()[1:] == [f"{i.id}\t{i.file}\tok" for i in tiny.single_zoo.instances]
+    first = ask("zoo", "verify", tiny.single_zoo.path)["instances"][0]
+    assert first == {"id": "lenetlike-0000", "file": tiny.single_zoo.instances[0].file, "state": "ok"}
 
 
 def test_a_manifest_that_points_elsewhere_is_refused(tiny: Any, work: Path, cli: Callable[..., Result]) -> None:
@@ -138,33 +167,6 @@ def test_a_manifest_that_points_elsewhere_is_refused(tiny: Any, work: Path, cli:
         assert result.exit_code == 3 and "points outside the zoo: '../../secret.safetensors'" in result.stderr
 
 
-def test_foreign_checkpoints_are_adopted_where_they_lie(
-    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result]
-) -> None:
-    Path("nets/runs").mkdir(parents=True)
-    for n in range(3):
-        state = load_file(tiny.single_zoo.file_of(tiny.single_zoo.instances[n]))
-        torch.save({"model": state, "epoch": n}, f"nets/runs/{n}.pt")
-    Path("nets/broken.pt").write_bytes(b"not a checkpoint at all, just text")
-    shutil.copy(tiny.teacher, "nets/other.safetensors")
-    before = {p: p.read_bytes() for p in Path("nets").rglob("*") if p.is_file()}
-    found = ask("zoo", "index", "nets", "--data", tiny.npz, "--counts", "1/1/1", "--licence", "MIT")
-    assert {i["arch"] for i in found["instances"]} == {"lenetlike", "resnet14"}
-    assert [r["path"] for r in found["refused"]] == ["nets/broken.pt"] and found["refused"][0]["reason"]
-    assert all(i["licence"] == "MIT" for i in found["instances"])
-    assert all(p.read_bytes() == content for p, content in before.items())
-    assert ask("zoo", "verify", "nets")["bad"] == []
-    again = cli("zoo", "index", "nets", "--data", tiny.npz)
-    assert again.exit_code == 0 and "left out nets/broken.pt" in again.stderr
-    assert len(open_zoo(Path("nets")).instances) == 4
-
-
-def test_a_folder_without_networks_is_refused_and_stays_as_it_is(tiny: Any, work: Path, refused: Refused) -> None:
-    Path("nets").mkdir()
-    Path("nets/notes.txt").write_text("nothing here")
-    assert "none of 0 checkpoint files" in refused(2, "zoo", "index", "nets", "--data", tiny.npz)
-
-
 def test_an_instance_is_exported_as_it_is(tiny: Any, work: Path, ask: Ask, refused: Refused) -> None:
     instance = tiny.zoo.instances[0]
     found = ask("zoo", "export", tiny.zoo.path, instance.id, "-o", "a.pt")
@@ -173,4 +175,10 @@ def test_an_instance_is_exported_as_it_is(tiny: Any, work: Path, ask: Ask, refus
     assert written.keys() == own.keys() and all(torch.equal(written[n], own[n]) for n in own)
     assert "exists already" in refused(2, "zoo", "export", tiny.zoo.path, instance.id, "-o", "a.pt")
     said = refused(2, "zoo", "export", tiny.zoo.path, "lenetlike-9999", "-o", "b.pt")
-    assert "lenetlike-9999" in said and "Did you mean lenetlike-000" in said
+    assert said.endswith("has no instance 'lenetlike-9999'. It has 4 such ids, from lenetlike-0000 to lenetlike-0003.")
+
+
+def test_export_says_what_it_wrote(tiny: Any, work: Path, cli: Callable[..., Result]) -> None:
+    result = cli("zoo", "export", tiny.zoo.path, "resnet8-0001", "-o", "a.safetensors")
+    assert (result.exit_code, result.stderr) == (0, "Wrote a.safetensors.\n")
+    assert result.stdout.splitlines()[1].split("\t")[:2] == ["resnet8-0001", "resnet8"]

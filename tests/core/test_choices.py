@@ -20,7 +20,7 @@ from netspace_models.errors import (
 
 from netspace_cli.core import space as spaces
 from netspace_cli.core.checkpoint import read_checkpoint, write_checkpoint
-from netspace_cli.core.data_choice import data_for, required_data
+from netspace_cli.core.data_choice import check_refining, check_zoo_images, data_for, required_data
 from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
 from netspace_cli.core.encode import encode
 from netspace_cli.core.inputs import read_inputs, read_networks, read_teacher, single
@@ -105,6 +105,45 @@ def test_images_that_are_not_the_spaces_are_refused_with_both(tiny: Any) -> None
         data_for(tiny.space, "digits")
     with pytest.raises(NetspaceError):
         data_for(tiny.space, "no-such-data")
+
+
+OTHER_IMAGES = {
+    "signal": ({"channels": 1, "size": 8, "classes": 4}, "signal"),
+    "mean": ([0.1], "mean"),
+    "std": ([0.1], "std"),
+    "splits": (
+        {"train": {"n": 5, "sha256": "a"}, "val": {"n": 24, "sha256": "b"}, "test": {"n": 30, "sha256": "c"}},
+        "train images, val images, test images",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", list(OTHER_IMAGES))
+def test_a_zoo_of_other_images_is_refused_with_both(tiny: Any, what: str) -> None:
+    check_zoo_images(tiny.zoo, tiny.space)
+    value, named = OTHER_IMAGES[what]
+    other = replace(tiny.zoo, data={**tiny.zoo.data, "name": "npz:other.npz", what: value})
+    with pytest.raises(WrongSpace) as refused:
+        check_zoo_images(other, tiny.space)
+    said = refused.value.message
+    classes, train = 4 if what == "signal" else 3, 5 if what == "splits" else 60
+    assert f"of npz:other.npz (1x8x8, {classes} classes; {train} train, 24 val, 30 test images)" in said
+    assert "space 'tiny' is of npz:tiny.npz (1x8x8, 3 classes; 60 train, 24 val, 30 test images)" in said
+    assert said.endswith(f"They differ in: {named}.")
+    assert "--space" in refused.value.hint
+
+
+def test_the_same_images_under_another_name_or_without_a_record_will_do(tiny: Any) -> None:
+    check_zoo_images(replace(tiny.zoo, data={**tiny.zoo.data, "name": "folder:elsewhere"}), tiny.space)
+    for splits in ({}, None, "none"):
+        check_zoo_images(replace(tiny.zoo, data={**tiny.zoo.data, "splits": splits}), tiny.space)
+
+
+def test_refining_without_images_is_refused(tiny: Any) -> None:
+    check_refining(tiny.space, None, 0)
+    check_refining(tiny.space, tiny.data, 3)
+    with pytest.raises(DataUnavailable, match=r"refining needs images, and those of space 'tiny' \(npz:tiny\.npz\)"):
+        check_refining(tiny.space, None, 3)
 
 
 def test_networks_are_read_in_order(tiny: Any) -> None:

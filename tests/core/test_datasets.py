@@ -76,7 +76,7 @@ class TestSpecs:
         with pytest.raises(ConfigError) as caught:
             load_data(spec)
         assert repr(spec) in caught.value.message
-        assert "digits, cifar10[:DIR], tiny-imagenet[:DIR], folder:DIR, FILE.npz" in caught.value.hint
+        assert "digits, cifar10[:DIR|:FILE.npz], tiny-imagenet[:DIR], folder:DIR, FILE.npz" in caught.value.hint
         assert f"Did you mean {near}?" in caught.value.hint
         assert not data_available(spec)
 

@@ -39,6 +39,8 @@ def test_the_summary_by_hand() -> None:
     assert found["arch_accuracy"] == pytest.approx(2 / 3)
     assert found["agreement"] == pytest.approx(0.6)
     assert found["unrelated_agreement"] == pytest.approx(0.5)
+    assert found["n_paired"] == 2
+    assert found["agreement_paired"] == pytest.approx(0.65), "over the two that have an unrelated partner"
     assert found["target_accuracy"] == pytest.approx(x.mean())
     assert found["predicted_accuracy"] == pytest.approx(y.mean())
 
@@ -63,6 +65,15 @@ def test_where_nothing_correlates_there_is_no_correlation(values: Any) -> None:
     found = rows(*values).summary()
     assert found["pearson"] is None
     assert found["unrelated_agreement"] is None
+    assert (found["n_paired"], found["agreement_paired"]) == (0, None)
+
+
+def test_the_summary_counts_the_instances_seen() -> None:
+    first = Evaluated("0", "a", "a", 0.1, 0.2, 0.5, None, True)
+    found = [first, replace(first, arch="b", seen=False), replace(first, seen=None)]
+    assert Evaluation(tuple(found[:2])).summary()["seen"] == 1
+    assert Evaluation(tuple(found[:2])).summary("b")["seen"] == 0
+    assert Evaluation(tuple(found)).summary()["seen"] is None, "of one it is not known"
 
 
 def test_each_row_is_the_instance_beside_what_it_decodes_to(tiny: Any) -> None:
@@ -72,13 +83,26 @@ def test_each_row_is_the_instance_beside_what_it_decodes_to(tiny: Any) -> None:
     for row in found.instances:
         network = read_network(tiny.networks[row.arch], candidates=tiny.space.architectures)
         with Runner("cpu") as runner:
-            (built,) = decode(encode([network], tiny.space, runner), tiny.space, runner)
+            embeddings = encode([network], tiny.space, runner)
+            (built,) = decode(embeddings, tiny.space, runner)
+            (recognised,) = decode(embeddings, tiny.space, runner, recognised=True)
         target = network.architecture.run(network.vector, images)
         predicted = built.architecture.run(built.vector, images)
-        assert row.predicted_arch == built.architecture.name
+        assert row.predicted_arch == recognised.architecture.name
+        assert built.architecture.name == row.arch
         assert row.target_accuracy == pytest.approx(accuracy(target, labels))
         assert row.predicted_accuracy == pytest.approx(accuracy(predicted, labels))
         assert row.agreement == pytest.approx(agreement(target, predicted))
+
+
+def test_an_instance_that_is_recognised_as_another_is_told_and_scored_as_what_it_is(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = run(tiny, zoo=tiny.zoo, space=tiny.space).instances
+    (always,) = (a for a in tiny.space.architectures if a.name == "resnet8")
+    monkeypatch.setattr(type(tiny.space.model), "recognise", lambda self, embeddings: [always] * len(embeddings))
+    wrong = run(tiny, zoo=tiny.zoo, space=tiny.space).instances
+    assert wrong == tuple(replace(e, predicted_arch="resnet8") for e in right)
 
 
 def test_alone_there_is_nothing_unrelated_to_agree_with(tiny: Any) -> None:
@@ -107,6 +131,28 @@ def test_an_instance_counted_twice_agrees_with_itself(tiny: Any) -> None:
     one = tiny.single_zoo.select(split="test")[0]
     zoo = replace(tiny.single_zoo, instances=(one, replace(one, id="twin")))
     assert [e.unrelated_agreement for e in run(tiny, zoo=zoo).instances] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(("split", "seen"), [("train", True), ("val", True), ("test", False)])
+def test_an_instance_is_seen_where_its_file_took_part_in_the_training(tiny: Any, split: str, seen: bool) -> None:
+    renamed = replace(tiny.single_zoo, instances=tuple(replace(i, split="test") for i in tiny.single_zoo.instances))
+    own = {i.id for i in tiny.single_zoo.select(split=split)}
+    found = [e for e in run(tiny, zoo=renamed).instances if e.id in own]
+    assert len(found) == len(own)
+    assert {e.seen for e in found} == {seen}, "its file counts, not what its zoo says of it"
+
+
+def test_a_space_that_does_not_record_its_files_cannot_say_what_it_has_seen(tiny: Any) -> None:
+    rows = [{k: v for k, v in row.items() if k != "sha256"} for row in tiny.single_space.record["zoo"]]
+    older = replace(tiny.single_space, record={**tiny.single_space.record, "zoo": rows})
+    assert {e.seen for e in run(tiny, space=older).instances} == {None}
+
+
+def test_a_zoo_of_other_images_is_refused(tiny: Any) -> None:
+    splits = {**tiny.zoo.data["splits"], "test": {"n": 31, "sha256": "0" * 64}}
+    other = replace(tiny.single_zoo, data={**tiny.zoo.data, "name": "npz:other.npz", "splits": splits})
+    with pytest.raises(WrongSpace, match=r"npz:other\.npz .* 31 test images\); space 'tiny' is of npz:tiny\.npz"):
+        run(tiny, zoo=other)
 
 
 def test_refining_is_passed_on(tiny: Any) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 from netspace_models.architectures import Signal
-from netspace_models.errors import ConfigError, UnknownArchitecture
+from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
-from netspace_cli.core.factories import fresh_module, is_factory, resolve_architecture, signal_of_factory
+from netspace_cli.core.factories import (
+    fresh_module,
+    is_factory,
+    known_signal,
+    recorded_architecture,
+    resolve_architecture,
+    signal_of_factory,
+)
+from netspace_cli.core.trust import trusting
 
 SIGNAL = Signal(1, 8, 3)
 SOURCE = """
@@ -140,3 +149,95 @@ def test_a_factory_without_arguments_tells_its_own_signal() -> None:
     assert signal_of_factory("factories_for_tests:conv_for_28", 1, (32, 16, 28, 64)) == Signal(1, 28, 7)
     assert signal_of_factory("factories_for_tests:fixed", 1, (32, 16)) is None
     assert signal_of_factory("factories_for_tests:with_signal", 1, (8,)) is None
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder that is not on Python's search path, as for a console script."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert str(folder) not in sys.path and "" not in sys.path
+    return folder
+
+
+def test_a_factory_of_the_current_folder_is_found_if_the_user_named_it(here: Path) -> None:
+    (here / "nets_found_here.py").write_text(SOURCE)
+    before = list(sys.path)
+    with pytest.raises(ConfigError, match="no module 'nets_found_here'") as refused:
+        resolve_architecture("nets_found_here:fixed", SIGNAL)
+    assert "with --trust nets_found_here:fixed here as well" in refused.value.hint
+    with trusting("nets_found_here:fixed"):
+        assert resolve_architecture("nets_found_here:fixed", SIGNAL).parameters == 64 * 5 + 5 + 5 * 3 + 3
+    assert sys.path == before
+
+
+def test_what_a_factory_imports_when_it_is_called_is_found_too(here: Path) -> None:
+    (here / "late_net.py").write_text("def make():\n    import part_of_late_net\n    return part_of_late_net.fixed()\n")
+    (here / "part_of_late_net.py").write_text(SOURCE)
+    with trusting("late_net:make"):
+        assert resolve_architecture("late_net:make", SIGNAL).parameters == 64 * 5 + 5 + 5 * 3 + 3
+
+
+def test_a_file_of_the_current_folder_takes_no_installed_module_s_place(here: Path) -> None:
+    (here / "colorsys.py").write_text("raise SystemExit('the wrong module')")
+    sys.modules.pop("colorsys", None)
+    (here / "net_with_colours.py").write_text("import colorsys\ncolorsys.rgb_to_hsv\n" + SOURCE)
+    with trusting("net_with_colours:fixed"):
+        resolve_architecture("net_with_colours:fixed", SIGNAL)
+
+
+def test_a_misspelt_function_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve_architecture("factories_for_tests:with_signl", SIGNAL)
+    assert "the module factories_for_tests (" in refused.value.message
+    assert "factories_for_tests.py) has no function 'with_signl'" in refused.value.message
+    assert refused.value.hint.startswith("Did you mean with_signal")
+    with pytest.raises(ConfigError) as refused:
+        resolve_architecture("factories_for_tests:qqqq", SIGNAL)
+    assert "with_signal or fixed" in refused.value.hint and "nn" not in refused.value.hint.split()
+
+
+def test_a_missing_module_says_where_it_was_looked_for(here: Path) -> None:
+    with trusting("no_such_net:make"), pytest.raises(ConfigError) as refused:
+        resolve_architecture("no_such_net:make", SIGNAL)
+    assert refused.value.message.endswith("cannot be imported: there is no module 'no_such_net'.")
+    assert f"then in the current folder ({here})" in refused.value.hint and "PYTHONPATH" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["nets.py:make", "./nets.py:make", "nets/net.py:make"])
+def test_a_path_in_the_place_of_a_module_is_told_how_it_is_written(here: Path, name: str) -> None:
+    (here / "nets.py").write_text(SOURCE)
+    with trusting(name), pytest.raises(ConfigError) as refused:
+        resolve_architecture(name, SIGNAL)
+    assert ("nets.net:make" if "/net." in name else "nets:make") in refused.value.hint
+
+
+def test_a_file_s_factory_is_trusted_and_importable_or_the_file_is_named(here: Path) -> None:
+    (here / "recorded_net.py").write_text(SOURCE)
+    with pytest.raises(InputFileError, match="s.safetensors: it names the factory recorded_net:fixed") as refused:
+        recorded_architecture("recorded_net:fixed", SIGNAL, Path("s.safetensors"))
+    assert "--trust recorded_net:fixed" in refused.value.hint
+    with trusting("recorded_net:fixed"):
+        assert recorded_architecture("recorded_net:fixed", SIGNAL, Path("s.safetensors")).name == "recorded_net:fixed"
+    with trusting("gone_net:fixed"), pytest.raises(InputFileError) as refused:
+        recorded_architecture("gone_net:fixed", SIGNAL, Path("s.safetensors"))
+    assert "s.safetensors: its architecture cannot be built here: the factory gone_net:fixed" in refused.value.message
+    assert "run in the folder that holds gone_net" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "signal", "expected"),
+    [
+        ("lenetlike", Signal(3, 32, 10), "3x32x32, 10 classes"),
+        ("vanillacnn", Signal(1, 16, 10), "1x16x16, 10 classes"),
+        ("resnet8", Signal(1, 16, 10), "1 channel, 10 classes; works at several image sizes (16, 28, 32, ...)"),
+        ("resnet8", Signal(3, 24, 4), "3 channels, 4 classes; works at several image sizes (16, 24, 28, 32, ...)"),
+        ("resnet8", Signal(3, 64, 4), "3x64x64, 4 classes"),
+        ("factories_for_tests:with_signal", SIGNAL, "1x8x8, 3 classes"),
+    ],
+)
+def test_a_size_of_images_that_the_parameters_do_not_tell_is_not_named(
+    name: str, signal: Signal, expected: str
+) -> None:
+    assert known_signal(resolve_architecture(name, signal)) == expected

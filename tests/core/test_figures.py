@@ -36,7 +36,7 @@ def steps(tiny: Any) -> list[Step]:
 def test_the_same_numbers_give_the_same_bytes(steps: list[Step], tmp_path: Path, suffix: str) -> None:
     for name in "ab":
         plot_path(tmp_path / f"{name}{suffix}", steps, {"weights": steps, "aligned weights": steps})
-        plot_evaluation(tmp_path / f"{name}-eval{suffix}", EVALUATION)
+        plot_evaluation(tmp_path / f"{name}-eval{suffix}", {"encoded": EVALUATION, "refined": EVALUATION})
     for name in ("", "-eval"):
         content = (tmp_path / f"a{name}{suffix}").read_bytes()
         assert content.startswith(HEADS[suffix])
@@ -56,17 +56,26 @@ def test_names_and_numbers_are_in_the_figure(steps: list[Step], tmp_path: Path) 
     assert "weights" in text
 
 
+def test_every_evaluation_has_a_panel_of_its_own(tmp_path: Path) -> None:
+    for name, ways in (("one", ["encoded"]), ("two", ["encoded", "refined"])):
+        plot_evaluation(tmp_path / f"{name}.svg", dict.fromkeys(ways, EVALUATION))
+    one, two = ((tmp_path / f"{name}.svg").read_text() for name in ("one", "two"))
+    assert "<!-- encoded -->" in one and "<!-- refined -->" not in one
+    assert two.count("<!-- encoded -->") == two.count("<!-- refined -->") == 1
+    assert two.count("<!-- predicted accuracy (%) -->") == 2
+
+
 def test_a_figure_of_one_instance_is_drawn(tmp_path: Path) -> None:
-    plot_evaluation(tmp_path / "a.png", Evaluation(EVALUATION.instances[:1]))
+    plot_evaluation(tmp_path / "a.png", {"encoded": Evaluation(EVALUATION.instances[:1])})
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
 def test_an_existing_file_is_kept(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_text("mine")
     with pytest.raises(OutputExists):
-        plot_evaluation(tmp_path / "a.png", EVALUATION)
+        plot_evaluation(tmp_path / "a.png", {"encoded": EVALUATION})
     assert (tmp_path / "a.png").read_text() == "mine"
-    plot_evaluation(tmp_path / "a.png", EVALUATION, force=True)
+    plot_evaluation(tmp_path / "a.png", {"encoded": EVALUATION}, force=True)
     assert (tmp_path / "a.png").read_bytes().startswith(HEADS[".png"])
 
 

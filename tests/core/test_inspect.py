@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.errors import InputFileError
+from netspace_models.errors import ConfigError, InputFileError
 
 from netspace_cli.core import inspect as inspecting
 from netspace_cli.core import space as spaces
@@ -40,7 +40,8 @@ def test_a_checkpoint(tiny: Any, tmp_path: Path, arch: str, suffix: str) -> None
     assert (found["kind"], found["arch"], found["form"]) == ("checkpoint", arch, "full")
     assert found["parameters"] == read_network(tiny.networks[arch], signal=tiny.data.signal).architecture.parameters
     assert (found["tensors"], found["not_finite"]) == (len(state), [])
-    assert found["signal"] == "1x8x8, 3 classes"
+    told = "1 channel, 3 classes; works at several image sizes (8, 16, 28, 32, ...)"
+    assert found["signal"] == (told if arch == "resnet8" else "1x8x8, 3 classes")
     json.dumps(found, allow_nan=False)
 
 
@@ -89,8 +90,9 @@ def test_a_zoo(tiny: Any) -> None:
 def test_what_is_none_of_these_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="a folder, but no zoo"):
         inspect(tmp_path)
-    with pytest.raises(InputFileError, match="no such file"):
+    with pytest.raises(ConfigError, match=r"a\.pt does not exist, and no built-in space is called so") as refused:
         inspect(tmp_path / "a.pt")
+    assert "Built-in spaces: tiny." in refused.value.hint
     (tmp_path / "a.pt").write_bytes(b"<!doctype html><html>not found</html>")
     with pytest.raises(InputFileError, match="an HTML page"):
         inspect(tmp_path / "a.pt")
@@ -114,6 +116,22 @@ def test_the_built_in_spaces(shelf: Path) -> None:
     assert (found["name"], found["path"]) == ("tiny", str(shelf / "tiny.safetensors"))
     assert found["bytes"] == (shelf / "tiny.safetensors").stat().st_size
     assert inspecting.built_in_spaces() == {"tiny": shelf / "tiny.safetensors"}
+
+
+def test_a_built_in_space_by_its_name_unless_a_file_has_it(
+    tiny: Any, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert inspect("tiny") == inspect(shelf / "tiny.safetensors")
+    write_checkpoint(tmp_path / "tiny.pt", read_checkpoint(tiny.networks["resnet8"]).state)
+    (tmp_path / "tiny.pt").rename("tiny")
+    assert inspect("tiny")["kind"] == "checkpoint"
+
+
+@pytest.mark.parametrize("name", ["a.safetensors", "a.emb"])
+def test_a_checkpoint_by_the_name_of_something_else(tiny: Any, tmp_path: Path, name: str) -> None:
+    torch.save(read_checkpoint(tiny.networks["resnet8"]).state, tmp_path / name)
+    assert (inspect(tmp_path / name)["kind"], inspect(tmp_path / name)["format"]) == ("checkpoint", "pt")
 
 
 def test_a_decoded_safetensors_file_is_a_checkpoint_and_no_space(tiny: Any, tmp_path: Path) -> None:

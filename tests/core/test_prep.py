@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from netspace_cli.core.networks import Network, read_network
-from netspace_cli.core.prep import write_prep
+from netspace_cli.core.prep import check_prep, write_prep
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,9 @@ def test_the_height_is_the_lowest_published_one_that_fits(network: Network, tmp_
     assert write_prep(network, tmp_path / "a.npy") == (8, 10_000)
     assert write_prep(network, tmp_path / "b.npy", width=2_000) == (16, 2_000)
     assert write_prep(network, tmp_path / "c.npy", width=300) == (88, 300)
-    with pytest.raises(DoesNotFit, match="lenetlike has 20,791 parameters; a PRep of 88 x 200 holds 17,600"):
-        write_prep(network, tmp_path / "d.npy", width=200)
+    for make in (check_prep, write_prep):
+        with pytest.raises(DoesNotFit, match="lenetlike has 20,791 parameters; a PRep of 88 x 200 holds 17,600"):
+            make(network, tmp_path / "d.npy", width=200)
 
 
 def test_a_picture_shows_signs_as_colours_and_padding_as_white(network: Network, tmp_path: Path) -> None:
@@ -81,15 +83,24 @@ def test_a_network_of_zeros_and_single_values_is_a_picture_too(tmp_path: Path) -
     assert tuple(picture[1, 0]) == (178, 24, 43) or tuple(picture[0, architecture.parameters - 1]) == (178, 24, 43)
 
 
-def test_what_cannot_be_written_is_refused(network: Network, tmp_path: Path) -> None:
+def test_the_grid_is_known_before_anything_is_written(network: Network, tmp_path: Path) -> None:
+    for options in ({}, {"width": 2_000}, {"height": 30, "width": 700}):
+        assert check_prep(network, tmp_path / "a.npy", **options) == write_prep(
+            network, tmp_path / f"{len(options)}.npy", **options
+        )
+    assert not (tmp_path / "a.npy").exists()
+
+
+@pytest.mark.parametrize("make", [check_prep, write_prep])
+def test_what_cannot_be_written_is_refused(network: Network, tmp_path: Path, make: Callable[..., object]) -> None:
     with pytest.raises(ConfigError, match=r"written as \.npy or \.png, not \.jpg"):
-        write_prep(network, tmp_path / "a.jpg")
+        make(network, tmp_path / "a.jpg")
     with pytest.raises(ConfigError, match="a PRep of 0 x 100 holds nothing"):
-        write_prep(network, tmp_path / "a.npy", height=0, width=100)
+        make(network, tmp_path / "a.npy", height=0, width=100)
     with pytest.raises(ConfigError, match="holds nothing"):
-        write_prep(network, tmp_path / "a.npy", width=0)
+        make(network, tmp_path / "a.npy", width=0)
     (tmp_path / "a.npy").write_text("mine")
     with pytest.raises(OutputExists):
-        write_prep(network, tmp_path / "a.npy")
+        make(network, tmp_path / "a.npy")
     assert [p.name for p in tmp_path.iterdir()] == ["a.npy"]
     assert write_prep(network, tmp_path / "a.npy", force=True) == (8, 10_000)

@@ -89,6 +89,14 @@ def test_single_values_are_overridden(tmp_path: Path) -> None:
     assert recipe.train.shuffle is False
 
 
+def test_a_space_without_a_name_gets_that_of_its_file() -> None:
+    assert recipe_from({}).named(Path("zoo/mine.v2.safetensors")).space.name == "mine.v2"
+    named = recipe_from({"space": {"name": "other"}})
+    assert named.named(Path("mine.safetensors")) == named
+    with pytest.raises(ConfigError, match="space.name = ''"):
+        recipe_from({"space": {"name": ""}})
+
+
 def test_the_backbone_is_chosen_by_its_kind() -> None:
     conv = load_recipe(None, {"backbone.kind": "conv", "backbone.side": "32"}).backbone
     assert isinstance(conv, ConvRecipe)
@@ -102,8 +110,12 @@ def test_the_backbone_is_chosen_by_its_kind() -> None:
         ("train.step", "no key 'train.step'", "train.steps"),
         ("steps", "keys are section.key", "steps"),
         ("latent", "keys are section.key", "backbone.latents"),
-        ("a.b.c", "keys are section.key", "train.steps"),
-        ("nothing.x", "no key 'nothing'", ""),
+        ("a.b.c", "keys are section.key", "such as train.steps"),
+        ("nothing.x", "no key 'nothing.x'", "such as train.steps"),
+        ("trainsteps", "keys are section.key", "Did you mean 'train.steps'?"),
+        ("space", "keys are section.key", "Did you mean 'space.name'?"),
+        ("spaces.name", "no key 'spaces.name'", "Did you mean 'space.name'?"),
+        ("learning.lr", "no key 'learning.lr'", "Did you mean 'train.lr'?"),
     ],
 )
 def test_an_override_of_nothing_is_refused(key: str, words: str, hint: str) -> None:

@@ -17,10 +17,17 @@ from netspace_cli.core.recognise import recognise
 
 SIGNAL = Signal(1, 8, 3)
 FACTORY = """
+from collections import OrderedDict
+
 from torch import nn
 
 def make(signal):
     return nn.Sequential(nn.Flatten(), nn.Linear(signal.channels * signal.size ** 2, 5), nn.ReLU(), nn.Linear(5, 3))
+
+def large(signal):
+    flat = 2 * (signal.size - 18) ** 2
+    layers = {"conv1": nn.Conv2d(signal.channels, 2, 19), "flat": nn.Flatten(), "fc": nn.Linear(flat, signal.classes)}
+    return nn.Sequential(OrderedDict(layers))
 
 def fixed():
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 14 * 14, 4))
@@ -42,7 +49,7 @@ def state_of(name: str, signal: Signal = SIGNAL) -> dict[str, Tensor]:
     return dict(build(name, signal).module.state_dict())
 
 
-@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet14", "resnet32"])
+@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet14", "resnet32", "resnet8-a"])
 @pytest.mark.parametrize("signal", [Signal(3, 32, 10), Signal(1, 28, 10), Signal(1, 16, 10), Signal(3, 64, 200)])
 def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str, signal: Signal) -> None:
     found = recognise(checkpoint(state_of(name, signal)))
@@ -56,12 +63,13 @@ def test_a_known_signal_is_used_where_the_size_is_unusual(name: str) -> None:
     assert recognise(checkpoint(state_of(name)), signal=SIGNAL).signal == SIGNAL
 
 
+@pytest.mark.parametrize("name", ["resnet8", "resnet8-a"])
 @pytest.mark.parametrize("form", ["full", "fused"])
-def test_both_forms_are_recognised(form: str) -> None:
-    architecture = build("resnet8", SIGNAL)
+def test_both_forms_are_recognised(name: str, form: str) -> None:
+    architecture = build(name, SIGNAL)
     state = architecture.to_state(torch.zeros(architecture.parameters), form)  # type: ignore[arg-type]
     found = recognise(checkpoint(state), signal=SIGNAL)
-    assert (found.name, found.form_of(state)) == ("resnet8", form)
+    assert (found.name, found.form_of(state)) == (name, form)
 
 
 def test_candidates_come_first() -> None:
@@ -117,6 +125,13 @@ def test_factories_with_and_without_a_signal(factory_module: str) -> None:
     assert (found.name, found.signal) == (fixed.name, Signal(1, 16, 4))
 
 
+def test_a_factory_is_not_asked_for_sizes_once_one_fits(factory_module: str) -> None:
+    made = resolve_architecture(f"{factory_module}:large", Signal(3, 32, 10))
+    with pytest.raises(UnknownArchitecture, match="does not run on images of 3x16x16"):
+        resolve_architecture(made.name, Signal(3, 16, 10))
+    assert recognise(checkpoint(dict(made.module.state_dict())), arch=made.name).signal == made.signal
+
+
 def test_sizes_that_only_a_hostile_file_has_are_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[object] = []
 
@@ -131,11 +146,18 @@ def test_sizes_that_only_a_hostile_file_has_are_not_built(monkeypatch: pytest.Mo
         {"conv1.weight": torch.zeros(1, 0, 3, 3), **bias},
         {"conv1.weight": torch.zeros(1, 3, 3, 3), "fc.bias": torch.zeros(200_000)},
         {"conv1.weight": torch.zeros(1, 3, 3, 3), "fc.bias": torch.zeros(0)},
+        {"conv1.weight": torch.zeros(1, 3, 3, 3), "linear.weight": torch.zeros(200_000, 0)},
     ):
         with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
             recognise(checkpoint(state))
     assert built == []
-    deep = {f"layer{i}.conv1.weight": torch.zeros(()) for i in range(5000)}
-    with pytest.raises(UnknownArchitecture):
-        recognise(checkpoint({"conv1.weight": torch.zeros(1, 3, 3, 3), **bias, **deep}))
-    assert {name for name, _ in built} == {"lenetlike", "vanillacnn"}  # type: ignore[misc]
+    for blocks in (600, 2500):  # deeper than tensors of one value are worth, and deeper than any
+        deep = {f"layer1.{b}.conv{i}.weight": torch.zeros(1, 1, 1, 1) for b in range(blocks) for i in (1, 2)}
+        with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
+            recognise(checkpoint({"conv1.weight": torch.zeros(1, 3, 3, 3), **bias, **deep}))
+    assert built == []
+
+
+def test_a_deep_network_with_numbers_is_recognised() -> None:
+    state = state_of("resnet116", Signal(3, 32, 10))
+    assert recognise(checkpoint(state)).name == "resnet116"

@@ -83,6 +83,29 @@ def test_another_run_is_not_resumed_and_the_difference_is_named(
     assert "x.run" in refused.value.message
 
 
+def test_more_steps_are_told_to_be_another_run(folder: RunFolder) -> None:
+    more = {**SETTINGS, "recipe": {"train": {"lr": 0.1, "steps": 9}}}
+    with pytest.raises(ConfigError, match=r"recipe.train.steps \(5, now 9\)") as refused:
+        folder.resume(more, CPU)
+    assert "more of them are another run: begin it without --resume and with --force" in refused.value.hint
+    with pytest.raises(ConfigError) as refused:
+        folder.resume({**SETTINGS, "seed": 1}, CPU)
+    assert "begin again: without --resume and with --force" in refused.value.hint
+
+
+def test_a_run_knows_how_far_it_has_come(folder: RunFolder) -> None:
+    assert folder.progress() == (3, 5)
+    (folder.path / "settings.json").write_text("{}")
+    with pytest.raises(InputFileError, match=r"settings.json: has no steps"):
+        folder.progress()
+
+
+def test_the_folder_of_an_output_lies_beside_it() -> None:
+    assert RunFolder.of(Path("a/x.v2.safetensors")).path == Path("a/x.v2.run")
+    with pytest.raises(ConfigError, match=r"a/x.pt: a space is written as .safetensors. Name it x.safetensors"):
+        RunFolder.of(Path("a/x.pt"))
+
+
 def test_a_setting_that_is_gone_is_a_difference_too(folder: RunFolder) -> None:
     with pytest.raises(ConfigError, match=r"seed \(0, now None\)"):
         folder.resume({k: v for k, v in SETTINGS.items() if k != "seed"}, CPU)

@@ -85,13 +85,24 @@ def test_batches_cover_everything_in_order() -> None:
         assert runner.report()["items_per_second"] > 0
 
 
-def test_batches_halve_when_memory_runs_out_and_nothing_is_lost() -> None:
+LACK_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+    MemoryError(),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:80] data. DefaultCPUAllocator: not enough memory: you tried"),
+    RuntimeError("MPS backend out of memory (MPS allocated: 1.00 GB)"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+]
+
+
+@pytest.mark.parametrize("lack", LACK_OF_MEMORY, ids=lambda e: f"{type(e).__name__} {str(e)[:20]}")
+def test_batches_halve_when_memory_runs_out_and_nothing_is_lost(lack: Exception) -> None:
     data = torch.arange(13.0)[:, None]
     sizes = []
 
     def work(index: slice) -> Tensor:
         if len(data[index]) > 3:
-            raise torch.OutOfMemoryError("too much")
+            raise lack
         sizes.append(len(data[index]))
         return data[index]
 
@@ -99,12 +110,52 @@ def test_batches_halve_when_memory_runs_out_and_nothing_is_lost() -> None:
     assert max(sizes) == 2
 
 
-def test_a_single_item_that_does_not_fit_is_told_clearly() -> None:
-    def work(index: slice) -> Tensor:
-        raise torch.OutOfMemoryError("too much")
+def test_a_batch_is_no_larger_than_what_there_is() -> None:
+    tried = []
 
-    with pytest.raises(RunFailed, match="out of memory on cpu with a batch of one"):
+    def work(index: slice) -> Tensor:
+        tried.append(index)
+        if index.stop - index.start > 2:
+            raise MemoryError
+        return torch.zeros(index.stop - index.start, 1)
+
+    Runner("cpu").in_batches(work, 6, batch=512)
+    assert tried == [slice(0, 6), slice(0, 3), slice(0, 1), *(slice(i, i + 1) for i in range(1, 6))]
+
+
+@pytest.mark.parametrize("lack", LACK_OF_MEMORY, ids=lambda e: f"{type(e).__name__} {str(e)[:20]}")
+def test_a_single_item_that_does_not_fit_is_told_clearly(lack: Exception) -> None:
+    def work(index: slice) -> Tensor:
+        raise lack
+
+    with pytest.raises(RunFailed, match="out of memory on cpu with a batch of one") as told:
         Runner("cpu").in_batches(work, 13, batch=8)
+    assert told.value.hint == "Free some memory first."
+    assert told.value.__cause__ is lack
+
+
+def test_work_that_cannot_be_cut_tells_of_a_lack_of_memory_with_the_setting_to_lower() -> None:
+    runner = Runner("cpu")
+    with (
+        pytest.raises(RunFailed, match=r"out of memory on cpu in a step of 10 images\.") as told,
+        runner.guard("in a step of 10 images", "Lower train.images."),
+    ):
+        torch.empty(10**16)
+    assert told.value.hint == "Lower train.images."
+    with pytest.raises(RunFailed) as told, runner.guard("here"):
+        raise MemoryError
+    assert told.value.hint == "Free some memory first."
+    runner.device = torch.device("mps")
+    with pytest.raises(RunFailed, match="out of memory on mps here") as told, runner.guard("here"):
+        raise RuntimeError("MPS backend out of memory")
+    assert told.value.hint == "Use --device cpu."
+
+
+@pytest.mark.parametrize("other", [RuntimeError("shapes"), ValueError("memory"), RunFailed("diverged")])
+def test_other_failures_pass_the_guard_as_they_are(other: Exception) -> None:
+    with pytest.raises(type(other)) as told, Runner("cpu").guard("in a step"):
+        raise other
+    assert told.value is other
 
 
 def test_other_failures_are_not_taken_for_lack_of_memory() -> None:
@@ -148,10 +199,35 @@ def test_autocast_only_where_asked_for() -> None:
         assert (a @ b).dtype == torch.bfloat16
 
 
+def test_the_report_names_what_was_counted_and_has_a_rate_of_one_thing_alone() -> None:
+    with Runner("cpu") as runner:
+        runner.in_batches(lambda index: torch.zeros(index.stop - index.start, 1), 10, batch=4, what="images")
+        runner.count(5, "images")
+        report = runner.report()
+        assert report["counted"] == {"images": 15}
+        assert report["items_per_second"] > 0
+        runner.count(1, "steps")
+        report = runner.report()
+        assert report["counted"] == {"images": 15, "steps": 1}
+        assert report["items_per_second"] is None, "images and steps make no rate together"
+    with runner:
+        assert runner.report()["counted"] == {}
+
+
+def test_gradient_steps_are_refused_at_fp16_alone() -> None:
+    runner = Runner("cpu", precision="bf16")
+    runner.check_gradients()
+    runner.precision = torch.float16  # as it would be on an accelerator
+    with pytest.raises(ConfigError, match="fp16 is not for gradient steps") as refused:
+        runner.check_gradients()
+    assert "bf16" in refused.value.hint
+
+
 def test_the_report_says_what_it_cost() -> None:
     with Runner("cpu") as runner:
         report = runner.report()
-    assert report["device"] == "cpu"
+    assert (report["device"], report["precision"]) == ("cpu", "float32")
+    assert report["counted"] == {}
     assert report["items_per_second"] is None
     assert report["seconds"] >= 0
     assert 10_000_000 < report["peak_memory_bytes"] < 10**12

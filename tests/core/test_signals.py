@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import threading
+import time
 
 import pytest
 
@@ -24,11 +26,12 @@ def test_a_signal_is_noted_and_nothing_is_broken_off(number: signal.Signals, cod
 
 
 def test_a_second_signal_is_not_waited_for() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt), StopRequest():
+    before, heard = signal.getsignal(signal.SIGINT), []
+    with pytest.raises(KeyboardInterrupt), StopRequest(lambda: heard.append("")):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+    assert len(heard) == 1
 
 
 def test_outside_the_main_thread_nothing_is_touched() -> None:
@@ -42,3 +45,48 @@ def test_outside_the_main_thread_nothing_is_touched() -> None:
     thread.start()
     thread.join()
     assert found == [False]
+
+
+def test_a_signal_is_announced_once_and_while_the_work_is_deep_in_a_long_call() -> None:
+    """As in a step of minutes, where Python's own handlers have to wait."""
+    heard: list[float] = []
+    with StopRequest(lambda: heard.append(time.monotonic())) as stop:
+        sender = threading.Timer(0.1, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        sender.start()
+        rounds = 200_000
+        while not stop.requested:  # until one call is long enough for the signal to come within it
+            rounds *= 4
+            began = time.monotonic()
+            hashlib.pbkdf2_hmac("sha256", b"", b"", rounds)
+            ended = time.monotonic()
+        sender.join()
+    assert len(heard) == 1
+    assert began < heard[0] < ended
+
+
+def test_what_listened_for_signals_before_listens_again() -> None:
+    out, into = os.pipe()
+    os.set_blocking(into, False)
+    before = signal.set_wakeup_fd(into)
+    with StopRequest(lambda: None):
+        pass
+    assert signal.set_wakeup_fd(before) == into
+    os.close(out)
+    os.close(into)
+
+
+def test_without_a_signal_nothing_is_announced() -> None:
+    heard: list[str] = []
+    threads = threading.active_count()
+    with StopRequest(lambda: heard.append("")):
+        pass
+    assert heard == [] and threading.active_count() == threads
+
+
+def test_an_announcement_that_fails_does_not_disturb_the_work() -> None:
+    def gone() -> None:
+        raise BrokenPipeError
+
+    with StopRequest(gone) as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+    assert stop.requested

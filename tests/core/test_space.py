@@ -12,6 +12,7 @@ from netspace_models.errors import ConfigError, InputFileError, NotFinite, Outpu
 
 from netspace_cli.core import space as spaces
 from netspace_cli.core.checkpoint import read_safetensors, write_safetensors
+from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
 from netspace_cli.core.files import sha256_of
 from netspace_cli.core.space import (
     built_in_architectures,
@@ -20,6 +21,7 @@ from netspace_cli.core.space import (
     save_space,
     space_path,
 )
+from netspace_cli.core.trust import trusting
 
 
 @pytest.fixture
@@ -91,10 +93,28 @@ def test_an_existing_file_is_kept(tiny: Any, path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_other_safetensors_files_are_no_spaces(tiny: Any) -> None:
-    with pytest.raises(InputFileError, match="a safetensors file, but no space") as refused:
-        load_space(tiny.networks["lenetlike"])
-    assert "netspace inspect" in refused.value.hint
+def test_a_checkpoint_is_no_space(tiny: Any, tmp_path: Path) -> None:
+    torch.save({"a": torch.ones(3)}, tmp_path / "a.pt")
+    torch.save({"a": torch.ones(3)}, tmp_path / "b.pt", _use_new_zipfile_serialization=False)
+    for path in (tiny.networks["lenetlike"], tmp_path / "a.pt", tmp_path / "b.pt"):
+        with pytest.raises(InputFileError, match=rf"{path.name}: this is a checkpoint, not a space\.") as refused:
+            load_space(path)
+        assert "`netspace encode` makes an embedding of it" in refused.value.hint
+
+
+def test_an_embedding_is_no_space(tiny: Any, tmp_path: Path) -> None:
+    save_embeddings(tmp_path / "a.emb", embeddings_of(tiny.space, tiny.space.embeddings[:1], [Origin("resnet8")]))
+    with pytest.raises(InputFileError, match=r"a\.emb: this is an embedding, not a space\.") as refused:
+        load_space(tmp_path / "a.emb")
+    assert "netspace decode" in refused.value.hint
+
+
+def test_a_factory_that_cannot_be_imported_is_named_with_the_space(path: Path) -> None:
+    tamper(path, lambda record: record.update(architectures=["net_of_a_space:make"]))
+    with trusting("net_of_a_space:make"), pytest.raises(InputFileError) as refused:
+        load_space(path)
+    assert "s.safetensors: its architecture cannot be built here: the factory net_of_a_space:make" in str(refused.value)
+    assert "not a whole space" not in str(refused.value) and "PYTHONPATH" in refused.value.hint
 
 
 def test_a_newer_version_is_refused_with_both(path: Path) -> None:

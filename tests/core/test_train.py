@@ -115,6 +115,37 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert_same_run(path, whole)
 
 
+def test_a_stop_is_announced_once(tiny: Any, tmp_path: Path) -> None:
+    heard: list[str] = []
+    with pytest.raises(Interrupted):
+        learn(tiny, tmp_path / "s.safetensors", progress=Signals(2, signal.SIGTERM), on_stop=lambda: heard.append(""))
+    assert len(heard) == 1
+
+
+def test_no_validation_is_reported_before_there_was_one(tiny: Any, tmp_path: Path) -> None:
+    shown: list[dict[str, object]] = []
+
+    class Fields(Signals):
+        def advance(self, n: int = 1, **fields: object) -> None:
+            shown.append(fields)
+
+    learn(tiny, tmp_path / "s.safetensors", progress=Fields(99, signal.SIGTERM))
+    assert ["val" in fields for fields in shown] == [False, False, True, True, True, True, True]
+
+
+def test_a_space_without_a_name_is_called_like_its_file_and_resumes_as_such(tiny: Any, tmp_path: Path) -> None:
+    table = recipe_of(tiny).model_dump()
+    del table["space"]["name"]
+    recipe, path = recipe_from(table), tmp_path / "mine.safetensors"
+    with pytest.raises(Interrupted):
+        learn(tiny, path, recipe=recipe, progress=Signals(3, signal.SIGTERM))
+    space = learn(tiny, path, recipe=recipe, resume=True)
+    assert (space.name, space.record["recipe"]["space"]["name"]) == ("mine", "mine")
+    table["space"]["name"] = "mine"
+    learn(tiny, tmp_path / "other.safetensors", recipe=recipe_from(table))
+    assert path.read_bytes() == (tmp_path / "other.safetensors").read_bytes()
+
+
 def test_a_run_stopped_again_and_again_goes_on_to_the_same_bits(tiny: Any, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     for after in (1, 2, 3, 4, 5):
@@ -429,7 +460,8 @@ def test_the_conv_backbone_goes_the_whole_way(tiny: Any, tmp_path: Path, several
 def test_a_conv_backbone_too_small_for_a_network_is_refused(tiny: Any, tmp_path: Path) -> None:
     table = recipe_of(tiny).model_dump()
     table["backbone"] = {**CONV, "width": 1_000}
-    with pytest.raises(DoesNotFit, match="20,791 parameters; a PRep of 8 x 1000 holds 8,000"):
+    words = r"20,791 parameters; a PRep of 8 x 1000 holds 8,000\. .*-s backbone\.height=24"
+    with pytest.raises(DoesNotFit, match=words):
         learn(tiny, tmp_path / "s.safetensors", recipe=recipe_from(table))
     assert not list(tmp_path.rglob("*.pt"))
 

@@ -265,3 +265,48 @@ def test_sgd_is_another_way(tiny: Any, whole: Zoo, tmp_path: Path) -> None:
 def test_the_manifest_is_strict_json(whole: Zoo) -> None:
     for line in (whole.path / "instances.jsonl").read_text().splitlines():
         assert json.loads(line, parse_constant=pytest.fail)["id"]
+
+
+OWN_NETS = """
+from torch import nn
+def with_norm():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+def without():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+"""
+
+
+def test_one_image_a_step_is_refused_where_batch_norms_cannot_do_with_it(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets_of_one_image.py").write_text(OWN_NETS)
+    name = "nets_of_one_image:with_norm"
+    plan = ZooPlan((name,), (1, 0, 0), (1, 1), batch=1, epoch_images=3)
+    with trusting(name), pytest.raises(ConfigError) as refused:
+        make(tmp_path / "zoo", tiny.data, plan)
+    assert f"{name} cannot be trained on 1 image a step (--batch 1)" in refused.value.message
+    assert refused.value.hint == "Give --batch 2 or more." and not (tmp_path / "zoo").exists()
+    with trusting(name, "nets_of_one_image:without"):
+        assert len(make(tmp_path / "two", tiny.data, replace(plan, batch=2)).instances) == 1
+        # Without a norm, and with norms over maps of several pixels, it can be done.
+        plan = replace(plan, arch=("nets_of_one_image:without", "resnet8"))
+        assert len(make(tmp_path / "one", tiny.data, plan).instances) == 2
+
+
+def test_a_resnet_whose_maps_are_one_pixel_is_refused_one_image_a_step(tiny: Any, tmp_path: Path) -> None:
+    splits = {name: replace(split, images=split.images[..., :4, :4]) for name, split in tiny.data.splits.items()}
+    data = replace(tiny.data, signal=replace(tiny.data.signal, size=4), splits=splits)
+    with pytest.raises(ConfigError, match=r"resnet8 cannot be trained on 1 image a step \(--batch 1\)"):
+        make(tmp_path / "zoo", data, ZooPlan(("resnet8",), (1, 0, 0), (1, 1), batch=1))
+
+
+def test_workers_find_an_architecture_of_the_current_folder(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets_for_workers.py").write_text(OWN_NETS)
+    plan = ZooPlan(("nets_for_workers:without",), (2, 0, 0), (1, 1), batch=20)
+    with trusting(*plan.arch):
+        zoo = make(tmp_path / "zoo", tiny.data, plan, workers=2)
+    assert len(zoo.instances) == 2

@@ -55,7 +55,7 @@ def test_a_shuffled_network_with_noise_is_recovered_as_near_as_the_noise() -> No
     assert (found - a).norm() == pytest.approx(noise.norm().item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
+@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet8-a"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_aligning_comes_nearer_and_leaves_the_outputs(name: str, seed: int) -> None:
     architecture = build(name, SIGNAL)
@@ -66,7 +66,7 @@ def test_aligning_comes_nearer_and_leaves_the_outputs(name: str, seed: int) -> N
     assert torch.equal(found.sort().values, b.sort().values)
 
 
-@pytest.mark.parametrize("name", ["lenetlike", "resnet8"])
+@pytest.mark.parametrize("name", ["lenetlike", "resnet8", "resnet8-a"])
 def test_what_is_aligned_stays_as_it_is(name: str) -> None:
     architecture = build(name, SIGNAL)
     a = network(architecture, 0)

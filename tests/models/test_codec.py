@@ -56,6 +56,12 @@ def test_the_height_that_would_do_is_one_that_is_allowed(parameters: int, multip
     check_fits(parameters, height=height, width=8, owner="mine", multiple=multiple)
 
 
+def test_the_height_that_would_do_is_told_in_the_caller_s_words() -> None:
+    with pytest.raises(DoesNotFit) as raised:
+        check_fits(33, height=1, width=8, owner="mine", multiple=4, setting="-s backbone.height={}")
+    assert raised.value.hint == "A height of 8 would do (-s backbone.height=8)."
+
+
 def test_reading_more_than_the_grid_holds_is_refused() -> None:
     with pytest.raises(DoesNotFit, match="the network has 13 parameters; a PRep of 3 x 4 holds 12"):
         from_prep(torch.zeros(3, 4), parameters=13)

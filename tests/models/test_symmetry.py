@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from netspace_models.architectures import Architecture, Signal, build
-from netspace_models.symmetry import HiddenGroup, Member, chain, draw_orders, reorder
+from netspace_models.symmetry import HiddenGroup, Member, chain, draw_orders, reorder, units_of
 from torch import Tensor, nn
 
 FOUR = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
@@ -91,6 +91,34 @@ def test_unit_i_of_the_result_is_unit_order_i() -> None:
     assert found["v"].flatten().tolist() == [30, 31, 10, 11, 20, 21]
     assert found["u"] is state["u"]
     assert state["w"].flatten().tolist() == [1, 2, 3]
+
+
+def test_units_that_are_part_of_an_axis_move_among_their_own_places() -> None:
+    group = HiddenGroup(3, (Member("w", 0, places=(4, 0, 2)), Member("v", 1, block=2, places=(1, 2, 3))))
+    state = {"w": torch.arange(5.0), "v": torch.tensor([[0.0, 1, 10, 11, 20, 21, 30, 31]])}
+    found = reorder(state, [group], [torch.tensor([2, 0, 1])])
+    assert found["w"].tolist() == [4, 1, 0, 3, 2]
+    assert found["v"].flatten().tolist() == [0, 1, 30, 31, 10, 11, 20, 21]
+
+
+@pytest.mark.parametrize(
+    "member",
+    [Member("w", 0), Member("w", 1, block=2), Member("w", 0, places=(3, 1)), Member("w", 1, block=2, places=(2, 0))],
+)
+def test_units_follow_the_order(member: Member) -> None:
+    tensor = torch.arange(4 * 6 * 2.0).view(4, 6, 2)
+    units = units_of(tensor, member)
+    size = len(member.places) if member.places else tensor.shape[member.axis] // member.block
+    assert units.shape == (size, member.block * tensor.numel() // tensor.shape[member.axis])
+    order = torch.arange(size).roll(1)
+    moved = reorder({"w": tensor}, [HiddenGroup(size, (member,))], [order])["w"]
+    assert torch.equal(units_of(moved, member), units[order])
+    assert moved.sum() == tensor.sum()
+
+
+def test_a_unit_is_all_that_belongs_to_it() -> None:
+    tensor = torch.tensor([[0.0, 1, 10, 11, 20, 21], [2, 3, 12, 13, 22, 23]])
+    assert units_of(tensor, Member("v", 1, block=2, places=(2, 1))).tolist() == [[20, 22, 21, 23], [10, 12, 11, 13]]
 
 
 def test_a_chain_has_a_group_between_each_layer_and_the_next() -> None:

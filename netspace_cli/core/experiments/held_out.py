@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from netspace_models.errors import ConfigError
@@ -61,6 +62,7 @@ def trained_space(
         ConfigError: the space there was trained with another recipe.
     """
     path = folder / "space.safetensors"
+    recipe = recipe.named(path)
     if path.exists():
         space = load_space(path)
         if space.recipe != recipe:
@@ -121,3 +123,30 @@ def goal_for(space: Space, data: ImageData, runner: Runner, teacher: Network | N
         return goal
     index = torch.arange(min(scale.teacher_images, len(data.splits["train"])))
     return Goal(goal.data, runner, goal.teacher, goal.temperature, goal.alpha, index, augment=False)
+
+
+def check_held_out(zoo: Zoo) -> None:
+    """Refuse a zoo that nothing can be chosen or measured on.
+
+    Raises:
+        ConfigError: it has no validation or no test instances.
+    """
+    counts = {split: len(zoo.select(split=split)) for split in ("val", "test")}
+    if not all(counts.values()):
+        raise ConfigError(
+            f"{zoo.path} has {counts['val']} validation and {counts['test']} test instances; this experiment needs "
+            "both.",
+            "Train some, e.g. zoo train --counts 16/2/8.",
+        )
+
+
+def settings_of(experiment: str, zoo: Zoo, data: ImageData, runner: Runner, teacher: Network | None) -> dict[str, Any]:
+    """What every result of an experiment depends on, as JSON."""
+    return {
+        "experiment": experiment,
+        "zoo": [[i.id, i.sha256] for i in zoo.instances],
+        "data": data.record(),
+        "teacher": teacher.sha256 if teacher else None,
+        "seed": runner.seed,
+        "precision": runner.precision_name,
+    }

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from netspace_models.errors import RunFailed
 from torch import Tensor
 
 from netspace_cli.core.baselines import reach_of_subspace, reach_of_weights
@@ -16,14 +17,11 @@ from netspace_cli.core.search import Found, Goal, Reach, search
 from netspace_cli.core.space import Space
 from netspace_cli.core.zoo import Zoo
 
+from .rates import best_rate
 from .report import Column, Table
 
-# A factor of three apart; what is best at an end of the grid is said so in the table by its rate.
-RATES: dict[str, tuple[float, ...]] = {
-    "space": (0.003, 0.01, 0.03),
-    "random subspace": (0.003, 0.01, 0.03),
-    "all weights": (0.0003, 0.001, 0.003),
-}
+# Where the choice of a rate begins.
+FIRST_RATES = {"space": 0.01, "random subspace": 0.03, "all weights": 0.001}
 
 
 @dataclass(frozen=True)
@@ -50,26 +48,27 @@ def reaches(space: Space, network: Network, embedding: Tensor) -> dict[str, Reac
     }
 
 
-def tuned(
-    method: str,
-    reach: Reach,
-    goal: Goal,
-    *,
-    steps: int,
-    images: int,
-    rates: Sequence[float] | None = None,
-    progress: Progress | None = None,
-) -> Tuned:
-    """Search with each rate and keep the best by validation accuracy, then loss."""
-    tried = [
-        Tuned(
-            method,
-            lr,
-            search(reach, goal, steps=steps, lr=lr, images=images, progress=progress, description=f"{method}, {lr}"),
-        )
-        for lr in rates or RATES[method]
-    ]
-    return max(tried, key=lambda t: (t.found.validation.accuracy, -t.found.validation.loss))
+def tuned(method: str, reach: Reach, goal: Goal, *, steps: int, images: int, progress: Progress | None = None) -> Tuned:
+    """Search with one rate after another and keep the best by validation accuracy, then loss.
+
+    Raises:
+        RunFailed: no rate gives a finite loss.
+    """
+    tried: dict[float, Found] = {}
+
+    def validation(lr: float) -> tuple[float, float]:
+        description = f"{method}, rate {lr:.2g}"
+        try:
+            found = search(reach, goal, steps=steps, lr=lr, images=images, progress=progress, description=description)
+        except RunFailed:
+            return (-1.0, 0.0)
+        tried[lr] = found
+        return found.validation.accuracy, -found.validation.loss
+
+    lr = best_rate(validation, FIRST_RATES[method])
+    if lr not in tried:
+        raise RunFailed(f"{method}: no rate gives a finite loss.", "Take fewer steps, or check the start.")
+    return Tuned(method, lr, tried[lr])
 
 
 def optimising_table(tried: Mapping[str, Sequence[Tuned]]) -> Table:

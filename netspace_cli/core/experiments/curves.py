@@ -1,0 +1,77 @@
+"""The figures of the comparisons: fidelity against training time, and against the size of the embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from netspace_cli.core.figures import COLOURS, GREYS
+
+from .figures import panels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Point:
+    """A point of a curve.
+
+    Attributes:
+        at: where on the axis below.
+        mae, agreement: fractions; None leaves a gap.
+    """
+
+    at: float
+    mae: float | None
+    agreement: float | None
+
+
+def fidelity_over_time(curves: Mapping[str, Sequence[Point]]) -> Figure:
+    """Mean absolute error (left) and agreement (right) against seconds of training, a line a recipe."""
+    figure, axes = panels(2)
+    for k, (name, points) in enumerate(curves.items()):
+        _draw(axes, points, label=name, color=COLOURS[k % len(COLOURS)], ls=_style(k))
+    _describe(axes, below="seconds of training", title="Validation instances, encoded")
+    return figure
+
+
+def fidelity_over_size(curves: Mapping[str, Sequence[Point]], unrelated: float | None) -> Figure:
+    """Mean absolute error (left) and agreement (right) against the embedding's size, on a logarithmic axis.
+
+    Args:
+        curves: by method.
+        unrelated: agreement of instances of equal accuracy that have nothing to do with each other: what is
+            below this line keeps the level of a network at most; None for no line.
+    """
+    figure, axes = panels(2)
+    for k, (name, points) in enumerate(curves.items()):
+        _draw(axes, points, label=name, color=COLOURS[k % len(COLOURS)], ls="-")
+    if unrelated is not None:
+        axes[1].axhline(100 * unrelated, color=GREYS[0], ls=":", label="unrelated instances of equal accuracy")
+    sizes = sorted({p.at for points in curves.values() for p in points})
+    for axis in axes:
+        axis.set_xscale("log", base=2)
+        axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
+        axis.minorticks_off()
+    _describe(axes, below="values in an embedding", title="Held-out instances")
+    return figure
+
+
+def _draw(axes: Sequence[Any], points: Sequence[Point], **look: str) -> None:
+    for axis, values in zip(axes, ([p.mae for p in points], [p.agreement for p in points]), strict=True):
+        heights = [float("nan") if v is None else 100 * v for v in values]
+        axis.plot([p.at for p in points], heights, marker="o", ms=4, **look)
+
+
+def _style(number: int) -> str:
+    """A line's dashes: colours alone begin anew after six."""
+    return ("-", "--", ":")[number // len(COLOURS) % 3]
+
+
+def _describe(axes: Sequence[Any], *, below: str, title: str) -> None:
+    axes[0].set(xlabel=below, ylabel="mean absolute error (points)", title=title)
+    axes[1].set(xlabel=below, ylabel="agreement with the target (%)", title=title)
+    axes[0].set_ylim(bottom=0)
+    axes[1].legend(fontsize=8, frameon=False)

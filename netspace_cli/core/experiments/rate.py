@@ -1,0 +1,277 @@
+"""How small can a network be told? Fidelity against the size of the embedding, learnt and not.
+
+Each size has a space of its own, and beside it a random subspace of as many dimensions around the best training
+instance: nothing learnt, the same steps of refining on the same images, its rate tuned on validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data import ImageData
+from netspace_cli.core.footprint import footprint
+from netspace_cli.core.lso import reach_of
+from netspace_cli.core.networks import Network
+from netspace_cli.core.progress import Progress
+from netspace_cli.core.recipe import ConvRecipe, Recipe, recipe_from
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.search import Reach
+from netspace_cli.core.space import Space
+from netspace_cli.core.train import prepare
+from netspace_cli.core.zoo import Zoo
+
+from .curves import Point, fidelity_over_size
+from .fidelity import MEASURES, Measured, measure
+from .held_out import Scale, check_held_out, goal_for, refined_input, settings_of, trained_space
+from .optimising import Tuned, tuned
+from .report import Column, Report, Table
+from .run_log import run_log
+from .several import middling
+from .subspace_fit import Fitted, evaluate_fits, fit_held_out
+
+SIZES = (64, 256, 1024, 4096, 16384)
+METHODS = ("learnt, encoded", "learnt, refined", "random subspace, refined")
+
+
+@dataclass(frozen=True)
+class Told:
+    """How well the held-out instances are told at one size in one way.
+
+    Attributes:
+        size, method: of the embedding.
+        steps, lr: of refining; lr is None without.
+        seconds: a network.
+        summary: of the evaluation (`Evaluation.summary`).
+        search: {lr, step, before, after} of optimising from the median instance; None where it was not done.
+    """
+
+    size: int
+    method: str
+    steps: int
+    lr: float | None
+    seconds: float
+    summary: dict[str, Any]
+    search: dict[str, Any] | None
+
+
+def rate(
+    zoo: Zoo,
+    folder: Path,
+    recipe: Recipe,
+    data: ImageData,
+    runner: Runner,
+    *,
+    sizes: Sequence[int] = SIZES,
+    scale: Scale,
+    teacher: Network | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Train a space of each size, and tell the held-out instances in it and in a random subspace.
+
+    Each size leaves `folder`/<size>/space.safetensors and a line in runs.jsonl; what is there is not done
+    again, and a training that was stopped goes on.
+
+    Args:
+        zoo: of one architecture; its test instances are seen by no space.
+        recipe: of all spaces but for the size; refined are as many steps as it says.
+        scale: of optimising alone; 0 search steps for none.
+        teacher: for optimising; None for the labels alone.
+    Raises:
+        ConfigError: a zoo of several architectures, or without validation or test instances; sizes that are
+            none, twice there or not for this backbone; a recipe that does not refine; results of other
+            settings in the folder.
+    """
+    names = [a.name for a in zoo.architectures()]
+    if len(names) != 1:
+        raise ConfigError(f"{zoo.path} has {', '.join(names)}; this experiment is for one.", "Give a zoo of one.")
+    check_held_out(zoo)
+    recipes = _checked_recipes(zoo, recipe, sizes, folder)
+    prepare(zoo, recipes[sizes[0]], data, runner)  # refuses before a file is written
+    scale = replace(scale, refine_steps=recipe.refine.steps)
+    settings = settings_of("rate", zoo, data, runner, teacher)
+    settings |= {"search": {k: v for k, v in vars(scale).items() if k.startswith(("search", "teacher"))}}
+    found: list[Told] = []
+    spaces: dict[int, str] = {}
+    with run_log(folder / "runs.jsonl", settings) as log:
+        for size, own in recipes.items():
+            key = {"size": size, "recipe": own.model_dump(mode="json")}
+            done = log.find(key)
+            if done is None:
+                space = trained_space(zoo, folder / str(size), own, data, runner, progress=progress)
+                rows = _measured(zoo, space, data, runner, scale, teacher, progress)
+                done = log.add({**key, "space_sha256": space.sha256, "told": [asdict(row) for row in rows]})
+            found += [Told(**row) for row in done["told"]]
+            spaces[size] = done["space_sha256"]
+    facts = {"scale": vars(scale), "recipe": recipe.model_dump(mode="json"), "space_sha256": spaces}
+    return _report(zoo.architectures()[0], found, {**facts, "adapted": adapted(recipe, recipes)})
+
+
+def _checked_recipes(zoo: Zoo, recipe: Recipe, sizes: Sequence[int], folder: Path) -> dict[int, Recipe]:
+    """The recipe of each size.
+
+    Raises:
+        ConfigError: sizes or a recipe that measure nothing.
+    """
+    if not sizes or min(sizes) < 1 or len(set(sizes)) < len(sizes):
+        raise ConfigError(
+            f"sizes {', '.join(map(str, sizes)) or '(none)'}: each must be above zero and there once.",
+            "Give others: --sizes 64,256,1024.",
+        )
+    if not recipe.refine.steps:
+        raise ConfigError(
+            "the recipe refines by 0 steps, so a random subspace could tell nothing.",
+            "Set some: -s refine.steps=300.",
+        )
+    recipes = {size: recipe_of_size(recipe, size).named(folder / "space.safetensors") for size in sizes}
+    for own in recipes.values():
+        footprint(own, zoo)
+    return recipes
+
+
+def recipe_of_size(recipe: Recipe, size: int) -> Recipe:
+    """A recipe with another embedding size, and with the largest cut of it that divides and is no finer than
+    the recipe's own: the latents of the tokens backbone, the side of the picture of conv.
+
+    Raises:
+        ConfigError: the conv backbone has no such cut.
+    """
+    backbone: dict[str, Any] = recipe.backbone.model_dump()
+    if isinstance(recipe.backbone, ConvRecipe):
+        sides = [side for side in range(4, recipe.backbone.side + 1, 4) if size % side**2 == 0]
+        if not sides:
+            raise ConfigError(
+                f"the conv backbone cannot read {size} values as pictures: {size} is no multiple of 4 x 4.",
+                "Give multiples of 32: --sizes 64,256,1024.",
+            )
+        backbone["side"] = max(sides)
+    else:
+        most = min(recipe.backbone.latents, size)
+        backbone["latents"] = max(count for count in range(1, most + 1) if size % count == 0)
+    return recipe_from({**recipe.model_dump(), "backbone": {**backbone, "embedding_size": size}})
+
+
+def adapted(recipe: Recipe, recipes: Mapping[int, Recipe]) -> dict[int, str]:
+    """By size, how its recipe's cut differs from the one given: "latents 16, not 32"."""
+    name = "side" if isinstance(recipe.backbone, ConvRecipe) else "latents"
+    cuts = {size: getattr(own.backbone, name) for size, own in recipes.items()}
+    given = getattr(recipe.backbone, name)
+    return {size: f"{name} {cut}, not {given}" for size, cut in cuts.items() if cut != given}
+
+
+def _measured(
+    zoo: Zoo,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    scale: Scale,
+    teacher: Network | None,
+    progress: Progress | None,
+) -> list[Told]:
+    """One size: learnt, encoded and refined, and the random subspace."""
+    space, data = space.to(runner.device), runner.place(data)
+    architecture, recipe, size = space.architectures[0], space.recipe, space.model.embedding_size
+    measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps, progress=progress)
+    fitted = fit_held_out(zoo, architecture, size, recipe, data, runner, progress=progress)
+    known = measured["encoded"].evaluation.instances
+    targets = runner.place(torch.stack(zoo.vectors(zoo.select(split="test"), architecture)))
+    beside = Measured(evaluate_fits(fitted, known, targets, data, runner), scale.refine_steps, fitted.seconds)
+    searches = _searches(zoo, space, fitted, data, runner, scale, teacher, progress)
+    return [
+        Told(size, method, m.steps, lr, m.seconds, m.evaluation.summary(), searches.get(method))
+        for method, m, lr in zip(
+            METHODS,
+            (measured["encoded"], measured["refined"], beside),
+            (None, recipe.refine.lr, fitted.lr),
+            strict=True,
+        )
+    ]
+
+
+def _searches(
+    zoo: Zoo,
+    space: Space,
+    fitted: Fitted,
+    data: ImageData,
+    runner: Runner,
+    scale: Scale,
+    teacher: Network | None,
+    progress: Progress | None,
+) -> dict[str, dict[str, Any]]:
+    """By method: optimised from the held-out instance of median validation accuracy, as it is told there."""
+    if not scale.search_steps:
+        return {}
+    arch = space.architectures[0].name
+    median = middling(zoo, arch)
+    row = [i.id for i in zoo.select(split="test")].index(median.id)
+    told = refined_input(zoo, median, space, data, runner, scale, progress).vector
+    starts: dict[str, tuple[str, Reach]] = {
+        METHODS[1]: ("space", reach_of(space, runner.place(told)[None], arch)),
+        METHODS[2]: ("random subspace", replace(fitted.reach, start=fitted.embeddings[row : row + 1])),
+    }
+    goal = goal_for(space, data, runner, teacher, scale)
+    options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images, "progress": progress}
+    return {method: _search(tuned(kind, reach, goal, **options)) for method, (kind, reach) in starts.items()}
+
+
+def _search(best: Tuned) -> dict[str, Any]:
+    found = best.found
+    before, after = found.initial.accuracy, found.optimized.accuracy
+    return {"lr": best.lr, "step": found.step, "before": before, "after": after}
+
+
+def _report(architecture: Architecture, found: Sequence[Told], facts: dict[str, Any]) -> Report:
+    curves = {
+        method: [Point(t.size, t.summary["mae"], t.summary["agreement"]) for t in found if t.method == method]
+        for method in METHODS
+    }
+    unrelated = found[0].summary["unrelated_agreement"]
+    return Report(
+        f"How small can a network be told? {architecture.name}, {architecture.parameters:,} parameters",
+        (rate_table(found, architecture.parameters),),
+        {"figure": lambda: fidelity_over_size(curves, unrelated)},
+        facts,
+    )
+
+
+def rate_table(found: Sequence[Told], parameters: int) -> Table:
+    """A row for each size and method; compression is parameters by values of the embedding, which all
+    networks share one decoder for."""
+    columns = (
+        Column("size", "count"),
+        Column("bytes", "count"),
+        Column("compression", "number"),
+        Column("method"),
+        Column("n", "count"),
+        Column("refining steps", "count"),
+        Column("refining rate", "number"),
+        Column("seconds a network", "number"),
+        Column("target", "share"),
+        Column("predicted", "share"),
+        Column("Pearson", "number"),
+        Column("MAE", "share"),
+        Column("agreement", "share"),
+        Column("of n with a peer", "count"),
+        Column("their agreement", "share"),
+        Column("peers' agreement", "share"),
+        Column("search rate", "number"),
+        Column("best step", "count"),
+        Column("before", "share"),
+        Column("after", "share"),
+        Column("gain", "share"),
+    )
+    rows = []
+    for t in found:
+        s = t.search
+        searched = (s["lr"], s["step"], s["before"], s["after"], s["after"] - s["before"]) if s else (None,) * 5
+        measures = [t.summary[name] for name in MEASURES if name != "arch_accuracy"]
+        told = (t.size, 4 * t.size, parameters / t.size, t.method, t.summary["n"], t.steps, t.lr, t.seconds)
+        rows.append((*told, *measures, *searched))
+    title = "Held-out instances by size of the embedding, whose bytes these are; optimised from the median one"
+    return Table("rate", title, columns, tuple(rows))

@@ -1,0 +1,105 @@
+"""The finished runs of a long experiment in a file, so that the same command goes on where it was stopped."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from netspace_models.errors import ConfigError, InputFileError
+
+_SHORT = 60  # characters; longer values say nothing in a message
+
+
+class RunLog:
+    """A line of settings, then a line for each finished run: what it was, and what came of it.
+
+    Made by `run_log`.
+
+    Args:
+        file: opened for reading and adding.
+        runs: what is in it already, in order.
+    """
+
+    def __init__(self, file: BinaryIO, runs: list[dict[str, Any]]) -> None:
+        self._file = file
+        self.runs = runs
+
+    def find(self, what: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The finished run that has all of these values."""
+        return next((run for run in self.runs if all(run.get(k) == v for k, v in what.items())), None)
+
+    def add(self, run: Mapping[str, Any]) -> dict[str, Any]:
+        """Add a finished run; its line is on disk, whole, when this returns."""
+        _append(self._file, run)
+        self.runs.append(dict(run))
+        return self.runs[-1]
+
+
+@contextmanager
+def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
+    """Begin a log, or go on with the one that is there; no other process can meanwhile.
+
+    Args:
+        path: of the file; its folder is made.
+        settings: plain JSON values; runs of other settings are not to be mixed with these.
+    Raises:
+        ConfigError: the log there is of other settings (the message names them), or another process has it.
+        InputFileError: a line that is no run.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as failure:
+            raise ConfigError(
+                f"{path} is in use by another run.", "Wait for it, or choose another folder."
+            ) from failure
+        lines = _whole_lines(path, file)
+        if not lines:
+            _append(file, {"settings": settings})
+        else:
+            _check_settings(path, lines[0].get("settings"), json.loads(json.dumps(settings)))
+        yield RunLog(file, lines[1:])
+
+
+def _append(file: BinaryIO, line: Mapping[str, Any]) -> None:
+    file.write(json.dumps(line).encode() + b"\n")
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _whole_lines(path: Path, file: BinaryIO) -> list[dict[str, Any]]:
+    """What the lines hold. A last one without an end was cut off by a crash: its run is done again."""
+    file.seek(0)
+    content = file.read()
+    whole = content[: content.rfind(b"\n") + 1]
+    found = []
+    for number, line in enumerate(whole.splitlines(), start=1):
+        try:
+            found.append(dict(json.loads(line)))
+        except (ValueError, TypeError) as failure:
+            raise InputFileError(path, f"line {number} is no run ({failure}).", "Remove that line.") from failure
+    file.truncate(len(whole))
+    return found
+
+
+def _check_settings(path: Path, before: Any, now: Mapping[str, Any]) -> None:
+    if not isinstance(before, dict):
+        raise InputFileError(path, "its first line has no settings.", "Choose another folder with -o.")
+    changed = [
+        f"{key} ({before.get(key)}, now {now.get(key)})"
+        if max(len(str(before.get(key))), len(str(now.get(key)))) <= _SHORT
+        else key
+        for key in sorted({*before, *now})
+        if before.get(key) != now.get(key)
+    ]
+    if changed:
+        raise ConfigError(
+            f"{path} has runs of other settings: {'; '.join(changed)}.",
+            "Go on with the settings it was begun with, or choose another folder with -o.",
+        )

@@ -1,0 +1,182 @@
+"""Refining where nothing was learnt: networks fitted in a random subspace around the best training instance."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import mean
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.errors import RunFailed
+from netspace_models.losses import distillation
+from torch import Tensor
+
+from netspace_cli.core.baselines import reach_of_subspace
+from netspace_cli.core.data import ImageData
+from netspace_cli.core.evaluate import Evaluated, Evaluation
+from netspace_cli.core.networks import Network
+from netspace_cli.core.optimise import Descent, descend
+from netspace_cli.core.progress import Progress, Silent
+from netspace_cli.core.recipe import Recipe
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.scoring import accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.search import Reach
+from netspace_cli.core.zoo import Zoo
+
+from .held_out import by_validation
+from .rates import best_rate
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """The held-out instances of an architecture in a subspace.
+
+    Attributes:
+        reach: the subspace.
+        embeddings: (B, D), in the order of the zoo's test instances, on the device of the work.
+        lr: the rate chosen on the validation instances.
+        seconds: a network, without the choice of the rate.
+    """
+
+    reach: Reach
+    embeddings: Tensor
+    lr: float
+    seconds: float
+
+
+def fit_held_out(
+    zoo: Zoo,
+    architecture: Architecture,
+    size: int,
+    recipe: Recipe,
+    data: ImageData,
+    runner: Runner,
+    *,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Fit the test instances in a random subspace around the best training instance by validation.
+
+    Args:
+        architecture: of the instances.
+        size: D.
+        recipe: steps, images and temperature are those of a space's refining; the rate is the best by
+            validation, from the recipe's own on.
+        data: on the runner's device.
+    Raises:
+        RunFailed: no rate gives a finite loss.
+    """
+    best = zoo.network(by_validation(zoo, architecture.name, "train")[-1], architecture)
+    reach = reach_of_subspace(Network(architecture, runner.place(best.vector)), size)
+    descent, temperature = Descent(**recipe.refine.model_dump()), recipe.train.temperature
+    chosen, held_out = (
+        runner.place(torch.stack(zoo.vectors(zoo.select(split=split, arch=architecture.name), architecture)))
+        for split in ("val", "test")
+    )
+
+    def validation_agreement(lr: float) -> tuple[float]:
+        try:
+            found = fit(reach, chosen, data, runner, at_rate(descent, lr), temperature=temperature, progress=progress)
+        except RunFailed:
+            return (-1.0,)
+        return (mean(agreements(reach, found, chosen, data, "val", runner)),)
+
+    lr = best_rate(validation_agreement, descent.lr)
+    began = time.perf_counter()
+    found = fit(reach, held_out, data, runner, at_rate(descent, lr), temperature=temperature, progress=progress)
+    return Fitted(reach, found, lr, (time.perf_counter() - began) / len(found))
+
+
+def fit(
+    reach: Reach,
+    targets: Tensor,
+    data: ImageData,
+    runner: Runner,
+    descent: Descent,
+    *,
+    temperature: float,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Steps towards networks' own outputs on unlabelled images, as `encode.refine` takes them: the same
+    loss, and the same images at the same step.
+
+    Args:
+        reach: where each may go, from `reach.start` on.
+        targets: (B, P) the networks, all of `reach.architecture`.
+        data: on the runner's device.
+    Returns:
+        (B, D).
+    Raises:
+        RunFailed: the loss is not finite, or memory runs out.
+    """
+    architecture, total = reach.architecture, len(data.splits["train"])
+
+    def loss_at(current: Tensor, step: int) -> Tensor:
+        generator = runner.generator("refine", step)
+        index = torch.randint(total, (descent.images,), generator=generator)
+        images, _ = data.augmented("train", index, generator=generator)
+        losses = []
+        with runner.autocast():
+            for target, variables in zip(targets, current, strict=True):
+                with torch.no_grad():
+                    wanted = architecture.run(target, images)
+                outputs = architecture.run(reach.build(variables[None]), images)
+                losses.append(distillation(outputs, wanted, temperature=temperature))
+        runner.count(1, "steps")
+        return torch.stack(losses).sum()
+
+    start = reach.start.expand(len(targets), -1)
+    description = f"fitting with rate {descent.lr:.3g}"
+    with runner.guard(f"fitting {len(targets)} networks at once"):
+        return descend(start, loss_at, descent, progress or Silent(), description=description)
+
+
+def at_rate(descent: Descent, lr: float) -> Descent:
+    """The same descent from another rate, which falls as far in proportion."""
+    return replace(descent, lr=lr, lr_end=lr * descent.lr_end / descent.lr)
+
+
+def agreements(
+    reach: Reach, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
+) -> list[float]:
+    """Share of a split's images on which each fitted network predicts what its target predicts."""
+    pairs = _answers(reach, embeddings, targets, data, split, runner)
+    return [agreement(wanted, predicted) for wanted, predicted in pairs]
+
+
+def evaluate_fits(
+    fitted: Fitted, known: Sequence[Evaluated], targets: Tensor, data: ImageData, runner: Runner
+) -> Evaluation:
+    """The fitted held-out instances on the test images, as `evaluate` has those of a space.
+
+    Args:
+        known: the same instances evaluated in some space: who they are and how far their peers agree.
+        targets: (B, P) the instances.
+    """
+    labels = labels_of(data, "test")
+    pairs = _answers(fitted.reach, fitted.embeddings, targets, data, "test", runner)
+    return Evaluation(
+        tuple(
+            replace(
+                instance,
+                predicted_arch=fitted.reach.architecture.name,
+                predicted_accuracy=accuracy(predicted, labels),
+                agreement=agreement(wanted, predicted),
+            )
+            for instance, (wanted, predicted) in zip(known, pairs, strict=True)
+        )
+    )
+
+
+def _answers(
+    reach: Reach, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
+) -> list[tuple[Tensor, Tensor]]:
+    """Logits on a split of each target and of the network fitted to it."""
+    found = []
+    for target, variables in zip(targets, embeddings, strict=True):
+        with torch.no_grad():
+            vector = reach.build(variables[None])
+        wanted, predicted = (logits_of(reach.architecture, v, data, split, runner) for v in (target, vector))
+        found.append((wanted, predicted))
+    return found
