@@ -344,6 +344,7 @@ class Console:
             f"{_duration(report['seconds'])} on {report['device']}",
             f"{report['threads']} threads",
             *([] if rate is None else [_rate(rate)]),
+            *(f"{count:,} {what}" for what, count in report["counted"].items()),
             f"peak memory {report['peak_memory_bytes'] / 2**20:,.0f} MiB",
         ]
         self.detail(", ".join(parts))

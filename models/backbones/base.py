@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ..curvature import Moments
 from ..spec import NetworkSpec
 
 Run = Callable[[Tensor, Tensor], Tensor]
@@ -22,12 +23,15 @@ class ArchitectureInit:
         scale: (L,) standard deviation of each layer's values over the training instances.
         run: from parameters (P,) and inputs to outputs (B, K), for encoders that probe a network; None
             where they are not to.
+        moments: `curvature_moments` at `start`, for decoders that write along chosen directions; None where
+            they are not known.
     """
 
     spec: NetworkSpec
     start: Tensor | None
     scale: Tensor
     run: Run | None = None
+    moments: Moments | None = None
 
 
 class Backbone(nn.Module):

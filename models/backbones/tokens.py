@@ -9,7 +9,8 @@ gathers them, and
 
     weight i = sigma_layer · (bias i + attention i + gain · sign(i) · z[hash(i)])
 
-where the last term is the sketch (sketch.py) and the bias starts at a training instance.
+where the last term is the sketch (sketch.py) and the bias starts at a training instance. In place of the sketch
+there can be the directions in which changes of each layer show most (bases.py).
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 from ..errors import ConfigError
 from ..spec import NetworkSpec
 from .base import ArchitectureInit, Backbone
+from .bases import LayerBases
 from .sketch import sketch_plan
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -116,7 +118,9 @@ class ArchitectureCodec(nn.Module):
     source: Tensor
     signs: Tensor
 
-    def __init__(self, name: str, init: ArchitectureInit, *, chunk: int, width: int, embedding_size: int) -> None:
+    def __init__(
+        self, name: str, init: ArchitectureInit, *, chunk: int, width: int, embedding_size: int, path: str
+    ) -> None:
         super().__init__()
         self.spec = init.spec
         self.chunks = Chunks(init.spec, chunk)
@@ -134,6 +138,7 @@ class ArchitectureCodec(nn.Module):
         sigma = self.scale[self.chunks.layer_of_weight]
         start = torch.randn(init.spec.size) if init.start is None else init.start / sigma
         self.bias = nn.Parameter(start.clone())
+        self.bases = LayerBases(init.spec, embedding_size, init.moments) if path == "curvature" else None
         source, signs = sketch_plan(name, init.spec.size, embedding_size)
         self.register_buffer("source", source, persistent=False)
         self.register_buffer("signs", signs, persistent=False)
@@ -142,8 +147,10 @@ class ArchitectureCodec(nn.Module):
         """(P,) each weight's layer's standard deviation."""
         return self.scale[self.chunks.layer_of_weight]
 
-    def sketch(self, embeddings: Tensor) -> Tensor:
-        """(B, E) to (B, P)."""
+    def direct(self, embeddings: Tensor) -> Tensor:
+        """(B, E) to (B, P): the embedding's own way to the weights."""
+        if self.bases is not None:
+            return self.bases(embeddings)
         return embeddings[:, self.source] * self.signs
 
 
@@ -158,7 +165,9 @@ class TokensBackbone(Backbone):
         width: of the encoder and the decoder D.
         depth: rounds of cross- and self-attention in the encoder.
         heads: of every attention.
-        gain: of the sketch (0 turns it off).
+        path: the embedding's own way to every weight: "sketch", or "curvature" for the directions in which
+            changes of each layer show most.
+        gain: of that path (0 turns it off).
         probes: number of probe inputs R (0: networks are read, not run).
         probe_shape: of one probe input, e.g. (C, S, S).
         outputs: values K that a network answers to one probe.
@@ -176,6 +185,7 @@ class TokensBackbone(Backbone):
         width: int = 128,
         depth: int = 2,
         heads: int = 4,
+        path: str = "sketch",
         gain: float = 1.0,
         probes: int = 0,
         probe_shape: tuple[int, ...] = (),
@@ -199,7 +209,7 @@ class TokensBackbone(Backbone):
         # Names of architectures may hold dots and colons, which module names may not.
         self.place = {name: i for i, name in enumerate(architectures)}
         self.codecs = nn.ModuleList(
-            ArchitectureCodec(n, a, chunk=chunk, width=width, embedding_size=embedding_size)
+            ArchitectureCodec(n, a, chunk=chunk, width=width, embedding_size=embedding_size, path=path)
             for n, a in architectures.items()
         )
         self.read_chunk, self.read_statistics = nn.Linear(chunk, width), nn.Linear(STATISTICS, width)
@@ -266,5 +276,5 @@ class TokensBackbone(Backbone):
         latents = self.unmix(latents, latents)
         queries = codec.queries.expand(len(embeddings), -1, -1)
         written = self.write_chunk(self.norm_chunks(self.spread(queries, latents)))
-        values = codec.bias + codec.chunks.join(written) + self.gain * codec.sketch(embeddings)
+        values = codec.bias + codec.chunks.join(written) + self.gain * codec.direct(embeddings)
         return values * codec.sigma()

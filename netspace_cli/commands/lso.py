@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 @click.option("--teacher", type=options.INPUT_FILE, help="Network to imitate. [default: none, the labels alone]")
 @click.option(
     "--teacher-arch",
+    callback=options.trust_named,
     metavar="NAME|PKG.MODULE:FACTORY",
     help="The teacher's architecture. [default: recognised]",
 )

@@ -67,6 +67,7 @@ def train(
     from netspace_cli.core.train import train as learn
     from netspace_cli.core.zoo import open_zoo
 
+    runner = running.runner()
     chosen = load_recipe(recipe, settings).named(output)
     check_no_input([output], [teacher, recipe])
     folder = check_run(output, resume=resume, force=force)
@@ -74,7 +75,7 @@ def train(
     needed = footprint(chosen, opened)
     images = data_of_zoo(opened, data)
     guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
-    with running.runner() as runner:
+    with runner:
         warning = needed.warning(chosen, memory_of(runner.device))
         if warning is not None:
             console.note(f"warning: {warning}")

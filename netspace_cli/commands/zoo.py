@@ -47,7 +47,7 @@ zoo.add_command(index)
     multiple=True,
     required=True,
     callback=options.trust_named,
-    metavar="NAME",
+    metavar="NAME|PKG.MODULE:FACTORY",
     help="Architecture; may be given many times.",
 )
 @click.option("--counts", type=Counts(), default="16/2/8", show_default=True, help="Instances of each architecture.")
@@ -113,6 +113,7 @@ def train(
 
     if data is None:
         raise click.UsageError("Missing option '--data': a zoo is trained on images.")
+    runner = running.runner()
     chosen = ZooPlan(**plan)
     chosen.check()
     images = load_data(data)
@@ -124,7 +125,7 @@ def train(
         console.table("would train", ["id", "split", "epochs"], [(j.id, j.split, j.epochs) for j in jobs])
         console.document({"jobs": jobs})
         return
-    with running.runner() as runner:
+    with runner:
         trained = train_zoo(directory, chosen, images, runner, workers=workers, progress=console.reporter())
         report = runner.report()
     console.cost(report)

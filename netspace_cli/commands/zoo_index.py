@@ -95,8 +95,9 @@ def index(
 
     if data is None:
         raise click.UsageError("Missing option '--data': the images the networks were trained on.")
+    runner = running.runner()
     loaded = load_data(data)
-    with running.runner() as runner:
+    with runner:
         adopted = index_folder(
             directory, loaded, runner, force=force, dry_run=dry_run, progress=console.reporter(), **wanted
         )

@@ -13,7 +13,7 @@ from netspace_models.architectures.architecture import Form
 from netspace_models.errors import InputFileError, NotFinite, WrongSpace
 from torch import Tensor
 
-from .checkpoint import read_safetensors, write_safetensors
+from .checkpoint import read_own, write_safetensors
 from .space import Space
 
 FORMAT, VERSION = "netspace-embedding", 1
@@ -83,7 +83,7 @@ def load_embeddings(path: Path) -> Embeddings:
         InputFileError: no embedding file, a damaged one, or a version this netspace does not read.
         NotFinite: NaN or infinity among the values.
     """
-    tensors, metadata = read_safetensors(path)
+    tensors, metadata = read_own(path, "embedding")
     record = _record(path, metadata)
     try:
         vectors = tensors["embedding"]

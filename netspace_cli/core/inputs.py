@@ -14,6 +14,7 @@ from .checkpoint import read_safetensors
 from .data import ImageData
 from .embedding import Embeddings, Origin, check_space, is_embedding, load_embeddings
 from .encode import default_refine_steps, encode
+from .factories import known_signal
 from .networks import Network, read_network
 from .progress import Progress
 from .runner import Runner
@@ -193,7 +194,7 @@ def has_architecture(space: Space, architecture: Architecture) -> bool:
 def lacks(path: Path, architecture: Architecture, space: Space) -> WrongSpace:
     names = ", ".join(a.name for a in space.architectures)
     return WrongSpace(
-        f"{path}: a {architecture.name} for {architecture.signal.describe()}; space {space.name!r} has {names} for "
+        f"{path}: a {architecture.name} for {known_signal(architecture)}; space {space.name!r} has {names} for "
         f"{space.signal.describe()}.",
         "Use a space that has it (--space), or train one with `netspace train`.",
     )

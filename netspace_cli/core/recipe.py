@@ -26,6 +26,7 @@ class TokensRecipe(_Section):
     width: PositiveInt = 128
     depth: PositiveInt = 2
     heads: PositiveInt = 4
+    path: Literal["sketch", "curvature"] = "sketch"
     gain: float = Field(1.0, ge=0)
     probes: int = Field(64, ge=0)
 

@@ -14,6 +14,7 @@ from netspace_models.errors import CheckpointError, ConfigError, InputFileError
 
 from .files import atomic_write
 
+MADE_WITH = "made_with"  # of the settings: versions, device and threads
 _SHORT = 80  # characters; longer values say nothing in a message
 
 
@@ -91,7 +92,11 @@ class RunFolder:
         """
         if not self.checkpoint.exists():
             raise ConfigError(f"{self.path} has no checkpoint to go on from.", "Leave out --resume to begin.")
-        changed = _differences(self._settings(), json.loads(json.dumps(settings)))
+        before, now = self._settings(), json.loads(json.dumps(settings))
+        # Told, not compared: a run may go on elsewhere, though not with the same bits.
+        for each in (before, now):
+            each.pop(MADE_WITH, None)
+        changed = _differences(before, now)
         if changed:
             raise ConfigError(
                 f"the run in {self.path} was begun with other settings: {'; '.join(changed)}.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from netspace_models.errors import ConfigError, WrongSpace
 
 from .embedding import is_embedding, load_embeddings
+from .factories import known_signal
 from .inputs import has_architecture, lacks, read_given
 from .space import Space, built_in_spaces, load_space
 from .zoo import Zoo
@@ -89,4 +90,4 @@ def _what(path: Path, spaces: Sequence[Space], arch: str | None, key: str | None
     architecture = read_given(
         path, candidates=[a for s in spaces for a in s.architectures], arch=arch, key=key
     ).architecture
-    return f"its architecture, {architecture.name} for {architecture.signal.describe()}"
+    return f"its architecture, {architecture.name} for {known_signal(architecture)}"

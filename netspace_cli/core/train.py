@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from netspace_models.backbones import ArchitectureInit
+from netspace_models.curvature import curvature_moments
 from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
@@ -18,13 +20,16 @@ from .networks import Network, check_teacher
 from .progress import Progress, Silent
 from .provenance import provenance
 from .recipe import Recipe
-from .run_folder import RunFolder
+from .run_folder import MADE_WITH, RunFolder
 from .runner import Runner, kept_random_state
 from .signals import StopRequest
 from .space import Space, build_model, save_space
 from .train_set import TrainingSet, initial_values, load_training_set
 from .train_step import Task, TrainState, take_step, validate
 from .zoo import Instance, Zoo
+
+CURVATURE_IMAGES = 512
+FEWER = "Lower train.images or train.instances, e.g. -s train.images=64."
 
 
 def train(
@@ -67,7 +72,7 @@ def train(
     folder = check_run(output, resume=resume, force=force)
     task = prepare(zoo, recipe.named(output), data, runner, teacher=teacher)
     with folder.locked(), StopRequest(on_stop) as stop:
-        state = _new_state(task)
+        state = new_state(task)
         settings = _settings(task, zoo)
         if resume:
             saved = folder.resume(settings, runner.device)
@@ -82,8 +87,8 @@ def train(
         _loop(task, state, folder, stop, progress or Silent())
     state.model.load_state_dict(state.best)
     state.model.eval().requires_grad_(False).zero_grad()
-    embeddings = _zoo_embeddings(task.training, state.model)
-    return save_space(output, Space(state.model, _record(task, state, zoo), embeddings), force=force)
+    embeddings = zoo_embeddings(task.training, state.model)
+    return save_space(output, Space(state.model, record_of(task, state, zoo), embeddings), force=force)
 
 
 def prepare(zoo: Zoo, recipe: Recipe, data: ImageData, runner: Runner, *, teacher: Network | None = None) -> Task:
@@ -112,23 +117,39 @@ def prepare(zoo: Zoo, recipe: Recipe, data: ImageData, runner: Runner, *, teache
             "a teacher has no part in it.",
             "Leave out --teacher.",
         )
-    if runner.precision == torch.float16:
-        raise ConfigError(
-            "fp16 is not for training: its small gradients vanish without scaling.", "Use --precision bf16 or float32."
-        )
+    runner.check_gradients()
     if teacher is not None:
         check_teacher(teacher, data.signal)
         teacher = replace(teacher, vector=runner.place(teacher.vector))
     return Task(recipe, training, runner.place(data), teacher, runner)
 
 
-def _new_state(task: Task) -> TrainState:
-    inits = initial_values(task.training, task.recipe, task.runner)
+def new_state(task: Task) -> TrainState:
+    inits = _with_moments(initial_values(task.training, task.recipe, task.runner), task)
     with kept_random_state():
         torch.manual_seed(task.runner.seed)
         model = task.runner.place(build_model(task.recipe, task.training.architectures, inits))
     _begin_at_images(model, task)
     return TrainState(model, torch.optim.Adam(model.parameters(), task.recipe.train.lr))
+
+
+def _with_moments(inits: dict[str, ArchitectureInit], task: Task) -> dict[str, ArchitectureInit]:
+    """For a decoder that writes along directions of curvature: those of each starting point, on training
+    images. Unseen architectures have no starting point that was trained, so theirs stay random."""
+    if getattr(task.recipe.backbone, "path", None) != "curvature":
+        return inits
+    generator = task.runner.generator("curvature")
+    index = torch.randperm(len(task.data.splits["train"]), generator=generator)[:CURVATURE_IMAGES]
+    images, _ = task.data.batch("train", index)
+    found = {}
+    for architecture in task.training.architectures:
+        init = inits[architecture.name]
+        if init.start is not None:
+            state = task.runner.place(architecture.spec.unflatten(init.start))
+            moments = curvature_moments(architecture.fused, state, images, generator=generator)
+            init = replace(init, moments=moments)
+        found[architecture.name] = init
+    return found
 
 
 def _begin_at_images(model: SpaceModel, task: Task) -> None:
@@ -148,11 +169,14 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, p
     progress.advance(state.step)
     try:
         while state.step < recipe.steps:
-            terms = take_step(task, state)
+            with task.runner.guard("in a training step", FEWER):
+                terms = take_step(task, state)
+            task.runner.count(1, "steps")
             last = state.step == recipe.steps
             line: dict[str, Any] = {"step": state.step, **terms}
             if state.step % recipe.validate_every == 0 or last:
-                line["val"] = validate(task, state)
+                with task.runner.guard("while validating", FEWER):
+                    line["val"] = validate(task, state)
             folder.log(line)
             progress.advance(1, loss=terms["loss"], **({"val": state.best_loss} if state.best else {}))
             if state.step % recipe.checkpoint_every == 0 or last or stop.requested:
@@ -175,10 +199,11 @@ def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:
         "teacher": task.teacher.sha256 if task.teacher else None,
         "seed": task.runner.seed,
         **({"precision": str(task.runner.precision)} if task.runner.precision != torch.float32 else {}),
+        MADE_WITH: provenance(task.runner),
     }
 
 
-def _record(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
+def record_of(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
     rows = [i for key in _rows(task.training) for i in task.training.instances[key]]
     return {
         "name": task.recipe.space.name,
@@ -191,8 +216,7 @@ def _record(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
         "teacher": {"arch": task.teacher.architecture.name, "sha256": task.teacher.sha256} if task.teacher else None,
         "best": {"step": state.best_step, "val_loss": state.best_loss},
         "seed": task.runner.seed,
-        "precision": str(task.runner.precision).removeprefix("torch."),
-        **provenance(),
+        **provenance(task.runner),
     }
 
 
@@ -205,6 +229,6 @@ def _rows(training: TrainingSet) -> list[tuple[str, str]]:
     return [(s, a.name) for a in training.architectures for s in ("train", "val") if (s, a.name) in training.vectors]
 
 
-def _zoo_embeddings(training: TrainingSet, model: SpaceModel) -> Tensor:
+def zoo_embeddings(training: TrainingSet, model: SpaceModel) -> Tensor:
     with torch.no_grad():
         return torch.cat([model.encode(key[1], training.vectors[key]) for key in _rows(training)])

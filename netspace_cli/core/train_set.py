@@ -60,7 +60,8 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
     if not any(split == "val" for split, _ in vectors):
         raise ConfigError(
             f"{zoo.path} has no validation instances: the best epoch could not be chosen.",
-            "Train some with `netspace zoo train --counts 16/2/8`, or split an indexed zoo anew: `netspace zoo index --force`.",
+            "Train some (`netspace zoo train --counts 16/2/8`), or split an indexed zoo anew (`netspace zoo index "
+            "--force`).",
         )
     order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
     for a in (order[0], order[-1]):

@@ -19,10 +19,9 @@ from netspace_models.architectures import Architecture, Signal
 from netspace_models.errors import ConfigError, InputFileError
 from torch import Tensor
 
-from .factories import resolve_architecture
+from .factories import recorded_architecture
 from .files import atomic_write, sha256_of
 from .networks import Network, read_network
-from .trust import check_trusted
 
 FORMAT, VERSION = "netspace-zoo", 1
 SPLITS = ("train", "val", "test")
@@ -81,9 +80,7 @@ class Zoo:
     def architectures(self) -> tuple[Architecture, ...]:
         """Its architectures, by number of parameters: the place of each is its ClassId."""
         names = dict.fromkeys(i.arch for i in self.instances)
-        for name in names:
-            check_trusted(name, self.path / "instances.jsonl")
-        built = [resolve_architecture(name, self.signal) for name in names]
+        built = [recorded_architecture(name, self.signal, self.path / "instances.jsonl") for name in names]
         return tuple(sorted(built, key=lambda a: (a.parameters, a.name)))
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:

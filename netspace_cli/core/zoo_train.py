@@ -154,6 +154,7 @@ def train_zoo(
         with closing(_results(todo, plan, data, runner, path, workers)) as results:
             for instance in results:
                 append_instance(path, instance)
+                runner.count(1, "instances")
                 progress.advance(1, id=instance.id, test=instance.accuracy["test"])
     finally:
         progress.stop()
@@ -237,7 +238,8 @@ def train_instance(job: Job, plan: ZooPlan, data: ImageData, runner: Runner, zoo
     """
     architecture = resolve_architecture(job.arch, data.signal)
     module = runner.place(_fresh(job, data))
-    _fit(module, job, plan, data, runner)
+    with runner.guard(f"training {job.id}", "Lower --batch."):
+        _fit(module, job, plan, data, runner)
     state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
     file = f"instances/{architecture.name.replace(':', '/')}/{job.id}.safetensors"
     check_finite(state, zoo / file)

@@ -346,8 +346,15 @@ def test_a_real_terminal_gets_a_table() -> None:
 
 
 def test_the_cost_of_the_work_is_told_to_those_who_ask(capsys: pytest.CaptureFixture[str]) -> None:
-    report = {"seconds": 75.2, "device": "cpu", "threads": 2, "items_per_second": 3.25, "peak_memory_bytes": 5 << 20}
+    report: dict[str, object] = {
+        "seconds": 75.2,
+        "device": "cpu",
+        "threads": 2,
+        "items_per_second": 3.25,
+        "peak_memory_bytes": 5 << 20,
+    }
+    report["counted"] = {"steps": 1200, "images": 3}
     Console().cost(report)
     assert capsys.readouterr().err == ""
     Console(verbose=True).cost(report)
-    assert capsys.readouterr().err == "1 min 15 s on cpu, 2 threads, 3.2/s, peak memory 5 MiB\n"
+    assert capsys.readouterr().err == "1 min 15 s on cpu, 2 threads, 3.2/s, 1,200 steps, 3 images, peak memory 5 MiB\n"

@@ -185,7 +185,7 @@ def test_without_images_the_accuracy_is_left_out(
 def test_what_is_no_embedding_is_refused(tiny: Any, work: Path, refused: Refused, content: str) -> None:
     if content == "checkpoint":
         shutil.copy(tiny.networks["lenetlike"], "a.emb")
-        assert "no embedding" in refused(3, *decoded(tiny, Path("a.emb"), "-o", "a.pt"))
+        assert "not an embedding" in refused(3, *decoded(tiny, Path("a.emb"), "-o", "a.pt"))
     else:
         Path("a.emb").write_bytes(b"hello there, all of you" if content == "text" else b"\x89PNG\r\n\x1a\n" + bytes(99))
         assert "a.emb" in refused(3, *decoded(tiny, Path("a.emb"), "-o", "a.pt"))

@@ -117,11 +117,11 @@ def test_a_record_that_is_no_table_is_told(path: Path, record: str) -> None:
 
 def test_other_files_are_told_apart(tmp_path: Path, tiny: Any) -> None:
     write_safetensors(tmp_path / "x.emb", {"a": torch.ones(1)}, {}, force=False)
-    with pytest.raises(InputFileError, match="a safetensors file, but no embedding"):
+    with pytest.raises(InputFileError, match="this is a checkpoint, not an embedding"):
         load_embeddings(tmp_path / "x.emb")
     with pytest.raises(InputFileError, match="no such file"):
         load_embeddings(tmp_path / "y.emb")
-    with pytest.raises(InputFileError, match="a safetensors file, but no embedding"):
+    with pytest.raises(InputFileError, match="this is a space, not an embedding"):
         load_embeddings(tiny.space.path)
     (tmp_path / "z.emb").write_bytes(b"\x89PNG" * 10)
     with pytest.raises(InputFileError, match="PNG"):

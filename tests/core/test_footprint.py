@@ -18,7 +18,7 @@ from netspace_cli.core.footprint import GIB, Footprint, footprint, memory_of
 from netspace_cli.core.recipe import Recipe, recipe_from
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import build_model
-from netspace_cli.core.train import _new_state, prepare
+from netspace_cli.core.train import new_state, prepare
 from netspace_cli.core.train_step import _objective
 from netspace_cli.core.zoo import Instance, Zoo
 
@@ -71,7 +71,7 @@ def test_the_step_s_bytes_are_those_that_a_step_keeps(
     with Runner("cpu") as runner:
         teacher = tiny.zoo.network(tiny.zoo.instances[0], tiny.zoo.architectures()[0]) if several else None
         task = prepare(zoo, recipe, tiny.data, runner, teacher=teacher)
-        state = _new_state(task)
+        state = new_state(task)
         images, labels = tiny.data.batch("train", torch.arange(recipe.train.images))
         logits = torch.zeros(len(images), tiny.data.signal.classes) if several else None
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):

@@ -97,7 +97,7 @@ def test_what_is_none_of_these_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="an HTML page"):
         inspect(tmp_path / "a.pt")
     write_safetensors(tmp_path / "a.emb", {"a": torch.ones(1)}, {}, force=False)
-    with pytest.raises(InputFileError, match="but no embedding"):
+    with pytest.raises(InputFileError, match="not an embedding"):
         inspect(tmp_path / "a.emb")
 
 

@@ -14,7 +14,7 @@ from netspace_models.errors import ConfigError
 from netspace_cli.core.networks import read_network
 from netspace_cli.core.recipe import TrainRecipe, recipe_from
 from netspace_cli.core.runner import Runner
-from netspace_cli.core.train import _new_state, prepare
+from netspace_cli.core.train import new_state, prepare
 from netspace_cli.core.train_set import deviation
 from netspace_cli.core.train_step import Task, _batch, _disguised, rate_at, take_step, validate
 
@@ -30,7 +30,7 @@ def test_a_step_of_several_architectures_is_eq_5_and_6_by_hand(tiny: Any) -> Non
     with Runner("cpu") as runner:
         # All training instances at once, so that which are drawn does not matter.
         task = task_of(tiny, runner, instances=2)
-        state = _new_state(task)
+        state = new_state(task)
         batch = _batch(task, runner.generator("step", 0))
         assert task.teacher is not None
         with torch.no_grad():
@@ -108,7 +108,7 @@ def test_validation_images_are_of_all_classes_even_if_files_lie_in_order(
             return found
 
         monkeypatch.setattr(type(data), "batch", watched)
-        state = _new_state(task)
+        state = new_state(task)
         asked.clear()
         validate(replace(task, data=data), state)
     assert len(asked[0]) == 12

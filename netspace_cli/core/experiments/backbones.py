@@ -24,7 +24,7 @@ from netspace_cli.core.progress import Progress, Silent
 from netspace_cli.core.recipe import Recipe
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space, save_space
-from netspace_cli.core.train import _new_state, _record, _zoo_embeddings, prepare
+from netspace_cli.core.train import new_state, prepare, record_of, zoo_embeddings
 from netspace_cli.core.train_step import Task, TrainState, take_step, validate
 from netspace_cli.core.zoo import Zoo
 
@@ -180,14 +180,14 @@ class Course:
     def space(self, zoo: Zoo) -> Space:
         """The space as it is now, recorded with the steps done; its model is the one in training."""
         task = paced(self.task, max(1, self.state.step))
-        embeddings = _zoo_embeddings(task.training, self.state.model.eval())
-        return Space(self.state.model, _record(task, self.state, zoo), embeddings)
+        embeddings = zoo_embeddings(task.training, self.state.model.eval())
+        return Space(self.state.model, record_of(task, self.state, zoo), embeddings)
 
 
 def begin(task: Task, *, seconds: float) -> Course:
     """A training that has not begun, after two steps of another one that is thrown away: the first may hold
     work of its own, the second tells the pace. One is enough where it takes `seconds` or more."""
-    state, clock = _new_state(task), Clock()
+    state, clock = new_state(task), Clock()
     for _ in range(2):
         clock = Clock()
         with clock.running():
@@ -195,7 +195,7 @@ def begin(task: Task, *, seconds: float) -> Course:
         if clock.seconds >= seconds:
             break
     del state  # two models at once may not fit
-    return Course(task, _new_state(task), clock.seconds)
+    return Course(task, new_state(task), clock.seconds)
 
 
 def paced(task: Task, steps: int) -> Task:

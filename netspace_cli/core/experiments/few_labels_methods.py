@@ -151,7 +151,7 @@ def train_module(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        runner.count(1)
+        runner.count(1, "steps")
         progress.advance(1, loss=loss.item())
         if step % every == 0 or step == descent.steps:
             best = max(best, _look(module, architecture, goal, step), key=lambda a: (a.accuracy, -a.loss))

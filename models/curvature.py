@@ -1,0 +1,93 @@
+"""Which directions of a layer's weights a network's outputs depend on: Kronecker factors of its curvature.
+
+For a layer with weights W (n, m), inputs x and gradients g of the loss at its outputs, the Fisher information
+is nearly E[g gᵀ] ⊗ E[x xᵀ] (K-FAC: Martens and Grosse, 2015). The eigenvectors of the two factors are the
+directions in which a change of W shows most.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils.hooks import RemovableHandle
+
+Moments = dict[str, tuple[Tensor, Tensor]]
+
+
+@dataclass
+class _Gathered:
+    """Sums over places and images: of outer products of inputs (m, m) and of gradients (n, n)."""
+
+    inputs: Tensor | float = 0.0
+    gradients: Tensor | float = 0.0
+
+
+def curvature_moments(
+    module: nn.Module, state: Mapping[str, Tensor], images: Tensor, *, generator: torch.Generator
+) -> Moments:
+    """Kronecker factors of each convolution and linear layer, by the name of its weight.
+
+    Labels are drawn from the network's own answers, so none are needed.
+
+    Args:
+        module: a folded module; its own values are not used and stay as they are.
+        state: its parameters.
+        images: (B, C, S, S), on the device of `state`.
+        generator: draws the labels, on the processor.
+    Returns:
+        By parameter name the second moments of inputs (m, m) and of gradients (n, n), in float64 on the
+        processor, where the weight is seen as (n, m): outputs by inputs. Layers in groups are left out.
+    """
+    gathered: dict[str, _Gathered] = {}
+    hooks = [
+        layer.register_forward_hook(_watch(gathered.setdefault(f"{name}.weight", _Gathered())))
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+    ]
+    try:
+        values = {n: t.detach().clone().requires_grad_(True) for n, t in state.items()}
+        outputs = functional_call(module, values, (images,))
+        shares = outputs.detach().float().softmax(dim=-1).cpu()
+        labels = torch.multinomial(shares, 1, generator=generator)[:, 0].to(outputs.device)
+        F.cross_entropy(outputs, labels, reduction="sum").backward()
+    finally:
+        _remove(hooks)
+    return {
+        name: (sums.inputs.cpu(), sums.gradients.cpu())
+        for name, sums in gathered.items()
+        if isinstance(sums.inputs, Tensor) and isinstance(sums.gradients, Tensor)
+    }
+
+
+def _watch(sums: _Gathered):  # type: ignore[no-untyped-def]  # the type of hooks is torch's own affair
+    def hook(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
+        rows = _input_rows(layer, arguments[0].detach()).double()
+        sums.inputs = sums.inputs + rows.T @ rows
+
+        def gradient_hook(gradient: Tensor) -> None:
+            last = gradient.movedim(1, -1) if isinstance(layer, nn.Conv2d) else gradient
+            flat = last.reshape(-1, last.shape[-1]).double()
+            sums.gradients = sums.gradients + flat.T @ flat
+
+        output.register_hook(gradient_hook)
+
+    return hook
+
+
+def _input_rows(layer: nn.Module, inputs: Tensor) -> Tensor:
+    """(R, m): what the rows of a layer's weights are multiplied with, at every place of every image."""
+    if isinstance(layer, nn.Conv2d):
+        padding = layer.padding if isinstance(layer.padding, tuple) else (0, 0)
+        patches = F.unfold(inputs, layer.kernel_size, layer.dilation, padding, layer.stride)  # (B, m, places)
+        return patches.transpose(1, 2).flatten(0, 1)
+    return inputs.reshape(-1, inputs.shape[-1])
+
+
+def _remove(hooks: list[RemovableHandle]) -> None:
+    for hook in hooks:
+        hook.remove()
