@@ -1,10 +1,12 @@
-"""What a learnt space must be better than: a random subspace of the same size, and all weights."""
+"""What a learnt space must be better than: subspaces of the same size around one network, and all weights."""
 
 from __future__ import annotations
 
 import torch
 from netspace_models.architectures import Architecture
+from netspace_models.backbones.bases import LayerBases
 from netspace_models.backbones.sketch import sketch_plan
+from netspace_models.curvature import curvature_moments
 from torch import Tensor
 
 from .networks import Network
@@ -29,6 +31,28 @@ def reach_of_subspace(network: Network, size: int) -> Reach:
         architecture,
         torch.zeros(1, size, device=device),
         lambda z: (network.vector + step * z[:, places])[0],
+    )
+
+
+def reach_of_directions(network: Network, size: int, images: Tensor, generator: torch.Generator) -> Reach:
+    """A subspace of at most `size` dimensions around one network along its own directions of curvature, in
+    units of its layers' deviations: the bases of the tokens backbone, and nothing learnt.
+
+    Args:
+        network: on the device of the work.
+        size: D at most.
+        images: (B, C, S, S) that the curvature is taken on, without labels.
+        generator: on the processor.
+    """
+    architecture, device = network.architecture, network.vector.device
+    state = architecture.spec.unflatten(network.vector)
+    moments = curvature_moments(architecture.fused, state, images, generator=generator)
+    bases = LayerBases(architecture.spec, size, moments, generator).to(device)
+    step = layer_deviations(architecture, network.vector)
+    return Reach(
+        architecture,
+        torch.zeros(1, size, device=device),
+        lambda z: network.vector + step * bases(z)[0],
     )
 
 

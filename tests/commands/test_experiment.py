@@ -61,7 +61,9 @@ def test_the_tables_say_what_the_other_commands_say(tiny: Any, work: Path, ask: 
     assert [row["gamma"] for row in tables["path"]] == [0, 0.25, 0.5, 0.75, 1]
     methods = [(row["start"], row["method"]) for row in tables["optimising"]]
     starts = ("weakest held-out instance", "strongest held-out instance")
-    assert methods == [(s, m) for s in starts for m in ("space", "random subspace", "all weights")]
+    assert methods == [
+        (s, m) for s in starts for m in ("space", "random subspace", "curvature subspace", "all weights")
+    ]
     for row in tables["optimising"]:
         assert row["gain"] == pytest.approx(row["after"] - row["before"])
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from netspace_cli.core.baselines import layer_deviations, reach_of_subspace, reach_of_weights
+from netspace_cli.core.baselines import layer_deviations, reach_of_directions, reach_of_subspace, reach_of_weights
 from netspace_cli.core.networks import Network, read_network
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.search import Found, Goal, search
@@ -25,8 +25,10 @@ def run(tiny: Any, reach: Any, **options: Any) -> Found:
         return search(reach, goal, steps=20, lr=0.02, images=16)
 
 
-def test_the_start_of_each_reach_is_the_network_itself(network: Network) -> None:
-    for reach in (reach_of_subspace(network, 64), reach_of_weights(network)):
+def test_the_start_of_each_reach_is_the_network_itself(tiny: Any, network: Network) -> None:
+    images, _ = tiny.data.batch("train", slice(0, 16))
+    directions = reach_of_directions(network, 64, images, torch.Generator().manual_seed(0))
+    for reach in (reach_of_subspace(network, 64), directions, reach_of_weights(network)):
         assert torch.equal(reach.build(reach.start), network.vector)
 
 

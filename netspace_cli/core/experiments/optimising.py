@@ -6,22 +6,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+import torch
 from netspace_models.errors import RunFailed
 from torch import Tensor
 
-from netspace_cli.core.baselines import reach_of_subspace, reach_of_weights
+from netspace_cli.core.baselines import reach_of_directions, reach_of_subspace, reach_of_weights
 from netspace_cli.core.lso import reach_of
 from netspace_cli.core.networks import Network
 from netspace_cli.core.progress import Progress
 from netspace_cli.core.search import Found, Goal, Reach, search
 from netspace_cli.core.space import Space
+from netspace_cli.core.train import CURVATURE_IMAGES
 from netspace_cli.core.zoo import Zoo
 
 from .rates import best_rate
 from .report import Column, Table
 
 # Where the choice of a rate begins.
-FIRST_RATES = {"space": 0.01, "random subspace": 0.03, "all weights": 0.001}
+FIRST_RATES = {"space": 0.01, "random subspace": 0.03, "curvature subspace": 0.03, "all weights": 0.001}
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,17 @@ class Tuned:
     found: Found
 
 
-def reaches(space: Space, network: Network, embedding: Tensor) -> dict[str, Reach]:
-    """The learnt space from an embedding (E,), a random subspace of as many dimensions around the network
-    it was made from, and all weights of that network; all on the device of the work."""
+def reaches(space: Space, network: Network, embedding: Tensor, goal: Goal) -> dict[str, Reach]:
+    """The learnt space from an embedding (E,); two subspaces of as many dimensions around the network it was
+    made from, one random and one along its directions of curvature; and all weights of that network. All on
+    the device of the work."""
+    size, generator = space.model.embedding_size, goal.runner.generator("curvature")
+    index = torch.randperm(len(goal.data.splits["train"]), generator=generator)[:CURVATURE_IMAGES]
+    images, _ = goal.data.batch("train", index)
     return {
         "space": reach_of(space, embedding[None], network.architecture.name),
-        "random subspace": reach_of_subspace(network, space.model.embedding_size),
+        "random subspace": reach_of_subspace(network, size),
+        "curvature subspace": reach_of_directions(network, size, images, generator),
         "all weights": reach_of_weights(network),
     }
 

@@ -138,7 +138,7 @@ def _optimised(
     found = {}
     for arch in (a.name for a in zoo.architectures()):
         end = refined_input(zoo, middling(zoo, arch), space, data, runner, scale, progress)
-        reach = reaches(space, placed(end, runner), runner.place(end.vector))["space"]
+        reach = reaches(space, placed(end, runner), runner.place(end.vector), goal)["space"]
         options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images, "progress": progress}
         found[arch] = [tuned("space", reach, goal, **options)]
     return found

@@ -55,7 +55,7 @@ def single(
         tried = {
             f"{title} held-out instance": [
                 tuned(method, reach, goal, steps=scale.search_steps, images=scale.search_images, progress=progress)
-                for method, reach in reaches(space, placed(end, runner), runner.place(end.vector)).items()
+                for method, reach in reaches(space, placed(end, runner), runner.place(end.vector), goal).items()
             ]
             for title, end in zip(("weakest", "strongest"), ends, strict=True)
         }
