@@ -58,6 +58,13 @@ zoo.add_command(index)
     show_default=True,
     help="Epochs of each instance, spread over a range for varied performance.",
 )
+@click.option(
+    "--spacing",
+    type=click.Choice(["even", "geometric"]),
+    default="even",
+    show_default=True,
+    help="Of the epochs in their range; geometric spreads the performance more evenly.",
+)
 @click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True, help="Optimiser.")
 @click.option(
     "--lr",

@@ -34,7 +34,9 @@ class ZooPlan:
     Attributes:
         arch: architecture names or factories.
         counts: instances of each architecture by split, (train, val, test).
-        epochs: lowest and highest number of epochs; instances are spread evenly over the range.
+        epochs: lowest and highest number of epochs; instances are spread over the range.
+        spacing: "even", or "geometric": each the same factor above the one before, since performance grows
+            about with the logarithm of the epochs.
         optimizer: "adam" or "sgd" (momentum 0.9).
         lr: highest learning rate; it falls to zero as a cosine over each instance's own epochs.
         weight_decay: of the optimiser.
@@ -46,6 +48,7 @@ class ZooPlan:
     arch: tuple[str, ...]
     counts: tuple[int, int, int] = (16, 2, 8)
     epochs: tuple[int, int] = (20, 20)
+    spacing: str = "even"
     optimizer: str = "adam"
     lr: float = 1e-3
     weight_decay: float = 0.0
@@ -83,6 +86,12 @@ class ZooPlan:
             )
         if min(self.counts) < 0 or sum(self.counts) < 1:
             raise ConfigError(f"{self.counts} instances cannot be trained.", "Give three counts, e.g. 16/2/8.")
+        if self.spacing == "geometric" and low < 1:
+            raise ConfigError(
+                f"epochs {low}-{high} cannot be spaced geometrically: there is no factor from {low}.", "Begin at 1."
+            )
+        if self.spacing not in ("even", "geometric"):
+            raise ConfigError(f"no spacing is called {self.spacing!r}.", "Use even or geometric.")
         if self.optimizer not in ("adam", "sgd"):
             raise ConfigError(f"no optimizer is called {self.optimizer!r}.", "Use adam or sgd.")
         if self.lr <= 0 or self.batch < 1:
@@ -109,7 +118,11 @@ def jobs_of(plan: ZooPlan, seed: int) -> list[Job]:
     for arch in plan.arch:
         # Strings seed `random` the same way on every platform and version.
         draw = random.Random(f"{seed}/{arch}")
-        epochs = [low + round((high - low) * i / max(1, total - 1)) for i in range(total)]
+        shares = [i / max(1, total - 1) for i in range(total)]
+        if plan.spacing == "geometric":
+            epochs = [round(low * (high / low) ** share) for share in shares]
+        else:
+            epochs = [low + round((high - low) * share) for share in shares]
         splits = [s for s, n in zip(SPLITS, plan.counts, strict=True) for _ in range(n)]
         draw.shuffle(splits)
         for i, (e, split) in enumerate(zip(epochs, splits, strict=True)):

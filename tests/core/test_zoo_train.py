@@ -55,6 +55,15 @@ def whole(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     return make(tmp_path_factory.mktemp("whole") / "zoo", tiny.data)
 
 
+def test_geometric_epochs_grow_by_a_factor_and_even_ones_by_a_step() -> None:
+    even = sorted(j.epochs for j in jobs_of(ZooPlan(("lenetlike",), (3, 1, 1), (1, 16)), seed=0))
+    assert even == [1, 5, 9, 12, 16]
+    plan = ZooPlan(("lenetlike",), (3, 1, 1), (1, 16), spacing="geometric")
+    assert sorted(j.epochs for j in jobs_of(plan, seed=0)) == [1, 2, 4, 8, 16]
+    with pytest.raises(ConfigError, match="epochs 0-16 cannot be spaced geometrically"):
+        replace(plan, epochs=(0, 16)).check()
+
+
 def test_the_zoo_is_what_the_plan_asks_for(whole: Zoo) -> None:
     assert len(whole.instances) == 8
     assert Counter((i.arch, i.split) for i in whole.instances) == {
