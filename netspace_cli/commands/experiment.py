@@ -49,7 +49,7 @@ def zoo_to_report(command: F) -> F:
             options.data,
             click.option("--teacher", type=options.INPUT_FILE, help="Network whose answers guide training and search."),
             click.option(
-                "--refine", "refine_steps", type=number, default=300, show_default=True, help="Refining steps."
+                "--refine", type=number, metavar="N", help="Refining steps. [default: what the space records]"
             ),
             click.option(
                 "--path-steps", type=click.IntRange(min=1), default=100, show_default=True, help="Of the path."
@@ -115,6 +115,7 @@ def _run(
     teacher: Path | None,
     running: options.RunnerOptions,
     console: Console,
+    refine: int | None,
     **scale: int,
 ) -> None:
     from netspace_cli.core.data_choice import data_of_zoo
@@ -132,9 +133,9 @@ def _run(
     guide = None if teacher is None else read_teacher(teacher, opened.signal)
     with runner:
         known = _space(space, opened, output, recipe, settings, images, runner, guide, console)
-        report = measure(
-            opened, known, images, runner, scale=Scale(**scale), teacher=guide, progress=console.reporter()
-        )
+        steps = known.recipe.refine.steps if refine is None else refine
+        chosen = Scale(refine_steps=steps, **scale)
+        report = measure(opened, known, images, runner, scale=chosen, teacher=guide, progress=console.reporter())
         cost = runner.report()
     finish(console, output, report, images, cost, known)
 

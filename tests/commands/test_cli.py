@@ -238,8 +238,10 @@ def test_a_command_may_handle_the_order_to_stop_itself() -> None:
     assert run(train).exit_code == 0
 
 
+# Whoever runs the tests in the background of a shell script has told its children to ignore SIGINT.
 PROGRAM = """
-import sys, time
+import signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import click
 from netspace_cli import options
 from netspace_cli.cli import Shell
