@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .architectures import Architecture
 from .losses import distillation, task_and_teacher
 from .space_model import SpaceModel
 
@@ -45,14 +46,25 @@ def single_objective(
     Returns:
         {"pred": the loss}.
     """
-    architecture = model.architecture(arch)
     predicted = model.decode(arch, model.encode(arch, inputs))
+    losses = imitation(model.architecture(arch), predicted, targets, batch.images, temperature=weights.temperature)
+    return {"pred": losses.mean()}
+
+
+def imitation(
+    architecture: Architecture, predicted: Tensor, targets: Tensor, images: Tensor, *, temperature: float
+) -> Tensor:
+    """Eq. 1 for each of several networks: how far predicted instances (B, P) answer from their targets (B, P).
+
+    Returns:
+        (B,).
+    """
     losses = []
     for target, vector in zip(targets, predicted, strict=True):
         with torch.no_grad():
-            wanted = architecture.run(target, batch.images)
-        losses.append(distillation(architecture.run(vector, batch.images), wanted, temperature=weights.temperature))
-    return {"pred": torch.stack(losses).mean()}
+            wanted = architecture.run(target, images)
+        losses.append(distillation(architecture.run(vector, images), wanted, temperature=temperature))
+    return torch.stack(losses)
 
 
 def several_objective(model: SpaceModel, instances: Mapping[str, Tensor], batch: Batch, weights: Weights) -> Terms:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from netspace_models.errors import ConfigError, WrongSpace
-from netspace_models.losses import distillation
-from netspace_models.objectives import class_loss
+from netspace_models.objectives import class_loss, imitation
 from torch import Tensor
 
 from .data import ImageData
@@ -131,13 +130,9 @@ def refine(
         index = torch.randint(total, (descent.images,), generator=generator)
         images, _ = data.augmented("train", index, generator=generator)
         with runner.autocast():
-            loss = CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
             predicted = model.decode(arch, current)
-            for target, vector in zip(vectors, predicted, strict=True):
-                with torch.no_grad():
-                    wanted = architecture.run(target, images)
-                outputs = architecture.run(vector, images)
-                loss = loss + distillation(outputs, wanted, temperature=recipe.train.temperature)
+            losses = imitation(architecture, predicted, vectors, images, temperature=recipe.train.temperature)
+            loss = losses.sum() + CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
         runner.count(1, "steps")
         return loss
 

@@ -138,9 +138,7 @@ def _with_moments(inits: dict[str, ArchitectureInit], task: Task) -> dict[str, A
     images. Unseen architectures have no starting point that was trained, so theirs stay random."""
     if getattr(task.recipe.backbone, "path", None) != "curvature":
         return inits
-    generator = task.runner.generator("curvature")
-    index = torch.randperm(len(task.data.splits["train"]), generator=generator)[:CURVATURE_IMAGES]
-    images, _ = task.data.batch("train", index)
+    images, generator = curvature_images(task.data, task.runner)
     found = {}
     for architecture in task.training.architectures:
         init = inits[architecture.name]
@@ -150,6 +148,13 @@ def _with_moments(inits: dict[str, ArchitectureInit], task: Task) -> dict[str, A
             init = replace(init, moments=moments)
         found[architecture.name] = init
     return found
+
+
+def curvature_images(data: ImageData, runner: Runner) -> tuple[Tensor, torch.Generator]:
+    """The training images that curvature is taken on, and the generator to go on with."""
+    generator = runner.generator("curvature")
+    index = torch.randperm(len(data.splits["train"]), generator=generator)[:CURVATURE_IMAGES]
+    return data.batch("train", index)[0], generator
 
 
 def _begin_at_images(model: SpaceModel, task: Task) -> None:

@@ -29,6 +29,19 @@ MEASURES = (
 )
 
 
+MEASURE_COLUMNS = (
+    Column("recognised", "share"),
+    Column("target", "share"),
+    Column("predicted", "share"),
+    Column("Pearson", "number"),
+    Column("MAE", "share"),
+    Column("agreement", "share"),
+    Column("of n with a peer", "count"),
+    Column("their agreement", "share"),
+    Column("peers' agreement", "share"),
+)
+
+
 @dataclass(frozen=True)
 class Measured:
     """An evaluation of the held-out instances, and what it took.
@@ -66,15 +79,7 @@ def summary_table(measured: Mapping[str, Measured]) -> Table:
         Column("n", "count"),
         Column("refining steps", "count"),
         Column("seconds a network", "number"),
-        Column("recognised", "share"),
-        Column("target", "share"),
-        Column("predicted", "share"),
-        Column("Pearson", "number"),
-        Column("MAE", "share"),
-        Column("agreement", "share"),
-        Column("of n with a peer", "count"),
-        Column("their agreement", "share"),
-        Column("peers' agreement", "share"),
+        *MEASURE_COLUMNS,
     )
     rows = []
     for how, found in measured.items():

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-import torch
 from netspace_models.errors import RunFailed
 from torch import Tensor
 
@@ -16,7 +15,7 @@ from netspace_cli.core.networks import Network
 from netspace_cli.core.progress import Progress
 from netspace_cli.core.search import Found, Goal, Reach, search
 from netspace_cli.core.space import Space
-from netspace_cli.core.train import CURVATURE_IMAGES
+from netspace_cli.core.train import curvature_images
 from netspace_cli.core.zoo import Zoo
 
 from .rates import best_rate
@@ -44,9 +43,8 @@ def reaches(space: Space, network: Network, embedding: Tensor, goal: Goal) -> di
     """The learnt space from an embedding (E,); two subspaces of as many dimensions around the network it was
     made from, one random and one along its directions of curvature; and all weights of that network. All on
     the device of the work."""
-    size, generator = space.model.embedding_size, goal.runner.generator("curvature")
-    index = torch.randperm(len(goal.data.splits["train"]), generator=generator)[:CURVATURE_IMAGES]
-    images, _ = goal.data.batch("train", index)
+    size = space.model.embedding_size
+    images, generator = curvature_images(goal.data, goal.runner)
     return {
         "space": reach_of(space, embedding[None], network.architecture.name),
         "random subspace": reach_of_subspace(network, size),

@@ -28,7 +28,7 @@ from netspace_cli.core.train import prepare
 from netspace_cli.core.zoo import Zoo
 
 from .curves import Point, fidelity_over_size
-from .fidelity import MEASURES, Measured, measure
+from .fidelity import MEASURE_COLUMNS, MEASURES, Measured, measure
 from .held_out import Scale, check_held_out, goal_for, refined_input, settings_of, trained_space
 from .optimising import Tuned, tuned
 from .report import Column, Report, Table
@@ -252,14 +252,7 @@ def rate_table(found: Sequence[Told], parameters: int) -> Table:
         Column("refining steps", "count"),
         Column("refining rate", "number"),
         Column("seconds a network", "number"),
-        Column("target", "share"),
-        Column("predicted", "share"),
-        Column("Pearson", "number"),
-        Column("MAE", "share"),
-        Column("agreement", "share"),
-        Column("of n with a peer", "count"),
-        Column("their agreement", "share"),
-        Column("peers' agreement", "share"),
+        *MEASURE_COLUMNS[1:],  # one architecture: nothing to recognise
         Column("search rate", "number"),
         Column("best step", "count"),
         Column("before", "share"),

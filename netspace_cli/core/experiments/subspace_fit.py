@@ -10,7 +10,7 @@ from statistics import mean
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
-from netspace_models.losses import distillation
+from netspace_models.objectives import imitation
 from torch import Tensor
 
 from netspace_cli.core.baselines import reach_of_subspace
@@ -116,15 +116,11 @@ def fit(
         generator = runner.generator("refine", step)
         index = torch.randint(total, (descent.images,), generator=generator)
         images, _ = data.augmented("train", index, generator=generator)
-        losses = []
         with runner.autocast():
-            for target, variables in zip(targets, current, strict=True):
-                with torch.no_grad():
-                    wanted = architecture.run(target, images)
-                outputs = architecture.run(reach.build(variables[None]), images)
-                losses.append(distillation(outputs, wanted, temperature=temperature))
+            predicted = torch.stack([reach.build(variables[None]) for variables in current])
+            losses = imitation(architecture, predicted, targets, images, temperature=temperature)
         runner.count(1, "steps")
-        return torch.stack(losses).sum()
+        return losses.sum()
 
     start = reach.start.expand(len(targets), -1)
     description = f"fitting with rate {descent.lr:.3g}"
