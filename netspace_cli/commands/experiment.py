@@ -30,7 +30,7 @@ def experiment() -> None:
     """Measure a space on the held-out instances of a zoo; tables and a figure go into a folder.
 
     Without --space the space is trained first, into the same folder; the same command goes on where it was
-    stopped.
+    stopped, and keeps the searches that were finished.
 
     Example: netspace experiment single zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/single
     """
@@ -135,7 +135,9 @@ def _run(
         known = _space(space, opened, output, recipe, settings, images, runner, guide, console)
         steps = known.recipe.refine.steps if refine is None else refine
         chosen = Scale(refine_steps=steps, **scale)
-        report = measure(opened, known, images, runner, scale=chosen, teacher=guide, progress=console.reporter())
+        report = measure(
+            opened, output, known, images, runner, scale=chosen, teacher=guide, progress=console.reporter()
+        )
         cost = runner.report()
     finish(console, output, report, images, cost, known)
 

@@ -37,6 +37,7 @@ def test_one_architecture_leaves_tables_and_a_figure(tiny: Any, work: Path, ask:
         "README.md",
         "figure.png",
         "report.json",
+        "searches.jsonl",
     }
     assert Path("out/figure.png").read_bytes().startswith(b"\x89PNG")
     for name in names:
@@ -75,6 +76,28 @@ def test_without_a_space_one_is_trained_first_and_kept(tiny: Any, work: Path, as
     again = ask(*command)
     assert Path("out/space.safetensors").read_bytes() == made
     assert again["tables"]["path"] == first["tables"]["path"]
+
+
+def test_finished_searches_are_not_done_again(
+    tiny: Any, work: Path, ask: Ask, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from netspace_cli.core.experiments import optimising
+
+    given = ["single", tiny.single_zoo.path, "-o", "out", "--space", tiny.single_space.path, "--data", tiny.npz]
+    whole = ask("experiment", *given, *SMALL)
+    kept = Path("out/searches.jsonl").read_text().splitlines()
+    assert len(kept) == 1 + 2 * 4
+    Path("out/searches.jsonl").write_text("\n".join(kept[:-1]) + "\n")
+    done = []
+    really = optimising.tuned
+    monkeypatch.setattr(optimising, "tuned", lambda method, *a, **k: done.append(method) or really(method, *a, **k))
+    again = ask("experiment", *given, *SMALL)
+    assert done == ["all weights"]
+    assert again["tables"]["optimising"] == whole["tables"]["optimising"]
+    ask("experiment", *given, *SMALL, "--search-steps", 2)
+    assert len(done) == 1 + 2 * 4
+    assert len(Path("out/searches.jsonl").read_text().splitlines()) == 1 + 4 * 4
+    assert "seed (0, now 1)" in refused(2, "experiment", *given, *SMALL, "--seed", 1)
 
 
 def test_another_recipe_than_the_space_s_is_refused(tiny: Any, work: Path, ask: Ask, refused: Refused) -> None:

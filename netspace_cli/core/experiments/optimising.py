@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from statistics import median
+from typing import Any
 
 from netspace_models.errors import RunFailed
 from torch import Tensor
 
 from netspace_cli.core.baselines import reach_of_directions, reach_of_subspace, reach_of_weights
+from netspace_cli.core.data import ImageData
 from netspace_cli.core.lso import reach_of
 from netspace_cli.core.networks import Network
 from netspace_cli.core.progress import Progress
+from netspace_cli.core.runner import Runner
 from netspace_cli.core.search import Found, Goal, Reach, search
 from netspace_cli.core.space import Space
 from netspace_cli.core.train import curvature_images
 from netspace_cli.core.zoo import Zoo
 
+from .held_out import Scale, goal_for, settings_of
 from .rates import best_rate
 from .report import Column, Table
+from .run_log import RunLog, run_log
 
 # Where the choice of a rate begins.
 FIRST_RATES = {"space": 0.01, "random subspace": 0.03, "curvature subspace": 0.03, "all weights": 0.001}
@@ -27,16 +34,75 @@ FIRST_RATES = {"space": 0.01, "random subspace": 0.03, "curvature subspace": 0.0
 
 @dataclass(frozen=True)
 class Tuned:
-    """The best of several rates by validation.
+    """What the best of several rates, by validation, came to.
 
     Attributes:
         method: where the search could go.
-        lr: the rate chosen; found: what it found.
+        lr: the rate chosen; step: after how many steps its best was found.
+        before, after: test accuracy (a fraction).
     """
 
     method: str
     lr: float
-    found: Found
+    step: int
+    before: float
+    after: float
+
+
+@dataclass(frozen=True)
+class Searches:
+    """The searches of an experiment, each kept when it is finished. Made by `kept_searches`.
+
+    Attributes:
+        log: of the finished ones.
+        goal, scale: of all of them.
+        what: the rest of what their outcome depends on, as JSON.
+    """
+
+    log: RunLog
+    goal: Goal
+    scale: Scale
+    what: Mapping[str, Any]
+    progress: Progress | None = None
+
+    def best(self, start: str, method: str, reach: Reach) -> Tuned:
+        """Tuned, from the instance `start`; not done again if it was finished before.
+
+        Raises:
+            RunFailed: no rate gives a finite loss.
+        """
+        key = {**self.what, "start": start, "method": method}
+        done = self.log.find(key)
+        if done is None:
+            steps, images = self.scale.search_steps, self.scale.search_images
+            found = tuned(method, reach, self.goal, steps=steps, images=images, progress=self.progress)
+            done = self.log.add({**key, **asdict(found)})
+        return Tuned(**{field.name: done[field.name] for field in fields(Tuned)})
+
+
+@contextmanager
+def kept_searches(
+    folder: Path,
+    zoo: Zoo,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    teacher: Network | None,
+    scale: Scale,
+    progress: Progress | None = None,
+) -> Iterator[Searches]:
+    """Begin the searches of an experiment, or go on with those in `folder`/searches.jsonl.
+
+    Searches of other steps, images, refining or spaces stay there beside these; those of another zoo, teacher
+    or other data are refused.
+
+    Raises:
+        ConfigError: the folder has searches of another zoo, teacher or other data, or is in use.
+    """
+    settings = settings_of("searches", zoo, data, runner, teacher)
+    what = {"space": space.sha256, **{k: v for k, v in vars(scale).items() if k != "path_steps"}}
+    with run_log(folder / "searches.jsonl", settings) as log:
+        yield Searches(log, goal_for(space, data, runner, teacher, scale), scale, what, progress)
 
 
 def reaches(space: Space, network: Network, embedding: Tensor, goal: Goal) -> dict[str, Reach]:
@@ -73,7 +139,8 @@ def tuned(method: str, reach: Reach, goal: Goal, *, steps: int, images: int, pro
     lr = best_rate(validation, FIRST_RATES[method])
     if lr not in tried:
         raise RunFailed(f"{method}: no rate gives a finite loss.", "Take fewer steps, or check the start.")
-    return Tuned(method, lr, tried[lr])
+    found = tried[lr]
+    return Tuned(method, lr, found.step, found.initial.accuracy, found.optimized.accuracy)
 
 
 def optimising_table(tried: Mapping[str, Sequence[Tuned]]) -> Table:
@@ -87,11 +154,11 @@ def optimising_table(tried: Mapping[str, Sequence[Tuned]]) -> Table:
         Column("after", "share"),
         Column("gain", "share"),
     )
-    rows = []
-    for start, methods in tried.items():
-        for t in methods:
-            before, after = t.found.initial.accuracy, t.found.optimized.accuracy
-            rows.append((start, t.method, t.lr, t.found.step, before, after, after - before))
+    rows = [
+        (start, t.method, t.lr, t.step, t.before, t.after, t.after - t.before)
+        for start, methods in tried.items()
+        for t in methods
+    ]
     return Table("optimising", "Optimised on the same images in as many steps, test accuracy", columns, tuple(rows))
 
 

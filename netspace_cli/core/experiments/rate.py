@@ -30,7 +30,7 @@ from netspace_cli.core.zoo import Zoo
 from .curves import Point, fidelity_over_size
 from .fidelity import MEASURE_COLUMNS, MEASURES, Measured, measure
 from .held_out import Scale, check_held_out, goal_for, refined_input, settings_of, trained_space
-from .optimising import Tuned, tuned
+from .optimising import tuned
 from .report import Column, Report, Table
 from .run_log import run_log
 from .several import middling
@@ -217,13 +217,8 @@ def _searches(
     }
     goal = goal_for(space, data, runner, teacher, scale)
     options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images, "progress": progress}
-    return {method: _search(tuned(kind, reach, goal, **options)) for method, (kind, reach) in starts.items()}
-
-
-def _search(best: Tuned) -> dict[str, Any]:
-    found = best.found
-    before, after = found.initial.accuracy, found.optimized.accuracy
-    return {"lr": best.lr, "step": found.step, "before": before, "after": after}
+    found = {method: tuned(kind, reach, goal, **options) for method, (kind, reach) in starts.items()}
+    return {method: {k: v for k, v in asdict(best).items() if k != "method"} for method, best in found.items()}
 
 
 def _report(architecture: Architecture, found: Sequence[Told], facts: dict[str, Any]) -> Report:

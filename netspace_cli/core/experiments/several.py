@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -11,6 +12,7 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data import ImageData
 from netspace_cli.core.interp import Step, interpolate
+from netspace_cli.core.lso import reach_of
 from netspace_cli.core.networks import Network
 from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner
@@ -19,14 +21,15 @@ from netspace_cli.core.zoo import Instance, Zoo
 
 from .fidelity import instance_table, measure, summary_table
 from .figures import fidelity_and_path
-from .held_out import Scale, by_validation, goal_for, placed, refined_input
-from .optimising import Tuned, optimising_table, reaches, tuned
+from .held_out import Scale, by_validation, refined_input
+from .optimising import Searches, Tuned, kept_searches, optimising_table
 from .paths import path_table, runs
 from .report import Column, Report, Table
 
 
 def several(
     zoo: Zoo,
+    folder: Path,
     space: Space,
     data: ImageData,
     runner: Runner,
@@ -42,6 +45,7 @@ def several(
 
     Args:
         zoo: its test instances were not seen by the space.
+        folder: where finished searches are kept (`kept_searches`).
         teacher: that the space was trained with.
     Raises:
         ConfigError: a space of one architecture, or no test instance of the smallest or largest.
@@ -58,7 +62,8 @@ def several(
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, ends=(archs[0], archs[-1]), **common)
     tables = [summary_table(measured), order_table(path), drawn_table(path, zoo, space)]
     if scale.search_steps:
-        tables.append(optimising_table(_optimised(seen, space, data, runner, teacher, scale, progress)))
+        with kept_searches(folder, zoo, space, data, runner, teacher, scale, progress) as searches:
+            tables.append(optimising_table(_optimised(seen, space, data, runner, searches)))
     tables += [instance_table(measured), path_table(path, {})]
     title = "Several architectures" + (", two of them unseen" if space.recipe.space.unseen else "")
     figures = {"figure": lambda: fidelity_and_path(measured, path, {})}
@@ -129,16 +134,12 @@ def _optimised(
     space: Space,
     data: ImageData,
     runner: Runner,
-    teacher: Network,
-    scale: Scale,
-    progress: Progress | None,
+    searches: Searches,
 ) -> dict[str, list[Tuned]]:
     """From the middling held-out instance of each architecture that the space has seen."""
-    goal = goal_for(space, data, runner, teacher, scale)
     found = {}
     for arch in (a.name for a in zoo.architectures()):
-        end = refined_input(zoo, middling(zoo, arch), space, data, runner, scale, progress)
-        reach = reaches(space, placed(end, runner), runner.place(end.vector), goal)["space"]
-        options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images, "progress": progress}
-        found[arch] = [tuned("space", reach, goal, **options)]
+        instance = middling(zoo, arch)
+        start = refined_input(zoo, instance, space, data, runner, searches.scale, searches.progress).vector
+        found[arch] = [searches.best(instance.id, "space", reach_of(space, runner.place(start)[None], arch))]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from netspace_models.errors import ConfigError
@@ -16,14 +17,15 @@ from netspace_cli.core.zoo import Zoo
 
 from .fidelity import instance_table, measure, summary_table
 from .figures import fidelity_and_path
-from .held_out import Scale, goal_for, placed, refined_input, weakest_and_strongest
-from .optimising import optimising_table, reaches, tuned, zoo_table
+from .held_out import Scale, placed, refined_input, weakest_and_strongest
+from .optimising import kept_searches, optimising_table, reaches, zoo_table
 from .paths import order_table, path_table
 from .report import Report
 
 
 def single(
     zoo: Zoo,
+    folder: Path,
     space: Space,
     data: ImageData,
     runner: Runner,
@@ -36,6 +38,7 @@ def single(
 
     Args:
         zoo: of one architecture; its test instances were not seen by the space.
+        folder: where finished searches are kept (`kept_searches`).
         teacher: for optimising; None for the labels alone.
     Raises:
         ConfigError: a zoo of several architectures, or fewer than two test instances.
@@ -45,20 +48,24 @@ def single(
         raise ConfigError(f"{zoo.path} has {', '.join(names)}; this experiment is for one.", "See: several.")
     space, data = space.to(runner.device), runner.place(data)
     measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps, progress=progress)
-    ends = [refined_input(zoo, i, space, data, runner, scale, progress) for i in weakest_and_strongest(zoo, names[0])]
+    held_out = weakest_and_strongest(zoo, names[0])
+    ends = [refined_input(zoo, i, space, data, runner, scale, progress) for i in held_out]
     common: dict[str, Any] = {"steps": scale.path_steps, "data": data, "progress": progress}
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, **common)
     baselines = weight_paths(ends[0], ends[1], space, runner, **common)
     tables = [summary_table(measured), order_table(path, baselines)]
     if scale.search_steps:
-        goal = goal_for(space, data, runner, teacher, scale)
-        tried = {
-            f"{title} held-out instance": [
-                tuned(method, reach, goal, steps=scale.search_steps, images=scale.search_images, progress=progress)
-                for method, reach in reaches(space, placed(end, runner), runner.place(end.vector), goal).items()
-            ]
-            for title, end in zip(("weakest", "strongest"), ends, strict=True)
-        }
+        with kept_searches(folder, zoo, space, data, runner, teacher, scale, progress) as searches:
+            starts = zip(("weakest", "strongest"), held_out, ends, strict=True)
+            tried = {
+                f"{title} held-out instance": [
+                    searches.best(instance.id, method, reach)
+                    for method, reach in reaches(
+                        space, placed(end, runner), runner.place(end.vector), searches.goal
+                    ).items()
+                ]
+                for title, instance, end in starts
+            }
         tables.append(optimising_table(tried))
     tables += [zoo_table(zoo, names[0]), instance_table(measured), path_table(path, baselines)]
     figures = {"figure": lambda: fidelity_and_path(measured, path, baselines)}
