@@ -11,7 +11,7 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.experiment_curves import backbones, rate
 from netspace_cli.commands.experiment_few_labels import few_labels
-from netspace_cli.commands.experiment_parts import finish
+from netspace_cli.commands.experiment_parts import begin, finish
 from netspace_cli.console import Console
 
 if TYPE_CHECKING:
@@ -118,19 +118,10 @@ def _run(
     refine: int | None,
     **scale: int,
 ) -> None:
-    from netspace_cli.core.data_choice import data_of_zoo
     from netspace_cli.core.experiments.held_out import Scale
-    from netspace_cli.core.figures import check_figure
-    from netspace_cli.core.inputs import read_teacher
-    from netspace_cli.core.path_files import check_folder
-    from netspace_cli.core.zoo import open_zoo
 
     runner = running.runner()
-    check_folder(output)
-    check_figure(output / "figure.png")
-    opened = open_zoo(zoo)
-    images = data_of_zoo(opened, data)
-    guide = None if teacher is None else read_teacher(teacher, opened.signal)
+    opened, images, guide = begin(output, zoo, data, teacher)
     with runner:
         known = _space(space, opened, output, recipe, settings, images, runner, guide, console)
         steps = known.recipe.refine.steps if refine is None else refine

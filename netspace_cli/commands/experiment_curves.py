@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.experiment_parts import counts, finish
+from netspace_cli.commands.experiment_parts import begin, counts, finish
 from netspace_cli.console import Console
 
 
@@ -48,24 +48,15 @@ def backbones(
 
     Example: netspace experiment backbones zoo/ --recipe tokens.toml --recipe conv.toml --seconds 600 -o results/
     """
-    from netspace_cli.core.data_choice import data_of_zoo
     from netspace_cli.core.experiments.backbones import backbones as measure
-    from netspace_cli.core.figures import check_figure
-    from netspace_cli.core.inputs import read_teacher
-    from netspace_cli.core.path_files import check_folder
     from netspace_cli.core.recipe import load_recipe
-    from netspace_cli.core.zoo import open_zoo
 
     named = {path.stem: path for path in recipes}
     if len(named) < len(recipes):
         names = ", ".join(str(path) for path in recipes)
         raise click.UsageError(f"{len(recipes)} recipes have {len(named)} names: {names}. Rename those that are alike.")
     runner = running.runner()
-    check_folder(output)
-    check_figure(output / "figure.png")
-    opened = open_zoo(zoo)
-    images = data_of_zoo(opened, data)
-    guide = None if teacher is None else read_teacher(teacher, opened.signal)
+    opened, images, guide = begin(output, zoo, data, teacher)
     with runner:
         report = measure(
             opened,
@@ -124,21 +115,12 @@ def rate(
 
     Example: netspace experiment rate zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/rate
     """
-    from netspace_cli.core.data_choice import data_of_zoo
     from netspace_cli.core.experiments.held_out import Scale
     from netspace_cli.core.experiments.rate import rate as measure
-    from netspace_cli.core.figures import check_figure
-    from netspace_cli.core.inputs import read_teacher
-    from netspace_cli.core.path_files import check_folder
     from netspace_cli.core.recipe import load_recipe
-    from netspace_cli.core.zoo import open_zoo
 
     runner = running.runner()
-    check_folder(output)
-    check_figure(output / "figure.png")
-    opened = open_zoo(zoo)
-    images = data_of_zoo(opened, data)
-    guide = None if teacher is None else read_teacher(teacher, opened.signal)
+    opened, images, guide = begin(output, zoo, data, teacher)
     with runner:
         report = measure(
             opened,

@@ -1,4 +1,5 @@
-"""What the experiment commands share: lists of numbers on the command line, and what is done with a report."""
+"""What the experiment commands share: lists of numbers on the command line, and how they begin, and what
+is done with a report."""
 
 from __future__ import annotations
 
@@ -13,7 +14,9 @@ from netspace_cli.console import Console
 if TYPE_CHECKING:
     from netspace_cli.core.data import ImageData
     from netspace_cli.core.experiments.report import Report
+    from netspace_cli.core.networks import Network
     from netspace_cli.core.space import Space
+    from netspace_cli.core.zoo import Zoo
 
 # Longer tables are for the files, not for the eye.
 SHOWN_ROWS = 24
@@ -31,6 +34,21 @@ def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     if wrong is not None:
         raise click.BadParameter(f"{wrong!r} is no whole number. Write them as in 5,20,100.", ctx, param)
     return tuple(int(word) for word in given)
+
+
+def begin(folder: Path, zoo: Path, data: str | None, teacher: Path | None) -> tuple[Zoo, ImageData, Network | None]:
+    """What an experiment works on, read once its folder is known to take the results."""
+    from netspace_cli.core.data_choice import data_of_zoo
+    from netspace_cli.core.figures import check_figure
+    from netspace_cli.core.inputs import read_teacher
+    from netspace_cli.core.path_files import check_folder
+    from netspace_cli.core.zoo import open_zoo
+
+    check_folder(folder)
+    check_figure(folder / "figure.png")
+    opened = open_zoo(zoo)
+    images = data_of_zoo(opened, data)
+    return opened, images, None if teacher is None else read_teacher(teacher, opened.signal)
 
 
 def finish(
