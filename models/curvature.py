@@ -28,7 +28,12 @@ class _Gathered:
 
 
 def curvature_moments(
-    module: nn.Module, state: Mapping[str, Tensor], images: Tensor, *, generator: torch.Generator
+    module: nn.Module,
+    state: Mapping[str, Tensor],
+    inputs: Tensor,
+    *,
+    generator: torch.Generator,
+    values: bool = False,
 ) -> Moments:
     """Kronecker factors of each convolution and linear layer, by the name of its weight.
 
@@ -37,8 +42,10 @@ def curvature_moments(
     Args:
         module: a folded module; its own values are not used and stay as they are.
         state: its parameters.
-        images: (B, C, S, S), on the device of `state`.
+        inputs: (B, ...) images or points, on the device of `state`.
         generator: draws the labels, on the processor.
+        values: whether outputs are values with a squared error (eq. 2), not logits; then what is drawn are
+            errors of deviation one.
     Returns:
         By parameter name the second moments of inputs (m, m) and of gradients (n, n), in float64 on the
         processor, where the weight is seen as (n, m): outputs by inputs. Layers in groups are left out.
@@ -50,11 +57,9 @@ def curvature_moments(
         if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
     ]
     try:
-        values = {n: t.detach().clone().requires_grad_(True) for n, t in state.items()}
-        outputs = functional_call(module, values, (images,))
-        shares = outputs.detach().float().softmax(dim=-1).cpu()
-        labels = torch.multinomial(shares, 1, generator=generator)[:, 0].to(outputs.device)
-        F.cross_entropy(outputs, labels, reduction="sum").backward()
+        parameters = {n: t.detach().clone().requires_grad_(True) for n, t in state.items()}
+        outputs = functional_call(module, parameters, (inputs,))
+        _drawn_loss(outputs, values, generator).backward()
     finally:
         _remove(hooks)
     return {
@@ -62,6 +67,15 @@ def curvature_moments(
         for name, sums in gathered.items()
         if isinstance(sums.inputs, Tensor) and isinstance(sums.gradients, Tensor)
     }
+
+
+def _drawn_loss(outputs: Tensor, values: bool, generator: torch.Generator) -> Tensor:
+    """A loss whose gradient at the outputs has the Fisher information as its second moment."""
+    if values:
+        return (outputs * torch.randn(outputs.shape, generator=generator).to(outputs.device)).sum()
+    shares = outputs.detach().float().softmax(dim=-1).cpu()
+    labels = torch.multinomial(shares, 1, generator=generator)[:, 0].to(outputs.device)
+    return F.cross_entropy(outputs, labels, reduction="sum")
 
 
 def _watch(sums: _Gathered):  # type: ignore[no-untyped-def]  # the type of hooks is torch's own affair

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .architectures import Architecture
+from .architectures import Architecture, FieldSignal
 from .losses import distillation, task_and_teacher
 from .space_model import SpaceModel
 
@@ -25,10 +25,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Batch:
-    """Images of one step: (B, C, S, S), labels (B,), and the teacher's logits (B, K) if there is one."""
+    """Inputs of one step, (B, C, S, S) images or (B, D) points; of images their labels (B,), and the teacher's
+    logits (B, K) if there is one."""
 
-    images: Tensor
-    labels: Tensor
+    inputs: Tensor
+    labels: Tensor | None = None
     teacher: Tensor | None = None
 
 
@@ -38,7 +39,7 @@ Terms = dict[str, Tensor]
 def single_objective(
     model: SpaceModel, arch: str, inputs: Tensor, targets: Tensor, batch: Batch, weights: Weights
 ) -> Terms:
-    """Eq. 1: predicted instances imitate their own targets, mean over instances.
+    """Eq. 1, 2: predicted instances imitate their own targets, mean over instances.
 
     Args:
         inputs: (B, P) parameters as the encoder sees them (perhaps with hidden units reordered).
@@ -47,23 +48,30 @@ def single_objective(
         {"pred": the loss}.
     """
     predicted = model.decode(arch, model.encode(arch, inputs))
-    losses = imitation(model.architecture(arch), predicted, targets, batch.images, temperature=weights.temperature)
+    losses = imitation(model.architecture(arch), predicted, targets, batch.inputs, temperature=weights.temperature)
     return {"pred": losses.mean()}
 
 
 def imitation(
-    architecture: Architecture, predicted: Tensor, targets: Tensor, images: Tensor, *, temperature: float
+    architecture: Architecture, predicted: Tensor, targets: Tensor, inputs: Tensor, *, temperature: float
 ) -> Tensor:
-    """Eq. 1 for each of several networks: how far predicted instances (B, P) answer from their targets (B, P).
+    """How far each of several predicted instances (B, P) answers from its target (B, P): eq. 1 for
+    classifiers, eq. 2 for networks that are signals, whose outputs have no temperature.
 
+    Args:
+        inputs: (N, *signal.input_shape) for all of them, or for signals (B, N, D), each instance's own.
     Returns:
         (B,).
     """
+    if isinstance(architecture.signal, FieldSignal):
+        with torch.no_grad():
+            wanted = architecture.run_each(targets, inputs)
+        return (architecture.run_each(predicted, inputs) - wanted).square().mean(dim=(1, 2))
     losses = []
     for target, vector in zip(targets, predicted, strict=True):
         with torch.no_grad():
-            wanted = architecture.run(target, images)
-        losses.append(distillation(architecture.run(vector, images), wanted, temperature=temperature))
+            wanted = architecture.run(target, inputs)
+        losses.append(distillation(architecture.run(vector, inputs), wanted, temperature=temperature))
     return torch.stack(losses)
 
 
@@ -94,7 +102,7 @@ def _interpolation_loss(model: SpaceModel, embeddings: Mapping[str, Tensor], bat
     architecture stands an instance of the architecture with ClassId i."""
     names = [a.name for a in model.architectures]
     smallest, largest = embeddings.get(names[0]), embeddings.get(names[-1])
-    total = torch.zeros((), device=batch.images.device)
+    total = torch.zeros((), device=batch.inputs.device)
     if smallest is None or largest is None:
         return total
     for a in smallest:
@@ -109,7 +117,8 @@ def _interpolation_loss(model: SpaceModel, embeddings: Mapping[str, Tensor], bat
 
 def _decoded_loss(model: SpaceModel, arch: str, embedding: Tensor, batch: Batch, weights: Weights) -> Tensor:
     vector = model.decode(arch, embedding[None])[0]
-    logits = model.architecture(arch).run(vector, batch.images)
+    logits = model.architecture(arch).run(vector, batch.inputs)
+    assert batch.labels is not None  # several architectures are trained on images alone
     return task_and_teacher(logits, batch.teacher, batch.labels, temperature=weights.temperature, alpha=weights.alpha)
 
 

@@ -51,6 +51,7 @@ COMMANDS: Mapping[str, Entry] = {
     "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),
     "experiment": Entry("netspace_cli.commands.experiment:experiment", "Measure a space: tables and a figure."),
     "prep": Entry("netspace_cli.commands.prep:prep", "Write a network's PRep as an array or a picture."),
+    "mesh": Entry("netspace_cli.commands.mesh:mesh", "Extract and draw the surface of a network that is a shape."),
     "inspect": Entry("netspace_cli.commands.inspect:inspect", "Say what a file is and what it holds."),
     "spaces": Entry("netspace_cli.commands.spaces:spaces", "List the built-in spaces."),
 }

@@ -15,6 +15,9 @@ from click.testing import CliRunner, Result
 from netspace_cli.cli import cli as netspace
 from netspace_cli.core.data import ImageData
 from netspace_cli.core.datasets import load_data
+from netspace_cli.core.fields.data import field_data
+from netspace_cli.core.fields.fit import FitPlan, fit_zoo
+from netspace_cli.core.fields.sources import find_shapes
 from netspace_cli.core.recipe import Recipe, recipe_from
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
@@ -125,3 +128,65 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
         teachers.file_of(teachers.instances[0]),
         networks,
     )
+
+
+SHAPE_RECIPE = {
+    "space": {"name": "solids"},
+    "backbone": {
+        "kind": "tokens",
+        "embedding_size": 64,
+        "latents": 4,
+        "chunk": 64,
+        "width": 16,
+        "heads": 2,
+        "read": "answers",
+        "probes": 16,
+        "path": "curvature",
+    },
+    "train": {"steps": 30, "instances": 2, "images": 64, "lr": 5e-3, "validate_every": 10, "warmup": 2},
+    "refine": {"steps": 3, "images": 64},
+}
+
+
+@dataclass(frozen=True)
+class Solids:
+    """Everything small of networks that are shapes.
+
+    Attributes:
+        grids: eight ellipsoids of 10 x 10 x 10 cells, as a file (`zoo fit`).
+        zoo: a siren-16x2 of each, five for training, one validation and two test instances.
+        space: of the zoo, with its file's path.
+        networks: the test instances' checkpoints.
+    """
+
+    grids: Path
+    zoo: Zoo
+    space: Space
+    networks: list[Path]
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the space was trained with."""
+        return recipe_from(SHAPE_RECIPE)
+
+
+def write_ellipsoids(path: Path) -> None:
+    """Eight of them, with other half axes and centres."""
+    draw, cells = np.random.default_rng(0), np.stack(np.meshgrid(*[np.arange(10) - 4.5] * 3, indexing="ij"))
+    grids = []
+    for _ in range(8):
+        axes, centre = draw.uniform(2, 4.5, (3, 1, 1, 1)), draw.uniform(-0.5, 0.5, (3, 1, 1, 1))
+        grids.append((((cells - centre) / axes) ** 2).sum(axis=0) < 1)
+    np.savez_compressed(path, occupancy=np.stack(grids))
+
+
+@pytest.fixture(scope="session")
+def solids(tmp_path_factory: pytest.TempPathFactory) -> Solids:
+    """Made once for all tests; tests read it and write elsewhere."""
+    folder = tmp_path_factory.mktemp("solids")
+    write_ellipsoids(folder / "solids.npz")
+    plan = FitPlan("siren-16x2", (5, 1, 2), steps=60, points=256, lr=3e-3)
+    with Runner("cpu") as runner:
+        zoo = fit_zoo(folder / "zoo", find_shapes(folder / "solids.npz"), plan, runner)
+        space = train(zoo, folder / "solids.safetensors", recipe_from(SHAPE_RECIPE), field_data(zoo.data), runner)
+    return Solids(folder / "solids.npz", zoo, space, [zoo.file_of(i) for i in zoo.select(split="test")])

@@ -2,6 +2,6 @@
 
 from .architecture import Architecture
 from .registry import FAMILIES, build
-from .signal import Signal
+from .signal import FieldSignal, ImageSignal, Signal, signal_from
 
-__all__ = ["FAMILIES", "Architecture", "Signal", "build"]
+__all__ = ["FAMILIES", "Architecture", "FieldSignal", "ImageSignal", "Signal", "build", "signal_from"]

@@ -8,13 +8,13 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
+from torch.func import functional_call, vmap
 
 from ..errors import NamesDiffer, UnknownArchitecture
 from ..folding import FoldedPair, check_folding, fold, fused_module, trace, unfold
 from ..spec import NetworkSpec
 from ..symmetry import HiddenGroup, draw_orders, reorder
-from .signal import Signal
+from .signal import FieldSignal, ImageSignal, Signal
 
 Form = Literal["full", "fused"]
 
@@ -91,13 +91,25 @@ class Architecture:
 
         Args:
             vector: flat parameters (P,).
-            inputs: (B, C, S, S), on the same device.
+            inputs: (B, *signal.input_shape), on the same device.
         Returns:
-            (B, K) logits.
+            (B, K).
         """
         state = self.spec.unflatten(vector)
         buffers = {n: b.to(vector.device) for n, b in self.fused.named_buffers()}
         return functional_call(self.fused, {**buffers, **state}, (inputs,), strict=True)
+
+    def run_each(self, vectors: Tensor, inputs: Tensor) -> Tensor:
+        """The outputs of many instances at once: one batched product a layer, which a perceptron gains by.
+
+        Args:
+            vectors: (B, P).
+            inputs: (N, *signal.input_shape) for all of them, or (B, N, *signal.input_shape), each its own.
+        Returns:
+            (B, N, K).
+        """
+        shared = inputs.dim() == 1 + len(self.signal.input_shape)
+        return vmap(self.run, in_dims=(0, None if shared else 0))(vectors, inputs)
 
     def shuffle(self, vector: Tensor, generator: torch.Generator) -> Tensor:
         """The same function with its hidden units in a random order: (P,) to (P,)."""
@@ -112,30 +124,32 @@ def describe(name: str, module: nn.Module, signal: Signal, *, verify: bool = Tru
 
     Args:
         name: what it is to be called.
-        module: any `nn.Module` that takes (B, C, S, S) and gives (B, K). If it has a method
+        module: any `nn.Module` that takes inputs (B, *signal.input_shape) and gives (B, K). If it has a method
             `hidden_groups()`, that names its reorderable hidden units.
-        signal: C, S and K.
+        signal: what it takes and gives.
         verify: run the module to see that folding and its hidden groups are what they seem; the built-in
             architectures' are seen to by tests.
     Raises:
-        UnknownArchitecture: it does not run on such images, gives another number of logits, has a batch norm
+        UnknownArchitecture: it does not run on such inputs, gives another number of outputs, has a batch norm
             that cannot be folded, values that are no parameters, or hidden groups that are none.
     """
     module = module.eval()
-    example = torch.rand(2, signal.channels, signal.size, signal.size, generator=torch.Generator().manual_seed(0))
+    example = signal.example(2, torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
             outputs = module(example)
     except (RuntimeError, TypeError, ValueError, IndexError) as failure:
         raise UnknownArchitecture(
-            f"{name} does not run on images of {signal.describe()}: {failure}",
+            f"{name} does not run on {_inputs(signal)}: {failure}",
             "Give the data it was made for.",
         ) from failure
     found = f"outputs of shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
-    if not isinstance(outputs, Tensor) or tuple(outputs.shape) != (2, signal.classes):
+    if not isinstance(outputs, Tensor) or tuple(outputs.shape) != (2, signal.outputs):
+        one, what = ("image", "a classifier with one logit a class")
+        if isinstance(signal, FieldSignal):
+            one, what = ("point", "a network with one output a value")
         raise UnknownArchitecture(
-            f"{name} gives {found} for two images; {(2, signal.classes)} is needed.",
-            "The factory must build a classifier with one logit a class.",
+            f"{name} gives {found} for two {one}s; {(2, signal.outputs)} is needed.", f"The factory must build {what}."
         )
     seen = trace(module, example)
     fused = fused_module(module, seen.pairs).requires_grad_(False)
@@ -145,6 +159,11 @@ def describe(name: str, module: nn.Module, signal: Signal, *, verify: bool = Tru
     if verify:
         _verify(architecture, example)
     return architecture
+
+
+def _inputs(signal: Signal) -> str:
+    """In words: "images of 3x32x32, 10 classes", "points of 3 coordinates, 1 value"."""
+    return f"{'images of ' if isinstance(signal, ImageSignal) else ''}{signal.describe()}"
 
 
 def _verify(architecture: Architecture, images: Tensor) -> None:

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..symmetry import HiddenGroup, chain
-from .signal import Signal
+from .signal import ImageSignal
 
 SLOPE = 0.01
 
@@ -19,7 +19,7 @@ class LeNetLike(nn.Module):
     that something is left to flatten.
     """
 
-    def __init__(self, signal: Signal) -> None:
+    def __init__(self, signal: ImageSignal) -> None:
         super().__init__()
         channels, paddings = ((4, 8, 16), (2, 0, 0)) if signal.size >= 48 else ((6, 16), (0, 0))
         if signal.size < 32:

@@ -15,33 +15,42 @@ from .architecture import Architecture, describe
 from .lenetlike import LeNetLike
 from .resnet import ResNet
 from .resnet_a import ResNetA
-from .signal import Signal
+from .signal import FieldSignal, ImageSignal, Signal
+from .siren import LAYERS, WIDTH, Siren
 from .vanillacnn import VanillaCNN
 
-# With -a, the shortcuts are option A's, which have no parameters. No file's word is taken for five digits.
+# Names tell sizes: resnet32, siren-128x3. No file's word is taken for five digits. With -a, the shortcuts are
+# option A's, which have no parameters.
+SIREN = re.compile(r"siren(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
 RESNET = re.compile(r"resnet([1-9][0-9]{0,3})(-a)?")
 FAMILIES = (
     *("lenetlike", "vanillacnn", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
-    *("resnet20-a", "resnet32-a", "resnet44-a", "resnet56-a", "resnet110-a"),
+    *("resnet20-a", "resnet32-a", "resnet44-a", "resnet56-a", "resnet110-a", "siren"),
 )
 
 
 def factory(name: str) -> Callable[[Signal], nn.Module]:
     """The function that makes a fresh module of a built-in architecture.
 
+    It raises UnknownArchitecture where the signal is not of the architecture's kind.
+
     Raises:
         UnknownArchitecture: no such name; the message has the nearest.
     """
     if name == "lenetlike":
-        return LeNetLike
+        return lambda signal: LeNetLike(_images(name, signal))
     if name == "vanillacnn":
-        return VanillaCNN
+        return lambda signal: VanillaCNN(_images(name, signal))
+    match = SIREN.fullmatch(name)
+    if match:
+        width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
+        return lambda signal: Siren(_points(name, signal), width=width, depth=layers)
     match = RESNET.fullmatch(name)
     if match:
         depth, option = int(match.group(1)), match.group(2) or ""
         kind = ResNetA if option else ResNet
         if depth >= 8 and (depth - 2) % 6 == 0:
-            return lambda signal: kind(signal, depth=depth)
+            return lambda signal: kind(_images(name, signal), depth=depth)
         raise UnknownArchitecture(
             f"{name} does not exist: the depth must be 6n + 2.",
             f"Nearest: resnet{nearest_depth(depth)}{option}.",
@@ -51,8 +60,22 @@ def factory(name: str) -> Callable[[Signal], nn.Module]:
         f"no architecture is called {name!r}.",
         (f"Did you mean {near[0]}? " if near else "")
         + f"Known: {', '.join(FAMILIES)}, any resnet of depth 6n + 2 (-a: ReLU and shortcuts without parameters), "
-        + "or a factory as package.module:function.",
+        + "siren-WxL of L hidden layers of W units, or a factory as package.module:function.",
     )
+
+
+def _images(name: str, signal: Signal) -> ImageSignal:
+    if not isinstance(signal, ImageSignal):
+        raise UnknownArchitecture(f"{name} is for images, not for {signal.describe()}.", "For points: siren.")
+    return signal
+
+
+def _points(name: str, signal: Signal) -> FieldSignal:
+    if not isinstance(signal, FieldSignal):
+        raise UnknownArchitecture(
+            f"{name} is for points, not for images ({signal.describe()}).", "For images: lenetlike, resnet8, ..."
+        )
+    return signal
 
 
 def nearest_depth(depth: int) -> int:
@@ -62,10 +85,10 @@ def nearest_depth(depth: int) -> int:
 
 @lru_cache(maxsize=128)
 def build(name: str, signal: Signal) -> Architecture:
-    """A built-in architecture for images and classes.
+    """A built-in architecture for certain inputs and outputs.
 
     Raises:
-        UnknownArchitecture: no such name, or the images are too small for it.
+        UnknownArchitecture: no such name, or it is not for such inputs: points, or images too small for it.
     """
     make = factory(name)
     # Fresh modules draw random values; the template's mean nothing, so the caller's stream is left alone.

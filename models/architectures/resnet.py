@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..symmetry import HiddenGroup, Member
-from .signal import Signal
+from .signal import ImageSignal
 
 SLOPE = 0.01
 STAGES = ((16, 1), (32, 2), (64, 2))
@@ -45,7 +45,7 @@ class ResNet(nn.Module):
     The pooling window is 8 pixels as published, or the whole map where that is smaller.
     """
 
-    def __init__(self, signal: Signal, *, depth: int) -> None:
+    def __init__(self, signal: ImageSignal, *, depth: int) -> None:
         super().__init__()
         self.blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(signal.channels, 16, 3, padding=1, bias=False)

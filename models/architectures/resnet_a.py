@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from ..symmetry import HiddenGroup, Member
 from .resnet import STAGES
-from .signal import Signal
+from .signal import ImageSignal
 
 
 class BlockA(nn.Module):
@@ -45,7 +45,7 @@ class ResNetA(nn.Module):
         depth: 6n + 2.
     """
 
-    def __init__(self, signal: Signal, *, depth: int) -> None:
+    def __init__(self, signal: ImageSignal, *, depth: int) -> None:
         super().__init__()
         self.blocks = (depth - 2) // 6
         self.conv1 = nn.Conv2d(signal.channels, STAGES[0][0], 3, padding=1, bias=False)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True, order=True)
-class Signal:
+class ImageSignal:
     """Square images in, class logits out.
 
     Attributes:
@@ -19,6 +24,64 @@ class Signal:
     size: int
     classes: int
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one image: (C, S, S)."""
+        return (self.channels, self.size, self.size)
+
+    @property
+    def outputs(self) -> int:
+        """Values that a network gives for one image: K."""
+        return self.classes
+
     def describe(self) -> str:
         """As people write it: "3x32x32, 10 classes"."""
         return f"{self.channels}x{self.size}x{self.size}, {self.classes} classes"
+
+    def example(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, C, S, S) that a network must run on: values between 0 and 1."""
+        return torch.rand(count, *self.input_shape, generator=generator)
+
+
+@dataclass(frozen=True, order=True)
+class FieldSignal:
+    """Points of the box [-1, 1]^D in, values there out: a network that is itself a signal, a shape or a picture.
+
+    Attributes:
+        dimensions: coordinates D of a point.
+        values: numbers K at a point (1: a signed distance, a grey value).
+    """
+
+    dimensions: int
+    values: int
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one point: (D,)."""
+        return (self.dimensions,)
+
+    @property
+    def outputs(self) -> int:
+        """Values that a network gives for one point: K."""
+        return self.values
+
+    def describe(self) -> str:
+        """As people write it: "points of 3 coordinates, 1 value"."""
+        return f"points of {self.dimensions} coordinates, {self.values} value{'s' if self.values > 1 else ''}"
+
+    def example(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, D) that a network must run on: points of the box."""
+        return 2 * torch.rand(count, *self.input_shape, generator=generator) - 1
+
+
+Signal = ImageSignal | FieldSignal
+
+
+def signal_from(record: Mapping[str, Any]) -> Signal:
+    """Undo `dataclasses.asdict` on either kind.
+
+    Raises:
+        TypeError: the record is of neither.
+    """
+    kind = FieldSignal if "dimensions" in record else ImageSignal
+    return kind(**record)

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..symmetry import HiddenGroup, chain
-from .signal import Signal
+from .signal import ImageSignal
 
 SLOPE = 0.01
 SMALL = ((8, 2), (8, 1), (32, 2), (64, 1), (64, 2))
@@ -17,7 +17,7 @@ class VanillaCNN(nn.Module):
     """Convolutions of kernel 3 and padding 1, `(channels, stride)` as published for CIFAR-10 (`SMALL`)
     or, at 48 pixels and more, for Tiny-ImageNet (`LARGE`); then one linear layer to K logits."""
 
-    def __init__(self, signal: Signal) -> None:
+    def __init__(self, signal: ImageSignal) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
         width, size = signal.channels, signal.size

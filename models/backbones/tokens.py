@@ -20,6 +20,7 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import vmap
 
 from ..errors import ConfigError
 from ..spec import NetworkSpec
@@ -30,6 +31,10 @@ from .sketch import sketch_plan
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 STATISTICS = 3 + len(QUANTILES)
 SAMPLED = 2048
+# Tokens that tell answers; more probes share them.
+MOST_ANSWERS = 256
+# Values of a signal that are near zero.
+NEAR = 0.1
 
 
 class Attention(nn.Module):
@@ -119,14 +124,15 @@ class ArchitectureCodec(nn.Module):
     signs: Tensor
 
     def __init__(
-        self, name: str, init: ArchitectureInit, *, chunk: int, width: int, embedding_size: int, path: str
+        self, name: str, init: ArchitectureInit, *, chunk: int, width: int, embedding_size: int, path: str, read: str
     ) -> None:
         super().__init__()
         self.spec = init.spec
         self.chunks = Chunks(init.spec, chunk)
         count, layers = len(self.chunks.places), len(init.spec.layers)
-        self.positions = nn.Parameter(0.02 * torch.randn(count, width))
-        self.layers = nn.Parameter(0.02 * torch.randn(layers, width))
+        if read == "all":
+            self.positions = nn.Parameter(0.02 * torch.randn(count, width))
+            self.layers = nn.Parameter(0.02 * torch.randn(layers, width))
         self.queries = nn.Parameter(torch.randn(count, width))
         if not bool((init.scale > 0).all()):
             layer = init.spec.layers[int((~(init.scale > 0)).nonzero()[0])]
@@ -154,6 +160,22 @@ class ArchitectureCodec(nn.Module):
         return embeddings[:, self.source] * self.signs
 
 
+def _group(probes: int) -> int:
+    """Answers that one token tells: as few as leave MOST_ANSWERS tokens at most."""
+    return next(size for size in range(1, probes + 1) if probes % size == 0 and probes // size <= MOST_ANSWERS)
+
+
+def _of_logits(answers: Tensor) -> Tensor:
+    """(B, R, K) to (B, R, 2 K): logits grow without bound as training goes on; their signed logarithm does not."""
+    centred = answers - answers.mean(dim=-1, keepdim=True)
+    return torch.cat([centred.sign() * centred.abs().log1p(), answers.softmax(dim=-1)], dim=-1)
+
+
+def _of_values(answers: Tensor) -> Tensor:
+    """(B, R, K) to (B, R, 2 K): values as they are, and enlarged about zero, where a surface lies."""
+    return torch.cat([answers, (answers / NEAR).tanh()], dim=-1)
+
+
 class TokensBackbone(Backbone):
     """Attention over chunks in, attention over latents and a sketch out.
 
@@ -168,9 +190,12 @@ class TokensBackbone(Backbone):
         path: the embedding's own way to every weight: "sketch", or "curvature" for the directions in which
             changes of each layer show most.
         gain: of that path (0 turns it off).
+        read: "all", weights and answers, or "answers" alone: then an embedding does not depend on the order of
+            hidden units, or on anything else but what the network computes.
         probes: number of probe inputs R (0: networks are read, not run).
         probe_shape: of one probe input, e.g. (C, S, S).
         outputs: values K that a network answers to one probe.
+        values: whether these are values of a signal, not logits.
     Raises:
         ConfigError: sizes that do not divide, or a layer whose scale is not above zero.
     """
@@ -187,9 +212,11 @@ class TokensBackbone(Backbone):
         heads: int = 4,
         path: str = "sketch",
         gain: float = 1.0,
+        read: str = "all",
         probes: int = 0,
         probe_shape: tuple[int, ...] = (),
         outputs: int = 0,
+        values: bool = False,
     ) -> None:
         super().__init__()
         if min(embedding_size, latents, chunk, width, depth, heads) < 1:
@@ -204,20 +231,24 @@ class TokensBackbone(Backbone):
                 f"or a width of {width} into {heads} heads.",
                 "Choose sizes that divide.",
             )
-        self.embedding_size, self.gain = embedding_size, gain
+        if read == "answers" and not probes:
+            raise ConfigError("an encoder of answers alone needs probes, not 0.", "Give some: backbone.probes = 64.")
+        self.embedding_size, self.gain, self.read, self.values = embedding_size, gain, read, values
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         # Names of architectures may hold dots and colons, which module names may not.
         self.place = {name: i for i, name in enumerate(architectures)}
         self.codecs = nn.ModuleList(
-            ArchitectureCodec(n, a, chunk=chunk, width=width, embedding_size=embedding_size, path=path)
+            ArchitectureCodec(n, a, chunk=chunk, width=width, embedding_size=embedding_size, path=path, read=read)
             for n, a in architectures.items()
         )
-        self.read_chunk, self.read_statistics = nn.Linear(chunk, width), nn.Linear(STATISTICS, width)
+        if read == "all":
+            self.read_chunk, self.read_statistics = nn.Linear(chunk, width), nn.Linear(STATISTICS, width)
         self.runs = [a.run for a in architectures.values()]
         self.probes = nn.Parameter(torch.randn(probes, *probe_shape)) if probes else None
         if probes:
-            self.read_answer = nn.Linear(2 * outputs, width)
-            self.probe_positions = nn.Parameter(0.02 * torch.randn(probes, width))
+            self.group = _group(probes)
+            self.read_answer = nn.Linear(2 * outputs * self.group, width)
+            self.probe_positions = nn.Parameter(0.02 * torch.randn(probes // self.group, width))
         self.start = nn.Parameter(torch.randn(latents, width))
         self.gather = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
         self.mix = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
@@ -246,28 +277,34 @@ class TokensBackbone(Backbone):
         return codec
 
     def encode(self, arch: str, vectors: Tensor) -> Tensor:
-        codec = self.codec(arch)
-        values = vectors / codec.sigma()
-        chunks = self.read_chunk(codec.chunks.cut(values)) + codec.positions
-        layers = self.read_statistics(codec.chunks.statistics(values)) + codec.layers
-        tokens = torch.cat([chunks, layers, *self._answers(arch, vectors)], dim=1)  # (B, N + L + R, D)
+        tokens = torch.cat([*self._weights(arch, vectors), *self._answers(arch, vectors)], dim=1)  # (B, N + L + R, D)
         latents = self.start.expand(len(vectors), -1, -1)
         for gather, mix in zip(self.gather, self.mix, strict=True):
             latents = gather(latents, tokens)
             latents = mix(latents, latents)
         return self.to_embedding(self.norm_latents(latents)).flatten(1)
 
+    def _weights(self, arch: str, vectors: Tensor) -> list[Tensor]:
+        """[(B, N, D), (B, L, D)]: each chunk of weights, each layer's statistics; [] where they are not read."""
+        if self.read == "answers":
+            return []
+        codec = self.codec(arch)
+        values = vectors / codec.sigma()
+        chunks = self.read_chunk(codec.chunks.cut(values)) + codec.positions
+        return [chunks, self.read_statistics(codec.chunks.statistics(values)) + codec.layers]
+
     def _answers(self, arch: str, vectors: Tensor) -> list[Tensor]:
-        """[(B, R, D)]: what each network answers to the probes; [] where it is not to be run."""
+        """[(B, R / group, D)]: what each network answers to the probes; [] where it is not to be run."""
         run = self.runs[self.place[arch]]
         if self.probes is None or run is None:
             return []
-        answers = torch.stack([run(vector, self.probes) for vector in vectors])  # (B, R, K)
-        centred = answers - answers.mean(dim=-1, keepdim=True)
-        # Logits grow without bound as training goes on; their signed logarithm does not.
-        squashed = centred.sign() * centred.abs().log1p()
-        features = torch.cat([squashed, answers.softmax(dim=-1)], dim=-1)
-        return [self.read_answer(features) + self.probe_positions]
+        if self.values:
+            # Perceptrons gain by running together, convolutions do not.
+            features = _of_values(vmap(run, in_dims=(0, None))(vectors, self.probes))
+        else:
+            features = _of_logits(torch.stack([run(vector, self.probes) for vector in vectors]))
+        grouped = features.unflatten(1, (-1, self.group)).flatten(2)
+        return [self.read_answer(grouped) + self.probe_positions]
 
     def decode(self, arch: str, embeddings: Tensor) -> Tensor:
         codec = self.codec(arch)

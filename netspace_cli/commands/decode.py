@@ -43,10 +43,12 @@ def decode(
     Example: netspace decode a.emb -o a2.pt
     """
     from netspace_cli.core.checks import check_no_input
+    from netspace_cli.core.data import ImageData
     from netspace_cli.core.data_choice import data_for, recorded
     from netspace_cli.core.decode import decode as build
     from netspace_cli.core.decode import output_paths, write_decoded
     from netspace_cli.core.embedding import check_space, load_embeddings
+    from netspace_cli.core.fields.data import FieldData
     from netspace_cli.core.scoring import accuracies_on_test
     from netspace_cli.core.space_choice import space_for
 
@@ -62,7 +64,9 @@ def decode(
     with runner:
         form: Any = "fused" if fused else None
         networks = build(embeddings, opened, runner, arch=arch, recognised=recognised, form=form)
-        accuracies = [None] * len(networks) if images is None else accuracies_on_test(networks, images, runner)
+        accuracies = (
+            accuracies_on_test(networks, images, runner) if isinstance(images, ImageData) else [None] * len(networks)
+        )
     rows: list[dict[str, Any]] = [
         {"arch": n.architecture.name, "parameters": n.architecture.parameters, "path": path}
         | ({} if found is None else {"accuracy": found})
@@ -70,11 +74,12 @@ def decode(
     ]
     if not dry_run:
         write_decoded(networks, paths, opened, force=force)
-    console.table(
-        f"{opened.name}: decoded",
-        ["network", "arch", Column("parameters", integer), Column("accuracy", percent)],
-        [(r["path"], r["arch"], r["parameters"], r.get("accuracy")) for r in rows],
-    )
+    columns: list[str | Column] = ["network", "arch", Column("parameters", integer)]
+    cells = [[r["path"], r["arch"], r["parameters"]] for r in rows]
+    if not isinstance(images, FieldData):
+        columns.append(Column("accuracy", percent))
+        cells = [[*each, r.get("accuracy")] for each, r in zip(cells, rows, strict=True)]
+    console.table(f"{opened.name}: decoded", columns, cells)
     console.document({"networks": rows, "space": opened.name, "data": recorded(images), "dry_run": dry_run})
     if images is None:
         console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Column, Console, integer, percent
+from netspace_cli.console import Column, Console, decimal, integer, percent
 
 
 @click.command()
@@ -40,7 +39,7 @@ def encode(
     """Embed trained networks.
 
     With images at hand the embeddings are refined, and the predicted instances are scored beside their
-    targets on the test split.
+    targets on the test split. Networks that are signals need no images: points are always at hand.
 
     Example: netspace encode lenet.pt resnet32.pt -o two.emb
     """
@@ -80,7 +79,7 @@ def encode(
             embeddings = embed(read, opened, runner, data=images, refine_steps=steps, progress=console.reporter())
             if images is not None:
                 for row, found in zip(rows, fidelities(read, embeddings, opened, images, runner), strict=True):
-                    row |= asdict(found)
+                    row |= vars(found)
             console.cost(runner.report())
         save_embeddings(output, embeddings, force=force)
     _show(console, rows, f"{opened.name}: {'would be ' if dry_run else ''}{'refined' if steps else 'encoded'}")
@@ -105,7 +104,21 @@ def encode(
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")
 
 
+# How predicted instances of classifiers, and of networks that are signals, compare with their targets.
+OF_CLASSIFIERS = (
+    ("target_accuracy", Column("target", percent)),
+    ("predicted_accuracy", Column("predicted", percent)),
+    ("agreement", Column("agreement", percent)),
+)
+OF_SIGNALS = (
+    ("within", Column("within .01", percent)),
+    ("iou", Column("IoU", decimal)),
+    ("error", Column("error", decimal)),
+)
+
+
 def _show(console: Console, rows: list[dict[str, Any]], title: str) -> None:
+    measures = OF_SIGNALS if "within" in rows[0] else OF_CLASSIFIERS
     console.table(
         title,
         [
@@ -114,9 +127,7 @@ def _show(console: Console, rows: list[dict[str, Any]], title: str) -> None:
             Column("parameters", integer),
             Column("embedding", integer),
             Column("refined", integer),
-            Column("target", percent),
-            Column("predicted", percent),
-            Column("agreement", percent),
+            *(column for _, column in measures),
         ],
         [
             (
@@ -125,9 +136,7 @@ def _show(console: Console, rows: list[dict[str, Any]], title: str) -> None:
                 r["parameters"],
                 r["embedding_size"],
                 r["refine_steps"],
-                r.get("target_accuracy"),
-                r.get("predicted_accuracy"),
-                r.get("agreement"),
+                *(r.get(name) for name, _ in measures),
             )
             for r in rows
         ],

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.evaluate_fields import show_fields
 from netspace_cli.console import Column, Console, decimal, integer, percent
 
 if TYPE_CHECKING:
     from netspace_cli.core.evaluate import Evaluation
+    from netspace_cli.core.fields.evaluate import FieldEvaluation
     from netspace_cli.core.space import Space
     from netspace_cli.core.zoo import Zoo
 
@@ -51,7 +53,8 @@ def evaluate(
     running: options.RunnerOptions,
     console: Console,
 ) -> None:
-    """Compare every instance of a zoo with what its embedding decodes to, on the test images.
+    """Compare every instance of a zoo with what its embedding decodes to, on the test images; networks that are
+    signals on a grid of points.
 
     "unrelated" is the agreement between an instance and others of equal accuracy: what a space must beat.
     "paired" is the agreement of those instances alone that have such others.
@@ -61,6 +64,8 @@ def evaluate(
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data_choice import check_zoo_images, data_for, recorded, required_data
     from netspace_cli.core.evaluate import evaluate as compare
+    from netspace_cli.core.fields.data import FieldData
+    from netspace_cli.core.fields.evaluate import evaluate_fields
     from netspace_cli.core.figures import check_figure, plot_evaluation
     from netspace_cli.core.files import check_output
     from netspace_cli.core.space_choice import check_zoo, space_for_zoo
@@ -76,24 +81,36 @@ def evaluate(
     check_zoo_images(opened, chosen)
     check_zoo(opened, chosen, split)
     images = required_data(data_for(chosen, data), chosen)
+    if plot is not None and isinstance(images, FieldData):
+        raise click.UsageError("--plot draws accuracies, which networks that are signals have not.")
     steps = _steps_of(refine, chosen)
     document = {"space": chosen.name, "data": recorded(images), "zoo": zoo, "split": split}
     if dry_run:
         _show_plan(console, opened, split, steps, document, plot)
         return
+    title = f"{zoo}, {split} instances in space {chosen.name}"
+    found: dict[str, Evaluation] = {}
+    fields: dict[str, FieldEvaluation] = {}
     with runner:
-        found = {
-            how: compare(opened, chosen, images, runner, split=split, refine_steps=n, progress=console.reporter())
-            for how, n in steps.items()
-        }
+        for how, n in steps.items():
+            wanted: dict[str, Any] = {"split": split, "refine_steps": n, "progress": console.reporter()}
+            if isinstance(images, FieldData):
+                fields[how] = evaluate_fields(opened, chosen, images, runner, **wanted)
+            else:
+                found[how] = compare(opened, chosen, images, runner, **wanted)
         report = runner.report()
     console.cost(report)
-    if plot is not None:
-        plot_evaluation(plot, found, force=force)
-    _show_instances(console, f"{zoo}, {split} instances in space {chosen.name}", found)
-    _show_summaries(console, found)
-    _explain(console, found, chosen, split)
-    numbers = [{"refine_steps": steps[how], **_numbers(each)} for how, each in found.items()]
+    if fields:
+        show_fields(console, title, fields)
+    else:
+        if plot is not None:
+            plot_evaluation(plot, found, force=force)
+        _show_instances(console, title, found)
+        _show_summaries(console, found)
+        _explain_blanks(console, found)
+    evaluations: list[Evaluation | FieldEvaluation] = [*found.values(), *fields.values()]
+    _warn_of_seen(console, evaluations[0].summary(), chosen, split)
+    numbers = [{"refine_steps": n, **_numbers(each)} for n, each in zip(steps.values(), evaluations, strict=True)]
     document |= numbers[0]
     if len(numbers) > 1:
         document["refined"] = numbers[1]
@@ -110,7 +127,11 @@ def _steps_of(refine: int | None, space: Space) -> dict[str, int]:
     return {"refined": refine} if refine else {"encoded": 0}
 
 
-def _numbers(found: Evaluation) -> dict[str, Any]:
+def _numbers(found: Evaluation | FieldEvaluation) -> dict[str, Any]:
+    from netspace_cli.core.fields.evaluate import FieldEvaluation
+
+    if isinstance(found, FieldEvaluation):
+        return {"instances": found.instances, "summary": found.summary()}
     by_arch = {arch: found.summary(arch) for arch in found.architectures()}
     return {"instances": found.instances, "summary": found.summary(), "by_arch": by_arch}
 
@@ -206,8 +227,8 @@ def _show_summaries(console: Console, found: Mapping[str, Evaluation]) -> None:
     )
 
 
-def _explain(console: Console, found: Mapping[str, Evaluation], space: Space, split: str) -> None:
-    """What a reader of the tables may ask: the blanks, and whether the space knew these instances."""
+def _explain_blanks(console: Console, found: Mapping[str, Evaluation]) -> None:
+    """What a reader of the tables may ask."""
     summaries = [each.summary(arch) for each in found.values() for arch in (None, *each.architectures())]
     blank = []
     if any(s["pearson"] is None for s in summaries):
@@ -218,7 +239,10 @@ def _explain(console: Console, found: Mapping[str, Evaluation], space: Space, sp
         blank.append("unrelated is blank where no other instance is as accurate.")
     if blank:
         console.note(" ".join(blank))
-    whole = summaries[0]
+
+
+def _warn_of_seen(console: Console, whole: Mapping[str, Any], space: Space, split: str) -> None:
+    """Whether the space knew these instances."""
     if whole["seen"] is None:
         console.note(
             f"Space {space.name} does not record the files it was trained on, so it is not known whether it has "

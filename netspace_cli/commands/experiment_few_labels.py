@@ -60,7 +60,7 @@ def few_labels(
 
     Example: netspace experiment few-labels zoo/ --space s.safetensors -o results/few
     """
-    from netspace_cli.core.data_choice import data_for, required_data
+    from netspace_cli.core.data_choice import images_for, required_data
     from netspace_cli.core.experiments.few_labels import FewLabels
     from netspace_cli.core.experiments.few_labels import few_labels as measure
     from netspace_cli.core.figures import check_figure
@@ -73,7 +73,7 @@ def few_labels(
     check_figure(output / "figure.png")
     opened = open_zoo(zoo)
     known = space_for_zoo(space, opened)
-    images = required_data(data_for(known, data), known)
+    images = required_data(images_for(known, data), known)
     with runner:
         report = measure(
             opened, known, images, runner, output, plan=FewLabels(**plan), arch=arch, progress=console.reporter()

@@ -38,7 +38,7 @@ def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
 
 def begin(folder: Path, zoo: Path, data: str | None, teacher: Path | None) -> tuple[Zoo, ImageData, Network | None]:
     """What an experiment works on, read once its folder is known to take the results."""
-    from netspace_cli.core.data_choice import data_of_zoo
+    from netspace_cli.core.data_choice import images_of_zoo
     from netspace_cli.core.figures import check_figure
     from netspace_cli.core.inputs import read_teacher
     from netspace_cli.core.path_files import check_folder
@@ -47,7 +47,7 @@ def begin(folder: Path, zoo: Path, data: str | None, teacher: Path | None) -> tu
     check_folder(folder)
     check_figure(folder / "figure.png")
     opened = open_zoo(zoo)
-    images = data_of_zoo(opened, data)
+    images = images_of_zoo(opened, data)
     return opened, images, None if teacher is None else read_teacher(teacher, opened.signal)
 
 

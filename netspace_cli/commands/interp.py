@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.interp_fields import draw_shapes, show_shapes
 from netspace_cli.console import Column, Console, decimal, integer, percent
 
 
@@ -23,7 +24,7 @@ from netspace_cli.console import Column, Console, decimal, integer, percent
     "--plot",
     type=options.OUTPUT_PATH,
     metavar="F.png",
-    help="Draw accuracy along the path (.png, .svg, .pdf).",
+    help="Draw accuracy along the path, or the shapes (.png, .svg, .pdf).",
 )
 @click.option("--csv", "csv_path", type=options.OUTPUT_PATH, metavar="F.csv", help="Write the rows.")
 @click.option(
@@ -63,12 +64,18 @@ def interp(
 ) -> None:
     """Walk from START to END, checkpoints or embeddings, and score every network on the way.
 
-    The space's classifier names the architecture of each step, so a path may lead through architectures.
+    The space's classifier names the architecture of each step, so a path may lead through architectures. Of
+    networks that are shapes --plot draws the row of shapes, the walks between the weights beneath it.
 
     Example: netspace interp lenet.pt resnet32.pt --steps 20 --plot path.png
     """
+    from netspace_models.architectures import FieldSignal
+
     from netspace_cli.core.checks import check_no_input
-    from netspace_cli.core.data_choice import data_for, recorded, required_data
+    from netspace_cli.core.data import ImageData
+    from netspace_cli.core.data_choice import data_for, images_for, recorded, required_data
+    from netspace_cli.core.fields.meshes import check_mesh_extra
+    from netspace_cli.core.fields.walk import solid_steps
     from netspace_cli.core.figures import plot_path
     from netspace_cli.core.inputs import check_same_architecture, read_inputs
     from netspace_cli.core.interp import interpolate, weight_paths
@@ -81,7 +88,11 @@ def interp(
     check_path_outputs(csv_path, plot, save_dir, force=force)
     opened = space_for(space, (start, end), arch=arch, key=key)
     images = data_for(opened, data)
-    if plot is not None:
+    shapes = opened.signal == FieldSignal(3, 1)
+    if plot is not None and shapes:
+        check_mesh_extra()
+    elif plot is not None:
+        images_for(opened, data)
         required_data(images, opened)
     if weights:
         check_same_architecture((start, end), opened, arch=arch, key=key)
@@ -107,24 +118,35 @@ def interp(
         )
         common: dict[str, Any] = {
             "steps": steps,
-            "data": images,
+            "data": images if isinstance(images, ImageData) else None,
             "split": split,
             "progress": console.reporter(),
         }
         path = interpolate(a.vector, b.vector, opened, runner, ends=(a.origin.arch, b.origin.arch), **common)
         baselines = weight_paths(a, b, opened, runner, **common) if weights else {}
+        solids: dict[str, Any] = {}
+        if shapes:
+            walks = {"space": path, **baselines}
+            solids = {n: solid_steps(walk, runner, progress=console.reporter()) for n, walk in walks.items()}
         report = runner.report()
     console.cost(report)
-    for file, write in ((csv_path, write_csv), (plot, plot_path)):
-        if file is not None:
-            write(file, path, baselines, force=force)
+    if csv_path is not None:
+        write_csv(csv_path, solids.get("space", path), {} if shapes else baselines, force=force)
+    if plot is not None and shapes:
+        draw_shapes(plot, solids, force=force)
+    elif plot is not None:
+        plot_path(plot, path, baselines, force=force)
     if save_dir is not None:
         write_steps(save_dir, path, force=force)
-    _show(console, path, baselines)
-    document["steps"] = [s.row() for s in path]
+    if shapes:
+        show_shapes(console, solids)
+    else:
+        _show(console, path, baselines)
+    rows = solids if shapes else {"space": path, **baselines}
+    document["steps"] = [s.row() for s in rows["space"]]
     if weights:
-        document["weight_steps"] = [s.row() for s in baselines["weights"]]
-        document["aligned_weight_steps"] = [s.row() for s in baselines.get("aligned weights", [])]
+        document["weight_steps"] = [s.row() for s in rows["weights"]]
+        document["aligned_weight_steps"] = [s.row() for s in rows.get("aligned weights", [])]
     console.document(document | {"report": report})
     if images is None:
         console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")

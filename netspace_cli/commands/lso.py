@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     metavar="NAME|PKG.MODULE:FACTORY",
     help="The teacher's architecture. [default: recognised]",
 )
+@click.option(
+    "--target",
+    type=options.INPUT_FILE,
+    help="Shape to become (mesh, grid or samples), or points of its surface (.npy, .xyz, .ply); of networks that are "
+    "signals.",
+)
 @click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Steps of the optimiser.")
 @click.option(
     "--lr",
@@ -47,6 +53,7 @@ def lso(
     init: Path,
     teacher: Path | None,
     teacher_arch: str | None,
+    target: Path | None,
     steps: int,
     lr: float,
     images: int,
@@ -67,17 +74,24 @@ def lso(
     INIT is an embedding or a checkpoint. The best embedding on the validation split is kept; the test split
     is scored before and after. --arch aims at another architecture of the space than that of INIT.
 
+    Networks that are signals are brought to a --target; the accuracy is then the share of its values, or of a
+    scan's points, that are within 0.01.
+
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
     """
     from netspace_cli.core.checkpoint import check_checkpoint_suffix
     from netspace_cli.core.checks import check_embedding_output, check_no_input
+    from netspace_cli.core.data import ImageData
     from netspace_cli.core.data_choice import data_for, recorded, required_data
     from netspace_cli.core.decode import write_decoded
     from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
+    from netspace_cli.core.fields.data import Data, FieldData
+    from netspace_cli.core.fields.targets import read_target
     from netspace_cli.core.files import check_output
     from netspace_cli.core.inputs import read_inputs, read_teacher
-    from netspace_cli.core.lso import decoded_network, optimise
+    from netspace_cli.core.lso import decoded_network, goal_of, optimise_towards
     from netspace_cli.core.plan import planned_inputs
+    from netspace_cli.core.search import Aim
     from netspace_cli.core.space_choice import space_for
 
     runner = running.runner()
@@ -91,15 +105,24 @@ def lso(
     opened = space_for(space, [init], key=key)
     if arch is not None:
         opened.model.architecture(arch)
-    data_set = required_data(data_for(opened, data), opened)
+    data_set: Data = required_data(data_for(opened, data), opened)
+    if target is None and isinstance(data_set, FieldData):
+        raise click.UsageError("Missing option '--target': networks that are signals have no labels.")
+    if teacher is not None and target is not None:
+        raise click.UsageError("--teacher and --target say both what to become: give one of them.")
     guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
+    shape = None if target is None else read_target(target, opened, runner)
     document: dict[str, Any] = {"space": opened.name, "data": recorded(data_set), "teacher": teacher, "steps": steps}
-    document |= {"output": output, "decoded": decoded}
+    document |= {"target": target, "output": output, "decoded": decoded}
     if dry_run:
         (row,) = planned_inputs((init,), opened, data=data_set, refine_steps=refine, key=key)
         _show_plan(console, row, arch or row["arch"], guide, document)
         return
     with runner:
+        aim: Aim | None = shape
+        if isinstance(data_set, ImageData):
+            aim = aim or goal_of(opened, data_set, runner, guide)
+        assert aim is not None
         (begin,) = read_inputs(
             (init,),
             opened,
@@ -109,13 +132,11 @@ def lso(
             key=key,
             progress=console.reporter(),
         )
-        found = optimise(
+        found = optimise_towards(
+            aim,
             begin.vector,
             opened,
-            data_set,
-            runner,
             arch=arch or begin.origin.arch,
-            teacher=guide,
             steps=steps,
             lr=lr,
             images=images,
@@ -131,7 +152,7 @@ def lso(
         write_decoded([network], [decoded], opened, force=force)
     console.table(
         f"best after {found.step} of {steps} steps",
-        ["", "arch", Column("accuracy", percent), Column("loss", decimal)],
+        ["", "arch", Column("accuracy" if target is None else "within .01", percent), Column("loss", decimal)],
         [
             ("initial", found.initial.arch, found.initial.accuracy, found.initial.loss),
             ("optimized", found.optimized.arch, found.optimized.accuracy, found.optimized.loss),
@@ -161,10 +182,10 @@ def lso(
 def _show_plan(
     console: Console, start: dict[str, Any], arch: str, teacher: Network | None, document: dict[str, Any]
 ) -> None:
-    guide = "the labels" if teacher is None else teacher.architecture.name
+    guide = document["target"] or ("the labels" if teacher is None else teacher.architecture.name)
     console.table(
         "would optimise",
-        ["network", "arch", Column("refined", integer), "aim", "teacher", Column("steps", integer)],
+        ["network", "arch", Column("refined", integer), "aim", "towards", Column("steps", integer)],
         [(start["path"], start["arch"], start["refine_steps"], arch, guide, document["steps"])],
     )
     console.document({**document, "input": start, "arch": arch, "dry_run": True})

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.zoo_fit import fit
 from netspace_cli.commands.zoo_index import Counts, image_data, index, summary
 from netspace_cli.console import Column, Console, integer, percent
 
@@ -36,7 +37,8 @@ def zoo() -> None:
     """
 
 
-zoo.add_command(index)
+for _command in (index, fit):
+    zoo.add_command(_command)
 
 
 @zoo.command()

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures.signal import Signal
+from netspace_models.architectures import ImageSignal
 from netspace_models.errors import ConfigError, DataUnavailable
 from torch import Tensor
 
@@ -66,7 +66,7 @@ class ImageData:
     """
 
     name: str
-    signal: Signal
+    signal: ImageSignal
     splits: dict[str, Split]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -166,6 +166,15 @@ class ImageData:
         channel = torch.arange(C, device=device)[:, None, None]
         moved = images[item, channel, rows[:, None, :, None], cols[:, None, None, :]]  # (B, C, S, S)
         return self._normalised(moved), labels
+
+    def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`augmented` on so many images of a split, drawn with replacement."""
+        index = torch.randint(len(self.splits[split]), (count,), generator=generator)
+        return self.augmented(split, index, generator=generator)
+
+    def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """`batch` on so many different images of a split, or on all where it has fewer."""
+        return self.batch(split, torch.randperm(len(self.splits[split]), generator=generator)[:count])
 
     def _raw(self, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         if split not in self.splits:

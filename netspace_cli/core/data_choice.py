@@ -4,27 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
-from netspace_models.architectures import Signal
+from netspace_models.architectures import FieldSignal, ImageSignal, Signal
 from netspace_models.errors import ConfigError, DataUnavailable, InputFileError, WrongSpace
 
 from .data import SPLITS, ImageData
 from .datasets import data_available, load_data
+from .fields.data import Data, FieldData, field_data
 from .space import Space
 from .zoo import Zoo
 
+D = TypeVar("D", bound=Data)
 
-def data_for(space: Space, spec: str | None) -> ImageData | None:
-    """The images to work with: those named, else the space's own if they are at hand, else None.
+
+def data_for(space: Space, spec: str | None) -> Data | None:
+    """What to work with: the images named, else the space's own if they are at hand, else None. For networks
+    that are signals points, which are always at hand.
 
     Raises:
         DataUnavailable: images were named and are not at hand.
         ConfigError: the images named are not like the space's.
     """
+    if isinstance(space.signal, FieldSignal):
+        return _points(space.record["data"], spec, f"space {space.name!r}")
+    return images_for(space, spec)
+
+
+def images_for(space: Space, spec: str | None) -> ImageData | None:
+    """`data_for`, for what needs classes and their labels.
+
+    Raises:
+        ConfigError: the networks of the space are signals.
+    """
+    signal = _image_signal(space.signal, f"space {space.name!r}")
     if spec is None:
-        return _own_data(space)
-    data = load_data(spec, size=space.signal.size)
+        return _own_data(space, signal)
+    data = load_data(spec, size=signal.size)
     if data.signal != space.signal:
         raise ConfigError(
             f"space {space.name!r} is for {space.signal.describe()}; {spec} has {data.signal.describe()}.",
@@ -35,7 +51,22 @@ def data_for(space: Space, spec: str | None) -> ImageData | None:
     return replace(data, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
 
-def _own_data(space: Space) -> ImageData | None:
+def _image_signal(signal: Signal, owner: str) -> ImageSignal:
+    if isinstance(signal, FieldSignal):
+        raise ConfigError(f"{owner} is of networks that are signals ({signal.describe()}).", "This is for classifiers.")
+    return signal
+
+
+def _points(record: Mapping[str, Any], spec: str | None, owner: str) -> FieldData:
+    if spec is not None:
+        raise ConfigError(
+            f"{owner} is of networks that are signals: they are asked about points, which need no {spec}.",
+            "Leave out --data.",
+        )
+    return field_data(record)
+
+
+def _own_data(space: Space, signal: ImageSignal) -> ImageData | None:
     """The images a space was trained on, where they are at hand.
 
     Files and folders are recorded by their names alone, so whatever lies there under that name is compared
@@ -46,9 +77,9 @@ def _own_data(space: Space) -> ImageData | None:
     if not data_available(name):
         return None
     if not name.startswith(("npz:", "folder:")):
-        return load_data(name, size=space.signal.size)
+        return load_data(name, size=signal.size)
     try:
-        data = load_data(name, size=space.signal.size)
+        data = load_data(name, size=signal.size)
     except (DataUnavailable, InputFileError):
         return None  # something else of the same name
     return data if data.record()["splits"] == record["splits"] else None
@@ -61,7 +92,7 @@ def data_hint(name: str) -> str:
     return f"Name them with --data, e.g. --data {spec}."
 
 
-def required_data(data: ImageData | None, space: Space) -> ImageData:
+def required_data(data: D | None, space: Space) -> D:
     """The images, where nothing can be done without them.
 
     Raises:
@@ -76,7 +107,7 @@ def required_data(data: ImageData | None, space: Space) -> ImageData:
     return data
 
 
-def check_refining(space: Space, data: ImageData | None, steps: int) -> None:
+def check_refining(space: Space, data: Data | None, steps: int) -> None:
     """Refuse to refine without images.
 
     Raises:
@@ -126,20 +157,32 @@ def _described(record: Mapping[str, Any], signal: Signal) -> str:
     return f"{record['name']} ({signal.describe()}{f'; {counts} images' if counts else ''})"
 
 
-def data_of_zoo(zoo: Zoo, spec: str | None) -> ImageData:
-    """The images named, else those the zoo was trained on.
+def data_of_zoo(zoo: Zoo, spec: str | None) -> Data:
+    """The images named, else those the zoo was trained on; for networks that are signals points.
 
     Raises:
         DataUnavailable: none were named, and the zoo's own are not at hand.
     """
+    if isinstance(zoo.signal, FieldSignal):
+        return _points(zoo.data, spec, f"the zoo {zoo.path}")
+    return images_of_zoo(zoo, spec)
+
+
+def images_of_zoo(zoo: Zoo, spec: str | None) -> ImageData:
+    """`data_of_zoo`, for what needs classes and their labels.
+
+    Raises:
+        ConfigError: the networks of the zoo are signals.
+    """
+    signal = _image_signal(zoo.signal, f"the zoo {zoo.path}")
     name = str(zoo.data["name"])
     if spec is None and not data_available(name):
         raise DataUnavailable(
             f"the images of {name}, which the zoo {zoo.path} was trained on, are not at hand.", data_hint(name)
         )
-    return load_data(spec or name, size=zoo.signal.size)
+    return load_data(spec or name, size=signal.size)
 
 
-def recorded(data: ImageData | None) -> dict[str, Any] | None:
-    """What outputs say of the images behind their numbers: name, and size and SHA-256 of every split."""
+def recorded(data: Data | None) -> dict[str, Any] | None:
+    """What outputs say of the data behind their numbers: of images name, and size and SHA-256 of every split."""
     return None if data is None else data.record()

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures.signal import Signal
+from netspace_models.architectures.signal import ImageSignal
 from netspace_models.errors import ConfigError, InputFileError
 from torch import Tensor
 
@@ -148,7 +148,7 @@ def _load_digits(size: int) -> ImageData:
     mean, std = _mean_and_std(splits["train"].images)
     names = tuple(str(k) for k in range(10))
     # Half the share that other data get: a digit fills its frame.
-    return ImageData("digits", Signal(1, size, 10), splits, mean, std, size // 16, False, names)
+    return ImageData("digits", ImageSignal(1, size, 10), splits, mean, std, size // 16, False, names)
 
 
 def _finished(found: Found, size: int | None) -> ImageData:
@@ -169,7 +169,7 @@ def _finished(found: Found, size: int | None) -> ImageData:
     mean, std = PUBLISHED_SCALE if found.published else _mean_and_std(splits["train"].images)
     return ImageData(
         name=found.name,
-        signal=Signal(channels, size, classes),
+        signal=ImageSignal(channels, size, classes),
         splits={part: splits[part] for part in SPLITS if part in splits},
         mean=mean,
         std=std,

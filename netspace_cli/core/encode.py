@@ -14,6 +14,8 @@ from .data import ImageData
 from .data_choice import check_refining
 from .decode import decode_row, recognised_in
 from .embedding import Embeddings, Origin, embeddings_of
+from .fields.data import Data, FieldData
+from .fields.scoring import FieldFidelity, field_fidelity
 from .networks import Network
 from .optimise import Descent, descend
 from .progress import Progress, Silent
@@ -47,7 +49,7 @@ def encode(
     space: Space,
     runner: Runner,
     *,
-    data: ImageData | None = None,
+    data: Data | None = None,
     refine_steps: int = 0,
     progress: Progress | None = None,
 ) -> Embeddings:
@@ -103,35 +105,33 @@ def refine(
     vectors: Tensor,
     arch: str,
     space: Space,
-    data: ImageData,
+    data: Data,
     runner: Runner,
     *,
     steps: int,
     progress: Progress | None = None,
 ) -> Tensor:
-    """Steps on embeddings alone towards their networks' own outputs on unlabelled images.
+    """Steps on embeddings alone towards their networks' own outputs, on unlabelled images or on points.
 
     Args:
         embeddings: (B, E) from the encoder.
         vectors: (B, P) the networks.
         arch: their architecture.
         space, data: on the runner's device.
-        steps: how many; images and rates are the space's own.
+        steps: how many; images (or points) and rates are the space's own.
     Returns:
         (B, E).
     """
     recipe = space.recipe
     descent = Descent(**{**recipe.refine.model_dump(), "steps": steps})
     model, architecture = space.model, space.model.architecture(arch)
-    total = len(data.splits["train"].labels)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         generator = runner.generator("refine", step)
-        index = torch.randint(total, (descent.images,), generator=generator)
-        images, _ = data.augmented("train", index, generator=generator)
+        inputs, _ = data.draw("train", descent.images, generator)
         with runner.autocast():
             predicted = model.decode(arch, current)
-            losses = imitation(architecture, predicted, vectors, images, temperature=recipe.train.temperature)
+            losses = imitation(architecture, predicted, vectors, inputs, temperature=recipe.train.temperature)
             loss = losses.sum() + CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
         runner.count(1, "steps")
         return loss
@@ -141,19 +141,19 @@ def refine(
         return descend(embeddings, loss_at, descent, progress or Silent(), description=f"refining {arch}")
 
 
-def default_refine_steps(space: Space, data: ImageData | None) -> int:
+def default_refine_steps(space: Space, data: Data | None) -> int:
     """The number a space records; 0 where its data are not at hand."""
     return space.recipe.refine.steps if data is not None else 0
 
 
 def fidelities(
-    networks: Sequence[Network], embeddings: Embeddings, space: Space, data: ImageData, runner: Runner
-) -> list[Fidelity]:
-    """`fidelity` of each network beside its embedding, on the test split."""
-    return [
-        fidelity(network, vector, space, data, runner)
-        for network, vector in zip(networks, embeddings.vectors, strict=True)
-    ]
+    networks: Sequence[Network], embeddings: Embeddings, space: Space, data: Data, runner: Runner
+) -> list[Fidelity] | list[FieldFidelity]:
+    """`fidelity` of each network beside its embedding, on the test split; of signals `field_fidelity`."""
+    pairs = list(zip(networks, embeddings.vectors, strict=True))
+    if isinstance(data, FieldData):
+        return [field_fidelity(network, vector, space, data, runner) for network, vector in pairs]
+    return [fidelity(network, vector, space, data, runner) for network, vector in pairs]
 
 
 def fidelity(

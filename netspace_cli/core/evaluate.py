@@ -144,7 +144,7 @@ def _compare(
     progress: Progress,
 ) -> list[Evaluated]:
     architecture, labels = networks[0].architecture, labels_of(data, "test")
-    arch, seen = architecture.name, _files_seen(space)
+    arch, seen = architecture.name, files_seen(space)
     progress.start(f"scoring {arch}", len(instances))
     try:
         targets, rows = [], []
@@ -171,7 +171,7 @@ def _compare(
     ]
 
 
-def _files_seen(space: Space) -> frozenset[str] | None:
+def files_seen(space: Space) -> frozenset[str] | None:
     """SHA-256 of each file that a space was trained on; None of a space that does not record them."""
     sums = [row.get("sha256") for row in space.record["zoo"]]
     return frozenset(sums) if all(isinstance(s, str) and s for s in sums) else None

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from netspace_models.architectures import Architecture, Signal, build
+from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, Signal, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
@@ -66,11 +66,13 @@ def recorded_architecture(name: str, signal: Signal, file: Path) -> Architecture
 
 
 def known_signal(architecture: Architecture) -> str:
-    """What the parameters alone tell of images and classes: "1x16x16, 10 classes", or, where they are the
-    same at several sizes as a ResNet's are, "1 channel, 10 classes; ..." with sizes that do.
+    """What the parameters alone tell of inputs and outputs: "1x16x16, 10 classes", or, where they are the
+    same at several sizes of images as a ResNet's are, "1 channel, 10 classes; ..." with sizes that do.
     """
     signal, layout = architecture.signal, architecture.layout("full")
-    fitting = [s for s in COMPARED_SIZES if s != signal.size and _layout_at(architecture, s) == layout]
+    if isinstance(signal, FieldSignal):
+        return signal.describe()
+    fitting = [s for s in COMPARED_SIZES if s != signal.size and _layout_at(architecture, signal, s) == layout]
     if not fitting:
         return signal.describe()
     sizes = ", ".join(str(size) for size in sorted((*fitting, signal.size)))
@@ -78,10 +80,10 @@ def known_signal(architecture: Architecture) -> str:
     return f"{channels}, {signal.classes} classes; works at several image sizes ({sizes}, ...)"
 
 
-def _layout_at(architecture: Architecture, size: int) -> NetworkSpec | None:
+def _layout_at(architecture: Architecture, signal: ImageSignal, size: int) -> NetworkSpec | None:
     """Names and shapes of the same architecture for images of another size; None where there is none."""
     try:
-        return resolve_architecture(architecture.name, replace(architecture.signal, size=size)).layout("full")
+        return resolve_architecture(architecture.name, replace(signal, size=size)).layout("full")
     except (ConfigError, UnknownArchitecture):
         return None
 
@@ -114,7 +116,7 @@ def signal_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> Signa
             except RuntimeError:
                 continue  # not a size it was made for
             if outputs.dim() == 2:
-                return Signal(channels, size, outputs.shape[1])
+                return ImageSignal(channels, size, outputs.shape[1])
     return None
 
 

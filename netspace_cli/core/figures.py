@@ -65,7 +65,7 @@ def plot_path(
     low, high = axes.get_ylim()
     axes.set_ylim(min(low, high - LEAST_SPAN), high + 0.5)
     axes.legend(fontsize=8, frameon=False)
-    _write(figure, path, force=force)
+    write_figure(figure, path, force=force)
 
 
 def plot_evaluation(path: Path, evaluations: Mapping[str, Evaluation], *, force: bool = False) -> None:
@@ -86,7 +86,7 @@ def plot_evaluation(path: Path, evaluations: Mapping[str, Evaluation], *, force:
         axes.plot([low, high], [low, high], color="#8a8a8a", lw=1, zorder=0)
         axes.set(title=title, xlabel="target accuracy (%)", ylabel="predicted accuracy (%)", aspect="equal")
         axes.legend(fontsize=8, frameon=False)
-    _write(figure, path, force=force)
+    write_figure(figure, path, force=force)
 
 
 def _percent(step: Step) -> float:
@@ -105,7 +105,12 @@ def _blank(width: float, height: float, *, panels: int = 1) -> tuple[Figure, lis
     return figure, list(blank)
 
 
-def _write(figure: Figure, path: Path, *, force: bool) -> None:
+def write_figure(figure: Figure, path: Path, *, force: bool = False) -> None:
+    """Write a figure; the same figure gives the same bytes.
+
+    Raises:
+        OutputExists: the path is taken and `force` is not given.
+    """
     import matplotlib
 
     kind = path.suffix.removeprefix(".")

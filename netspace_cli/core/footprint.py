@@ -152,7 +152,7 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
     """Bytes that one step keeps for the backward pass, beside the model itself: of every instance its encoding,
     its decoding and its run on the images, and of every boundary pair (eq. 7-12) the latter two."""
     signal = model.architectures[0].signal
-    images = torch.empty(recipe.train.images, signal.channels, signal.size, signal.size, device=NOWHERE)
+    images = torch.empty(recipe.train.images, *signal.input_shape, device=NOWHERE)
     encoded, decoded = {}, {}
     for a in model.architectures:
         with _Kept(model) as encoding:

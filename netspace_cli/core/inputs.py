@@ -11,10 +11,10 @@ from netspace_models.errors import CheckpointError, ConfigError, InputFileError,
 from torch import Tensor
 
 from .checkpoint import read_safetensors
-from .data import ImageData
 from .embedding import Embeddings, Origin, check_space, is_embedding, load_embeddings
 from .encode import default_refine_steps, encode
 from .factories import known_signal
+from .fields.data import Data
 from .networks import Network, read_network
 from .progress import Progress
 from .runner import Runner
@@ -43,7 +43,7 @@ def read_inputs(
     space: Space,
     runner: Runner,
     *,
-    data: ImageData | None,
+    data: Data | None,
     refine_steps: int | None = None,
     arch: str | None = None,
     key: str | None = None,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from netspace_models.architectures import Signal
+from netspace_models.architectures import signal_from
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from .checkpoint import read_checkpoint
@@ -115,7 +115,7 @@ def _space(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "space": record["name"],
         "architectures": list(record["architectures"]),
-        "signal": Signal(**record["signal"]).describe(),
+        "signal": signal_from(record["signal"]).describe(),
         "data": record["data"]["name"],
         "backbone": backbone["kind"],
         "embedding_size": backbone["embedding_size"],

@@ -19,7 +19,7 @@ from .decode import decode_row, recognised_in
 from .networks import Network, check_teacher
 from .progress import Progress
 from .runner import Runner
-from .search import Goal, Reach, Standing, search
+from .search import Aim, Goal, Reach, Standing, search
 from .space import Space
 
 
@@ -72,13 +72,40 @@ def optimise(
         WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
+    goal = goal_of(space.to(runner.device), data, runner, teacher)
+    how: dict[str, Any] = {"steps": steps, "lr": lr, "images": images, "validate_every": validate_every}
+    return optimise_towards(goal, embedding, space, arch=arch, progress=progress, **how)
+
+
+def optimise_towards(
+    goal: Aim,
+    embedding: Tensor,
+    space: Space,
+    *,
+    arch: str | None = None,
+    steps: int = 200,
+    lr: float = 0.01,
+    images: int = 128,
+    validate_every: int | None = None,
+    progress: Progress | None = None,
+) -> Optimised:
+    """`optimise` for any aim, on its runner; where networks are shapes, accuracies are shares of values, or of a
+    scan's points, that are within 0.01.
+
+    Args:
+        images: images, or points, a step.
+    Raises:
+        ConfigError: fewer than one step.
+        WrongSpace: the space does not have `arch`.
+        RunFailed: the loss is not finite.
+    """
     if steps < 1:
         raise ConfigError(f"{steps} steps optimise nothing.", "Give at least one: --steps 1.")
-    space = space.to(runner.device)
-    reach = reach_of(space, runner.place(embedding)[None], arch)
+    space = space.to(goal.runner.device)
+    reach = reach_of(space, goal.runner.place(embedding)[None], arch)
     found = search(
         reach,
-        goal_of(space, data, runner, teacher),
+        goal,
         steps=steps,
         lr=lr,
         images=images,

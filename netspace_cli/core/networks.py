@@ -69,18 +69,24 @@ def read_network(
 
 
 def check_teacher(teacher: Network, signal: Signal) -> None:
-    """Refuse a teacher that cannot be asked about certain images.
+    """Refuse a teacher that cannot be asked about certain images. Their size has no part in it: a ResNet
+    takes any.
 
     Raises:
         ConfigError: it takes other channels or gives other classes; says both.
     """
     own = teacher.architecture.signal
-    if (own.channels, own.classes) != (signal.channels, signal.classes):
+    if _asked(own) != _asked(signal):
         raise ConfigError(
             f"the teacher {teacher.source or teacher.architecture.name} is for {own.describe()}; "
             f"these images are {signal.describe()}.",
             "Give a teacher trained on these images.",
         )
+
+
+def _asked(signal: Signal) -> tuple[int, ...]:
+    """What a teacher and those it teaches must have in common."""
+    return (*signal.input_shape[:1], signal.outputs, len(signal.input_shape))
 
 
 def write_network(path: Path, network: Network, *, metadata: Mapping[str, str], force: bool = False) -> None:

@@ -6,6 +6,7 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
 from netspace_models.errors import ConfigError
 
@@ -13,6 +14,17 @@ from .checkpoint import write_checkpoint
 from .figures import check_figure
 from .files import atomic_write, check_output
 from .interp import Step
+
+# What a step may have been scored by.
+OF_CLASSIFIERS, OF_SHAPES = ("accuracy", "loss"), ("volume", "pieces", "iou")
+
+
+class Rowed(Protocol):
+    """A step that can be told as a row."""
+
+    def row(self) -> dict[str, Any]:
+        """As scripts read it."""
+        ...
 
 
 def check_path_outputs(csv_path: Path | None, plot: Path | None, folder: Path | None, *, force: bool) -> None:
@@ -47,10 +59,11 @@ def check_folder(folder: Path) -> None:
 
 
 def write_csv(
-    path: Path, steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]], *, force: bool = False
+    path: Path, steps: Sequence[Rowed], baselines: Mapping[str, Sequence[Step]], *, force: bool = False
 ) -> None:
     """One row a step; a column for each baseline's accuracy. Failed steps keep their row."""
-    header = ["step", "gamma", "arch", "parameters", "accuracy", "loss", "error"]
+    scores = OF_SHAPES if any("volume" in step.row() for step in steps) else OF_CLASSIFIERS
+    header = ["step", "gamma", "arch", "parameters", *scores, "error"]
 
     def write(target: Path) -> None:
         with target.open("w", newline="") as f:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .data import ImageData
 from .data_choice import check_refining
 from .embedding import is_embedding
 from .encode import default_refine_steps
+from .fields.data import Data
 from .inputs import read_networks, single
 from .space import Space
 
@@ -18,7 +18,7 @@ def planned_inputs(
     paths: Sequence[Path],
     space: Space,
     *,
-    data: ImageData | None,
+    data: Data | None,
     refine_steps: int | None = None,
     arch: str | None = None,
     key: str | None = None,

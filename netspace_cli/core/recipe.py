@@ -28,6 +28,7 @@ class TokensRecipe(_Section):
     heads: PositiveInt = 4
     path: Literal["sketch", "curvature"] = "sketch"
     gain: float = Field(1.0, ge=0)
+    read: Literal["all", "answers"] = "all"
     probes: int = Field(64, ge=0)
 
 

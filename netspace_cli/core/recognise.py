@@ -6,9 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from netspace_models.architectures import Architecture, Signal, build
+from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, Signal, build
 from netspace_models.architectures.architecture import difference
 from netspace_models.architectures.registry import nearest_depth
+from netspace_models.architectures.siren import LAYERS, WIDTH
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from torch import Tensor
 
@@ -27,6 +28,7 @@ CLASSIFIERS = {"": "fc.weight", "-a": "linear.weight"}
 # take far more time and memory than the file has bytes. Deep ones are built where there are numbers for them.
 MOST_CHANNELS, MOST_CLASSES, MOST_DEPTH = 1024, 100_000, 1202
 DEEP, LEAST_VALUES = 110, 1000
+MOST_UNITS, MOST_LAYERS = 9999, 99
 
 
 def recognise(
@@ -73,6 +75,10 @@ def _options(
     """The candidates, then the built-in architectures that the names tell, at every signal that the parameters
     allow; each is built only once the others before it have been tried."""
     yield from candidates
+    siren = _siren(state)
+    if siren is not None:
+        yield siren
+        return
     names = _built_in_names(state)
     for option in [signal] if signal else _signals(state, None):
         for name in names:
@@ -81,6 +87,22 @@ def _options(
             except UnknownArchitecture:
                 continue  # not every architecture exists at every size
             yield architecture
+
+
+def _siren(state: Mapping[str, Tensor]) -> Architecture | None:
+    """The network of sines that a state dict may be: nothing but matrices and biases, its hidden layers alike."""
+    weights = [state[n] for n in state if n.endswith(".weight")]
+    if len(weights) < 2 or set(state) != {f"layers.{i}.{p}" for i in range(len(weights)) for p in ("weight", "bias")}:
+        return None
+    shapes = [tuple(state[f"layers.{i}.weight"].shape) for i in range(len(weights))]
+    if any(len(shape) != 2 for shape in shapes) or max(map(max, shapes)) > MOST_UNITS or min(map(min, shapes)) < 1:
+        return None
+    width = shapes[0][0]
+    if shapes[1:] != [*[(width, width)] * (len(shapes) - 2), (shapes[-1][0], width)] or len(shapes) > MOST_LAYERS:
+        return None
+    usual = (width, len(shapes) - 1) == (WIDTH, LAYERS)
+    name = "siren" if usual else f"siren-{width}x{len(shapes) - 1}"
+    return build(name, FieldSignal(shapes[0][1], shapes[-1][0]))
 
 
 def _built_in_names(state: Mapping[str, Tensor]) -> list[str]:
@@ -111,7 +133,7 @@ def _signals(state: Mapping[str, Tensor], arch: str | None) -> list[Signal]:
         return []
     if not (0 < first.shape[1] <= MOST_CHANNELS and 0 < last.shape[0] <= MOST_CLASSES):
         return []
-    return [Signal(first.shape[1], size, last.shape[0]) for size in USUAL_SIZES]
+    return [ImageSignal(first.shape[1], size, last.shape[0]) for size in USUAL_SIZES]
 
 
 def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
@@ -129,13 +151,17 @@ def _nearest(
     failures: Sequence[tuple[Architecture, NamesDiffer]], state: Mapping[str, Tensor]
 ) -> tuple[Architecture, NamesDiffer] | None:
     """The one with the fewest names in disagreement, of those for such images and classes if there are any."""
-    own = {(s.channels, s.classes) for s in _signals(state, None)}
+    own = {_first_and_last(s) for s in _signals(state, None)}
 
     def distance(failed: tuple[Architecture, NamesDiffer]) -> tuple[bool, int]:
-        signal = failed[0].signal
-        return (signal.channels, signal.classes) not in own, difference(failed[1])
+        return _first_and_last(failed[0].signal) not in own, difference(failed[1])
 
     return min(failures, key=distance, default=None)
+
+
+def _first_and_last(signal: Signal) -> tuple[int, int]:
+    """What the first and the last layer tell of a signal: channels or coordinates, classes or values."""
+    return signal.input_shape[0], signal.outputs
 
 
 def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from netspace_models.architectures import Architecture
@@ -43,6 +43,25 @@ class Reach:
     recognised: Callable[[Tensor], str] | None = None
 
 
+class Aim(Protocol):
+    """What a search minimises, on the device of its runner.
+
+    Attributes:
+        runner: device and random streams.
+    """
+
+    @property
+    def runner(self) -> Runner: ...
+
+    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
+        """Of a network on so many of the inputs; the same step draws the same."""
+        ...
+
+    def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
+        """Accuracy (a fraction) and loss of a network on what chooses ("val") or on what is scored ("test")."""
+        ...
+
+
 @dataclass(frozen=True)
 class Goal:
     """What is minimised: the distance to a teacher (eq. 1, 3), to the labels (eq. 4), or both (eq. 5).
@@ -64,11 +83,11 @@ class Goal:
     augment: bool = True
     answers: dict[str, Tensor] = field(default_factory=dict)
 
-    def loss(self, architecture: Architecture, vector: Tensor, step: int, images: int) -> Tensor:
+    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
         """Of a network on a step's augmented training images; the same step draws the same images."""
         generator = self.runner.generator("lso", step)
         total = len(self.data.splits["train"]) if self.index is None else len(self.index)
-        drawn = torch.randint(total, (images,), generator=generator)
+        drawn = torch.randint(total, (count,), generator=generator)
         chosen = drawn if self.index is None else self.index[drawn]
         if self.augment:
             pictures, labels = self.data.augmented("train", chosen, generator=generator)
@@ -165,7 +184,7 @@ class _Best:
 
 def search(
     reach: Reach,
-    goal: Goal,
+    goal: Aim,
     *,
     steps: int,
     lr: float,
@@ -177,7 +196,7 @@ def search(
     """Follow the goal's gradient within reach: Adam, the rate falling to a twentieth as a cosine.
 
     Args:
-        images: images a step.
+        images: images, or points, a step.
         validate_every: steps between two looks at the validation split, a tenth of all by default; the start
             is looked at too.
     Raises:
@@ -212,7 +231,7 @@ def search(
     return Found(best.variables, best.step, vector, best.standing, initial, optimized, history)
 
 
-def _standing(reach: Reach, goal: Goal, variables: Tensor, split: str) -> Standing:
+def _standing(reach: Reach, goal: Aim, variables: Tensor, split: str) -> Standing:
     with torch.no_grad():
         found, loss = goal.on(reach.architecture, reach.build(variables), split)
         if reach.penalty is not None:

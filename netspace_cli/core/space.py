@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from netspace_models.architectures import Architecture, Signal
+from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, Signal, signal_from
 from netspace_models.backbones import ArchitectureInit, Backbone, ConvBackbone, TokensBackbone
 from netspace_models.codec import published_height
 from netspace_models.errors import ConfigError, InputFileError, NetspaceError
@@ -57,8 +57,8 @@ class Space:
 
     @property
     def signal(self) -> Signal:
-        """Images and classes of its data."""
-        return Signal(**self.record["signal"])
+        """What its networks take and give."""
+        return signal_from(self.record["signal"])
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -90,15 +90,17 @@ def build_model(
     backbone: Backbone
     options = recipe.backbone
     if isinstance(options, ConvRecipe):
-        height = options.height or published_height(architectures=len(architectures), size=architectures[0].signal.size)
+        size = signal.size if isinstance(signal, ImageSignal) else 0
+        height = options.height or published_height(architectures=len(architectures), size=size)
         sizes = options.model_dump(exclude={"kind", "height"})
         backbone = ConvBackbone(inits, height=height, **sizes)
         head = ConvHead(options.embedding_size, len(architectures)) if several else None
         return SpaceModel(architectures, backbone, head)
     backbone = TokensBackbone(
         inits,
-        probe_shape=(signal.channels, signal.size, signal.size),
-        outputs=signal.classes,
+        probe_shape=signal.input_shape,
+        outputs=signal.outputs,
+        values=isinstance(signal, FieldSignal),
         **options.model_dump(exclude={"kind"}),
     )
     return SpaceModel(architectures, backbone, MLPHead(options.embedding_size, len(architectures)) if several else None)
@@ -152,7 +154,7 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _check_record(record: Mapping[str, Any]) -> None:
     """Raises ValueError, KeyError, TypeError or AttributeError where something is missing or no such thing."""
-    signal = Signal(**record["signal"])
+    signal = signal_from(record["signal"])
     texts = [record["name"], record["data"]["name"], record["netspace_version"], *record["architectures"]]
     numbers = [*asdict(signal).values(), record["recipe"]["backbone"]["embedding_size"]]
     rows = [(row["id"], row["arch"], row["split"]) for row in record["zoo"]]
@@ -180,7 +182,7 @@ def load_space(source: str | Path) -> Space:
     record = read_record(path, metadata)
     check_finite(tensors, path)
     try:
-        signal = Signal(**record["signal"])
+        signal = signal_from(record["signal"])
         architectures = [recorded_architecture(name, signal, path) for name in record["architectures"]]
         with torch.random.fork_rng(devices=[]):
             model = build_model(recipe_from(record["recipe"]), architectures)
@@ -228,5 +230,5 @@ def built_in_architectures() -> tuple[Architecture, ...]:
     for path in built_in_spaces().values():
         _, metadata = read_safetensors(path)
         record = read_record(path, metadata)
-        found += [recorded_architecture(name, Signal(**record["signal"]), path) for name in record["architectures"]]
+        found += [recorded_architecture(name, signal_from(record["signal"]), path) for name in record["architectures"]]
     return tuple(found)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from netspace_models.architectures import FieldSignal
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.curvature import curvature_moments
 from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
@@ -15,7 +16,7 @@ from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
 from .checks import check_run
-from .data import ImageData
+from .fields.data import Data
 from .networks import Network, check_teacher
 from .progress import Progress, Silent
 from .provenance import provenance
@@ -28,7 +29,7 @@ from .train_set import TrainingSet, initial_values, load_training_set
 from .train_step import Task, TrainState, take_step, validate
 from .zoo import Instance, Zoo
 
-CURVATURE_IMAGES = 512
+CURVATURE_INPUTS = 512
 FEWER = "Lower train.images or train.instances, e.g. -s train.images=64."
 
 
@@ -36,7 +37,7 @@ def train(
     zoo: Zoo,
     output: Path,
     recipe: Recipe,
-    data: ImageData,
+    data: Data,
     runner: Runner,
     *,
     teacher: Network | None = None,
@@ -91,7 +92,7 @@ def train(
     return save_space(output, Space(state.model, record_of(task, state, zoo), embeddings), force=force)
 
 
-def prepare(zoo: Zoo, recipe: Recipe, data: ImageData, runner: Runner, *, teacher: Network | None = None) -> Task:
+def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Network | None = None) -> Task:
     """Read and check all that training needs, on the runner's device.
 
     Raises:
@@ -129,43 +130,41 @@ def new_state(task: Task) -> TrainState:
     with kept_random_state():
         torch.manual_seed(task.runner.seed)
         model = task.runner.place(build_model(task.recipe, task.training.architectures, inits))
-    _begin_at_images(model, task)
+    _begin_at_inputs(model, task)
     return TrainState(model, torch.optim.Adam(model.parameters(), task.recipe.train.lr))
 
 
 def _with_moments(inits: dict[str, ArchitectureInit], task: Task) -> dict[str, ArchitectureInit]:
     """For a decoder that writes along directions of curvature: those of each starting point, on training
-    images. Unseen architectures have no starting point that was trained, so theirs stay random."""
+    inputs. Unseen architectures have no starting point that was trained, so theirs stay random."""
     if getattr(task.recipe.backbone, "path", None) != "curvature":
         return inits
-    images, generator = curvature_images(task.data, task.runner)
+    inputs, generator = curvature_inputs(task.data, task.runner)
     found = {}
     for architecture in task.training.architectures:
         init = inits[architecture.name]
         if init.start is not None:
             state = task.runner.place(architecture.spec.unflatten(init.start))
-            moments = curvature_moments(architecture.fused, state, images, generator=generator)
+            values = isinstance(architecture.signal, FieldSignal)
+            moments = curvature_moments(architecture.fused, state, inputs, generator=generator, values=values)
             init = replace(init, moments=moments)
         found[architecture.name] = init
     return found
 
 
-def curvature_images(data: ImageData, runner: Runner) -> tuple[Tensor, torch.Generator]:
-    """The training images that curvature is taken on, and the generator to go on with."""
+def curvature_inputs(data: Data, runner: Runner) -> tuple[Tensor, torch.Generator]:
+    """The training images, or points, that curvature is taken on, and the generator to go on with."""
     generator = runner.generator("curvature")
-    index = torch.randperm(len(data.splits["train"]), generator=generator)[:CURVATURE_IMAGES]
-    return data.batch("train", index)[0], generator
+    return data.sample("train", CURVATURE_INPUTS, generator)[0], generator
 
 
-def _begin_at_images(model: SpaceModel, task: Task) -> None:
-    """Probes are learnt, but noise tells little of a network at first: they begin at training images."""
+def _begin_at_inputs(model: SpaceModel, task: Task) -> None:
+    """Probes are learnt, but noise tells little of a network at first: they begin at training images, or points."""
     probes = getattr(model.backbone, "probes", None)
     if probes is not None:
-        total = len(task.data.splits["train"].labels)
-        index = torch.randperm(total, generator=task.runner.generator("probes"))[: len(probes)]
-        images, _ = task.data.batch("train", index)
+        inputs, _ = task.data.sample("train", len(probes), task.runner.generator("probes"))
         with torch.no_grad():
-            probes[: len(images)] = images
+            probes[: len(inputs)] = inputs
 
 
 def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, progress: Progress) -> None:

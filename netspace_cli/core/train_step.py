@@ -14,13 +14,13 @@ from netspace_models.objectives import Batch, Terms, Weights, several_objective,
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
-from .data import ImageData
+from .fields.data import Data, FieldData
 from .networks import Network
 from .recipe import Recipe, TrainRecipe
 from .runner import Runner
 from .train_set import TrainingSet, deviation
 
-VALIDATION_IMAGES = 512
+VALIDATION_IMAGES, VALIDATION_POINTS = 512, 4096
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Task:
 
     recipe: Recipe
     training: TrainingSet
-    data: ImageData
+    data: Data
     teacher: Network | None
     runner: Runner
 
@@ -127,9 +127,9 @@ def rate_at(step: int, recipe: TrainRecipe) -> float:
 
 
 def validate(task: Task, state: TrainState) -> float:
-    """The training loss on all validation instances and 512 validation images (the same each time, drawn at
-    random: files may lie in the order of their classes), without augmentation or reordering; the model is
-    kept if it is the best so far.
+    """The training loss on all validation instances and 512 validation images, or 4096 points (the same each
+    time, drawn at random: files may lie in the order of their classes), without augmentation or reordering;
+    the model is kept if it is the best so far.
 
     Returns:
         The loss; of several architectures its mean over groups of one instance of each.
@@ -137,10 +137,11 @@ def validate(task: Task, state: TrainState) -> float:
         RunFailed: it is not finite.
     """
     state.model.eval()
-    images, labels = task.data.batch("val", _validation_index(task))
+    count = VALIDATION_POINTS if isinstance(task.data, FieldData) else VALIDATION_IMAGES
+    inputs, labels = task.data.sample("val", count, task.runner.generator("validation"))
     losses = []
     with torch.no_grad(), task.runner.autocast():
-        batch = Batch(images, labels, _teacher_logits(task, images))
+        batch = Batch(inputs, labels, _teacher_logits(task, inputs))
         rows = {a.name: task.training.vectors.get(("val", a.name)) for a in task.training.architectures}
         present = {name: vectors for name, vectors in rows.items() if vectors is not None}
         for i in range(max(len(vectors) for vectors in present.values())):
@@ -154,11 +155,6 @@ def validate(task: Task, state: TrainState) -> float:
         state.best_loss, state.best_step = loss, state.step
         state.best = {n: t.detach().clone() for n, t in state.model.state_dict().items()}
     return loss
-
-
-def _validation_index(task: Task) -> Tensor:
-    total = len(task.data.splits["val"].labels)
-    return torch.randperm(total, generator=task.runner.generator("validation"))[:VALIDATION_IMAGES]
 
 
 def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Generator) -> Terms:
@@ -180,17 +176,15 @@ def _terms(
 
 
 def _batch(task: Task, generator: torch.Generator) -> Batch:
-    total = len(task.data.splits["train"].labels)
-    index = torch.randint(total, (task.recipe.train.images,), generator=generator)
-    images, labels = task.data.augmented("train", index, generator=generator)
+    inputs, labels = task.data.draw("train", task.recipe.train.images, generator)
     with torch.no_grad(), task.runner.autocast():
-        return Batch(images, labels, _teacher_logits(task, images))
+        return Batch(inputs, labels, _teacher_logits(task, inputs))
 
 
-def _teacher_logits(task: Task, images: Tensor) -> Tensor | None:
+def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
     if task.teacher is None:
         return None
-    return task.teacher.architecture.run(task.teacher.vector, images)
+    return task.teacher.architecture.run(task.teacher.vector, inputs)
 
 
 def _draw(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:

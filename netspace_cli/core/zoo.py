@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from netspace_models.architectures import Architecture, Signal
+from netspace_models.architectures import Architecture, Signal, signal_from
 from netspace_models.errors import ConfigError, InputFileError
 from torch import Tensor
 
@@ -74,8 +74,8 @@ class Zoo:
 
     @property
     def signal(self) -> Signal:
-        """Images and classes of its data."""
-        return Signal(**self.data["signal"])
+        """What its networks take and give."""
+        return signal_from(self.data["signal"])
 
     def architectures(self) -> tuple[Architecture, ...]:
         """Its architectures, by number of parameters: the place of each is its ClassId."""
@@ -139,8 +139,8 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
             own, other = zoo.data, data
             differing = ", ".join(k for k in sorted({*own, *other}) if own.get(k) != other.get(k))
             raise ConfigError(
-                f"{path} is a zoo of {own['name']} ({Signal(**own['signal']).describe()}); "
-                f"this is {other['name']} ({Signal(**other['signal']).describe()}). They differ in: {differing}.",
+                f"{path} is a zoo of {own['name']} ({signal_from(own['signal']).describe()}); "
+                f"this is {other['name']} ({signal_from(other['signal']).describe()}). They differ in: {differing}.",
                 "Choose another folder: a zoo has one data set.",
             )
         return zoo
@@ -176,7 +176,7 @@ def open_zoo(path: Path) -> Zoo:
                 "Use the netspace that wrote it.",
             )
         data = dict(record["data"])
-        signal = Signal(**data["signal"])
+        signal = signal_from(data["signal"])
         if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(signal).values()):
             raise ValueError(f"data {data['name']!r} of {signal}")
     except (ValueError, KeyError, TypeError) as failure:

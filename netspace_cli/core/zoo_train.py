@@ -185,7 +185,7 @@ def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
     with kept_random_state(), torch.no_grad():
         module = fresh_module(name, signal).train()
         try:
-            module(torch.zeros(1, signal.channels, signal.size, signal.size))
+            module(torch.zeros(1, *signal.input_shape))
         except ValueError as failure:
             raise ConfigError(
                 f"{name} cannot be trained on {images} image a step (--batch {plan.batch}): its batch norms average "

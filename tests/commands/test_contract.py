@@ -73,7 +73,7 @@ def test_every_command_answers_nonsense_with_one_document(words: tuple[str, ...]
     assert list(work.iterdir()) == []
 
 
-def jobs(tiny: Any, emb: dict[str, Path]) -> dict[str, list[object]]:
+def jobs(tiny: Any, emb: dict[str, Path], solids: Any) -> dict[str, list[object]]:
     """A command line that works for every command; outputs go to the current directory."""
     space, data = ["--space", tiny.space.path], ["--data", tiny.npz]
     small = [f"backbone.{k}={v}" for k, v in {"embedding_size": 64, "latents": 4, "width": 16, "heads": 2}.items()]
@@ -93,24 +93,27 @@ def jobs(tiny: Any, emb: dict[str, Path]) -> dict[str, list[object]]:
         ],
         "zoo train": ["zoo", "train", "zoo", *data, "--arch", "lenetlike", "--counts", "1/1/0", "--epochs", "1"],
         "zoo index": ["zoo", "index", "zoo", *data],
+        "zoo fit": ["zoo", "fit", solids.grids, "-o", "solids", "--arch", "siren-8x1", "--steps", 2, "--points", 16],
         "zoo show": ["zoo", "show", "zoo"],
         "zoo verify": ["zoo", "verify", "zoo"],
         "zoo export": ["zoo", "export", "zoo", "lenetlike-0000", "-o", "one.safetensors"],
         "eval": ["eval", tiny.zoo.path, *space, *data, "--plot", "fidelity.pdf"],
+        "mesh": ["mesh", solids.networks[0], "--resolution", 8, "-o", "solid.svg"],
         "prep": ["prep", lenet, *space, "-o", "a.npy"],
         "inspect": ["inspect", "a.emb"],
         "spaces": ["spaces"],
     }
 
 
-def test_there_is_a_job_for_every_command(tiny: Any, emb: dict[str, Path]) -> None:
+def test_there_is_a_job_for_every_command(tiny: Any, emb: dict[str, Path], solids: Any) -> None:
     """Experiments tell how long they took, so never the same bytes: their own tests run them."""
-    assert set(jobs(tiny, emb)) == {" ".join(words) for words, _ in LEAVES if words[0] != "experiment"}
+    assert set(jobs(tiny, emb, solids)) == {" ".join(words) for words, _ in LEAVES if words[0] != "experiment"}
 
 
 def test_all_works_without_a_network_and_always_with_the_same_bytes(
     tiny: Any,
     emb: dict[str, Path],
+    solids: Any,
     work: Path,
     ask: Ask,
     tree: Callable[[Path], dict[str, bytes | None]],
@@ -125,7 +128,7 @@ def test_all_works_without_a_network_and_always_with_the_same_bytes(
     for name in ("one", "two"):
         (work / name).mkdir()
         monkeypatch.chdir(work / name)
-        documents.append({job: ask(*command) for job, command in jobs(tiny, emb).items()})
+        documents.append({job: ask(*command) for job, command in jobs(tiny, emb, solids).items()})
         found = tree(work / name)
         del found["s.run/checkpoint.pt"]  # no output, but what a stopped run goes on from
         trees.append(found)
@@ -148,9 +151,9 @@ def _umask() -> int:
 
 @pytest.mark.parametrize("name", ["interp", "eval", "zoo train"])
 def test_a_bar_s_worth_of_news_goes_to_stderr_unless_quiet(
-    tiny: Any, emb: dict[str, Path], work: Path, cli: Cli, name: str
+    tiny: Any, emb: dict[str, Path], solids: Any, work: Path, cli: Cli, name: str
 ) -> None:
-    command = jobs(tiny, emb)[name]
+    command = jobs(tiny, emb, solids)[name]
     result = cli(*command, "--quiet")
     assert result.exit_code == 0 and result.stderr == "" and "\x1b" not in result.stdout
     assert result.stdout.count("\t") > 3

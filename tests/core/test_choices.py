@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import (
     ConfigError,
     DataUnavailable,
@@ -42,7 +42,7 @@ def shelf(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cifar(tmp_path: Path) -> Path:
     """A network for other images than those of the tiny spaces."""
-    write_checkpoint(tmp_path / "cifar.pt", build("lenetlike", Signal(3, 32, 10)).module.state_dict())
+    write_checkpoint(tmp_path / "cifar.pt", build("lenetlike", ImageSignal(3, 32, 10)).module.state_dict())
     return tmp_path / "cifar.pt"
 
 

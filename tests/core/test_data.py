@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from netspace_models.architectures.signal import Signal
+from netspace_models.architectures.signal import ImageSignal
 from netspace_models.errors import ConfigError, DataUnavailable
 
 from netspace_cli.core.data import ImageData, Split
@@ -21,7 +21,7 @@ def tiny(
     }
     return ImageData(
         name="tiny",
-        signal=Signal(channels, size, 3),
+        signal=ImageSignal(channels, size, 3),
         splits=splits,
         mean=(0.5, 0.4, 0.3)[:channels],
         std=(0.2, 0.25, 0.5)[:channels],
@@ -214,7 +214,7 @@ def test_data_that_contradict_themselves_are_refused() -> None:
         ({"splits": empty}, "test has no images"),
         ({"splits": floats}, r"torch.float32 images.*expected torch.uint8"),
         ({"splits": short}, r"\(5, 3, 6, 6\) and 12 labels"),
-        ({"signal": Signal(1, 6, 3)}, r"\(12, 3, 6, 6\).*expected \(12, 1, 6, 6\)"),
+        ({"signal": ImageSignal(1, 6, 3)}, r"\(12, 3, 6, 6\).*expected \(12, 1, 6, 6\)"),
         ({"mean": (0.5,)}, "1 means, 3 deviations"),
         ({"class_names": ("a",)}, "1 class names for 3x6x6, 3 classes"),
     ):

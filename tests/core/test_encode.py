@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import ConfigError, DataUnavailable, WrongSpace
 from netspace_models.losses import distillation
 from torch import Tensor
@@ -130,7 +130,7 @@ def test_an_architecture_that_the_space_lacks_is_refused(tiny: Any) -> None:
 
 
 def test_an_architecture_for_other_images_is_refused_with_both(tiny: Any) -> None:
-    other = build("lenetlike", Signal(3, 32, 10))
+    other = build("lenetlike", ImageSignal(3, 32, 10))
     network = Network(other, torch.zeros(other.parameters), source="cifar.pt")
     with pytest.raises(WrongSpace, match=r"cifar\.pt: a lenetlike for 3x32x32, 10 classes with 62,006 .* has 20,791"):
         run([network], tiny)

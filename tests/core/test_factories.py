@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import Signal
+from netspace_models.architectures import ImageSignal, Signal
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from netspace_cli.core.factories import (
@@ -21,7 +21,7 @@ from netspace_cli.core.factories import (
 )
 from netspace_cli.core.trust import trusting
 
-SIGNAL = Signal(1, 8, 3)
+SIGNAL = ImageSignal(1, 8, 3)
 SOURCE = """
 import torch
 from torch import nn
@@ -120,9 +120,9 @@ def test_what_cannot_be_called_is_told() -> None:
 
 def test_a_module_for_other_images_is_told() -> None:
     with pytest.raises(UnknownArchitecture, match="factories_for_tests:fixed does not run on images of 1x9x9"):
-        resolve_architecture("factories_for_tests:fixed", Signal(1, 9, 3))
+        resolve_architecture("factories_for_tests:fixed", ImageSignal(1, 9, 3))
     with pytest.raises(UnknownArchitecture, match=r"gives outputs of shape \(2, 3\)"):
-        resolve_architecture("factories_for_tests:fixed", Signal(1, 8, 4))
+        resolve_architecture("factories_for_tests:fixed", ImageSignal(1, 8, 4))
 
 
 def test_resolving_leaves_the_process_own_stream_alone() -> None:
@@ -146,7 +146,7 @@ def test_fresh_modules_come_from_the_current_stream(name: str) -> None:
 
 def test_a_factory_without_arguments_tells_its_own_signal() -> None:
     assert signal_of_factory("factories_for_tests:fixed", 1, (32, 16, 8)) == SIGNAL
-    assert signal_of_factory("factories_for_tests:conv_for_28", 1, (32, 16, 28, 64)) == Signal(1, 28, 7)
+    assert signal_of_factory("factories_for_tests:conv_for_28", 1, (32, 16, 28, 64)) == ImageSignal(1, 28, 7)
     assert signal_of_factory("factories_for_tests:fixed", 1, (32, 16)) is None
     assert signal_of_factory("factories_for_tests:with_signal", 1, (8,)) is None
 
@@ -229,11 +229,11 @@ def test_a_file_s_factory_is_trusted_and_importable_or_the_file_is_named(here: P
 @pytest.mark.parametrize(
     ("name", "signal", "expected"),
     [
-        ("lenetlike", Signal(3, 32, 10), "3x32x32, 10 classes"),
-        ("vanillacnn", Signal(1, 16, 10), "1x16x16, 10 classes"),
-        ("resnet8", Signal(1, 16, 10), "1 channel, 10 classes; works at several image sizes (16, 28, 32, ...)"),
-        ("resnet8", Signal(3, 24, 4), "3 channels, 4 classes; works at several image sizes (16, 24, 28, 32, ...)"),
-        ("resnet8", Signal(3, 64, 4), "3x64x64, 4 classes"),
+        ("lenetlike", ImageSignal(3, 32, 10), "3x32x32, 10 classes"),
+        ("vanillacnn", ImageSignal(1, 16, 10), "1x16x16, 10 classes"),
+        ("resnet8", ImageSignal(1, 16, 10), "1 channel, 10 classes; works at several image sizes (16, 28, 32, ...)"),
+        ("resnet8", ImageSignal(3, 24, 4), "3 channels, 4 classes; works at several image sizes (16, 24, 28, 32, ...)"),
+        ("resnet8", ImageSignal(3, 64, 4), "3x64x64, 4 classes"),
         ("factories_for_tests:with_signal", SIGNAL, "1x8x8, 3 classes"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import Result
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, Signal, build
 from netspace_models.errors import CheckpointError, UnknownArchitecture
 from torch import Tensor, nn
 
@@ -32,7 +32,7 @@ from netspace_cli.core.train import train
 from netspace_cli.core.zoo_train import ZooPlan, train_zoo
 
 State = dict[str, Tensor]
-CIFAR, TINY = Signal(3, 32, 10), Signal(1, 8, 3)
+CIFAR, TINY = ImageSignal(3, 32, 10), ImageSignal(1, 8, 3)
 
 
 class Shortcut(nn.Module):
@@ -270,7 +270,7 @@ def test_a_classifier_of_the_other_name_is_told(tmp_path: Path) -> None:
 
 
 def test_images_and_classes_are_read_off_even_without_the_last_bias(tmp_path: Path) -> None:
-    state = {n: t for n, t in trained(8, Signal(2, 32, 6)).state_dict().items() if n != "linear.bias"}
+    state = {n: t for n, t in trained(8, ImageSignal(2, 32, 6)).state_dict().items() if n != "linear.bias"}
     message = refused(tmp_path / "net.pt", state).message
     assert "Nearest is resnet8-a (2x32x32, 6 classes), but" in message and "1 missing: linear.bias." in message
 
@@ -279,7 +279,7 @@ def test_the_nearest_is_for_such_images(tmp_path: Path) -> None:
     """A smaller network of other images has fewer names to disagree on; it is no help."""
     torch.save(blocks([2, 2, 2, 2], 2), tmp_path / "net.pt")
     with pytest.raises(UnknownArchitecture, match=r"Nearest is resnet20 \(3x32x32, 7 classes\)"):
-        recognise(read_checkpoint(tmp_path / "net.pt"), candidates=[build("resnet8", Signal(1, 16, 10))])
+        recognise(read_checkpoint(tmp_path / "net.pt"), candidates=[build("resnet8", ImageSignal(1, 16, 10))])
 
 
 def training_leftovers(net: nn.Module) -> dict[str, object]:

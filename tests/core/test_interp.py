@@ -125,9 +125,9 @@ def test_weights_of_two_architectures_are_refused(tiny: Any) -> None:
 
 
 def test_weights_for_two_kinds_of_images_are_refused() -> None:
-    from netspace_models.architectures import Signal, build
+    from netspace_models.architectures import ImageSignal, build
 
-    one, other = (build("lenetlike", s) for s in (Signal(1, 8, 3), Signal(3, 32, 10)))
+    one, other = (build("lenetlike", s) for s in (ImageSignal(1, 8, 3), ImageSignal(3, 32, 10)))
     a, b = (Network(x, torch.zeros(x.parameters)) for x in (one, other))
     with pytest.raises(ConfigError, match="1x8x8, 3 classes.*3x32x32, 10 classes"):
         interpolate_weights(a, b, Runner("cpu"), steps=2)

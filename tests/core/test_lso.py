@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import ConfigError, RunFailed, WrongSpace
 from torch import Tensor
 
@@ -157,7 +157,7 @@ def test_a_single_step_is_enough(tiny: Any) -> None:
 
 
 def test_a_teacher_for_other_classes_is_refused(tiny: Any) -> None:
-    other = build("resnet8", Signal(1, 8, 7))
+    other = build("resnet8", ImageSignal(1, 8, 7))
     with pytest.raises(ConfigError, match="7 classes; these images are 1x8x8, 3 classes"):
         search(tiny, teacher=Network(other, torch.zeros(other.parameters)))
 

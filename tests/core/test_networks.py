@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, Signal, build
 from netspace_models.errors import CheckpointError, ConfigError, NotFinite, OutputExists, UnknownArchitecture
 
 from netspace_cli.core.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.networks import Network, check_teacher, read_network, write_network
 
-SIGNAL = Signal(1, 8, 3)
+SIGNAL = ImageSignal(1, 8, 3)
 IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
@@ -91,7 +91,7 @@ def test_what_is_no_checkpoint_or_no_architecture_is_named(tiny: Any, tmp_path: 
         read_network(tmp_path / "less.pt", signal=SIGNAL)
 
 
-@pytest.mark.parametrize("signal", [Signal(3, 8, 3), Signal(1, 8, 10)])
+@pytest.mark.parametrize("signal", [ImageSignal(3, 8, 3), ImageSignal(1, 8, 10)])
 def test_a_teacher_for_other_images_is_refused_with_both(signal: Signal) -> None:
     architecture = build("resnet8", signal)
     teacher = Network(architecture, torch.zeros(architecture.parameters), source="t.pt")

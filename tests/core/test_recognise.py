@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, Signal, build
 from netspace_models.errors import UnknownArchitecture
 from torch import Tensor
 
@@ -15,7 +15,7 @@ from netspace_cli.core.checkpoint import Checkpoint
 from netspace_cli.core.factories import resolve_architecture
 from netspace_cli.core.recognise import recognise
 
-SIGNAL = Signal(1, 8, 3)
+SIGNAL = ImageSignal(1, 8, 3)
 FACTORY = """
 from collections import OrderedDict
 
@@ -50,7 +50,9 @@ def state_of(name: str, signal: Signal = SIGNAL) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet14", "resnet32", "resnet8-a"])
-@pytest.mark.parametrize("signal", [Signal(3, 32, 10), Signal(1, 28, 10), Signal(1, 16, 10), Signal(3, 64, 200)])
+@pytest.mark.parametrize(
+    "signal", [ImageSignal(3, 32, 10), ImageSignal(1, 28, 10), ImageSignal(1, 16, 10), ImageSignal(3, 64, 200)]
+)
 def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str, signal: Signal) -> None:
     found = recognise(checkpoint(state_of(name, signal)))
     assert found.name == name
@@ -88,7 +90,7 @@ def test_nothing_known_has_the_nearest_and_the_differences() -> None:
 
 
 def test_wrong_shapes_are_told_with_both() -> None:
-    state = state_of("lenetlike", Signal(1, 8, 4))
+    state = state_of("lenetlike", ImageSignal(1, 8, 4))
     with pytest.raises(UnknownArchitecture, match=r"misshaped: fc3\.weight: \(4, 84\), expected \(3, 84\)"):
         recognise(checkpoint(state), signal=SIGNAL)
 
@@ -120,15 +122,15 @@ def test_factories_with_and_without_a_signal(factory_module: str) -> None:
     assert recognise(checkpoint(state), arch=made.name, signal=SIGNAL).parameters == made.parameters
     assert recognise(checkpoint(state), arch=made.name, candidates=[made]) is made
     assert recognise(checkpoint(state), candidates=[made]) is made
-    fixed = resolve_architecture(f"{factory_module}:fixed", Signal(1, 16, 4))
+    fixed = resolve_architecture(f"{factory_module}:fixed", ImageSignal(1, 16, 4))
     found = recognise(checkpoint(dict(fixed.module.state_dict())), arch=fixed.name)
-    assert (found.name, found.signal) == (fixed.name, Signal(1, 16, 4))
+    assert (found.name, found.signal) == (fixed.name, ImageSignal(1, 16, 4))
 
 
 def test_a_factory_is_not_asked_for_sizes_once_one_fits(factory_module: str) -> None:
-    made = resolve_architecture(f"{factory_module}:large", Signal(3, 32, 10))
+    made = resolve_architecture(f"{factory_module}:large", ImageSignal(3, 32, 10))
     with pytest.raises(UnknownArchitecture, match="does not run on images of 3x16x16"):
-        resolve_architecture(made.name, Signal(3, 16, 10))
+        resolve_architecture(made.name, ImageSignal(3, 16, 10))
     assert recognise(checkpoint(dict(made.module.state_dict())), arch=made.name).signal == made.signal
 
 
@@ -159,5 +161,5 @@ def test_sizes_that_only_a_hostile_file_has_are_not_built(monkeypatch: pytest.Mo
 
 
 def test_a_deep_network_with_numbers_is_recognised() -> None:
-    state = state_of("resnet116", Signal(3, 32, 10))
+    state = state_of("resnet116", ImageSignal(3, 32, 10))
     assert recognise(checkpoint(state)).name == "resnet116"

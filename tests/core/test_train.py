@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.backbones import ConvBackbone
 from netspace_models.errors import (
     CheckpointError,
@@ -473,7 +473,7 @@ def test_several_architectures_without_a_teacher_are_refused(tiny: Any, tmp_path
 
 
 def test_a_teacher_for_other_classes_is_refused(tiny: Any, tmp_path: Path) -> None:
-    other = build("resnet14", Signal(1, 8, 5))
+    other = build("resnet14", ImageSignal(1, 8, 5))
     teacher = Network(other, torch.zeros(other.parameters), source="teach.pt")
     with pytest.raises(ConfigError, match=r"teacher teach\.pt is for 1x8x8, 5 classes; these images are 1x8x8, 3"):
         learn(tiny, tmp_path / "s.safetensors", several=True, teacher=teacher)

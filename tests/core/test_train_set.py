@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from netspace_cli.core.checkpoint import read_checkpoint, write_checkpoint
@@ -135,14 +135,14 @@ def test_a_layer_of_a_single_value_has_a_scale() -> None:
 
     from netspace_models.architectures.architecture import describe
 
-    architecture = describe("one", OneValue(), Signal(1, 2, 2))
+    architecture = describe("one", OneValue(), ImageSignal(1, 2, 2))
     scale = _layer_scale(architecture, torch.randn(1, architecture.parameters))
     assert bool(torch.isfinite(scale).all())
     assert bool((scale > 0).all())
 
 
 def test_scales_are_deviations_over_all_instances() -> None:
-    architecture = build("lenetlike", Signal(1, 8, 3))
+    architecture = build("lenetlike", ImageSignal(1, 8, 3))
     vectors = torch.randn(3, architecture.parameters, generator=torch.Generator().manual_seed(0))
     layer = architecture.spec.layers[1]
     scale = _layer_scale(architecture, vectors)

@@ -34,14 +34,14 @@ def test_a_step_of_several_architectures_is_eq_5_and_6_by_hand(tiny: Any) -> Non
         batch = _batch(task, runner.generator("step", 0))
         assert task.teacher is not None
         with torch.no_grad():
-            teacher = task.teacher.architecture.run(task.teacher.vector, batch.images)
+            teacher = task.teacher.architecture.run(task.teacher.vector, batch.inputs)
             kd = class_loss = 0.0
             for class_id, a in enumerate(task.training.architectures):
                 embeddings = state.model.encode(a.name, task.training.vectors["train", a.name])
                 wanted = torch.full((len(embeddings),), class_id)
                 class_loss += F.cross_entropy(state.model.classify(embeddings), wanted, reduction="sum").item()
                 for vector in state.model.decode(a.name, embeddings):
-                    logits = a.run(vector, batch.images)
+                    logits = a.run(vector, batch.inputs)
                     t, p = (teacher / 4).softmax(1), (logits / 4).log_softmax(1)
                     divergence = (t * (t.log() - p)).sum(1).mean()
                     kd += (0.9 * 16 * divergence + 0.1 * F.cross_entropy(logits, batch.labels)).item()

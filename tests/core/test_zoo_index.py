@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import (
     ConfigError,
     InputFileError,
@@ -66,7 +66,7 @@ def folder(tiny: Any, tmp_path: Path) -> Path:
     (root / "notes.txt").write_text("mine")
     (root / "log.jsonl").write_text("mine, too")
     torch.save({n: t * float("nan") for n, t in lenet.items()}, root / "diverged.pt")
-    other = build("lenetlike", Signal(3, 32, 10)).module.state_dict()
+    other = build("lenetlike", ImageSignal(3, 32, 10)).module.state_dict()
     write_checkpoint(root / "cifar.safetensors", other)
     return root
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from netspace_models.alignment import align
-from netspace_models.architectures import Architecture, Signal, build
+from netspace_models.architectures import Architecture, ImageSignal, build
 from torch import Tensor
 
-SIGNAL = Signal(1, 16, 3)
+SIGNAL = ImageSignal(1, 16, 3)
 
 
 def seeded(seed: int) -> torch.Generator:

@@ -7,14 +7,19 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import FAMILIES, Architecture, Signal, build
+from netspace_models.architectures import FAMILIES, Architecture, ImageSignal, Signal, build
 from netspace_models.architectures.architecture import describe, difference
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.symmetry import HiddenGroup, Member
 from torch import Tensor, nn
 from torch.func import functional_call
 
-CIFAR, TINY_IMAGENET, DIGITS, SMALL = Signal(3, 32, 10), Signal(3, 64, 200), Signal(1, 16, 10), Signal(1, 8, 3)
+CIFAR, TINY_IMAGENET, DIGITS, SMALL = (
+    ImageSignal(3, 32, 10),
+    ImageSignal(3, 64, 200),
+    ImageSignal(1, 16, 10),
+    ImageSignal(1, 8, 3),
+)
 FOUR = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
 
 PUBLISHED = [
@@ -74,7 +79,7 @@ def test_the_published_order_of_class_ids_is_that_of_sizes(signal: Signal) -> No
 def test_lenetlike_has_the_names_of_the_release(size: int) -> None:
     layers = ["conv1", "conv2", *(["conv3"] if size >= 48 else []), "fc1", "fc2", "fc3"]
     names = [f"{layer}.{leaf}" for layer in layers for leaf in ("weight", "bias")]
-    architecture = build("lenetlike", Signal(3, size, 10))
+    architecture = build("lenetlike", ImageSignal(3, size, 10))
     assert list(architecture.module.state_dict()) == names
     assert [p.name for p in architecture.spec.parameters] == names
 
@@ -213,7 +218,7 @@ def test_a_lenetlike_is_its_layers_with_leaky_relu_between() -> None:
 
 
 @pytest.mark.parametrize("name", FOUR)
-@pytest.mark.parametrize("signal", [SMALL, Signal(2, 11, 5)])
+@pytest.mark.parametrize("signal", [SMALL, ImageSignal(2, 11, 5)])
 def test_folded_and_full_networks_give_the_same_outputs(name: str, signal: Signal) -> None:
     architecture = build(name, signal)
     state, x = trained_looking(architecture), images(signal)
@@ -298,7 +303,7 @@ def test_building_leaves_the_callers_random_numbers_alone() -> None:
 @pytest.mark.parametrize("name", FOUR)
 @pytest.mark.parametrize("size", [1, 7, 31, 33])
 def test_unusual_image_sizes_build_and_run(name: str, size: int) -> None:
-    signal = Signal(2, size, 4)
+    signal = ImageSignal(2, size, 4)
     assert build(name, signal).fused(images(signal, 3)).shape == (3, 4)
 
 
@@ -306,7 +311,7 @@ def test_unusual_image_sizes_build_and_run(name: str, size: int) -> None:
 @pytest.mark.parametrize("name", FOUR)
 def test_images_of_no_size_are_refused(name: str) -> None:
     with pytest.raises(UnknownArchitecture, match=f"{name} (does not run on images of|cannot be built for) 3x0x0, 10"):
-        build(name, Signal(3, 0, 10))
+        build(name, ImageSignal(3, 0, 10))
 
 
 class PlainCNN(nn.Module):

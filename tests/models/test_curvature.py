@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
 from netspace_models.backbones.bases import LayerBases, cuts_of
 from netspace_models.curvature import curvature_moments
 from netspace_models.spec import NetworkSpec
 from torch import Tensor, nn
 
-SIGNAL = Signal(1, 8, 3)
+SIGNAL = ImageSignal(1, 8, 3)
 
 
 def draw(seed: int = 0) -> torch.Generator:

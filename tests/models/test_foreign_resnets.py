@@ -7,14 +7,14 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, Signal, build
+from netspace_models.architectures import Architecture, ImageSignal, Signal, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.symmetry import HiddenGroup, Member, reorder
 from torch import Tensor
 
-CIFAR, SMALL = Signal(3, 32, 10), Signal(1, 8, 3)
+CIFAR, SMALL = ImageSignal(3, 32, 10), ImageSignal(1, 8, 3)
 STAGES = ((1, 16), (2, 32), (3, 64))
 State = dict[str, Tensor]
 
@@ -104,7 +104,7 @@ def test_sizes_are_the_published_ones(depth: int, millions: float) -> None:
 
 
 @pytest.mark.parametrize("depth", [8, 20])
-@pytest.mark.parametrize("signal", [CIFAR, SMALL, Signal(2, 11, 5), Signal(1, 33, 2)])
+@pytest.mark.parametrize("signal", [CIFAR, SMALL, ImageSignal(2, 11, 5), ImageSignal(1, 33, 2)])
 def test_a_folded_network_computes_what_the_state_dict_computes(depth: int, signal: Signal) -> None:
     architecture, state = build(f"resnet{depth}-a", signal), trained_looking(depth, signal)
     expected = run_by_hand(state, images(signal), depth)
@@ -151,8 +151,8 @@ def test_it_passes_for_anyones_module() -> None:
 @pytest.mark.parametrize("name", ["resnet8-a", "resnet20-a"])
 @pytest.mark.parametrize("size", [8, 16])
 def test_reordering_hidden_units_leaves_the_outputs(name: str, size: int) -> None:
-    architecture = build(name, Signal(1, size, 3))
-    vector, x = random_vector(architecture), images(Signal(1, size, 3))
+    architecture = build(name, ImageSignal(1, size, 3))
+    vector, x = random_vector(architecture), images(ImageSignal(1, size, 3))
     expected = architecture.run(vector, x)
     shuffled = architecture.shuffle(vector, seeded(2))
     torch.testing.assert_close(
@@ -163,8 +163,8 @@ def test_reordering_hidden_units_leaves_the_outputs(name: str, size: int) -> Non
 
 
 def test_each_group_is_whole_and_each_member_needed() -> None:
-    architecture = build("resnet14-a", Signal(1, 16, 3))
-    state, x = architecture.spec.unflatten(random_vector(architecture)), images(Signal(1, 16, 3))
+    architecture = build("resnet14-a", ImageSignal(1, 16, 3))
+    state, x = architecture.spec.unflatten(random_vector(architecture)), images(ImageSignal(1, 16, 3))
 
     def outputs(state: State) -> Tensor:
         return architecture.run(architecture.spec.flatten(state), x)
@@ -200,8 +200,8 @@ def test_every_unit_of_every_layer_is_in_one_group() -> None:
 
 def test_the_padding_ties_the_order_of_one_stage_to_the_next() -> None:
     """Units of the second stage that come from the first may not change places with those that are new."""
-    architecture = build("resnet8-a", Signal(1, 16, 3))
-    state, x = architecture.spec.unflatten(random_vector(architecture)), images(Signal(1, 16, 3))
+    architecture = build("resnet8-a", ImageSignal(1, 16, 3))
+    state, x = architecture.spec.unflatten(random_vector(architecture)), images(ImageSignal(1, 16, 3))
     second = [
         *(Member(f"layer2.0.conv2.{leaf}", 0) for leaf in ("weight", "bias")),
         Member("layer3.0.conv1.weight", 1),

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture
+from netspace_models.architectures import Architecture, ImageSignal
 from netspace_models.backbones import Backbone
 from netspace_models.losses import distillation, task_and_teacher
 from netspace_models.objectives import Batch, Weights, several_objective, single_objective
@@ -28,6 +28,8 @@ class Linear:
     name: str
     parameters: int
     turn: float
+
+    signal = ImageSignal(1, 2, 3)
 
     def run(self, vector: Tensor, inputs: Tensor) -> Tensor:
         return inputs @ vector.reshape(3, 2) + self.turn

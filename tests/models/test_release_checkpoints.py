@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, Signal, build
 from netspace_models.codec import WIDTH, from_prep, published_height, to_prep
 from torch import Tensor
 
-CIFAR, TINY_IMAGENET = Signal(3, 32, 10), Signal(3, 64, 200)
+CIFAR, TINY_IMAGENET = ImageSignal(3, 32, 10), ImageSignal(3, 64, 200)
 State = dict[str, Tensor]
 
 LENETLIKE = {

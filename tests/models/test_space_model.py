@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from netspace_models.architectures import Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
 from netspace_models.errors import ConfigError, WrongSpace
 from netspace_models.heads import MLPHead
 from netspace_models.objectives import Batch, Weights, several_objective
 from netspace_models.space_model import SpaceModel
 
-SIGNAL = Signal(1, 8, 3)
+SIGNAL = ImageSignal(1, 8, 3)
 NAMES = ("lenetlike", "vanillacnn", "resnet8")
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, Signal, build
+from netspace_models.architectures import Architecture, ImageSignal, build
 from netspace_models.symmetry import HiddenGroup, Member, chain, draw_orders, reorder, units_of
 from torch import Tensor, nn
 
 FOUR = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
 # Two by two positions are left to flatten in the first two and by the pooling in none.
-SIGNAL = Signal(1, 16, 3)
+SIGNAL = ImageSignal(1, 16, 3)
 
 
 def seeded(seed: int) -> torch.Generator:

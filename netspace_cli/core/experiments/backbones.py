@@ -254,7 +254,7 @@ def _measured(course: Course, zoo: Zoo, mark: float, last: Mark | None) -> Mark:
     if last is not None and last.steps == state.step:
         return replace(last, mark=mark)
     validate(task, state)
-    found = evaluate(zoo, course.space(zoo), task.data, task.runner, split="val").summary()
+    found = evaluate(zoo, course.space(zoo), _images(task), task.runner, split="val").summary()
     return Mark(mark, course.clock.seconds, state.step, *(found[name] for name in ("pearson", "mae", "agreement")))
 
 
@@ -268,12 +268,17 @@ def _measured_best(course: Course, zoo: Zoo, folder: Path, progress: Progress) -
     space = save_space(folder / "space.safetensors", course.space(zoo), force=True)
     steps = task.recipe.refine.steps
     try:
-        measured = measure(zoo, space, task.data, task.runner, refine_steps=steps, progress=progress)
+        measured = measure(zoo, space, _images(task), task.runner, refine_steps=steps, progress=progress)
     except RunFailed as failure:
         remark = f"refining: {failure.message}"
-        measured = measure(zoo, space, task.data, task.runner, refine_steps=0, progress=progress)
+        measured = measure(zoo, space, _images(task), task.runner, refine_steps=0, progress=progress)
     end = {how: {**m.evaluation.summary(), "steps": m.steps, "seconds": m.seconds} for how, m in measured.items()}
     return end, remark
+
+
+def _images(task: Task) -> ImageData:
+    assert isinstance(task.data, ImageData)  # as `backbones` was given them
+    return task.data
 
 
 def _ran(kept: Mapping[str, Any]) -> Ran:

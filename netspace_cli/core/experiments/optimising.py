@@ -20,7 +20,7 @@ from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.search import Found, Goal, Reach, search
 from netspace_cli.core.space import Space
-from netspace_cli.core.train import curvature_images
+from netspace_cli.core.train import curvature_inputs
 from netspace_cli.core.zoo import Zoo
 
 from .held_out import Scale, goal_for, settings_of
@@ -110,7 +110,7 @@ def reaches(space: Space, network: Network, embedding: Tensor, goal: Goal) -> di
     made from, one random and one along its directions of curvature; and all weights of that network. All on
     the device of the work."""
     size = space.model.embedding_size
-    images, generator = curvature_images(goal.data, goal.runner)
+    images, generator = curvature_inputs(goal.data, goal.runner)
     return {
         "space": reach_of(space, embedding[None], network.architecture.name),
         "random subspace": reach_of_subspace(network, size),

@@ -1,0 +1,1 @@
+"""Networks that are signals: shapes as signed distances, pictures; their data, fitting, scores and surfaces."""

@@ -1,0 +1,75 @@
+"""What networks that are signals are asked about: points of the box [-1, 1]^D. They are always at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from netspace_models.architectures import FieldSignal
+from torch import Tensor
+
+from netspace_cli.core.data import ImageData
+
+NAME = "points"
+
+
+@dataclass(frozen=True, eq=False)
+class FieldData:
+    """Points of the box, drawn anew each time: the data of a zoo or a space of networks that are signals.
+
+    Attributes:
+        signal: coordinates D of a point and values K there.
+        about: what the zoo's signals were fitted to, as its record says; it has no part in the work.
+        device: where points are to lie.
+    """
+
+    signal: FieldSignal
+    about: Mapping[str, Any] = field(default_factory=dict)
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def name(self) -> str:
+        """What records call it."""
+        return NAME
+
+    def record(self) -> dict[str, Any]:
+        """What a file keeps to say which data it was made with; plain JSON values."""
+        return {"name": NAME, "signal": asdict(self.signal), **self.about}
+
+    def to(self, device: torch.device | str) -> FieldData:
+        """The same data on `device`."""
+        return replace(self, device=torch.device(device))
+
+    def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
+        """Points, evenly over the box, and no labels.
+
+        Args:
+            split: has no part in it: there is no end of points.
+            generator: the only source of randomness; on any device.
+        Returns:
+            (count, D) on the data's device, and None.
+        """
+        points = 2 * torch.rand(count, self.signal.dimensions, generator=generator, device=generator.device) - 1
+        return points.to(self.device), None
+
+    def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
+        """`draw`: points need no augmenting."""
+        return self.draw(split, count, generator)
+
+
+# What networks are asked about: images of a data set, or points.
+Data = ImageData | FieldData
+
+
+def field_data(record: Mapping[str, Any]) -> FieldData:
+    """Undo `FieldData.record`."""
+    about = {k: v for k, v in record.items() if k not in ("name", "signal")}
+    return FieldData(FieldSignal(**record["signal"]), about)
+
+
+def grid_points(dimensions: int, resolution: int) -> Tensor:
+    """The centres of the box's cells, R of them along each axis: (R^D, D), the last axis fastest."""
+    axis = (torch.arange(resolution) + 0.5) * (2 / resolution) - 1
+    return torch.stack(torch.meshgrid(*[axis] * dimensions, indexing="ij"), dim=-1).reshape(-1, dimensions)

@@ -1,0 +1,43 @@
+"""Pictures of shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from netspace_cli.core.figures import COLOURS, write_figure
+
+if TYPE_CHECKING:
+    import trimesh
+
+
+def draw_surfaces(
+    path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, trimesh.Trimesh | None]]]], *, force: bool = False
+) -> None:
+    """Pictures of shapes in rows, each under its title; a shape without a surface keeps its place.
+
+    Args:
+        rows: (name, [(title, surface)]), all of one length.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(len(shapes) for _, shapes in rows)
+    figure = Figure(figsize=(1.9 * columns, 2.1 * len(rows)), layout="constrained")
+    for y, (name, shapes) in enumerate(rows):
+        for x, (title, surface) in enumerate(shapes):
+            axes: Any = figure.add_subplot(len(rows), columns, y * columns + x + 1, projection="3d")
+            axes.set_axis_off()
+            axes.set_title(title, fontsize=8)
+            if x == 0 and len(rows) > 1:
+                axes.text2D(-0.05, 0.5, name, transform=axes.transAxes, rotation=90, va="center", fontsize=8)
+            if surface is None:
+                axes.text2D(0.5, 0.5, "no surface", transform=axes.transAxes, ha="center", fontsize=8, color="#8a8a8a")
+                continue
+            axes.plot_trisurf(
+                *surface.vertices.T, triangles=surface.faces, color=COLOURS[4], edgecolor="none", shade=True
+            )
+            axes.set(xlim=(-0.75, 0.75), ylim=(-0.75, 0.75), zlim=(-0.75, 0.75))
+            axes.set_box_aspect((1, 1, 1), zoom=1.5)
+            axes.view_init(elev=20, azim=-60)
+    write_figure(figure, path, force=force)

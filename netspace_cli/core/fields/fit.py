@@ -1,0 +1,244 @@
+"""Fit networks to signals, many at once, and make a zoo of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from netspace_models.architectures import Architecture, FieldSignal
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from netspace_cli.core.checkpoint import check_finite, write_checkpoint
+from netspace_cli.core.factories import fresh_module, resolve_architecture
+from netspace_cli.core.files import sha256_of
+from netspace_cli.core.optimise import Descent, descend
+from netspace_cli.core.path_files import check_folder
+from netspace_cli.core.progress import Progress, Silent
+from netspace_cli.core.runner import Runner, kept_random_state
+from netspace_cli.core.zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo
+from netspace_cli.core.zoo_splits import draw_splits
+
+from .data import FieldData
+from .scoring import mean_error, values_of, within
+from .shape import Shape
+from .sources import ShapeSource, stacked
+
+# Splits where none are asked for, in proportion.
+SHARES = (8, 1, 1)
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """How signals are fitted.
+
+    Attributes:
+        arch: of all networks.
+        counts: instances by split, (train, val, test); None for all there are, 8/1/1.
+        steps, points, lr: of Adam; the rate falls to a hundredth as a cosine.
+        together: networks fitted at once.
+        shared_init: whether all start from the same network; each has a start of its own otherwise.
+        licence: recorded with every instance.
+    """
+
+    arch: str = "siren"
+    counts: tuple[int, int, int] | None = None
+    steps: int = 1000
+    points: int = 2048
+    lr: float = 1e-3
+    together: int = 16
+    shared_init: bool = False
+    licence: str = "CC0-1.0"
+
+    def settings(self) -> dict[str, Any]:
+        """What every instance is fitted with, for the manifest."""
+        return {"steps": self.steps, "points": self.points, "lr": self.lr, "shared_init": self.shared_init}
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """A network to fit: id and split of the instance, the signal, and its place among all (a seed)."""
+
+    id: str
+    split: str
+    source: ShapeSource
+    seed: int
+
+
+def fit_jobs(sources: Sequence[ShapeSource], plan: FitPlan, seed: int) -> list[FitJob]:
+    """Which signals are fitted and to which split each goes, drawn from the seed.
+
+    Raises:
+        ConfigError: fewer signals than counts, or none.
+    """
+    counts = plan.counts
+    total = len(sources) if counts is None else sum(counts)
+    if total < 1 or total > len(sources):
+        raise ConfigError(
+            f"{total} instances were asked for and there are {len(sources)} shapes.",
+            "Give counts that fit: --counts TRAIN/VAL/TEST.",
+        )
+    draw = random.Random(f"{seed}/shapes")
+    chosen = sorted(draw.sample(range(len(sources)), total))
+    if counts is None:
+        splits = draw_splits(total, SHARES, {}, draw)
+    else:
+        splits = [s for s, n in zip(SPLITS, counts, strict=True) for _ in range(n)]
+        draw.shuffle(splits)
+    return [FitJob(sources[i].name, split, sources[i], seed + i) for i, split in zip(chosen, splits, strict=True)]
+
+
+def fit_zoo(
+    path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: Runner, *, progress: Progress | None = None
+) -> Zoo:
+    """Fit what a plan asks for and is not there yet; the manifest grows by a group of networks at a time.
+
+    Args:
+        path: the zoo's folder; a zoo of such signals is added to.
+        sources: of one kind.
+    Raises:
+        ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances.
+        InputFileError: a shape that cannot be fitted; none is begun before all have been looked at.
+        RunFailed: a loss that is not finite; those finished are kept.
+    """
+    jobs = fit_jobs(sources, plan, runner.seed)
+    data = data_of(sources)
+    architecture = resolve_architecture(plan.arch, data.signal)
+    zoo = create_zoo(path, data.record(), {"licence": plan.licence})
+    todo = left_to_fit(zoo, jobs, plan)
+    for job in todo:
+        job.source.check()
+    progress = progress or Silent()
+    for start in range(0, len(todo), plan.together):
+        group = todo[start : start + plan.together]
+        name = f"fitting {start + 1}-{start + len(group)} of {len(todo)}"
+        shapes = [job.source.read(runner.generator("shape", job.id)) for job in group]
+        vectors = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, progress, name)
+        for job, shape, vector in zip(group, shapes, vectors, strict=True):
+            append_instance(path, _write(path, job, shape, vector, architecture, plan, runner))
+        runner.count(len(group), "instances")
+    return open_zoo(path)
+
+
+def fits_so_far(path: Path, sources: Sequence[ShapeSource], jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:
+    """What is left to fit, before anything is made; shapes that cannot be fitted are refused.
+
+    Raises:
+        ConfigError, InputFileError: as `fit_zoo`.
+    """
+    data = data_of(sources)
+    resolve_architecture(plan.arch, data.signal)
+    todo = list(jobs)
+    if (path / "zoo.json").is_file():
+        zoo = create_zoo(path, data.record(), {})
+        todo = left_to_fit(zoo, jobs, plan)
+    else:
+        check_folder(path)
+    for job in todo:
+        job.source.check()
+    return todo
+
+
+def data_of(sources: Sequence[ShapeSource]) -> FieldData:
+    """The data of a zoo of such signals."""
+    first = sources[0]
+    what = "colours" if first.kind == "picture" else "signed distances"
+    return FieldData(FieldSignal(first.dimensions, first.values), {"values": what})
+
+
+def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:
+    """Those of the jobs that a zoo has not.
+
+    Raises:
+        ConfigError: it has one that was fitted otherwise, or for another split.
+    """
+    done: Mapping[str, Instance] = {i.id: i for i in zoo.instances}
+    for job in jobs:
+        there = done.get(job.id)
+        if there is None:
+            continue
+        known = {k: v for k, v in there.training.items() if k in plan.settings()}
+        if (there.split, there.arch, known) != (job.split, plan.arch, plan.settings()):
+            raise ConfigError(
+                f"{zoo.path} has {job.id} already, a {there.arch} of split {there.split} fitted with {known}; this "
+                f"plan makes it a {plan.arch} of split {job.split} with {plan.settings()}.",
+                "Go on with the settings it was begun with, or choose another folder.",
+            )
+    return [job for job in jobs if job.id not in done]
+
+
+def starts(group: Sequence[FitJob], architecture: Architecture, plan: FitPlan) -> Tensor:
+    """Fresh networks (N, P): each a function of its own seed, or all the same."""
+    rows = []
+    for job in group:
+        with kept_random_state():
+            torch.manual_seed(0 if plan.shared_init else job.seed)
+            module = fresh_module(architecture.name, architecture.signal)
+        rows.append(architecture.to_vector(module.state_dict()))
+    return torch.stack(rows)
+
+
+def fit(
+    begin: Tensor,
+    shapes: Sequence[Shape],
+    architecture: Architecture,
+    plan: FitPlan,
+    runner: Runner,
+    progress: Progress | None = None,
+    description: str = "fitting",
+) -> Tensor:
+    """Fit networks to shapes, all at once: one batched product a layer and step.
+
+    The squared error at points drawn from each shape's samples; what one network becomes does not depend on
+    the others.
+
+    Args:
+        begin: (N, P) one network a shape.
+    Returns:
+        (N, P), on the processor.
+    """
+    points, values = (runner.place(t) for t in stacked(list(shapes)))
+
+    def loss_at(vectors: Tensor, step: int) -> Tensor:
+        index = torch.randint(points.shape[1], (plan.points,), generator=runner.generator("fit", step))
+        index = index.to(points.device)
+        with runner.autocast():
+            found = architecture.run_each(vectors, points[:, index])
+            return (found - values[:, index]).square().mean(dim=(1, 2)).sum()
+
+    runner.check_gradients()
+    descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
+    with runner.guard(f"fitting {len(shapes)} networks at once", "Lower --together or --points."):
+        found = descend(runner.place(begin), loss_at, descent, progress or Silent(), description=description)
+    return found.cpu()
+
+
+def _write(
+    path: Path, job: FitJob, shape: Shape, vector: Tensor, architecture: Architecture, plan: FitPlan, runner: Runner
+) -> Instance:
+    state = architecture.to_state(vector)
+    file = f"instances/{architecture.name.replace(':', '/')}/{job.id}.safetensors"
+    check_finite(state, path / file)
+    (path / file).parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"format": "pt", "netspace.arch": architecture.name, "netspace.licence": plan.licence}
+    write_checkpoint(path / file, state, metadata=metadata, force=True)
+    found = values_of(architecture, runner.place(vector), runner.place(shape.held_points), runner)
+    return Instance(
+        id=job.id,
+        arch=architecture.name,
+        split=job.split,
+        file=file,
+        sha256=sha256_of(path / file),
+        seed=job.seed,
+        accuracy={"test": round(within(shape.held_values, found), 6)},
+        licence=plan.licence,
+        training={
+            **plan.settings(),
+            "source": f"{shape.source.name}",
+            "error": round(mean_error(shape.held_values, found), 6),
+        },
+    )

@@ -1,0 +1,44 @@
+"""Shapes as commands are given them: checkpoints, and embeddings that decode to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from netspace_cli.core.decode import decode
+from netspace_cli.core.embedding import check_space, is_embedding, load_embeddings
+from netspace_cli.core.inputs import read_given
+from netspace_cli.core.networks import Network
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space_choice import space_for
+
+from .surface import check_shape
+
+
+def read_shapes(
+    paths: Sequence[Path], space: str | None, runner: Runner, *, arch: str | None = None, key: str | None = None
+) -> list[Network]:
+    """Networks that are shapes: checkpoints as they are, and what every embedding of a file decodes to.
+
+    Args:
+        space: of the embeddings; None for the built-in one that they belong to.
+    Returns:
+        Each with its file as its source; of several embeddings in a file with their number.
+    Raises:
+        ConfigError: a network that is no shape.
+        WrongSpace: embeddings of another space.
+    """
+    found: list[Network] = []
+    for path in paths:
+        if not is_embedding(path):
+            found.append(read_given(path, arch=arch, key=key))
+            continue
+        embeddings, opened = load_embeddings(path), space_for(space, [path])
+        check_space(path, embeddings, opened)
+        decoded = decode(embeddings, opened, runner)
+        names = [str(path)] if len(decoded) == 1 else [f"{path}:{i}" for i in range(len(decoded))]
+        found += [replace(network, source=name) for network, name in zip(decoded, names, strict=True)]
+    for network in found:
+        check_shape(network)
+    return found

@@ -1,0 +1,142 @@
+"""The surface of a network that is a shape: where its signed distance is zero (extra `mesh`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from netspace_models.architectures import FieldSignal
+from netspace_models.errors import ConfigError, RunFailed
+from scipy import ndimage
+
+from netspace_cli.core.figures import FORMATS, check_figure
+from netspace_cli.core.files import atomic_write
+from netspace_cli.core.networks import Network
+from netspace_cli.core.runner import Runner
+
+from .data import grid_points
+from .meshes import check_mesh_extra
+from .scoring import values_of
+
+if TYPE_CHECKING:
+    import trimesh
+
+SURFACE_SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
+
+
+@dataclass(frozen=True)
+class Solid:
+    """A shape on a grid's cells.
+
+    Attributes:
+        values: (R, R, R) signed distances at the cells' centres.
+        volume: share of the cells that are inside.
+        pieces: solids that touch nowhere.
+    """
+
+    values: np.ndarray
+
+    @property
+    def volume(self) -> float:
+        """Share of the box that is inside."""
+        return float((self.values < 0).mean())
+
+    @property
+    def pieces(self) -> int:
+        """Number of solids, by cells that share a side."""
+        return int(ndimage.label(self.values < 0)[1])
+
+    @property
+    def has_surface(self) -> bool:
+        """Whether something is inside and something outside."""
+        return bool((self.values < 0).any() and (self.values >= 0).any())
+
+
+def check_shape(network: Network) -> None:
+    """Refuse a network that is no shape.
+
+    Raises:
+        ConfigError: it is no signed distance at points of three coordinates.
+    """
+    signal = network.architecture.signal
+    if signal != FieldSignal(3, 1):
+        raise ConfigError(
+            f"{network.source or network.architecture.name} is for {signal.describe()}, so it has no surface.",
+            "Give a network that is a shape: points of 3 coordinates, 1 value.",
+        )
+
+
+def check_surface_output(output: Path, shapes: int) -> bool:
+    """Refuse a file that surfaces cannot be written to.
+
+    Args:
+        shapes: how many there are; a mesh file holds one.
+    Returns:
+        Whether it is a picture.
+    Raises:
+        ConfigError: another extension, or several shapes for one mesh.
+    """
+    if output.suffix in FORMATS:
+        check_figure(output)
+        return True
+    if output.suffix not in SURFACE_SUFFIXES:
+        raise ConfigError(
+            f"{output}: a surface is written as {', '.join(SURFACE_SUFFIXES)}, a picture as {', '.join(FORMATS)}.",
+            "Choose one of these extensions.",
+        )
+    if shapes > 1:
+        raise ConfigError(
+            f"{output}: a mesh file holds one shape; these are {shapes}.",
+            "Give them one by one, or draw a .png of all.",
+        )
+    return False
+
+
+def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid:
+    """A network's signed distances on a grid.
+
+    Args:
+        network: a shape, on any device.
+        resolution: cells R along each axis.
+    Raises:
+        ConfigError: the network is no shape.
+    """
+    check_shape(network)
+    points = runner.place(grid_points(3, resolution))
+    values = values_of(network.architecture, runner.place(network.vector), points, runner)
+    return Solid(values.reshape(resolution, resolution, resolution).numpy())
+
+
+def surface_of(solid: Solid, name: str) -> trimesh.Trimesh:
+    """The surface as triangles, in the box's coordinates (marching cubes by scikit-image).
+
+    Args:
+        name: of the shape, for the message.
+    Raises:
+        ConfigError: the extra is not installed.
+        RunFailed: the shape has no surface.
+    """
+    check_mesh_extra()
+    import trimesh
+    from skimage.measure import marching_cubes
+
+    if not solid.has_surface:
+        where = "inside" if bool((solid.values < 0).all()) else "outside"
+        raise RunFailed(f"{name}: no surface: all of the box is {where}.", "Look at its volume with `netspace eval`.")
+    cells = len(solid.values)
+    # A layer outside all around closes a solid that the box cuts.
+    closed = np.pad(solid.values, 1, constant_values=float(2 / cells))
+    vertices, faces, _, _ = marching_cubes(closed, 0.0)
+    return trimesh.Trimesh((vertices - 0.5) * (2 / cells) - 1, faces)
+
+
+def write_surface(path: Path, surface: trimesh.Trimesh, *, force: bool = False) -> None:
+    """Write triangles in the format of the extension.
+
+    Raises:
+        OutputExists: the path is taken and `force` is not given.
+    """
+    kind = path.suffix.removeprefix(".")
+    atomic_write(path, lambda p: surface.export(p, file_type=kind) and None, force=force)

@@ -1,0 +1,44 @@
+"""The target of latent space optimisation where networks are shapes, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netspace_models.architectures import FieldSignal
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import Space
+
+from .goals import ScanGoal, ShapeGoal, is_scan, read_scan, scan_goal, shape_goal
+from .sources import find_shapes
+
+
+def read_target(path: Path, space: Space, runner: Runner) -> ShapeGoal | ScanGoal:
+    """What an embedding is to become: a shape (as for `zoo fit`), or the points of a scan.
+
+    Args:
+        space: of networks that are signals.
+        runner: its seed draws the samples.
+    Raises:
+        ConfigError: the space is of classifiers or of other signals, or the file holds several shapes.
+        InputFileError: it cannot be read, or is no shape.
+    """
+    if not isinstance(space.signal, FieldSignal):
+        raise ConfigError(
+            f"space {space.name!r} is of classifiers ({space.signal.describe()}), which become no shape.",
+            "Give a --teacher, or nothing for the labels.",
+        )
+    if space.signal == FieldSignal(3, 1) and is_scan(path):
+        return scan_goal(read_scan(path), runner)
+    sources = find_shapes(path)
+    if len(sources) != 1:
+        raise ConfigError(f"{path} holds {len(sources)} shapes, one is needed.", "Give a file of one.")
+    (source,) = sources
+    own = FieldSignal(source.dimensions, source.values)
+    if own != space.signal:
+        raise ConfigError(
+            f"{path} is for {own.describe()}; space {space.name!r} is for {space.signal.describe()}.",
+            "Give a target of the space's own kind.",
+        )
+    return shape_goal(source.read(runner.generator("target")), runner)

@@ -1,0 +1,75 @@
+"""A path between two networks that are shapes: what stands at every step, and how far it is from the step before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from netspace_cli.core.interp import Step
+from netspace_cli.core.progress import Progress, Silent
+from netspace_cli.core.runner import Runner
+
+from .surface import Solid, solid_of
+
+
+@dataclass(frozen=True)
+class SolidStep:
+    """One step of a path between shapes.
+
+    Attributes:
+        step: of the path; its network is a shape.
+        solid: None where the step failed.
+        iou: intersection over union with the step before; None at the first, and where neither has a solid.
+    """
+
+    step: Step
+    solid: Solid | None
+    iou: float | None
+
+    @property
+    def error(self) -> str:
+        """Why there is nothing to see, "" if there is. Such a step keeps its place."""
+        if self.solid is None:
+            return self.step.error
+        return "" if self.solid.has_surface else "no surface"
+
+    def row(self) -> dict[str, Any]:
+        """As scripts read it."""
+        row = self.step.row()
+        if self.solid is not None:
+            row |= {"volume": self.solid.volume, "pieces": self.solid.pieces}
+        scores = {"iou": self.iou, "error": self.error or None}
+        return row | {name: value for name, value in scores.items() if value is not None}
+
+
+def solid_steps(path: Sequence[Step], runner: Runner, *, progress: Progress | None = None) -> list[SolidStep]:
+    """The solids along a path.
+
+    Args:
+        path: of networks that are shapes, decoded.
+    Raises:
+        ConfigError: the networks are no shapes.
+    """
+    progress = progress or Silent()
+    rows: list[SolidStep] = []
+    progress.start("looking at shapes", len(path))
+    try:
+        for step in path:
+            solid = None if step.error else solid_of(step.network, runner)
+            before = rows[-1].solid if rows else None
+            rows.append(SolidStep(step, solid, _overlap(before, solid)))
+            progress.advance(1)
+    finally:
+        progress.stop()
+    return rows
+
+
+def _overlap(one: Solid | None, other: Solid | None) -> float | None:
+    if one is None or other is None:
+        return None
+    a, b = one.values < 0, other.values < 0
+    union = int(np.logical_or(a, b).sum())
+    return int(np.logical_and(a, b).sum()) / union if union else None
