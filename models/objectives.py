@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .architectures import Architecture, FieldSignal
-from .losses import distillation, task_and_teacher
+from .losses import distillation, output_matching, task_and_teacher
 from .space_model import SpaceModel
 
 
@@ -63,16 +63,18 @@ def imitation(
     Returns:
         (B,).
     """
+    run = architecture.run_each if isinstance(architecture.signal, FieldSignal) else _one_by_one(architecture)
+    with torch.no_grad():
+        wanted = run(targets, inputs)
+    pairs = zip(run(predicted, inputs), wanted, strict=True)
     if isinstance(architecture.signal, FieldSignal):
-        with torch.no_grad():
-            wanted = architecture.run_each(targets, inputs)
-        return (architecture.run_each(predicted, inputs) - wanted).square().mean(dim=(1, 2))
-    losses = []
-    for target, vector in zip(targets, predicted, strict=True):
-        with torch.no_grad():
-            wanted = architecture.run(target, inputs)
-        losses.append(distillation(architecture.run(vector, inputs), wanted, temperature=temperature))
-    return torch.stack(losses)
+        return torch.stack([output_matching(p, t) for p, t in pairs])
+    return torch.stack([distillation(p, t, temperature=temperature) for p, t in pairs])
+
+
+def _one_by_one(architecture: Architecture) -> Callable[[Tensor, Tensor], Tensor]:
+    """Convolutions gain nothing by running together."""
+    return lambda vectors, inputs: torch.stack([architecture.run(vector, inputs) for vector in vectors])
 
 
 def several_objective(model: SpaceModel, instances: Mapping[str, Tensor], batch: Batch, weights: Weights) -> Terms:

@@ -100,7 +100,8 @@ class Architecture:
         return functional_call(self.fused, {**buffers, **state}, (inputs,), strict=True)
 
     def run_each(self, vectors: Tensor, inputs: Tensor) -> Tensor:
-        """The outputs of many instances at once: one batched product a layer, which a perceptron gains by.
+        """The outputs of many instances at once. A module that has `forward_each(state, inputs)` does it itself,
+        with one batched product a layer.
 
         Args:
             vectors: (B, P).
@@ -108,8 +109,13 @@ class Architecture:
         Returns:
             (B, N, K).
         """
-        shared = inputs.dim() == 1 + len(self.signal.input_shape)
-        return vmap(self.run, in_dims=(0, None if shared else 0))(vectors, inputs)
+        if inputs.dim() == 1 + len(self.signal.input_shape):
+            inputs = inputs.expand(len(vectors), *inputs.shape)
+        each = getattr(self.fused, "forward_each", None)
+        if each is not None:
+            found: Tensor = each(self.spec.unflatten(vectors), inputs)
+            return found
+        return vmap(self.run)(vectors, inputs)
 
     def shuffle(self, vector: Tensor, generator: torch.Generator) -> Tensor:
         """The same function with its hidden units in a random order: (P,) to (P,)."""

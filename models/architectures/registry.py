@@ -22,6 +22,8 @@ from .vanillacnn import VanillaCNN
 # Names tell sizes: resnet32, siren-128x3. No file's word is taken for five digits. With -a, the shortcuts are
 # option A's, which have no parameters.
 SIREN = re.compile(r"siren(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
+# A name in a file is not to fill the memory.
+MOST_PARAMETERS = 50_000_000
 RESNET = re.compile(r"resnet([1-9][0-9]{0,3})(-a)?")
 FAMILIES = (
     *("lenetlike", "vanillacnn", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
@@ -44,6 +46,12 @@ def factory(name: str) -> Callable[[Signal], nn.Module]:
     match = SIREN.fullmatch(name)
     if match:
         width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
+        if width * width * (layers - 1) > MOST_PARAMETERS:
+            raise UnknownArchitecture(
+                f"{name} would have more than {width * width * (layers - 1):,} parameters; {MOST_PARAMETERS:,} are the "
+                "most.",
+                "Name a smaller one, e.g. siren-512x3.",
+            )
         return lambda signal: Siren(_points(name, signal), width=width, depth=layers)
     match = RESNET.fullmatch(name)
     if match:

@@ -6,6 +6,7 @@ sin(30 x), linear 256 → 1; 67,073 parameters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 from math import sqrt
 
@@ -51,6 +52,25 @@ class Siren(nn.Module):
             x = torch.sin(OMEGA * layer(x))
         found: Tensor = last(x)
         return found
+
+    def forward_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Many networks at once, one batched product a layer.
+
+        Args:
+            state: each parameter of all networks, (B, *shape).
+            x: (B, N, D) points of each.
+        Returns:
+            (B, N, K).
+        """
+        last = len(self.layers) - 1
+        for i in range(len(self.layers)):
+            weight, bias = state[f"layers.{i}.weight"].transpose(1, 2), state[f"layers.{i}.bias"][:, None]
+            if i < last:
+                # 30 (W x + b), with the factor on what is small.
+                x = torch.sin(torch.baddbmm(OMEGA * bias, x, OMEGA * weight))
+            else:
+                x = torch.baddbmm(bias, x, weight)
+        return x
 
     def _linear(self) -> list[nn.Linear]:
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]

@@ -176,6 +176,32 @@ def _of_values(answers: Tensor) -> Tensor:
     return torch.cat([answers, (answers / NEAR).tanh()], dim=-1)
 
 
+class Correction(nn.Module):
+    """A second look: how the answers of a network and of its predicted instance differ, to a change of the embedding.
+
+    Args:
+        tokens: of answers T; features: of each F.
+        values: of an embedding for each latent vector.
+    """
+
+    def __init__(self, tokens: int, features: int, *, width: int, heads: int, values: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(3 * features, width)
+        self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
+        self.gather, self.mix = Attention(width, heads=heads), Attention(width, heads=heads)
+        self.norm = nn.LayerNorm(width)
+        self.write = nn.Linear(width, values)
+        with torch.no_grad():  # begin with no change
+            self.write.weight.zero_()
+            self.write.bias.zero_()
+
+    def forward(self, latents: Tensor, wanted: Tensor, found: Tensor) -> Tensor:
+        """(B, M, D) latents of the first look and twice (B, T, F) answers to (B, E)."""
+        tokens = self.read(torch.cat([wanted, found, wanted - found], dim=-1)) + self.positions
+        latents = self.gather(latents, tokens)
+        return self.write(self.norm(self.mix(latents, latents))).flatten(1)
+
+
 class TokensBackbone(Backbone):
     """Attention over chunks in, attention over latents and a sketch out.
 
@@ -192,6 +218,7 @@ class TokensBackbone(Backbone):
         gain: of that path (0 turns it off).
         read: "all", weights and answers, or "answers" alone: then an embedding does not depend on the order of
             hidden units, or on anything else but what the network computes.
+        feedback: the encoder also asks what its first embedding decodes to, and corrects itself by the difference.
         probes: number of probe inputs R (0: networks are read, not run).
         probe_shape: of one probe input, e.g. (C, S, S).
         outputs: values K that a network answers to one probe.
@@ -213,6 +240,7 @@ class TokensBackbone(Backbone):
         path: str = "sketch",
         gain: float = 1.0,
         read: str = "all",
+        feedback: bool = False,
         probes: int = 0,
         probe_shape: tuple[int, ...] = (),
         outputs: int = 0,
@@ -233,6 +261,10 @@ class TokensBackbone(Backbone):
             )
         if read == "answers" and not probes:
             raise ConfigError("an encoder of answers alone needs probes, not 0.", "Give some: backbone.probes = 64.")
+        if feedback and not probes:
+            raise ConfigError(
+                "feedback compares answers, so it needs probes, not 0.", "Give some: backbone.probes = 64."
+            )
         self.embedding_size, self.gain, self.read, self.values = embedding_size, gain, read, values
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         # Names of architectures may hold dots and colons, which module names may not.
@@ -260,6 +292,15 @@ class TokensBackbone(Backbone):
         self.spread = Attention(width, heads=heads)
         self.norm_chunks = nn.LayerNorm(width)
         self.write_chunk = nn.Linear(width, chunk)
+        self.correction = None
+        if feedback:
+            self.correction = Correction(
+                probes // self.group,
+                2 * outputs * self.group,
+                width=width,
+                heads=heads,
+                values=embedding_size // latents,
+            )
         self._start_small()
 
     def _start_small(self) -> None:
@@ -277,12 +318,18 @@ class TokensBackbone(Backbone):
         return codec
 
     def encode(self, arch: str, vectors: Tensor) -> Tensor:
-        tokens = torch.cat([*self._weights(arch, vectors), *self._answers(arch, vectors)], dim=1)  # (B, N + L + R, D)
+        answers = self._answers(arch, vectors)
+        told = [] if answers is None else [self.read_answer(answers) + self.probe_positions]
+        tokens = torch.cat([*self._weights(arch, vectors), *told], dim=1)  # (B, N + L + R, D)
         latents = self.start.expand(len(vectors), -1, -1)
         for gather, mix in zip(self.gather, self.mix, strict=True):
             latents = gather(latents, tokens)
             latents = mix(latents, latents)
-        return self.to_embedding(self.norm_latents(latents)).flatten(1)
+        embeddings = self.to_embedding(self.norm_latents(latents)).flatten(1)
+        if self.correction is None or answers is None:
+            return embeddings
+        found = self._answers(arch, self.decode(arch, embeddings))
+        return embeddings + self.correction(latents, answers, found)
 
     def _weights(self, arch: str, vectors: Tensor) -> list[Tensor]:
         """[(B, N, D), (B, L, D)]: each chunk of weights, each layer's statistics; [] where they are not read."""
@@ -293,18 +340,17 @@ class TokensBackbone(Backbone):
         chunks = self.read_chunk(codec.chunks.cut(values)) + codec.positions
         return [chunks, self.read_statistics(codec.chunks.statistics(values)) + codec.layers]
 
-    def _answers(self, arch: str, vectors: Tensor) -> list[Tensor]:
-        """[(B, R / group, D)]: what each network answers to the probes; [] where it is not to be run."""
+    def _answers(self, arch: str, vectors: Tensor) -> Tensor | None:
+        """(B, R / group, F): what each network answers to the probes; None where it is not to be run."""
         run = self.runs[self.place[arch]]
         if self.probes is None or run is None:
-            return []
+            return None
         if self.values:
             # Perceptrons gain by running together, convolutions do not.
             features = _of_values(vmap(run, in_dims=(0, None))(vectors, self.probes))
         else:
             features = _of_logits(torch.stack([run(vector, self.probes) for vector in vectors]))
-        grouped = features.unflatten(1, (-1, self.group)).flatten(2)
-        return [self.read_answer(grouped) + self.probe_positions]
+        return features.unflatten(1, (-1, self.group)).flatten(2)
 
     def decode(self, arch: str, embeddings: Tensor) -> Tensor:
         codec = self.codec(arch)

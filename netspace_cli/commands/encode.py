@@ -48,6 +48,7 @@ def encode(
     from netspace_cli.core.embedding import save_embeddings
     from netspace_cli.core.encode import default_refine_steps, fidelities
     from netspace_cli.core.encode import encode as embed
+    from netspace_cli.core.fields.data import FieldData
     from netspace_cli.core.files import check_output
     from netspace_cli.core.inputs import read_networks
     from netspace_cli.core.space_choice import space_for
@@ -82,7 +83,8 @@ def encode(
                     row |= vars(found)
             console.cost(runner.report())
         save_embeddings(output, embeddings, force=force)
-    _show(console, rows, f"{opened.name}: {'would be ' if dry_run else ''}{'refined' if steps else 'encoded'}")
+    title = f"{opened.name}: {'would be ' if dry_run else ''}{'refined' if steps else 'encoded'}"
+    _show(console, rows, title, signals=isinstance(images, FieldData))
     for row in rows:
         if row.get("predicted_arch", row["arch"]) != row["arch"]:
             console.note(
@@ -117,8 +119,8 @@ OF_SIGNALS = (
 )
 
 
-def _show(console: Console, rows: list[dict[str, Any]], title: str) -> None:
-    measures = OF_SIGNALS if "within" in rows[0] else OF_CLASSIFIERS
+def _show(console: Console, rows: list[dict[str, Any]], title: str, *, signals: bool) -> None:
+    measures = OF_SIGNALS if signals else OF_CLASSIFIERS
     console.table(
         title,
         [

@@ -131,7 +131,8 @@ def interp(
         report = runner.report()
     console.cost(report)
     if csv_path is not None:
-        write_csv(csv_path, solids.get("space", path), {} if shapes else baselines, force=force)
+        beside = {name: walk for name, walk in solids.items() if name != "space"} if shapes else baselines
+        write_csv(csv_path, solids.get("space", path), beside, force=force)
     if plot is not None and shapes:
         draw_shapes(plot, solids, force=force)
     elif plot is not None:

@@ -15,6 +15,7 @@ from .data_choice import check_refining
 from .decode import decode_row, recognised_in
 from .embedding import Embeddings, Origin, embeddings_of
 from .fields.data import Data, FieldData
+from .fields.near import near_surfaces, with_near
 from .fields.scoring import FieldFidelity, field_fidelity
 from .networks import Network
 from .optimise import Descent, descend
@@ -125,10 +126,14 @@ def refine(
     recipe = space.recipe
     descent = Descent(**{**recipe.refine.model_dump(), "steps": steps})
     model, architecture = space.model, space.model.architecture(arch)
+    share, near = recipe.train.near, None
+    if isinstance(data, FieldData):
+        near = near_surfaces(architecture, vectors, data, runner, share=share)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         generator = runner.generator("refine", step)
         inputs, _ = data.draw("train", descent.images, generator)
+        inputs = with_near(inputs, near, share, generator)
         with runner.autocast():
             predicted = model.decode(arch, current)
             losses = imitation(architecture, predicted, vectors, inputs, temperature=recipe.train.temperature)

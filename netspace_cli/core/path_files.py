@@ -59,21 +59,31 @@ def check_folder(folder: Path) -> None:
 
 
 def write_csv(
-    path: Path, steps: Sequence[Rowed], baselines: Mapping[str, Sequence[Step]], *, force: bool = False
+    path: Path, steps: Sequence[Rowed], baselines: Mapping[str, Sequence[Rowed]], *, force: bool = False
 ) -> None:
-    """One row a step; a column for each baseline's accuracy. Failed steps keep their row."""
+    """One row a step; for each baseline a column of its accuracy, or of each of its shapes' measures. Failed steps
+    keep their row."""
     scores = OF_SHAPES if any("volume" in step.row() for step in steps) else OF_CLASSIFIERS
     header = ["step", "gamma", "arch", "parameters", *scores, "error"]
 
     def write(target: Path) -> None:
         with target.open("w", newline="") as f:
             table = csv.writer(f)
-            table.writerow([*header, *(name.replace(" ", "_") for name in baselines)])
+            beside = [(walk, score) for walk in baselines.values() for score in scores if score != "loss"]
+            table.writerow(
+                [*header, *(_heading(name, score) for name in baselines for score in scores if score != "loss")]
+            )
             for i, step in enumerate(steps):
                 row = step.row()
-                table.writerow([*(row.get(name, "") for name in header), *(b[i].accuracy for b in baselines.values())])
+                cells = [walk[i].row().get(score, "") for walk, score in beside]
+                table.writerow([*(row.get(name, "") for name in header), *cells])
 
     atomic_write(path, write, force=force)
+
+
+def _heading(baseline: str, score: str) -> str:
+    name = baseline.replace(" ", "_")
+    return name if score == "accuracy" else f"{name}_{score}"
 
 
 def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> None:

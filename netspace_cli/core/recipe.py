@@ -29,6 +29,7 @@ class TokensRecipe(_Section):
     path: Literal["sketch", "curvature"] = "sketch"
     gain: float = Field(1.0, ge=0)
     read: Literal["all", "answers"] = "all"
+    feedback: bool = False
     probes: int = Field(64, ge=0)
 
 
@@ -63,10 +64,11 @@ class TrainRecipe(_Section):
     Attributes:
         steps: steps of the optimiser.
         instances: networks a step, of each architecture.
-        images: images a step.
+        images: images, or points, a step.
         lr, warmup, schedule: Adam's highest rate, steps to reach it, what follows.
         clip: largest norm of the gradient, 0 for none.
         temperature, alpha, interpolation: of the losses (eq. 1-12).
+        near: share of a step's points that lie near the surface of each instance, where networks are shapes.
         shuffle: reorder the hidden units of each input at random, a new order each time.
         noise: add noise to each input's weights, this share of their layer's deviation; the target is the
             network without it.
@@ -83,6 +85,7 @@ class TrainRecipe(_Section):
     temperature: PositiveFloat = 4.0
     alpha: float = Field(0.9, ge=0, le=1)
     interpolation: float = Field(1.0, ge=0)
+    near: float = Field(0.5, ge=0, le=1)
     shuffle: bool = True
     noise: float = Field(0.0, ge=0)
     validate_every: PositiveInt = 100

@@ -120,7 +120,11 @@ def _built_in_names(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _signals(state: Mapping[str, Tensor], arch: str | None) -> list[Signal]:
-    """Channels and classes as the first and last layer have them, at the usual sizes."""
+    """Channels and classes as the first and last layer have them, at the usual sizes; of networks of sines the
+    coordinates and values."""
+    siren = _siren(state)
+    if siren is not None:
+        return [siren.signal]
     first = next((state[n] for n in FIRST_WEIGHTS if n in state and state[n].dim() == 4), None)
     ends = [state[n] for layer in LAST_LAYERS for n in (f"{layer}.bias", f"{layer}.weight") if n in state]
     last = next((t for t in ends if t.dim() in (1, 2)), None)

@@ -48,10 +48,14 @@ class Aim(Protocol):
 
     Attributes:
         runner: device and random streams.
+        by_loss: whether the loss alone chooses what is kept; else the accuracy does, and the loss between equals.
     """
 
     @property
     def runner(self) -> Runner: ...
+
+    @property
+    def by_loss(self) -> bool: ...
 
     def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
         """Of a network on so many of the inputs; the same step draws the same."""
@@ -81,6 +85,7 @@ class Goal:
     alpha: float = 0.9
     index: Tensor | None = None
     augment: bool = True
+    by_loss: bool = False
     answers: dict[str, Tensor] = field(default_factory=dict)
 
     def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
@@ -172,6 +177,7 @@ class _Best:
     arch: str
     variables: Tensor
     standing: Standing
+    by_loss: bool
     step: int = 0
 
     def offer(self, step: int, variables: Tensor, standing: Standing) -> None:
@@ -179,7 +185,7 @@ class _Best:
             self.variables, self.standing, self.step = variables.clone(), standing, step
 
     def _rank(self, standing: Standing) -> tuple[bool, float, float]:
-        return standing.arch == self.arch, standing.accuracy, -standing.loss
+        return standing.arch == self.arch, 0.0 if self.by_loss else standing.accuracy, -standing.loss
 
 
 def search(
@@ -203,7 +209,7 @@ def search(
         RunFailed: the loss is not finite.
     """
     every = validate_every or max(1, steps // 10)
-    best = _Best(reach.architecture.name, reach.start.clone(), _standing(reach, goal, reach.start, "val"))
+    best = _Best(reach.architecture.name, reach.start.clone(), _standing(reach, goal, reach.start, "val"), goal.by_loss)
     history: list[dict[str, Any]] = []
 
     def loss_at(current: Tensor, step: int) -> Tensor:

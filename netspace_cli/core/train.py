@@ -16,7 +16,8 @@ from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
 from .checks import check_run
-from .fields.data import Data
+from .fields.data import Data, FieldData
+from .fields.near import near_surfaces
 from .networks import Network, check_teacher
 from .progress import Progress, Silent
 from .provenance import provenance
@@ -96,8 +97,8 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     """Read and check all that training needs, on the runner's device.
 
     Raises:
-        ConfigError: several architectures without a teacher, one with a teacher, a teacher for other images
-            or classes, a split of the zoo without instances, or a precision that training does not have.
+        ConfigError: several architectures without a teacher or of signals, one with a teacher, a teacher for
+            other images or classes, a split of the zoo without instances, or a precision that training does not have.
         DataUnavailable: the data are not the zoo's.
     """
     if data.signal != zoo.signal:
@@ -106,6 +107,13 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
             "Give the zoo's own data.",
         )
     training = load_training_set(zoo, recipe, runner)
+    if len(training.architectures) > 1 and isinstance(data, FieldData):
+        raise ConfigError(
+            f"{zoo.path} has networks that are signals of several architectures "
+            f"({', '.join(a.name for a in training.architectures)}); a space of them has one: there is no teacher that "
+            "all could imitate.",
+            "Train a space of each.",
+        )
     if len(training.architectures) > 1 and teacher is None:
         names = ", ".join(a.name for a in training.architectures)
         raise ConfigError(
@@ -122,7 +130,12 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     if teacher is not None:
         check_teacher(teacher, data.signal)
         teacher = replace(teacher, vector=runner.place(teacher.vector))
-    return Task(recipe, training, runner.place(data), teacher, runner)
+    data, near = runner.place(data), None
+    if isinstance(data, FieldData):
+        (architecture,) = training.architectures
+        vectors = training.vectors["train", architecture.name]
+        near = near_surfaces(architecture, vectors, data, runner, share=recipe.train.near)
+    return Task(recipe, training, data, teacher, runner, near)
 
 
 def new_state(task: Task) -> TrainState:

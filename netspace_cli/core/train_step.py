@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
 from .fields.data import Data, FieldData
+from .fields.near import with_near
 from .networks import Network
 from .recipe import Recipe, TrainRecipe
 from .runner import Runner
@@ -25,13 +26,15 @@ VALIDATION_IMAGES, VALIDATION_POINTS = 512, 4096
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what; fixed for the whole run."""
+    """What is trained on what; fixed for the whole run. `near`: (N, M, D) points near the surface of each training
+    instance, where networks are shapes."""
 
     recipe: Recipe
     training: TrainingSet
     data: Data
     teacher: Network | None
     runner: Runner
+    near: Tensor | None = None
 
     @property
     def weights(self) -> Weights:
@@ -158,10 +161,13 @@ def validate(task: Task, state: TrainState) -> float:
 
 
 def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Generator) -> Terms:
-    targets = {
-        a.name: _draw(task.training.vectors["train", a.name], task.recipe.train.instances, generator)
-        for a in task.training.seen()
-    }
+    targets = {}
+    for a in task.training.seen():
+        vectors = task.training.vectors["train", a.name]
+        rows = _drawn_rows(vectors, task.recipe.train.instances, generator)
+        targets[a.name] = vectors[rows]
+        near = None if task.near is None else task.near[rows]
+        batch = replace(batch, inputs=with_near(batch.inputs, near, task.recipe.train.near, generator))
     inputs = {a.name: _disguised(a, targets[a.name], task.recipe.train, generator) for a in task.training.seen()}
     return _terms(task, model, inputs, targets, batch)
 
@@ -187,9 +193,8 @@ def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
     return task.teacher.architecture.run(task.teacher.vector, inputs)
 
 
-def _draw(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    index = torch.randperm(len(vectors), generator=generator)[:count]
-    return vectors[index.to(vectors.device)]
+def _drawn_rows(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(len(vectors), generator=generator)[:count].to(vectors.device)
 
 
 def _disguised(architecture: Architecture, vectors: Tensor, recipe: TrainRecipe, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given
@@ -139,7 +141,7 @@ def test_different_networks_have_different_embeddings() -> None:
     assert (first - second).abs().max() > 1e-4
 
 
-def probing() -> TokensBackbone:
+def probing(**more: object) -> TokensBackbone:
     """A backbone that runs networks of a linear kind: three answers to inputs of five values."""
 
     def run(vector: Tensor, inputs: Tensor) -> Tensor:
@@ -147,12 +149,12 @@ def probing() -> TokensBackbone:
 
     torch.manual_seed(0)
     inits = {MINE: ArchitectureInit(SPEC, starting_point(), SCALES, run=run)}
-    return TokensBackbone(inits, **SIZES, probes=3, probe_shape=(5,), outputs=3)
+    return TokensBackbone(inits, **{**SIZES, "probes": 3, "probe_shape": (5,), "outputs": 3, **more})
 
 
-@pytest.mark.parametrize("probes", [False, True])
-def test_gradients_reach_every_parameter_and_the_embedding(probes: bool) -> None:
-    model = probing() if probes else backbone()
+@pytest.mark.parametrize("made", [backbone, probing, lambda: probing(read="answers"), lambda: corrected()])
+def test_gradients_reach_every_parameter_and_the_embedding(made: Callable[[], TokensBackbone]) -> None:
+    model = made()
     loss = torch.zeros(())
     for arch, spec in model.specs.items():
         embeddings = model.encode(arch, torch.randn(3, spec.size))
@@ -232,6 +234,52 @@ def test_probes_tell_apart_what_networks_compute() -> None:
     with_answers = model.encode(MINE, vectors)
     model.runs = [None]
     assert not torch.allclose(model.encode(MINE, vectors), with_answers, atol=1e-5)
+
+
+def corrected() -> TokensBackbone:
+    """One with feedback that has begun to say something."""
+    model = probing(feedback=True)
+    assert model.correction is not None
+    with torch.no_grad():
+        model.correction.write.weight.normal_(generator=torch.Generator().manual_seed(4))
+    return model
+
+
+def test_feedback_begins_as_if_it_were_not_there() -> None:
+    vectors, model = torch.randn(2, SPEC.size), probing(feedback=True)
+    plain = probing()
+    plain.load_state_dict({n: t for n, t in model.state_dict().items() if not n.startswith("correction.")})
+    assert torch.equal(model.encode(MINE, vectors), plain.encode(MINE, vectors))
+
+
+def test_feedback_is_told_how_the_first_embedding_s_network_answers() -> None:
+    vectors, model = torch.randn(2, SPEC.size), corrected()
+    before = model.encode(MINE, vectors)
+    with torch.no_grad():
+        model.codec(MINE).bias.add_(1)  # the decoder's alone: only the second look knows of it
+    assert (model.encode(MINE, vectors) - before).abs().max() > 1e-3
+
+
+def test_an_encoder_of_answers_alone_sees_nothing_else() -> None:
+    model, vectors = probing(read="answers"), torch.randn(2, SPEC.size)
+    other = vectors.clone()
+    other[:, 35:42] += 1  # a.bias, which the networks' answers leave out
+    assert torch.equal(model.encode(MINE, vectors), model.encode(MINE, other))
+    assert not torch.equal(probing().encode(MINE, vectors), probing().encode(MINE, other))
+
+
+@pytest.mark.parametrize("option", [{"read": "answers"}, {"feedback": True}])
+def test_without_probes_there_are_no_answers_to_go_by(option: dict[str, object]) -> None:
+    with pytest.raises(ConfigError, match="needs? probes, not 0") as raised:
+        backbone(**option)
+    assert raised.value.hint == "Give some: backbone.probes = 64."
+
+
+@pytest.mark.parametrize(("probes", "tokens"), [(3, 3), (256, 256), (512, 256), (300, 150), (257, 1)])
+def test_many_answers_share_a_token(probes: int, tokens: int) -> None:
+    model = probing(probes=probes)
+    assert model.probe_positions.shape[0] == tokens
+    assert model.encode(MINE, torch.randn(2, SPEC.size)).shape == (2, 24)
 
 
 @pytest.mark.parametrize(

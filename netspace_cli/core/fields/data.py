@@ -13,6 +13,8 @@ from torch import Tensor
 from netspace_cli.core.data import ImageData
 
 NAME = "points"
+# What a zoo's signals may be.
+DISTANCES, COLOURS = "signed distances", "colours"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +35,11 @@ class FieldData:
     def name(self) -> str:
         """What records call it."""
         return NAME
+
+    @property
+    def has_surface(self) -> bool:
+        """Whether the values are signed distances, zero on a surface."""
+        return self.about.get("values") == DISTANCES
 
     def record(self) -> dict[str, Any]:
         """What a file keeps to say which data it was made with; plain JSON values."""

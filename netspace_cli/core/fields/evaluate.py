@@ -99,9 +99,9 @@ def evaluate_fields(
                         instance.id,
                         architecture.name,
                         within(target, predicted),
-                        iou(target, predicted) if bool((target[:, 0] < 0).any()) else None,
+                        iou(target, predicted) if data.has_surface and bool((target[:, 0] < 0).any()) else None,
                         mean_error(target, predicted),
-                        _nearest(target, known),
+                        _nearest(target, known) if data.has_surface else None,
                         None if seen is None else instance.sha256 in seen,
                     )
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,15 @@ from netspace_cli.core.runner import Runner, kept_random_state
 from netspace_cli.core.zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo
 from netspace_cli.core.zoo_splits import draw_splits
 
-from .data import FieldData
+from .data import COLOURS, DISTANCES, FieldData
 from .scoring import mean_error, values_of, within
 from .shape import Shape
-from .sources import ShapeSource, stacked
+from .sources import ShapeSource
 
 # Splits where none are asked for, in proportion.
 SHARES = (8, 1, 1)
+# Points whose values in a layer of 256 units take two megabytes.
+CACHED_POINTS = 2048
 
 
 @dataclass(frozen=True)
@@ -102,21 +104,20 @@ def fit_zoo(
         sources: of one kind.
     Raises:
         ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances.
-        InputFileError: a shape that cannot be fitted; none is begun before all have been looked at.
+        InputFileError: a shape that cannot be fitted; none is begun before all have been looked at, as far as
+            that is quick.
         RunFailed: a loss that is not finite; those finished are kept.
     """
     jobs = fit_jobs(sources, plan, runner.seed)
     data = data_of(sources)
     architecture = resolve_architecture(plan.arch, data.signal)
-    zoo = create_zoo(path, data.record(), {"licence": plan.licence})
-    todo = left_to_fit(zoo, jobs, plan)
-    for job in todo:
-        job.source.check()
+    todo = fits_so_far(path, sources, jobs, plan)
     progress = progress or Silent()
     for start in range(0, len(todo), plan.together):
         group = todo[start : start + plan.together]
         name = f"fitting {start + 1}-{start + len(group)} of {len(todo)}"
         shapes = [job.source.read(runner.generator("shape", job.id)) for job in group]
+        create_zoo(path, data.record(), {"licence": plan.licence})
         vectors = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, progress, name)
         for job, shape, vector in zip(group, shapes, vectors, strict=True):
             append_instance(path, _write(path, job, shape, vector, architecture, plan, runner))
@@ -146,7 +147,7 @@ def fits_so_far(path: Path, sources: Sequence[ShapeSource], jobs: Sequence[FitJo
 def data_of(sources: Sequence[ShapeSource]) -> FieldData:
     """The data of a zoo of such signals."""
     first = sources[0]
-    what = "colours" if first.kind == "picture" else "signed distances"
+    what = COLOURS if first.kind == "picture" else DISTANCES
     return FieldData(FieldSignal(first.dimensions, first.values), {"values": what})
 
 
@@ -161,14 +162,21 @@ def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]
         there = done.get(job.id)
         if there is None:
             continue
-        known = {k: v for k, v in there.training.items() if k in plan.settings()}
-        if (there.split, there.arch, known) != (job.split, plan.arch, plan.settings()):
+        wanted = _settings(job, plan)
+        known = {k: v for k, v in there.training.items() if k in wanted}
+        if (there.split, there.arch, there.seed, known) != (job.split, plan.arch, job.seed, wanted):
             raise ConfigError(
-                f"{zoo.path} has {job.id} already, a {there.arch} of split {there.split} fitted with {known}; this "
-                f"plan makes it a {plan.arch} of split {job.split} with {plan.settings()}.",
+                f"{zoo.path} has {job.id} already, a {there.arch} of split {there.split} and seed {there.seed}, fitted "
+                f"with {known}; this plan makes it a {plan.arch} of split {job.split} and seed {job.seed}, fitted with "
+                f"{wanted}.",
                 "Go on with the settings it was begun with, or choose another folder.",
             )
     return [job for job in jobs if job.id not in done]
+
+
+def _settings(job: FitJob, plan: FitPlan) -> dict[str, Any]:
+    """All that a network is a function of beside its architecture and seed."""
+    return {**plan.settings(), "source": job.source.path.name, **job.source.about}
 
 
 def starts(group: Sequence[FitJob], architecture: Architecture, plan: FitPlan) -> Tensor:
@@ -201,20 +209,58 @@ def fit(
     Returns:
         (N, P), on the processor.
     """
-    points, values = (runner.place(t) for t in stacked(list(shapes)))
+    samples = [(runner.place(s.points), runner.place(s.values)) for s in shapes]
 
     def loss_at(vectors: Tensor, step: int) -> Tensor:
-        index = torch.randint(points.shape[1], (plan.points,), generator=runner.generator("fit", step))
-        index = index.to(points.device)
-        with runner.autocast():
-            found = architecture.run_each(vectors, points[:, index])
-            return (found - values[:, index]).square().mean(dim=(1, 2)).sum()
+        drawn = torch.rand(plan.points, generator=runner.generator("fit", step), dtype=torch.float64)
+
+        def loss_of(part: Tensor, rows: slice) -> Tensor:
+            points, values = zip(*(_drawn(each, drawn) for each in samples[rows]), strict=True)
+            with runner.autocast():
+                found = architecture.run_each(part, torch.stack(points))
+                return (found - torch.stack(values)).square().mean(dim=(1, 2)).sum()
+
+        return in_parts(loss_of, vectors, _at_once(plan, runner))
 
     runner.check_gradients()
     descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
     with runner.guard(f"fitting {len(shapes)} networks at once", "Lower --together or --points."):
         found = descend(runner.place(begin), loss_at, descent, progress or Silent(), description=description)
     return found.cpu()
+
+
+def _drawn(samples: tuple[Tensor, Tensor], drawn: Tensor) -> tuple[Tensor, Tensor]:
+    """Those of a shape's points and values that numbers between 0 and 1 fall on, however many it has."""
+    points, values = samples
+    index = (drawn * len(points)).long().to(points.device)
+    return points[index], values[index]
+
+
+def in_parts(loss_of: Callable[[Tensor, slice], Tensor], vectors: Tensor, size: int) -> Tensor:
+    """A sum of losses of rows, whose gradient is taken some rows at a time.
+
+    Args:
+        loss_of: from rows (b, P) and their places to the sum of their losses.
+        vectors: (N, P).
+        size: rows at a time.
+    Returns:
+        A scalar with the value and the gradient of `loss_of` on all rows.
+    """
+    total, gradients = torch.zeros((), device=vectors.device), list[Tensor]()
+    for start in range(0, len(vectors), size):
+        rows = slice(start, start + size)
+        part = vectors[rows].detach().requires_grad_(True)
+        loss = loss_of(part, rows)
+        gradients += torch.autograd.grad(loss, part)
+        total = total + loss.detach()
+    return total + ((vectors - vectors.detach()) * torch.cat(gradients)).sum()
+
+
+def _at_once(plan: FitPlan, runner: Runner) -> int:
+    """Networks whose gradients are taken at a time: on a processor so few that a layer's values stay in its cache."""
+    if runner.device.type != "cpu":
+        return plan.together
+    return max(1, CACHED_POINTS // plan.points)
 
 
 def _write(
@@ -237,8 +283,7 @@ def _write(
         accuracy={"test": round(within(shape.held_values, found), 6)},
         licence=plan.licence,
         training={
-            **plan.settings(),
-            "source": f"{shape.source.name}",
+            **_settings(job, plan),
             "error": round(mean_error(shape.held_values, found), 6),
         },
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from .shape import Shape
 
 SCAN_SUFFIXES = (".npy", ".xyz")
 LEAST_POINTS = 20
+POINTS = "Give (N, 3) numbers as .npy, three numbers a line as .xyz, or a .ply without faces."
 # How much a slope of one weighs against the surface lying at a scan's points (Gropp et al., 2020).
 SLOPE_WEIGHT = 0.1
 SLOPE_POINTS = 256
@@ -40,6 +42,8 @@ class ShapeGoal:
     points: Tensor
     values: Tensor
     held: Mapping[str, tuple[Tensor, Tensor]]
+    # The share within 0.01 is noise as long as a shape is far from its target.
+    by_loss: bool = True
 
     def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
         """Mean squared error (eq. 2) at so many of the samples; the same step draws the same."""
@@ -68,14 +72,14 @@ class ScanGoal:
     runner: Runner
     points: Tensor
     held: Mapping[str, Tensor]
-    dimensions: int = field(default=3)
+    by_loss: bool = True
 
     def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
         """Mean squared distance at so many of the points, and how far the slope is from one at others."""
         generator = self.runner.generator("lso", step)
         index = torch.randint(len(self.points), (count,), generator=generator).to(self.points.device)
         at_surface = architecture.run(vector, self.points[index]).square().mean()
-        anywhere = 2 * torch.rand(SLOPE_POINTS, self.dimensions, generator=generator) - 1
+        anywhere = 2 * torch.rand(SLOPE_POINTS, 3, generator=generator) - 1
         slopes = vmap(grad(lambda x: architecture.run(vector, x[None])[0, 0]))(anywhere.to(self.points.device))
         return at_surface + SLOPE_WEIGHT * (slopes.norm(dim=1) - 1).square().mean()
 
@@ -121,8 +125,11 @@ def read_scan(path: Path) -> Tensor:
     """
     points = _points(path)
     if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in "fiu":
-        raise InputFileError(path, f"{points.dtype} of shape {points.shape} are no points; (N, 3) numbers are needed.")
-    found = torch.from_numpy(points[:, :3].astype(np.float32))
+        raise InputFileError(
+            path, f"{points.dtype} of shape {points.shape} are no points; (N, 3) numbers are needed.", POINTS
+        )
+    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+        found = torch.from_numpy(points[:, :3].astype(np.float32))
     if not bool(torch.isfinite(found).all()):
         wrong = int((~torch.isfinite(found).all(dim=1)).sum())
         raise InputFileError(path, f"{wrong} of {len(found)} points are NaN or infinite.", "Leave them out.")
@@ -142,12 +149,13 @@ def _points(path: Path) -> np.ndarray:
         if path.suffix.lower() == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
         if path.suffix.lower() == ".xyz":
-            return np.loadtxt(path, dtype=np.float32, ndmin=2)
+            with warnings.catch_warnings(action="ignore"):  # of a file without numbers, which is refused below
+                return np.loadtxt(path, dtype=np.float32, ndmin=2)
     except (OSError, ValueError, EOFError) as failure:
-        raise InputFileError(path, f"cannot be read as points ({failure}).") from failure
+        raise InputFileError(path, f"cannot be read as points ({failure}).", POINTS) from failure
     cloud = _cloud(path)
     if cloud is None:
-        raise InputFileError(path, "a mesh, not points alone.")
+        raise InputFileError(path, "a mesh, not points alone.", POINTS)
     return cloud
 
 
@@ -159,5 +167,5 @@ def _cloud(path: Path) -> np.ndarray | None:
     try:
         found = trimesh.load(path)
     except Exception as failure:  # the reader raises what it likes
-        raise InputFileError(path, f"cannot be read ({failure}).") from failure
+        raise InputFileError(path, f"cannot be read ({failure}).", POINTS) from failure
     return np.asarray(found.vertices, dtype=np.float32) if isinstance(found, trimesh.PointCloud) else None

@@ -20,7 +20,9 @@ FINEST = 96
 BANDS = (0.1, 0.02)
 
 
-def shape_from_grid(name: str, source: Path, grid: np.ndarray, generator: torch.Generator) -> Shape:
+def shape_from_grid(
+    name: str, source: Path, grid: np.ndarray, generator: torch.Generator, *, padding: int = PADDING
+) -> Shape:
     """A shape from an occupancy grid.
 
     The grid, with some empty cells around it, fills the box; the surface lies where occupancy, linear between
@@ -29,11 +31,12 @@ def shape_from_grid(name: str, source: Path, grid: np.ndarray, generator: torch.
     Args:
         grid: (R, R, R), anything that is not zero is inside.
         generator: draws the points.
+        padding: empty cells around it; 0 for a grid that fills the box itself.
     Raises:
         InputFileError: the grid is no cube, has NaN, or is empty or full.
     """
     check_grid(name, source, grid)
-    distances = signed_distances(grid)
+    distances = signed_distances(grid, padding)
 
     points, held = _points_to_fit(distances, generator)
     shape = Shape(name, source, points, _interpolated(distances, points), held, _interpolated(distances, held))
@@ -50,16 +53,17 @@ def check_grid(name: str, source: Path, grid: np.ndarray) -> None:
     if grid.ndim != 3 or len(set(grid.shape)) != 1 or grid.shape[0] < 2:
         raise InputFileError(source, f"{name}: a grid of {grid.shape} is no cube.", "Give R x R x R cells.")
     if not np.isfinite(grid).all():
-        raise InputFileError(source, f"{name}: {int((~np.isfinite(grid)).sum())} cells are NaN or infinite.")
+        wrong = int((~np.isfinite(grid)).sum())
+        raise InputFileError(source, f"{name}: {wrong} cells are NaN or infinite.", "Mend or leave it out.")
     filled = int((grid != 0).sum())
     if filled in (0, grid.size):
         what = "empty" if filled == 0 else "full"
         raise InputFileError(source, f"{name}: the grid is {what}: there is no surface.", "Leave it out.")
 
 
-def signed_distances(grid: np.ndarray) -> np.ndarray:
+def signed_distances(grid: np.ndarray, padding: int = PADDING) -> np.ndarray:
     """(R, R, R) occupancy to signed distances at the centres of finer cells that fill the box, negative inside."""
-    padded = np.pad((grid != 0).astype(np.float32), PADDING)
+    padded = np.pad((grid != 0).astype(np.float32), padding)
     finer = max(1, FINEST // len(padded))
     fine = ndimage.zoom(padded, finer, order=1, grid_mode=True, mode="nearest") > 0.5
     # The surface runs between two cells' centres, half a cell from each.

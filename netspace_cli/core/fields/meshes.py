@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 MESH_SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 # The longest side of a mesh that is brought into the box, whose sides are 2.
 LONGEST = 1.8
-# Cells along the longest side of an open mesh that is told by the cells it passes through.
-VOXELS = 48
+# Cells along each axis of the box where an open mesh is told by the cells it passes through.
+CELLS = 64
+KINDS = f"Give a whole mesh of triangles: {', '.join(MESH_SUFFIXES)}."
 # Deviation of the points near the surface, in two bands, in units of the box's half side.
 NEAR = (0.05, 0.01)
 # Distances to a mesh are slow to get: fewer of them than from a grid, by this factor.
@@ -81,8 +82,14 @@ def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
             f"the box [-1, 1] cuts it: it reaches {float(np.abs(mesh.bounds).max()):.3g} from the centre.",
             "Scale it to fit, or leave out --as-is.",
         )
-    if mesh.is_watertight:
+    if mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 0:
         return mesh
+    if mesh.is_watertight and not repair:
+        raise InputFileError(
+            source,
+            "its faces are turned inside out, or not all the same way, so in and out cannot be told.",
+            "Turn them outwards, or let --repair do it.",
+        )
     if not repair:
         raise InputFileError(
             source,
@@ -90,6 +97,7 @@ def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
             "Close it, or let --repair fill its holes.",
         )
     mesh.fill_holes()
+    mesh.fix_normals()
     return mesh
 
 
@@ -100,13 +108,13 @@ def _load(source: Path) -> trimesh.Trimesh:
         # As a mesh, not a scene: its parts are one shape.
         found: Any = trimesh.load_mesh(source)
     except Exception as failure:  # the readers of a dozen formats raise what they like
-        raise InputFileError(source, f"cannot be read as a mesh ({failure}).") from failure
+        raise InputFileError(source, f"cannot be read as a mesh ({failure}).", KINDS) from failure
     if not isinstance(found, trimesh.Trimesh) or len(found.faces) == 0:
-        raise InputFileError(source, "no mesh: it has no faces.")
+        raise InputFileError(source, "no mesh: it has no faces.", KINDS)
     if not np.isfinite(found.vertices).all():
-        raise InputFileError(source, "some of its vertices are NaN or infinite.")
+        raise InputFileError(source, "some of its vertices are NaN or infinite.", "Mend or leave it out.")
     if float(np.ptp(found.vertices, axis=0).max()) == 0:
-        raise InputFileError(source, "all its vertices are one point.")
+        raise InputFileError(source, "all its vertices are one point.", "Leave it out.")
     return found
 
 
@@ -116,12 +124,15 @@ def _open_edges(mesh: trimesh.Trimesh) -> int:
 
 
 def _told_by_cells(name: str, source: Path, mesh: trimesh.Trimesh, generator: torch.Generator) -> Shape:
-    cells = mesh.voxelized(float(mesh.extents.max()) / VOXELS).fill(method="orthographic").matrix
-    side = max(cells.shape)
-    grid = np.zeros((side, side, side), dtype=bool)
-    low = [(side - n) // 2 for n in cells.shape]
-    grid[low[0] : low[0] + cells.shape[0], low[1] : low[1] + cells.shape[1], low[2] : low[2] + cells.shape[2]] = cells
-    return shape_from_grid(name, source, grid, generator)
+    """The cells of a grid over the box that a surface passes through, or hides from all six sides."""
+    pitch = 2 / CELLS
+    # trimesh's cells have their centres on multiples of the pitch, those of the box halfway between.
+    moved = mesh.copy().apply_translation([-pitch / 2] * 3)
+    cells = moved.voxelized(pitch).fill(method="orthographic")
+    places = (np.rint(cells.points / pitch).astype(int) + CELLS // 2).clip(0, CELLS - 1)
+    grid = np.zeros((CELLS, CELLS, CELLS), dtype=bool)
+    grid[tuple(places.T)] = True
+    return shape_from_grid(name, source, grid, generator, padding=0)
 
 
 def _sampled(name: str, source: Path, mesh: trimesh.Trimesh, generator: torch.Generator) -> Shape:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .shape import HELD_OUT, SAMPLES, Shape
 
+MODES = ("L", "RGB")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
@@ -43,15 +44,21 @@ def read_picture(source: Path) -> Tensor:
     Raises:
         InputFileError: no picture, of other channels than 1 or 3, or all of one colour.
     """
-    from torchvision.io import ImageReadMode, decode_image
+    from PIL import Image
+    from torchvision.transforms.v2.functional import pil_to_tensor
 
     try:
-        picture = decode_image(str(source), ImageReadMode.UNCHANGED)
-    except (RuntimeError, OSError) as failure:
-        raise InputFileError(source, f"cannot be read as a picture ({failure}).") from failure
-    if picture.dtype != torch.uint8 or len(picture) not in (1, 3):
+        with Image.open(source) as opened:
+            mode, frames = opened.mode, getattr(opened, "n_frames", 1)
+            picture = pil_to_tensor(opened) if mode in MODES else torch.empty(0)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as failure:
+        raise InputFileError(source, "cannot be read as a picture.", "Give a whole .png or .jpg.") from failure
+    if mode not in MODES or frames > 1:
         raise InputFileError(
-            source, f"{picture.dtype} with {len(picture)} channels; 8 bits of grey or of red, green, blue are needed."
+            source,
+            f"{frames} picture{'s' if frames > 1 else ''} of mode {mode}; one of 8 bits of grey (L) or of red, green, "
+            "blue (RGB) is needed.",
+            "Convert it.",
         )
     if int(picture.max()) == int(picture.min()):
         raise InputFileError(source, "all its pixels are of one colour: there is nothing to fit.", "Leave it out.")

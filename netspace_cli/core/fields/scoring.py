@@ -27,7 +27,7 @@ class FieldFidelity:
 
     Attributes:
         within: share of values that differ by less than 0.01.
-        iou: intersection over union of the solids, where the first value is below zero; None where the target
+        iou: intersection over union of the solids, where a signed distance is below zero; None where the target
             has none.
         error: mean absolute difference.
         predicted_arch: the architecture the embedding is recognised as.
@@ -89,7 +89,7 @@ def field_fidelity(network: Network, embedding: Tensor, space: Space, data: Fiel
     built = decode_row(placed, space, arch=network.architecture.name)
     target = values_of(network.architecture, runner.place(network.vector), points, runner)
     predicted = values_of(built.architecture, built.vector, points, runner)
-    solid = iou(target, predicted) if bool((target[:, 0] < 0).any()) else None
+    solid = iou(target, predicted) if data.has_surface and bool((target[:, 0] < 0).any()) else None
     return FieldFidelity(
         within(target, predicted), solid, mean_error(target, predicted), recognised_in(placed, space).name
     )

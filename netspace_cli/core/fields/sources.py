@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch
 from netspace_models.errors import ConfigError, InputFileError
 from torch import Tensor
 
+from netspace_cli.core.files import open_input, sha256_of
+
 from .grids import check_grid, shape_from_grid
 from .meshes import MESH_SUFFIXES, check_mesh_extra, read_mesh, shape_from_mesh
 from .pictures import PICTURE_SUFFIXES, channels_of, read_picture, shape_from_picture
@@ -21,6 +24,7 @@ from .shape import HELD_OUT, SAMPLES, Shape, check_distances
 
 SUFFIXES = (".npz", *MESH_SUFFIXES, *PICTURE_SUFFIXES)
 # Of DeepSDF's sample files: points and distances outside and inside, (N, 4) each.
+WANTED = "Give one array of occupancy, (R, R, R) or (N, R, R, R), or `pos` and `neg` of DeepSDF."
 SAMPLE_ARRAYS, LEAST_SAMPLES = {"pos", "neg"}, 1000
 
 
@@ -33,6 +37,7 @@ class ShapeSource:
         path: of its file.
         kind: "grid", "mesh", "samples" or "picture".
         dimensions, values: D coordinates of a point, K values there.
+        about: what else decides how it is read, for the manifest: the file's SHA-256 and the options.
         check: refuses at once what `read` would refuse, as far as that is quick.
         read: from a generator, which draws the points, to the shape.
     """
@@ -42,6 +47,7 @@ class ShapeSource:
     kind: str
     dimensions: int
     values: int
+    about: Mapping[str, Any]
     check: Callable[[], object]
     read: Callable[[torch.Generator], Shape]
 
@@ -88,16 +94,19 @@ def _files(path: Path) -> list[Path]:
 
 def _sources(file: Path, repair: bool, scale: bool) -> Iterator[ShapeSource]:
     suffix, name = file.suffix.lower(), file.stem
+    about: dict[str, Any] = {"sha256": sha256_of(file)}
     if suffix in MESH_SUFFIXES:
         meshed: dict[str, Any] = {"repair": repair, "scale": scale}
         yield ShapeSource(
             *(name, file, "mesh", 3, 1),
+            about={**about, **meshed},
             check=lambda: read_mesh(file, **meshed),
             read=lambda g: shape_from_mesh(name, file, g, **meshed),
         )
     elif suffix in PICTURE_SUFFIXES:
         yield ShapeSource(
             *(name, file, "picture", 2, channels_of(file)),
+            about=about,
             check=lambda: read_picture(file),
             read=lambda g: shape_from_picture(name, file, g),
         )
@@ -107,6 +116,7 @@ def _sources(file: Path, repair: bool, scale: bool) -> Iterator[ShapeSource]:
             rows = _rows(name, file, arrays)
             yield ShapeSource(
                 *(name, file, "samples", 3, 1),
+                about=about,
                 check=lambda: check_distances(name, file, rows[:, :3], rows[:, 3:]),
                 read=lambda g: _shape_from_samples(name, file, rows, g),
             )
@@ -115,49 +125,60 @@ def _sources(file: Path, repair: bool, scale: bool) -> Iterator[ShapeSource]:
         digits = len(str(len(grids) - 1))
         for i, grid in enumerate(grids):
             own = f"{name}-{i:0{digits}d}" if len(grids) > 1 else name
-            yield _grid_source(own, file, grid)
+            yield _grid_source(own, file, grid, about)
 
 
-def _grid_source(name: str, file: Path, grid: np.ndarray) -> ShapeSource:
+def _grid_source(name: str, file: Path, grid: np.ndarray, about: Mapping[str, Any]) -> ShapeSource:
     return ShapeSource(
         *(name, file, "grid", 3, 1),
+        about=about,
         check=lambda: check_grid(name, file, grid),
         read=lambda g: shape_from_grid(name, file, grid, g),
     )
 
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(file, allow_pickle=False) as archive:
+    with open_input(file) as opened:
+        try:
+            archive = np.load(opened, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
             return {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as failure:
-        raise InputFileError(file, f"cannot be read as .npz ({failure}).") from failure
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as failure:
+            raise InputFileError(file, f"this is no readable .npz file ({failure}).", WANTED) from failure
 
 
 def _grids(file: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
     """(N, R, R, R) occupancy."""
     if set(arrays) == {"voxels", "shape"} and arrays["voxels"].dtype == np.uint8 and arrays["voxels"].ndim == 2:
-        shape = tuple(int(n) for n in arrays["shape"])
-        if len(shape) != 4 or min(shape) < 1 or len(arrays["voxels"]) != shape[0]:
-            raise InputFileError(file, f"`shape` {shape} does not fit {len(arrays['voxels'])} rows of packed bits.")
-        size = shape[1] * shape[2] * shape[3]
-        if arrays["voxels"].shape[1] != (size + 7) // 8:
-            raise InputFileError(
-                file, f"rows of {arrays['voxels'].shape[1]} bytes are not {size} packed bits, as `shape` {shape} says."
-            )
-        return np.unpackbits(arrays["voxels"], axis=1)[:, :size].reshape(shape)
+        return _unpacked(file, arrays["voxels"], arrays["shape"])
     if len(arrays) != 1:
-        raise InputFileError(
-            file,
-            f"arrays {', '.join(sorted(arrays)) or '(none)'} are no shapes.",
-            "Give one array of occupancy, (R, R, R) or (N, R, R, R), or `pos` and `neg` of DeepSDF.",
-        )
+        raise InputFileError(file, f"arrays {', '.join(sorted(arrays)) or '(none)'} are no shapes.", WANTED)
     ((name, grids),) = arrays.items()
-    if grids.dtype.kind not in "biuf" or grids.ndim not in (3, 4):
+    if grids.dtype.kind not in "biuf" or grids.ndim not in (3, 4) or 0 in grids.shape:
         raise InputFileError(
             file, f"{name}: {grids.dtype} of shape {grids.shape} is no occupancy.", "Give (R, R, R) or (N, R, R, R)."
         )
     return grids[None] if grids.ndim == 3 else grids
+
+
+def _unpacked(file: Path, bits: np.ndarray, stated: np.ndarray) -> np.ndarray:
+    """(N, R, R, R) from rows of packed bits and the shape they are said to have.
+
+    Raises:
+        InputFileError: the two do not go together.
+    """
+    if stated.ndim != 1 or stated.dtype.kind not in "iu" or len(stated) != 4 or int(stated.min()) < 1:
+        raise InputFileError(file, f"`shape` {stated.tolist()} is not that of grids.", "Give N, R, R, R.")
+    count, *sides = (int(n) for n in stated)
+    size = prod(sides)
+    if bits.shape != (count, (size + 7) // 8):
+        raise InputFileError(
+            file,
+            f"{bits.shape[0]} rows of {bits.shape[1]} bytes are not {count} times {size} packed bits, as `shape` says.",
+            "Pack each flattened grid with numpy.packbits.",
+        )
+    return np.unpackbits(bits, axis=1)[:, :size].reshape(count, *sides)
 
 
 def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
@@ -169,9 +190,12 @@ def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
     for which in sorted(SAMPLE_ARRAYS):
         if arrays[which].ndim != 2 or arrays[which].shape[1] != 4 or arrays[which].dtype.kind != "f":
             raise InputFileError(
-                file, f"{which}: {arrays[which].dtype} of shape {arrays[which].shape}; (N, 4) floats are needed."
+                file,
+                f"{which}: {arrays[which].dtype} of shape {arrays[which].shape}; (N, 4) floats are needed.",
+                "Give x, y, z and the distance in each row.",
             )
-    rows = torch.from_numpy(np.concatenate([arrays["pos"], arrays["neg"]]).astype(np.float32))
+    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+        rows = torch.from_numpy(np.concatenate([arrays["pos"], arrays["neg"]]).astype(np.float32))
     if len(rows) < LEAST_SAMPLES:
         raise InputFileError(file, f"{name}: {len(rows)} samples are too few.", f"Give {LEAST_SAMPLES} or more.")
     return rows
@@ -199,9 +223,3 @@ def _named_apart(sources: list[ShapeSource]) -> list[ShapeSource]:
                 f"two shapes are called {source.name!r}: {other.path} and {source.path}.", "Rename one of them."
             )
     return sources
-
-
-def stacked(shapes: list[Shape]) -> tuple[Tensor, Tensor]:
-    """Points (N, S, D) and values (N, S, K) of several shapes, as many of each as the poorest has."""
-    count = min(len(s.points) for s in shapes)
-    return torch.stack([s.points[:count] for s in shapes]), torch.stack([s.values[:count] for s in shapes])

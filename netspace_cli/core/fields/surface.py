@@ -129,7 +129,7 @@ def surface_of(solid: Solid, name: str) -> trimesh.Trimesh:
     # A layer outside all around closes a solid that the box cuts.
     closed = np.pad(solid.values, 1, constant_values=float(2 / cells))
     vertices, faces, _, _ = marching_cubes(closed, 0.0)
-    return trimesh.Trimesh((vertices - 0.5) * (2 / cells) - 1, faces)
+    return trimesh.Trimesh(((vertices - 0.5) * (2 / cells) - 1).clip(-1, 1), faces)
 
 
 def write_surface(path: Path, surface: trimesh.Trimesh, *, force: bool = False) -> None:

@@ -1,0 +1,55 @@
+"""How much faster networks are fitted together than one by one: the same work both ways, in one run.
+
+python examples/fit_together.py [number of networks]
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from netspace_cli import Runner
+from netspace_cli.core.factories import resolve_architecture
+from netspace_cli.core.fields.fit import FitPlan, data_of, fit, fit_jobs, starts
+from netspace_cli.core.fields.sources import find_shapes
+
+STEPS = 20
+
+
+def write_boxes(path: Path, count: int) -> None:
+    """Boxes of other sizes as occupancy grids."""
+    draw, cells = np.random.default_rng(0), np.abs(np.stack(np.meshgrid(*[np.arange(16) - 7.5] * 3, indexing="ij")))
+    np.savez_compressed(
+        path, boxes=np.stack([(cells < draw.uniform(3, 7, (3, 1, 1, 1))).all(axis=0) for _ in range(count)])
+    )
+
+
+def main(count: int) -> None:
+    """Prints seconds for both ways, and their ratio."""
+    with TemporaryDirectory() as folder, Runner("auto", seed=0) as runner:
+        write_boxes(Path(folder) / "boxes.npz", count)
+        sources = find_shapes(Path(folder) / "boxes.npz")
+        plan = FitPlan(counts=(count, 0, 0), steps=STEPS)
+        architecture = resolve_architecture(plan.arch, data_of(sources).signal)
+        jobs = fit_jobs(sources, plan, seed=0)
+        shapes = [job.source.read(runner.generator("shape", job.id)) for job in jobs]
+        begin = starts(jobs, architecture, plan)
+        fit(begin[:1], shapes[:1], architecture, plan, runner)  # what is slow the first time only
+        clock = time.perf_counter()
+        together = fit(begin, shapes, architecture, plan, runner)
+        middle = time.perf_counter()
+        alone = [fit(begin[i : i + 1], shapes[i : i + 1], architecture, plan, runner) for i in range(count)]
+        end = time.perf_counter()
+    off = max(float((a[0] - b).abs().max()) for a, b in zip(alone, together, strict=True))
+    print(f"{count} networks of {architecture.parameters:,} parameters, {STEPS} steps of {plan.points} points")
+    ratio = (end - middle) / (middle - clock)
+    print(f"together {middle - clock:.1f} s, one by one {end - middle:.1f} s: {ratio:.2f} times")
+    print(f"largest difference between the weights: {off:.1e}")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 16)
