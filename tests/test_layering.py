@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
+import resource
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,8 +215,10 @@ def test_help_is_quick() -> None:
     command = [sys.executable, "-m", "netspace_cli", "--help"]
 
     def seconds() -> float:
-        began = time.perf_counter()
+        """Of the processor: on a machine with other work to do, the clock would tell of that."""
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        return time.perf_counter() - began
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
     assert min(seconds() for _ in range(5)) < HELP_SECONDS
