@@ -58,7 +58,7 @@ def mesh(
         for shape in shapes:
             solid = solid_of(shape, runner, resolution=resolution)
             surface = surface_of(solid, shape.source) if solid.has_surface or not drawn else None
-            surfaces.append((Path(shape.source).name, surface))
+            surfaces.append((Path(shape.source).stem, surface))
             faces = 0 if surface is None else len(surface.faces)
             rows.append({"path": shape.source, "volume": solid.volume, "pieces": solid.pieces, "faces": faces})
         report = runner.report()

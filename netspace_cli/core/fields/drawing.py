@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,11 @@ from netspace_cli.core.figures import COLOURS, write_figure
 
 if TYPE_CHECKING:
     import trimesh
+
+# How much of the box is drawn, from its middle; shapes seldom reach its sides.
+SEEN = 0.85
+# Characters of a title's line.
+TITLE = 22
 
 
 def draw_surfaces(
@@ -28,16 +34,21 @@ def draw_surfaces(
         for x, (title, surface) in enumerate(shapes):
             axes: Any = figure.add_subplot(len(rows), columns, y * columns + x + 1, projection="3d")
             axes.set_axis_off()
-            axes.set_title(title, fontsize=8)
+            axes.set_title(textwrap.fill(title, TITLE), fontsize=7)
             if x == 0 and len(rows) > 1:
                 axes.text2D(-0.05, 0.5, name, transform=axes.transAxes, rotation=90, va="center", fontsize=8)
             if surface is None:
                 axes.text2D(0.5, 0.5, "no surface", transform=axes.transAxes, ha="center", fontsize=8, color="#8a8a8a")
                 continue
             axes.plot_trisurf(
-                *surface.vertices.T, triangles=surface.faces, color=COLOURS[4], edgecolor="none", shade=True
+                *surface.vertices.T,
+                triangles=surface.faces,
+                color=COLOURS[4],
+                linewidth=0,
+                antialiased=False,
+                shade=True,
             )
-            axes.set(xlim=(-0.75, 0.75), ylim=(-0.75, 0.75), zlim=(-0.75, 0.75))
-            axes.set_box_aspect((1, 1, 1), zoom=1.5)
+            axes.set(xlim=(-SEEN, SEEN), ylim=(-SEEN, SEEN), zlim=(-SEEN, SEEN))
+            axes.set_box_aspect((1, 1, 1), zoom=1.3)
             axes.view_init(elev=20, azim=-60)
     write_figure(figure, path, force=force)
