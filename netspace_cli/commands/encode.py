@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Column, Console, decimal, integer, percent
+from netspace_cli.commands.evaluate_fields import OF_SIGNALS
+from netspace_cli.console import Column, Console, integer, percent
 
 
 @click.command()
@@ -106,16 +107,11 @@ def encode(
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")
 
 
-# How predicted instances of classifiers, and of networks that are signals, compare with their targets.
+# How predicted instances of classifiers compare with their targets.
 OF_CLASSIFIERS = (
     ("target_accuracy", Column("target", percent)),
     ("predicted_accuracy", Column("predicted", percent)),
     ("agreement", Column("agreement", percent)),
-)
-OF_SIGNALS = (
-    ("within", Column("within .01", percent)),
-    ("iou", Column("IoU", decimal)),
-    ("error", Column("error", decimal)),
 )
 
 

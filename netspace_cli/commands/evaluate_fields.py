@@ -10,10 +10,14 @@ from netspace_cli.console import Column, Console, decimal, integer, percent
 if TYPE_CHECKING:
     from netspace_cli.core.fields.evaluate import FieldEvaluation
 
-MEASURES = (
+# How predicted instances compare with their targets.
+OF_SIGNALS = (
     ("within", Column("within .01", percent)),
     ("iou", Column("IoU", decimal)),
     ("error", Column("error", decimal)),
+)
+MEASURES = (
+    *OF_SIGNALS,
     ("nearest_iou", Column("nearest IoU", decimal)),
 )
 

@@ -92,8 +92,7 @@ def interp(
     if plot is not None and shapes:
         check_mesh_extra()
     elif plot is not None:
-        images_for(opened, data)
-        required_data(images, opened)
+        required_data(images if isinstance(images, ImageData) else images_for(opened, data), opened)
     if weights:
         check_same_architecture((start, end), opened, arch=arch, key=key)
     document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split}

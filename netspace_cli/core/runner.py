@@ -22,6 +22,8 @@ from torch import Tensor
 T = TypeVar("T")
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Two megabytes of float32.
+CACHED_VALUES = 2**19
 # Of lack of memory that comes as a plain RuntimeError: the processor's, other accelerators', cuBLAS's and cuDNN's.
 _MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
 
@@ -141,6 +143,11 @@ class Runner:
                 start += batch
                 self.count(part.shape[0], what)
         return torch.cat(results)
+
+    def rows_at_once(self, rows: int, values: int) -> int:
+        """How many rows of independent work, each of so many values, are done fastest at once: on a processor few
+        enough that they stay in its cache, elsewhere all."""
+        return rows if self.device.type != "cpu" else max(1, CACHED_VALUES // values)
 
     @contextmanager
     def guard(self, doing: str, hint: str = "") -> Iterator[None]:

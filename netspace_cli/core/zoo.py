@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +19,7 @@ from netspace_models.architectures import Architecture, Signal, signal_from
 from netspace_models.errors import ConfigError, InputFileError
 from torch import Tensor
 
+from .checkpoint import check_finite, write_checkpoint
 from .factories import recorded_architecture
 from .files import atomic_write, sha256_of
 from .networks import Network, read_network
@@ -218,6 +219,20 @@ def _instance(fields: dict[str, Any]) -> Instance:
     if not isinstance(scores, dict) or not all(isinstance(v, int | float) for v in scores.values()):
         raise TypeError(f"accuracy = {scores!r} is no table of numbers")
     return instance
+
+
+def write_instance(zoo: Path, id: str, arch: str, state: Mapping[str, Tensor], licence: str) -> str:
+    """Write an instance's checkpoint where instances lie; returns its path, relative to the zoo.
+
+    Raises:
+        NotFinite: NaN or infinity among its values.
+    """
+    file = f"instances/{arch.replace(':', '/')}/{id}.safetensors"
+    check_finite(state, zoo / file)
+    (zoo / file).parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"format": "pt", "netspace.arch": arch, "netspace.licence": licence}
+    write_checkpoint(zoo / file, state, metadata=metadata, force=True)
+    return file
 
 
 def append_instance(zoo: Path, instance: Instance) -> None:

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from netspace_models.errors import ConfigError, RunFailed
 from torch import nn
 
-from .checkpoint import check_finite, write_checkpoint
 from .data import ImageData
 from .factories import fresh_module, resolve_architecture
 from .files import sha256_of
@@ -24,7 +23,7 @@ from .progress import Progress, Silent
 from .runner import Runner, kept_random_state
 from .scoring import scores
 from .trust import trusting
-from .zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo
+from .zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 
 
 @dataclass(frozen=True)
@@ -254,11 +253,7 @@ def train_instance(job: Job, plan: ZooPlan, data: ImageData, runner: Runner, zoo
     with runner.guard(f"training {job.id}", "Lower --batch."):
         _fit(module, job, plan, data, runner)
     state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
-    file = f"instances/{architecture.name.replace(':', '/')}/{job.id}.safetensors"
-    check_finite(state, zoo / file)
-    (zoo / file).parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"format": "pt", "netspace.arch": architecture.name, "netspace.licence": plan.licence}
-    write_checkpoint(zoo / file, state, metadata=metadata, force=True)
+    file = write_instance(zoo, job.id, architecture.name, state, plan.licence)
     vector = runner.place(architecture.to_vector(state))
     accuracy = {k: round(v, 6) for k, v in scores(architecture, vector, data, runner).items()}
     return Instance(

@@ -24,12 +24,12 @@ class FieldData:
     Attributes:
         signal: coordinates D of a point and values K there.
         about: what the zoo's signals were fitted to, as its record says; it has no part in the work.
-        device: where points are to lie.
+        device: where points are to lie; None for where they are drawn.
     """
 
     signal: FieldSignal
     about: Mapping[str, Any] = field(default_factory=dict)
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    device: torch.device | None = None
 
     @property
     def name(self) -> str:
@@ -59,7 +59,7 @@ class FieldData:
             (count, D) on the data's device, and None.
         """
         points = 2 * torch.rand(count, self.signal.dimensions, generator=generator, device=generator.device) - 1
-        return points.to(self.device), None
+        return points.to(self.device or points.device), None
 
     def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
         """`draw`: points need no augmenting."""

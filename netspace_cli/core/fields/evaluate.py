@@ -20,7 +20,7 @@ from netspace_cli.core.space import Space
 from netspace_cli.core.zoo import Zoo
 
 from .data import FieldData
-from .scoring import iou, mean_error, scoring_points, values_of, within
+from .scoring import iou, likeness, scoring_points, values_of
 
 
 @dataclass(frozen=True)
@@ -98,9 +98,7 @@ def evaluate_fields(
                     EvaluatedField(
                         instance.id,
                         architecture.name,
-                        within(target, predicted),
-                        iou(target, predicted) if data.has_surface and bool((target[:, 0] < 0).any()) else None,
-                        mean_error(target, predicted),
+                        *likeness(target, predicted, data),
                         _nearest(target, known) if data.has_surface else None,
                         None if seen is None else instance.sha256 in seen,
                     )

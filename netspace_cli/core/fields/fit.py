@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from netspace_models.architectures import Architecture, FieldSignal
 from netspace_models.errors import ConfigError
+from netspace_models.losses import output_matching
 from torch import Tensor
 
-from netspace_cli.core.checkpoint import check_finite, write_checkpoint
 from netspace_cli.core.factories import fresh_module, resolve_architecture
 from netspace_cli.core.files import sha256_of
 from netspace_cli.core.optimise import Descent, descend
 from netspace_cli.core.path_files import check_folder
 from netspace_cli.core.progress import Progress, Silent
 from netspace_cli.core.runner import Runner, kept_random_state
-from netspace_cli.core.zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo
+from netspace_cli.core.zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 from netspace_cli.core.zoo_splits import draw_splits
 
 from .data import COLOURS, DISTANCES, FieldData
@@ -30,8 +30,8 @@ from .sources import ShapeSource
 
 # Splits where none are asked for, in proportion.
 SHARES = (8, 1, 1)
-# Points whose values in a layer of 256 units take two megabytes.
-CACHED_POINTS = 2048
+# Values of a point in a layer, by which is judged how many networks are worked on at once.
+UNITS = 256
 
 
 @dataclass(frozen=True)
@@ -199,9 +199,9 @@ def fit(
     progress: Progress | None = None,
     description: str = "fitting",
 ) -> Tensor:
-    """Fit networks to shapes, all at once: one batched product a layer and step.
+    """Fit networks to shapes, all in the same steps.
 
-    The squared error at points drawn from each shape's samples; what one network becomes does not depend on
+    The squared error (eq. 2) at points drawn from each shape's samples; what one network becomes does not depend on
     the others.
 
     Args:
@@ -218,9 +218,10 @@ def fit(
             points, values = zip(*(_drawn(each, drawn) for each in samples[rows]), strict=True)
             with runner.autocast():
                 found = architecture.run_each(part, torch.stack(points))
-                return (found - torch.stack(values)).square().mean(dim=(1, 2)).sum()
+                pairs = zip(found, values, strict=True)
+                return torch.stack([output_matching(f, v) for f, v in pairs]).sum()
 
-        return in_parts(loss_of, vectors, _at_once(plan, runner))
+        return in_parts(loss_of, vectors, runner.rows_at_once(len(vectors), plan.points * UNITS))
 
     runner.check_gradients()
     descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
@@ -256,22 +257,10 @@ def in_parts(loss_of: Callable[[Tensor, slice], Tensor], vectors: Tensor, size: 
     return total + ((vectors - vectors.detach()) * torch.cat(gradients)).sum()
 
 
-def _at_once(plan: FitPlan, runner: Runner) -> int:
-    """Networks whose gradients are taken at a time: on a processor so few that a layer's values stay in its cache."""
-    if runner.device.type != "cpu":
-        return plan.together
-    return max(1, CACHED_POINTS // plan.points)
-
-
 def _write(
     path: Path, job: FitJob, shape: Shape, vector: Tensor, architecture: Architecture, plan: FitPlan, runner: Runner
 ) -> Instance:
-    state = architecture.to_state(vector)
-    file = f"instances/{architecture.name.replace(':', '/')}/{job.id}.safetensors"
-    check_finite(state, path / file)
-    (path / file).parent.mkdir(parents=True, exist_ok=True)
-    metadata = {"format": "pt", "netspace.arch": architecture.name, "netspace.licence": plan.licence}
-    write_checkpoint(path / file, state, metadata=metadata, force=True)
+    file = write_instance(path, job.id, architecture.name, architecture.to_state(vector), plan.licence)
     found = values_of(architecture, runner.place(vector), runner.place(shape.held_points), runner)
     return Instance(
         id=job.id,

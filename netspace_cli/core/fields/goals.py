@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import InputFileError
+from netspace_models.losses import output_matching
 from torch import Tensor
 from torch.func import grad, vmap
 
@@ -49,7 +50,7 @@ class ShapeGoal:
         """Mean squared error (eq. 2) at so many of the samples; the same step draws the same."""
         index = torch.randint(len(self.points), (count,), generator=self.runner.generator("lso", step))
         index = index.to(self.points.device)
-        return (architecture.run(vector, self.points[index]) - self.values[index]).square().mean()
+        return output_matching(architecture.run(vector, self.points[index]), self.values[index])
 
     def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
         """Share of a split's values that the network is within 0.01 of, and its mean squared error there."""

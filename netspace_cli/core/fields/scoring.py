@@ -42,7 +42,8 @@ class FieldFidelity:
 def scoring_points(data: FieldData) -> Tensor:
     """(N, D) where networks are compared, on the data's device."""
     dimensions = data.signal.dimensions
-    return grid_points(dimensions, RESOLUTIONS.get(dimensions, 8)).to(data.device)
+    points = grid_points(dimensions, RESOLUTIONS.get(dimensions, 8))
+    return points.to(data.device or points.device)
 
 
 def values_of(architecture: Architecture, vector: Tensor, points: Tensor, runner: Runner) -> Tensor:
@@ -77,6 +78,12 @@ def iou(one: Tensor, other: Tensor) -> float | None:
     return int((a & b).sum()) / union if union else None
 
 
+def likeness(target: Tensor, predicted: Tensor, data: FieldData) -> tuple[float, float | None, float]:
+    """`within`, `iou` and `mean_error` of values (N, K); no IoU where the target has no solid."""
+    solid = data.has_surface and bool((target[:, 0] < 0).any())
+    return within(target, predicted), iou(target, predicted) if solid else None, mean_error(target, predicted)
+
+
 def field_fidelity(network: Network, embedding: Tensor, space: Space, data: FieldData, runner: Runner) -> FieldFidelity:
     """Compare a network that is a signal with what its embedding decodes to.
 
@@ -89,7 +96,4 @@ def field_fidelity(network: Network, embedding: Tensor, space: Space, data: Fiel
     built = decode_row(placed, space, arch=network.architecture.name)
     target = values_of(network.architecture, runner.place(network.vector), points, runner)
     predicted = values_of(built.architecture, built.vector, points, runner)
-    solid = iou(target, predicted) if data.has_surface and bool((target[:, 0] < 0).any()) else None
-    return FieldFidelity(
-        within(target, predicted), solid, mean_error(target, predicted), recognised_in(placed, space).name
-    )
+    return FieldFidelity(*likeness(target, predicted, data), recognised_in(placed, space).name)

@@ -14,10 +14,10 @@ import torch
 from netspace_models.architectures import FieldSignal, build
 from netspace_models.errors import ConfigError, InputFileError, RunFailed, UnknownArchitecture
 
+from netspace_cli.core import runner as running
 from netspace_cli.core.checkpoint import read_checkpoint
 from netspace_cli.core.factories import fresh_module
-from netspace_cli.core.fields import fit as fitting
-from netspace_cli.core.fields.fit import FitPlan, data_of, fit, fit_jobs, fit_zoo, fits_so_far, in_parts, starts
+from netspace_cli.core.fields.fit import UNITS, FitPlan, data_of, fit, fit_jobs, fit_zoo, fits_so_far, in_parts, starts
 from netspace_cli.core.fields.scoring import mean_error, within
 from netspace_cli.core.fields.shape import Shape
 from netspace_cli.core.fields.sources import ShapeSource
@@ -163,7 +163,7 @@ def test_a_network_s_company_does_not_change_it(whole: Zoo, tmp_path: Path) -> N
 def test_networks_beside_shapes_of_other_sample_counts_become_what_they_become_alone(
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(fitting, "CACHED_POINTS", at_once)  # one network at a time, two, or all
+    monkeypatch.setattr(running, "CACHED_VALUES", UNITS * at_once)  # one network at a time, two, or all
     architecture = build("siren-8x1", FieldSignal(3, 1))
     sources = [ball("few", 0.4, count=70), ball("many", 0.6, count=5000), ball("some", 0.5, count=333)]
     with Runner("cpu") as runner:
