@@ -313,6 +313,18 @@ class Console:
         for row in rows:
             write(sys.stdout, "\t".join(c.plain(value) for c, value in zip(full, row, strict=True)))
 
+    def markdown(self, text: str) -> None:
+        """Show a page of Markdown: laid out on a terminal, as it is elsewhere."""
+        if self.json:
+            return
+        if sys.stdout.isatty():
+            from rich.markdown import Markdown
+
+            _screen(sys.stdout).print(Markdown(text))
+            return
+        for line in text.splitlines():
+            write(sys.stdout, line)
+
     def document(self, document: Mapping[str, object]) -> None:
         """Print the command's JSON document, where --json asks for it.
 

@@ -44,7 +44,7 @@ def decode(
     """
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data import ImageData
-    from netspace_cli.core.data_choice import data_for, recorded
+    from netspace_cli.core.data_choice import data_for, no_accuracy, recorded
     from netspace_cli.core.decode import decode as build
     from netspace_cli.core.decode import output_paths, write_decoded
     from netspace_cli.core.embedding import check_space, load_embeddings
@@ -82,5 +82,5 @@ def decode(
     console.table(f"{opened.name}: decoded", columns, cells)
     console.document({"networks": rows, "space": opened.name, "data": recorded(images), "dry_run": dry_run})
     if images is None:
-        console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
+        console.note(no_accuracy(opened))
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")

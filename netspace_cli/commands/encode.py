@@ -45,7 +45,7 @@ def encode(
     Example: netspace encode lenet.pt resnet32.pt -o two.emb
     """
     from netspace_cli.core.checks import check_embedding_output, check_no_input
-    from netspace_cli.core.data_choice import check_refining, data_for, recorded
+    from netspace_cli.core.data_choice import check_refining, data_for, no_accuracy, recorded
     from netspace_cli.core.embedding import save_embeddings
     from netspace_cli.core.encode import default_refine_steps, fidelities
     from netspace_cli.core.encode import encode as embed
@@ -103,7 +103,7 @@ def encode(
         }
     )
     if images is None:
-        console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
+        console.note(no_accuracy(opened))
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")
 
 

@@ -73,7 +73,7 @@ def interp(
 
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data import ImageData
-    from netspace_cli.core.data_choice import data_for, images_for, recorded, required_data
+    from netspace_cli.core.data_choice import data_for, images_for, no_accuracy, recorded, required_data
     from netspace_cli.core.fields.meshes import check_mesh_extra
     from netspace_cli.core.fields.walk import solid_steps
     from netspace_cli.core.figures import plot_path
@@ -149,7 +149,7 @@ def interp(
         document["aligned_weight_steps"] = [s.row() for s in rows.get("aligned weights", [])]
     console.document(document | {"report": report})
     if images is None:
-        console.note(f"No accuracy: the images of {opened.record['data']['name']} are not at hand (--data).")
+        console.note(no_accuracy(opened))
     for output in outputs:
         console.note(f"Wrote {output}.")
 

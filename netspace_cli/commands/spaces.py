@@ -9,12 +9,20 @@ from netspace_cli.console import Column, Console, integer
 
 
 @click.command()
+@click.argument("name", required=False)
 @options.shared
-def spaces(console: Console) -> None:
-    """List the built-in spaces.
+def spaces(name: str | None, console: Console) -> None:
+    """List the built-in spaces, or show the card of one: how it was made and what it keeps.
 
-    Example: netspace spaces
+    Example: netspace spaces digits
     """
+    if name is None:
+        _list(console)
+    else:
+        _show_card(name, console)
+
+
+def _list(console: Console) -> None:
     from netspace_cli.core.inspect import describe_built_in
 
     found = describe_built_in()
@@ -36,3 +44,11 @@ def spaces(console: Console) -> None:
     console.document({"spaces": found})
     if not found:
         console.note("No space is built in. `netspace train` makes one; --space PATH uses it.")
+
+
+def _show_card(name: str, console: Console) -> None:
+    from netspace_cli.core.space import space_card
+
+    card = space_card(name)
+    console.markdown(card)
+    console.document({"name": name, "card": card})

@@ -92,6 +92,12 @@ def data_hint(name: str) -> str:
     return f"Name them with --data, e.g. --data {spec}."
 
 
+def no_accuracy(space: Space) -> str:
+    """What to tell where a space's images are not at hand and everything but the scores was done without."""
+    name = str(space.record["data"]["name"])
+    return f"No accuracy: the images of {name} are not at hand. {data_hint(name)}"
+
+
 def required_data(data: D | None, space: Space) -> D:
     """The images, where nothing can be done without them.
 

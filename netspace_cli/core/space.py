@@ -224,6 +224,23 @@ def built_in_spaces() -> dict[str, Path]:
     return {p.stem: p for p in sorted(BUILT_IN.glob("*.safetensors"))}
 
 
+def space_card(name: str) -> str:
+    """The card of a built-in space, in Markdown: how it was made, on what, and what it keeps, in numbers.
+
+    Raises:
+        ConfigError: no built-in space is called so, or it came without a card.
+    """
+    built_in = built_in_spaces()
+    if name not in built_in:
+        raise ConfigError(
+            f"no built-in space is called {name!r}.", f"Built-in spaces: {', '.join(built_in) or 'none'}."
+        )
+    card = built_in[name].with_suffix(".md")
+    if not card.is_file():
+        raise ConfigError(f"space {name!r} has no card.", f"netspace inspect {name} says what its file holds.")
+    return card.read_text(encoding="utf-8")
+
+
 def built_in_architectures() -> tuple[Architecture, ...]:
     """All architectures of the built-in spaces: the first to try where a checkpoint comes without a space."""
     found: list[Architecture] = []

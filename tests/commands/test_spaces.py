@@ -57,3 +57,26 @@ def test_without_any_or_by_a_wrong_name_it_says_what_to_give(
     shutil.copy(tiny.space.path, built_in / "mini.safetensors")
     said = refused(2, "encode", tiny.networks["resnet8"], "--space", "digitz", "-o", "a.emb")
     assert "no space is called 'digitz'" in said and "mini" in said
+
+
+def test_a_card_is_shown_as_it_is_written_and_a_missing_one_is_said(
+    tiny: Any, built_in: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+) -> None:
+    shutil.copy(tiny.space.path, built_in / "mini.safetensors")
+    assert "space 'mini' has no card" in refused(2, "spaces", "mini")
+    card = "# mini\n\n| arch | accuracy |\n|---|---|\n| lenetlike | 12 % |\n"
+    (built_in / "mini.md").write_text(card, encoding="utf-8")
+    assert cli("spaces", "mini").stdout == card
+    assert ask("spaces", "mini") == {"schema": 1, "name": "mini", "card": card}
+    said = refused(2, "spaces", "maxi")
+    assert "no built-in space is called 'maxi'" in said and "mini" in said
+
+
+def test_every_space_that_ships_has_a_card_that_tells_of_its_architectures(ask: Ask) -> None:
+    found = ask("spaces")["spaces"]
+    assert found
+    for space in found:
+        card = ask("spaces", space["name"])["card"]
+        assert card.startswith(f"# {space['name']}\n")
+        assert all(name in card for name in space["architectures"])
+        assert f"{space['embedding_size']:,}" in card
