@@ -58,7 +58,8 @@ def test_the_rows_of_a_pipe_have_the_values(tiny: Any, work: Path, rows: Callabl
 def test_without_images_it_encodes_and_says_what_it_left_out(tiny: Any, work: Path, cli: Callable[..., Result]) -> None:
     result = cli(*command(tiny, "lenetlike"), "-o", "a.emb")
     assert result.exit_code == 0
-    assert "No accuracy: the images of npz:tiny.npz are not at hand. Name them with --data, e.g. --data FILE.npz." in result.stderr
+    note = "No accuracy: the images of npz:tiny.npz are not at hand. Name them with --data, e.g. --data FILE.npz."
+    assert note in result.stderr
     assert load_embeddings(Path("a.emb")).origins[0].how == "encoded"
 
 
