@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -39,3 +40,16 @@ def task_and_teacher(
 def output_matching(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of outputs at the same places (eq. 2)."""
     return F.mse_loss(predicted, target.detach())
+
+
+def blended(a: Tensor, b: Tensor, gamma: Tensor, *, width: float) -> Tensor:
+    """Between two signed distances: a shape that fades as another one comes.
+
+    -w log((1 - gamma) exp(-a / w) + gamma exp(-b / w)): what is mixed is the heat that has come from the surfaces,
+    whose logarithm is the distance (Varadhan, 1967), not the distances, whose mean has no thin parts left.
+
+    Args:
+        a, b: of any one shape; gamma: 0 to 1, broadcast with them.
+        width: w > 0, how far parts of one shape alone have shrunk where they are about to go.
+    """
+    return -width * torch.logaddexp((1 - gamma).log() - a / width, gamma.log() - b / width)

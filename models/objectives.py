@@ -10,8 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .architectures import Architecture, FieldSignal
-from .losses import distillation, output_matching, task_and_teacher
+from .losses import blended, distillation, output_matching, task_and_teacher
 from .space_model import SpaceModel
+
+# Of blended distances, in units of the half box: halfway, parts of one shape alone are thinner by 0.01.
+BLEND_WIDTH = 0.015
 
 
 @dataclass(frozen=True)
@@ -25,12 +28,21 @@ class Weights:
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs of one step, (B, C, S, S) images or (B, D) points; of images their labels (B,), and the teacher's
-    logits (B, K) if there is one."""
+    """Inputs of one step.
+
+    Attributes:
+        inputs: (N, C, S, S) images, (N, D) points, or each instance's own points (B, N, D).
+        labels: (N,) of images; teacher: (N, K) logits, if there is one.
+        gammas: (B,) where the path from each instance to the next one is looked at, for networks that are
+            signals; None for nowhere.
+        distances: whether these are signed distances, which are blended, not averaged.
+    """
 
     inputs: Tensor
     labels: Tensor | None = None
     teacher: Tensor | None = None
+    gammas: Tensor | None = None
+    distances: bool = False
 
 
 Terms = dict[str, Tensor]
@@ -39,17 +51,36 @@ Terms = dict[str, Tensor]
 def single_objective(
     model: SpaceModel, arch: str, inputs: Tensor, targets: Tensor, batch: Batch, weights: Weights
 ) -> Terms:
-    """Eq. 1, 2: predicted instances imitate their own targets, mean over instances.
+    """Eq. 1, 2: predicted instances imitate their own targets, mean over instances; and of signals what
+    stands between two of them is a blend of both.
 
     Args:
         inputs: (B, P) parameters as the encoder sees them (perhaps with hidden units reordered).
         targets: (B, P) parameters of the same networks, run to get the target logits.
     Returns:
-        {"pred": the loss}.
+        {"pred": the loss, "interp": of paths, where they are looked at}.
     """
-    predicted = model.decode(arch, model.encode(arch, inputs))
-    losses = imitation(model.architecture(arch), predicted, targets, batch.inputs, temperature=weights.temperature)
-    return {"pred": losses.mean()}
+    embeddings, architecture = model.encode(arch, inputs), model.architecture(arch)
+    predicted = model.decode(arch, embeddings)
+    losses = imitation(architecture, predicted, targets, batch.inputs, temperature=weights.temperature)
+    terms = {"pred": losses.mean()}
+    if batch.gammas is not None and weights.interpolation > 0:
+        gammas = batch.gammas[:, None]
+        between = model.decode(arch, torch.lerp(embeddings, embeddings.roll(-1, 0), gammas))
+        terms["interp"] = weights.interpolation * _blend_loss(architecture, between, targets, batch)
+    return terms
+
+
+def _blend_loss(architecture: Architecture, between: Tensor, targets: Tensor, batch: Batch) -> Tensor:
+    """How far networks (B, P), each between a target and the next one, are from the blend of both."""
+    assert batch.gammas is not None
+    points, gammas = batch.inputs, batch.gammas[:, None, None]
+    if points.dim() == 3:
+        points = torch.cat([points[:, ::2], points.roll(-1, 0)[:, 1::2]], dim=1)
+    with torch.no_grad():
+        one, other = (architecture.run_each(t, points) for t in (targets, targets.roll(-1, 0)))
+        wanted = blended(one, other, gammas, width=BLEND_WIDTH) if batch.distances else torch.lerp(one, other, gammas)
+    return output_matching(architecture.run_each(between, points), wanted)
 
 
 def imitation(

@@ -67,13 +67,14 @@ def cuts_of(spec: NetworkSpec, embedding_size: int) -> tuple[Cut, ...]:
 
 
 class LayerBases(nn.Module):
-    """The directions of an architecture's parameters, as buffers `left<i>` (n, a) and `right<i>` (m, b).
+    """The directions of an architecture's parameters, as `left<i>` (n, a) and `right<i>` (m, b).
 
     Args:
         spec: its parameters.
         embedding_size: E.
         moments: of its starting point, by parameter name; parameters without are given random directions.
         generator: of the random ones; None for torch's current stream.
+        learnt: whether they are parameters, learnt with the rest from where they begin, or buffers that stay.
     """
 
     def __init__(
@@ -82,14 +83,22 @@ class LayerBases(nn.Module):
         embedding_size: int,
         moments: Mapping[str, tuple[Tensor, Tensor]] | None = None,
         generator: torch.Generator | None = None,
+        *,
+        learnt: bool = False,
     ) -> None:
         super().__init__()
         self.cuts = cuts_of(spec, embedding_size)
         known: Mapping[str, tuple[Tensor, Tensor]] = moments or Moments()
         for i, cut in enumerate(self.cuts):
             inputs, gradients = known.get(cut.name, (None, None))
-            self.register_buffer(f"left{i}", _directions(gradients, cut.n, cut.a, generator))
-            self.register_buffer(f"right{i}", _directions(inputs, cut.m, cut.b, generator))
+            for side, directions in (
+                ("left", _directions(gradients, cut.n, cut.a, generator)),
+                ("right", _directions(inputs, cut.m, cut.b, generator)),
+            ):
+                if learnt:
+                    self.register_parameter(f"{side}{i}", nn.Parameter(directions))
+                else:
+                    self.register_buffer(f"{side}{i}", directions)
         total = sum(cut.size for cut in self.cuts)
         # An embedding smaller than one value for each parameter serves several with the same value.
         self.register_buffer("places", torch.arange(total) % embedding_size, persistent=False)
@@ -100,7 +109,8 @@ class LayerBases(nn.Module):
         written = []
         for i, cut in enumerate(self.cuts):
             middle = values[:, cut.offset : cut.offset + cut.size].unflatten(1, (cut.a, cut.b))
-            matrix = self.get_buffer(f"left{i}") @ middle @ self.get_buffer(f"right{i}").T  # (B, n, m)
+            left, right = getattr(self, f"left{i}"), getattr(self, f"right{i}")
+            matrix = left @ middle @ right.T  # (B, n, m)
             written.append(matrix.flatten(1))
         return torch.cat(written, dim=1)
 

@@ -24,8 +24,10 @@ from torch.func import vmap
 
 from ..errors import ConfigError
 from ..spec import NetworkSpec
+from .attention import Attention
 from .base import ArchitectureInit, Backbone
 from .bases import LayerBases
+from .feedback import Correction, differences
 from .sketch import sketch_plan
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -35,31 +37,6 @@ SAMPLED = 2048
 MOST_ANSWERS = 256
 # Values of a signal that are near zero.
 NEAR = 0.1
-
-
-class Attention(nn.Module):
-    """Pre-norm multi-head attention and feed-forward with residuals; queries may be other than the context."""
-
-    def __init__(self, width: int, *, heads: int, expansion: int = 2) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm_queries, self.norm_context = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.norm_out = nn.LayerNorm(width)
-        self.to_queries, self.to_context = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.merge = nn.Linear(width, width)
-        self.forward_in = nn.Linear(width, expansion * width)
-        self.forward_out = nn.Linear(expansion * width, width)
-
-    def forward(self, queries: Tensor, context: Tensor) -> Tensor:
-        """(B, M, D) queries over (B, N, D) context: (B, M, D)."""
-        q = self._split(self.to_queries(self.norm_queries(queries)))
-        k, v = (self._split(t) for t in self.to_context(self.norm_context(context)).chunk(2, dim=-1))
-        found = F.scaled_dot_product_attention(q, k, v)  # (B, heads, M, D / heads)
-        x = queries + self.merge(found.transpose(1, 2).flatten(2))
-        return x + self.forward_out(F.gelu(self.forward_in(self.norm_out(x))))
-
-    def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
 
 class Chunks(nn.Module):
@@ -144,7 +121,9 @@ class ArchitectureCodec(nn.Module):
         sigma = self.scale[self.chunks.layer_of_weight]
         start = torch.randn(init.spec.size) if init.start is None else init.start / sigma
         self.bias = nn.Parameter(start.clone())
-        self.bases = LayerBases(init.spec, embedding_size, init.moments) if path == "curvature" else None
+        self.bases = None
+        if path != "sketch":
+            self.bases = LayerBases(init.spec, embedding_size, init.moments, learnt=path == "learnt")
         source, signs = sketch_plan(name, init.spec.size, embedding_size)
         self.register_buffer("source", source, persistent=False)
         self.register_buffer("signs", signs, persistent=False)
@@ -176,32 +155,6 @@ def _of_values(answers: Tensor) -> Tensor:
     return torch.cat([answers, (answers / NEAR).tanh()], dim=-1)
 
 
-class Correction(nn.Module):
-    """A second look: how the answers of a network and of its predicted instance differ, to a change of the embedding.
-
-    Args:
-        tokens: of answers T; features: of each F.
-        values: of an embedding for each latent vector.
-    """
-
-    def __init__(self, tokens: int, features: int, *, width: int, heads: int, values: int) -> None:
-        super().__init__()
-        self.read = nn.Linear(3 * features, width)
-        self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
-        self.gather, self.mix = Attention(width, heads=heads), Attention(width, heads=heads)
-        self.norm = nn.LayerNorm(width)
-        self.write = nn.Linear(width, values)
-        with torch.no_grad():  # begin with no change
-            self.write.weight.zero_()
-            self.write.bias.zero_()
-
-    def forward(self, latents: Tensor, wanted: Tensor, found: Tensor) -> Tensor:
-        """(B, M, D) latents of the first look and twice (B, T, F) answers to (B, E)."""
-        tokens = self.read(torch.cat([wanted, found, wanted - found], dim=-1)) + self.positions
-        latents = self.gather(latents, tokens)
-        return self.write(self.norm(self.mix(latents, latents))).flatten(1)
-
-
 class TokensBackbone(Backbone):
     """Attention over chunks in, attention over latents and a sketch out.
 
@@ -213,12 +166,13 @@ class TokensBackbone(Backbone):
         width: of the encoder and the decoder D.
         depth: rounds of cross- and self-attention in the encoder.
         heads: of every attention.
-        path: the embedding's own way to every weight: "sketch", or "curvature" for the directions in which
-            changes of each layer show most.
+        path: the embedding's own way to every weight: "sketch"; "curvature" for the directions in which
+            changes of each layer show most; or "learnt" for directions that begin as those and are learnt.
         gain: of that path (0 turns it off).
         read: "all", weights and answers, or "answers" alone: then an embedding does not depend on the order of
             hidden units, or on anything else but what the network computes.
-        feedback: the encoder also asks what its first embedding decodes to, and corrects itself by the difference.
+        feedback: so many times the encoder also asks what its embedding decodes to, and corrects itself by the
+            difference (feedback.py).
         probes: number of probe inputs R (0: networks are read, not run).
         probe_shape: of one probe input, e.g. (C, S, S).
         outputs: values K that a network answers to one probe.
@@ -240,7 +194,7 @@ class TokensBackbone(Backbone):
         path: str = "sketch",
         gain: float = 1.0,
         read: str = "all",
-        feedback: bool = False,
+        feedback: int = 0,
         probes: int = 0,
         probe_shape: tuple[int, ...] = (),
         outputs: int = 0,
@@ -265,6 +219,8 @@ class TokensBackbone(Backbone):
             raise ConfigError(
                 "feedback compares answers, so it needs probes, not 0.", "Give some: backbone.probes = 64."
             )
+        if feedback < 0:
+            raise ConfigError(f"there cannot be {feedback} rounds of feedback.", "Give 0 or more: backbone.feedback.")
         self.embedding_size, self.gain, self.read, self.values = embedding_size, gain, read, values
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         # Names of architectures may hold dots and colons, which module names may not.
@@ -292,15 +248,17 @@ class TokensBackbone(Backbone):
         self.spread = Attention(width, heads=heads)
         self.norm_chunks = nn.LayerNorm(width)
         self.write_chunk = nn.Linear(width, chunk)
-        self.correction = None
-        if feedback:
-            self.correction = Correction(
+        self.corrections = nn.ModuleList(
+            Correction(
                 probes // self.group,
                 2 * outputs * self.group,
                 width=width,
                 heads=heads,
+                latents=latents,
                 values=embedding_size // latents,
             )
+            for _ in range(feedback)
+        )
         self._start_small()
 
     def _start_small(self) -> None:
@@ -326,10 +284,16 @@ class TokensBackbone(Backbone):
             latents = gather(latents, tokens)
             latents = mix(latents, latents)
         embeddings = self.to_embedding(self.norm_latents(latents)).flatten(1)
-        if self.correction is None or answers is None:
-            return embeddings
-        found = self._answers(arch, self.decode(arch, embeddings))
-        return embeddings + self.correction(latents, answers, found)
+        if answers is not None:
+            for correction in self.corrections:
+                found, descent = differences(lambda e: self._predicted_answers(arch, e), embeddings, answers)
+                embeddings = embeddings + correction(latents, answers, found, descent)
+        return embeddings
+
+    def _predicted_answers(self, arch: str, embeddings: Tensor) -> Tensor:
+        answers = self._answers(arch, self.decode(arch, embeddings))
+        assert answers is not None  # those of the network itself were there
+        return answers
 
     def _weights(self, arch: str, vectors: Tensor) -> list[Tensor]:
         """[(B, N, D), (B, L, D)]: each chunk of weights, each layer's statistics; [] where they are not read."""

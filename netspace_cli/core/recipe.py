@@ -26,10 +26,10 @@ class TokensRecipe(_Section):
     width: PositiveInt = 128
     depth: PositiveInt = 2
     heads: PositiveInt = 4
-    path: Literal["sketch", "curvature"] = "sketch"
+    path: Literal["sketch", "curvature", "learnt"] = "sketch"
     gain: float = Field(1.0, ge=0)
     read: Literal["all", "answers"] = "all"
-    feedback: bool = False
+    feedback: int = Field(0, ge=0)
     probes: int = Field(64, ge=0)
 
 
@@ -67,8 +67,11 @@ class TrainRecipe(_Section):
         images: images, or points, a step.
         lr, warmup, schedule: Adam's highest rate, steps to reach it, what follows.
         clip: largest norm of the gradient, 0 for none.
-        temperature, alpha, interpolation: of the losses (eq. 1-12).
+        temperature, alpha, interpolation: of the losses (eq. 1-12); where networks are signals, interpolation is
+            the weight of what stands between two of them.
         near: share of a step's points that lie near the surface of each instance, where networks are shapes.
+        stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
+            and shift it, as far as its surface stays in the box; 1 for none.
         shuffle: reorder the hidden units of each input at random, a new order each time.
         noise: add noise to each input's weights, this share of their layer's deviation; the target is the
             network without it.
@@ -86,6 +89,7 @@ class TrainRecipe(_Section):
     alpha: float = Field(0.9, ge=0, le=1)
     interpolation: float = Field(1.0, ge=0)
     near: float = Field(0.5, ge=0, le=1)
+    stretch: float = Field(1.0, ge=1)
     shuffle: bool = True
     noise: float = Field(0.0, ge=0)
     validate_every: PositiveInt = 100

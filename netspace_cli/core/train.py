@@ -13,6 +13,7 @@ from netspace_models.backbones import ArchitectureInit
 from netspace_models.curvature import curvature_moments
 from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
 from netspace_models.space_model import SpaceModel
+from netspace_models.stretch import check_stretching
 from torch import Tensor
 
 from .checks import check_run
@@ -31,6 +32,7 @@ from .train_step import Task, TrainState, take_step, validate
 from .zoo import Instance, Zoo
 
 CURVATURE_INPUTS = 512
+STRETCHED_POINTS = 256
 FEWER = "Lower train.images or train.instances, e.g. -s train.images=64."
 
 
@@ -134,7 +136,11 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     if isinstance(data, FieldData):
         (architecture,) = training.architectures
         vectors = training.vectors["train", architecture.name]
-        near = near_surfaces(architecture, vectors, data, runner, share=recipe.train.near)
+        stretch = recipe.train.stretch > 1 and data.has_surface
+        near = near_surfaces(architecture, vectors, data, runner, share=1 if stretch else recipe.train.near)
+        if stretch:
+            points, _ = data.draw("train", STRETCHED_POINTS, runner.generator("stretch"))
+            check_stretching(architecture, vectors[0], points)
     return Task(recipe, training, data, teacher, runner, near)
 
 
@@ -150,7 +156,7 @@ def new_state(task: Task) -> TrainState:
 def _with_moments(inits: dict[str, ArchitectureInit], task: Task) -> dict[str, ArchitectureInit]:
     """For a decoder that writes along directions of curvature: those of each starting point, on training
     inputs. Unseen architectures have no starting point that was trained, so theirs stay random."""
-    if getattr(task.recipe.backbone, "path", None) != "curvature":
+    if getattr(task.recipe.backbone, "path", "sketch") == "sketch":
         return inits
     inputs, generator = curvature_inputs(task.data, task.runner)
     found = {}

@@ -12,10 +12,11 @@ from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
 from netspace_models.objectives import Batch, Terms, Weights, several_objective, single_objective
 from netspace_models.space_model import SpaceModel
+from netspace_models.stretch import stretched
 from torch import Tensor
 
 from .fields.data import Data, FieldData
-from .fields.near import with_near
+from .fields.near import drawn_stretch, with_near
 from .networks import Network
 from .recipe import Recipe, TrainRecipe
 from .runner import Runner
@@ -167,7 +168,14 @@ def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Gen
         rows = _drawn_rows(vectors, task.recipe.train.instances, generator)
         targets[a.name] = vectors[rows]
         near = None if task.near is None else task.near[rows]
+        if near is not None and task.recipe.train.stretch > 1:
+            scale, shift = drawn_stretch(near, task.recipe.train.stretch, generator)
+            targets[a.name] = stretched(a, targets[a.name], scale, shift)
+            near = near * scale[:, None] + shift[:, None]
         batch = replace(batch, inputs=with_near(batch.inputs, near, task.recipe.train.near, generator))
+        if isinstance(task.data, FieldData) and len(rows) > 1:
+            gammas = torch.rand(len(rows), generator=generator).to(rows.device)
+            batch = replace(batch, gammas=gammas, distances=task.data.has_surface)
     inputs = {a.name: _disguised(a, targets[a.name], task.recipe.train, generator) for a in task.training.seen()}
     return _terms(task, model, inputs, targets, batch)
 

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from netspace_models.errors import ConfigError
 
+from netspace_cli.core.fields.data import field_data
 from netspace_cli.core.networks import read_network
 from netspace_cli.core.recipe import TrainRecipe, recipe_from
 from netspace_cli.core.runner import Runner
@@ -119,3 +120,17 @@ def test_one_architecture_takes_no_teacher(tiny: Any) -> None:
     teacher = read_network(tiny.teacher, signal=tiny.data.signal)
     with Runner("cpu") as runner, pytest.raises(ConfigError, match=r"lenetlike\) learns from its own.*Leave out"):
         prepare(tiny.single_zoo, tiny.recipe, tiny.data, runner, teacher=teacher)
+
+
+def test_stretching_shows_other_shapes_at_every_step_and_never_to_validation(solids: Any) -> None:
+    recipe, data = solids.recipe, field_data(solids.zoo.data)
+    losses, validations = [], []
+    with Runner("cpu") as runner:
+        for stretch in (1.0, 2.0):
+            sections = recipe.model_copy(update={"train": recipe.train.model_copy(update={"stretch": stretch})})
+            task = prepare(solids.zoo, sections, data, runner)
+            state = new_state(task)
+            validations.append(validate(task, state))
+            losses.append(take_step(task, state)["loss"])
+    assert losses[0] != losses[1]
+    assert validations[0] == validations[1]

@@ -142,3 +142,15 @@ def test_a_backbone_keeps_its_directions_with_its_values() -> None:
         assert torch.equal(loaded.decode("lenetlike", rows), trained.decode("lenetlike", rows))
         assert not trained.codec("lenetlike").direct(torch.zeros(1, 64)).any()
         assert trained.codec("lenetlike").direct(rows).any()
+
+
+def test_learnt_directions_begin_as_the_curvatures_and_take_part_in_learning() -> None:
+    architecture, state, images = started()
+    moments = curvature_moments(architecture.fused, state, images, generator=draw())
+    fixed, learnt = (LayerBases(architecture.spec, 64, moments, draw(1), learnt=learnt) for learnt in (False, True))
+    embeddings = torch.randn(2, 64, generator=draw(2))
+    torch.testing.assert_close(fixed(embeddings), learnt(embeddings).detach())
+    assert not list(fixed.parameters())
+    learnt(embeddings).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().max() > 0 for p in learnt.parameters())
+    assert set(fixed.state_dict()) == set(learnt.state_dict())

@@ -9,10 +9,10 @@ from typing import cast
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, ImageSignal
+from netspace_models.architectures import Architecture, FieldSignal, ImageSignal
 from netspace_models.backbones import Backbone
-from netspace_models.losses import distillation, task_and_teacher
-from netspace_models.objectives import Batch, Weights, several_objective, single_objective
+from netspace_models.losses import blended, distillation, task_and_teacher
+from netspace_models.objectives import BLEND_WIDTH, Batch, Weights, several_objective, single_objective
 from netspace_models.space_model import SpaceModel
 from torch import Tensor, nn
 
@@ -181,3 +181,65 @@ def test_unseen_architectures_are_trained_by_interpolation_alone() -> None:
     assert all(v.grad is not None and v.grad.abs().sum() > 0 for v in vectors.values())
     assert model.head is not None
     assert all(p.grad is not None for p in model.head.parameters())
+
+
+class Signals:
+    """Networks of two numbers: slope and height of a line through one coordinate."""
+
+    name, parameters = "line", 2
+    signal = FieldSignal(1, 1)
+
+    def run_each(self, vectors: Tensor, points: Tensor) -> Tensor:
+        points = points.expand(len(vectors), -1, -1)
+        return vectors[:, :1, None] * points + vectors[:, 1:, None]
+
+
+def lines() -> SpaceModel:
+    return SpaceModel([cast(Architecture, Signals())], Recorder(), None)
+
+
+def test_between_two_signals_stands_their_mean_and_between_two_distances_their_blend() -> None:
+    vectors, points = torch.tensor([[1.0, 0.0], [2.0, 1.0], [0.5, -1.0]]), torch.rand(6, 1)
+    gammas = torch.tensor([0.25, 0.5, 1.0])
+    for distances in (False, True):
+        batch = Batch(points, gammas=gammas, distances=distances)
+        terms = single_objective(lines(), "line", vectors, vectors, batch, Weights(interpolation=3.0))
+        assert terms["pred"] == 0
+        # A line's own mean is the mean of the lines, so this decoder is right where signals are averaged.
+        values = Signals().run_each(vectors, points)
+        mean = torch.lerp(values, values.roll(-1, 0), gammas[:, None, None])
+        blend = blended(values, values.roll(-1, 0), gammas[:, None, None], width=BLEND_WIDTH)
+        expected = 3 * F.mse_loss(mean, blend) if distances else torch.zeros(())
+        torch.testing.assert_close(terms["interp"], expected, atol=1e-6, rtol=1e-4)
+
+
+def test_paths_are_looked_at_where_the_points_of_both_their_ends_lie() -> None:
+    vectors = torch.tensor([[1.0, 0.0], [1.0, 0.0]])
+    points = torch.tensor([[[0.0], [0.0]], [[5.0], [5.0]]])
+    asked = []
+
+    class Asked(Signals):
+        def run_each(self, vectors: Tensor, points: Tensor) -> Tensor:
+            asked.append(points)
+            return super().run_each(vectors, points)
+
+    model = SpaceModel([cast(Architecture, Asked())], Recorder(), None)
+    single_objective(model, "line", vectors, vectors, Batch(points, gammas=torch.rand(2)), Weights())
+    assert torch.equal(asked[-1], torch.tensor([[[0.0], [5.0]], [[5.0], [0.0]]]))
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_no_paths_without_gammas_or_weight(weight: float) -> None:
+    vectors = torch.randn(2, 2)
+    batch = Batch(torch.rand(4, 1), gammas=None if weight else torch.rand(2))
+    assert set(single_objective(lines(), "line", vectors, vectors, batch, Weights(interpolation=weight))) == {"pred"}
+
+
+def test_a_blend_is_what_it_lies_between_and_keeps_thin_parts() -> None:
+    a, b = torch.tensor([-0.02, 0.3, -0.1]), torch.tensor([0.3, -0.02, -0.1])
+    ends = [blended(a, b, torch.tensor(g), width=0.015) for g in (0.0, 1.0)]
+    torch.testing.assert_close(ends[0], a)
+    torch.testing.assert_close(ends[1], b)
+    middle = blended(a, b, torch.tensor(0.5), width=0.015)
+    assert (middle < 0).all() and ((a + b) / 2)[:2].min() > 0
+    assert middle[2].item() == pytest.approx(-0.1)

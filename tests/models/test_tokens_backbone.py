@@ -238,18 +238,57 @@ def test_probes_tell_apart_what_networks_compute() -> None:
 
 def corrected() -> TokensBackbone:
     """One with feedback that has begun to say something."""
-    model = probing(feedback=True)
-    assert model.correction is not None
+    model = probing(feedback=2)
     with torch.no_grad():
-        model.correction.write.weight.normal_(generator=torch.Generator().manual_seed(4))
+        for correction in model.corrections:
+            correction.get_parameter("write.weight").normal_(generator=torch.Generator().manual_seed(4))
     return model
 
 
 def test_feedback_begins_as_if_it_were_not_there() -> None:
-    vectors, model = torch.randn(2, SPEC.size), probing(feedback=True)
+    vectors, model = torch.randn(2, SPEC.size), probing(feedback=2)
     plain = probing()
-    plain.load_state_dict({n: t for n, t in model.state_dict().items() if not n.startswith("correction.")})
+    plain.load_state_dict({n: t for n, t in model.state_dict().items() if not n.startswith("corrections.")})
     assert torch.equal(model.encode(MINE, vectors), plain.encode(MINE, vectors))
+
+
+def test_each_round_of_feedback_can_follow_the_gradient_towards_the_networks_own_answers() -> None:
+    vectors, model = torch.randn(2, SPEC.size), probing(feedback=3)
+    wanted = model._answers(MINE, vectors)
+
+    def apart() -> Tensor:
+        found = model._answers(MINE, model.decode(MINE, model.encode(MINE, vectors)))
+        assert wanted is not None and found is not None
+        return (found - wanted).square().mean(dim=(1, 2)).detach()
+
+    before = apart()
+    for count, correction in enumerate(model.corrections, 1):
+        with torch.no_grad():
+            correction.get_parameter("share").fill_(0.3)
+        assert (apart() < before).all(), count
+        before = apart()
+
+
+def test_an_embedding_is_told_its_descent_alone_or_in_company_and_under_no_grad() -> None:
+    vectors, model = torch.randn(3, SPEC.size), corrected()
+    with torch.no_grad():
+        one_by_one = torch.cat([model.encode(MINE, v[None]) for v in vectors])
+        torch.testing.assert_close(model.encode(MINE, vectors), one_by_one, rtol=1e-5, atol=1e-5)
+    assert not one_by_one.requires_grad
+    torch.testing.assert_close(model.encode(MINE, vectors).detach(), one_by_one, rtol=1e-5, atol=1e-5)
+
+
+def test_feedback_learns_how_far_to_follow() -> None:
+    vectors, model = torch.randn(2, SPEC.size), corrected()
+    model.encode(MINE, vectors).square().sum().backward()
+    for correction in model.corrections:
+        share = correction.get_parameter("share").grad
+        assert share is not None and share.abs().max() > 0
+
+
+def test_a_negative_number_of_rounds_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there cannot be -1 rounds of feedback"):
+        probing(feedback=-1)
 
 
 def test_feedback_is_told_how_the_first_embedding_s_network_answers() -> None:
@@ -268,7 +307,7 @@ def test_an_encoder_of_answers_alone_sees_nothing_else() -> None:
     assert not torch.equal(probing().encode(MINE, vectors), probing().encode(MINE, other))
 
 
-@pytest.mark.parametrize("option", [{"read": "answers"}, {"feedback": True}])
+@pytest.mark.parametrize("option", [{"read": "answers"}, {"feedback": 1}])
 def test_without_probes_there_are_no_answers_to_go_by(option: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="needs? probes, not 0") as raised:
         backbone(**option)

@@ -15,6 +15,8 @@ from .scoring import values_of
 CANDIDATES, KEPT = 32_768, 4096
 # They are moved by so much each time, so that no two steps ask the same.
 JITTER = 0.02
+# Surfaces that are stretched stay so near the centre along each axis.
+EDGE = 0.95
 
 
 def near_surfaces(
@@ -37,6 +39,26 @@ def near_surfaces(
         values = values_of(architecture, vector, points, runner)[:, 0].abs()
         found.append(points[values.topk(KEPT, largest=False).indices.to(points.device)])
     return torch.stack(found)
+
+
+def drawn_stretch(near: Tensor, most: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """How to stretch and shift shapes so that their surfaces stay in the box, drawn for each axis alone.
+
+    Nothing is drawn into the box that the networks were never asked about: the whole box, seen through the
+    stretch, lies within the box.
+
+    Args:
+        near: (B, M, D) points near each surface; most: the largest factor.
+    Returns:
+        (B, D) scales of 1 or more, evenly by their logarithm, and (B, D) shifts.
+    """
+    low, high = near.amin(dim=1), near.amax(dim=1)
+    room = torch.maximum(-low, high).clamp(max=EDGE)
+    draw = torch.rand(2, *room.shape, generator=generator).to(near.device)
+    scale = (EDGE / room).clamp(max=most) ** draw[0]
+    least = torch.maximum(-EDGE - scale * low, 1 - scale).clamp(max=0)
+    largest = torch.minimum(EDGE - scale * high, scale - 1).clamp(min=0)
+    return scale, least + draw[1] * (largest - least)
 
 
 def with_near(inputs: Tensor, near: Tensor | None, share: float, generator: torch.Generator) -> Tensor:

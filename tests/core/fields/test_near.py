@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from netspace_cli.core.fields.data import FieldData, field_data
-from netspace_cli.core.fields.near import CANDIDATES, JITTER, KEPT, near_surfaces, with_near
+from netspace_cli.core.fields.near import CANDIDATES, EDGE, JITTER, KEPT, drawn_stretch, near_surfaces, with_near
 from netspace_cli.core.fields.scoring import values_of
 from netspace_cli.core.runner import Runner
 
@@ -48,3 +48,18 @@ def test_so_many_of_a_step_s_points_are_each_network_s_own(share: float, own: in
 def test_without_any_the_points_are_those_of_all() -> None:
     inputs = torch.rand(4, 3)
     assert with_near(inputs, None, 0.5, torch.Generator()) is inputs
+
+
+def test_stretched_surfaces_stay_in_the_box_and_nothing_comes_into_it() -> None:
+    generator = torch.Generator().manual_seed(0)
+    low, high = -torch.rand(64, 1, 3, generator=generator), torch.rand(64, 1, 3, generator=generator)
+    near = torch.cat([low, high], dim=1)
+    scale, shift = drawn_stretch(near, 1.5, generator)
+    assert scale.shape == shift.shape == (64, 3)
+    assert scale.min() >= 1 and scale.max() <= 1.5 and scale.std() > 0.05 and shift.std() > 0.01
+    moved = near * scale[:, None] + shift[:, None]
+    inside = near.abs().amax(dim=1) <= EDGE
+    assert moved.abs().amax(dim=1)[inside].max() <= EDGE + 1e-6
+    assert torch.equal(scale[~inside], torch.ones_like(scale)[~inside])
+    seen = torch.stack([(corner - shift) / scale for corner in (-1, 1)])
+    assert seen.abs().max() <= 1 + 1e-6
