@@ -4,19 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.evaluate_fields import show_fields
-from netspace_cli.console import Column, Console, decimal, integer, percent
+from netspace_cli.commands import evaluate_fields, evaluate_images
+from netspace_cli.console import Column, Console, integer
 
 if TYPE_CHECKING:
-    from netspace_cli.core.evaluate import Evaluation
-    from netspace_cli.core.fields.evaluate import FieldEvaluation
     from netspace_cli.core.space import Space
     from netspace_cli.core.zoo import Zoo
+
+
+class Way(Protocol):
+    """How networks of one kind are compared and shown: evaluate_images, evaluate_fields."""
+
+    def compare(self, zoo: Zoo, space: Space, data: Any, runner: Any, **wanted: Any) -> Any:
+        """The evaluation of one way to an embedding."""
+
+    def show(self, console: Console, title: str, found: Mapping[str, Any]) -> None:
+        """All of them, as tables."""
+
+    def numbers(self, found: Any) -> dict[str, Any]:
+        """One of them, for the JSON document; has `instances` and `summary`."""
 
 
 @click.command(name="eval")
@@ -63,9 +74,7 @@ def evaluate(
     """
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data_choice import check_zoo_images, data_for, recorded, required_data
-    from netspace_cli.core.evaluate import evaluate as compare
     from netspace_cli.core.fields.data import FieldData
-    from netspace_cli.core.fields.evaluate import evaluate_fields
     from netspace_cli.core.figures import check_figure, plot_evaluation
     from netspace_cli.core.files import check_output
     from netspace_cli.core.space_choice import check_zoo, space_for_zoo
@@ -89,28 +98,19 @@ def evaluate(
         _show_plan(console, opened, split, steps, document, plot)
         return
     title = f"{zoo}, {split} instances in space {chosen.name}"
-    found: dict[str, Evaluation] = {}
-    fields: dict[str, FieldEvaluation] = {}
+    way: Way = evaluate_fields if isinstance(images, FieldData) else evaluate_images
     with runner:
-        for how, n in steps.items():
-            wanted: dict[str, Any] = {"split": split, "refine_steps": n, "progress": console.reporter()}
-            if isinstance(images, FieldData):
-                fields[how] = evaluate_fields(opened, chosen, images, runner, **wanted)
-            else:
-                found[how] = compare(opened, chosen, images, runner, **wanted)
+        found = {
+            how: way.compare(opened, chosen, images, runner, split=split, refine_steps=n, progress=console.reporter())
+            for how, n in steps.items()
+        }
         report = runner.report()
     console.cost(report)
-    if fields:
-        show_fields(console, title, fields)
-    else:
-        if plot is not None:
-            plot_evaluation(plot, found, force=force)
-        _show_instances(console, title, found)
-        _show_summaries(console, found)
-        _explain_blanks(console, found)
-    evaluations: list[Evaluation | FieldEvaluation] = [*found.values(), *fields.values()]
-    _warn_of_seen(console, evaluations[0].summary(), chosen, split)
-    numbers = [{"refine_steps": n, **_numbers(each)} for n, each in zip(steps.values(), evaluations, strict=True)]
+    if plot is not None:
+        plot_evaluation(plot, found, force=force)
+    way.show(console, title, found)
+    numbers = [{"refine_steps": n, **way.numbers(found[how])} for how, n in steps.items()]
+    _warn_of_seen(console, numbers[0]["summary"], chosen, split)
     document |= numbers[0]
     if len(numbers) > 1:
         document["refined"] = numbers[1]
@@ -127,15 +127,6 @@ def _steps_of(refine: int | None, space: Space) -> dict[str, int]:
     return {"refined": refine} if refine else {"encoded": 0}
 
 
-def _numbers(found: Evaluation | FieldEvaluation) -> dict[str, Any]:
-    from netspace_cli.core.fields.evaluate import FieldEvaluation
-
-    if isinstance(found, FieldEvaluation):
-        return {"instances": found.instances, "summary": found.summary()}
-    by_arch = {arch: found.summary(arch) for arch in found.architectures()}
-    return {"instances": found.instances, "summary": found.summary(), "by_arch": by_arch}
-
-
 def _show_plan(
     console: Console, zoo: Zoo, split: str, steps: Mapping[str, int], document: Mapping[str, Any], plot: Path | None
 ) -> None:
@@ -150,95 +141,6 @@ def _show_plan(
     console.document({**document, "counts": counts, "runs": steps, "plot": plot, "dry_run": True})
     if plot is not None:
         console.note(f"{plot} would be written.")
-
-
-def _show_instances(console: Console, title: str, found: Mapping[str, Evaluation]) -> None:
-    console.table(
-        title,
-        [
-            "id",
-            "how",
-            "arch",
-            "predicted arch",
-            "seen",
-            Column("target", percent),
-            Column("predicted", percent),
-            Column("agreement", percent),
-            Column("unrelated", percent),
-        ],
-        [
-            (
-                e.id,
-                how,
-                e.arch,
-                e.predicted_arch,
-                None if e.seen is None else "yes" if e.seen else "no",
-                e.target_accuracy,
-                e.predicted_accuracy,
-                e.agreement,
-                e.unrelated_agreement,
-            )
-            for how, each in found.items()
-            for e in each.instances
-        ],
-    )
-
-
-def _show_summaries(console: Console, found: Mapping[str, Evaluation]) -> None:
-    rows = []
-    for how, each in found.items():
-        names: list[str | None] = [*each.architectures()]
-        rows += [(name or "all", how, each.summary(name)) for name in (names if len(names) == 1 else [*names, None])]
-    console.table(
-        "summary",
-        [
-            "arch",
-            "how",
-            Column("n", integer),
-            Column("seen", integer),
-            Column("recognised", percent),
-            Column("target", percent),
-            Column("predicted", percent),
-            Column("pearson", decimal),
-            Column("mae", percent),
-            Column("agreement", percent),
-            Column("n paired", integer),
-            Column("paired", percent),
-            Column("unrelated", percent),
-        ],
-        [
-            (
-                arch,
-                how,
-                s["n"],
-                s["seen"],
-                s["arch_accuracy"],
-                s["target_accuracy"],
-                s["predicted_accuracy"],
-                s["pearson"],
-                s["mae"],
-                s["agreement"],
-                s["n_paired"],
-                s["agreement_paired"],
-                s["unrelated_agreement"],
-            )
-            for arch, how, s in rows
-        ],
-    )
-
-
-def _explain_blanks(console: Console, found: Mapping[str, Evaluation]) -> None:
-    """What a reader of the tables may ask."""
-    summaries = [each.summary(arch) for each in found.values() for arch in (None, *each.architectures())]
-    blank = []
-    if any(s["pearson"] is None for s in summaries):
-        blank.append(
-            "pearson is blank for fewer than three instances, or where all targets or all predictions are alike."
-        )
-    if any(s["n_paired"] < s["n"] for s in summaries):
-        blank.append("unrelated is blank where no other instance is as accurate.")
-    if blank:
-        console.note(" ".join(blank))
 
 
 def _warn_of_seen(console: Console, whole: Mapping[str, Any], space: Space, split: str) -> None:

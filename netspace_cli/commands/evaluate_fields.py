@@ -22,7 +22,19 @@ MEASURES = (
 )
 
 
-def show_fields(console: Console, title: str, found: Mapping[str, FieldEvaluation]) -> None:
+def compare(*given: Any, **wanted: Any) -> FieldEvaluation:
+    """`core.fields.evaluate.evaluate_fields`."""
+    from netspace_cli.core.fields.evaluate import evaluate_fields
+
+    return evaluate_fields(*given, **wanted)
+
+
+def numbers(found: FieldEvaluation) -> dict[str, Any]:
+    """Instances and their summary."""
+    return {"instances": found.instances, "summary": found.summary()}
+
+
+def show(console: Console, title: str, found: Mapping[str, FieldEvaluation]) -> None:
     """Every instance, then the means."""
     columns = [column for _, column in MEASURES]
     console.table(

@@ -61,7 +61,7 @@ def fit(
 
     Example: netspace zoo fit chairs.npz -o chairs/ --counts 48/8/8
     """
-    from netspace_cli.core.fields.fit import FitPlan, fit_jobs, fit_zoo, fits_so_far
+    from netspace_cli.core.fields.fit import FitPlan, fit_errors, fit_jobs, fit_zoo, fits_so_far
     from netspace_cli.core.fields.sources import find_shapes
 
     runner = running.runner()
@@ -88,11 +88,11 @@ def fit(
         ["id", "split", Column("within .01", percent), Column("error", decimal)],
         [tuple(row.values()) for row in rows],
     )
-    errors = sorted(row["error"] for row in rows)
+    errors = fit_errors(zoo)
     console.table(
         "mean absolute error",
         [Column("n", integer), Column("median", decimal), Column("95 %", decimal), Column("highest", decimal)],
-        [(len(errors), errors[len(errors) // 2], errors[min(len(errors) - 1, int(0.95 * len(errors)))], errors[-1])],
+        [(errors.n, errors.median, errors.most, errors.highest)],
     )
-    console.document({"zoo": output, "instances": rows, "report": report})
+    console.document({"zoo": output, "instances": rows, "errors": vars(errors), "report": report})
     console.note(f"{output}: {len(zoo.instances)} instances; {report['seconds']:.0f} s on {report['device']}.")

@@ -17,14 +17,26 @@ from netspace_models.errors import ConfigError, InputFileError, RunFailed, Unkno
 from netspace_cli.core import runner as running
 from netspace_cli.core.checkpoint import read_checkpoint
 from netspace_cli.core.factories import fresh_module
-from netspace_cli.core.fields.fit import UNITS, FitPlan, data_of, fit, fit_jobs, fit_zoo, fits_so_far, in_parts, starts
+from netspace_cli.core.fields.fit import (
+    UNITS,
+    FitErrors,
+    FitPlan,
+    data_of,
+    fit,
+    fit_errors,
+    fit_jobs,
+    fit_zoo,
+    fits_so_far,
+    in_parts,
+    starts,
+)
 from netspace_cli.core.fields.scoring import mean_error, within
 from netspace_cli.core.fields.shape import Shape
 from netspace_cli.core.fields.sources import ShapeSource
 from netspace_cli.core.networks import read_network
 from netspace_cli.core.progress import Silent
 from netspace_cli.core.runner import Runner
-from netspace_cli.core.zoo import Zoo, open_zoo, verify
+from netspace_cli.core.zoo import Instance, Zoo, open_zoo, verify
 
 PLAN = FitPlan("siren-8x1", (3, 1, 1), steps=6, points=32, lr=3e-3, together=2)
 
@@ -402,3 +414,14 @@ def test_layers_that_do_not_fit_each_other_are_no_network_of_sines(
 def test_a_zoo_s_record_is_plain_json(whole: Zoo) -> None:
     record = json.loads((whole.path / "zoo.json").read_text())
     assert (record["format"], record["data"], record["licence"]) == ("netspace-zoo", whole.data, "CC0-1.0")
+
+
+def test_the_errors_of_a_zoo_are_those_that_so_many_do_not_exceed() -> None:
+    def of(errors: list[float]) -> FitErrors:
+        instances = tuple(
+            Instance(str(i), "siren", "train", "", "", training={"error": e}) for i, e in enumerate(errors)
+        )
+        return fit_errors(Zoo(Path("zoo"), {}, instances))
+
+    assert of([0.01 * i for i in range(20, 0, -1)]) == FitErrors(20, 0.1, 0.19, 0.2)
+    assert of([0.5]) == FitErrors(1, 0.5, 0.5, 0.5)
