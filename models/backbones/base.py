@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ class ArchitectureInit:
 
     Attributes:
         spec: its parameters.
-        start: (P,) the predicted instance's starting point, or None to start at random.
+        start: (P,) the predicted instance's starting point; None where all values are loaded afterwards.
         scale: (L,) standard deviation of each layer's values over the training instances.
         run: from parameters (P,) and inputs to outputs (B, K), for encoders that probe a network; None
             where they are not to.
@@ -52,3 +52,8 @@ class Backbone(nn.Module):
     def decode(self, arch: str, embeddings: Tensor) -> Tensor:
         """Embeddings (B, E) to predicted parameters (B, P) of the architecture named."""
         raise NotImplementedError
+
+    def starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
+        """What stands for a predicted instance of each architecture whatever the embedding, and how many times
+        a weight's own step moves it as far as that weight; nothing where the backbone has no such thing."""
+        return []

@@ -15,7 +15,7 @@ there can be the directions in which changes of each layer show most (bases.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -268,6 +268,11 @@ class TokensBackbone(Backbone):
             self.to_embedding.bias.zero_()
             self.write_chunk.weight.mul_(0.1)
             self.write_chunk.bias.zero_()
+
+    def starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
+        """The bias of each, which is in units of its layers' deviations."""
+        codecs = [self.codec(arch) for arch in archs]
+        return [(codec.bias, 1 / float(codec.sigma().mean())) for codec in codecs]
 
     def codec(self, arch: str) -> ArchitectureCodec:
         """What is learnt for one architecture."""

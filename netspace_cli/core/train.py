@@ -27,7 +27,7 @@ from .run_folder import MADE_WITH, RunFolder
 from .runner import Runner, kept_random_state
 from .signals import StopRequest
 from .space import Space, build_model, save_space
-from .train_set import TrainingSet, initial_values, load_training_set
+from .train_set import TrainingSet, initial_values, load_training_set, without_instance
 from .train_step import Task, TrainState, take_step, validate
 from .zoo import Instance, Zoo
 
@@ -145,29 +145,39 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
 
 
 def new_state(task: Task) -> TrainState:
-    inits = _with_moments(initial_values(task.training, task.recipe, task.runner), task)
+    inputs, generator = curvature_inputs(task.data, task.runner)
+    inits = initial_values(task.training, task.recipe, task.runner, inputs)
+    if getattr(task.recipe.backbone, "path", "sketch") != "sketch":
+        inits = _with_moments(inits, task, inputs, generator)
     with kept_random_state():
         torch.manual_seed(task.runner.seed)
         model = task.runner.place(build_model(task.recipe, task.training.architectures, inits))
     _begin_at_inputs(model, task)
-    return TrainState(model, torch.optim.Adam(model.parameters(), task.recipe.train.lr))
+    return TrainState(model, _optimizer(model, task))
 
 
-def _with_moments(inits: dict[str, ArchitectureInit], task: Task) -> dict[str, ArchitectureInit]:
-    """For a decoder that writes along directions of curvature: those of each starting point, on training
-    inputs. Unseen architectures have no starting point that was trained, so theirs stay random."""
-    if getattr(task.recipe.backbone, "path", "sketch") == "sketch":
-        return inits
-    inputs, generator = curvature_inputs(task.data, task.runner)
+def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
+    """Adam. What stands for a network before anything is known of it moves as a network's own weights do, where
+    nothing trained it; a decoder that starts at an instance has no use for such steps."""
+    starts = model.backbone.starts(without_instance(task.training, task.recipe))
+    apart = {id(start) for start, _ in starts}
+    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in apart], "pace": 1.0}]
+    groups += [{"params": [start], "pace": pace} for start, pace in starts]
+    return torch.optim.Adam(groups, task.recipe.train.lr)
+
+
+def _with_moments(
+    inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor, generator: torch.Generator
+) -> dict[str, ArchitectureInit]:
+    """For a decoder that writes along directions of curvature: those of each starting point, on the inputs."""
     found = {}
     for architecture in task.training.architectures:
         init = inits[architecture.name]
-        if init.start is not None:
-            state = task.runner.place(architecture.spec.unflatten(init.start))
-            values = isinstance(architecture.signal, FieldSignal)
-            moments = curvature_moments(architecture.fused, state, inputs, generator=generator, values=values)
-            init = replace(init, moments=moments)
-        found[architecture.name] = init
+        assert init.start is not None  # only a model whose values are loaded afterwards has none
+        state = task.runner.place(architecture.spec.unflatten(init.start))
+        values = isinstance(architecture.signal, FieldSignal)
+        moments = curvature_moments(architecture.fused, state, inputs, generator=generator, values=values)
+        found[architecture.name] = replace(init, moments=moments)
     return found
 
 

@@ -10,11 +10,15 @@ from netspace_models.architectures import Architecture
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.errors import ConfigError
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from .factories import fresh_module, resolve_architecture
 from .recipe import Recipe
 from .runner import Runner, kept_random_state
 from .zoo import Instance, Zoo
+
+# Modules that tell how large the layers of an architecture without instances are.
+FRESH = 4
 
 
 @dataclass(frozen=True)
@@ -74,19 +78,30 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
     return TrainingSet(order, vectors, instances)
 
 
-def initial_values(training: TrainingSet, recipe: Recipe, runner: Runner) -> dict[str, ArchitectureInit]:
-    """What each decoder starts from: training instances alone; for unseen architectures fresh modules."""
+def initial_values(
+    training: TrainingSet, recipe: Recipe, runner: Runner, inputs: Tensor
+) -> dict[str, ArchitectureInit]:
+    """What each decoder starts from: a training instance, or a fresh module where there is none or none is wanted.
+
+    Args:
+        inputs: (B, ...) training images or points that fresh modules' batch norms see.
+    """
     inits = {}
     for a in training.architectures:
-        vectors = training.vectors.get(("train", a.name))
-        if vectors is None:
-            inits[a.name] = ArchitectureInit(a.spec, None, _layer_scale(a, _fresh_vectors(a, runner)), a.run)
-            continue
-        start = None
-        if recipe.space.start == "best":
+        if a.name in without_instance(training, recipe):
+            fresh = fresh_vectors(a, runner, inputs)
+            start, vectors = fresh[0], training.vectors.get(("train", a.name), fresh)
+        else:
+            vectors = training.vectors["train", a.name]
             start = vectors[_best(training.instances["train", a.name])].cpu()
         inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, vectors.cpu()), a.run)
     return inits
+
+
+def without_instance(training: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
+    """The architectures whose decoder starts from no trained network."""
+    seen = [a.name for a in training.seen()] if recipe.space.start == "best" else []
+    return tuple(a.name for a in training.architectures if a.name not in seen)
 
 
 def _best(instances: Sequence[Instance]) -> int:
@@ -106,8 +121,18 @@ def deviation(values: Tensor, *, dim: int) -> Tensor:
     return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
 
 
-def _fresh_vectors(architecture: Architecture, runner: Runner) -> Tensor:
+def fresh_vectors(architecture: Architecture, runner: Runner, inputs: Tensor) -> Tensor:
+    """(FRESH, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
+    it on the inputs, as at the first step of their own training. No trained network has a part in them."""
+    found = []
     with kept_random_state():
         torch.manual_seed(runner.seed)
-        states = [fresh_module(architecture.name, architecture.signal).state_dict() for _ in range(4)]
-    return torch.stack([architecture.to_vector(s) for s in states])
+        for _ in range(FRESH):
+            module = fresh_module(architecture.name, architecture.signal)
+            for layer in module.modules():
+                if isinstance(layer, _BatchNorm):
+                    layer.momentum = None  # statistics are those of the inputs alone
+            with torch.no_grad():
+                module.train()(inputs.cpu())
+            found.append(architecture.to_vector(module.state_dict()))
+    return torch.stack(found)

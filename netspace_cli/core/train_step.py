@@ -102,7 +102,7 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
     if not torch.isfinite(loss):
         raise _diverged("loss", state.step + 1)
     for group in state.optimizer.param_groups:
-        group["lr"] = rate_at(state.step, recipe)
+        group["lr"] = group["pace"] * rate_at(state.step, recipe)
     state.optimizer.zero_grad()
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip or math.inf)

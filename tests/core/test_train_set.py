@@ -18,8 +18,18 @@ from netspace_cli.core.files import sha256_of
 from netspace_cli.core.networks import read_network
 from netspace_cli.core.recipe import Recipe, recipe_from
 from netspace_cli.core.runner import Runner
-from netspace_cli.core.train_set import _layer_scale, initial_values, load_training_set
+from netspace_cli.core.train_set import (
+    FRESH,
+    _layer_scale,
+    fresh_vectors,
+    initial_values,
+    load_training_set,
+    without_instance,
+)
 from netspace_cli.core.zoo import Zoo, open_zoo
+
+# Training images, for those that look at some.
+INPUTS = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 def load(zoo: Zoo, recipe: Recipe) -> Any:
@@ -49,7 +59,7 @@ def test_rows_are_the_instances_of_their_split(tiny: Any) -> None:
 
 def test_the_start_is_the_best_training_instance_by_validation_images(tiny: Any) -> None:
     training = load(tiny.zoo, tiny.recipe)
-    inits = initial_values(training, tiny.recipe, Runner("cpu"))
+    inits = initial_values(training, tiny.recipe, Runner("cpu"), INPUTS)
     for a in training.architectures:
         instances = training.instances["train", a.name]
         best = max(instances, key=lambda i: i.accuracy["val"])
@@ -59,16 +69,20 @@ def test_the_start_is_the_best_training_instance_by_validation_images(tiny: Any)
 def test_accuracy_on_test_images_does_not_choose_the_start(tiny: Any) -> None:
     lines = [replace(i, accuracy={**i.accuracy, "test": 1 - i.accuracy["test"]}) for i in tiny.zoo.instances]
     zoo = replace(tiny.zoo, instances=tuple(lines))
-    one = initial_values(load(tiny.zoo, tiny.recipe), tiny.recipe, Runner("cpu"))
-    other = initial_values(load(zoo, tiny.recipe), tiny.recipe, Runner("cpu"))
+    one = initial_values(load(tiny.zoo, tiny.recipe), tiny.recipe, Runner("cpu"), INPUTS)
+    other = initial_values(load(zoo, tiny.recipe), tiny.recipe, Runner("cpu"), INPUTS)
     assert all(torch.equal(one[name].start, other[name].start) for name in one)
 
 
 def test_a_random_start_takes_no_instance(tiny: Any) -> None:
     recipe = recipe_from({**tiny.recipe.model_dump(), "space": {"start": "random"}})
-    inits = initial_values(load(tiny.zoo, recipe), recipe, Runner("cpu"))
-    assert all(init.start is None for init in inits.values())
-    assert all(bool((init.scale > 0).all()) for init in inits.values())
+    training = load(tiny.zoo, recipe)
+    inits = initial_values(training, recipe, Runner("cpu"), INPUTS)
+    for arch, init in inits.items():
+        vectors = torch.cat([training.vectors[split, arch] for split in ("train", "val")])
+        assert init.start is not None and (vectors - init.start).abs().amax(dim=1).min() > 0.01
+        assert bool((init.scale > 0).all())
+    assert without_instance(training, recipe) == ("lenetlike", "vanillacnn", "resnet8")
 
 
 def test_an_unseen_architecture_starts_from_fresh_modules_alone(tiny: Any) -> None:
@@ -76,10 +90,32 @@ def test_an_unseen_architecture_starts_from_fresh_modules_alone(tiny: Any) -> No
     training = load(tiny.zoo, recipe)
     assert [a.name for a in training.architectures] == ["lenetlike", "vanillacnn", "resnet8"]
     assert [a.name for a in training.seen()] == ["lenetlike", "resnet8"]
-    init = initial_values(training, recipe, Runner("cpu"))["vanillacnn"]
-    seen = initial_values(load(tiny.zoo, tiny.recipe), tiny.recipe, Runner("cpu"))["vanillacnn"]
-    assert init.start is None
-    assert not torch.equal(init.scale, seen.scale)
+    assert without_instance(training, recipe) == ("vanillacnn",)
+    init = initial_values(training, recipe, Runner("cpu"), INPUTS)["vanillacnn"]
+    without = replace(tiny.zoo, instances=tuple(i for i in tiny.zoo.instances if i.arch != "vanillacnn"))
+    other = initial_values(load(without, recipe), recipe, Runner("cpu"), INPUTS)["vanillacnn"]
+    assert init.start is not None and other.start is not None
+    assert torch.equal(init.start, other.start) and torch.equal(init.scale, other.scale)
+    assert without_instance(load(tiny.zoo, tiny.recipe), tiny.recipe) == ()
+
+
+def test_what_passes_through_a_fresh_network_is_as_wide_as_its_batch_norms_make_it() -> None:
+    architecture = build("resnet8", ImageSignal(1, 12, 4))
+    inputs = 5 + 3 * torch.randn(64, 1, 12, 12)
+    found = fresh_vectors(architecture, Runner("cpu"), inputs)
+    assert found.shape == (FRESH, architecture.parameters) and not torch.equal(found[0], found[1])
+    assert torch.equal(found, fresh_vectors(architecture, Runner("cpu"), inputs))
+    widths = []
+    state = architecture.spec.unflatten(found[0])
+    hooks = [
+        m.register_forward_hook(lambda m, x, out: widths.append(out.std().item()))
+        for m in architecture.fused.modules()
+        if isinstance(m, torch.nn.Conv2d)
+    ]
+    torch.func.functional_call(architecture.fused, state, (inputs,))
+    for hook in hooks:
+        hook.remove()
+    assert len(widths) >= 7 and min(widths) > 0.9 and max(widths) < 1.1
 
 
 def test_unseen_architectures_must_exist_and_lie_between_seen_ones(tiny: Any) -> None:
@@ -120,7 +156,7 @@ def test_dead_layers_and_dead_networks_have_a_scale(tiny: Any, tmp_path: Path) -
         lines.append(json.dumps({**instance.__dict__, "sha256": sha256_of(path)}))
     manifest.write_text("\n".join(lines) + "\n")
     training = load(open_zoo(tmp_path / "zoo"), tiny.recipe)
-    init = initial_values(training, tiny.recipe, Runner("cpu"))["lenetlike"]
+    init = initial_values(training, tiny.recipe, Runner("cpu"), INPUTS)["lenetlike"]
     assert bool((init.scale > 0).all())
 
 

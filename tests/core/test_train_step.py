@@ -134,3 +134,20 @@ def test_stretching_shows_other_shapes_at_every_step_and_never_to_validation(sol
             losses.append(take_step(task, state)["loss"])
     assert losses[0] != losses[1]
     assert validations[0] == validations[1]
+
+
+def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_hardly(tiny: Any) -> None:
+    table = tiny.recipe.model_dump()
+    table["space"]["unseen"] = ["vanillacnn"]
+    recipe = recipe_from(table)
+    with Runner("cpu") as runner:
+        task = prepare(tiny.zoo, recipe, tiny.data, runner, teacher=read_network(tiny.teacher, signal=tiny.data.signal))
+        state = new_state(task)
+        codecs = {arch: state.model.backbone.codec(arch) for arch in ("lenetlike", "vanillacnn")}
+        before = {arch: (c.bias * c.sigma()).detach().clone() for arch, c in codecs.items()}
+        take_step(task, state)
+    rate = rate_at(0, recipe.train)
+    moved = {arch: (c.bias * c.sigma() - before[arch]).abs().mean().item() for arch, c in codecs.items()}
+    # Of kernels at the rim of such small pictures many weights meet nothing but padding, and stay.
+    assert 0.4 * rate < moved["vanillacnn"] < 1.2 * rate
+    assert moved["lenetlike"] < 0.15 * rate
