@@ -110,6 +110,11 @@ def refined_input(
     return Input(zoo.file_of(instance), found.vectors[0], origin, network)
 
 
+def encoded_input(zoo: Zoo, instance: Instance, space: Space, data: ImageData, runner: Runner) -> Input:
+    """`refined_input` without refining."""
+    return refined_input(zoo, instance, space, data, runner, Scale(refine_steps=0), None)
+
+
 def placed(end: Input, runner: Runner) -> Network:
     """The network an input was, on the device of the work."""
     assert end.network is not None

@@ -21,7 +21,7 @@ from netspace_cli.core.zoo import Instance, Zoo
 
 from .fidelity import instance_table, measure, summary_table
 from .figures import fidelity_and_path
-from .held_out import Scale, by_validation, refined_input
+from .held_out import Scale, by_validation, encoded_input
 from .optimising import Searches, Tuned, kept_searches, optimising_table
 from .paths import path_table, runs
 from .report import Column, Report, Table
@@ -40,7 +40,8 @@ def several(
 ) -> Report:
     """Fidelity by architecture, a path from the smallest to the largest, and optimising in each.
 
-    Architectures that the space has not seen (`space.unseen` of its recipe) are drawn on the path only, and
+    Path and searches begin at what the encoder gives, as published: that is what the space was trained to lead
+    through the architectures. Architectures that the space has not seen (`space.unseen` of its recipe) are drawn on the path only, and
     set beside the zoo's own instances of them.
 
     Args:
@@ -57,7 +58,7 @@ def several(
     measured = measure(seen, space, data, runner, refine_steps=scale.refine_steps, progress=progress)
     archs = [a.name for a in space.architectures]
     first, last = (middling(zoo, arch) for arch in (archs[0], archs[-1]))
-    ends = [refined_input(zoo, i, space, data, runner, scale, progress) for i in (first, last)]
+    ends = [encoded_input(zoo, i, space, data, runner) for i in (first, last)]
     common: dict[str, Any] = {"steps": scale.path_steps, "data": data, "progress": progress}
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, ends=(archs[0], archs[-1]), **common)
     tables = [summary_table(measured), order_table(path), drawn_table(path, zoo, space)]
@@ -140,6 +141,6 @@ def _optimised(
     found = {}
     for arch in (a.name for a in zoo.architectures()):
         instance = middling(zoo, arch)
-        start = refined_input(zoo, instance, space, data, runner, searches.scale, searches.progress).vector
+        start = encoded_input(zoo, instance, space, data, runner).vector
         found[arch] = [searches.best(instance.id, "space", reach_of(space, runner.place(start)[None], arch))]
     return found
