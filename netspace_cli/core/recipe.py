@@ -72,6 +72,9 @@ class TrainRecipe(_Section):
         near: share of a step's points that lie near the surface of each instance, where networks are shapes.
         stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
             and shift it, as far as its surface stays in the box; 1 for none.
+        fresh: what stands for a network that nothing trained (an unseen architecture, a random start) moves so many
+            times as far as lr, in its own weights: Adam on a network without batch norms is best at several times
+            the rate that suits the rest.
         shuffle: reorder the hidden units of each input at random, a new order each time.
         noise: add noise to each input's weights, this share of their layer's deviation; the target is the
             network without it.
@@ -90,6 +93,7 @@ class TrainRecipe(_Section):
     interpolation: float = Field(1.0, ge=0)
     near: float = Field(0.5, ge=0, le=1)
     stretch: float = Field(1.0, ge=1)
+    fresh: PositiveFloat = 5.0
     shuffle: bool = True
     noise: float = Field(0.0, ge=0)
     validate_every: PositiveInt = 100

@@ -162,7 +162,7 @@ def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
     starts = model.backbone.starts(without_instance(task.training, task.recipe))
     apart = {id(start) for start, _ in starts}
     groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in apart], "pace": 1.0}]
-    groups += [{"params": [start], "pace": pace} for start, pace in starts]
+    groups += [{"params": [start], "pace": task.recipe.train.fresh * pace} for start, pace in starts]
     return torch.optim.Adam(groups, task.recipe.train.lr)
 
 

@@ -60,7 +60,7 @@ def test_without_any_or_by_a_wrong_name_it_says_what_to_give(
 
 
 def test_a_card_is_shown_as_it_is_written_and_a_missing_one_is_said(
-    tiny: Any, built_in: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+    tiny: Any, built_in: Path, work: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
 ) -> None:
     shutil.copy(tiny.space.path, built_in / "mini.safetensors")
     assert "space 'mini' has no card" in refused(2, "spaces", "mini")

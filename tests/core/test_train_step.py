@@ -138,7 +138,7 @@ def test_stretching_shows_other_shapes_at_every_step_and_never_to_validation(sol
 
 def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_hardly(tiny: Any) -> None:
     table = tiny.recipe.model_dump()
-    table["space"]["unseen"] = ["vanillacnn"]
+    table["space"]["unseen"], table["train"]["fresh"] = ["vanillacnn"], 3
     recipe = recipe_from(table)
     with Runner("cpu") as runner:
         task = prepare(tiny.zoo, recipe, tiny.data, runner, teacher=read_network(tiny.teacher, signal=tiny.data.signal))
@@ -146,8 +146,8 @@ def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_
         codecs = {arch: state.model.backbone.codec(arch) for arch in ("lenetlike", "vanillacnn")}
         before = {arch: (c.bias * c.sigma()).detach().clone() for arch, c in codecs.items()}
         take_step(task, state)
-    rate = rate_at(0, recipe.train)
+    rate = recipe.train.fresh * rate_at(0, recipe.train)
     moved = {arch: (c.bias * c.sigma() - before[arch]).abs().mean().item() for arch, c in codecs.items()}
     # Of kernels at the rim of such small pictures many weights meet nothing but padding, and stay.
     assert 0.4 * rate < moved["vanillacnn"] < 1.2 * rate
-    assert moved["lenetlike"] < 0.15 * rate
+    assert moved["lenetlike"] < 0.05 * rate

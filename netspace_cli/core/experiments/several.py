@@ -41,8 +41,8 @@ def several(
     """Fidelity by architecture, a path from the smallest to the largest, and optimising in each.
 
     Path and searches begin at what the encoder gives, as published: that is what the space was trained to lead
-    through the architectures. Architectures that the space has not seen (`space.unseen` of its recipe) are drawn on the path only, and
-    set beside the zoo's own instances of them.
+    through the architectures. Those that the space has not seen (`space.unseen` of its recipe) are drawn on
+    the path only, and set beside the zoo's own instances of them.
 
     Args:
         zoo: its test instances were not seen by the space.

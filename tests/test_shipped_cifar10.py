@@ -1,0 +1,101 @@
+"""The built-in space `cifar10` and its sample networks, without the images: those are nobody's to ship."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import Result
+from netspace_models.architectures import ImageSignal
+
+from netspace_cli.core.checkpoint import read_checkpoint
+from netspace_cli.core.encode import encode
+from netspace_cli.core.factories import fresh_module
+from netspace_cli.core.interp import interpolate
+from netspace_cli.core.networks import Network, read_network
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import BUILT_IN, Space, load_space
+from netspace_cli.core.space_choice import space_for
+
+SAMPLES = Path(__file__).parent.parent / "examples" / "cifar10"
+NAMES = {"lenet": "lenetlike", "vanillacnn": "vanillacnn", "resnet8": "resnet8", "resnet32": "resnet32"}
+SIGNAL = ImageSignal(3, 32, 10)
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    return load_space("cifar10")
+
+
+@pytest.fixture(scope="module")
+def samples(space: Space) -> dict[str, Network]:
+    return {n: read_network(SAMPLES / f"{n}.pt", candidates=space.architectures) for n in NAMES}
+
+
+@pytest.fixture(scope="module")
+def embeddings(space: Space, samples: dict[str, Network]) -> dict[str, torch.Tensor]:
+    with Runner("cpu") as runner:
+        vectors = encode(list(samples.values()), space, runner).vectors
+    return dict(zip(samples, vectors, strict=True))
+
+
+@pytest.fixture
+def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with no images near it."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_it_is_small_and_found_by_what_it_knows(space: Space) -> None:
+    assert (BUILT_IN / "cifar10.safetensors").stat().st_size < 30_000_000
+    assert [a.name for a in space.architectures] == list(NAMES.values())
+    assert space.signal == SIGNAL
+    assert len(space.embeddings) == len(space.record["zoo"])
+    assert space_for(None, [SAMPLES / f"{n}.pt" for n in NAMES]).name == "cifar10"
+
+
+def test_the_samples_are_what_they_are_called_and_took_no_part_in_training(
+    space: Space, samples: dict[str, Network], embeddings: dict[str, torch.Tensor]
+) -> None:
+    assert {name: n.architecture.name for name, n in samples.items()} == NAMES
+    assert {row["split"] for row in space.record["zoo"]} == {"train", "val"}
+    for name, vector in embeddings.items():
+        assert (space.embeddings - vector).norm(dim=1).min() > 0, name
+
+
+def test_the_path_leads_through_the_four_architectures_in_order(
+    space: Space, embeddings: dict[str, torch.Tensor]
+) -> None:
+    with Runner("cpu") as runner:
+        path = interpolate(embeddings["lenet"], embeddings["resnet32"], space, runner, steps=20)
+    names = [step.network.architecture.name for step in path]
+    assert [name for name, _ in groupby(names)] == list(NAMES.values())
+    assert (names[7], names[13]) == ("vanillacnn", "resnet8")
+
+
+def test_the_first_commands_of_anybody_work_and_say_how_to_name_the_images(
+    away: Path, cli: Callable[..., Result]
+) -> None:
+    hint = "No accuracy: the images of cifar10 are not at hand. Name them with --data, e.g. --data cifar10:DIR."
+    for command in (
+        ("encode", SAMPLES / "resnet8.pt", "-o", "a.emb"),
+        ("decode", "a.emb", "-o", "a.pt"),
+        ("interp", SAMPLES / "lenet.pt", SAMPLES / "resnet32.pt", "--steps", "3"),
+    ):
+        result = cli(*command)
+        assert result.exit_code == 0, result.stderr
+        assert hint in result.stderr
+    module = fresh_module("resnet8", SIGNAL)
+    module.load_state_dict(read_checkpoint(Path("a.pt")).state, strict=True)
+    assert torch.isfinite(module.eval()(torch.randn(2, 3, 32, 32))).all()
+
+
+def test_optimising_refuses_without_images(away: Path, cli: Callable[..., Result]) -> None:
+    result = cli("lso", SAMPLES / "lenet.pt", "-o", "best.emb")
+    assert result.exit_code == 2
+    assert "the images of cifar10, which space 'cifar10' was trained on, are not at hand" in result.stderr
+    assert "--data cifar10:DIR" in result.stderr
+    assert not Path("best.emb").exists()
