@@ -55,20 +55,16 @@ def differences(answer: Callable[[Tensor], Tensor], embeddings: Tensor, wanted: 
     """What embeddings answer, and how they would have to move to answer as wanted.
 
     Args:
-        answer: from an embedding (1, E) to its predicted instance's answers (1, T, F); one is asked at a time, so
-            that no more than one network is held with what its gradient needs.
+        answer: from embeddings (B, E) to their predicted instances' answers (B, T, F), each row by itself.
         embeddings: (B, E); wanted: (B, T, F).
     Returns:
         (B, T, F) answers and (B, E): minus the gradient of the mean squared difference, as long as would bring the
         difference to zero if it fell evenly (Polyak's step). Both are constants: no gradient goes through them.
     """
-    found, descents = [], []
-    for embedding, target in zip(embeddings.detach(), wanted.detach(), strict=True):
-        with torch.enable_grad():
-            at = embedding[None].requires_grad_(True)
-            answers = answer(at)
-            difference = (answers - target).square().mean()
-            (gradient,) = torch.autograd.grad(difference, at)
-        found.append(answers.detach())
-        descents.append(-gradient * (difference.detach() / (gradient.square().sum() + FLAT)))
-    return torch.cat(found), torch.cat(descents)
+    with torch.enable_grad():
+        at = embeddings.detach().requires_grad_(True)
+        found = answer(at)
+        difference = (found - wanted.detach()).square().mean(dim=(1, 2))
+        (gradient,) = torch.autograd.grad(difference.sum(), at)
+    length = difference.detach() / (gradient.square().sum(dim=1) + FLAT)
+    return found.detach(), -gradient * length[:, None]

@@ -33,6 +33,7 @@ from .zoo import Instance, Zoo
 
 CURVATURE_INPUTS = 512
 STRETCHED_POINTS = 256
+ENCODED_AT_ONCE = 16
 FEWER = "Lower train.images or train.instances, e.g. -s train.images=64."
 
 
@@ -264,4 +265,10 @@ def _rows(training: TrainingSet) -> list[tuple[str, str]]:
 
 def zoo_embeddings(training: TrainingSet, model: SpaceModel) -> Tensor:
     with torch.no_grad():
-        return torch.cat([model.encode(key[1], training.vectors[key]) for key in _rows(training)])
+        return torch.cat(
+            [
+                model.encode(arch, some)
+                for split, arch in _rows(training)
+                for some in training.vectors[split, arch].split(ENCODED_AT_ONCE)
+            ]
+        )
