@@ -18,6 +18,7 @@ from netspace_cli.core.datasets import load_data
 from netspace_cli.core.fields.data import field_data
 from netspace_cli.core.fields.fit import FitPlan, fit_zoo
 from netspace_cli.core.fields.sources import find_shapes
+from netspace_cli.core.progress import Silent
 from netspace_cli.core.recipe import Recipe, recipe_from
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
@@ -190,3 +191,21 @@ def solids(tmp_path_factory: pytest.TempPathFactory) -> Solids:
         zoo = fit_zoo(folder / "zoo", find_shapes(folder / "solids.npz"), plan, runner)
         space = train(zoo, folder / "solids.safetensors", recipe_from(SHAPE_RECIPE), field_data(zoo.data), runner)
     return Solids(folder / "solids.npz", zoo, space, [zoo.file_of(i) for i in zoo.select(split="test")])
+
+
+class Stopper(Silent):
+    """Progress that breaks the work off after so much of it."""
+
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def advance(self, n: int = 1, **fields: object) -> None:
+        self.after -= n
+        if self.after == 0:
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def stopper() -> type[Stopper]:
+    """Made with after how many steps, or instances, it is to break off."""
+    return Stopper

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,18 +27,6 @@ from netspace_cli.core.zoo import Zoo, open_zoo, verify
 from netspace_cli.core.zoo_train import Job, ZooPlan, jobs_of, train_zoo
 
 PLAN = ZooPlan(("lenetlike", "vanillacnn"), (2, 1, 1), (0, 3), batch=20)
-
-
-class Stopper(Silent):
-    """Progress that breaks the work off after so many instances."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def advance(self, n: int = 1, **fields: object) -> None:
-        self.after -= n
-        if self.after == 0:
-            raise KeyboardInterrupt
 
 
 def make(path: Path, data: ImageData, plan: ZooPlan = PLAN, *, seed: int = 0, **options: Any) -> Zoo:
@@ -102,9 +91,11 @@ def test_an_instance_of_no_epochs_is_its_initialisation(tiny: Any, whole: Zoo) -
 
 
 @pytest.mark.parametrize("after", [1, 5])
-def test_a_stopped_zoo_goes_on_to_the_same_instances(tiny: Any, whole: Zoo, tmp_path: Path, after: int) -> None:
+def test_a_stopped_zoo_goes_on_to_the_same_instances(
+    tiny: Any, whole: Zoo, tmp_path: Path, after: int, stopper: Callable[[int], Silent]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "zoo", tiny.data, progress=Stopper(after))
+        make(tmp_path / "zoo", tiny.data, progress=stopper(after))
     assert len(open_zoo(tmp_path / "zoo").instances) == after
     resumed = make(tmp_path / "zoo", tiny.data)
     assert resumed.instances == whole.instances
@@ -127,10 +118,12 @@ def test_a_file_without_its_line_is_made_again(tiny: Any, whole: Zoo, tmp_path: 
     assert make(tmp_path / "zoo", tiny.data, plan).instances == whole.select(arch="lenetlike")
 
 
-def test_two_workers_make_the_same_files_and_end_when_they_are_stopped(tiny: Any, whole: Zoo, tmp_path: Path) -> None:
+def test_two_workers_make_the_same_files_and_end_when_they_are_stopped(
+    tiny: Any, whole: Zoo, tmp_path: Path, stopper: Callable[[int], Silent]
+) -> None:
     # One pool for both, as starting its processes takes seconds.
     with pytest.raises(KeyboardInterrupt) as stopped:
-        make(tmp_path / "zoo", tiny.data, workers=2, progress=Stopper(6))
+        make(tmp_path / "zoo", tiny.data, workers=2, progress=stopper(6))
     assert stopped.value.__traceback__ is not None  # it holds on to whatever was going on
     assert multiprocessing.active_children() == []
     assert len(open_zoo(tmp_path / "zoo").instances) == 6

@@ -60,18 +60,6 @@ def ball(name: str, radius: float, *, scale: float = 1.0, bad: bool = False, cou
 BALLS = [ball(f"ball{i}", 0.3 + 0.1 * i) for i in range(5)]
 
 
-class Stopper(Silent):
-    """Progress that breaks the work off after so many steps."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def advance(self, n: int = 1, **fields: object) -> None:
-        self.after -= n
-        if self.after == 0:
-            raise KeyboardInterrupt
-
-
 def make(path: Path, plan: FitPlan = PLAN, shapes: list[ShapeSource] = BALLS, *, seed: int = 0, **more: Any) -> Zoo:
     with Runner("cpu", seed=seed) as runner:
         return fit_zoo(path, shapes, plan, runner, **more)
@@ -141,17 +129,19 @@ def test_files_are_plain_state_dicts(whole: Zoo) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 6, 7, 17])
-def test_a_stopped_zoo_goes_on_to_the_same_files(whole: Zoo, tmp_path: Path, steps: int) -> None:
+def test_a_stopped_zoo_goes_on_to_the_same_files(
+    whole: Zoo, tmp_path: Path, steps: int, stopper: Callable[[int], Silent]
+) -> None:
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "zoo", progress=Stopper(steps))
+        make(tmp_path / "zoo", progress=stopper(steps))
     # Six steps a group of two; what was stopped at the last of them is not there yet.
     assert len(open_zoo(tmp_path / "zoo").instances) == 2 * ((steps - 1) // 6)
     assert make(tmp_path / "zoo").instances == whole.instances
 
 
-def test_a_finished_zoo_is_left_alone(whole: Zoo) -> None:
+def test_a_finished_zoo_is_left_alone(whole: Zoo, stopper: Callable[[int], Silent]) -> None:
     before = {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in whole.path.rglob("*") if p.is_file()}
-    assert make(whole.path, progress=Stopper(1)).instances == whole.instances
+    assert make(whole.path, progress=stopper(1)).instances == whole.instances
     assert {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in whole.path.rglob("*") if p.is_file()} == before
 
 
@@ -331,13 +321,15 @@ def test_a_zoo_of_other_signals_is_refused(whole: Zoo) -> None:
         make(whole.path, shapes=pictures)
 
 
-def test_a_shape_that_is_none_is_found_out_before_any_is_fitted(tmp_path: Path) -> None:
+def test_a_shape_that_is_none_is_found_out_before_any_is_fitted(
+    tmp_path: Path, stopper: Callable[[int], Silent]
+) -> None:
     shapes = [*BALLS[:4], ball("ball4", 0.5, bad=True)]
     with pytest.raises(InputFileError, match="ball4.npz: no shape"):
         fits_so_far(tmp_path / "zoo", shapes, fit_jobs(shapes, PLAN, 0), PLAN)
     assert not (tmp_path / "zoo").exists()
     with pytest.raises(InputFileError, match="ball4.npz: no shape"):
-        make(tmp_path / "zoo", shapes=shapes, progress=Stopper(1))
+        make(tmp_path / "zoo", shapes=shapes, progress=stopper(1))
 
 
 @pytest.mark.parametrize("bad", [0, 1])

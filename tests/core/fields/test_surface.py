@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from math import pi
 from pathlib import Path
 from typing import Any
@@ -29,23 +30,7 @@ from netspace_cli.core.networks import Network
 from netspace_cli.core.runner import Runner
 
 
-def ball(radius: float, centre: tuple[float, float, float] = (0, 0, 0)) -> Network:
-    """A network of three sines that is nearly |x - centre|² - radius²: cosines of a tenth of each coordinate."""
-    architecture = build("siren-3x1", FieldSignal(3, 1))
-    state = {
-        "layers.0.weight": torch.eye(3) / 300,
-        "layers.0.bias": (pi / 2 - torch.tensor(centre) / 10) / 30,
-        "layers.1.weight": torch.full((1, 3), -200.0),
-        "layers.1.bias": torch.tensor([600 - radius * abs(radius)]),
-    }
-    return Network(architecture, architecture.to_vector(state))
-
-
-def solid(radius: float, centre: tuple[float, float, float] = (0, 0, 0), resolution: int = 32) -> Solid:
-    return solid_of(ball(radius, centre), Runner("cpu"), resolution=resolution)
-
-
-def test_the_values_of_a_solid_stand_in_the_order_of_the_axes() -> None:
+def test_the_values_of_a_solid_stand_in_the_order_of_the_axes(solid: Callable[..., Solid]) -> None:
     found = solid(0.5, (0.25, -0.25, 0.5), resolution=8).values
     axis = (np.arange(8) + 0.5) / 4 - 1
     x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
@@ -56,7 +41,7 @@ def test_the_values_of_a_solid_stand_in_the_order_of_the_axes() -> None:
 
 @pytest.mark.parametrize(("radius", "centre"), [(0.5, (0, 0, 0)), (0.4, (0.2, -0.1, 0.3)), (0.7, (-0.2, 0.2, 0.0))])
 def test_the_surface_of_a_ball_is_closed_and_lies_where_the_ball_does(
-    radius: float, centre: tuple[float, float, float]
+    radius: float, centre: tuple[float, float, float], solid: Callable[..., Solid]
 ) -> None:
     found = surface_of(solid(radius, centre), "ball")
     assert found.is_watertight and found.is_winding_consistent and found.body_count == 1
@@ -66,7 +51,7 @@ def test_the_surface_of_a_ball_is_closed_and_lies_where_the_ball_does(
     assert found.bounds == pytest.approx(np.add([centre, centre], [[-radius] * 3, [radius] * 3]), abs=0.01)
 
 
-def test_finer_cells_bring_the_surface_nearer() -> None:
+def test_finer_cells_bring_the_surface_nearer(solid: Callable[..., Solid]) -> None:
     errors = [
         abs(np.linalg.norm(surface_of(solid(0.5, resolution=n), "ball").vertices, axis=1) - 0.5).max()
         for n in (8, 16, 32)
@@ -74,7 +59,7 @@ def test_finer_cells_bring_the_surface_nearer() -> None:
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
 
 
-def test_a_solid_that_the_box_cuts_is_closed() -> None:
+def test_a_solid_that_the_box_cuts_is_closed(solid: Callable[..., Solid]) -> None:
     found = surface_of(solid(1.2), "ball")
     assert found.is_watertight and 6 < found.volume < 8
     assert np.array_equal(found.bounds, [[-1] * 3, [1] * 3]), "no vertex leaves the box"
@@ -92,12 +77,12 @@ def test_volume_and_pieces_count_cells() -> None:
 
 
 @pytest.mark.parametrize(("radius", "where"), [(-0.5, "outside"), (3.0, "inside")])
-def test_a_shape_without_a_surface_is_refused(radius: float, where: str) -> None:
+def test_a_shape_without_a_surface_is_refused(radius: float, where: str, solid: Callable[..., Solid]) -> None:
     with pytest.raises(RunFailed, match=f"it: no surface: all of the box is {where}"):
         surface_of(solid(radius), "it")
 
 
-def test_without_the_extra_surfaces_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_surfaces_are_refused(monkeypatch: pytest.MonkeyPatch, solid: Callable[..., Solid]) -> None:
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(ConfigError, match="meshes need skimage, which is not installed"):
         surface_of(solid(0.5), "it")
@@ -111,7 +96,9 @@ def test_without_the_extra_surfaces_are_refused(monkeypatch: pytest.MonkeyPatch)
         ("lenetlike", ImageSignal(1, 8, 3), "1x8x8, 3 classes"),
     ],
 )
-def test_networks_that_are_no_shape_are_refused(name: str, signal: Signal, words: str) -> None:
+def test_networks_that_are_no_shape_are_refused(
+    name: str, signal: Signal, words: str, ball: Callable[..., Network]
+) -> None:
     architecture = build(name, signal)
     network = Network(architecture, torch.zeros(architecture.parameters))
     with pytest.raises(ConfigError, match=f"{name} is for {words}, so it has no surface"):
@@ -133,7 +120,7 @@ def test_mesh_files_hold_one_shape_and_pictures_any_number() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".stl", ".off", ".glb"])
-def test_a_written_surface_is_read_again(tmp_path: Path, suffix: str) -> None:
+def test_a_written_surface_is_read_again(tmp_path: Path, suffix: str, solid: Callable[..., Solid]) -> None:
     surface = surface_of(solid(0.4, (0.3, 0, 0), resolution=16), "ball")
     for name in ("one", "two"):
         write_surface(tmp_path / (name + suffix), surface)
@@ -149,7 +136,7 @@ def test_a_written_surface_is_read_again(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_shape_without_a_surface_keeps_its_place_in_a_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solid: Callable[..., Solid]
 ) -> None:
     figures: list[Any] = []
     monkeypatch.setattr(drawing, "write_figure", lambda figure, path, force: figures.append(figure))
@@ -165,7 +152,7 @@ def test_a_shape_without_a_surface_keeps_its_place_in_a_picture(
     assert [len(axes.collections) for axes in figure.axes] == [1, 0, 1, 1]
 
 
-def test_the_same_shapes_give_the_same_picture(tmp_path: Path) -> None:
+def test_the_same_shapes_give_the_same_picture(tmp_path: Path, solid: Callable[..., Solid]) -> None:
     surface = surface_of(solid(0.5, resolution=8), "ball")
     for name in ("one.svg", "two.svg"):
         draw_surfaces(tmp_path / name, [("", [("a", surface), ("b", None)])])

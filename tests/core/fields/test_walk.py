@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Callable
 from math import pi
 from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, ImageSignal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.fields.walk import SolidStep, solid_steps
@@ -17,18 +18,6 @@ from netspace_cli.core.networks import Network
 from netspace_cli.core.path_files import write_csv
 from netspace_cli.core.progress import Silent
 from netspace_cli.core.runner import Runner
-
-
-def ball(radius: float, centre: tuple[float, float, float] = (0, 0, 0)) -> Network:
-    """A network of three sines that is nearly |x - centre|² - radius²: cosines of a tenth of each coordinate."""
-    architecture = build("siren-3x1", FieldSignal(3, 1))
-    state = {
-        "layers.0.weight": torch.eye(3) / 300,
-        "layers.0.bias": (pi / 2 - torch.tensor(centre) / 10) / 30,
-        "layers.1.weight": torch.full((1, 3), -200.0),
-        "layers.1.bias": torch.tensor([600 - radius * abs(radius)]),
-    }
-    return Network(architecture, architecture.to_vector(state))
 
 
 def walk(*networks: Network, failed: tuple[int, ...] = ()) -> list[SolidStep]:
@@ -40,7 +29,7 @@ def walk(*networks: Network, failed: tuple[int, ...] = ()) -> list[SolidStep]:
     return solid_steps(steps, Runner("cpu"))
 
 
-def test_balls_one_in_the_other_overlap_by_their_volumes() -> None:
+def test_balls_one_in_the_other_overlap_by_their_volumes(ball: Callable[..., Network]) -> None:
     path = walk(ball(0.4), ball(0.6), ball(0.8))
     assert [s.iou is None for s in path] == [True, False, False]
     assert [s.iou for s in path[1:]] == pytest.approx([(4 / 6) ** 3, (6 / 8) ** 3], abs=0.03)
@@ -50,12 +39,12 @@ def test_balls_one_in_the_other_overlap_by_their_volumes() -> None:
         assert (row["pieces"], step.error) == (1, "") and "error" not in row
 
 
-def test_balls_apart_do_not_overlap_and_equal_ones_wholly() -> None:
+def test_balls_apart_do_not_overlap_and_equal_ones_wholly(ball: Callable[..., Network]) -> None:
     left, right = ball(0.3, (-0.5, 0, 0)), ball(0.3, (0.5, 0, 0))
     assert [s.iou for s in walk(left, left, right)] == [None, 1.0, 0.0]
 
 
-def test_a_step_without_a_surface_keeps_its_row_and_says_so() -> None:
+def test_a_step_without_a_surface_keeps_its_row_and_says_so(ball: Callable[..., Network]) -> None:
     path = walk(ball(0.5), ball(-0.5), ball(-0.5), ball(3.0), ball(0.5))
     assert [s.error for s in path] == ["", "no surface", "no surface", "no surface", ""]
     assert [s.iou for s in path[:3]] == [None, 0.0, None], "of two that are empty there is none"
@@ -66,7 +55,7 @@ def test_a_step_without_a_surface_keeps_its_row_and_says_so() -> None:
     assert rows[1]["error"] == "no surface" and "iou" not in rows[2]
 
 
-def test_a_step_that_failed_has_no_solid_and_its_own_error() -> None:
+def test_a_step_that_failed_has_no_solid_and_its_own_error(ball: Callable[..., Network]) -> None:
     path = walk(ball(0.5), ball(0.5), ball(0.5), ball(0.5), failed=(1,))
     assert [s.iou for s in path] == [None, None, None, 1.0]
     assert path[1].solid is None and path[1].error == "weights are not finite"
@@ -79,7 +68,7 @@ def test_a_step_that_failed_has_no_solid_and_its_own_error() -> None:
     }
 
 
-def test_between_weights_of_networks_every_step_is_looked_at() -> None:
+def test_between_weights_of_networks_every_step_is_looked_at(ball: Callable[..., Network]) -> None:
     steps = interpolate_weights(ball(0.4), ball(0.8), Runner("cpu"), steps=2)
     path = solid_steps(steps, Runner("cpu"))
     middle = ((0.4**2 + 0.8**2) / 2) ** 0.5  # the last bias alone differs, by the squares
@@ -104,7 +93,7 @@ def test_progress_is_told_and_ended_even_when_a_network_is_no_shape() -> None:
     assert told == [("looking at shapes", 1), "stop"]
 
 
-def test_a_path_of_shapes_as_a_file(tmp_path: Path) -> None:
+def test_a_path_of_shapes_as_a_file(tmp_path: Path, ball: Callable[..., Network]) -> None:
     path = walk(ball(0.4), ball(-0.5), ball(0.6))
     write_csv(tmp_path / "path.csv", path, {})
     with (tmp_path / "path.csv").open(newline="") as file:
