@@ -106,7 +106,8 @@ def refined_input(
     """An instance of a zoo as the commands see a checkpoint: encoded, and refined by the scale's steps."""
     network = zoo.network(instance, space.model.architecture(instance.arch))
     found = encode([network], space, runner, data=data, refine_steps=scale.refine_steps, progress=progress)
-    origin = Origin(instance.arch, network.form, network.source, network.sha256, "refined", scale.refine_steps)
+    how = "refined" if scale.refine_steps else "encoded"
+    origin = Origin(instance.arch, network.form, network.source, network.sha256, how, scale.refine_steps)
     return Input(zoo.file_of(instance), found.vectors[0], origin, network)
 
 
