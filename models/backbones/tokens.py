@@ -27,7 +27,7 @@ from ..spec import NetworkSpec
 from .attention import Attention
 from .base import ArchitectureInit, Backbone
 from .bases import LayerBases
-from .feedback import Correction, differences
+from .feedback import FIRST_SHARE, Correction, differences
 from .sketch import sketch_plan
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -173,6 +173,7 @@ class TokensBackbone(Backbone):
             hidden units, or on anything else but what the network computes.
         feedback: so many times the encoder also asks what its embedding decodes to, and corrects itself by the
             difference (feedback.py).
+        second_order: whether training sees through the gradients that feedback follows.
         probes: number of probe inputs R (0: networks are read, not run).
         probe_shape: of one probe input, e.g. (C, S, S).
         outputs: values K that a network answers to one probe.
@@ -195,6 +196,7 @@ class TokensBackbone(Backbone):
         gain: float = 1.0,
         read: str = "all",
         feedback: int = 0,
+        second_order: bool = False,
         probes: int = 0,
         probe_shape: tuple[int, ...] = (),
         outputs: int = 0,
@@ -222,6 +224,7 @@ class TokensBackbone(Backbone):
         if feedback < 0:
             raise ConfigError(f"there cannot be {feedback} rounds of feedback.", "Give 0 or more: backbone.feedback.")
         self.embedding_size, self.gain, self.read, self.values = embedding_size, gain, read, values
+        self.second_order = second_order
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         # Names of architectures may hold dots and colons, which module names may not.
         self.place = {name: i for i, name in enumerate(architectures)}
@@ -256,6 +259,7 @@ class TokensBackbone(Backbone):
                 heads=heads,
                 latents=latents,
                 values=embedding_size // latents,
+                share=FIRST_SHARE if second_order else 0.0,
             )
             for _ in range(feedback)
         )
@@ -291,7 +295,9 @@ class TokensBackbone(Backbone):
         embeddings = self.to_embedding(self.norm_latents(latents)).flatten(1)
         if answers is not None:
             for correction in self.corrections:
-                found, descent = differences(lambda e: self._predicted_answers(arch, e), embeddings, answers)
+                found, descent = differences(
+                    lambda e: self._predicted_answers(arch, e), embeddings, answers, second_order=self.second_order
+                )
                 embeddings = embeddings + correction(latents, answers, found, descent)
         return embeddings
 

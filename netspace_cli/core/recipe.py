@@ -30,6 +30,7 @@ class TokensRecipe(_Section):
     gain: float = Field(1.0, ge=0)
     read: Literal["all", "answers"] = "all"
     feedback: int = Field(0, ge=0)
+    second_order: bool = False
     probes: int = Field(64, ge=0)
 
 

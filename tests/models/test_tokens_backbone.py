@@ -286,6 +286,24 @@ def test_feedback_learns_how_far_to_follow() -> None:
         assert share is not None and share.abs().max() > 0
 
 
+def test_at_the_second_order_the_decoder_learns_to_be_followed() -> None:
+    vectors, first, second = torch.randn(2, SPEC.size), probing(feedback=2), probing(feedback=2, second_order=True)
+    second.load_state_dict(first.state_dict())
+    for model in (first, second):
+        with torch.no_grad():
+            for correction in model.corrections:
+                correction.get_parameter("share").fill_(0.3)
+    embeddings = [model.encode(MINE, vectors) for model in (first, second)]
+    torch.testing.assert_close(*embeddings)
+    for embedding in embeddings:
+        embedding.square().sum().backward()
+    bias = [model.codec(MINE).bias.grad for model in (first, second)]
+    assert bias[0] is None
+    assert bias[1] is not None and bias[1].abs().max() > 0
+    with torch.no_grad():
+        assert not second.encode(MINE, vectors).requires_grad
+
+
 def test_a_negative_number_of_rounds_is_refused() -> None:
     with pytest.raises(ConfigError, match="there cannot be -1 rounds of feedback"):
         probing(feedback=-1)
