@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ..architectures import Architecture
 from ..curvature import Moments
 from ..spec import NetworkSpec
 
 Run = Callable[[Tensor, Tensor], Tensor]
+# U (n, a), V (m, b) and places (a b,) of the embedding: the parameter, seen as a matrix (n, m), receives U M V',
+# where M (a, b) are the values at these places.
+Directions = tuple[Tensor, Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,8 @@ class ArchitectureInit:
         scale: (L,) standard deviation of each layer's values over the training instances.
         run: from parameters (P,) and inputs to outputs (B, K), for encoders that probe a network; None
             where they are not to.
+        architecture: of networks that are signals, for encoders that solve for their values; None where they are
+            not to.
         moments: `curvature_moments` at `start`, for decoders that write along chosen directions; None where
             they are not known.
     """
@@ -32,6 +38,7 @@ class ArchitectureInit:
     scale: Tensor
     run: Run | None = None
     moments: Moments | None = None
+    architecture: Architecture | None = None
 
 
 class Backbone(nn.Module):
@@ -52,6 +59,11 @@ class Backbone(nn.Module):
     def decode(self, arch: str, embeddings: Tensor) -> Tensor:
         """Embeddings (B, E) to predicted parameters (B, P) of the architecture named."""
         raise NotImplementedError
+
+    def directions(self, arch: str) -> Mapping[str, Directions] | None:
+        """Along what an embedding moves the weights of an architecture by itself, by parameter; None where a backbone
+        has no such way from the one to the other."""
+        return None
 
     def starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
         """What stands for a predicted instance of each architecture whatever the embedding, and how many times

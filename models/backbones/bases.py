@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ..curvature import Moments
 from ..spec import NetworkSpec
+from .base import Directions
 
 # How the number of directions grows with the size of a side: n ** EXPONENT.
 EXPONENT = 0.5
@@ -102,6 +103,12 @@ class LayerBases(nn.Module):
         total = sum(cut.size for cut in self.cuts)
         # An embedding smaller than one value for each parameter serves several with the same value.
         self.register_buffer("places", torch.arange(total) % embedding_size, persistent=False)
+
+    def directions(self) -> dict[str, Directions]:
+        """Of each parameter, as they are now."""
+        parts = self.get_buffer("places").split([cut.size for cut in self.cuts])
+        sides = [(getattr(self, f"left{i}"), getattr(self, f"right{i}")) for i in range(len(self.cuts))]
+        return {cut.name: (*pair, part) for cut, pair, part in zip(self.cuts, sides, parts, strict=True)}
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """(B, E) to (B, P); values of unit variance give weights of unit mean square."""

@@ -16,16 +16,19 @@ there can be the directions in which changes of each layer show most (bases.py).
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import vmap
 
+from ..architectures import Architecture
 from ..errors import ConfigError
+from ..gauss_newton import Solver
 from ..spec import NetworkSpec
 from .attention import Attention
-from .base import ArchitectureInit, Backbone
+from .base import ArchitectureInit, Backbone, Directions
 from .bases import LayerBases
 from .feedback import FIRST_SHARE, Correction, differences
 from .sketch import sketch_plan
@@ -37,6 +40,8 @@ SAMPLED = 2048
 MOST_ANSWERS = 256
 # Values of a signal that are near zero.
 NEAR = 0.1
+# Of the equations that an embedding is solved from.
+DAMPING = 1e-4
 
 
 class Chunks(nn.Module):
@@ -101,7 +106,16 @@ class ArchitectureCodec(nn.Module):
     signs: Tensor
 
     def __init__(
-        self, name: str, init: ArchitectureInit, *, chunk: int, width: int, embedding_size: int, path: str, read: str
+        self,
+        name: str,
+        init: ArchitectureInit,
+        *,
+        chunk: int,
+        width: int,
+        embedding_size: int,
+        path: str,
+        read: str,
+        write: str,
     ) -> None:
         super().__init__()
         self.spec = init.spec
@@ -110,7 +124,8 @@ class ArchitectureCodec(nn.Module):
         if read == "all":
             self.positions = nn.Parameter(0.02 * torch.randn(count, width))
             self.layers = nn.Parameter(0.02 * torch.randn(layers, width))
-        self.queries = nn.Parameter(torch.randn(count, width))
+        if write == "all":
+            self.queries = nn.Parameter(torch.randn(count, width))
         if not bool((init.scale > 0).all()):
             layer = init.spec.layers[int((~(init.scale > 0)).nonzero()[0])]
             raise ConfigError(
@@ -171,9 +186,12 @@ class TokensBackbone(Backbone):
         gain: of that path (0 turns it off).
         read: "all", weights and answers, or "answers" alone: then an embedding does not depend on the order of
             hidden units, or on anything else but what the network computes.
+        write: "all", or "direct" for the embedding's own way alone: then weights are linear in the embedding.
         feedback: so many times the encoder also asks what its embedding decodes to, and corrects itself by the
             difference (feedback.py).
         second_order: whether training sees through the gradients that feedback follows.
+        solve: of networks that are signals, Gauss-Newton steps on the embedding at the end towards the network's
+            values at the probes (gauss_newton.py); training does not see through them.
         probes: number of probe inputs R (0: networks are read, not run).
         probe_shape: of one probe input, e.g. (C, S, S).
         outputs: values K that a network answers to one probe.
@@ -195,8 +213,10 @@ class TokensBackbone(Backbone):
         path: str = "sketch",
         gain: float = 1.0,
         read: str = "all",
+        write: str = "all",
         feedback: int = 0,
         second_order: bool = False,
+        solve: int = 0,
         probes: int = 0,
         probe_shape: tuple[int, ...] = (),
         outputs: int = 0,
@@ -221,20 +241,29 @@ class TokensBackbone(Backbone):
             raise ConfigError(
                 "feedback compares answers, so it needs probes, not 0.", "Give some: backbone.probes = 64."
             )
+        if solve and not (values and probes and path != "sketch"):
+            raise ConfigError(
+                "only networks that are signals can be solved for, at probes, by decoders that write along directions.",
+                "Set backbone.solve to 0; or backbone.probes = 1024 and backbone.path = 'learnt'.",
+            )
         if feedback < 0:
             raise ConfigError(f"there cannot be {feedback} rounds of feedback.", "Give 0 or more: backbone.feedback.")
-        self.embedding_size, self.gain, self.read, self.values = embedding_size, gain, read, values
-        self.second_order = second_order
+        self.embedding_size, self.gain, self.values = embedding_size, gain, values
+        self.read, self.write = read, write
+        self.second_order, self.solve = second_order, solve
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         # Names of architectures may hold dots and colons, which module names may not.
         self.place = {name: i for i, name in enumerate(architectures)}
         self.codecs = nn.ModuleList(
-            ArchitectureCodec(n, a, chunk=chunk, width=width, embedding_size=embedding_size, path=path, read=read)
+            ArchitectureCodec(
+                n, a, chunk=chunk, width=width, embedding_size=embedding_size, path=path, read=read, write=write
+            )
             for n, a in architectures.items()
         )
         if read == "all":
             self.read_chunk, self.read_statistics = nn.Linear(chunk, width), nn.Linear(STATISTICS, width)
         self.runs = [a.run for a in architectures.values()]
+        self.asked = [a.architecture for a in architectures.values()]
         self.probes = nn.Parameter(torch.randn(probes, *probe_shape)) if probes else None
         if probes:
             self.group = _group(probes)
@@ -245,12 +274,13 @@ class TokensBackbone(Backbone):
         self.mix = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
         self.norm_latents = nn.LayerNorm(width)
         self.to_embedding = nn.Linear(width, embedding_size // latents)
-        self.from_embedding = nn.Linear(embedding_size // latents, width)
-        self.latent_positions = nn.Parameter(0.02 * torch.randn(latents, width))
-        self.unmix = Attention(width, heads=heads)
-        self.spread = Attention(width, heads=heads)
-        self.norm_chunks = nn.LayerNorm(width)
-        self.write_chunk = nn.Linear(width, chunk)
+        if write == "all":
+            self.from_embedding = nn.Linear(embedding_size // latents, width)
+            self.latent_positions = nn.Parameter(0.02 * torch.randn(latents, width))
+            self.unmix = Attention(width, heads=heads)
+            self.spread = Attention(width, heads=heads)
+            self.norm_chunks = nn.LayerNorm(width)
+            self.write_chunk = nn.Linear(width, chunk)
         self.corrections = nn.ModuleList(
             Correction(
                 probes // self.group,
@@ -270,13 +300,22 @@ class TokensBackbone(Backbone):
         with torch.no_grad():
             self.to_embedding.weight.mul_(0.1)
             self.to_embedding.bias.zero_()
-            self.write_chunk.weight.mul_(0.1)
-            self.write_chunk.bias.zero_()
+            if self.write == "all":
+                self.write_chunk.weight.mul_(0.1)
+                self.write_chunk.bias.zero_()
 
     def starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
         """The bias of each, which is in units of its layers' deviations."""
         codecs = [self.codec(arch) for arch in archs]
         return [(codec.bias, 1 / float(codec.sigma().mean())) for codec in codecs]
+
+    def directions(self, arch: str) -> Mapping[str, Directions] | None:
+        codec = self.codec(arch)
+        if codec.bases is None or not self.gain:
+            return None
+        sigma = {p.name: self.gain * codec.sigma()[p.offset] for p in codec.spec.parameters}
+        known = codec.bases.directions()
+        return {name: (sigma[name] * left, right, places) for name, (left, right, places) in known.items()}
 
     def codec(self, arch: str) -> ArchitectureCodec:
         """What is learnt for one architecture."""
@@ -299,7 +338,24 @@ class TokensBackbone(Backbone):
                     lambda e: self._predicted_answers(arch, e), embeddings, answers, second_order=self.second_order
                 )
                 embeddings = embeddings + correction(latents, answers, found, descent)
+        architecture = self.asked[self.place[arch]]
+        if self.solve and architecture is not None:
+            embeddings = embeddings + self._to_solution(architecture, vectors, embeddings.detach())
         return embeddings
+
+    @torch.no_grad()
+    def _to_solution(self, architecture: Architecture, vectors: Tensor, embeddings: Tensor) -> Tensor:
+        """(B, E): from embeddings to where Gauss-Newton leads from them, each network by itself."""
+        directions = self.directions(architecture.name)
+        assert directions is not None and self.probes is not None  # refused otherwise
+        solver = Solver(architecture, partial(self.decode, architecture.name), directions, DAMPING)
+        found = []
+        for start, vector in zip(embeddings, vectors, strict=True):
+            wanted, embedding = architecture.run(vector, self.probes).flatten(), start
+            for _ in range(self.solve):
+                embedding, _ = solver.step(embedding, wanted, self.probes)
+            found.append(embedding - start)
+        return torch.stack(found)
 
     def _predicted_answers(self, arch: str, embeddings: Tensor) -> Tensor:
         answers = self._answers(arch, self.decode(arch, embeddings))
@@ -329,10 +385,15 @@ class TokensBackbone(Backbone):
 
     def decode(self, arch: str, embeddings: Tensor) -> Tensor:
         codec = self.codec(arch)
+        values = codec.bias + self.gain * codec.direct(embeddings)
+        if self.write == "all":
+            values = values + self._written(codec, embeddings)
+        return values * codec.sigma()
+
+    def _written(self, codec: ArchitectureCodec, embeddings: Tensor) -> Tensor:
+        """(B, E) to (B, P): what attention makes of embeddings, in units of each layer."""
         latents = embeddings.unflatten(1, (len(self.latent_positions), -1))
         latents = self.from_embedding(latents) + self.latent_positions
         latents = self.unmix(latents, latents)
         queries = codec.queries.expand(len(embeddings), -1, -1)
-        written = self.write_chunk(self.norm_chunks(self.spread(queries, latents)))
-        values = codec.bias + codec.chunks.join(written) + self.gain * codec.direct(embeddings)
-        return values * codec.sigma()
+        return codec.chunks.join(self.write_chunk(self.norm_chunks(self.spread(queries, latents))))

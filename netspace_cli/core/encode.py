@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from netspace_models.errors import ConfigError, WrongSpace
-from netspace_models.objectives import class_loss, imitation
 from torch import Tensor
 
 from .data import ImageData
@@ -15,17 +14,13 @@ from .data_choice import check_refining
 from .decode import decode_row, recognised_in
 from .embedding import Embeddings, Origin, embeddings_of
 from .fields.data import Data, FieldData
-from .fields.near import near_surfaces, with_near
 from .fields.scoring import FieldFidelity, field_fidelity
 from .networks import Network
-from .optimise import Descent, descend
-from .progress import Progress, Silent
+from .progress import Progress
+from .refine import refine
 from .runner import Runner
 from .scoring import accuracy, agreement, labels_of, logits_of
 from .space import Space
-
-# How much keeping the ClassId weighs against imitating the network while refining.
-CLASS_WEIGHT = 1.0
 
 
 @dataclass(frozen=True)
@@ -99,51 +94,6 @@ def _check_networks(networks: Sequence[Network], space: Space) -> None:
                 f"{known.parameters:,}.",
                 "Use a space that has it (--space), or train one with `netspace train`.",
             )
-
-
-def refine(
-    embeddings: Tensor,
-    vectors: Tensor,
-    arch: str,
-    space: Space,
-    data: Data,
-    runner: Runner,
-    *,
-    steps: int,
-    progress: Progress | None = None,
-) -> Tensor:
-    """Steps on embeddings alone towards their networks' own outputs, on unlabelled images or on points.
-
-    Args:
-        embeddings: (B, E) from the encoder.
-        vectors: (B, P) the networks.
-        arch: their architecture.
-        space, data: on the runner's device.
-        steps: how many; images (or points) and rates are the space's own.
-    Returns:
-        (B, E).
-    """
-    recipe = space.recipe
-    descent = Descent(**{**recipe.refine.model_dump(), "steps": steps})
-    model, architecture = space.model, space.model.architecture(arch)
-    share, near = recipe.train.near, None
-    if isinstance(data, FieldData):
-        near = near_surfaces(architecture, vectors, data, runner, share=share)
-
-    def loss_at(current: Tensor, step: int) -> Tensor:
-        generator = runner.generator("refine", step)
-        inputs, _ = data.draw("train", descent.images, generator)
-        inputs = with_near(inputs, near, share, generator)
-        with runner.autocast():
-            predicted = model.decode(arch, current)
-            losses = imitation(architecture, predicted, vectors, inputs, temperature=recipe.train.temperature)
-            loss = losses.sum() + CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
-        runner.count(1, "steps")
-        return loss
-
-    runner.check_gradients()
-    with runner.guard(f"refining {len(vectors)} networks at once", "Encode fewer at once."):
-        return descend(embeddings, loss_at, descent, progress or Silent(), description=f"refining {arch}")
 
 
 def default_refine_steps(space: Space, data: Data | None) -> int:

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 from netspace_models.errors import ConfigError
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
+from .optimise import Descent
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -29,8 +31,10 @@ class TokensRecipe(_Section):
     path: Literal["sketch", "curvature", "learnt"] = "sketch"
     gain: float = Field(1.0, ge=0)
     read: Literal["all", "answers"] = "all"
+    write: Literal["all", "direct"] = "all"
     feedback: int = Field(0, ge=0)
     second_order: bool = False
+    solve: int = Field(0, ge=0)
     probes: int = Field(64, ge=0)
 
 
@@ -102,12 +106,26 @@ class TrainRecipe(_Section):
 
 
 class RefineRecipe(_Section):
-    """How embeddings are refined by default: Adam on the embedding, the rate falling as a cosine."""
+    """How embeddings are refined.
 
+    Attributes:
+        method: "adam" on the embedding, the rate falling as a cosine; or "gauss-newton", for networks that are signals
+            and decoders that write along directions.
+        steps: how many by default; images: images, or points, a step.
+        lr, lr_end: of Adam.
+        damping: of Gauss-Newton.
+    """
+
+    method: Literal["adam", "gauss-newton"] = "adam"
     steps: int = Field(100, ge=0)
     images: PositiveInt = 128
     lr: PositiveFloat = 0.02
     lr_end: PositiveFloat = 0.001
+    damping: PositiveFloat = 1e-4
+
+    def descent(self, steps: int | None = None) -> Descent:
+        """Adam's part, of so many steps."""
+        return Descent(self.steps if steps is None else steps, self.images, self.lr, self.lr_end)
 
 
 class Recipe(_Section):

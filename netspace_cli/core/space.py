@@ -84,7 +84,10 @@ def build_model(
         DoesNotFit: an architecture is too large for the conv backbone's PRep.
     """
     if inits is None:
-        inits = {a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run) for a in architectures}
+        inits = {
+            a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run, architecture=a)
+            for a in architectures
+        }
     signal = architectures[0].signal
     several = len(architectures) > 1
     backbone: Backbone

@@ -23,6 +23,7 @@ from .networks import Network, check_teacher
 from .progress import Progress, Silent
 from .provenance import provenance
 from .recipe import Recipe
+from .refine import check_method
 from .run_folder import MADE_WITH, RunFolder
 from .runner import Runner, kept_random_state
 from .signals import StopRequest
@@ -101,7 +102,8 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
 
     Raises:
         ConfigError: several architectures without a teacher or of signals, one with a teacher, a teacher for
-            other images or classes, a split of the zoo without instances, or a precision that training does not have.
+            other images or classes, a split of the zoo without instances, a method of refining that is not for such
+        networks, or a precision that training does not have.
         DataUnavailable: the data are not the zoo's.
     """
     if data.signal != zoo.signal:
@@ -109,6 +111,7 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
             f"{zoo.path} is a zoo for {zoo.signal.describe()}; {data.name} has {data.signal.describe()}.",
             "Give the zoo's own data.",
         )
+    check_method(recipe, data)
     training = load_training_set(zoo, recipe, runner)
     if len(training.architectures) > 1 and isinstance(data, FieldData):
         raise ConfigError(

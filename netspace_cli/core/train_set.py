@@ -94,7 +94,7 @@ def initial_values(
         else:
             vectors = training.vectors["train", a.name]
             start = vectors[_best(training.instances["train", a.name])].cpu()
-        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, vectors.cpu()), a.run)
+        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, vectors.cpu()), a.run, architecture=a)
     return inits
 
 

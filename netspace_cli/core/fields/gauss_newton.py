@@ -1,0 +1,75 @@
+"""Refining networks that are signals: each step solves for all of an embedding at once.
+
+Every step draws points anew and takes the shortest way to where the predicted network, as it changes about the
+embedding, has the target's values there. What suits one draw of points suits the others only nearly; the mean
+of the later steps' embeddings suits them better than any one of them.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import torch
+from netspace_models.errors import RunFailed
+from netspace_models.gauss_newton import Solver
+from torch import Tensor
+
+from netspace_cli.core.progress import Progress
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import Space
+
+from .data import FieldData
+from .near import near_surfaces, with_near
+
+
+def approach(
+    embeddings: Tensor,
+    vectors: Tensor,
+    arch: str,
+    space: Space,
+    data: FieldData,
+    runner: Runner,
+    *,
+    steps: int,
+    progress: Progress,
+) -> Tensor:
+    """Gauss-Newton steps on embeddings, each network by itself.
+
+    Args:
+        embeddings: (B, E); vectors: (B, P) the networks.
+        arch: their architecture; space, data: on the runner's device.
+        steps: of each.
+    Returns:
+        (B, E).
+    Raises:
+        RunFailed: values that are not finite.
+    """
+    architecture, share = space.model.architecture(arch), space.recipe.train.near
+    near = near_surfaces(architecture, vectors, data, runner, share=share)
+    directions = space.model.backbone.directions(arch)
+    assert directions is not None  # seen to before
+    decode = partial(space.model.decode, arch)
+    solver = Solver(architecture, decode, directions, space.recipe.refine.damping)
+    progress.start(f"refining {arch}", steps * len(vectors))
+    found = []
+    try:
+        for i, (start, vector) in enumerate(zip(embeddings, vectors, strict=True)):
+            embedding, path = start, []
+            for step in range(steps):
+                generator = runner.generator("refine", step)
+                points, _ = data.draw("train", space.recipe.refine.images, generator)
+                points = with_near(points, None if near is None else near[i : i + 1], share, generator)
+                points = points[0] if points.dim() == 3 else points
+                with torch.no_grad():
+                    wanted = architecture.run(vector, points).flatten()
+                embedding, loss = solver.step(embedding, wanted, points)
+                if not math.isfinite(loss):
+                    raise RunFailed("refining came to values that are not finite.", "Raise refine.damping.")
+                path.append(embedding)
+                runner.count(1, "steps")
+                progress.advance(1, loss=loss)
+            found.append(torch.stack(path[steps // 2 :]).mean(dim=0))
+    finally:
+        progress.stop()
+    return torch.stack(found)
