@@ -61,6 +61,22 @@ class Correction(nn.Module):
         return (self.write(self.norm(self.mix(latents, latents))) + self.share * descent).flatten(1)
 
 
+class Descent(nn.Module):
+    """A round of feedback that follows the gradient alone, value by value as far as has served.
+
+    Args:
+        size: E; share: of the gradient that it begins to take.
+    """
+
+    def __init__(self, size: int, *, share: float) -> None:
+        super().__init__()
+        self.share = nn.Parameter(torch.full((size,), share))
+
+    def forward(self, descent: Tensor) -> Tensor:
+        """(B, E) to (B, E)."""
+        return self.share * descent
+
+
 def _twice_differentiable(wanted: bool) -> AbstractContextManager[None]:
     """Attention by plain products where gradients of gradients are wanted: the fused kernels have none."""
     return sdpa_kernel(SDPBackend.MATH) if wanted else nullcontext()

@@ -30,7 +30,7 @@ from ..spec import NetworkSpec
 from .attention import Attention
 from .base import ArchitectureInit, Backbone, Directions
 from .bases import LayerBases
-from .feedback import FIRST_SHARE, Correction, differences
+from .feedback import FIRST_SHARE, Correction, Descent, differences
 from .sketch import sketch_plan
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -184,8 +184,9 @@ class TokensBackbone(Backbone):
         path: the embedding's own way to every weight: "sketch"; "curvature" for the directions in which
             changes of each layer show most; or "learnt" for directions that begin as those and are learnt.
         gain: of that path (0 turns it off).
-        read: "all", weights and answers, or "answers" alone: then an embedding does not depend on the order of
-            hidden units, or on anything else but what the network computes.
+        read: "all", weights and answers; or "answers" alone: then an embedding does not depend on the order of
+            hidden units, or on anything else but what the network computes; or "none": the first embedding is the
+            same for all networks, and feedback follows the gradient alone.
         write: "all", or "direct" for the embedding's own way alone: then weights are linear in the embedding.
         feedback: so many times the encoder also asks what its embedding decodes to, and corrects itself by the
             difference (feedback.py).
@@ -246,6 +247,11 @@ class TokensBackbone(Backbone):
                 "only networks that are signals can be solved for, at probes, by decoders that write along directions.",
                 "Set backbone.solve to 0; or backbone.probes = 1024 and backbone.path = 'learnt'.",
             )
+        if read == "none" and not (feedback or solve):
+            raise ConfigError(
+                "an encoder that reads nothing gives all networks the same embedding.",
+                "Let it ask: backbone.feedback = 3, or backbone.solve = 3; or set backbone.read to 'answers'.",
+            )
         if feedback < 0:
             raise ConfigError(f"there cannot be {feedback} rounds of feedback.", "Give 0 or more: backbone.feedback.")
         self.embedding_size, self.gain, self.values = embedding_size, gain, values
@@ -265,15 +271,21 @@ class TokensBackbone(Backbone):
         self.runs = [a.run for a in architectures.values()]
         self.asked = [a.architecture for a in architectures.values()]
         self.probes = nn.Parameter(torch.randn(probes, *probe_shape)) if probes else None
+        share, of_each = FIRST_SHARE if second_order else 0.0, embedding_size // latents
         if probes:
             self.group = _group(probes)
-            self.read_answer = nn.Linear(2 * outputs * self.group, width)
-            self.probe_positions = nn.Parameter(0.02 * torch.randn(probes // self.group, width))
-        self.start = nn.Parameter(torch.randn(latents, width))
-        self.gather = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
-        self.mix = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
-        self.norm_latents = nn.LayerNorm(width)
-        self.to_embedding = nn.Linear(width, embedding_size // latents)
+        if read == "none":
+            self.first = nn.Parameter(torch.zeros(embedding_size))
+            self.corrections = nn.ModuleList(Descent(embedding_size, share=share) for _ in range(feedback))
+        else:
+            if probes:
+                self.read_answer = nn.Linear(2 * outputs * self.group, width)
+                self.probe_positions = nn.Parameter(0.02 * torch.randn(probes // self.group, width))
+            self.start = nn.Parameter(torch.randn(latents, width))
+            self.gather = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
+            self.mix = nn.ModuleList(Attention(width, heads=heads) for _ in range(depth))
+            self.norm_latents = nn.LayerNorm(width)
+            self.to_embedding = nn.Linear(width, of_each)
         if write == "all":
             self.from_embedding = nn.Linear(embedding_size // latents, width)
             self.latent_positions = nn.Parameter(0.02 * torch.randn(latents, width))
@@ -281,25 +293,20 @@ class TokensBackbone(Backbone):
             self.spread = Attention(width, heads=heads)
             self.norm_chunks = nn.LayerNorm(width)
             self.write_chunk = nn.Linear(width, chunk)
-        self.corrections = nn.ModuleList(
-            Correction(
-                probes // self.group,
-                2 * outputs * self.group,
-                width=width,
-                heads=heads,
-                latents=latents,
-                values=embedding_size // latents,
-                share=FIRST_SHARE if second_order else 0.0,
+        if read != "none":
+            tokens, features = (probes // self.group, 2 * outputs * self.group) if probes else (0, 0)
+            self.corrections = nn.ModuleList(
+                Correction(tokens, features, width=width, heads=heads, latents=latents, values=of_each, share=share)
+                for _ in range(feedback)
             )
-            for _ in range(feedback)
-        )
         self._start_small()
 
     def _start_small(self) -> None:
         """Before training every embedding is short, so that decoding gives each architecture's start."""
         with torch.no_grad():
-            self.to_embedding.weight.mul_(0.1)
-            self.to_embedding.bias.zero_()
+            if self.read != "none":
+                self.to_embedding.weight.mul_(0.1)
+                self.to_embedding.bias.zero_()
             if self.write == "all":
                 self.write_chunk.weight.mul_(0.1)
                 self.write_chunk.bias.zero_()
@@ -325,19 +332,14 @@ class TokensBackbone(Backbone):
 
     def encode(self, arch: str, vectors: Tensor) -> Tensor:
         answers = self._answers(arch, vectors)
-        told = [] if answers is None else [self.read_answer(answers) + self.probe_positions]
-        tokens = torch.cat([*self._weights(arch, vectors), *told], dim=1)  # (B, N + L + R, D)
-        latents = self.start.expand(len(vectors), -1, -1)
-        for gather, mix in zip(self.gather, self.mix, strict=True):
-            latents = gather(latents, tokens)
-            latents = mix(latents, latents)
-        embeddings = self.to_embedding(self.norm_latents(latents)).flatten(1)
+        latents, embeddings = self._first_look(arch, vectors, answers)
         if answers is not None:
             for correction in self.corrections:
                 found, descent = differences(
-                    lambda e: self._predicted_answers(arch, e), embeddings, answers, second_order=self.second_order
+                    partial(self._predicted_answers, arch), embeddings, answers, second_order=self.second_order
                 )
-                embeddings = embeddings + correction(latents, answers, found, descent)
+                change = correction(descent) if latents is None else correction(latents, answers, found, descent)
+                embeddings = embeddings + change
         architecture = self.asked[self.place[arch]]
         if self.solve and architecture is not None:
             embeddings = embeddings + self._to_solution(architecture, vectors, embeddings.detach())
@@ -357,6 +359,18 @@ class TokensBackbone(Backbone):
             found.append(embedding - start)
         return torch.stack(found)
 
+    def _first_look(self, arch: str, vectors: Tensor, answers: Tensor | None) -> tuple[Tensor | None, Tensor]:
+        """(B, M, D) latents, None where nothing is read, and (B, E) embeddings."""
+        if self.read == "none":
+            return None, self.first.expand(len(vectors), -1)
+        told = [] if answers is None else [self.read_answer(answers) + self.probe_positions]
+        tokens = torch.cat([*self._weights(arch, vectors), *told], dim=1)  # (B, N + L + R, D)
+        latents = self.start.expand(len(vectors), -1, -1)
+        for gather, mix in zip(self.gather, self.mix, strict=True):
+            latents = gather(latents, tokens)
+            latents = mix(latents, latents)
+        return latents, self.to_embedding(self.norm_latents(latents)).flatten(1)
+
     def _predicted_answers(self, arch: str, embeddings: Tensor) -> Tensor:
         answers = self._answers(arch, self.decode(arch, embeddings))
         assert answers is not None  # those of the network itself were there
@@ -364,7 +378,7 @@ class TokensBackbone(Backbone):
 
     def _weights(self, arch: str, vectors: Tensor) -> list[Tensor]:
         """[(B, N, D), (B, L, D)]: each chunk of weights, each layer's statistics; [] where they are not read."""
-        if self.read == "answers":
+        if self.read != "all":
             return []
         codec = self.codec(arch)
         values = vectors / codec.sigma()

@@ -30,7 +30,7 @@ class TokensRecipe(_Section):
     heads: PositiveInt = 4
     path: Literal["sketch", "curvature", "learnt"] = "sketch"
     gain: float = Field(1.0, ge=0)
-    read: Literal["all", "answers"] = "all"
+    read: Literal["all", "answers", "none"] = "all"
     write: Literal["all", "direct"] = "all"
     feedback: int = Field(0, ge=0)
     second_order: bool = False

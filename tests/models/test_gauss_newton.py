@@ -161,6 +161,32 @@ def test_a_direct_decoder_is_linear_and_has_nothing_else_to_learn() -> None:
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
+def test_an_encoder_that_reads_nothing_goes_by_feedback_alone() -> None:
+    architecture = build("siren-6x2", SHAPE)
+    vectors = torch.stack([0.05 * torch.randn(architecture.parameters, generator=seeded(s)) for s in (8, 9)])
+    model, name = backbone(architecture, read="none", write="direct", feedback=2, second_order=True), architecture.name
+    assert model.probes is not None
+    embeddings = model.encode(name, vectors)
+    assert not torch.equal(*embeddings)
+
+    def apart(rows: Tensor) -> Tensor:
+        assert model.probes is not None
+        found = architecture.run_each(model.decode(name, rows), model.probes)
+        return (found - architecture.run_each(vectors, model.probes)).square().mean(dim=(1, 2))
+
+    with torch.no_grad():
+        assert (apart(embeddings) < apart(model.first.expand(2, -1))).all()
+    embeddings.square().sum().backward()
+    learnt = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().max() > 0}
+    assert {"first", "corrections.0.share", "corrections.1.share", "codecs.0.bias"} <= learnt
+
+
+def test_an_encoder_that_reads_nothing_and_asks_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError, match="reads nothing gives all networks the same embedding") as raised:
+        backbone(build("siren-6x2", SHAPE), read="none")
+    assert raised.value.hint.startswith("Let it ask: backbone.feedback = 3, or backbone.solve = 3")
+
+
 def test_a_sketch_has_no_directions() -> None:
     architecture = build("siren-6x2", SHAPE)
     assert backbone(architecture, path="sketch").directions(architecture.name) is None

@@ -203,7 +203,7 @@ def test_the_images_are_those_of_refining(tiny: Any, runner: Runner, monkeypatch
     encode([network], tiny.single_space, runner, data=tiny.data, refine_steps=2)
     refining = drawn[:]
     drawn.clear()
-    descent = Descent(**tiny.single_space.recipe.refine.model_dump())
+    descent = tiny.single_space.recipe.refine.descent()
     fit(reach, network.vector[None], tiny.data, runner, descent, temperature=1.0)
     assert len(drawn) == len(refining) == 2
     assert all(torch.equal(a, b) for a, b in zip(drawn, refining, strict=True))
