@@ -17,12 +17,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from .architectures import Architecture
+from .errors import ConfigError
 
 # By parameter, (R, n) and (R, m): the derivative of value r with respect to the parameter, seen as a matrix (n, m), is
 # the outer product of the rows r.
 Factors = dict[str, tuple[Tensor, Tensor]]
 # Shares of a change, of which the one that serves best is taken: networks are not linear.
 SHARES = (1.0, 0.5, 0.25, 0.125)
+# Of the equations, in units of their mean diagonal.
+DAMPING = 1e-4
 # Damping is raised so many times at most, each time tenfold, until the equations can be solved.
 RAISED = 6
 
@@ -123,12 +126,19 @@ def tangent_of(cuts: Mapping[str, tuple[Tensor, Tensor, Tensor]], factors: Facto
     Args:
         cuts: by parameter, (n, a) and (m, b) directions and places (a b,) of the embedding.
         factors: of the values; parameters without have no part in it.
+    Raises:
+        ConfigError: no parameter has any.
     """
     parts = [
         (factors[name][0] @ left, factors[name][1] @ right, places)
         for name, (left, right, places) in cuts.items()
         if name in factors
     ]
+    if not parts:
+        raise ConfigError(
+            "these networks have no linear layer that sees each point once, so there is nothing to solve for.",
+            "Refine them by Adam: refine.method = 'adam', backbone.solve = 0.",
+        )
     return Tangent(tuple(parts), size)
 
 

@@ -61,7 +61,7 @@ class Correction(nn.Module):
         return (self.write(self.norm(self.mix(latents, latents))) + self.share * descent).flatten(1)
 
 
-class Descent(nn.Module):
+class GradientStep(nn.Module):
     """A round of feedback that follows the gradient alone, value by value as far as has served.
 
     Args:

@@ -11,6 +11,9 @@ gathers them, and
 
 where the last term is the sketch (sketch.py) and the bias starts at a training instance. In place of the sketch
 there can be the directions in which changes of each layer show most (bases.py).
+
+Either side may do with less: an encoder that reads nothing begins at the same embedding for every network and goes
+by feedback (feedback.py) or by solving for the network's values (gauss_newton.py); a direct decoder has no attention.
 """
 
 from __future__ import annotations
@@ -19,139 +22,22 @@ from collections.abc import Collection, Mapping
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import vmap
 
 from ..architectures import Architecture
 from ..errors import ConfigError
-from ..gauss_newton import Solver
+from ..gauss_newton import DAMPING, Solver
 from ..spec import NetworkSpec
 from .attention import Attention
 from .base import ArchitectureInit, Backbone, Directions
-from .bases import LayerBases
-from .feedback import FIRST_SHARE, Correction, Descent, differences
-from .sketch import sketch_plan
+from .codecs import STATISTICS, ArchitectureCodec
+from .feedback import FIRST_SHARE, Correction, GradientStep, differences
 
-QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
-STATISTICS = 3 + len(QUANTILES)
-SAMPLED = 2048
 # Tokens that tell answers; more probes share them.
 MOST_ANSWERS = 256
 # Values of a signal that are near zero.
 NEAR = 0.1
-# Of the equations that an embedding is solved from.
-DAMPING = 1e-4
-
-
-class Chunks(nn.Module):
-    """How an architecture's flat parameters are cut into chunks that cross no layer's end.
-
-    Buffers (not saved; they follow from the spec): `places` (N, C) where each value of each chunk lies,
-    P for padding; `layer_of_weight` (P,); `layer_of_chunk` (N,).
-    """
-
-    places: Tensor
-    inverse: Tensor
-    layer_of_weight: Tensor
-    sampled: Tensor
-
-    def __init__(self, spec: NetworkSpec, size: int) -> None:
-        super().__init__()
-        rows, layer_of_weight = [], []
-        for i, layer in enumerate(spec.layers):
-            layer_of_weight += [i] * (layer.stop - layer.start)
-            for start in range(layer.start, layer.stop, size):
-                row = torch.arange(start, start + size)
-                rows.append(torch.where(row < layer.stop, row, spec.size))
-        places = torch.stack(rows)
-        inverse = torch.empty(spec.size, dtype=torch.int64)
-        flat = places.flatten()
-        real = flat < spec.size
-        inverse[flat[real]] = torch.arange(len(flat))[real]
-        self.register_buffer("places", places, persistent=False)
-        self.register_buffer("inverse", inverse, persistent=False)
-        self.register_buffer("layer_of_weight", torch.tensor(layer_of_weight), persistent=False)
-        # Quantiles of large layers are taken from evenly spaced values: sorting all would cost more than
-        # the rest of the encoder.
-        # In double precision: beyond 2^24 weights, single precision would step outside the layer.
-        sampled = [
-            torch.linspace(layer.start, layer.stop - 1, SAMPLED, dtype=torch.float64).long() for layer in spec.layers
-        ]
-        self.register_buffer("sampled", torch.stack(sampled), persistent=False)
-
-    def cut(self, vectors: Tensor) -> Tensor:
-        """(B, P) to (B, N, C), zeros where a chunk is not full."""
-        return F.pad(vectors, (0, 1))[:, self.places]
-
-    def join(self, chunks: Tensor) -> Tensor:
-        """(B, N, C) to (B, P); undoes `cut`."""
-        return chunks.flatten(1)[:, self.inverse]
-
-    def statistics(self, vectors: Tensor) -> Tensor:
-        """(B, P) to (B, L, F): each layer's mean, deviation, its logarithm, and quantiles."""
-        values = vectors[:, self.sampled]  # (B, L, SAMPLED)
-        levels = torch.tensor(QUANTILES, device=values.device, dtype=values.dtype)
-        quantiles = torch.quantile(values, levels, dim=-1).movedim(0, -1)
-        deviation = values.std(dim=-1, keepdim=True)
-        parts = (values.mean(dim=-1, keepdim=True), deviation, (deviation + 1e-3).log(), quantiles)
-        return torch.cat(parts, dim=-1)
-
-
-class ArchitectureCodec(nn.Module):
-    """What the tokens backbone learns for one architecture: positions, queries, the bias; and its sketch."""
-
-    scale: Tensor
-    source: Tensor
-    signs: Tensor
-
-    def __init__(
-        self,
-        name: str,
-        init: ArchitectureInit,
-        *,
-        chunk: int,
-        width: int,
-        embedding_size: int,
-        path: str,
-        read: str,
-        write: str,
-    ) -> None:
-        super().__init__()
-        self.spec = init.spec
-        self.chunks = Chunks(init.spec, chunk)
-        count, layers = len(self.chunks.places), len(init.spec.layers)
-        if read == "all":
-            self.positions = nn.Parameter(0.02 * torch.randn(count, width))
-            self.layers = nn.Parameter(0.02 * torch.randn(layers, width))
-        if write == "all":
-            self.queries = nn.Parameter(torch.randn(count, width))
-        if not bool((init.scale > 0).all()):
-            layer = init.spec.layers[int((~(init.scale > 0)).nonzero()[0])]
-            raise ConfigError(
-                f"the layer {layer.name!r} of {name} has a scale that is not above zero.",
-                "Give a layer that never varies a small positive one.",
-            )
-        self.register_buffer("scale", init.scale.clone())
-        sigma = self.scale[self.chunks.layer_of_weight]
-        start = torch.randn(init.spec.size) if init.start is None else init.start / sigma
-        self.bias = nn.Parameter(start.clone())
-        self.bases = None
-        if path != "sketch":
-            self.bases = LayerBases(init.spec, embedding_size, init.moments, learnt=path == "learnt")
-        source, signs = sketch_plan(name, init.spec.size, embedding_size)
-        self.register_buffer("source", source, persistent=False)
-        self.register_buffer("signs", signs, persistent=False)
-
-    def sigma(self) -> Tensor:
-        """(P,) each weight's layer's standard deviation."""
-        return self.scale[self.chunks.layer_of_weight]
-
-    def direct(self, embeddings: Tensor) -> Tensor:
-        """(B, E) to (B, P): the embedding's own way to the weights."""
-        if self.bases is not None:
-            return self.bases(embeddings)
-        return embeddings[:, self.source] * self.signs
 
 
 def _group(probes: int) -> int:
@@ -168,6 +54,40 @@ def _of_logits(answers: Tensor) -> Tensor:
 def _of_values(answers: Tensor) -> Tensor:
     """(B, R, K) to (B, R, 2 K): values as they are, and enlarged about zero, where a surface lies."""
     return torch.cat([answers, (answers / NEAR).tanh()], dim=-1)
+
+
+def _check_sizes(embedding_size: int, latents: int, *, chunk: int, width: int, depth: int, heads: int) -> None:
+    if min(embedding_size, latents, chunk, width, depth, heads) < 1:
+        raise ConfigError(
+            f"sizes of the tokens backbone must be 1 or more, not embedding_size {embedding_size}, "
+            f"latents {latents}, chunk {chunk}, width {width}, depth {depth}, heads {heads}.",
+            "Choose larger ones.",
+        )
+    if embedding_size % latents or width % heads:
+        raise ConfigError(
+            f"an embedding of {embedding_size} values cannot be cut into {latents} latents, "
+            f"or a width of {width} into {heads} heads.",
+            "Choose sizes that divide.",
+        )
+
+
+def _check_asking(read: str, *, probes: int, feedback: int, solve: int, solvable: bool) -> None:
+    if read == "answers" and not probes:
+        raise ConfigError("an encoder of answers alone needs probes, not 0.", "Give some: backbone.probes = 64.")
+    if feedback and not probes:
+        raise ConfigError("feedback compares answers, so it needs probes, not 0.", "Give some: backbone.probes = 64.")
+    if solve and not (solvable and probes):
+        raise ConfigError(
+            "only networks that are signals can be solved for, at probes, by decoders that write along directions.",
+            "Set backbone.solve to 0; or backbone.probes = 1024 and backbone.path = 'learnt'.",
+        )
+    if read == "none" and not (feedback or solve):
+        raise ConfigError(
+            "an encoder that reads nothing gives all networks the same embedding.",
+            "Let it ask: backbone.feedback = 3, or backbone.solve = 3; or set backbone.read to 'answers'.",
+        )
+    if feedback < 0:
+        raise ConfigError(f"there cannot be {feedback} rounds of feedback.", "Give 0 or more: backbone.feedback.")
 
 
 class TokensBackbone(Backbone):
@@ -224,36 +144,9 @@ class TokensBackbone(Backbone):
         values: bool = False,
     ) -> None:
         super().__init__()
-        if min(embedding_size, latents, chunk, width, depth, heads) < 1:
-            raise ConfigError(
-                f"sizes of the tokens backbone must be 1 or more, not embedding_size {embedding_size}, "
-                f"latents {latents}, chunk {chunk}, width {width}, depth {depth}, heads {heads}.",
-                "Choose larger ones.",
-            )
-        if embedding_size % latents or width % heads:
-            raise ConfigError(
-                f"an embedding of {embedding_size} values cannot be cut into {latents} latents, "
-                f"or a width of {width} into {heads} heads.",
-                "Choose sizes that divide.",
-            )
-        if read == "answers" and not probes:
-            raise ConfigError("an encoder of answers alone needs probes, not 0.", "Give some: backbone.probes = 64.")
-        if feedback and not probes:
-            raise ConfigError(
-                "feedback compares answers, so it needs probes, not 0.", "Give some: backbone.probes = 64."
-            )
-        if solve and not (values and probes and path != "sketch"):
-            raise ConfigError(
-                "only networks that are signals can be solved for, at probes, by decoders that write along directions.",
-                "Set backbone.solve to 0; or backbone.probes = 1024 and backbone.path = 'learnt'.",
-            )
-        if read == "none" and not (feedback or solve):
-            raise ConfigError(
-                "an encoder that reads nothing gives all networks the same embedding.",
-                "Let it ask: backbone.feedback = 3, or backbone.solve = 3; or set backbone.read to 'answers'.",
-            )
-        if feedback < 0:
-            raise ConfigError(f"there cannot be {feedback} rounds of feedback.", "Give 0 or more: backbone.feedback.")
+        _check_sizes(embedding_size, latents, chunk=chunk, width=width, depth=depth, heads=heads)
+        solvable = values and path != "sketch" and gain > 0
+        _check_asking(read, probes=probes, feedback=feedback, solve=solve, solvable=solvable)
         self.embedding_size, self.gain, self.values = embedding_size, gain, values
         self.read, self.write = read, write
         self.second_order, self.solve = second_order, solve
@@ -276,7 +169,7 @@ class TokensBackbone(Backbone):
             self.group = _group(probes)
         if read == "none":
             self.first = nn.Parameter(torch.zeros(embedding_size))
-            self.corrections = nn.ModuleList(Descent(embedding_size, share=share) for _ in range(feedback))
+            self.corrections = nn.ModuleList(GradientStep(embedding_size, share=share) for _ in range(feedback))
         else:
             if probes:
                 self.read_answer = nn.Linear(2 * outputs * self.group, width)

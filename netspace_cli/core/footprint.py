@@ -142,7 +142,7 @@ class _WithoutValues(TorchFunctionMode):
 def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> SpaceModel:
     # Made out here, as backbones look at these numbers.
     scales = {a.name: torch.ones(len(a.spec.layers)) for a in architectures}
-    inits = {a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run, architecture=a) for a in architectures}
+    inits = {a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run) for a in architectures}
     with kept_random_state(), _WithoutValues():
         model = build_model(recipe, architectures, inits)
     return model.to(NOWHERE)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from netspace_models.errors import ConfigError
+from netspace_models.gauss_newton import DAMPING
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
 from .optimise import Descent
@@ -121,7 +122,7 @@ class RefineRecipe(_Section):
     images: PositiveInt = 128
     lr: PositiveFloat = 0.02
     lr_end: PositiveFloat = 0.001
-    damping: PositiveFloat = 1e-4
+    damping: PositiveFloat = DAMPING
 
     def descent(self, steps: int | None = None) -> Descent:
         """Adam's part, of so many steps."""

@@ -11,7 +11,7 @@ from .fields.gauss_newton import approach
 from .fields.near import near_surfaces, with_near
 from .optimise import descend
 from .progress import Progress, Silent
-from .recipe import Recipe
+from .recipe import Recipe, TokensRecipe
 from .runner import Runner
 from .space import Space
 
@@ -60,7 +60,7 @@ def check_method(recipe: Recipe, data: Data) -> None:
     """
     if recipe.refine.method == "adam":
         return
-    path = getattr(recipe.backbone, "path", None)
+    path = recipe.backbone.path if isinstance(recipe.backbone, TokensRecipe) else None
     if not isinstance(data, FieldData):
         raise ConfigError(
             "refine.method = 'gauss-newton' is for networks that are signals, and these are classifiers.",

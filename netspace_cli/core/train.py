@@ -103,7 +103,7 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     Raises:
         ConfigError: several architectures without a teacher or of signals, one with a teacher, a teacher for
             other images or classes, a split of the zoo without instances, a method of refining that is not for such
-        networks, or a precision that training does not have.
+            networks, or a precision that training does not have.
         DataUnavailable: the data are not the zoo's.
     """
     if data.signal != zoo.signal:

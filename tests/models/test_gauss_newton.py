@@ -90,6 +90,13 @@ def test_a_tangent_is_the_jacobian_of_the_directions_part(signal: FieldSignal) -
         torch.testing.assert_close(tangent.pull(weights), jacobian.T @ weights, rtol=1e-3, atol=1e-4)
 
 
+def test_networks_without_plain_linear_layers_are_refused() -> None:
+    directions = backbone(build("siren-6x2", SHAPE)).directions("siren-6x2")
+    assert directions is not None
+    with pytest.raises(ConfigError, match="have no linear layer that sees each point once"):
+        tangent_of(directions, {}, 48)
+
+
 def drawn_tangent(rows: int, *, copies: int = 1) -> Tangent:
     left, right = torch.randn(rows, 3, generator=seeded(5)), torch.randn(rows, 4, generator=seeded(6))
     return Tangent(((left.repeat(copies, 1), right.repeat(copies, 1), torch.arange(12).flip(0)),), 15)
@@ -142,7 +149,7 @@ def test_an_encoder_that_solves_answers_as_the_network_does() -> None:
     assert apart[4] < 0.05 * apart[0]
 
 
-@pytest.mark.parametrize("option", [{"path": "sketch"}, {"probes": 0, "read": "all"}, {"values": False}])
+@pytest.mark.parametrize("option", [{"path": "sketch"}, {"probes": 0, "read": "all"}, {"values": False}, {"gain": 0.0}])
 def test_what_cannot_be_solved_for_is_refused(option: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="only networks that are signals can be solved for, at probes") as raised:
         backbone(build("siren-6x2", SHAPE), solve=1, **option)

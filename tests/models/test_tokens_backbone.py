@@ -9,8 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
+from netspace_models.backbones.codecs import SAMPLED, STATISTICS, Chunks
 from netspace_models.backbones.sketch import sketch_plan
-from netspace_models.backbones.tokens import SAMPLED, STATISTICS, Chunks
 from netspace_models.errors import ConfigError
 from netspace_models.spec import NetworkSpec
 from torch import Tensor
