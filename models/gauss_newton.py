@@ -1,10 +1,12 @@
 """Gauss-Newton steps on an embedding, for networks whose values at a point are asked for one point at a time.
 
-Near an embedding z a predicted network's values at R places are f + J dz. The shortest dz that brings them to the
-values wanted is J' (J J' + l)^-1 (wanted - f): R equations, however many values an embedding has. J J' is cheap:
-the derivative of a value with respect to a layer's weight (n, m) is an outer product, of the gradient at the layer's
-outputs and of its inputs, so that of two such derivatives the inner product is a product of two short ones (the
-tangent kernel of Jacot et al., 2018).
+Near an embedding z a predicted network's values at R places are f + J dz. The change wanted is the short one that
+brings them near the values wanted: dz of (J' J + l) dz = J' (wanted - f). Products with J and J' are cheap: the
+derivative of a value with respect to a layer's weight (n, m) is an outer product, of the gradient at the layer's
+outputs and of its inputs. So the equations are solved by conjugate gradients, which need products alone; and where
+they would need hundreds of them, as networks hardly answer to most directions, they need few once J' J is undone
+nearly, layer by layer, as the Kronecker product of what its outputs and its inputs have in common (K-FAC: Martens &
+Grosse, 2015).
 """
 
 from __future__ import annotations
@@ -24,10 +26,13 @@ from .errors import ConfigError
 Factors = dict[str, tuple[Tensor, Tensor]]
 # Shares of a change, of which the one that serves best is taken: networks are not linear.
 SHARES = (1.0, 0.5, 0.25, 0.125)
-# Of the equations, in units of their mean diagonal.
-DAMPING = 1e-4
-# Damping is raised so many times at most, each time tenfold, until the equations can be solved.
-RAISED = 6
+# Of the equations, in units of the mean square of the rows of J.
+DAMPING = 1e-3
+# Of conjugate gradients, at most; and the share of what they began with at which they end.
+ITERATIONS = 15
+SOLVED = 1e-6
+# So many points at most judge how far to go.
+JUDGES = 4096
 
 
 def value_factors(architecture: Architecture, vector: Tensor, points: Tensor) -> tuple[Tensor, Factors]:
@@ -82,13 +87,13 @@ class Tangent:
     parts: tuple[tuple[Tensor, Tensor, Tensor], ...]
     size: int
 
-    def gram(self) -> Tensor:
-        """(R, R) J J', where no place belongs to two parts."""
-        rows = self.parts[0][0]
-        found = rows.new_zeros(len(rows), len(rows))
-        for left, right, _ in self.parts:
-            found.addcmul_(left @ left.T, right @ right.T)
-        return found
+    def push(self, change: Tensor) -> Tensor:
+        """(E,) to (R,): J times a change of the embedding."""
+        moved = [
+            ((left @ change[places].unflatten(0, (left.shape[1], -1))) * right).sum(dim=1)
+            for left, right, places in self.parts
+        ]
+        return torch.stack(moved).sum(dim=0)
 
     def pull(self, weights: Tensor) -> Tensor:
         """(R,) to (E,): J' times the weights."""
@@ -97,27 +102,62 @@ class Tangent:
             found.index_add_(0, places, ((left * weights[:, None]).T @ right).flatten())
         return found
 
+    def mean_square(self) -> float:
+        """Of a row of J: how much a value answers to the embedding as a whole."""
+        squares = [left.square().sum(dim=1) * right.square().sum(dim=1) for left, right, _ in self.parts]
+        return float(torch.stack(squares).sum(dim=0).mean())
 
-def gauss_newton_change(tangent: Tangent, residuals: Tensor, damping: float) -> Tensor:
-    """The shortest change of an embedding that nearly takes residuals to zero.
+
+class Undoing:
+    """Nearly (J' J + l)^-1: of each part by itself, as if its outputs and its inputs had nothing to do with each other.
+
+    Args:
+        tangent: J; damping: l, above zero.
+    """
+
+    def __init__(self, tangent: Tangent, damping: float) -> None:
+        self._parts: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
+        for left, right, places in tangent.parts:
+            outputs, by_output = torch.linalg.eigh(left.T @ left)
+            inputs, by_input = torch.linalg.eigh(right.T @ right)
+            common = outputs.clamp(min=0)[:, None] * inputs.clamp(min=0) / len(left)
+            self._parts.append((by_output, by_input, 1 / (common + damping), places))
+
+    def __call__(self, gradient: Tensor) -> Tensor:
+        """(E,) to (E,)."""
+        found = torch.zeros_like(gradient)
+        for by_output, by_input, factor, places in self._parts:
+            part = by_output.T @ gradient[places].unflatten(0, factor.shape) @ by_input
+            found.index_add_(0, places, (by_output @ (factor * part) @ by_input.T).flatten())
+        return found
+
+
+def gauss_newton_change(tangent: Tangent, residuals: Tensor, damping: float, *, iterations: int = ITERATIONS) -> Tensor:
+    """A short change of an embedding that takes residuals near zero.
 
     Args:
         residuals: (R,) values wanted minus values found.
-        damping: of the equations, in units of their mean diagonal; raised where rounding leaves them unsolvable.
+        damping: of the equations, above zero, in units of the mean square of the rows of J.
+        iterations: of conjugate gradients; with as many as there are values, the equations are solved.
     Returns:
         (E,).
     """
-    gram = tangent.gram()
-    own = gram.diagonal().mean()
-    identity = torch.eye(len(gram), device=gram.device, dtype=gram.dtype)
-    damping = max(damping, torch.finfo(gram.dtype).eps)
-    factor, failed = torch.linalg.cholesky_ex(gram + damping * own * identity)
-    for _ in range(RAISED):
-        if not failed:
+    damping *= tangent.mean_square()
+    undo = Undoing(tangent, damping)
+    left_over = tangent.pull(residuals)
+    change, nearly = torch.zeros_like(left_over), undo(left_over)
+    along, length = nearly, left_over @ nearly
+    enough = SOLVED**2 * length
+    for _ in range(iterations):
+        if not length > enough:
             break
-        damping *= 10
-        factor, failed = torch.linalg.cholesky_ex(gram + damping * own * identity)
-    return tangent.pull(torch.cholesky_solve(residuals[:, None], factor)[:, 0])
+        answer = tangent.pull(tangent.push(along)) + damping * along
+        share = length / (along @ answer)
+        change, left_over = change + share * along, left_over - share * answer
+        nearly, before = undo(left_over), length
+        length = left_over @ nearly
+        along = nearly + length / before * along
+    return change
 
 
 def tangent_of(cuts: Mapping[str, tuple[Tensor, Tensor, Tensor]], factors: Factors, size: int) -> Tangent:
@@ -163,13 +203,18 @@ class Solver:
         """An embedding (E,) whose network is nearer to the values wanted (N K,) at the points (N, D), or the same.
 
         Returns:
-            It, and its mean squared error there; which is not finite only if it was so before.
+            It, and its mean squared error at those of the points that judge; which is not finite only if it was so
+            before.
         """
         values, factors = value_factors(self.architecture, self.decode(embedding[None])[0], points)
+        if not bool(values.isfinite().all()):
+            return embedding, torch.inf
         tangent = tangent_of(self.directions, factors, len(embedding))
         change = gauss_newton_change(tangent, wanted - values, self.damping)
         tried = torch.stack([embedding, *(embedding + share * change for share in SHARES)])
-        found = self.architecture.run_each(self.decode(tried), points).flatten(1)
-        losses = (found - wanted).square().mean(dim=1).nan_to_num(nan=torch.inf)
+        judges = slice(None, None, -(-len(points) // JUDGES))
+        found = self.architecture.run_each(self.decode(tried), points[judges]).flatten(1)
+        right = wanted.unflatten(0, (len(points), -1))[judges].flatten()
+        losses = (found - right).square().mean(dim=1).nan_to_num(nan=torch.inf)
         best = int(losses.argmin())
         return tried[best], float(losses[best])

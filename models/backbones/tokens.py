@@ -13,7 +13,8 @@ where the last term is the sketch (sketch.py) and the bias starts at a training 
 there can be the directions in which changes of each layer show most (bases.py).
 
 Either side may do with less: an encoder that reads nothing begins at the same embedding for every network and goes
-by feedback (feedback.py) or by solving for the network's values (gauss_newton.py); a direct decoder has no attention.
+by feedback alone (feedback.py); a direct decoder has no attention. Networks that are signals can be solved for in
+the end (solving.py).
 """
 
 from __future__ import annotations
@@ -25,14 +26,13 @@ import torch
 from torch import Tensor, nn
 from torch.func import vmap
 
-from ..architectures import Architecture
 from ..errors import ConfigError
-from ..gauss_newton import DAMPING, Solver
 from ..spec import NetworkSpec
 from .attention import Attention
 from .base import ArchitectureInit, Backbone, Directions
 from .codecs import STATISTICS, ArchitectureCodec
 from .feedback import FIRST_SHARE, Correction, GradientStep, differences
+from .solving import Solving
 
 # Tokens that tell answers; more probes share them.
 MOST_ANSWERS = 256
@@ -76,15 +76,15 @@ def _check_asking(read: str, *, probes: int, feedback: int, solve: int, solvable
         raise ConfigError("an encoder of answers alone needs probes, not 0.", "Give some: backbone.probes = 64.")
     if feedback and not probes:
         raise ConfigError("feedback compares answers, so it needs probes, not 0.", "Give some: backbone.probes = 64.")
-    if solve and not (solvable and probes):
+    if solve and not solvable:
         raise ConfigError(
-            "only networks that are signals can be solved for, at probes, by decoders that write along directions.",
-            "Set backbone.solve to 0; or backbone.probes = 1024 and backbone.path = 'learnt'.",
+            "only networks that are signals can be solved for, by decoders that write along directions.",
+            "Set backbone.solve to 0; or backbone.path to 'learnt'.",
         )
-    if read == "none" and not (feedback or solve):
+    if read == "none" and not feedback:
         raise ConfigError(
-            "an encoder that reads nothing gives all networks the same embedding.",
-            "Let it ask: backbone.feedback = 3, or backbone.solve = 3; or set backbone.read to 'answers'.",
+            "an encoder that reads nothing gives all networks the same embedding to learn from.",
+            "Let it ask: backbone.feedback = 3; or set backbone.read to 'answers'.",
         )
     if feedback < 0:
         raise ConfigError(f"there cannot be {feedback} rounds of feedback.", "Give 0 or more: backbone.feedback.")
@@ -112,7 +112,9 @@ class TokensBackbone(Backbone):
             difference (feedback.py).
         second_order: whether training sees through the gradients that feedback follows.
         solve: of networks that are signals, Gauss-Newton steps on the embedding at the end towards the network's
-            values at the probes (gauss_newton.py); training does not see through them.
+            values (solving.py). Training goes without them.
+        solve_points: where each network is asked for its values then.
+        solve_near: share of these points that are where its values are nearest to zero.
         probes: number of probe inputs R (0: networks are read, not run).
         probe_shape: of one probe input, e.g. (C, S, S).
         outputs: values K that a network answers to one probe.
@@ -138,6 +140,8 @@ class TokensBackbone(Backbone):
         feedback: int = 0,
         second_order: bool = False,
         solve: int = 0,
+        solve_points: int = 8192,
+        solve_near: float = 0.0,
         probes: int = 0,
         probe_shape: tuple[int, ...] = (),
         outputs: int = 0,
@@ -149,7 +153,7 @@ class TokensBackbone(Backbone):
         _check_asking(read, probes=probes, feedback=feedback, solve=solve, solvable=solvable)
         self.embedding_size, self.gain, self.values = embedding_size, gain, values
         self.read, self.write = read, write
-        self.second_order, self.solve = second_order, solve
+        self.second_order, self.solving = second_order, Solving(solve, solve_points, solve_near)
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         # Names of architectures may hold dots and colons, which module names may not.
         self.place = {name: i for i, name in enumerate(architectures)}
@@ -234,23 +238,11 @@ class TokensBackbone(Backbone):
                 change = correction(descent) if latents is None else correction(latents, answers, found, descent)
                 embeddings = embeddings + change
         architecture = self.asked[self.place[arch]]
-        if self.solve and architecture is not None:
-            embeddings = embeddings + self._to_solution(architecture, vectors, embeddings.detach())
-        return embeddings
-
-    @torch.no_grad()
-    def _to_solution(self, architecture: Architecture, vectors: Tensor, embeddings: Tensor) -> Tensor:
-        """(B, E): from embeddings to where Gauss-Newton leads from them, each network by itself."""
-        directions = self.directions(architecture.name)
-        assert directions is not None and self.probes is not None  # refused otherwise
-        solver = Solver(architecture, partial(self.decode, architecture.name), directions, DAMPING)
-        found = []
-        for start, vector in zip(embeddings, vectors, strict=True):
-            wanted, embedding = architecture.run(vector, self.probes).flatten(), start
-            for _ in range(self.solve):
-                embedding, _ = solver.step(embedding, wanted, self.probes)
-            found.append(embedding - start)
-        return torch.stack(found)
+        if not self.solving.steps or self.training or architecture is None:
+            return embeddings
+        directions = self.directions(arch)
+        assert directions is not None  # refused otherwise
+        return self.solving.solve(architecture, partial(self.decode, arch), directions, vectors, embeddings)
 
     def _first_look(self, arch: str, vectors: Tensor, answers: Tensor | None) -> tuple[Tensor | None, Tensor]:
         """(B, M, D) latents, None where nothing is read, and (B, E) embeddings."""

@@ -19,6 +19,11 @@ from netspace_cli.console import Column, Console, decimal, integer, percent
     "--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps; there is one row more."
 )
 @click.option("--weights", is_flag=True, help="Walk between the weights too, raw and with hidden units aligned.")
+@click.option(
+    "--bend",
+    is_flag=True,
+    help="Of shapes: solve for a path whose steps blend both ends and change evenly; the straight one is shown too.",
+)
 @click.option("--save-dir", type=options.OUTPUT_PATH, help="Write every step's checkpoint there.")
 @click.option(
     "--plot",
@@ -48,6 +53,7 @@ def interp(
     end: Path,
     steps: int,
     weights: bool,
+    bend: bool,
     save_dir: Path | None,
     plot: Path | None,
     csv_path: Path | None,
@@ -68,17 +74,21 @@ def interp(
     networks that are shapes --plot draws the row of shapes, the walks between the weights beneath it.
 
     Example: netspace interp lenet.pt resnet32.pt --steps 20 --plot path.png
+
+    Example: netspace interp chair-a.pt chair-b.pt --steps 5 --bend --plot row.png
     """
     from netspace_models.architectures import FieldSignal
 
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data import ImageData
     from netspace_cli.core.data_choice import data_for, images_for, no_accuracy, recorded, required_data
+    from netspace_cli.core.fields.bend import bent, check_bend
+    from netspace_cli.core.fields.data import FieldData
     from netspace_cli.core.fields.meshes import check_mesh_extra
     from netspace_cli.core.fields.walk import solid_steps
     from netspace_cli.core.figures import plot_path
     from netspace_cli.core.inputs import check_same_architecture, read_inputs
-    from netspace_cli.core.interp import interpolate, weight_paths
+    from netspace_cli.core.interp import interpolate, walk, weight_paths
     from netspace_cli.core.path_files import check_path_outputs, write_csv, write_steps
     from netspace_cli.core.plan import planned_inputs
     from netspace_cli.core.space_choice import space_for
@@ -93,9 +103,11 @@ def interp(
         check_mesh_extra()
     elif plot is not None:
         required_data(images if isinstance(images, ImageData) else images_for(opened, data), opened)
+    if bend:
+        check_bend(opened, images)
     if weights:
         check_same_architecture((start, end), opened, arch=arch, key=key)
-    document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split}
+    document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split, "bent": bend}
     outputs = [output for output in (csv_path, plot, save_dir) if output is not None]
     if dry_run:
         inputs = planned_inputs((start, end), opened, data=images, refine_steps=refine, arch=arch, key=key)
@@ -116,13 +128,20 @@ def interp(
             progress=console.reporter(),
         )
         common: dict[str, Any] = {
-            "steps": steps,
             "data": images if isinstance(images, ImageData) else None,
             "split": split,
             "progress": console.reporter(),
         }
-        path = interpolate(a.vector, b.vector, opened, runner, ends=(a.origin.arch, b.origin.arch), **common)
-        baselines = weight_paths(a, b, opened, runner, **common) if weights else {}
+        ends = (a.origin.arch, b.origin.arch)
+        path = interpolate(a.vector, b.vector, opened, runner, steps=steps, ends=ends, **common)
+        baselines = {}
+        if bend:
+            assert isinstance(images, FieldData)  # seen to before
+            baselines["straight"] = path
+            way = bent(a.vector, b.vector, opened, images, runner, steps=steps, progress=console.reporter())
+            path = walk(list(way), opened, runner, ends=ends, **common)
+        if weights:
+            baselines |= weight_paths(a, b, opened, runner, steps=steps, **common)
         solids: dict[str, Any] = {}
         if shapes:
             walks = {"space": path, **baselines}
@@ -144,6 +163,8 @@ def interp(
         _show(console, path, baselines)
     rows = solids if shapes else {"space": path, **baselines}
     document["steps"] = [s.row() for s in rows["space"]]
+    if bend:
+        document["straight_steps"] = [s.row() for s in rows["straight"]]
     if weights:
         document["weight_steps"] = [s.row() for s in rows["weights"]]
         document["aligned_weight_steps"] = [s.row() for s in rows.get("aligned weights", [])]

@@ -1,4 +1,4 @@
-"""A straight path between two embeddings, decoded and scored at every step; and the plain alternative."""
+"""Paths between two embeddings, decoded and scored at every step; and the plain alternative."""
 
 from __future__ import annotations
 
@@ -63,23 +63,47 @@ def interpolate(
     split: str = "test",
     progress: Progress | None = None,
 ) -> list[Step]:
-    """Walk from one embedding to another: (1 - gamma) · start + gamma · end, gamma = 0 ... 1 (section 8).
+    """Walk from one embedding straight to another.
 
     Args:
         start, end: (E,) embeddings of this space.
         steps: N; there are N + 1 rows, and the first and last are exactly `start` and `end`.
+        ends, data, split: as of `walk`.
+    Raises:
+        ConfigError: fewer than one step.
+    """
+    path = straight(runner.place(start), runner.place(end), steps)
+    return walk(path, space, runner, data=data, ends=ends, split=split, progress=progress)
+
+
+def straight(start: Tensor, end: Tensor, steps: int) -> list[Tensor]:
+    """(1 - gamma) · start + gamma · end, gamma = 0 ... 1 (section 8): N + 1 embeddings (E,)."""
+    return [(1 - g) * start + g * end for g in gammas(steps)]
+
+
+def walk(
+    path: Sequence[Tensor],
+    space: Space,
+    runner: Runner,
+    *,
+    data: ImageData | None = None,
+    ends: tuple[str, str] | None = None,
+    split: str = "test",
+    progress: Progress | None = None,
+) -> list[Step]:
+    """Decode and score every embedding of a path.
+
+    Args:
+        path: at least two embeddings (E,) of this space.
         ends: architectures of the first and the last row, so that these are what decoding gives; by default,
             and in between always, the space's classifier says.
         data: for scores; without them the path is decoded only.
         split: whose images are scored.
-    Raises:
-        ConfigError: fewer than one step.
     """
     space = space.to(runner.device)
-    a, b = runner.place(start), runner.place(end)
     first, last = ends or (None, None)
-    archs = [first, *[None] * (steps - 1), last]
-    networks = [decode_row((1 - g) * a + g * b, space, arch=n) for g, n in zip(gammas(steps), archs, strict=True)]
+    archs = [first, *[None] * (len(path) - 2), last]
+    networks = [decode_row(runner.place(z), space, arch=arch) for z, arch in zip(path, archs, strict=True)]
     return _scored(networks, data, runner, split, progress or Silent(), "walking the path")
 
 

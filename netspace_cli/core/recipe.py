@@ -36,6 +36,8 @@ class TokensRecipe(_Section):
     feedback: int = Field(0, ge=0)
     second_order: bool = False
     solve: int = Field(0, ge=0)
+    solve_points: int = Field(8192, ge=1)
+    solve_near: float = Field(0.0, ge=0, le=1)
     probes: int = Field(64, ge=0)
 
 

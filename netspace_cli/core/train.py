@@ -93,7 +93,7 @@ def train(
         _loop(task, state, folder, stop, progress or Silent())
     state.model.load_state_dict(state.best)
     state.model.eval().requires_grad_(False).zero_grad()
-    embeddings = zoo_embeddings(task.training, state.model)
+    embeddings = zoo_embeddings(task.training, state.model, progress)
     return save_space(output, Space(state.model, record_of(task, state, zoo), embeddings), force=force)
 
 
@@ -266,12 +266,17 @@ def _rows(training: TrainingSet) -> list[tuple[str, str]]:
     return [(s, a.name) for a in training.architectures for s in ("train", "val") if (s, a.name) in training.vectors]
 
 
-def zoo_embeddings(training: TrainingSet, model: SpaceModel) -> Tensor:
-    with torch.no_grad():
-        return torch.cat(
-            [
-                model.encode(arch, some)
-                for split, arch in _rows(training)
-                for some in training.vectors[split, arch].split(ENCODED_AT_ONCE)
-            ]
-        )
+def zoo_embeddings(training: TrainingSet, model: SpaceModel, progress: Progress | None = None) -> Tensor:
+    """(N, E) of all training and validation instances, in the order of the space's record; `model` is in eval mode."""
+    progress, found = progress or Silent(), []
+    rows = [training.vectors[key] for key in _rows(training)]
+    progress.start("encoding the zoo", sum(len(vectors) for vectors in rows))
+    try:
+        with torch.no_grad():
+            for (_, arch), vectors in zip(_rows(training), rows, strict=True):
+                for some in vectors.split(ENCODED_AT_ONCE):
+                    found.append(model.encode(arch, some))
+                    progress.advance(len(some))
+    finally:
+        progress.stop()
+    return torch.cat(found)

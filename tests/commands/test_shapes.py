@@ -498,6 +498,28 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask:
         assert (picture.size[0] * 2, picture.size[1]) == (row.size[0] * 3, row.size[1] * 3)
 
 
+def test_a_bent_path_stands_beside_the_straight_one(solids: Any, work: Path, ask: Ask) -> None:
+    command = in_space(solids, "interp", *solids.networks, "--steps", 3, "--refine", 0)
+    plain, found = ask(*command), ask(*command, "--bend", "--csv", "a.csv", "--save-dir", "steps")
+    assert (plain["bent"], found["bent"]) == (False, True) and "straight_steps" not in plain
+    assert found["straight_steps"] == plain["steps"]
+    assert [found["steps"][i]["volume"] for i in (0, 3)] == [plain["steps"][i]["volume"] for i in (0, 3)]
+    assert min(s["iou"] for s in found["steps"][1:]) >= min(s["iou"] for s in plain["steps"][1:])
+    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 32)["networks"]
+    assert [n["volume"] for n in again] == [s["volume"] for s in found["steps"]], "the bent path is what is saved"
+    with open("a.csv", newline="") as file:
+        row = list(csv.DictReader(file))[1]
+    assert (row["volume"], row["straight_volume"]) == tuple(
+        str(found[name][1]["volume"]) for name in ("steps", "straight_steps")
+    )
+
+
+def test_paths_of_classifiers_are_not_bent(tiny: Any, work: Path, refused: Refused) -> None:
+    said = refused(2, "interp", *list(tiny.networks.values())[:2], "--space", tiny.space.path, "--bend")
+    assert "only paths between shapes can be bent, and the networks of tiny are none." in said
+    assert "Leave out --bend." in said
+
+
 def test_steps_without_a_surface_keep_their_rows_and_are_told(
     solids: Any, work: Path, cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -70,7 +70,7 @@ def test_classifiers_and_decoders_without_directions_are_refused_before_training
     table["refine"]["method"] = "gauss-newton"
     with Runner("cpu") as runner:
         assert (
-            prepare(solids.zoo, recipe_from(table), field_data(solids.zoo.data), runner).recipe.refine.damping == 1e-4
+            prepare(solids.zoo, recipe_from(table), field_data(solids.zoo.data), runner).recipe.refine.damping == 1e-3
         )
         with pytest.raises(ConfigError, match="is for networks that are signals, and these are classifiers"):
             prepare(tiny.zoo, recipe_from(table), tiny.data, runner)

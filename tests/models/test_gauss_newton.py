@@ -9,8 +9,9 @@ import torch
 from netspace_models.architectures import Architecture, FieldSignal, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
+from netspace_models.backbones.solving import Solving
 from netspace_models.errors import ConfigError
-from netspace_models.gauss_newton import Solver, Tangent, gauss_newton_change, tangent_of, value_factors
+from netspace_models.gauss_newton import Solver, Tangent, Undoing, gauss_newton_change, tangent_of, value_factors
 from torch import Tensor, nn
 from torch.func import jacrev
 
@@ -85,7 +86,9 @@ def test_a_tangent_is_the_jacobian_of_the_directions_part(signal: FieldSignal) -
         vector = ((codec.bias + model.gain * codec.direct(embedding[None])[0]) * codec.sigma()).detach()
         tangent = tangent_of(directions, value_factors(architecture, vector, points)[1], 48)
         jacobian = jacrev(values)(embedding)
-        torch.testing.assert_close(tangent.gram(), jacobian @ jacobian.T, rtol=1e-3, atol=1e-4)
+        change = torch.randn(48, generator=seeded(5))
+        torch.testing.assert_close(tangent.push(change), jacobian @ change, rtol=1e-3, atol=1e-4)
+        assert tangent.mean_square() == pytest.approx(float(jacobian.square().sum(dim=1).mean()), rel=1e-3)
         weights = torch.randn(len(jacobian), generator=seeded(4))
         torch.testing.assert_close(tangent.pull(weights), jacobian.T @ weights, rtol=1e-3, atol=1e-4)
 
@@ -97,24 +100,54 @@ def test_networks_without_plain_linear_layers_are_refused() -> None:
         tangent_of(directions, {}, 48)
 
 
-def drawn_tangent(rows: int, *, copies: int = 1) -> Tangent:
-    left, right = torch.randn(rows, 3, generator=seeded(5)), torch.randn(rows, 4, generator=seeded(6))
-    return Tangent(((left.repeat(copies, 1), right.repeat(copies, 1), torch.arange(12).flip(0)),), 15)
+def drawn_tangent(rows: int) -> Tangent:
+    """Of 15 values, two parts of which are moved along and the last one is not; outputs of very different strength."""
+    strength = torch.logspace(0, -2, 3)
+    left, right = torch.randn(rows, 3, generator=seeded(5)) * strength, torch.randn(rows, 4, generator=seeded(6))
+    bias = torch.randn(rows, 2, generator=seeded(7))
+    return Tangent(((left, right, torch.arange(12).flip(0)), (bias, torch.ones(rows, 1), torch.tensor([12, 13]))), 15)
 
 
-def test_a_change_is_the_shortest_that_reaches_the_values() -> None:
-    tangent, residuals = drawn_tangent(7), torch.randn(7, generator=seeded(7))
-    jacobian = torch.stack([tangent.pull(row) for row in torch.eye(7)])
-    change = gauss_newton_change(tangent, residuals, 1e-7)
-    torch.testing.assert_close(change, torch.linalg.pinv(jacobian) @ residuals, rtol=1e-3, atol=1e-3)
+def test_a_change_solves_the_damped_equations() -> None:
+    for rows in (7, 40):
+        tangent, residuals = drawn_tangent(rows), torch.randn(rows, generator=seeded(8))
+        jacobian = torch.stack([tangent.pull(row) for row in torch.eye(rows)]).double()
+        damping = 0.01 * jacobian.square().sum(dim=1).mean()
+        matrix = jacobian.T @ jacobian + damping * torch.eye(15, dtype=torch.float64)
+        wanted = torch.linalg.solve(matrix, jacobian.T @ residuals.double()).float()
+        change = gauss_newton_change(tangent, residuals, 0.01, iterations=40)
+        torch.testing.assert_close(change, wanted, rtol=1e-3, atol=1e-4)
+        assert change[14] == 0, "what moves nothing is not moved"
+        assert not gauss_newton_change(tangent, torch.zeros(rows), 0.01).any()
 
 
-def test_damping_is_raised_where_equations_cannot_be_solved() -> None:
-    tangent, residuals = drawn_tangent(7, copies=3), torch.randn(7, generator=seeded(7)).repeat(3)
-    assert torch.linalg.cholesky_ex(tangent.gram())[1] > 0
-    change = gauss_newton_change(tangent, residuals, 1e-30)
-    once = gauss_newton_change(drawn_tangent(7), residuals[:7], 1e-7)
-    torch.testing.assert_close(change, once, rtol=1e-2, atol=1e-2)
+def test_undoing_is_exact_where_outputs_and_inputs_are_independent() -> None:
+    outputs, inputs = torch.randn(6, 3, generator=seeded(0)), torch.randn(8, 4, generator=seeded(1))
+    left, right = outputs.repeat_interleave(8, dim=0), inputs.repeat(6, 1)  # each output with each input
+    tangent = Tangent(((left, right, torch.arange(12)),), 12)
+    change = torch.randn(12, generator=seeded(2))
+    given = tangent.pull(tangent.push(change)) + 0.3 * change
+    torch.testing.assert_close(Undoing(tangent, 0.3)(given), change, rtol=1e-4, atol=1e-5)
+
+
+def test_few_iterations_do_where_strengths_differ() -> None:
+    rows, strength = 2000, torch.logspace(0, -3, 10)
+    left, right = torch.randn(rows, 10, generator=seeded(0)) * strength, torch.randn(rows, 12, generator=seeded(1))
+    tangent = Tangent(((left, right, torch.arange(120)),), 120)
+    wanted = torch.randn(120, generator=seeded(2)) / strength.repeat_interleave(12)
+    change = gauss_newton_change(tangent, tangent.push(wanted), 1e-9, iterations=6)
+    assert (change - wanted).norm() < 0.01 * wanted.norm()
+
+
+def test_an_embedding_without_values_is_left_as_it_is() -> None:
+    architecture, target, points = network(SHAPE)
+    model, name = backbone(architecture), architecture.name
+    directions = model.directions(name)
+    assert directions is not None
+    solver = Solver(architecture, partial(model.decode, name), directions, 1e-4)
+    lost = torch.full((48,), torch.nan)
+    found, loss = solver.step(lost, architecture.run(target, points).flatten(), points)
+    assert found is lost and loss == torch.inf
 
 
 def test_steps_come_nearer_and_never_go_away() -> None:
@@ -133,27 +166,55 @@ def test_steps_come_nearer_and_never_go_away() -> None:
     assert losses == sorted(losses, reverse=True) and losses[-1] < 1e-3 * float(before[0])
 
 
-def test_an_encoder_that_solves_answers_as_the_network_does() -> None:
-    architecture, _, _ = network(SHAPE)
-    vectors = torch.stack([0.05 * torch.randn(architecture.parameters, generator=seeded(s)) for s in (8, 9)])
-    apart = {}
-    for solve in (0, 4):
-        model = backbone(architecture, solve=solve)
-        assert model.probes is not None
-        embeddings = model.encode(architecture.name, vectors)
-        assert embeddings.requires_grad, "what stands before the solution is learnt"
-        found = architecture.run_each(model.decode(architecture.name, embeddings), model.probes)
-        apart[solve] = float((found - architecture.run_each(vectors, model.probes)).detach().square().mean())
-        alone = torch.cat([model.encode(architecture.name, v[None]) for v in vectors])
-        torch.testing.assert_close(alone, embeddings, rtol=1e-3, atol=1e-4)
-    assert apart[4] < 0.05 * apart[0]
+def solving(architecture: Architecture, vectors: Tensor, **options: object) -> tuple[TokensBackbone, Tensor, Tensor]:
+    """A backbone, its embeddings, and how far their networks' values are from those of the networks."""
+    model = backbone(architecture, **options).eval()
+    embeddings = model.encode(architecture.name, vectors).detach()
+    points = architecture.signal.example(500, seeded(4))
+    found = architecture.run_each(model.decode(architecture.name, embeddings), points)
+    return model, embeddings, (found - architecture.run_each(vectors, points)).detach().square().mean()
 
 
-@pytest.mark.parametrize("option", [{"path": "sketch"}, {"probes": 0, "read": "all"}, {"values": False}, {"gain": 0.0}])
+@pytest.mark.parametrize("near", [0.0, 0.5])
+def test_an_encoder_that_solves_answers_as_the_network_does(near: float) -> None:
+    architecture, name = build("siren-6x2", SHAPE), "siren-6x2"
+    within_reach = 0.2 * torch.randn(2, 48, generator=seeded(8))
+    vectors = backbone(architecture, write="direct").decode(name, within_reach).detach()
+    _, _, before = solving(architecture, vectors, write="direct")
+    model, embeddings, after = solving(
+        architecture, vectors, write="direct", solve=8, solve_points=1000, solve_near=near
+    )
+    assert after < 0.3 * before
+    alone = torch.cat([model.encode(name, v[None]) for v in vectors])
+    torch.testing.assert_close(alone, embeddings, rtol=1e-3, atol=1e-3)
+
+
+def test_training_goes_without_solving() -> None:
+    architecture, vector, _ = network(SHAPE)
+    model, name = backbone(architecture, solve=4), architecture.name
+    plain = backbone(architecture).encode(name, vector[None])
+    found = model.train().encode(name, vector[None])
+    assert torch.equal(found, plain) and found.requires_grad
+    assert not torch.equal(model.eval().encode(name, vector[None]), plain)
+
+
+def test_points_are_asked_evenly_and_where_values_are_near_zero() -> None:
+    architecture, vector, _ = network(SHAPE)
+    even, both = (Solving(1, 400, near).asked(architecture, vector) for near in (0.0, 0.5))
+    assert even.shape == both.shape == (400, 3) and even.abs().max() <= 1
+    assert torch.equal(even[:200], both[:200])
+    octants = ((even > 0) * torch.tensor([1, 2, 4])).sum(dim=1).bincount(minlength=8)
+    assert octants.min() >= 45, "400 points, 50 an octant"
+    close, far = (architecture.run(vector, points).abs().max() for points in (both[200:], even))
+    assert close < 0.5 * far
+    assert torch.equal(both, Solving(1, 400, 0.5).asked(architecture, vector))
+
+
+@pytest.mark.parametrize("option", [{"path": "sketch"}, {"values": False}, {"gain": 0.0}])
 def test_what_cannot_be_solved_for_is_refused(option: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="only networks that are signals can be solved for, at probes") as raised:
+    with pytest.raises(ConfigError, match="only networks that are signals can be solved for, by decoders") as raised:
         backbone(build("siren-6x2", SHAPE), solve=1, **option)
-    assert raised.value.hint == "Set backbone.solve to 0; or backbone.probes = 1024 and backbone.path = 'learnt'."
+    assert raised.value.hint == "Set backbone.solve to 0; or backbone.path to 'learnt'."
 
 
 def test_a_direct_decoder_is_linear_and_has_nothing_else_to_learn() -> None:
@@ -191,7 +252,7 @@ def test_an_encoder_that_reads_nothing_goes_by_feedback_alone() -> None:
 def test_an_encoder_that_reads_nothing_and_asks_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="reads nothing gives all networks the same embedding") as raised:
         backbone(build("siren-6x2", SHAPE), read="none")
-    assert raised.value.hint.startswith("Let it ask: backbone.feedback = 3, or backbone.solve = 3")
+    assert raised.value.hint.startswith("Let it ask: backbone.feedback = 3;")
 
 
 def test_a_sketch_has_no_directions() -> None:

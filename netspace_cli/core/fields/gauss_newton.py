@@ -2,7 +2,7 @@
 
 Every step draws points anew and takes the shortest way to where the predicted network, as it changes about the
 embedding, has the target's values there. What suits one draw of points suits the others only nearly; the mean
-of the later steps' embeddings suits them better than any one of them.
+of the last steps' embeddings suits them better than any one of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from netspace_cli.core.space import Space
 
 from .data import FieldData
 from .near import near_surfaces, with_near
+
+# Of the steps, the last one in so many are taken together.
+LATER = 3
 
 
 def approach(
@@ -69,7 +72,7 @@ def approach(
                 path.append(embedding)
                 runner.count(1, "steps")
                 progress.advance(1, loss=loss)
-            found.append(torch.stack(path[steps // 2 :]).mean(dim=0))
+            found.append(torch.stack(path[-max(1, steps // LATER) :]).mean(dim=0))
     finally:
         progress.stop()
     return torch.stack(found)

@@ -1,0 +1,88 @@
+"""Bent paths: their ends, what stands in between, how evenly it changes, and which paths cannot be bent."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from netspace_cli.core.data import ImageData
+from netspace_cli.core.encode import encode
+from netspace_cli.core.fields.bend import Ends, bent, check_bend, even_gammas
+from netspace_cli.core.fields.data import field_data
+from netspace_cli.core.interp import straight
+from netspace_cli.core.recipe import recipe_from
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import Space
+from netspace_cli.core.train import train
+
+
+def balls(*radii: float) -> Ends:
+    """Two balls of these radii, apart."""
+    points = 2 * torch.rand(40_000, 3, generator=torch.Generator().manual_seed(0)) - 1
+    centres = torch.tensor([[-0.5, 0, 0], [0.5, 0, 0]])
+    one, other = ((points - c).norm(dim=1) - r for c, r in zip(centres, radii, strict=True))
+    return Ends(points, one, other)
+
+
+def overlaps(ends: Ends, gammas: Tensor) -> list[float]:
+    solids = [ends.blend(gamma) < 0 for gamma in gammas]
+    return [float((a & b).sum() / (a | b).sum()) for a, b in pairwise(solids)]
+
+
+def test_steps_are_spaced_so_that_shapes_change_evenly() -> None:
+    ends = balls(0.35, 0.45)
+    gammas = even_gammas(ends, 6)
+    assert gammas[0] == 0 and gammas[-1] == 1 and (gammas.diff() > 0).all()
+    even, plain = overlaps(ends, gammas), overlaps(ends, torch.linspace(0, 1, 7))
+    assert min(even) > 0.6 > 0.4 > min(plain)
+    assert max(even) - min(even) < 0.25
+
+
+@pytest.mark.parametrize("radii", [(-1.0, -1.0), (9.0, 9.0)])
+def test_where_nothing_changes_steps_are_even(radii: tuple[float, float]) -> None:
+    torch.testing.assert_close(even_gammas(balls(*radii), 4), torch.linspace(0, 1, 5))
+
+
+@pytest.fixture(scope="module")
+def linear(solids: Any, tmp_path_factory: pytest.TempPathFactory) -> Space:
+    """A space of the solids, its decoder linear in the embedding."""
+    table = solids.recipe.model_dump()
+    table["backbone"] |= {"embedding_size": 256, "write": "direct", "read": "none", "feedback": 1}
+    table["backbone"] |= {"solve": 2, "solve_points": 512, "solve_near": 0.5}
+    with Runner("cpu") as runner:
+        path = tmp_path_factory.mktemp("linear") / "linear.safetensors"
+        return train(solids.zoo, path, recipe_from(table), field_data(solids.zoo.data), runner)
+
+
+def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Any, linear: Space) -> None:
+    data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
+    networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
+    with Runner("cpu", seed=0) as runner:
+        start, end = encode(networks, linear, runner, data=data).vectors
+        path = bent(start, end, linear, data, runner, steps=4)
+        again = bent(start, end, linear, data, runner, steps=4)
+        line = torch.stack(straight(start, end, 4))
+    assert path.shape == line.shape and torch.equal(path, again)
+    assert torch.equal(path[0], start) and torch.equal(path[-1], end)
+    points = 2 * torch.rand(4000, 3, generator=torch.Generator().manual_seed(3)) - 1
+    with torch.no_grad():
+        found, plain = (architecture.run_each(linear.model.decode(architecture.name, p), points) for p in (path, line))
+    ends = Ends(points, found[0, :, 0], found[-1, :, 0])
+    for i, gamma in enumerate(even_gammas(ends, 4)[1:-1], start=1):
+        bend, wanted = (found[i, :, 0] - ends.blend(gamma)).abs().mean(), (plain[i, :, 0] - ends.blend(gamma)).abs()
+        assert bend < 0.7 * wanted.mean()
+
+
+def test_what_cannot_be_bent_is_refused(solids: Any, tiny: Any, linear: Space) -> None:
+    check_bend(linear, field_data(solids.zoo.data))
+    assert isinstance(tiny.data, ImageData)
+    with pytest.raises(ConfigError, match="only paths between shapes can be bent, and the networks of tiny are none"):
+        check_bend(tiny.space, tiny.data)
+    pictures = field_data({**solids.zoo.data, "values": "colours"})
+    with pytest.raises(ConfigError, match="only paths between shapes"):
+        check_bend(linear, pictures)
