@@ -27,12 +27,14 @@ Factors = dict[str, tuple[Tensor, Tensor]]
 # Shares of a change, of which the one that serves best is taken: networks are not linear.
 SHARES = (1.0, 0.5, 0.25, 0.125)
 # Of the equations, in units of the mean square of the rows of J.
-DAMPING = 1e-3
+DAMPING = 1e-4
 # Of conjugate gradients, at most; and the share of what they began with at which they end.
 ITERATIONS = 15
 SOLVED = 1e-6
 # So many points at most judge how far to go.
-JUDGES = 4096
+JUDGES = 2048
+# Signed distances that are near zero.
+NEAR = 0.1
 
 
 def value_factors(architecture: Architecture, vector: Tensor, points: Tensor) -> tuple[Tensor, Factors]:
@@ -99,7 +101,10 @@ class Tangent:
         """(R,) to (E,): J' times the weights."""
         found = weights.new_zeros(self.size)
         for left, right, places in self.parts:
-            found.index_add_(0, places, ((left * weights[:, None]).T @ right).flatten())
+            # Weights go with the narrower factor: this is done some hundred times a second.
+            wide = left.shape[1] > right.shape[1]
+            part = left.T @ (right * weights[:, None]) if wide else (left * weights[:, None]).T @ right
+            found.index_add_(0, places, part.flatten())
         return found
 
     def mean_square(self) -> float:
@@ -182,6 +187,15 @@ def tangent_of(cuts: Mapping[str, tuple[Tensor, Tensor, Tensor]], factors: Facto
     return Tangent(tuple(parts), size)
 
 
+def weights_by_distance(wanted: Tensor) -> Tensor:
+    """(R,) of mean one: the nearer to a surface a signed distance is wanted, the more it weighs.
+
+    A solid is decided by signs alone: an error of 0.01 is nothing far from its surface, and a leg of a chair near it.
+    """
+    weights = 1 / (1 + wanted.abs() / NEAR)
+    return weights / weights.mean()
+
+
 @dataclass(frozen=True)
 class Solver:
     """What a step on one embedding asks for.
@@ -199,9 +213,13 @@ class Solver:
     damping: float
 
     @torch.no_grad()
-    def step(self, embedding: Tensor, wanted: Tensor, points: Tensor) -> tuple[Tensor, float]:
+    def step(
+        self, embedding: Tensor, wanted: Tensor, points: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, float]:
         """An embedding (E,) whose network is nearer to the values wanted (N K,) at the points (N, D), or the same.
 
+        Args:
+            weights: (N K,) of the squared errors; None for all alike.
         Returns:
             It, and its mean squared error at those of the points that judge; which is not finite only if it was so
             before.
@@ -209,12 +227,24 @@ class Solver:
         values, factors = value_factors(self.architecture, self.decode(embedding[None])[0], points)
         if not bool(values.isfinite().all()):
             return embedding, torch.inf
+        residuals = wanted - values
+        if weights is not None:
+            strength = weights.sqrt()
+            residuals = residuals * strength
+            factors = {name: (left * strength[:, None], right) for name, (left, right) in factors.items()}
         tangent = tangent_of(self.directions, factors, len(embedding))
-        change = gauss_newton_change(tangent, wanted - values, self.damping)
+        change = gauss_newton_change(tangent, residuals, self.damping)
         tried = torch.stack([embedding, *(embedding + share * change for share in SHARES)])
         judges = slice(None, None, -(-len(points) // JUDGES))
         found = self.architecture.run_each(self.decode(tried), points[judges]).flatten(1)
-        right = wanted.unflatten(0, (len(points), -1))[judges].flatten()
-        losses = (found - right).square().mean(dim=1).nan_to_num(nan=torch.inf)
+        squares = (found - _of(judges, wanted, points)).square()
+        if weights is not None:
+            squares = squares * _of(judges, weights, points)
+        losses = squares.mean(dim=1).nan_to_num(nan=torch.inf)
         best = int(losses.argmin())
         return tried[best], float(losses[best])
+
+
+def _of(judges: slice, values: Tensor, points: Tensor) -> Tensor:
+    """Of values (N K,) at N points those of some points."""
+    return values.unflatten(0, (len(points), -1))[judges].flatten()

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.quasirandom import SobolEngine
 
 from ..architectures import Architecture
-from ..gauss_newton import DAMPING, Solver
+from ..gauss_newton import DAMPING, Solver, weights_by_distance
 from .base import Directions
 
 # Points looked at for each one that is asked near zero.
@@ -24,7 +24,8 @@ class Solving:
     Attributes:
         steps: Gauss-Newton steps of each network; 0 for none.
         points: where a network is asked.
-        near: share of them that are where its values are nearest to zero: where solids are decided.
+        near: share of them that are where its values are nearest to zero, of signed distances; values near zero weigh
+            more then.
     """
 
     steps: int
@@ -58,7 +59,8 @@ class Solving:
             for embedding, vector in zip(embeddings, vectors, strict=True):
                 points = self.asked(architecture, vector)
                 wanted = architecture.run(vector, points).flatten()
+                weights = weights_by_distance(wanted) if self.near else None
                 for _ in range(self.steps):
-                    embedding, _ = solver.step(embedding, wanted, points)
+                    embedding, _ = solver.step(embedding, wanted, points, weights)
                 found.append(embedding)
         return torch.stack(found)

@@ -114,7 +114,7 @@ class TokensBackbone(Backbone):
         solve: of networks that are signals, Gauss-Newton steps on the embedding at the end towards the network's
             values (solving.py). Training goes without them.
         solve_points: where each network is asked for its values then.
-        solve_near: share of these points that are where its values are nearest to zero.
+        solve_near: share of these points that are where its values are nearest to zero, of signed distances.
         probes: number of probe inputs R (0: networks are read, not run).
         probe_shape: of one probe input, e.g. (C, S, S).
         outputs: values K that a network answers to one probe.

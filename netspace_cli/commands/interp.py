@@ -109,6 +109,7 @@ def interp(
         check_same_architecture((start, end), opened, arch=arch, key=key)
     document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split, "bent": bend}
     outputs = [output for output in (csv_path, plot, save_dir) if output is not None]
+    main = "bent" if bend else "space"
     if dry_run:
         inputs = planned_inputs((start, end), opened, data=images, refine_steps=refine, arch=arch, key=key)
         _show_plan(console, inputs, steps)
@@ -144,13 +145,13 @@ def interp(
             baselines |= weight_paths(a, b, opened, runner, steps=steps, **common)
         solids: dict[str, Any] = {}
         if shapes:
-            walks = {"space": path, **baselines}
+            walks = {main: path, **baselines}
             solids = {n: solid_steps(walk, runner, progress=console.reporter()) for n, walk in walks.items()}
         report = runner.report()
     console.cost(report)
     if csv_path is not None:
-        beside = {name: walk for name, walk in solids.items() if name != "space"} if shapes else baselines
-        write_csv(csv_path, solids.get("space", path), beside, force=force)
+        beside = {name: walk for name, walk in solids.items() if name != main} if shapes else baselines
+        write_csv(csv_path, solids.get(main, path), beside, force=force)
     if plot is not None and shapes:
         draw_shapes(plot, solids, force=force)
     elif plot is not None:
@@ -161,8 +162,8 @@ def interp(
         show_shapes(console, solids)
     else:
         _show(console, path, baselines)
-    rows = solids if shapes else {"space": path, **baselines}
-    document["steps"] = [s.row() for s in rows["space"]]
+    rows = solids if shapes else {main: path, **baselines}
+    document["steps"] = [s.row() for s in rows[main]]
     if bend:
         document["straight_steps"] = [s.row() for s in rows["straight"]]
     if weights:

@@ -31,13 +31,13 @@ def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Any) -> No
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="train")]
     errors: dict[str, float] = {}
     for method in ("encoded", "adam", "gauss-newton"):
-        space = solids.space if method == "encoded" else refining(solids.space, method=method, images=256)
+        space = solids.space if method == "encoded" else refining(solids.space, method=method, images=1024)
         steps = 0 if method == "encoded" else 8
         with Runner("cpu", seed=0) as runner:
             found = encode(networks, space, runner, data=data, refine_steps=steps)
             pairs = zip(networks, found.vectors, strict=True)
             errors[method] = sum(field_fidelity(n, v, space, data, runner).error for n, v in pairs)
-    assert errors["gauss-newton"] < 0.8 * errors["adam"] < 0.8 * errors["encoded"]
+    assert errors["gauss-newton"] < 0.9 * errors["adam"] < 0.9 * errors["encoded"]
 
 
 def test_a_network_is_refined_the_same_alone_and_in_company(solids: Any) -> None:
@@ -70,7 +70,7 @@ def test_classifiers_and_decoders_without_directions_are_refused_before_training
     table["refine"]["method"] = "gauss-newton"
     with Runner("cpu") as runner:
         assert (
-            prepare(solids.zoo, recipe_from(table), field_data(solids.zoo.data), runner).recipe.refine.damping == 1e-3
+            prepare(solids.zoo, recipe_from(table), field_data(solids.zoo.data), runner).recipe.refine.damping == 1e-4
         )
         with pytest.raises(ConfigError, match="is for networks that are signals, and these are classifiers"):
             prepare(tiny.zoo, recipe_from(table), tiny.data, runner)

@@ -11,7 +11,15 @@ from netspace_models.architectures.architecture import describe
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
 from netspace_models.backbones.solving import Solving
 from netspace_models.errors import ConfigError
-from netspace_models.gauss_newton import Solver, Tangent, Undoing, gauss_newton_change, tangent_of, value_factors
+from netspace_models.gauss_newton import (
+    Solver,
+    Tangent,
+    Undoing,
+    gauss_newton_change,
+    tangent_of,
+    value_factors,
+    weights_by_distance,
+)
 from torch import Tensor, nn
 from torch.func import jacrev
 
@@ -137,6 +145,32 @@ def test_few_iterations_do_where_strengths_differ() -> None:
     wanted = torch.randn(120, generator=seeded(2)) / strength.repeat_interleave(12)
     change = gauss_newton_change(tangent, tangent.push(wanted), 1e-9, iterations=6)
     assert (change - wanted).norm() < 0.01 * wanted.norm()
+
+
+def test_a_step_brings_right_what_weighs_most() -> None:
+    architecture, target, points = network(SHAPE, seed=8)
+    model, name = backbone(architecture, embedding_size=8, write="direct"), architecture.name
+    directions = model.directions(name)
+    assert directions is not None
+    solver, wanted = (
+        Solver(architecture, partial(model.decode, name), directions, 1e-4),
+        architecture.run(target, points),
+    )
+    heavy = torch.where(torch.arange(9) < 3, 1e4, 1e-4)
+    off = {}
+    for which, weights in (("plain", None), ("heavy", heavy)):
+        embedding = torch.zeros(8)
+        for _ in range(10):
+            embedding, _ = solver.step(embedding, wanted.flatten(), points, weights)
+        found = architecture.run(model.decode(name, embedding[None]).detach()[0], points)
+        off[which] = (found - wanted)[:3].square().mean()
+    assert off["heavy"] < 0.2 * off["plain"]
+
+
+def test_the_nearer_to_a_surface_the_more_a_distance_weighs() -> None:
+    weights = weights_by_distance(torch.tensor([0.0, -0.1, 0.1, 0.9]))
+    torch.testing.assert_close(weights / weights[0], torch.tensor([1.0, 0.5, 0.5, 0.1]))
+    assert weights.mean() == pytest.approx(1)
 
 
 def test_an_embedding_without_values_is_left_as_it_is() -> None:

@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import torch
 from netspace_models.errors import ConfigError
-from netspace_models.gauss_newton import Solver
+from netspace_models.gauss_newton import Solver, weights_by_distance
 from netspace_models.losses import blended
 from torch import Tensor
 from torch.quasirandom import SobolEngine
@@ -101,8 +101,9 @@ def bent(
             wanted = ends.blend(gamma)
             near = wanted.abs().topk(POINTS // 2, largest=False).indices
             chosen = torch.cat([torch.arange(POINTS // 2, device=near.device), near])
+            weights = weights_by_distance(wanted[chosen])
             for _ in range(SOLVES):
-                embedding, loss = solver.step(embedding, wanted[chosen], ends.points[chosen])
+                embedding, loss = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
             found.append(embedding)
             progress.advance(1, loss=loss)
     finally:

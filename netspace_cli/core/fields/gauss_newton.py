@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 from netspace_models.errors import RunFailed
-from netspace_models.gauss_newton import Solver
+from netspace_models.gauss_newton import Solver, weights_by_distance
 from torch import Tensor
 
 from netspace_cli.core.progress import Progress
@@ -66,7 +66,8 @@ def approach(
                 points = points[0] if points.dim() == 3 else points
                 with torch.no_grad():
                     wanted = architecture.run(vector, points).flatten()
-                embedding, loss = solver.step(embedding, wanted, points)
+                weights = weights_by_distance(wanted) if data.has_surface else None
+                embedding, loss = solver.step(embedding, wanted, points, weights)
                 if not math.isfinite(loss):
                     raise RunFailed("refining came to values that are not finite.", "Raise refine.damping.")
                 path.append(embedding)

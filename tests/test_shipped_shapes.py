@@ -1,0 +1,95 @@
+"""The built-in space `shapes` and its sample networks: three chairs that it has never seen."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import Result
+
+from netspace_cli.core.encode import encode
+from netspace_cli.core.fields.data import FieldData, field_data
+from netspace_cli.core.fields.scoring import field_fidelity
+from netspace_cli.core.networks import Network, read_network
+from netspace_cli.core.recipe import load_recipe
+from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import BUILT_IN, Space, load_space
+
+ROOT = Path(__file__).parent.parent
+SAMPLES = sorted((ROOT / "examples" / "shapes").glob("*.pt"))
+
+
+@pytest.fixture(scope="module")
+def space() -> Space:
+    return load_space("shapes")
+
+
+@pytest.fixture(scope="module")
+def data(space: Space) -> FieldData:
+    return field_data(space.record["data"])
+
+
+@pytest.fixture(scope="module")
+def samples(space: Space) -> list[Network]:
+    return [read_network(path, candidates=space.architectures) for path in SAMPLES]
+
+
+@pytest.fixture(scope="module")
+def encoded(space: Space, data: FieldData, samples: list[Network]) -> torch.Tensor:
+    with Runner("cpu") as runner:
+        return encode(samples, space, runner, data=data).vectors
+
+
+def test_it_is_small_and_made_by_the_recipe_that_stands_beside_it(space: Space) -> None:
+    assert (BUILT_IN / "shapes.safetensors").stat().st_size < 20_000_000
+    assert [path.name for path in SAMPLES] == ["chair-a.pt", "chair-b.pt", "chair-c.pt"]
+    recipe = load_recipe(ROOT / "examples" / "recipes" / "shapes.toml")
+    assert space.recipe == recipe.named(Path("shapes.safetensors"))
+    assert len(space.embeddings) == len(space.record["zoo"]) == 60
+
+
+def test_encoded_chairs_are_nearer_to_themselves_than_any_other_chair(
+    space: Space, data: FieldData, samples: list[Network], encoded: torch.Tensor
+) -> None:
+    assert {row["split"] for row in space.record["zoo"]} == {"train", "val"}
+    assert (torch.cdist(encoded, space.embeddings) > 1).all(), "they took no part in training"
+    with Runner("cpu") as runner:
+        found = [field_fidelity(n, v, space, data, runner) for n, v in zip(samples, encoded, strict=True)]
+        crossed = [field_fidelity(n, v, space, data, runner) for n, v in zip(samples, encoded.roll(1, 0), strict=True)]
+    assert min(f.iou or 0 for f in found) > 0.75 > 0.35 > max(f.iou or 0 for f in crossed)
+
+
+def test_refined_they_are_nearer_still(space: Space, data: FieldData, samples: list[Network]) -> None:
+    with Runner("cpu", seed=0) as runner:
+        vectors = encode(samples[:1], space, runner, data=data, refine_steps=6).vectors
+        found = field_fidelity(samples[0], vectors[0], space, data, runner)
+    assert (found.iou or 0) > 0.87 and found.error < 0.009
+
+
+def test_the_order_of_hidden_units_does_not_matter(
+    space: Space, data: FieldData, samples: list[Network], encoded: torch.Tensor
+) -> None:
+    network, order = samples[0], torch.randperm(256, generator=torch.Generator().manual_seed(0))
+    state = dict(network.architecture.to_state(network.vector))
+    state["layers.1.weight"], state["layers.1.bias"] = state["layers.1.weight"][order], state["layers.1.bias"][order]
+    state["layers.2.weight"] = state["layers.2.weight"][:, order]
+    other = Network(network.architecture, network.architecture.to_vector(state))
+    assert not torch.equal(other.vector, network.vector)
+    with Runner("cpu") as runner:
+        found = encode([other], space, runner, data=data).vectors[0]
+    assert (found - encoded[0]).norm() < 0.02 * encoded[0].norm()
+
+
+def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    row = ("--steps", 2, "--bend", "--refine", 0, "--plot", "row.png")
+    found = cli("interp", *SAMPLES[:2], *row, "--json")
+    assert found.exit_code == 0, found.stderr
+    document = json.loads(found.stdout)
+    assert document["space"] == "shapes" and Path("row.png").exists()
+    ends = [document["steps"][i]["volume"] for i in (0, 2)]
+    assert 0.5 * min(ends) < document["steps"][1]["volume"] < 1.5 * max(ends)
+    assert document["steps"][1]["volume"] > 1.5 * document["straight_steps"][1]["volume"]
