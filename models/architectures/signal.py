@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.quasirandom import SobolEngine
 
 
 @dataclass(frozen=True, order=True)
@@ -72,6 +73,11 @@ class FieldSignal:
     def example(self, count: int, generator: torch.Generator) -> Tensor:
         """(count, D) that a network must run on: points of the box."""
         return 2 * torch.rand(count, *self.input_shape, generator=generator) - 1
+
+
+def even_points(dimensions: int, count: int) -> Tensor:
+    """(count, D) points of the box, evenly over it and the same each time: the first of Sobol's sequence."""
+    return 2 * SobolEngine(dimensions).draw(count) - 1
 
 
 Signal = ImageSignal | FieldSignal

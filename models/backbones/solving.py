@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from ..architectures import Architecture
+from ..architectures.signal import even_points
 from ..gauss_newton import DAMPING, Solver, weights_by_distance
 from .base import Directions
 
@@ -35,8 +35,8 @@ class Solving:
     def asked(self, architecture: Architecture, vector: Tensor) -> Tensor:
         """(points, D) places of the box, the same each time: evenly over it (Sobol's sequence), and near zero."""
         close = round(self.near * self.points)
-        drawn = SobolEngine(architecture.signal.input_shape[0]).draw(max(self.points - close, CANDIDATES * close))
-        candidates = (2 * drawn - 1).to(vector)
+        count = max(self.points - close, CANDIDATES * close)
+        candidates = even_points(architecture.signal.input_shape[0], count).to(vector)
         even = candidates[: self.points - close]
         if not close:
             return even

@@ -12,11 +12,11 @@ from functools import partial
 from itertools import pairwise
 
 import torch
+from netspace_models.architectures.signal import even_points
 from netspace_models.errors import ConfigError
 from netspace_models.gauss_newton import Solver, weights_by_distance
 from netspace_models.losses import blended
 from torch import Tensor
-from torch.quasirandom import SobolEngine
 
 from netspace_cli.core.interp import straight
 from netspace_cli.core.progress import Progress, Silent
@@ -131,7 +131,7 @@ def check_bend(space: Space, data: object) -> None:
 
 def _known(start: Tensor, end: Tensor, space: Space, runner: Runner) -> Ends:
     architecture = space.model.architectures[0]
-    points = runner.place(2 * SobolEngine(architecture.signal.input_shape[0]).draw(KNOWN) - 1)
+    points = runner.place(even_points(architecture.signal.input_shape[0], KNOWN))
     with torch.no_grad():
         vectors = space.model.decode(architecture.name, torch.stack([start, end]))
     one, other = (runner.place(values_of(architecture, v, points, runner)[:, 0]) for v in vectors)
