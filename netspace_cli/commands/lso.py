@@ -29,15 +29,22 @@ if TYPE_CHECKING:
     help="Shape to become (mesh, grid or samples), or points of its surface (.npy, .xyz, .ply); of networks that are "
     "signals.",
 )
-@click.option("--steps", type=click.IntRange(min=1), default=200, show_default=True, help="Steps of the optimiser.")
 @click.option(
-    "--lr",
-    type=click.FloatRange(min=0, min_open=True),
-    default=0.01,
-    show_default=True,
-    help="Learning rate.",
+    "--method",
+    type=click.Choice(["adam", "gauss-newton"]),
+    help="The optimiser. [default: adam, or what the space refines networks that are signals by]",
 )
-@click.option("--images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=1),
+    help="Steps of the optimiser. [default: 200, of gauss-newton as many as the space refines with]",
+)
+@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate, of adam alone. [default: 0.01]")
+@click.option(
+    "--images",
+    type=click.IntRange(min=1),
+    help="Images, or points, a step. [default: 128, of gauss-newton as many as the space refines with]",
+)
 @options.output(required=False, help="Where the best embedding goes (.emb).")
 @click.option("--decode", "decoded", type=options.OUTPUT_PATH, metavar="FILE", help="Write the best network too.")
 @click.option("--arch", metavar="NAME", help="The architecture to aim at. [default: the one the space recognises]")
@@ -54,9 +61,10 @@ def lso(
     teacher: Path | None,
     teacher_arch: str | None,
     target: Path | None,
-    steps: int,
-    lr: float,
-    images: int,
+    method: str | None,
+    steps: int | None,
+    lr: float | None,
+    images: int | None,
     output: Path | None,
     decoded: Path | None,
     arch: str | None,
@@ -89,7 +97,7 @@ def lso(
     from netspace_cli.core.fields.targets import read_target
     from netspace_cli.core.files import check_output
     from netspace_cli.core.inputs import read_inputs, read_teacher
-    from netspace_cli.core.lso import decoded_network, goal_of, optimise_towards
+    from netspace_cli.core.lso import decoded_network, goal_of, optimise_towards, optimiser_for
     from netspace_cli.core.plan import planned_inputs
     from netspace_cli.core.search import Aim
     from netspace_cli.core.space_choice import space_for
@@ -110,10 +118,17 @@ def lso(
         raise click.UsageError("Missing option '--target': networks that are signals have no labels.")
     if teacher is not None and target is not None:
         raise click.UsageError("--teacher and --target say both what to become: give one of them.")
+    optimiser = optimiser_for(opened, data_set, method=method, steps=steps, images=images, lr=lr)
     guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
     shape = None if target is None else read_target(target, opened, runner)
-    document: dict[str, Any] = {"space": opened.name, "data": recorded(data_set), "teacher": teacher, "steps": steps}
-    document |= {"target": target, "output": output, "decoded": decoded}
+    document: dict[str, Any] = {"space": opened.name, "data": recorded(data_set), "teacher": teacher}
+    document |= {
+        "method": optimiser.method,
+        "steps": optimiser.steps,
+        "target": target,
+        "output": output,
+        "decoded": decoded,
+    }
     if dry_run:
         (row,) = planned_inputs((init,), opened, data=data_set, refine_steps=refine, key=key)
         _show_plan(console, row, arch or row["arch"], guide, document)
@@ -136,10 +151,8 @@ def lso(
             aim,
             begin.vector,
             opened,
+            optimiser,
             arch=arch or begin.origin.arch,
-            steps=steps,
-            lr=lr,
-            images=images,
             progress=console.reporter(),
         )
         network = decoded_network(found, opened, runner, form=begin.origin.form)
@@ -151,7 +164,7 @@ def lso(
     if decoded is not None:
         write_decoded([network], [decoded], opened, force=force)
     console.table(
-        f"best after {found.step} of {steps} steps",
+        f"best after {found.step} of {optimiser.steps} steps",
         ["", "arch", Column("accuracy" if target is None else "within .01", percent), Column("loss", decimal)],
         [
             ("initial", found.initial.arch, found.initial.accuracy, found.initial.loss),

@@ -1,7 +1,8 @@
 """Latent space optimisation: the decoder frozen, the embedding alone moves (section 7).
 
 As published the best embedding by validation is kept. Unlike the publication, a step takes a random batch
-and not the next of a whole pass, the steps are few, and the rate falls as a cosine.
+and not the next of a whole pass, the steps are few, and the rate falls as a cosine; and where networks are signals and
+the decoder allows, steps are solved for (fields/search.py).
 """
 
 from __future__ import annotations
@@ -16,10 +17,16 @@ from torch import Tensor
 
 from .data import ImageData
 from .decode import decode_row, recognised_in
+from .fields.data import Data
+from .fields.goals import ScanGoal, ShapeGoal
+from .fields.search import search_by_solving
+from .fields.solver import solver_of
+from .goal import Goal
 from .networks import Network, check_teacher
 from .progress import Progress
+from .refine import check_solvable
 from .runner import Runner
-from .search import Aim, Goal, Reach, Standing, search
+from .search import Aim, Reach, Standing, search
 from .space import Space
 
 
@@ -41,6 +48,54 @@ class Optimised:
     initial: Standing
     optimized: Standing
     history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How an embedding is moved.
+
+    Attributes:
+        method: "adam", the rate falling to a twentieth as a cosine, or "gauss-newton".
+        steps: how many; images: images, or points, a step.
+        lr: of Adam; None where there is no rate.
+    """
+
+    method: str = "adam"
+    steps: int = 200
+    images: int = 128
+    lr: float | None = 0.01
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than one step."""
+        if self.steps < 1:
+            raise ConfigError(f"{self.steps} steps optimise nothing.", "Give at least one: --steps 1.")
+
+
+def optimiser_for(
+    space: Space,
+    data: Data,
+    *,
+    method: str | None = None,
+    steps: int | None = None,
+    images: int | None = None,
+    lr: float | None = None,
+) -> Optimiser:
+    """What moves a space's embeddings, where something is left open: Adam, or Gauss-Newton where the space refines by
+    it, with as many steps and points as it refines with.
+
+    Raises:
+        ConfigError: Gauss-Newton for classifiers or for a decoder without directions, or a rate for it.
+    """
+    recipe = space.recipe
+    if (method or recipe.refine.method) == "adam":
+        usual = Optimiser()
+        return Optimiser("adam", steps or usual.steps, images or usual.images, lr or usual.lr)
+    check_solvable(recipe, data, "--method gauss-newton")
+    if lr is not None:
+        raise ConfigError(
+            f"gauss-newton has no rate, and --lr {lr:g} gives one.", "Leave out --lr, or give --method adam."
+        )
+    return Optimiser("gauss-newton", steps or max(1, recipe.refine.steps), images or recipe.refine.images, None)
 
 
 def optimise(
@@ -72,48 +127,41 @@ def optimise(
         WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
+    optimiser = Optimiser("adam", steps, images, lr)
     goal = goal_of(space.to(runner.device), data, runner, teacher)
-    how: dict[str, Any] = {"steps": steps, "lr": lr, "images": images, "validate_every": validate_every}
-    return optimise_towards(goal, embedding, space, arch=arch, progress=progress, **how)
+    how: dict[str, Any] = {"arch": arch, "validate_every": validate_every, "progress": progress}
+    return optimise_towards(goal, embedding, space, optimiser, **how)
 
 
 def optimise_towards(
     goal: Aim,
     embedding: Tensor,
     space: Space,
+    optimiser: Optimiser,
     *,
     arch: str | None = None,
-    steps: int = 200,
-    lr: float = 0.01,
-    images: int = 128,
     validate_every: int | None = None,
     progress: Progress | None = None,
 ) -> Optimised:
     """`optimise` for any aim, on its runner; where networks are shapes, accuracies are shares of values, or of a
     scan's points, that are within 0.01.
 
-    Args:
-        images: images, or points, a step.
     Raises:
-        ConfigError: fewer than one step.
         WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
-    if steps < 1:
-        raise ConfigError(f"{steps} steps optimise nothing.", "Give at least one: --steps 1.")
     space = space.to(goal.runner.device)
     reach = reach_of(space, goal.runner.place(embedding)[None], arch)
-    found = search(
-        reach,
-        goal,
-        steps=steps,
-        lr=lr,
-        images=images,
-        validate_every=validate_every,
-        progress=progress,
-        description=f"optimising a {reach.architecture.name}",
-    )
-    best, name = found.variables[0].cpu(), reach.architecture.name
+    name = reach.architecture.name
+    how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": validate_every, "progress": progress}
+    how["description"] = f"optimising a {name}"
+    if optimiser.method == "adam":
+        assert optimiser.lr is not None
+        found = search(reach, goal, lr=optimiser.lr, images=optimiser.images, **how)
+    else:
+        assert isinstance(goal, ShapeGoal | ScanGoal)  # seen to by `optimiser_for`
+        found = search_by_solving(reach, goal, solver_of(space, name), points=optimiser.images, **how)
+    best = found.variables[0].cpu()
     return Optimised(best, name, found.step, found.initial, found.optimized, found.history)
 
 

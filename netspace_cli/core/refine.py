@@ -58,17 +58,26 @@ def check_method(recipe: Recipe, data: Data) -> None:
     Raises:
         ConfigError: Gauss-Newton for classifiers, or for a decoder without directions.
     """
-    if recipe.refine.method == "adam":
-        return
+    if recipe.refine.method == "gauss-newton":
+        check_solvable(recipe, data, "refine.method = 'gauss-newton'")
+
+
+def check_solvable(recipe: Recipe, data: Data, asked: str) -> None:
+    """Refuse Gauss-Newton where it is not for the networks or the decoder.
+
+    Args:
+        asked: what asks for it, for the message.
+    Raises:
+        ConfigError: classifiers, or a decoder without directions.
+    """
     path = recipe.backbone.path if isinstance(recipe.backbone, TokensRecipe) else None
     if not isinstance(data, FieldData):
         raise ConfigError(
-            "refine.method = 'gauss-newton' is for networks that are signals, and these are classifiers.",
-            "Leave it at 'adam'.",
+            f"{asked} is for networks that are signals, and these are classifiers.", "Leave it at 'adam'."
         )
     if path in (None, "sketch"):
         raise ConfigError(
-            f"refine.method = 'gauss-newton' needs a decoder that writes along directions; this one is of the "
+            f"{asked} needs a decoder that writes along directions; this one is of the "
             f"{recipe.backbone.kind} backbone{'' if path is None else f', path {path!r}'}.",
             "Set backbone.path to 'learnt' or 'curvature', or leave the method at 'adam'.",
         )

@@ -12,15 +12,11 @@ from typing import Any, Protocol
 
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.losses import distillation, task_and_teacher
 from torch import Tensor
 
-from .data import ImageData
-from .networks import Network
 from .optimise import Descent, descend
 from .progress import Progress, Silent
 from .runner import Runner
-from .scoring import BATCH, accuracy, labels_of, logits_of
 
 
 @dataclass(frozen=True)
@@ -67,75 +63,6 @@ class Aim(Protocol):
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What is minimised: the distance to a teacher (eq. 1, 3), to the labels (eq. 4), or both (eq. 5).
-
-    Attributes:
-        data: on the runner's device.
-        teacher: on the runner's device; None for the labels alone.
-        temperature, alpha: of the losses; alpha 1 leaves the labels out where there is a teacher.
-        index: (N,) the training images to use; None for all.
-        augment: shift and mirror the images anew each time. Without, the teacher is asked once for each.
-    """
-
-    data: ImageData
-    runner: Runner
-    teacher: Network | None = None
-    temperature: float = 4.0
-    alpha: float = 0.9
-    index: Tensor | None = None
-    augment: bool = True
-    by_loss: bool = False
-    answers: dict[str, Tensor] = field(default_factory=dict)
-
-    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
-        """Of a network on a step's augmented training images; the same step draws the same images."""
-        generator = self.runner.generator("lso", step)
-        total = len(self.data.splits["train"]) if self.index is None else len(self.index)
-        drawn = torch.randint(total, (count,), generator=generator)
-        chosen = drawn if self.index is None else self.index[drawn]
-        if self.augment:
-            pictures, labels = self.data.augmented("train", chosen, generator=generator)
-        else:
-            pictures, labels = self.data.batch("train", chosen)
-        wanted = self._teacher_on_batch(pictures, drawn)
-        return self._distance(architecture.run(vector, pictures), wanted, labels)
-
-    def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
-        """Accuracy (a fraction) and loss of a network on a whole split, without augmentation."""
-        with torch.no_grad():
-            logits = logits_of(architecture, vector, self.data, split, self.runner)
-            labels = labels_of(self.data, split)
-            wanted = None if self.teacher is None else self._teacher_on(self.teacher, split)
-            return accuracy(logits, labels), self._distance(logits, wanted, labels).item()
-
-    def _distance(self, predicted: Tensor, wanted: Tensor | None, labels: Tensor) -> Tensor:
-        if wanted is not None and self.alpha == 1:
-            return distillation(predicted, wanted, temperature=self.temperature)
-        return task_and_teacher(predicted, wanted, labels, temperature=self.temperature, alpha=self.alpha)
-
-    def _teacher_on_batch(self, pictures: Tensor, drawn: Tensor) -> Tensor | None:
-        if self.teacher is None:
-            return None
-        if not self.augment:
-            return self._teacher_on(self.teacher, "train", self.index)[drawn].to(pictures.device)
-        with torch.no_grad():
-            return self.teacher.architecture.run(self.teacher.vector, pictures)
-
-    def _teacher_on(self, teacher: Network, split: str, index: Tensor | None = None) -> Tensor:
-        """The teacher's logits on a split, or on some of it; it does not change, so it is asked once."""
-        if split not in self.answers:
-            run, vector = teacher.architecture.run, teacher.vector
-            total = len(self.data.splits[split]) if index is None else len(index)
-
-            def part(at: slice) -> Tensor:
-                return run(vector, self.data.batch(split, at if index is None else index[at])[0])
-
-            self.answers[split] = self.runner.in_batches(part, total, batch=BATCH, what="images")
-        return self.answers[split]
-
-
-@dataclass(frozen=True)
 class Standing:
     """How a network does on a split.
 
@@ -170,22 +97,53 @@ class Found:
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-@dataclass
-class _Best:
-    """The best so far: recognised as what is wanted, then highest validation accuracy, then lowest loss."""
+class Course:
+    """What a search has come through. The best so far: recognised as what is wanted, then highest validation
+    accuracy, then lowest loss; the start is the first.
 
-    arch: str
-    variables: Tensor
-    standing: Standing
-    by_loss: bool
-    step: int = 0
+    Args:
+        reach, goal: of the search.
+        steps: of it.
+        validate_every: steps between two looks at the validation split, a tenth of all by default; the last
+            step is looked at too.
+    """
 
-    def offer(self, step: int, variables: Tensor, standing: Standing) -> None:
-        if self._rank(standing) > self._rank(self.standing):
-            self.variables, self.standing, self.step = variables.clone(), standing, step
+    def __init__(self, reach: Reach, goal: Aim, steps: int, validate_every: int | None = None) -> None:
+        self._reach, self._goal, self._steps = reach, goal, steps
+        self._every = validate_every or max(1, steps // 10)
+        self._history: list[dict[str, Any]] = []
+        self._step, self._variables = 0, reach.start.clone()
+        self._standing = self._stands(reach.start, "val")
+
+    def after(self, step: int, variables: Tensor, loss: float) -> None:
+        """Where the search is after so many steps, and the last one's loss."""
+        line: dict[str, Any] = {"step": step, "loss": loss}
+        if step % self._every == 0 or step == self._steps:
+            standing = self._stands(variables, "val")
+            if self._rank(standing) > self._rank(self._standing):
+                self._step, self._variables, self._standing = step, variables.clone(), standing
+            line |= {"val_accuracy": standing.accuracy, "val_loss": standing.loss}
+        self._history.append(line)
+
+    def found(self) -> Found:
+        """The best, scored."""
+        with torch.no_grad():
+            vector = self._reach.build(self._variables)
+        initial, optimized = (self._stands(v, "test") for v in (self._reach.start, self._variables))
+        return Found(self._variables, self._step, vector, self._standing, initial, optimized, self._history)
 
     def _rank(self, standing: Standing) -> tuple[bool, float, float]:
-        return standing.arch == self.arch, 0.0 if self.by_loss else standing.accuracy, -standing.loss
+        accuracy = 0.0 if self._goal.by_loss else standing.accuracy
+        return standing.arch == self._reach.architecture.name, accuracy, -standing.loss
+
+    def _stands(self, variables: Tensor, split: str) -> Standing:
+        reach = self._reach
+        with torch.no_grad():
+            found, loss = self._goal.on(reach.architecture, reach.build(variables), split)
+            if reach.penalty is not None:
+                loss += reach.penalty(variables).item()
+            arch = reach.recognised(variables) if reach.recognised else reach.architecture.name
+        return Standing(arch, found, loss)
 
 
 def search(
@@ -203,14 +161,11 @@ def search(
 
     Args:
         images: images, or points, a step.
-        validate_every: steps between two looks at the validation split, a tenth of all by default; the start
-            is looked at too.
+        validate_every: as of `Course`.
     Raises:
         RunFailed: the loss is not finite.
     """
-    every = validate_every or max(1, steps // 10)
-    best = _Best(reach.architecture.name, reach.start.clone(), _standing(reach, goal, reach.start, "val"), goal.by_loss)
-    history: list[dict[str, Any]] = []
+    course = Course(reach, goal, steps, validate_every)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         with goal.runner.autocast():
@@ -219,28 +174,8 @@ def search(
         goal.runner.count(1, "steps")
         return loss
 
-    def after(step: int, current: Tensor, loss: float) -> None:
-        line: dict[str, Any] = {"step": step, "loss": loss}
-        if step % every == 0 or step == steps:
-            standing = _standing(reach, goal, current, "val")
-            best.offer(step, current, standing)
-            line |= {"val_accuracy": standing.accuracy, "val_loss": standing.loss}
-        history.append(line)
-
     goal.runner.check_gradients()
     descent = Descent(steps, images, lr, lr / 20)
     with goal.runner.guard("in a step of the search", "Lower --images."):
-        descend(reach.start, loss_at, descent, progress or Silent(), description=description, after=after)
-    with torch.no_grad():
-        vector = reach.build(best.variables)
-    initial, optimized = (_standing(reach, goal, v, "test") for v in (reach.start, best.variables))
-    return Found(best.variables, best.step, vector, best.standing, initial, optimized, history)
-
-
-def _standing(reach: Reach, goal: Aim, variables: Tensor, split: str) -> Standing:
-    with torch.no_grad():
-        found, loss = goal.on(reach.architecture, reach.build(variables), split)
-        if reach.penalty is not None:
-            loss += reach.penalty(variables).item()
-        arch = reach.recognised(variables) if reach.recognised else reach.architecture.name
-    return Standing(arch, found, loss)
+        descend(reach.start, loss_at, descent, progress or Silent(), description=description, after=course.after)
+    return course.found()

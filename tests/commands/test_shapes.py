@@ -567,14 +567,20 @@ def standing(solids: Any, network: Path, target: Path) -> tuple[float, float]:
     return read_target(target, solids.space, runner).on(read.architecture, read.vector, "test")
 
 
+BY_ADAM = ["--steps", 100, "--lr", 0.05, "--images", 256]
+BY_SOLVING = ["--method", "gauss-newton", "--steps", 4, "--images", 1024]
+
+
+@pytest.mark.parametrize("method", ["adam", "gauss-newton"])
 @pytest.mark.parametrize("kind", ["shape", "scan"])
 def test_an_embedding_is_brought_to_a_target(
-    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str
+    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str, method: str
 ) -> None:
     target = ellipsoid if kind == "shape" else scan("part.npy")
-    command = in_space(solids, "lso", codes["one"], "--target", target, "--steps", 100, "--lr", 0.05, "--images", 256)
+    command = in_space(solids, "lso", codes["one"], "--target", target)
+    command += BY_ADAM if method == "adam" else BY_SOLVING
     found = ask(*command, "-o", "best.emb", "--decode", "best.pt")
-    assert found["target"] == str(target) and found["teacher"] is None
+    assert found["target"] == str(target) and found["teacher"] is None and found["method"] == method
     ask(*in_space(solids, "decode", codes["one"]), "-o", "start.pt")
     for network, told in (("start.pt", found["initial"]), ("best.pt", found["optimized"])):
         within, error = standing(solids, Path(network), target)
@@ -587,11 +593,25 @@ def test_an_embedding_is_brought_to_a_target(
 
 
 @pytest.mark.parametrize("kind", ["shape", "scan"])
-def test_the_same_target_gives_the_same_bytes_and_another_seed_does_not(
+def test_solved_steps_lead_further_than_as_many_along_the_gradient(
     solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str
 ) -> None:
+    target = ellipsoid if kind == "shape" else scan("part.npy", 2000)
+    command = in_space(solids, "lso", codes["one"], "--target", target)
+    command += ["--steps", 6, "--images", 1024]
+    followed = [ask(*command, "--lr", lr) for lr in (0.01, 0.05, 0.2)]
+    solved = ask(*command, "--method", "gauss-newton")
+    assert all(found["initial"] == solved["initial"] for found in followed)
+    assert solved["optimized"]["loss"] < 0.9 * min(found["optimized"]["loss"] for found in followed)
+
+
+@pytest.mark.parametrize("method", ["adam", "gauss-newton"])
+@pytest.mark.parametrize("kind", ["shape", "scan"])
+def test_the_same_target_gives_the_same_bytes_and_another_seed_does_not(
+    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str, method: str
+) -> None:
     target = ellipsoid if kind == "shape" else scan("part.npy")
-    command = in_space(solids, "lso", codes["one"], "--target", target, "--steps", 3)
+    command = in_space(solids, "lso", codes["one"], "--target", target, "--method", method, "--steps", 3)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         ask(*command, "-o", f"{name}.emb", "--decode", f"{name}.pt", "--seed", seed)
     for suffix in (".emb", ".pt"):
@@ -629,6 +649,16 @@ def test_shapes_want_a_target_and_classifiers_have_none(
     said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", "--target", ellipsoid)
     assert "space 'digits' is of classifiers (1x16x16, 10 classes), which become no shape." in said
     assert "Give a --teacher, or nothing for the labels." in said
+
+
+def test_solving_has_no_rate_and_is_not_for_classifiers(
+    solids: Any, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
+) -> None:
+    solve = ["--method", "gauss-newton"]
+    said = refused(2, *in_space(solids, "lso", codes["one"], "--target", ellipsoid, *solve, "--lr", 0.1))
+    assert "gauss-newton has no rate, and --lr 0.1 gives one. Leave out --lr, or give --method adam." in said
+    said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", *solve)
+    assert "--method gauss-newton is for networks that are signals, and these are classifiers." in said
 
 
 def nan(path: Path) -> None:

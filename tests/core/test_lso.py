@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,11 @@ from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import ConfigError, RunFailed, WrongSpace
 from torch import Tensor
 
-from netspace_cli.core import search as search_module
+from netspace_cli.core import goal as goal_module
 from netspace_cli.core.data import ImageData
 from netspace_cli.core.decode import decode_row
-from netspace_cli.core.lso import Optimised, decoded_network, optimise
+from netspace_cli.core.fields.data import field_data
+from netspace_cli.core.lso import Optimised, Optimiser, decoded_network, optimise, optimiser_for
 from netspace_cli.core.networks import Network, read_network
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.scoring import accuracy, labels_of, logits_of
@@ -163,14 +165,14 @@ def test_a_teacher_for_other_classes_is_refused(tiny: Any) -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_search(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = search_module.Goal.loss
+    loss = goal_module.Goal.loss
     steps: list[int] = []
 
     def failing(self: Any, *rest: Any) -> Tensor:
         steps.append(1)
         return loss(self, *rest) * (float("nan") if len(steps) == 4 else 1.0)
 
-    monkeypatch.setattr(search_module.Goal, "loss", failing)
+    monkeypatch.setattr(goal_module.Goal, "loss", failing)
     with pytest.raises(RunFailed, match="the loss is not finite at step 4 of 10"):
         search(tiny)
 
@@ -197,3 +199,18 @@ def test_the_loss_told_is_that_of_eq_5_and_6_by_hand(tiny: Any) -> None:
                 with torch.enable_grad():
                     found = optimise(embedding, space, tiny.data, runner, teacher=given, steps=1)
                 assert found.initial.loss == pytest.approx(float(expected), rel=1e-3)
+
+
+def test_what_is_left_open_is_as_the_space_refines_and_of_adam_the_usual(tiny: Any, solids: Any) -> None:
+    points, refining = field_data(solids.zoo.data), solids.space.record["recipe"]["refine"]
+    recipe = {
+        **solids.space.record["recipe"],
+        "refine": {**refining, "method": "gauss-newton", "steps": 7, "images": 99},
+    }
+    solved = replace(solids.space, record={**solids.space.record, "recipe": recipe})
+    assert optimiser_for(tiny.space, tiny.data) == Optimiser("adam", 200, 128, 0.01)
+    assert optimiser_for(tiny.space, tiny.data, steps=3, images=5, lr=0.2) == Optimiser("adam", 3, 5, 0.2)
+    assert optimiser_for(solids.space, points) == Optimiser("adam", 200, 128, 0.01)
+    assert optimiser_for(solved, points) == Optimiser("gauss-newton", 7, 99, None)
+    assert optimiser_for(solved, points, steps=2, images=9) == Optimiser("gauss-newton", 2, 9, None)
+    assert optimiser_for(solved, points, method="adam", lr=0.1) == Optimiser("adam", 200, 128, 0.1)

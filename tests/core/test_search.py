@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from netspace_cli.core.baselines import layer_deviations, reach_of_directions, reach_of_subspace, reach_of_weights
+from netspace_cli.core.goal import Goal
 from netspace_cli.core.networks import Network, read_network
 from netspace_cli.core.runner import Runner
-from netspace_cli.core.search import Found, Goal, search
+from netspace_cli.core.search import Found, search
 
 
 @pytest.fixture(scope="module")

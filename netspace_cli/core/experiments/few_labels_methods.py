@@ -15,12 +15,13 @@ from netspace_cli.core.baselines import reach_of_subspace
 from netspace_cli.core.checkpoint import read_checkpoint
 from netspace_cli.core.data import ImageData
 from netspace_cli.core.factories import fresh_module
+from netspace_cli.core.goal import Goal
 from netspace_cli.core.lso import goal_of, reach_of
 from netspace_cli.core.networks import Network
 from netspace_cli.core.optimise import Descent
 from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner, kept_random_state
-from netspace_cli.core.search import Goal, search
+from netspace_cli.core.search import search
 from netspace_cli.core.space import Space
 from netspace_cli.core.zoo import Instance, Zoo
 

@@ -12,6 +12,7 @@ from netspace_models.errors import ConfigError
 from netspace_cli.core.data import ImageData
 from netspace_cli.core.embedding import Origin
 from netspace_cli.core.encode import encode
+from netspace_cli.core.goal import Goal
 from netspace_cli.core.inputs import Input
 from netspace_cli.core.lso import goal_of
 from netspace_cli.core.networks import Network
@@ -19,7 +20,6 @@ from netspace_cli.core.progress import Progress
 from netspace_cli.core.recipe import Recipe
 from netspace_cli.core.run_folder import RunFolder
 from netspace_cli.core.runner import Runner
-from netspace_cli.core.search import Goal
 from netspace_cli.core.space import Space, load_space
 from netspace_cli.core.train import train
 from netspace_cli.core.zoo import Instance, Zoo

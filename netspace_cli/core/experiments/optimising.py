@@ -14,11 +14,12 @@ from torch import Tensor
 
 from netspace_cli.core.baselines import reach_of_directions, reach_of_subspace, reach_of_weights
 from netspace_cli.core.data import ImageData
+from netspace_cli.core.goal import Goal
 from netspace_cli.core.lso import reach_of
 from netspace_cli.core.networks import Network
 from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner
-from netspace_cli.core.search import Found, Goal, Reach, search
+from netspace_cli.core.search import Found, Reach, search
 from netspace_cli.core.space import Space
 from netspace_cli.core.train import curvature_inputs
 from netspace_cli.core.zoo import Zoo

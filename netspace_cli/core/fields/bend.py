@@ -8,13 +8,12 @@ its steps are the ends' blends (`netspace_models.losses.blended`), so far from e
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 
 import torch
 from netspace_models.architectures.signal import even_points
 from netspace_models.errors import ConfigError
-from netspace_models.gauss_newton import Solver, weights_by_distance
+from netspace_models.gauss_newton import weights_by_distance
 from netspace_models.losses import blended
 from torch import Tensor
 
@@ -25,6 +24,7 @@ from netspace_cli.core.space import Space
 
 from .data import FieldData
 from .scoring import values_of
+from .solver import solver_of
 
 # Of the blends, in units of the half box.
 WIDTH = 0.01
@@ -88,11 +88,9 @@ def bent(
     """
     check_bend(space, data)
     space, progress = space.to(runner.device), progress or Silent()
-    model, architecture = space.model, space.model.architectures[0]
+    architecture = space.model.architectures[0]
     line = runner.place(torch.stack(straight(start, end, steps)))
-    decode, directions = partial(model.decode, architecture.name), model.backbone.directions(architecture.name)
-    assert directions is not None  # seen to before
-    solver = Solver(architecture, decode, directions, space.recipe.refine.damping)
+    solver = solver_of(space, architecture.name)
     ends = _known(line[0], line[-1], space, runner)
     gammas, found = even_gammas(ends, steps), [line[0]]
     progress.start("bending the path", max(0, steps - 1))

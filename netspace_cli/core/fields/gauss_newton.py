@@ -8,11 +8,10 @@ of the last steps' embeddings suits them better than any one of them.
 from __future__ import annotations
 
 import math
-from functools import partial
 
 import torch
 from netspace_models.errors import RunFailed
-from netspace_models.gauss_newton import Solver, weights_by_distance
+from netspace_models.gauss_newton import weights_by_distance
 from torch import Tensor
 
 from netspace_cli.core.progress import Progress
@@ -21,6 +20,7 @@ from netspace_cli.core.space import Space
 
 from .data import FieldData
 from .near import near_surfaces, with_near
+from .solver import solver_of
 
 # Of the steps, the last one in so many are taken together.
 LATER = 3
@@ -50,10 +50,7 @@ def approach(
     """
     architecture, share = space.model.architecture(arch), space.recipe.train.near
     near = near_surfaces(architecture, vectors, data, runner, share=share)
-    directions = space.model.backbone.directions(arch)
-    assert directions is not None  # seen to before
-    decode = partial(space.model.decode, arch)
-    solver = Solver(architecture, decode, directions, space.recipe.refine.damping)
+    solver = solver_of(space, arch)
     progress.start(f"refining {arch}", steps * len(vectors))
     found = []
     try:

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import InputFileError
+from netspace_models.gauss_newton import weights_by_distance
 from netspace_models.losses import output_matching
+from scipy.spatial import KDTree
 from torch import Tensor
 from torch.func import grad, vmap
 
@@ -37,20 +39,28 @@ class ShapeGoal:
         runner: its device is where the samples are.
         points, values: (S, D) and (S, K), what the network is brought to.
         held: (points, values) by split, "val" and "test": nothing is brought to them.
+        distances: whether the values are signed distances.
     """
 
     runner: Runner
     points: Tensor
     values: Tensor
     held: Mapping[str, tuple[Tensor, Tensor]]
+    distances: bool
     # The share within 0.01 is noise as long as a shape is far from its target.
     by_loss: bool = True
 
     def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
         """Mean squared error (eq. 2) at so many of the samples; the same step draws the same."""
-        index = torch.randint(len(self.points), (count,), generator=self.runner.generator("lso", step))
-        index = index.to(self.points.device)
-        return output_matching(architecture.run(vector, self.points[index]), self.values[index])
+        points, values = self._drawn(step, count)
+        return output_matching(architecture.run(vector, points), values)
+
+    def wanted(
+        self, architecture: Architecture, vector: Tensor, step: int, count: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """So many of the samples; distances near the surface weigh more."""
+        points, values = self._drawn(step, count)
+        return points, values.flatten(), weights_by_distance(values.flatten()) if self.distances else None
 
     def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
         """Share of a split's values that the network is within 0.01 of, and its mean squared error there."""
@@ -58,39 +68,62 @@ class ShapeGoal:
         off = values_of(architecture, vector, points, self.runner) - values.cpu()
         return (off.abs() < WITHIN).double().mean().item(), off.square().mean().item()
 
+    def _drawn(self, step: int, count: int) -> tuple[Tensor, Tensor]:
+        index = torch.randint(len(self.points), (count,), generator=self.runner.generator("lso", step))
+        index = index.to(self.points.device)
+        return self.points[index], self.values[index]
+
 
 @dataclass(frozen=True)
 class ScanGoal:
-    """Points of a surface, perhaps of a part of it: the distance is zero there, and grows by one each unit
-    everywhere, which keeps the rest of the shape one.
+    """Points of a surface, perhaps of a part of it. The rest of the shape is asked for as little as can be.
 
     Attributes:
         runner: its device is where the points are.
         points: (S, 3), what the surface is brought to.
         held: (points,) by split, "val" and "test".
+        nearest: the distance of any point to the nearest of `points` is quickly had from it.
     """
 
     runner: Runner
     points: Tensor
     held: Mapping[str, Tensor]
+    nearest: KDTree
     by_loss: bool = True
 
     def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
-        """Mean squared distance at so many of the points, and how far the slope is from one at others."""
+        """Mean squared distance at so many of the points, and how far the slope is from one at others: distances
+        grow by one each unit."""
         generator = self.runner.generator("lso", step)
-        index = torch.randint(len(self.points), (count,), generator=generator).to(self.points.device)
-        at_surface = architecture.run(vector, self.points[index]).square().mean()
+        at_surface = architecture.run(vector, self._drawn(count, generator)).square().mean()
         anywhere = 2 * torch.rand(SLOPE_POINTS, 3, generator=generator) - 1
         slopes = vmap(grad(lambda x: architecture.run(vector, x[None])[0, 0]))(anywhere.to(self.points.device))
         return at_surface + SLOPE_WEIGHT * (slopes.norm(dim=1) - 1).square().mean()
+
+    def wanted(
+        self, architecture: Architecture, vector: Tensor, step: int, count: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Zero at the scan's points, and elsewhere what the network has there already, as far as that may be: no
+        point is further from a surface than from the scan's nearest point. Half of the points are the scan's."""
+        generator = self.runner.generator("lso", step)
+        scanned = self._drawn(count // 2, generator)
+        anywhere = (2 * torch.rand(count - len(scanned), 3, generator=generator) - 1).to(self.points.device)
+        most = torch.from_numpy(self.nearest.query(anywhere.cpu().numpy())[0]).to(anywhere)
+        values = architecture.run(vector, anywhere)[:, 0]
+        values = torch.maximum(torch.minimum(values, most), -most)
+        return torch.cat([scanned, anywhere]), torch.cat([torch.zeros_like(scanned[:, 0]), values]), None
 
     def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
         """Share of a split's points that the surface is within 0.01 of, and the mean squared distance there."""
         off = values_of(architecture, vector, self.held[split], self.runner)
         return (off.abs() < WITHIN).double().mean().item(), off.square().mean().item()
 
+    def _drawn(self, count: int, generator: torch.Generator) -> Tensor:
+        index = torch.randint(len(self.points), (count,), generator=generator)
+        return self.points[index.to(self.points.device)]
 
-def shape_goal(shape: Shape, runner: Runner) -> ShapeGoal:
+
+def shape_goal(shape: Shape, runner: Runner, *, distances: bool = True) -> ShapeGoal:
     """To become a shape; its held-out points are halved into what chooses and what is scored."""
     half = len(shape.held_points) // 2
     held = {
@@ -98,7 +131,7 @@ def shape_goal(shape: Shape, runner: Runner) -> ShapeGoal:
         "test": (shape.held_points[half:], shape.held_values[half:]),
     }
     placed = {split: (runner.place(points), runner.place(values)) for split, (points, values) in held.items()}
-    return ShapeGoal(runner, runner.place(shape.points), runner.place(shape.values), placed)
+    return ShapeGoal(runner, runner.place(shape.points), runner.place(shape.values), placed, distances)
 
 
 def scan_goal(points: Tensor, runner: Runner) -> ScanGoal:
@@ -106,7 +139,8 @@ def scan_goal(points: Tensor, runner: Runner) -> ScanGoal:
     order = torch.randperm(len(points), generator=runner.generator("scan"))
     share = max(1, len(points) // 10)
     held = {"val": runner.place(points[order[:share]]), "test": runner.place(points[order[share : 2 * share]])}
-    return ScanGoal(runner, runner.place(points[order[2 * share :]]), held)
+    towards = points[order[2 * share :]]
+    return ScanGoal(runner, runner.place(towards), held, KDTree(towards.numpy()))
 
 
 def is_scan(path: Path) -> bool:

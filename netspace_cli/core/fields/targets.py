@@ -41,4 +41,4 @@ def read_target(path: Path, space: Space, runner: Runner) -> ShapeGoal | ScanGoa
             f"{path} is for {own.describe()}; space {space.name!r} is for {space.signal.describe()}.",
             "Give a target of the space's own kind.",
         )
-    return shape_goal(source.read(runner.generator("target")), runner)
+    return shape_goal(source.read(runner.generator("target")), runner, distances=source.kind != "picture")

@@ -13,6 +13,7 @@ import torch
 import trimesh
 from netspace_models.architectures import FieldSignal, build
 from netspace_models.errors import InputFileError
+from scipy.spatial import KDTree
 from torch import Tensor
 
 from netspace_cli.core.fields.goals import SLOPE_WEIGHT, ScanGoal, is_scan, read_scan, scan_goal, shape_goal
@@ -147,10 +148,43 @@ def test_a_tenth_of_a_scan_chooses_and_a_tenth_is_scored(count: int, held: int) 
 
 def test_a_scan_scores_the_share_of_points_that_the_surface_is_near_to() -> None:
     points = torch.tensor([[0.5, 0, 0], [0, 0.505, 0], [0, 0, 0.52], [0.4, 0, 0]])
-    goal = ScanGoal(Runner("cpu"), points, {"val": points, "test": points[:2]})
+    goal = ScanGoal(Runner("cpu"), points, {"val": points, "test": points[:2]}, KDTree(points.numpy()))
     expected = (0.005**2 + 0.02**2 + 0.1**2) / 4
     assert goal.on(to_ball(0.5), NOTHING, "val") == pytest.approx((0.5, expected), rel=1e-3)
     assert goal.on(to_ball(0.5), NOTHING, "test") == pytest.approx((1.0, 0.005**2 / 2), rel=1e-3)
+
+
+def test_a_solved_step_wants_the_samples_drawn_and_distances_near_the_surface_weigh_more() -> None:
+    shape, runner = small_shape(), Runner("cpu", seed=3)
+    for distances in (True, False):
+        points, wanted, weights = shape_goal(shape, runner, distances=distances).wanted(constant(0), NOTHING, 2, 50)
+        index = torch.randint(6, (50,), generator=runner.generator("lso", 2))
+        assert torch.equal(points, shape.points[index]) and torch.equal(wanted, shape.values[index, 0])
+        if distances:
+            assert weights is not None and weights.mean().item() == pytest.approx(1)
+            assert weights[wanted == 0].min() > weights[wanted > 0.05].max()
+        else:
+            assert weights is None
+
+
+@pytest.mark.parametrize(("radius", "share"), [(0.6, 0.0), (0.3, 1.0), (1.5, 1.0)])
+def test_a_solved_step_wants_zero_at_a_scan_and_no_more_than_its_distance_elsewhere(
+    radius: float, share: float
+) -> None:
+    goal = scan_goal(on_ball(4000, 0.6), Runner("cpu"))
+    points, wanted, weights = goal.wanted(to_ball(radius), NOTHING, 0, 400)
+    assert weights is None and points.shape == (400, 3) and wanted.shape == (400,)
+    scanned, anywhere = points[:200], points[200:]
+    assert scanned.norm(dim=1).allclose(torch.tensor(0.6), atol=1e-5) and not wanted[:200].any()
+    nearest = torch.cdist(anywhere, goal.points).amin(dim=1)
+    now = anywhere.norm(dim=1) - radius
+    assert (wanted[200:].abs() <= nearest + 1e-5).all()
+    kept = now.abs() <= nearest
+    assert torch.equal(wanted[200:][kept], now[kept]), "what may be is kept"
+    assert (wanted[200:] * now >= 0).all(), "inside stays inside"
+    # A ball the size of the scan wants nothing; of the others every point is off by the difference, at least nearly.
+    changed = ((wanted[200:] - now).abs() > 1e-5).double().mean().item()
+    assert changed == pytest.approx(share, abs=0.75) and (changed > 0.25) == bool(share)
 
 
 def saved(path: Path, points: np.ndarray) -> Path:
