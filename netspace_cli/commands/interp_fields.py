@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def show_shapes(console: Console, walks: Mapping[str, Sequence[SolidStep]]) -> None:
     """A row for each step of the path, and of the walks between the weights."""
+    from netspace_cli.core.path_files import OF_SHAPES
+
     console.table(
         "from one shape to the other",
         [
@@ -23,10 +25,11 @@ def show_shapes(console: Console, walks: Mapping[str, Sequence[SolidStep]]) -> N
             "arch",
             Column("volume", percent),
             Column("pieces", integer),
+            Column("in the largest", percent),
             Column("IoU with the step before", decimal),
         ],
         [
-            (name, row["step"], row["gamma"], row["arch"], row.get("volume"), row.get("pieces"), row.get("iou"))
+            (name, *(row[k] for k in ("step", "gamma", "arch")), *(row.get(k) for k in OF_SHAPES))
             for name, walk in walks.items()
             for row in (step.row() for step in walk)
         ],

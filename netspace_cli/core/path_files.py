@@ -16,7 +16,7 @@ from .files import atomic_write, check_output
 from .interp import Step
 
 # What a step may have been scored by.
-OF_CLASSIFIERS, OF_SHAPES = ("accuracy", "loss"), ("volume", "pieces", "iou")
+OF_CLASSIFIERS, OF_SHAPES = ("accuracy", "loss"), ("volume", "pieces", "largest", "iou")
 
 
 class Rowed(Protocol):

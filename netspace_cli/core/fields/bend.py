@@ -2,19 +2,15 @@
 
 Halfway along a straight path stands nearly the mean of two signed distances, in which whatever only one shape has is
 thin or gone; and most of the change happens in the first and the last steps. A bent path leaves the straight line:
-its steps are the ends' blends (`netspace_models.losses.blended`), so far from each other that shapes change evenly.
+its steps are the ends' blends (`netspace_models.losses.blended`) without crumbs, so far from each other that shapes
+change evenly.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
-
 import torch
-from netspace_models.architectures.signal import even_points
 from netspace_models.errors import ConfigError
-from netspace_models.gauss_newton import weights_by_distance
-from netspace_models.losses import blended
+from netspace_models.gauss_newton import Solver, weights_by_distance
 from torch import Tensor
 
 from netspace_cli.core.interp import straight
@@ -22,49 +18,18 @@ from netspace_cli.core.progress import Progress, Silent
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
+from .blends import Ends, even_gammas, scattered
 from .data import FieldData
+from .pieces import crumbs_of
 from .scoring import values_of
 from .solver import solver_of
 
-# Of the blends, in units of the half box.
-WIDTH = 0.01
 # Gauss-Newton steps for each embedding, and the points it is solved at: half of them near the blend's surface.
 SOLVES, POINTS = 5, 8192
-# Points of the box that both ends are known at.
-KNOWN = 65_536
-# Blends that are looked at to space the steps, evenly by the logit of gamma up to so much.
-LOOKS, LOGIT = 241, 18.0
-
-
-@dataclass(frozen=True)
-class Ends:
-    """Two signed distances (M,) at the same points (M, D), the points evenly over the box."""
-
-    points: Tensor
-    one: Tensor
-    other: Tensor
-
-    def blend(self, gamma: Tensor) -> Tensor:
-        """(M,) what stands at gamma between them."""
-        return blended(self.one, self.other, gamma, width=WIDTH)
-
-
-def even_gammas(ends: Ends, steps: int) -> Tensor:
-    """(N + 1,) from 0 to 1, so that each solid overlaps as much with the one before as all others do, nearly.
-
-    Evenly spaced gammas where the solids do not differ.
-    """
-    within = torch.linspace(-LOGIT, LOGIT, LOOKS, dtype=torch.float64).sigmoid()
-    gammas = torch.cat([torch.zeros(1), within, torch.ones(1)]).to(ends.one)
-    solids = [ends.blend(gamma) < 0 for gamma in gammas]
-    changes = [(a ^ b).sum() / (a | b).sum().clamp(min=1) for a, b in pairwise(solids)]  # 1 - IoU
-    gone = torch.stack([torch.zeros_like(changes[0]), *changes]).double().cumsum(dim=0)
-    if not gone[-1] > 0:
-        return torch.linspace(0, 1, steps + 1).to(gammas)
-    wanted = gone[-1] * torch.linspace(0, 1, steps + 1, dtype=torch.float64, device=gone.device)
-    found = gammas[torch.searchsorted(gone, wanted).clamp(max=len(gammas) - 1)]
-    found[0], found[-1] = 0, 1
-    return found
+# Cells of the box, in each of which the ends are known at a point.
+CELLS = 110_592
+# Steps at most that take away crumbs which solving leaves; how far outside their cells are to be, and what they weigh.
+MENDS, OUTSIDE, WEIGHT = 4, 0.02, 10.0
 
 
 def bent(
@@ -96,17 +61,39 @@ def bent(
     progress.start("bending the path", max(0, steps - 1))
     try:
         for embedding, gamma in zip(line[1:-1], gammas[1:-1], strict=True):
-            wanted = ends.blend(gamma)
-            near = wanted.abs().topk(POINTS // 2, largest=False).indices
-            chosen = torch.cat([torch.arange(POINTS // 2, device=near.device), near])
-            weights = weights_by_distance(wanted[chosen])
-            for _ in range(SOLVES):
-                embedding, loss = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
-            found.append(embedding)
-            progress.advance(1, loss=loss)
+            found.append(_solved(embedding, ends, ends.blend(gamma), solver, runner))
+            progress.advance(1)
     finally:
         progress.stop()
     return torch.stack([*found, line[-1]])
+
+
+def _solved(embedding: Tensor, ends: Ends, wanted: Tensor, solver: Solver, runner: Runner) -> Tensor:
+    """(E,) whose network has the values wanted (M,) at the ends' points, and no crumbs."""
+    evenly = torch.randperm(len(wanted), generator=runner.generator("bend"))[: POINTS // 2].to(wanted.device)
+    near = wanted.abs().topk(min(POINTS // 2, len(wanted)), largest=False).indices
+    chosen = torch.cat([evenly, near])
+    weights = weights_by_distance(wanted[chosen])
+    for _ in range(SOLVES):
+        embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
+    for _ in range(MENDS):
+        crumbs = _crumbs(embedding, ends, wanted, solver, runner)
+        if not len(crumbs):
+            break
+        chosen = torch.cat([chosen, crumbs])
+        wanted = wanted.index_put((crumbs,), wanted[crumbs].clamp(min=OUTSIDE))
+        weights = torch.cat([weights, torch.full_like(wanted[crumbs], WEIGHT)])
+        embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights / weights.mean())
+    return embedding
+
+
+def _crumbs(embedding: Tensor, ends: Ends, wanted: Tensor, solver: Solver, runner: Runner) -> Tensor:
+    """(C,) points that lie in crumbs of an embedding's network, and not in the solid wanted."""
+    with torch.no_grad():
+        vector = solver.decode(embedding[None])[0]
+    values = values_of(solver.architecture, vector, ends.points, runner)[:, 0]
+    in_crumbs = torch.from_numpy(crumbs_of((values < 0).numpy().reshape(ends.sides)).reshape(-1)).to(wanted.device)
+    return (in_crumbs & (wanted >= 0)).nonzero()[:, 0]
 
 
 def check_bend(space: Space, data: object) -> None:
@@ -129,7 +116,8 @@ def check_bend(space: Space, data: object) -> None:
 
 def _known(start: Tensor, end: Tensor, space: Space, runner: Runner) -> Ends:
     architecture = space.model.architectures[0]
-    points = runner.place(even_points(architecture.signal.input_shape[0], KNOWN))
+    dimensions = architecture.signal.input_shape[0]
+    points = runner.place(scattered(dimensions, round(CELLS ** (1 / dimensions)), runner.generator("ends")))
     with torch.no_grad():
         vectors = space.model.decode(architecture.name, torch.stack([start, end]))
     one, other = (runner.place(values_of(architecture, v, points, runner)[:, 0]) for v in vectors)

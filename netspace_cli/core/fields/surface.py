@@ -33,7 +33,7 @@ class Solid:
     Attributes:
         values: (R, R, R) signed distances at the cells' centres.
         volume: share of the cells that are inside.
-        pieces: solids that touch nowhere.
+        pieces: solids that touch nowhere; largest: share of all that is inside which is in the largest of them.
     """
 
     values: np.ndarray
@@ -47,6 +47,13 @@ class Solid:
     def pieces(self) -> int:
         """Number of solids, by cells that share a side."""
         return int(ndimage.label(self.values < 0)[1])
+
+    @property
+    def largest(self) -> float | None:
+        """Share of the inside in the largest piece; None where nothing is inside."""
+        labels, count = ndimage.label(self.values < 0)
+        sizes = np.bincount(labels.ravel())[1:]
+        return float(sizes.max() / sizes.sum()) if count else None
 
     @property
     def has_surface(self) -> bool:

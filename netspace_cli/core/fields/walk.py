@@ -14,6 +14,9 @@ from netspace_cli.core.runner import Runner
 
 from .surface import Solid, solid_of
 
+# Cells along each axis: at half as many, thin parts of one shape come apart.
+RESOLUTION = 64
+
 
 @dataclass(frozen=True)
 class SolidStep:
@@ -41,7 +44,8 @@ class SolidStep:
         row = self.step.row()
         if self.solid is not None:
             row |= {"volume": self.solid.volume, "pieces": self.solid.pieces}
-        scores = {"iou": self.iou, "error": self.error or None}
+        largest = None if self.solid is None else self.solid.largest
+        scores = {"largest": largest, "iou": self.iou, "error": self.error or None}
         return row | {name: value for name, value in scores.items() if value is not None}
 
 
@@ -58,7 +62,7 @@ def solid_steps(path: Sequence[Step], runner: Runner, *, progress: Progress | No
     progress.start("looking at shapes", len(path))
     try:
         for step in path:
-            solid = None if step.error else solid_of(step.network, runner)
+            solid = None if step.error else solid_of(step.network, runner, resolution=RESOLUTION)
             before = rows[-1].solid if rows else None
             rows.append(SolidStep(step, solid, _overlap(before, solid)))
             progress.advance(1)

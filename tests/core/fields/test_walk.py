@@ -36,7 +36,7 @@ def test_balls_one_in_the_other_overlap_by_their_volumes(ball: Callable[..., Net
     for step, radius in zip(path, (0.4, 0.6, 0.8), strict=True):
         row = step.row()
         assert row["volume"] == pytest.approx(4 / 3 * pi * radius**3 / 8, rel=0.04)
-        assert (row["pieces"], step.error) == (1, "") and "error" not in row
+        assert (row["pieces"], row["largest"], step.error) == (1, 1.0, "") and "error" not in row
 
 
 def test_balls_apart_do_not_overlap_and_equal_ones_wholly(ball: Callable[..., Network]) -> None:
@@ -52,6 +52,7 @@ def test_a_step_without_a_surface_keeps_its_row_and_says_so(ball: Callable[..., 
     rows = [s.row() for s in path]
     assert [r["step"] for r in rows] == list(range(5))
     assert [r["volume"] for r in rows[1:4]] == [0, 0, 1]
+    assert ["largest" in r for r in rows[1:4]] == [False, False, True]
     assert rows[1]["error"] == "no surface" and "iou" not in rows[2]
 
 
@@ -98,6 +99,6 @@ def test_a_path_of_shapes_as_a_file(tmp_path: Path, ball: Callable[..., Network]
     write_csv(tmp_path / "path.csv", path, {})
     with (tmp_path / "path.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["step", "gamma", "arch", "parameters", "volume", "pieces", "iou", "error"]
+    assert list(rows[0]) == ["step", "gamma", "arch", "parameters", "volume", "pieces", "largest", "iou", "error"]
     assert [float(r["volume"]) for r in rows] == [s.row()["volume"] for s in path]
     assert [(r["iou"], r["error"]) for r in rows] == [("", ""), ("0.0", "no surface"), ("0.0", "")]

@@ -1,0 +1,86 @@
+"""What stands between two shapes: blends of both, each one surface if they are, and where to stop between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import torch
+from netspace_models.losses import blended
+from torch import Tensor
+
+from .data import grid_points
+from .pieces import crumbs_of, distances_without_crumbs, without_crumbs
+
+# Of the blends, in units of the half box.
+WIDTH = 0.01
+# Blends that are looked at to space the steps, evenly by the logit of gamma up to so much.
+LOOKS, LOGIT = 241, 18.0
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Two signed distances at the same points of the box, one in each cell of a grid.
+
+    Attributes:
+        points: (R^D, D), see `scattered`.
+        one, other: (R^D,) values there.
+    """
+
+    points: Tensor
+    one: Tensor
+    other: Tensor
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """(R, …), D of them."""
+        dimensions = self.points.shape[1]
+        return (round(len(self.points) ** (1 / dimensions)),) * dimensions
+
+    @cached_property
+    def meant(self) -> np.ndarray:
+        """(R, …) crumbs of both ends: they stay."""
+        one, other = (crumbs_of(v.cpu().numpy().reshape(self.sides) < 0) for v in (self.one, self.other))
+        return one & other
+
+    def solid(self, gamma: Tensor) -> np.ndarray:
+        """(R, …) where the blend at gamma is inside, its crumbs left out."""
+        return without_crumbs(self._on_grid(gamma) < 0, self.meant)
+
+    def blend(self, gamma: Tensor) -> Tensor:
+        """(R^D,) what stands at gamma between the ends: their blend, its crumbs left out.
+
+        A blend is never above the ends' mean, and nowhere is it lifted above it.
+        """
+        mean = torch.lerp(self.one, self.other, gamma).cpu().numpy().reshape(self.sides)
+        found = distances_without_crumbs(self._on_grid(gamma), mean, 2 / self.sides[0], meant=self.meant)
+        return torch.from_numpy(found.reshape(-1)).to(self.one)
+
+    def _on_grid(self, gamma: Tensor) -> np.ndarray:
+        return blended(self.one, self.other, gamma, width=WIDTH).cpu().numpy().reshape(self.sides)
+
+
+def scattered(dimensions: int, cells: int, generator: torch.Generator) -> Tensor:
+    """(R^D, D) a point anywhere in each of a grid's R cells along each axis."""
+    centres = grid_points(dimensions, cells)
+    return centres + (torch.rand(centres.shape, generator=generator) - 0.5) * (2 / cells)
+
+
+def even_gammas(ends: Ends, steps: int) -> Tensor:
+    """(N + 1,) from 0 to 1, so that each solid overlaps as much with the one before as all others do, nearly.
+
+    Evenly spaced gammas where the solids do not differ.
+    """
+    within = torch.linspace(-LOGIT, LOGIT, LOOKS, dtype=torch.float64).sigmoid()
+    gammas = torch.cat([torch.zeros(1), within, torch.ones(1)]).to(ends.one)
+    solids = [ends.solid(gamma) for gamma in gammas]
+    changes = [(a ^ b).sum() / max(1, (a | b).sum()) for a, b in pairwise(solids)]  # 1 - IoU
+    gone = np.cumsum([0.0, *changes])
+    if not gone[-1] > 0:
+        return torch.linspace(0, 1, steps + 1).to(gammas)
+    chosen = np.searchsorted(gone, gone[-1] * np.linspace(0, 1, steps + 1)).clip(max=len(gammas) - 1)
+    found = gammas[torch.from_numpy(chosen).to(gammas.device)]
+    found[0], found[-1] = 0, 1
+    return found
