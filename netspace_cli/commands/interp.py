@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.interp_fields import draw_shapes, show_shapes
+from netspace_cli.commands.interp_fields import draw_shapes, note_jumps, show_shapes
 from netspace_cli.console import Column, Console, decimal, integer, percent
 
 
@@ -82,7 +82,7 @@ def interp(
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data import ImageData
     from netspace_cli.core.data_choice import data_for, images_for, no_accuracy, recorded, required_data
-    from netspace_cli.core.fields.bend import bent, check_bend
+    from netspace_cli.core.fields.bend import bendable, bent, check_bend
     from netspace_cli.core.fields.data import FieldData
     from netspace_cli.core.fields.meshes import check_mesh_extra
     from netspace_cli.core.fields.walk import solid_steps
@@ -170,6 +170,8 @@ def interp(
         document["weight_steps"] = [s.row() for s in rows["weights"]]
         document["aligned_weight_steps"] = [s.row() for s in rows.get("aligned weights", [])]
     console.document(document | {"report": report})
+    if shapes and not bend and bendable(opened, images):
+        note_jumps(console, solids[main])
     if images is None:
         console.note(no_accuracy(opened))
     for output in outputs:

@@ -11,6 +11,9 @@ from netspace_cli.console import Column, Console, decimal, integer, percent
 if TYPE_CHECKING:
     from netspace_cli.core.fields.walk import SolidStep
 
+# Steps that overlap less with the one before are leaps, not steps.
+JUMP = 0.6
+
 
 def show_shapes(console: Console, walks: Mapping[str, Sequence[SolidStep]]) -> None:
     """A row for each step of the path, and of the walks between the weights."""
@@ -38,6 +41,16 @@ def show_shapes(console: Console, walks: Mapping[str, Sequence[SolidStep]]) -> N
         for step in walk:
             if step.error:
                 console.note(f"{name}, step {step.step.step}: {step.error}.")
+
+
+def note_jumps(console: Console, path: Sequence[SolidStep]) -> None:
+    """Point to the bent path where a straight one changes by leaps."""
+    least = min((step.iou for step in path if step.iou is not None), default=1.0)
+    if least < JUMP:
+        console.note(
+            f"Steps overlap with the one before by as little as {least:.2f} (IoU): --bend makes a path that changes "
+            "evenly."
+        )
 
 
 def draw_shapes(path: Path, walks: Mapping[str, Sequence[SolidStep]], *, force: bool) -> None:

@@ -70,16 +70,16 @@ def check_solvable(recipe: Recipe, data: Data, asked: str) -> None:
     Raises:
         ConfigError: classifiers, or a decoder without directions.
     """
-    path = recipe.backbone.path if isinstance(recipe.backbone, TokensRecipe) else None
     if not isinstance(data, FieldData):
         raise ConfigError(
             f"{asked} is for networks that are signals, and these are classifiers.", "Leave it at 'adam'."
         )
-    if path in (None, "sketch"):
+    backbone = recipe.backbone
+    if not isinstance(backbone, TokensRecipe) or backbone.path == "sketch" or not backbone.gain:
+        told = f", path {backbone.path!r}, gain {backbone.gain:g}" if isinstance(backbone, TokensRecipe) else ""
         raise ConfigError(
-            f"{asked} needs a decoder that writes along directions; this one is of the "
-            f"{recipe.backbone.kind} backbone{'' if path is None else f', path {path!r}'}.",
-            "Set backbone.path to 'learnt' or 'curvature', or leave the method at 'adam'.",
+            f"{asked} needs a decoder that writes along directions; this one is of the {backbone.kind} backbone{told}.",
+            "Set backbone.path to 'learnt' or 'curvature' and leave backbone.gain at 1, or leave the method at 'adam'.",
         )
 
 

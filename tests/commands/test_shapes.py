@@ -515,6 +515,17 @@ def test_a_bent_path_stands_beside_the_straight_one(solids: Any, work: Path, ask
     )
 
 
+def test_a_path_of_leaps_points_to_the_bent_one(
+    solids: Any, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--refine", 0)
+    advice = "--bend makes a path that changes evenly"
+    assert advice not in cli(*command).stderr, "the ends are nearly the same"
+    monkeypatch.setattr("netspace_cli.commands.interp_fields.JUMP", 1.0)
+    assert advice in " ".join(cli(*command).stderr.split())
+    assert advice not in " ".join(cli(*command, "--bend").stderr.split())
+
+
 def test_paths_of_classifiers_are_not_bent(tiny: Any, work: Path, refused: Refused) -> None:
     said = refused(2, "interp", *list(tiny.networks.values())[:2], "--space", tiny.space.path, "--bend")
     assert "only paths between shapes can be bent, and the networks of tiny are none." in said

@@ -8,9 +8,11 @@ change evenly.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from netspace_models.errors import ConfigError
 from netspace_models.gauss_newton import Solver, weights_by_distance
+from scipy import ndimage
 from torch import Tensor
 
 from netspace_cli.core.interp import straight
@@ -27,9 +29,10 @@ from .solver import solver_of
 # Gauss-Newton steps for each embedding, and the points it is solved at: half of them near the blend's surface.
 SOLVES, POINTS = 5, 8192
 # Cells of the box, in each of which the ends are known at a point.
-CELLS = 110_592
-# Steps at most that take away crumbs which solving leaves; how far outside their cells are to be, and what they weigh.
-MENDS, OUTSIDE, WEIGHT = 4, 0.02, 10.0
+CELLS = 262_144
+# Steps at most that take away crumbs which solving leaves. Their cells are to be at least so far outside, what they
+# have come off from (so many cells around) so far inside; and so much all these weigh.
+MENDS, OUTSIDE, INSIDE, AROUND, WEIGHT = 6, 0.02, 0.01, 3, 10.0
 
 
 def bent(
@@ -77,23 +80,30 @@ def _solved(embedding: Tensor, ends: Ends, wanted: Tensor, solver: Solver, runne
     for _ in range(SOLVES):
         embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
     for _ in range(MENDS):
-        crumbs = _crumbs(embedding, ends, wanted, solver, runner)
-        if not len(crumbs):
+        wrong = _crumbled(embedding, ends, wanted, solver, runner)
+        if not len(wrong):
             break
-        chosen = torch.cat([chosen, crumbs])
-        wanted = wanted.index_put((crumbs,), wanted[crumbs].clamp(min=OUTSIDE))
-        weights = torch.cat([weights, torch.full_like(wanted[crumbs], WEIGHT)])
+        firm = wanted[wrong]
+        firm = torch.where(firm < 0, firm.clamp(max=-INSIDE), firm.clamp(min=OUTSIDE))
+        wanted = wanted.index_put((wrong,), firm)
+        chosen = torch.cat([chosen, wrong])
+        weights = torch.cat([weights, torch.full_like(firm, WEIGHT)])
         embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights / weights.mean())
     return embedding
 
 
-def _crumbs(embedding: Tensor, ends: Ends, wanted: Tensor, solver: Solver, runner: Runner) -> Tensor:
-    """(C,) points that lie in crumbs of an embedding's network, and not in the solid wanted."""
+def _crumbled(embedding: Tensor, ends: Ends, wanted: Tensor, solver: Solver, runner: Runner) -> Tensor:
+    """(C,) points of an embedding's network that lie in crumbs where nothing is wanted, or outside near crumbs where
+    something is."""
     with torch.no_grad():
         vector = solver.decode(embedding[None])[0]
     values = values_of(solver.architecture, vector, ends.points, runner)[:, 0]
-    in_crumbs = torch.from_numpy(crumbs_of((values < 0).numpy().reshape(ends.sides)).reshape(-1)).to(wanted.device)
-    return (in_crumbs & (wanted >= 0)).nonzero()[:, 0]
+    inside, solid = ((v < 0).cpu().numpy().reshape(ends.sides) for v in (values, wanted))
+    crumbs = crumbs_of(inside)
+    if not crumbs.any():
+        return wanted.new_zeros(0, dtype=torch.long)
+    broken = solid & ~inside & ndimage.binary_dilation(crumbs, iterations=AROUND)
+    return torch.from_numpy(np.flatnonzero((crumbs & ~solid) | broken)).to(wanted.device)
 
 
 def check_bend(space: Space, data: object) -> None:
@@ -106,12 +116,18 @@ def check_bend(space: Space, data: object) -> None:
         raise ConfigError(
             f"only paths between shapes can be bent, and the networks of {space.name} are none.", "Leave out --bend."
         )
-    if space.model.backbone.directions(space.model.architectures[0].name) is None:
+    if not bendable(space, data):
         raise ConfigError(
             f"to bend a path, its embeddings are solved for, and the decoder of {space.name} does not write along "
             "directions.",
             "Leave out --bend, or train a space with backbone.path = 'learnt'.",
         )
+
+
+def bendable(space: Space, data: object) -> bool:
+    """Whether a space's paths can be bent: its networks are shapes, and its decoder writes along directions."""
+    shapes = isinstance(data, FieldData) and data.has_surface
+    return shapes and space.model.backbone.directions(space.model.architectures[0].name) is not None
 
 
 def _known(start: Tensor, end: Tensor, space: Space, runner: Runner) -> Ends:
