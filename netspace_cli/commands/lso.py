@@ -125,6 +125,8 @@ def lso(
     document |= {
         "method": optimiser.method,
         "steps": optimiser.steps,
+        "images": optimiser.images,
+        "lr": optimiser.lr,
         "target": target,
         "output": output,
         "decoded": decoded,

@@ -7,7 +7,7 @@ the decoder allows, steps are solved for (fields/search.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from netspace_models.architectures.architecture import Form
@@ -86,16 +86,16 @@ def optimiser_for(
     Raises:
         ConfigError: Gauss-Newton for classifiers or for a decoder without directions, or a rate for it.
     """
-    recipe = space.recipe
-    if (method or recipe.refine.method) == "adam":
-        usual = Optimiser()
-        return Optimiser("adam", steps or usual.steps, images or usual.images, lr or usual.lr)
-    check_solvable(recipe, data, "--method gauss-newton")
+    refining = space.recipe.refine
+    given: dict[str, Any] = {n: v for n, v in {"steps": steps, "images": images, "lr": lr}.items() if v is not None}
+    if (method or refining.method) == "adam":
+        return replace(Optimiser(), **given)
+    check_solvable(space.recipe, data, "--method gauss-newton")
     if lr is not None:
         raise ConfigError(
             f"gauss-newton has no rate, and --lr {lr:g} gives one.", "Leave out --lr, or give --method adam."
         )
-    return Optimiser("gauss-newton", steps or max(1, recipe.refine.steps), images or recipe.refine.images, None)
+    return replace(Optimiser("gauss-newton", max(1, refining.steps), refining.images, None), **given)
 
 
 def optimise(

@@ -32,7 +32,7 @@ SOLVES, POINTS = 5, 8192
 CELLS = 262_144
 # Steps at most that take away crumbs which solving leaves. Their cells are to be at least so far outside, what they
 # have come off from (so many cells around) so far inside; and so much all these weigh.
-MENDS, OUTSIDE, INSIDE, AROUND, WEIGHT = 6, 0.02, 0.01, 3, 10.0
+MENDS, OUTSIDE, INSIDE, AROUND, WEIGHT = 12, 0.02, 0.01, 3, 10.0
 
 
 def bent(
