@@ -11,18 +11,23 @@ CRUMB = 0.1
 SLACK = 0.5
 
 
+def pieces_of(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(R, …) which piece each cell belongs to, from 1 on, 0 for none; and (N + 1,) the cells of each, 0 of none. Cells
+    that share a side touch."""
+    labels, _ = ndimage.label(inside)
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return labels, sizes
+
+
 def without_crumbs(inside: np.ndarray, meant: np.ndarray | None = None) -> np.ndarray:
-    """(R, …) cells of the large pieces of a solid; cells that share a side touch.
+    """(R, …) cells of the large pieces of a solid.
 
     Args:
         inside: (R, …) cells of the solid.
         meant: (R, …) cells whose pieces stay, however small.
     """
-    labels, count = ndimage.label(inside)
-    if count < 2:
-        return inside
-    sizes = np.bincount(labels.ravel())
-    sizes[0] = 0
+    labels, sizes = pieces_of(inside)
     stay = sizes >= CRUMB * sizes.max()
     if meant is not None:
         stay[labels[meant & inside]] = True

@@ -1,7 +1,7 @@
 """A search for a shape in a space by Gauss-Newton steps: what latent space optimisation is where it can be solved.
 
-A space's decoder that writes along directions leaves a problem that is nearly linear: sixteen solved steps lead
-further than hundreds along the gradient.
+A space's decoder that writes along directions leaves a problem that is nearly linear, and few solved steps lead further
+than many along the gradient.
 """
 
 from __future__ import annotations

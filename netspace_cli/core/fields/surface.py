@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from netspace_models.architectures import FieldSignal
 from netspace_models.errors import ConfigError, RunFailed
-from scipy import ndimage
 
 from netspace_cli.core.figures import FORMATS, check_figure
 from netspace_cli.core.files import atomic_write
@@ -18,6 +17,7 @@ from netspace_cli.core.runner import Runner
 
 from .data import grid_points
 from .meshes import check_mesh_extra
+from .pieces import pieces_of
 from .scoring import values_of
 
 if TYPE_CHECKING:
@@ -46,14 +46,13 @@ class Solid:
     @property
     def pieces(self) -> int:
         """Number of solids, by cells that share a side."""
-        return int(ndimage.label(self.values < 0)[1])
+        return len(pieces_of(self.values < 0)[1]) - 1
 
     @property
     def largest(self) -> float | None:
         """Share of the inside in the largest piece; None where nothing is inside."""
-        labels, count = ndimage.label(self.values < 0)
-        sizes = np.bincount(labels.ravel())[1:]
-        return float(sizes.max() / sizes.sum()) if count else None
+        _, sizes = pieces_of(self.values < 0)
+        return float(sizes.max() / sizes.sum()) if len(sizes) > 1 else None
 
     @property
     def has_surface(self) -> bool:

@@ -167,10 +167,8 @@ def test_a_solved_step_wants_the_samples_drawn_and_distances_near_the_surface_we
             assert weights is None
 
 
-@pytest.mark.parametrize(("radius", "share"), [(0.6, 0.0), (0.3, 1.0), (1.5, 1.0)])
-def test_a_solved_step_wants_zero_at_a_scan_and_no_more_than_its_distance_elsewhere(
-    radius: float, share: float
-) -> None:
+@pytest.mark.parametrize(("radius", "moves"), [(0.6, False), (0.3, True), (1.5, True)])
+def test_a_solved_step_wants_zero_at_a_scan_and_no_more_than_its_distance_elsewhere(radius: float, moves: bool) -> None:
     goal = scan_goal(on_ball(4000, 0.6), Runner("cpu"))
     points, wanted, weights = goal.wanted(to_ball(radius), NOTHING, 0, 400)
     assert weights is None and points.shape == (400, 3) and wanted.shape == (400,)
@@ -182,9 +180,8 @@ def test_a_solved_step_wants_zero_at_a_scan_and_no_more_than_its_distance_elsewh
     kept = now.abs() <= nearest
     assert torch.equal(wanted[200:][kept], now[kept]), "what may be is kept"
     assert (wanted[200:] * now >= 0).all(), "inside stays inside"
-    # A ball the size of the scan wants nothing; of the others every point is off by the difference, at least nearly.
     changed = ((wanted[200:] - now).abs() > 1e-5).double().mean().item()
-    assert changed == pytest.approx(share, abs=0.75) and (changed > 0.25) == bool(share)
+    assert changed > 0.25 if moves else changed < 0.01, "a ball the size of the scan wants nothing"
 
 
 def saved(path: Path, points: np.ndarray) -> Path:
