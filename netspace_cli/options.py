@@ -20,6 +20,9 @@ from netspace_cli.console import Console
 from netspace_cli.core.trust import trusting
 
 if TYPE_CHECKING:
+    from netspace_models.architectures import Signal
+
+    from netspace_cli.core.networks import Network
     from netspace_cli.core.runner import Runner
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -93,6 +96,32 @@ class RunnerOptions:
         return Runner(self.device, precision=self.precision, threads=self.threads, seed=self.seed)
 
 
+@dataclass(frozen=True)
+class TeacherOptions:
+    """The teacher that the command line names, or that there is none.
+
+    Args:
+        path: its checkpoint, None for no teacher.
+        arch: its architecture, None to recognise it.
+        key: where in a nested checkpoint it is, None for the usual places.
+    """
+
+    path: Path | None = None
+    arch: str | None = None
+    key: str | None = None
+
+    def read(self, signal: Signal) -> Network | None:
+        """The network, for what a space's networks take and give; importing what reads it imports torch.
+
+        Raises:
+            CheckpointError: no checkpoint, or several without `key`.
+            UnknownArchitecture: it fits no architecture for such images and classes.
+        """
+        from netspace_cli.core.inputs import read_teacher
+
+        return None if self.path is None else read_teacher(self.path, signal, arch=self.arch, key=self.key)
+
+
 def _shared_option(*names: str, **settings: Any) -> Callable[[F], F]:
     """An option with a variable for all commands, named after its long flag."""
     flag = next(name for name in names if name.startswith("--"))
@@ -136,6 +165,42 @@ arch = click.option(
 
 key = click.option("--key", metavar="NAME", help="Where in a nested checkpoint the parameters are, e.g. state_dict.")
 """Passes `key: str | None`."""
+
+
+def teacher(*, help: str) -> Callable[[F], F]:
+    """--teacher, --teacher-arch, --teacher-key: passes `teacher: TeacherOptions`.
+
+    Raises:
+        click.UsageError: one of the latter two without the first.
+    """
+
+    def decorate(command: F) -> F:
+        @functools.wraps(command)
+        def with_teacher(
+            *args: Any, teacher: Path | None, teacher_arch: str | None, teacher_key: str | None, **rest: Any
+        ) -> Any:
+            given = {"--teacher-arch": teacher_arch, "--teacher-key": teacher_key}
+            alone = next((flag for flag, value in given.items() if value is not None), None)
+            if teacher is None and alone is not None:
+                raise click.UsageError(f"{alone} says something of a --teacher, and there is none: give both.")
+            return command(*args, teacher=TeacherOptions(teacher, teacher_arch, teacher_key), **rest)
+
+        return _apply(
+            with_teacher,
+            click.option("--teacher", type=INPUT_FILE, help=help),
+            click.option(
+                "--teacher-arch",
+                callback=trust_named,
+                metavar="NAME|PKG.MODULE:FACTORY",
+                help="The teacher's architecture. [default: recognised]",
+            ),
+            click.option(
+                "--teacher-key", metavar="NAME", help="Where in a nested checkpoint the teacher's parameters are."
+            ),
+        )
+
+    return decorate
+
 
 refine = click.option(
     "--refine",

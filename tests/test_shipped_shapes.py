@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from netspace_cli.core.space import BUILT_IN, Space, load_space
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = sorted((ROOT / "examples" / "shapes").glob("*.pt"))
+WHAT = ("points alone", "with normals")
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +95,19 @@ def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Callable[..., Result], mon
     ends = [document["steps"][i]["volume"] for i in (0, 2)]
     assert 0.5 * min(ends) < document["steps"][1]["volume"] < 1.5 * max(ends)
     assert document["steps"][1]["volume"] > 1.5 * document["straight_steps"][1]["volume"]
+
+
+def test_the_example_scans_a_surface_all_around_and_from_one_side(samples: list[Network]) -> None:
+    example = runpy.run_path(str(ROOT / "examples" / "scan.py"))
+    with Runner("cpu") as runner:
+        scans = example["scans_of"](samples[1], runner)
+        assert example["overlap"](samples[1], samples[1], runner) == 1
+    assert list(scans) == [f"{side}, {what}" for side in ("all around", "one side") for what in WHAT]
+    for side, fewest in (("all around", 20_000), ("one side", 8_000)):
+        alone, scan = (scans[f"{side}, {what}"] for what in WHAT)
+        assert alone.normals is None and torch.equal(alone.points, scan.points) and len(scan.points) >= fewest
+        values = [
+            samples[1].architecture.run(samples[1].vector, scan.points + off * scan.normals) for off in (-0.02, 0, 0.02)
+        ]
+        assert float(values[1].abs().mean()) < 0.01
+        assert (values[0] < values[2]).double().mean() > 0.97, "normals lead out"

@@ -31,20 +31,20 @@ class Chunks(nn.Module):
 
     def __init__(self, spec: NetworkSpec, size: int) -> None:
         super().__init__()
-        rows, layer_of_weight = [], []
-        for i, layer in enumerate(spec.layers):
-            layer_of_weight += [i] * (layer.stop - layer.start)
-            for start in range(layer.start, layer.stop, size):
-                row = torch.arange(start, start + size)
-                rows.append(torch.where(row < layer.stop, row, spec.size))
-        places = torch.stack(rows)
+        rows = []
+        for layer in spec.layers:
+            count = -(-(layer.stop - layer.start) // size)
+            row = torch.arange(layer.start, layer.start + count * size).view(count, size)
+            rows.append(torch.where(row < layer.stop, row, spec.size))
+        places = torch.cat(rows)
+        sizes = torch.tensor([layer.stop - layer.start for layer in spec.layers])
         inverse = torch.empty(spec.size, dtype=torch.int64)
         flat = places.flatten()
         real = flat < spec.size
         inverse[flat[real]] = torch.arange(len(flat))[real]
         self.register_buffer("places", places, persistent=False)
         self.register_buffer("inverse", inverse, persistent=False)
-        self.register_buffer("layer_of_weight", torch.tensor(layer_of_weight), persistent=False)
+        self.register_buffer("layer_of_weight", torch.repeat_interleave(sizes), persistent=False)
         # Quantiles of large layers are taken from evenly spaced values: sorting all would cost more than
         # the rest of the encoder.
         # In double precision: beyond 2^24 weights, single precision would step outside the layer.

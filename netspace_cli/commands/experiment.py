@@ -47,7 +47,7 @@ def zoo_to_report(command: F) -> F:
             options.settings,
             options.space,
             options.data,
-            click.option("--teacher", type=options.INPUT_FILE, help="Network whose answers guide training and search."),
+            options.teacher(help="Network whose answers guide training and search."),
             click.option(
                 "--refine", type=number, metavar="N", help="Refining steps. [default: what the space records]"
             ),
@@ -98,7 +98,7 @@ def several(**given: Any) -> None:
     """
     from netspace_cli.core.experiments.several import several as measure
 
-    if given["teacher"] is None:
+    if given["teacher"].path is None:
         raise click.UsageError("Missing option '--teacher': a space of several architectures is trained with one.")
     _run(measure, **given)
 
@@ -112,7 +112,7 @@ def _run(
     settings: dict[str, str],
     space: str | None,
     data: str | None,
-    teacher: Path | None,
+    teacher: options.TeacherOptions,
     running: options.RunnerOptions,
     console: Console,
     refine: int | None,

@@ -25,7 +25,7 @@ from netspace_cli.console import Console
 )
 @click.option("--marks", type=click.IntRange(min=1), default=8, help="Moments of measuring; the clock stops.")
 @options.data
-@click.option("--teacher", type=options.INPUT_FILE, help="Network whose answers guide the training of several.")
+@options.teacher(help="Network whose answers guide the training of several.")
 @options.running
 @options.shared
 def backbones(
@@ -35,7 +35,7 @@ def backbones(
     seconds: float,
     marks: int,
     data: str | None,
-    teacher: Path | None,
+    teacher: options.TeacherOptions,
     running: options.RunnerOptions,
     console: Console,
 ) -> None:
@@ -84,7 +84,7 @@ def backbones(
     "--sizes", callback=counts, default="64,256,1024,4096,16384", metavar="E,…", help="Values in an embedding."
 )
 @options.data
-@click.option("--teacher", type=options.INPUT_FILE, help="Optimise towards its answers. [default: the labels]")
+@options.teacher(help="Optimise towards its answers. [default: the labels]")
 @click.option("--search-steps", type=click.IntRange(min=0), default=600, help="Of each optimisation; 0 for none.")
 @click.option("--search-images", type=click.IntRange(min=1), default=128, help="Images a step.")
 @click.option(
@@ -102,7 +102,7 @@ def rate(
     settings: dict[str, str],
     sizes: tuple[int, ...],
     data: str | None,
-    teacher: Path | None,
+    teacher: options.TeacherOptions,
     running: options.RunnerOptions,
     console: Console,
     **scale: int,

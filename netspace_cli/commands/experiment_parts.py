@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from netspace_cli.core.networks import Network
     from netspace_cli.core.space import Space
     from netspace_cli.core.zoo import Zoo
+    from netspace_cli.options import TeacherOptions
 
 # Longer tables are for the files, not for the eye.
 SHOWN_ROWS = 24
@@ -36,11 +37,10 @@ def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     return tuple(int(word) for word in given)
 
 
-def begin(folder: Path, zoo: Path, data: str | None, teacher: Path | None) -> tuple[Zoo, ImageData, Network | None]:
+def begin(folder: Path, zoo: Path, data: str | None, teacher: TeacherOptions) -> tuple[Zoo, ImageData, Network | None]:
     """What an experiment works on, read once its folder is known to take the results."""
     from netspace_cli.core.data_choice import images_of_zoo
     from netspace_cli.core.figures import check_figure
-    from netspace_cli.core.inputs import read_teacher
     from netspace_cli.core.path_files import check_folder
     from netspace_cli.core.zoo import open_zoo
 
@@ -48,7 +48,7 @@ def begin(folder: Path, zoo: Path, data: str | None, teacher: Path | None) -> tu
     check_figure(folder / "figure.png")
     opened = open_zoo(zoo)
     images = images_of_zoo(opened, data)
-    return opened, images, None if teacher is None else read_teacher(teacher, opened.signal)
+    return opened, images, teacher.read(opened.signal)
 
 
 def finish(

@@ -16,18 +16,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("init", type=options.INPUT_FILE)
-@click.option("--teacher", type=options.INPUT_FILE, help="Network to imitate. [default: none, the labels alone]")
-@click.option(
-    "--teacher-arch",
-    callback=options.trust_named,
-    metavar="NAME|PKG.MODULE:FACTORY",
-    help="The teacher's architecture. [default: recognised]",
-)
+@options.teacher(help="Network to imitate. [default: none, the labels alone]")
 @click.option(
     "--target",
     type=options.INPUT_FILE,
-    help="Shape to become (mesh, grid or samples), or points of its surface (.npy, .xyz, .ply); of networks that are "
-    "signals.",
+    help="Shape to become (mesh, grid or samples), or points of its surface, best with normals (.npy, .xyz, .ply); of "
+    "networks that are signals.",
 )
 @click.option(
     "--method",
@@ -58,8 +52,7 @@ if TYPE_CHECKING:
 @options.shared
 def lso(
     init: Path,
-    teacher: Path | None,
-    teacher_arch: str | None,
+    teacher: options.TeacherOptions,
     target: Path | None,
     method: str | None,
     steps: int | None,
@@ -96,14 +89,14 @@ def lso(
     from netspace_cli.core.fields.data import Data, FieldData
     from netspace_cli.core.fields.targets import read_target
     from netspace_cli.core.files import check_output
-    from netspace_cli.core.inputs import read_inputs, read_teacher
+    from netspace_cli.core.inputs import read_inputs
     from netspace_cli.core.lso import decoded_network, goal_of, optimise_towards, optimiser_for
     from netspace_cli.core.plan import planned_inputs
     from netspace_cli.core.search import Aim
     from netspace_cli.core.space_choice import space_for
 
     runner = running.runner()
-    check_no_input([output, decoded], [init, teacher, space])
+    check_no_input([output, decoded], [init, teacher.path, space])
     if output is not None:
         check_embedding_output(output)
         check_output(output, force=force)
@@ -116,12 +109,12 @@ def lso(
     data_set: Data = required_data(data_for(opened, data), opened)
     if target is None and isinstance(data_set, FieldData):
         raise click.UsageError("Missing option '--target': networks that are signals have no labels.")
-    if teacher is not None and target is not None:
+    if teacher.path is not None and target is not None:
         raise click.UsageError("--teacher and --target say both what to become: give one of them.")
     optimiser = optimiser_for(opened, data_set, method=method, steps=steps, images=images, lr=lr)
-    guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
+    guide = teacher.read(opened.signal)
     shape = None if target is None else read_target(target, opened, runner)
-    document: dict[str, Any] = {"space": opened.name, "data": recorded(data_set), "teacher": teacher}
+    document: dict[str, Any] = {"space": opened.name, "data": recorded(data_set), "teacher": teacher.path}
     document |= {
         "method": optimiser.method,
         "steps": optimiser.steps,

@@ -25,13 +25,7 @@ STOPPING = (
 @options.output(help="Where the space goes (.safetensors).")
 @options.recipe
 @options.settings
-@click.option("--teacher", type=options.INPUT_FILE, help="Teacher network; needed for several architectures.")
-@click.option(
-    "--teacher-arch",
-    callback=options.trust_named,
-    metavar="NAME|PKG.MODULE:FACTORY",
-    help="The teacher's architecture. [default: recognised]",
-)
+@options.teacher(help="Teacher network; needed for several architectures.")
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
 @options.data
 @options.force
@@ -43,8 +37,7 @@ def train(
     output: Path,
     recipe: Path | None,
     settings: dict[str, str],
-    teacher: Path | None,
-    teacher_arch: str | None,
+    teacher: options.TeacherOptions,
     resume: bool,
     data: str | None,
     force: bool,
@@ -61,7 +54,6 @@ def train(
     from netspace_cli.core.checks import check_no_input, check_run
     from netspace_cli.core.data_choice import data_of_zoo
     from netspace_cli.core.footprint import footprint, memory_of
-    from netspace_cli.core.inputs import read_teacher
     from netspace_cli.core.recipe import load_recipe
     from netspace_cli.core.train import prepare
     from netspace_cli.core.train import train as learn
@@ -69,12 +61,12 @@ def train(
 
     runner = running.runner()
     chosen = load_recipe(recipe, settings).named(output)
-    check_no_input([output], [teacher, recipe])
+    check_no_input([output], [teacher.path, recipe])
     folder = check_run(output, resume=resume, force=force)
     opened = open_zoo(zoo)
     needed = footprint(chosen, opened)
     images = data_of_zoo(opened, data)
-    guide = None if teacher is None else read_teacher(teacher, opened.signal, arch=teacher_arch)
+    guide = teacher.read(opened.signal)
     with runner:
         warning = needed.warning(chosen, memory_of(runner.device))
         if warning is not None:

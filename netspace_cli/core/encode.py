@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from netspace_models.errors import ConfigError, WrongSpace
+from netspace_models.errors import ConfigError, NotFinite, WrongSpace
 from torch import Tensor
 
 from .data import ImageData
@@ -61,6 +61,7 @@ def encode(
         ConfigError: no networks.
         WrongSpace: the space does not have an architecture, or has it for other images or classes.
         DataUnavailable: refining was asked for and there are no images.
+        NotFinite: a network's weights are so large that its embedding is NaN or infinite.
     """
     check_refining(space, data, refine_steps)
     _check_networks(networks, space)
@@ -72,6 +73,7 @@ def encode(
         with torch.no_grad():
             # One at a time: a network's embedding must not depend on its company, to the last bit.
             found = torch.cat([space.model.encode(arch, v[None]) for v in vectors])
+        _check_found([networks[i] for i in places], found)
         if refine_steps and data is not None:
             found = refine(
                 found, vectors, arch, space, runner.place(data), runner, steps=refine_steps, progress=progress
@@ -93,6 +95,16 @@ def _check_networks(networks: Sequence[Network], space: Space) -> None:
                 f"parameters; that of space {space.name!r} is for {known.signal.describe()} and has "
                 f"{known.parameters:,}.",
                 "Use a space that has it (--space), or train one with `netspace train`.",
+            )
+
+
+def _check_found(networks: Sequence[Network], found: Tensor) -> None:
+    for network, embedding in zip(networks, found, strict=True):
+        if not bool(torch.isfinite(embedding).all()):
+            raise NotFinite(
+                f"{network.source or 'a network'}: its embedding is NaN or infinite; its largest weight is "
+                f"{float(network.vector.abs().max()):.3g}.",
+                "Give a network whose weights are like those of the space's instances.",
             )
 
 

@@ -89,13 +89,14 @@ def single(path: Path, space: Space) -> Embeddings:
     return embeddings
 
 
-def read_teacher(path: Path, signal: Signal, *, arch: str | None = None) -> Network:
+def read_teacher(path: Path, signal: Signal, *, arch: str | None = None, key: str | None = None) -> Network:
     """A teacher: a network of any architecture for certain images and classes.
 
     Raises:
+        CheckpointError: no checkpoint, or several without `key`.
         UnknownArchitecture: it fits no architecture for such images and classes.
     """
-    return read_given(path, arch=arch, signal=signal)
+    return read_given(path, arch=arch, signal=signal, key=key)
 
 
 def read_networks(

@@ -55,13 +55,13 @@ def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Map
         raise CheckpointError(
             path,
             f"there are {len(candidates)} state dicts in it: {places}.",
-            f"Choose one, e.g. --key {'.'.join(candidates[0][0])}",
+            f"Choose one, e.g. --key {'.'.join(candidates[0][0])} (of a teacher: --teacher-key).",
         )
     what = f"what is under {key!r}" if key else "it"
     raise CheckpointError(
         path,
         f"{what} is no state dict (tensors by name) and has none in the usual places: {_listed(content)}.",
-        "Save model.state_dict() alone, or name its place with --key.",
+        "Save model.state_dict() alone, or name its place with --key (of a teacher: --teacher-key).",
     )
 
 

@@ -118,6 +118,20 @@ def test_nothing_is_written_unless_named_and_it_says_so(
     assert list(work.iterdir()) == []
 
 
+def test_one_of_the_teachers_in_a_file_is_named_by_its_key(
+    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, refused: Refused
+) -> None:
+    state = torch.load(tiny.teacher, weights_only=True)
+    torch.save({"model": state, "model_ema": {n: 0 * t for n, t in state.items()}}, "both.pt")
+    options = command(tiny, emb["lenetlike"], "--steps", 2, "--teacher", "both.pt")
+    said = refused(3, *options)
+    assert "there are 2 state dicts in it: 'model_ema', 'model'" in said and "(of a teacher: --teacher-key)" in said
+    named = ask(*options, "--teacher-key", "model")
+    alone = ask(*command(tiny, emb["lenetlike"], "--steps", 2, "--teacher", tiny.teacher))
+    other = ask(*options, "--teacher-key", "model_ema", "--teacher-arch", "resnet14")
+    assert named["optimized"] == alone["optimized"] and named["initial"]["loss"] != other["initial"]["loss"]
+
+
 @pytest.mark.parametrize(
     ("code", "options", "expected"),
     [
@@ -133,6 +147,8 @@ def test_nothing_is_written_unless_named_and_it_says_so(
         (3, ["--arch", "resnet56"], "no resnet56"),
         (3, ["--teacher", "taken.pt"], "taken.pt"),
         (3, ["--teacher", "taken.pt", "--teacher-arch", "resnet56"], "taken.pt"),
+        (2, ["--teacher-arch", "resnet56"], "--teacher-arch says something of a --teacher, and there is none"),
+        (2, ["--teacher-key", "ema"], "--teacher-key says something of a --teacher, and there is none"),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_the_work(

@@ -565,11 +565,12 @@ def ellipsoid(solids: Any, work: Path, few: None) -> Path:
     return Path("one.npz")
 
 
-def scan(path: str, count: int = 200) -> Path:
-    """Points on the upper half of a ball of radius 0.6."""
-    points = np.random.default_rng(0).standard_normal((count, 3))
-    points[:, 2] = abs(points[:, 2])
-    np.save(path, 0.6 * points / np.linalg.norm(points, axis=1, keepdims=True))
+def scan(path: str, count: int = 200, *, normals: bool = False) -> Path:
+    """Points on the upper half of a ball of radius 0.6, and their normals."""
+    towards = np.random.default_rng(0).standard_normal((count, 3))
+    towards[:, 2] = abs(towards[:, 2])
+    towards /= np.linalg.norm(towards, axis=1, keepdims=True)
+    np.save(path, np.concatenate([0.6 * towards, towards], axis=1) if normals else 0.6 * towards)
     return Path(path)
 
 
@@ -602,6 +603,22 @@ def test_an_embedding_is_brought_to_a_target(
     ask(*in_space(solids, "decode", "best.emb"), "-o", "again.pt")
     best, again = (read_network(Path(name)).vector for name in ("best.pt", "again.pt"))
     torch.testing.assert_close(best, again, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["adam", "gauss-newton"])
+def test_normals_of_a_scan_say_what_is_inside(
+    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, method: str
+) -> None:
+    how = BY_ADAM if method == "adam" else ["--method", method, "--steps", 16, "--images", 4096]
+    right = {}
+    for name in ("points", "normals"):
+        target = scan(f"{name}.npy", 2000, normals=name == "normals")
+        ask(*in_space(solids, "lso", codes["one"], "--target", target, *how), "--decode", f"{name}.pt")
+        found = read_network(Path(f"{name}.pt"), candidates=solids.space.architectures)
+        surface = torch.from_numpy(np.load("points.npy")).float()
+        sides = [found.architecture.run(found.vector, surface * (1 + off / 0.6))[:, 0] for off in (0.1, -0.1)]
+        right[name] = ((sides[0] > 0) & (sides[1] < 0)).double().mean().item()
+    assert right["normals"] > right["points"] + 0.05
 
 
 @pytest.mark.parametrize("kind", ["shape", "scan"])

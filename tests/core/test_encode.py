@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from netspace_models.architectures import ImageSignal, build
-from netspace_models.errors import ConfigError, DataUnavailable, WrongSpace
+from netspace_models.errors import ConfigError, DataUnavailable, NotFinite, WrongSpace
 from netspace_models.losses import distillation
 from torch import Tensor
 
@@ -134,6 +134,17 @@ def test_an_architecture_for_other_images_is_refused_with_both(tiny: Any) -> Non
     network = Network(other, torch.zeros(other.parameters), source="cifar.pt")
     with pytest.raises(WrongSpace, match=r"cifar\.pt: a lenetlike for 3x32x32, 10 classes with 62,006 .* has 20,791"):
         run([network], tiny)
+
+
+@pytest.mark.parametrize("steps", [0, 2])
+def test_weights_too_large_to_embed_are_refused_with_the_largest(
+    tiny: Any, networks: list[Network], steps: int
+) -> None:
+    vector = networks[2].vector.clone()
+    vector[7] = -2.5e37
+    large = replace(networks[2], vector=vector, source="large.pt")
+    with pytest.raises(NotFinite, match=r"large\.pt: its embedding .*; its largest weight is 2\.5e\+37"):
+        run([networks[0], large], tiny, data=tiny.data, refine_steps=steps)
 
 
 def test_no_networks_are_refused(tiny: Any) -> None:

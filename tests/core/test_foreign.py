@@ -323,7 +323,7 @@ def test_the_averaged_copy_alone_is_taken_beside_it_a_choice_is_asked_for(tmp_pa
     with pytest.raises(CheckpointError) as refused:
         inspect(tmp_path / "both.pt")
     assert "there are 2 state dicts in it: 'state_dict_ema', 'state_dict'" in refused.value.message
-    assert refused.value.hint == "Choose one, e.g. --key state_dict_ema"
+    assert refused.value.hint == "Choose one, e.g. --key state_dict_ema (of a teacher: --teacher-key)."
     architecture = build("resnet8-a", TINY)
     for key, state in (("state_dict", raw), ("state_dict_ema", averaged)):
         assert inspect(tmp_path / "both.pt", key=key)["arch"] == "resnet8-a"

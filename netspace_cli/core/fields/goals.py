@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.errors import InputFileError
 from netspace_models.gauss_newton import weights_by_distance
 from netspace_models.losses import output_matching
 from scipy.spatial import KDTree
@@ -19,16 +15,22 @@ from torch.func import grad, vmap
 
 from netspace_cli.core.runner import Runner
 
-from .meshes import check_mesh_extra
+from .scans import Scan
 from .scoring import WITHIN, values_of
 from .shape import Shape
 
-SCAN_SUFFIXES = (".npy", ".xyz")
-LEAST_POINTS = 20
-POINTS = "Give (N, 3) numbers as .npy, three numbers a line as .xyz, or a .ply without faces."
 # How much a slope of one weighs against the surface lying at a scan's points (Gropp et al., 2020).
 SLOPE_WEIGHT = 0.1
 SLOPE_POINTS = 256
+# Of a scan with normals: the share of the points asked for at the surface that are moved off it along their normals,
+# and how far, as deviations of two halves of them.
+MOVED, BANDS = 0.75, (0.05, 0.015)
+# A place is on the side of the surface that the normal of the scan's nearest point says, where it lies in or against
+# that direction by at least this cosine. Inside that is so as far as THIN only, since the other side may be near; from
+# there to DEEP nothing is asked for where the network has no inside.
+ALIGNED, THIN, DEEP = 0.7, 0.04, 0.12
+# How far off the surface a network is looked at where there are normals: within all but the thinnest shapes.
+ASIDE = 0.02
 
 
 @dataclass(frozen=True)
@@ -80,47 +82,92 @@ class ScanGoal:
 
     Attributes:
         runner: its device is where the points are.
-        points: (S, 3), what the surface is brought to.
-        held: (points,) by split, "val" and "test".
-        nearest: the distance of any point to the nearest of `points` is quickly had from it.
+        scan: what the surface is brought to.
+        held: points by split, "val" and "test": nothing is brought to them.
+        nearest: the nearest point of `scan` to any point is quickly had from it.
     """
 
     runner: Runner
-    points: Tensor
-    held: Mapping[str, Tensor]
+    scan: Scan
+    held: Mapping[str, Scan]
     nearest: KDTree
     by_loss: bool = True
 
     def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
         """Mean squared distance at so many of the points, and how far the slope is from one at others: distances
-        grow by one each unit."""
+        grow by one each unit. Where there are normals, also how far slopes at the surface are from them."""
         generator = self.runner.generator("lso", step)
-        at_surface = architecture.run(vector, self._drawn(count, generator)).square().mean()
-        anywhere = 2 * torch.rand(SLOPE_POINTS, 3, generator=generator) - 1
-        slopes = vmap(grad(lambda x: architecture.run(vector, x[None])[0, 0]))(anywhere.to(self.points.device))
-        return at_surface + SLOPE_WEIGHT * (slopes.norm(dim=1) - 1).square().mean()
+        index = self._drawn(count, generator)
+        at_surface = architecture.run(vector, self.scan.points[index]).square().mean()
+        anywhere = (2 * torch.rand(SLOPE_POINTS, 3, generator=generator) - 1).to(index.device)
+        off = (_slopes(architecture, vector, anywhere).norm(dim=1) - 1).square().mean()
+        if self.scan.normals is not None:
+            index = index[:SLOPE_POINTS]
+            slopes = _slopes(architecture, vector, self.scan.points[index])
+            off = off + (slopes - self.scan.normals[index]).square().sum(dim=1).mean()
+        return at_surface + SLOPE_WEIGHT * off
 
     def wanted(
         self, architecture: Architecture, vector: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Zero at the scan's points, and elsewhere what the network has there already, as far as that may be: no
-        point is further from a surface than from the scan's nearest point. Half of the points are the scan's."""
+        point is further from a surface than from the scan's nearest point. Where that point's normal says which
+        side a place is on, the distance to it is wanted. Half of the places are the scan's, or near it."""
         generator = self.runner.generator("lso", step)
-        scanned = self._drawn(count // 2, generator)
-        anywhere = (2 * torch.rand(count - len(scanned), 3, generator=generator) - 1).to(self.points.device)
-        most = torch.from_numpy(self.nearest.query(anywhere.cpu().numpy())[0]).to(anywhere)
-        values = architecture.run(vector, anywhere)[:, 0]
-        values = torch.maximum(torch.minimum(values, most), -most)
-        return torch.cat([scanned, anywhere]), torch.cat([torch.zeros_like(scanned[:, 0]), values]), None
+        surface = self._near_the_scan(self._drawn(count // 2, generator), generator)
+        anywhere = (2 * torch.rand(count - len(surface), 3, generator=generator) - 1).to(surface.device)
+        places = torch.cat([surface, anywhere])
+        found, index = self.nearest.query(places.cpu().numpy())
+        distances, nearest = torch.from_numpy(found).to(places), torch.from_numpy(index).to(places.device)
+        values = architecture.run(vector, places)[:, 0]
+        values = torch.maximum(torch.minimum(values, distances), -distances)
+        return places, *self._on_their_sides(places, values, distances, nearest)
+
+    def _on_their_sides(
+        self, places: Tensor, values: Tensor, distances: Tensor, nearest: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Values (N,) wanted at places (N, 3) and their weights, once the normals of the nearest points are heard."""
+        if self.scan.normals is None:
+            return values, None
+        along = ((places - self.scan.points[nearest]) * self.scan.normals[nearest]).sum(dim=1)
+        outside, inside = along > ALIGNED * distances, along < -ALIGNED * distances
+        values = torch.where(outside, distances, values)
+        values = torch.where(inside & (distances < THIN), -distances, values)
+        # Further in, outside may be right or not: to ask for it would leave a shell where there is more.
+        unsaid = inside & (distances >= THIN) & (distances < DEEP) & (values > 0)
+        return values, weights_by_distance(values).masked_fill(unsaid, 0)
 
     def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
-        """Share of a split's points that the surface is within 0.01 of, and the mean squared distance there."""
-        off = values_of(architecture, vector, self.held[split], self.runner)
-        return (off.abs() < WITHIN).double().mean().item(), off.square().mean().item()
+        """Share of a split's points that the surface is within 0.01 of, and the mean squared error there; where
+        there are normals also a little off the surface on both sides."""
+        scan = self.held[split]
+        off = values_of(architecture, vector, scan.points, self.runner)
+        errors = [off]
+        if scan.normals is not None:
+            for side in (ASIDE, -ASIDE):
+                places = (scan.points + side * scan.normals).clamp(-1, 1)
+                errors.append(values_of(architecture, vector, places, self.runner) - side)
+        return (off.abs() < WITHIN).double().mean().item(), torch.cat(errors).square().mean().item()
 
     def _drawn(self, count: int, generator: torch.Generator) -> Tensor:
-        index = torch.randint(len(self.points), (count,), generator=generator)
-        return self.points[index.to(self.points.device)]
+        return torch.randint(len(self.scan.points), (count,), generator=generator).to(self.scan.points.device)
+
+    def _near_the_scan(self, index: Tensor, generator: torch.Generator) -> Tensor:
+        """Points of the scan; where there are normals most of them moved a little along these, in the box."""
+        points, normals = self.scan.points[index], self.scan.normals
+        if normals is None:
+            return points
+        moved = int(MOVED * len(points))
+        by = torch.randn(moved, 1, generator=generator)
+        by[: moved // 2] *= BANDS[0]
+        by[moved // 2 :] *= BANDS[1]
+        near = points[:moved] + by.to(points.device) * normals[index[:moved]]
+        return torch.cat([near.clamp(-1, 1), points[moved:]])
+
+
+def _slopes(architecture: Architecture, vector: Tensor, points: Tensor) -> Tensor:
+    """(S, 3) gradients of a network's value at points (S, 3)."""
+    return vmap(grad(lambda x: architecture.run(vector, x[None])[0, 0]))(points)
 
 
 def shape_goal(shape: Shape, runner: Runner, *, distances: bool = True) -> ShapeGoal:
@@ -134,73 +181,11 @@ def shape_goal(shape: Shape, runner: Runner, *, distances: bool = True) -> Shape
     return ShapeGoal(runner, runner.place(shape.points), runner.place(shape.values), placed, distances)
 
 
-def scan_goal(points: Tensor, runner: Runner) -> ScanGoal:
-    """To have a surface at points (S, 3); a tenth of them chooses, a tenth is scored."""
-    order = torch.randperm(len(points), generator=runner.generator("scan"))
-    share = max(1, len(points) // 10)
-    held = {"val": runner.place(points[order[:share]]), "test": runner.place(points[order[share : 2 * share]])}
-    towards = points[order[2 * share :]]
-    return ScanGoal(runner, runner.place(towards), held, KDTree(towards.numpy()))
-
-
-def is_scan(path: Path) -> bool:
-    """Whether a file holds points of a surface alone, by its extension, or because its mesh has no faces."""
-    if path.suffix.lower() in SCAN_SUFFIXES:
-        return True
-    return path.suffix.lower() == ".ply" and _cloud(path) is not None
-
-
-def read_scan(path: Path) -> Tensor:
-    """(S, 3) points of a surface in the box [-1, 1]³, as they lie: a part of a shape cannot be scaled to fit.
-
-    Args:
-        path: .npy of (S, 3), .xyz of three numbers a line, or .ply without faces.
-    Raises:
-        InputFileError: no such points, NaN, too few, or some outside the box.
-    """
-    points = _points(path)
-    if points.ndim != 2 or points.shape[1] < 3 or points.dtype.kind not in "fiu":
-        raise InputFileError(
-            path, f"{points.dtype} of shape {points.shape} are no points; (N, 3) numbers are needed.", POINTS
-        )
-    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
-        found = torch.from_numpy(points[:, :3].astype(np.float32))
-    if not bool(torch.isfinite(found).all()):
-        wrong = int((~torch.isfinite(found).all(dim=1)).sum())
-        raise InputFileError(path, f"{wrong} of {len(found)} points are NaN or infinite.", "Leave them out.")
-    if len(found) < LEAST_POINTS:
-        raise InputFileError(path, f"{len(found)} points are too few.", f"Give {LEAST_POINTS} or more.")
-    if float(found.abs().max()) > 1:
-        raise InputFileError(
-            path,
-            f"its points reach {float(found.abs().max()):.3g} from the middle of the box, whose half side is 1.",
-            "Bring the scan into the frame of the space's shapes.",
-        )
-    return found
-
-
-def _points(path: Path) -> np.ndarray:
-    try:
-        if path.suffix.lower() == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
-        if path.suffix.lower() == ".xyz":
-            with warnings.catch_warnings(action="ignore"):  # of a file without numbers, which is refused below
-                return np.loadtxt(path, dtype=np.float32, ndmin=2)
-    except (OSError, ValueError, EOFError) as failure:
-        raise InputFileError(path, f"cannot be read as points ({failure}).", POINTS) from failure
-    cloud = _cloud(path)
-    if cloud is None:
-        raise InputFileError(path, "a mesh, not points alone.", POINTS)
-    return cloud
-
-
-def _cloud(path: Path) -> np.ndarray | None:
-    """The points of a .ply without faces; None where it has some."""
-    check_mesh_extra()
-    import trimesh
-
-    try:
-        found = trimesh.load(path)
-    except Exception as failure:  # the reader raises what it likes
-        raise InputFileError(path, f"cannot be read ({failure}).", POINTS) from failure
-    return np.asarray(found.vertices, dtype=np.float32) if isinstance(found, trimesh.PointCloud) else None
+def scan_goal(scan: Scan, runner: Runner) -> ScanGoal:
+    """To have a surface at a scan's points; a tenth of them chooses, a tenth is scored."""
+    order = torch.randperm(len(scan.points), generator=runner.generator("scan"))
+    share = max(1, len(order) // 10)
+    held = {"val": order[:share], "test": order[share : 2 * share]}
+    towards = scan.part(order[2 * share :])
+    placed = {split: scan.part(index).to(runner.device) for split, index in held.items()}
+    return ScanGoal(runner, towards.to(runner.device), placed, KDTree(towards.points.numpy()))

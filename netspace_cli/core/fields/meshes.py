@@ -105,14 +105,19 @@ def _load(source: Path) -> trimesh.Trimesh:
     import trimesh
 
     try:
+        # trimesh leaves out what is not finite where it cleans up, so it is looked for before that.
+        raw: Any = trimesh.load_mesh(source, process=False)
         # As a mesh, not a scene: its parts are one shape.
         found: Any = trimesh.load_mesh(source)
     except Exception as failure:  # the readers of a dozen formats raise what they like
         raise InputFileError(source, f"cannot be read as a mesh ({failure}).", KINDS) from failure
-    if not isinstance(found, trimesh.Trimesh) or len(found.faces) == 0:
+    if not isinstance(raw, trimesh.Trimesh) or len(raw.faces) == 0:
         raise InputFileError(source, "no mesh: it has no faces.", KINDS)
-    if not np.isfinite(found.vertices).all():
-        raise InputFileError(source, "some of its vertices are NaN or infinite.", "Mend or leave it out.")
+    wrong = int((~np.isfinite(raw.vertices)).any(axis=1).sum())
+    if wrong:
+        raise InputFileError(
+            source, f"{wrong} of its {len(raw.vertices):,} vertices are NaN or infinite.", "Mend or leave it out."
+        )
     if float(np.ptp(found.vertices, axis=0).max()) == 0:
         raise InputFileError(source, "all its vertices are one point.", "Leave it out.")
     return found

@@ -10,7 +10,8 @@ from netspace_models.errors import ConfigError
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
-from .goals import ScanGoal, ShapeGoal, is_scan, read_scan, scan_goal, shape_goal
+from .goals import ScanGoal, ShapeGoal, scan_goal, shape_goal
+from .scans import is_scan, read_scan
 from .sources import find_shapes
 
 

@@ -218,6 +218,21 @@ def test_files_that_are_no_mesh_are_refused(tmp_path: Path, name: str, content: 
     assert str(refused.value).startswith(f"{path}: {words}") and refused.value.hint
 
 
+@pytest.mark.parametrize(
+    ("suffix", "count", "wrong", "value"),
+    [(".ply", 8, 1, np.nan), (".stl", 36, 5, np.nan), (".off", 8, 1, np.inf), (".glb", 8, 1, -np.inf)],
+)
+def test_corners_that_are_nowhere_are_refused_and_not_left_out(
+    tmp_path: Path, suffix: str, count: int, wrong: int, value: float
+) -> None:
+    whole = box(1, 1, 1)
+    corners = whole.vertices.copy()
+    corners[np.bincount(whole.faces.ravel()).argmax(), 1] = value
+    path = written(tmp_path / f"box{suffix}", trimesh.Trimesh(corners, whole.faces, process=False))
+    with pytest.raises(InputFileError, match=f"{wrong} of its {count} vertices are NaN or infinite"):
+        read_mesh(path, repair=True, scale=True)
+
+
 def test_a_cloud_of_points_is_no_mesh(tmp_path: Path) -> None:
     path = written(tmp_path / "cloud.ply", trimesh.PointCloud(np.random.default_rng(0).random((10, 3))))
     with pytest.raises(InputFileError, match="no mesh: it has no faces"):
