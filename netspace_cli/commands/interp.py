@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.interp_fields import draw_shapes, note_jumps, show_shapes
+from netspace_cli.commands.interp_fields import note_jumps, sight_of
 from netspace_cli.console import Column, Console, decimal, integer, percent
 
 
@@ -77,15 +77,11 @@ def interp(
 
     Example: netspace interp chair-a.pt chair-b.pt --steps 5 --bend --plot row.png
     """
-    from netspace_models.architectures import FieldSignal
-
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data import ImageData
     from netspace_cli.core.data_choice import data_for, images_for, no_accuracy, recorded, required_data
     from netspace_cli.core.fields.bend import bendable, bent, check_bend
     from netspace_cli.core.fields.data import FieldData
-    from netspace_cli.core.fields.meshes import check_mesh_extra
-    from netspace_cli.core.fields.walk import solid_steps
     from netspace_cli.core.figures import plot_path
     from netspace_cli.core.inputs import check_same_architecture, read_inputs
     from netspace_cli.core.interp import interpolate, walk, weight_paths
@@ -98,9 +94,9 @@ def interp(
     check_path_outputs(csv_path, plot, save_dir, force=force)
     opened = space_for(space, (start, end), arch=arch, key=key)
     images = data_for(opened, data)
-    shapes = opened.signal == FieldSignal(3, 1)
-    if plot is not None and shapes:
-        check_mesh_extra()
+    sight = sight_of(opened.signal)
+    if plot is not None and sight is not None:
+        sight.check_drawing()
     elif plot is not None:
         required_data(images if isinstance(images, ImageData) else images_for(opened, data), opened)
     if bend:
@@ -143,35 +139,32 @@ def interp(
             path = walk(list(way), opened, runner, ends=ends, **common)
         if weights:
             baselines |= weight_paths(a, b, opened, runner, steps=steps, **common)
-        solids: dict[str, Any] = {}
-        if shapes:
-            walks = {main: path, **baselines}
-            solids = {n: solid_steps(walk, runner, progress=console.reporter()) for n, walk in walks.items()}
+        walks: dict[str, Any] = {main: path, **baselines}
+        if sight is not None:
+            walks = {name: sight.look(walk, runner, console.reporter()) for name, walk in walks.items()}
         report = runner.report()
     console.cost(report)
     if csv_path is not None:
-        beside = {name: walk for name, walk in solids.items() if name != main} if shapes else baselines
-        write_csv(csv_path, solids.get(main, path), beside, force=force)
-    if plot is not None and shapes:
-        draw_shapes(plot, solids, force=force)
+        write_csv(csv_path, walks[main], {n: walk for n, walk in walks.items() if n != main}, force=force)
+    if plot is not None and sight is not None:
+        sight.draw(plot, walks, force=force)
     elif plot is not None:
         plot_path(plot, path, baselines, force=force)
     if save_dir is not None:
         write_steps(save_dir, path, force=force)
-    if shapes:
-        show_shapes(console, solids)
+    if sight is not None:
+        sight.show(console, walks)
     else:
         _show(console, path, baselines)
-    rows = solids if shapes else {main: path, **baselines}
-    document["steps"] = [s.row() for s in rows[main]]
+    document["steps"] = [s.row() for s in walks[main]]
     if bend:
-        document["straight_steps"] = [s.row() for s in rows["straight"]]
+        document["straight_steps"] = [s.row() for s in walks["straight"]]
     if weights:
-        document["weight_steps"] = [s.row() for s in rows["weights"]]
-        document["aligned_weight_steps"] = [s.row() for s in rows.get("aligned weights", [])]
+        document["weight_steps"] = [s.row() for s in walks["weights"]]
+        document["aligned_weight_steps"] = [s.row() for s in walks.get("aligned weights", [])]
     console.document(document | {"report": report})
-    if shapes and not bend and bendable(opened, images):
-        note_jumps(console, solids[main])
+    if not bend and bendable(opened, images):
+        note_jumps(console, walks[main])
     if images is None:
         console.note(no_accuracy(opened))
     for output in outputs:

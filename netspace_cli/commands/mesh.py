@@ -1,21 +1,27 @@
-"""netspace mesh: the surface of a network that is a shape."""
+"""netspace mesh: the surface of a network that is a shape, or the pixels of one that is a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netspace_cli import options
 from netspace_cli.console import Column, Console, integer, percent
 
+if TYPE_CHECKING:
+    from netspace_cli.core.networks import Network
+    from netspace_cli.core.runner import Runner
+
+CELLS = 64
+
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, type=options.INPUT_FILE, metavar="NETWORK...")
 @options.output(help="A mesh (.ply, .obj, .stl, .off, .glb) of one network, or a picture (.png, .svg, .pdf) of all.")
 @click.option(
-    "--resolution", type=click.IntRange(min=4), default=64, show_default=True, help="Cells along each axis of the box."
+    "--resolution", type=click.IntRange(min=4), help="Cells along each axis of the box. [default: 64; of pictures 128]"
 )
 @options.space
 @options.arch
@@ -26,7 +32,7 @@ from netspace_cli.console import Column, Console, integer, percent
 def mesh(
     networks: tuple[Path, ...],
     output: Path,
-    resolution: int,
+    resolution: int | None,
     space: str | None,
     arch: str | None,
     key: str | None,
@@ -36,32 +42,47 @@ def mesh(
 ) -> None:
     """Extract and draw the surface of NETWORK: a checkpoint as it is, or what an embedding decodes to.
 
+    Networks that are pictures are drawn too: one as .png of so many pixels, several in a row.
+
     Example: netspace mesh chair.pt -o chair.ply
     """
     from netspace_cli.core.checks import check_no_input
-    from netspace_cli.core.fields.drawing import draw_surfaces
-    from netspace_cli.core.fields.inputs import read_shapes
-    from netspace_cli.core.fields.meshes import check_mesh_extra
-    from netspace_cli.core.fields.surface import check_surface_output, solid_of, surface_of, write_surface
+    from netspace_cli.core.fields.frames import is_picture
+    from netspace_cli.core.fields.inputs import read_signals
+    from netspace_cli.core.fields.surface import check_surface_output
     from netspace_cli.core.files import check_output
 
     runner = running.runner()
     check_no_input([output], [*networks, space])
     check_output(output, force=force)
     check_surface_output(output, len(networks))
+    with runner:
+        signals = read_signals(networks, space, runner, arch=arch, key=key)
+        show = _show_pictures if all(is_picture(s.architecture.signal) for s in signals) else _show_surfaces
+        document = show(console, signals, output, resolution, runner, force=force)
+        report = runner.report()
+    console.document({**document, "output": output, "report": report})
+    console.note(f"Wrote {output}.")
+
+
+def _show_surfaces(
+    console: Console, shapes: list[Network], output: Path, resolution: int | None, runner: Runner, *, force: bool
+) -> dict[str, Any]:
+    from netspace_cli.core.fields.drawing import draw_surfaces
+    from netspace_cli.core.fields.meshes import check_mesh_extra
+    from netspace_cli.core.fields.surface import check_surface_output, solid_of, surface_of, write_surface
+
     check_mesh_extra()
+    drawn = check_surface_output(output, len(shapes))
+    resolution = resolution or CELLS
     rows: list[dict[str, Any]] = []
     surfaces = []
-    with runner:
-        shapes = read_shapes(networks, space, runner, arch=arch, key=key)
-        drawn = check_surface_output(output, len(shapes))
-        for shape in shapes:
-            solid = solid_of(shape, runner, resolution=resolution)
-            surface = surface_of(solid, shape.source) if solid.has_surface or not drawn else None
-            surfaces.append((Path(shape.source).stem, surface))
-            faces = 0 if surface is None else len(surface.faces)
-            rows.append({"path": shape.source, "volume": solid.volume, "pieces": solid.pieces, "faces": faces})
-        report = runner.report()
+    for shape in shapes:
+        solid = solid_of(shape, runner, resolution=resolution)
+        surface = surface_of(solid, shape.source) if solid.has_surface or not drawn else None
+        surfaces.append((Path(shape.source).stem, surface))
+        faces = 0 if surface is None else len(surface.faces)
+        rows.append({"path": shape.source, "volume": solid.volume, "pieces": solid.pieces, "faces": faces})
     if drawn:
         draw_surfaces(output, [("", surfaces)], force=force)
     else:
@@ -73,8 +94,33 @@ def mesh(
         ["network", Column("volume", percent), Column("pieces", integer), Column("faces", integer)],
         [tuple(row.values()) for row in rows],
     )
-    console.document({"networks": rows, "output": output, "resolution": resolution, "report": report})
     for row in rows:
         if not row["faces"]:
             console.note(f"{row['path']}: no surface: its place in the picture is empty.")
-    console.note(f"Wrote {output}.")
+    return {"networks": rows, "resolution": resolution}
+
+
+def _show_pictures(
+    console: Console, pictures: list[Network], output: Path, resolution: int | None, runner: Runner, *, force: bool
+) -> dict[str, Any]:
+    from netspace_cli.core.fields.drawing import draw_frames
+    from netspace_cli.core.fields.frames import RESOLUTION, check_picture_output, frame_of, write_frame
+
+    alone = check_picture_output(output, len(pictures))
+    resolution = resolution or RESOLUTION
+    frames = [frame_of(picture, runner, resolution=resolution) for picture in pictures]
+    if alone:
+        write_frame(output, frames[0], force=force)
+    else:
+        named = [(Path(picture.source).stem, frame) for picture, frame in zip(pictures, frames, strict=True)]
+        draw_frames(output, [("", named)], force=force)
+    rows = [
+        {"path": picture.source, "channels": frame.channels, "brightness": frame.brightness}
+        for picture, frame in zip(pictures, frames, strict=True)
+    ]
+    console.table(
+        f"at {resolution} pixels along each side",
+        ["network", Column("channels", integer), Column("brightness", percent)],
+        [tuple(row.values()) for row in rows],
+    )
+    return {"networks": rows, "resolution": resolution}

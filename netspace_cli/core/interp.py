@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from netspace_models.alignment import align
@@ -31,6 +31,8 @@ class Step:
         accuracy, loss: on the split; None without images, or where the step failed.
         error: why it failed, "" if it did not. A failed step keeps its place.
     """
+
+    scores: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
 
     step: int
     gamma: float

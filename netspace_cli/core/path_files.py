@@ -6,7 +6,7 @@ import csv
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from netspace_models.errors import ConfigError
 
@@ -15,12 +15,15 @@ from .figures import check_figure
 from .files import atomic_write, check_output
 from .interp import Step
 
-# What a step may have been scored by.
-OF_CLASSIFIERS, OF_SHAPES = ("accuracy", "loss"), ("volume", "pieces", "largest", "iou")
-
 
 class Rowed(Protocol):
-    """A step that can be told as a row."""
+    """A step that can be told as a row.
+
+    Attributes:
+        scores: what it may have been scored by.
+    """
+
+    scores: ClassVar[tuple[str, ...]]
 
     def row(self) -> dict[str, Any]:
         """As scripts read it."""
@@ -61,9 +64,8 @@ def check_folder(folder: Path) -> None:
 def write_csv(
     path: Path, steps: Sequence[Rowed], baselines: Mapping[str, Sequence[Rowed]], *, force: bool = False
 ) -> None:
-    """One row a step; for each baseline a column of its accuracy, or of each of its shapes' measures. Failed steps
-    keep their row."""
-    scores = OF_SHAPES if any("volume" in step.row() for step in steps) else OF_CLASSIFIERS
+    """One row a step; for each baseline a column of each of its scores but the loss. Failed steps keep their row."""
+    scores = steps[0].scores
     header = ["step", "gamma", "arch", "parameters", *scores, "error"]
 
     def write(target: Path) -> None:

@@ -265,7 +265,18 @@ def test_pictures_are_fitted_and_have_no_surface(work: Path, ask: Ask, refused: 
     zoo = open_zoo(Path("zoo"))
     assert (zoo.signal, zoo.data["values"]) == (FieldSignal(2, 1), "colours")
     said = refused(2, "mesh", zoo.file_of(zoo.instances[0]), "-o", "p.ply")
+    assert "p.ply: a network that is a picture has no surface; it is drawn as .png, .svg, .pdf." in said
+    files = [zoo.file_of(i) for i in zoo.instances]
+    said = refused(2, "mesh", files[0], ball(Path("ball.pt"), 0.5), "-o", "both.png")
     assert "p0.safetensors is for points of 2 coordinates, 1 value, so it has no surface." in said
+    found = ask("mesh", files[0], "-o", "p.png", "--resolution", 20)
+    with Image.open("p.png") as picture:
+        assert (picture.size, picture.mode) == ((20, 20), "L")
+    (told,) = found["networks"]
+    assert told["channels"] == 1 and 0 < told["brightness"] < 1 and found["resolution"] == 20
+    assert ask("mesh", *files, "-o", "row.png")["resolution"] == 128
+    with Image.open("row.png") as picture:
+        assert picture.size[0] > 1.5 * picture.size[1]
     np.savez("in/g.npz", occupancy=np.eye(4)[:, None] * np.ones((4, 4, 4)))
     assert "in holds several kinds of signals" in refused(2, "zoo", "fit", "in", "-o", "zoo2", *QUICK)
 
@@ -438,6 +449,19 @@ def test_spaces_of_pictures_have_no_overlaps(work: Path, ask: Ask, rows: Rows, r
         (instance,) = numbers["instances"]
         for told in (instance, numbers["summary"]):
             assert (told["iou"], told["nearest_iou"]) == (None, None) and told["error"] > 0
+    ends = [Path("zoo") / i.file for i in open_zoo(Path("zoo")).instances[:2]]
+    command = ["interp", *ends, "--space", "pictures.safetensors", "--steps", 2]
+    found = ask(*command, "--weights", "--plot", "row.png", "--csv", "row.csv")
+    assert ["change" in step for step in found["steps"]] == [False, True, True]
+    assert all("change" in step for step in (*found["weight_steps"][1:], *found["aligned_weight_steps"][1:]))
+    told = rows(*command)
+    assert list(told[0]) == ["path", "step", "gamma", "arch", "change from the step before"]
+    with open("row.csv", newline="") as file:
+        assert "weights_change" in csv.DictReader(file).fieldnames
+    with Image.open("row.png") as picture:
+        assert picture.size[0] == pytest.approx(picture.size[1], rel=0.2), "three rows of three"
+    assert "only paths between shapes can be bent" in refused(2, *command, "--bend")
+    assert ask("mesh", "p.emb", "--space", "pictures.safetensors", "-o", "p.png")["networks"][0]["channels"] == 1
     np.save("scan.npy", np.zeros((30, 3)))
     said = refused(2, "lso", "p.emb", "--space", "pictures.safetensors", "--target", "scan.npy")
     assert "scan.npy: .npy is no kind of shape." in said

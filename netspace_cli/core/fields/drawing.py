@@ -1,4 +1,4 @@
-"""Pictures of shapes."""
+"""Pictures of shapes, and of pictures, in rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from netspace_cli.core.figures import COLOURS, write_figure
+
+from .frames import Frame
 
 if TYPE_CHECKING:
     import trimesh
@@ -51,4 +53,31 @@ def draw_surfaces(
             axes.set(xlim=(-SEEN, SEEN), ylim=(-SEEN, SEEN), zlim=(-SEEN, SEEN))
             axes.set_box_aspect((1, 1, 1), zoom=1.3)
             axes.view_init(elev=20, azim=-60)
+    write_figure(figure, path, force=force)
+
+
+def draw_frames(
+    path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Frame | None]]]], *, force: bool = False
+) -> None:
+    """Pictures in rows, each under its title; one that is missing keeps its place.
+
+    Args:
+        rows: (name, [(title, picture)]), all of one length.
+    """
+    from matplotlib.figure import Figure
+
+    columns = max(len(frames) for _, frames in rows)
+    figure = Figure(figsize=(1.9 * columns, 2.1 * len(rows)), layout="constrained")
+    for y, (name, frames) in enumerate(rows):
+        for x, (title, frame) in enumerate(frames):
+            axes: Any = figure.add_subplot(len(rows), columns, y * columns + x + 1)
+            axes.set(xticks=[], yticks=[])
+            axes.set_title(textwrap.fill(title, TITLE), fontsize=7)
+            if x == 0 and len(rows) > 1:
+                axes.set_ylabel(name, fontsize=8)
+            if frame is None:
+                axes.set_frame_on(False)
+                axes.text(0.5, 0.5, "no picture", ha="center", fontsize=8, color="#8a8a8a")
+            else:
+                axes.imshow(frame.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
     write_figure(figure, path, force=force)

@@ -1,4 +1,4 @@
-"""Shapes as commands are given them: checkpoints, and embeddings that decode to them."""
+"""Shapes and pictures as commands are given them: checkpoints, and embeddings that decode to them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from netspace_cli.core.networks import Network
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space_choice import space_for
 
+from .frames import is_picture
 from .surface import check_shape
 
 
-def read_shapes(
+def read_signals(
     paths: Sequence[Path], space: str | None, runner: Runner, *, arch: str | None = None, key: str | None = None
 ) -> list[Network]:
-    """Networks that are shapes: checkpoints as they are, and what every embedding of a file decodes to.
+    """Networks that are shapes or pictures: checkpoints as they are, and what every embedding of a file decodes to.
 
     Args:
         space: of the embeddings; None for the built-in one that they belong to.
     Returns:
         Each with its file as its source; of several embeddings in a file with their number.
     Raises:
-        ConfigError: a network that is no shape.
+        ConfigError: a network that is neither.
         WrongSpace: embeddings of another space.
     """
     found: list[Network] = []
@@ -40,5 +41,6 @@ def read_shapes(
         names = [str(path)] if len(decoded) == 1 else [f"{path}:{i}" for i in range(len(decoded))]
         found += [replace(network, source=name) for network, name in zip(decoded, names, strict=True)]
     for network in found:
-        check_shape(network)
+        if not is_picture(network.architecture.signal):
+            check_shape(network)
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,8 @@ class SolidStep:
         solid: None where the step failed.
         iou: intersection over union with the step before; None at the first, and where neither has a solid.
     """
+
+    scores: ClassVar[tuple[str, ...]] = ("volume", "pieces", "largest", "iou")
 
     step: Step
     solid: Solid | None
