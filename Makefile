@@ -7,6 +7,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Each test runs on one thread; the fixtures of a file are made once.
+WORKERS := --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 .PHONY: setup test check demo format clean
 
@@ -22,13 +24,13 @@ $(INSTALLED): pyproject.toml
 	@touch $@
 
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 check: setup
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 demo: setup
 	$(BIN)/python examples/demo.py

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -15,9 +16,11 @@ import numpy as np
 from netspace_cli import Runner
 from netspace_cli.core.factories import resolve_architecture
 from netspace_cli.core.fields.fit import FitPlan, data_of, fit, fit_jobs, starts
-from netspace_cli.core.fields.sources import find_shapes
+from netspace_cli.core.fields.sources import ShapeSource, find_shapes
 
 STEPS = 20
+# The usual network and number of points a step, then fewer points, then smaller networks.
+CASES = (("siren", 2048), ("siren", 256), ("siren-64x2", 2048), ("siren-64x2", 256))
 
 
 def write_boxes(path: Path, count: int) -> None:
@@ -28,27 +31,34 @@ def write_boxes(path: Path, count: int) -> None:
     )
 
 
-def main(count: int) -> None:
+def compare(sources: Sequence[ShapeSource], arch: str, points: int, runner: Runner) -> None:
     """Prints seconds for both ways, and their ratio."""
+    count = len(sources)
+    plan = FitPlan(arch, counts=(count, 0, 0), steps=STEPS, points=points)
+    architecture = resolve_architecture(arch, data_of(sources).signal)
+    jobs = fit_jobs(sources, plan, seed=0)
+    shapes = [job.source.read(runner.generator("shape", job.id)) for job in jobs]
+    begin = starts(jobs, architecture, plan)
+    fit(begin[:1], shapes[:1], architecture, plan, runner)  # what is slow the first time only
+    clock = time.perf_counter()
+    together = fit(begin, shapes, architecture, plan, runner)
+    middle = time.perf_counter()
+    alone = [fit(begin[i : i + 1], shapes[i : i + 1], architecture, plan, runner) for i in range(count)]
+    end = time.perf_counter()
+    off = max(float((a[0] - b).abs().max()) for a, b in zip(alone, together, strict=True))
+    seconds, of_each = middle - clock, end - middle
+    print(f"{count} networks of {architecture.parameters:,} parameters, {STEPS} steps of {plan.points} points:")
+    print(f"  together {seconds:.2f} s, one by one {of_each:.2f} s: {of_each / seconds:.2f} times")
+    print(f"  largest difference between the weights: {off:.1e}")
+
+
+def main(count: int) -> None:
+    """Compares both ways for large and small networks, and for many and few points a step."""
     with TemporaryDirectory() as folder, Runner("auto", seed=0) as runner:
         write_boxes(Path(folder) / "boxes.npz", count)
         sources = find_shapes(Path(folder) / "boxes.npz")
-        plan = FitPlan(counts=(count, 0, 0), steps=STEPS)
-        architecture = resolve_architecture(plan.arch, data_of(sources).signal)
-        jobs = fit_jobs(sources, plan, seed=0)
-        shapes = [job.source.read(runner.generator("shape", job.id)) for job in jobs]
-        begin = starts(jobs, architecture, plan)
-        fit(begin[:1], shapes[:1], architecture, plan, runner)  # what is slow the first time only
-        clock = time.perf_counter()
-        together = fit(begin, shapes, architecture, plan, runner)
-        middle = time.perf_counter()
-        alone = [fit(begin[i : i + 1], shapes[i : i + 1], architecture, plan, runner) for i in range(count)]
-        end = time.perf_counter()
-    off = max(float((a[0] - b).abs().max()) for a, b in zip(alone, together, strict=True))
-    print(f"{count} networks of {architecture.parameters:,} parameters, {STEPS} steps of {plan.points} points")
-    ratio = (end - middle) / (middle - clock)
-    print(f"together {middle - clock:.1f} s, one by one {end - middle:.1f} s: {ratio:.2f} times")
-    print(f"largest difference between the weights: {off:.1e}")
+        for arch, points in CASES:
+            compare(sources, arch, points, runner)
 
 
 if __name__ == "__main__":
