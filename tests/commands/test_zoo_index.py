@@ -102,7 +102,7 @@ def test_the_key_is_said_and_asked_for(tiny: Any, nets: Path, work: Path, cli: C
     torch.save({"model": states[0], "ema": states[1]}, "nets/both.pt")
     said = cli("zoo", "index", "nets", "--data", tiny.npz, "--dry-run").stderr.splitlines()
     assert "left out nets/both.pt: there are 2 state dicts in it: 'model', 'ema'." in said
-    assert "hint: Choose one, e.g. --key model" in said
+    assert "hint: Choose one, e.g. --key model (of a teacher: --teacher-key)." in said
     found = ask("zoo", "index", "nets", "--data", tiny.npz, "--key", "model", "--dry-run")
     assert "both" in [i["id"] for i in found["instances"]]
 

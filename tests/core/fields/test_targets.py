@@ -17,6 +17,7 @@ from PIL import Image
 
 from netspace_cli.core.fields import grids, meshes, pictures
 from netspace_cli.core.fields.goals import ScanGoal, ShapeGoal, scan_goal
+from netspace_cli.core.fields.scans import Scan
 from netspace_cli.core.fields.sources import find_shapes
 from netspace_cli.core.fields.targets import read_target
 from netspace_cli.core.runner import Runner
@@ -102,11 +103,11 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
     else:
         of_cloud(path)
     runner = Runner("cpu", seed=5)
-    found, expected = read_target(path, space(), runner), scan_goal(torch.from_numpy(cloud()), runner)
+    found, expected = read_target(path, space(), runner), scan_goal(Scan(torch.from_numpy(cloud())), runner)
     assert isinstance(found, ScanGoal)
-    assert torch.equal(found.points, expected.points)
+    assert torch.equal(found.scan.points, expected.scan.points)
     for split in ("val", "test"):
-        assert torch.equal(found.held[split], expected.held[split])
+        assert torch.equal(found.held[split].points, expected.held[split].points)
 
 
 @pytest.mark.parametrize(
