@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from netspace_cli.core.figures import COLOURS, write_figure
 
@@ -19,6 +20,8 @@ SEEN = 0.85
 # Characters of a title's line.
 TITLE = 22
 
+T = TypeVar("T")
+
 
 def draw_surfaces(
     path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, trimesh.Trimesh | None]]]], *, force: bool = False
@@ -28,32 +31,7 @@ def draw_surfaces(
     Args:
         rows: (name, [(title, surface)]), all of one length.
     """
-    from matplotlib.figure import Figure
-
-    columns = max(len(shapes) for _, shapes in rows)
-    figure = Figure(figsize=(1.9 * columns, 2.1 * len(rows)), layout="constrained")
-    for y, (name, shapes) in enumerate(rows):
-        for x, (title, surface) in enumerate(shapes):
-            axes: Any = figure.add_subplot(len(rows), columns, y * columns + x + 1, projection="3d")
-            axes.set_axis_off()
-            axes.set_title(textwrap.fill(title, TITLE), fontsize=7)
-            if x == 0 and len(rows) > 1:
-                axes.text2D(-0.05, 0.5, name, transform=axes.transAxes, rotation=90, va="center", fontsize=8)
-            if surface is None:
-                axes.text2D(0.5, 0.5, "no surface", transform=axes.transAxes, ha="center", fontsize=8, color="#8a8a8a")
-                continue
-            axes.plot_trisurf(
-                *surface.vertices.T,
-                triangles=surface.faces,
-                color=COLOURS[4],
-                linewidth=0,
-                antialiased=False,
-                shade=True,
-            )
-            axes.set(xlim=(-SEEN, SEEN), ylim=(-SEEN, SEEN), zlim=(-SEEN, SEEN))
-            axes.set_box_aspect((1, 1, 1), zoom=1.3)
-            axes.view_init(elev=20, azim=-60)
-    write_figure(figure, path, force=force)
+    _draw_rows(path, rows, _draw_surface, "no surface", projection="3d", force=force)
 
 
 def draw_frames(
@@ -64,20 +42,52 @@ def draw_frames(
     Args:
         rows: (name, [(title, picture)]), all of one length.
     """
+    _draw_rows(path, rows, _draw_frame, "no picture", projection=None, force=force)
+
+
+def _draw_rows(
+    path: Path,
+    rows: Sequence[tuple[str, Sequence[tuple[str, T | None]]]],
+    draw: Callable[[Any, T], None],
+    missing: str,
+    *,
+    projection: str | None,
+    force: bool,
+) -> None:
     from matplotlib.figure import Figure
 
-    columns = max(len(frames) for _, frames in rows)
+    columns = max(len(things) for _, things in rows)
     figure = Figure(figsize=(1.9 * columns, 2.1 * len(rows)), layout="constrained")
-    for y, (name, frames) in enumerate(rows):
-        for x, (title, frame) in enumerate(frames):
-            axes: Any = figure.add_subplot(len(rows), columns, y * columns + x + 1)
-            axes.set(xticks=[], yticks=[])
+    for y, (name, things) in enumerate(rows):
+        for x, (title, thing) in enumerate(things):
+            axes: Any = figure.add_subplot(len(rows), columns, y * columns + x + 1, projection=projection)
+            write = partial(axes.text2D if projection else axes.text, transform=axes.transAxes, fontsize=8)
+            axes.set_axis_off()
             axes.set_title(textwrap.fill(title, TITLE), fontsize=7)
             if x == 0 and len(rows) > 1:
-                axes.set_ylabel(name, fontsize=8)
-            if frame is None:
-                axes.set_frame_on(False)
-                axes.text(0.5, 0.5, "no picture", ha="center", fontsize=8, color="#8a8a8a")
+                write(-0.05, 0.5, name, rotation=90, va="center", ha="left" if projection else "right")
+            if thing is None:
+                write(0.5, 0.5, missing, ha="center", color="#8a8a8a")
             else:
-                axes.imshow(frame.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+                draw(axes, thing)
     write_figure(figure, path, force=force)
+
+
+def _draw_surface(axes: Any, surface: trimesh.Trimesh) -> None:
+    axes.plot_trisurf(
+        *surface.vertices.T,
+        triangles=surface.faces,
+        color=COLOURS[4],
+        linewidth=0,
+        antialiased=False,
+        shade=True,
+    )
+    axes.set(xlim=(-SEEN, SEEN), ylim=(-SEEN, SEEN), zlim=(-SEEN, SEEN))
+    axes.set_box_aspect((1, 1, 1), zoom=1.3)
+    axes.view_init(elev=20, azim=-60)
+
+
+def _draw_frame(axes: Any, frame: Frame) -> None:
+    axes.set_axis_on()
+    axes.set(xticks=[], yticks=[])
+    axes.imshow(frame.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

@@ -15,11 +15,12 @@ from netspace_cli.core.figures import FORMATS, check_figure
 from netspace_cli.core.files import atomic_write
 from netspace_cli.core.interp import Step
 from netspace_cli.core.networks import Network
-from netspace_cli.core.progress import Progress, Silent
+from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner
 
 from .data import grid_points
 from .scoring import values_of
+from .walk import seen
 
 RESOLUTION = 128
 # Points of two coordinates: grey, or red, green and blue.
@@ -108,17 +109,9 @@ def frame_steps(path: Sequence[Step], runner: Runner, *, progress: Progress | No
     Raises:
         ConfigError: the networks are no pictures.
     """
-    progress = progress or Silent()
-    rows: list[FrameStep] = []
-    progress.start("looking at pictures", len(path))
-    try:
-        for step in path:
-            frame = None if step.error else frame_of(step.network, runner)
-            rows.append(FrameStep(step, frame, _change(rows[-1].frame if rows else None, frame)))
-            progress.advance(1)
-    finally:
-        progress.stop()
-    return rows
+    frames = seen(path, lambda network: frame_of(network, runner), progress, description="looking at pictures")
+    befores = [None, *frames[:-1]]
+    return [FrameStep(s, frame, _change(b, frame)) for s, b, frame in zip(path, befores, frames, strict=True)]
 
 
 def check_picture_output(output: Path, pictures: int) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from netspace_cli.core.interp import Step
+from netspace_cli.core.networks import Network
 from netspace_cli.core.progress import Progress, Silent
 from netspace_cli.core.runner import Runner
 
@@ -16,6 +17,8 @@ from .surface import Solid, solid_of
 
 # Cells along each axis: at half as many, thin parts of one shape come apart.
 RESOLUTION = 64
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -59,18 +62,30 @@ def solid_steps(path: Sequence[Step], runner: Runner, *, progress: Progress | No
     Raises:
         ConfigError: the networks are no shapes.
     """
+    solids = seen(
+        path,
+        lambda network: solid_of(network, runner, resolution=RESOLUTION),
+        progress,
+        description="looking at shapes",
+    )
+    befores = [None, *solids[:-1]]
+    return [SolidStep(s, solid, _overlap(b, solid)) for s, b, solid in zip(path, befores, solids, strict=True)]
+
+
+def seen(
+    path: Sequence[Step], look: Callable[[Network], T], progress: Progress | None, *, description: str
+) -> list[T | None]:
+    """What is seen of the network at each step; None where the step failed."""
     progress = progress or Silent()
-    rows: list[SolidStep] = []
-    progress.start("looking at shapes", len(path))
+    found: list[T | None] = []
+    progress.start(description, len(path))
     try:
         for step in path:
-            solid = None if step.error else solid_of(step.network, runner, resolution=RESOLUTION)
-            before = rows[-1].solid if rows else None
-            rows.append(SolidStep(step, solid, _overlap(before, solid)))
+            found.append(None if step.error else look(step.network))
             progress.advance(1)
     finally:
         progress.stop()
-    return rows
+    return found
 
 
 def _overlap(one: Solid | None, other: Solid | None) -> float | None:

@@ -29,11 +29,8 @@ from netspace_cli.core.runner import Runner
 def flat(*levels: float) -> Network:
     """A picture of one colour, each channel of this value."""
     architecture = build("siren-2x1", FieldSignal(2, len(levels)))
-    vector = torch.zeros(architecture.parameters)
-    vector[-len(levels) :] = torch.tensor(levels)
-    state = architecture.to_state(vector)
-    for name, value in state.items():
-        state[name] = torch.tensor(levels) if value.shape == (len(levels),) and "bias" in name else 0 * value
+    state = architecture.to_state(torch.zeros(architecture.parameters))
+    state[[name for name in state if "bias" in name][-1]] = torch.tensor(levels)
     return Network(architecture, architecture.to_vector(state), source="flat.pt")
 
 
