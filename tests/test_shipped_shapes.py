@@ -87,7 +87,7 @@ def test_the_order_of_hidden_units_does_not_matter(
 
 def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    row = ("--steps", 2, "--bend", "--refine", 0, "--plot", "row.png")
+    row = ("--steps", 2, "--refine", 0, "--plot", "row.png")
     found = cli("interp", *SAMPLES[:2], *row, "--json")
     assert found.exit_code == 0, found.stderr
     document = json.loads(found.stdout)

@@ -20,9 +20,10 @@ from netspace_cli.console import Column, Console, decimal, integer, percent
 )
 @click.option("--weights", is_flag=True, help="Walk between the weights too, raw and with hidden units aligned.")
 @click.option(
-    "--bend",
-    is_flag=True,
-    help="Of shapes: solve for a path whose steps blend both ends and change evenly; the straight one is shown too.",
+    "--bend/--straight",
+    default=None,
+    help="Of shapes: solve for a path whose steps blend both ends and change evenly, the straight one beside it; or "
+    "walk the straight line alone, in seconds.  [default: bend, where the space's decoder can be solved for]",
 )
 @click.option("--save-dir", type=options.OUTPUT_PATH, help="Write every step's checkpoint there.")
 @click.option(
@@ -53,7 +54,7 @@ def interp(
     end: Path,
     steps: int,
     weights: bool,
-    bend: bool,
+    bend: bool | None,
     save_dir: Path | None,
     plot: Path | None,
     csv_path: Path | None,
@@ -75,7 +76,7 @@ def interp(
 
     Example: netspace interp lenet.pt resnet32.pt --steps 20 --plot path.png
 
-    Example: netspace interp chair-a.pt chair-b.pt --steps 5 --bend --plot row.png
+    Example: netspace interp chair-a.pt chair-b.pt --steps 5 --plot row.png
     """
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data import ImageData
@@ -99,8 +100,10 @@ def interp(
         sight.check_drawing()
     elif plot is not None:
         required_data(images if isinstance(images, ImageData) else images_for(opened, data), opened)
+    can_bend = bendable(opened, images)
     if bend:
         check_bend(opened, images)
+    bend = can_bend if bend is None else bend
     if weights:
         check_same_architecture((start, end), opened, arch=arch, key=key)
     document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split, "bent": bend}
@@ -163,7 +166,7 @@ def interp(
         document["weight_steps"] = [s.row() for s in walks["weights"]]
         document["aligned_weight_steps"] = [s.row() for s in walks.get("aligned weights", [])]
     console.document(document | {"report": report})
-    if not bend and bendable(opened, images):
+    if can_bend and not bend:
         note_jumps(console, walks[main])
     if images is None:
         console.note(no_accuracy(opened))

@@ -120,8 +120,8 @@ def note_jumps(console: Console, path: Sequence[SolidStep]) -> None:
     least = min((step.iou for step in path if step.iou is not None), default=1.0)
     if least < JUMP:
         console.note(
-            f"Steps overlap with the one before by as little as {least:.2f} (IoU): --bend makes a path that changes "
-            "evenly."
+            f"Steps overlap with the one before by as little as {least:.2f} (IoU): without --straight a path is "
+            "solved for that changes evenly."
         )
 
 

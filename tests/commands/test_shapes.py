@@ -20,9 +20,12 @@ from safetensors.torch import load_file
 from netspace_cli.cli import cli as netspace
 from netspace_cli.core.factories import fresh_module
 from netspace_cli.core.fields import grids, meshes, surface
+from netspace_cli.core.fields.data import field_data
 from netspace_cli.core.fields.targets import read_target
 from netspace_cli.core.networks import read_network
+from netspace_cli.core.recipe import recipe_from
 from netspace_cli.core.runner import Runner
+from netspace_cli.core.train import train
 from netspace_cli.core.zoo import open_zoo
 
 Ask = Callable[..., dict[str, Any]]
@@ -494,12 +497,12 @@ def test_points_are_always_at_hand_and_images_are_refused(
 
 
 def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask: Ask, cli: Cli) -> None:
-    command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--weights", "--refine", 0)
+    command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--weights", "--refine", 0, "--straight")
     found = ask(*command, "--csv", "a.csv", "--plot", "a.png", "--save-dir", "steps")
     for name in ("steps", "weight_steps", "aligned_weight_steps"):
         assert [(s["step"], s["gamma"]) for s in found[name]] == [(0, 0), (1, 0.5), (2, 1)]
         assert all(0 <= s["volume"] <= 1 and "accuracy" not in s for s in found[name])
-    ends = ask("mesh", *solids.networks, "-o", "ends.png", "--resolution", 64)["networks"]
+    ends = ask("mesh", *solids.networks, "-o", "ends.png", "--resolution", 96)["networks"]
     assert [found["weight_steps"][i]["volume"] for i in (0, 2)] == [n["volume"] for n in ends]
     assert "iou" not in found["weight_steps"][0] and 0 <= found["weight_steps"][1]["iou"] <= 1
     with open("a.csv", newline="") as file:
@@ -515,7 +518,7 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask:
             cells = [row[prefix + measure] for row in table]
             assert cells == [str(step.get(measure, "")) for step in steps]
     assert len(list(Path("steps").iterdir())) == 3
-    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 64)["networks"]
+    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 96)["networks"]
     assert [n["volume"] for n in again] == [s["volume"] for s in found["steps"]]
     with Image.open("a.png") as picture, Image.open("ends.png") as row:
         # Three rows of three shapes, and one row of two.
@@ -524,13 +527,13 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask:
 
 def test_a_bent_path_stands_beside_the_straight_one(solids: Any, work: Path, ask: Ask) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 3, "--refine", 0)
-    plain, found = ask(*command), ask(*command, "--bend", "--csv", "a.csv", "--save-dir", "steps")
+    plain, found = ask(*command, "--straight"), ask(*command, "--csv", "a.csv", "--save-dir", "steps")
     assert (plain["bent"], found["bent"]) == (False, True) and "straight_steps" not in plain
     assert found["straight_steps"] == plain["steps"]
     assert [found["steps"][i]["volume"] for i in (0, 3)] == [plain["steps"][i]["volume"] for i in (0, 3)]
     # This space's ends are nearly the same.
     assert min(s["iou"] for s in found["steps"][1:]) >= min(s["iou"] for s in plain["steps"][1:]) - 0.02
-    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 64)["networks"]
+    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 96)["networks"]
     assert [n["volume"] for n in again] == [s["volume"] for s in found["steps"]], "the bent path is what is saved"
     with open("a.csv", newline="") as file:
         row = list(csv.DictReader(file))[1]
@@ -539,15 +542,29 @@ def test_a_bent_path_stands_beside_the_straight_one(solids: Any, work: Path, ask
     )
 
 
-def test_a_path_of_leaps_points_to_the_bent_one(
+def test_a_straight_path_of_leaps_points_to_the_bent_one(
     solids: Any, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--refine", 0)
-    advice = "--bend makes a path that changes evenly"
-    assert advice not in cli(*command).stderr, "the ends are nearly the same"
+    advice = "without --straight a path is solved for that changes evenly"
+    assert advice not in cli(*command, "--straight").stderr, "the ends are nearly the same"
     monkeypatch.setattr("netspace_cli.commands.interp_fields.JUMP", 1.0)
-    assert advice in " ".join(cli(*command).stderr.split())
-    assert advice not in " ".join(cli(*command, "--bend").stderr.split())
+    assert advice in " ".join(cli(*command, "--straight").stderr.split())
+    assert advice not in " ".join(cli(*command).stderr.split())
+
+
+def test_where_a_path_cannot_be_bent_it_is_straight(
+    solids: Any, work: Path, ask: Ask, refused: Refused, tmp_path: Path
+) -> None:
+    table = solids.recipe.model_dump()
+    table["backbone"]["path"], table["train"]["steps"] = "sketch", 2
+    with Runner("cpu") as runner:
+        data = field_data(solids.zoo.data)
+        space = train(solids.zoo, tmp_path / "sketch.safetensors", recipe_from(table), data, runner)
+    command = ["interp", *solids.networks, "--space", space.path, "--steps", 1, "--refine", 0]
+    assert ask(*command)["bent"] is False
+    said = refused(2, *command, "--bend")
+    assert "the decoder of solids does not write along directions" in said and "Leave out --bend" in said
 
 
 def test_paths_of_classifiers_are_not_bent(tiny: Any, work: Path, refused: Refused) -> None:
@@ -560,7 +577,7 @@ def test_steps_without_a_surface_keep_their_rows_and_are_told(
     solids: Any, work: Path, cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(surface, "values_of", lambda architecture, vector, points, runner: torch.ones(len(points), 1))
-    command = in_space(solids, "interp", *solids.networks, "--steps", 1, "--refine", 0)
+    command = in_space(solids, "interp", *solids.networks, "--steps", 1, "--refine", 0, "--straight")
     said = cli(*command, "--csv", "a.csv", "--plot", "a.svg").stderr
     assert "space, step 0: no surface." in said and "space, step 1: no surface." in said
     assert [row["volume"] for row in rows(*command)] == ["0", "0"]

@@ -8,11 +8,9 @@ change evenly.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from netspace_models.errors import ConfigError
 from netspace_models.gauss_newton import Solver, weights_by_distance
-from scipy import ndimage
 from torch import Tensor
 
 from netspace_cli.core.interp import straight
@@ -20,19 +18,14 @@ from netspace_cli.core.progress import Progress, Silent
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
-from .blends import Ends, even_gammas, scattered
+from .blends import Ends, even_gammas
+from .cells import distances_at, scattered
 from .data import FieldData
-from .pieces import crumbs_of
-from .scoring import values_of
+from .mend import even_and_near, mended
 from .solver import solver_of
 
-# Gauss-Newton steps for each embedding, and the points it is solved at: half of them near the blend's surface.
-SOLVES, POINTS = 5, 8192
-# Cells of the box, in each of which the ends are known at a point.
-CELLS = 262_144
-# Steps at most that take away crumbs which solving leaves. Their cells are to be at least so far outside, what they
-# have come off from (so many cells around) so far inside; and so much all these weigh.
-MENDS, OUTSIDE, INSIDE, AROUND, WEIGHT = 12, 0.02, 0.01, 3, 10.0
+# Gauss-Newton steps for each embedding.
+SOLVES = 5
 
 
 def bent(
@@ -73,37 +66,11 @@ def bent(
 
 def _solved(embedding: Tensor, ends: Ends, wanted: Tensor, solver: Solver, runner: Runner) -> Tensor:
     """(E,) whose network has the values wanted (M,) at the ends' points, and no crumbs."""
-    evenly = torch.randperm(len(wanted), generator=runner.generator("bend"))[: POINTS // 2].to(wanted.device)
-    near = wanted.abs().topk(min(POINTS // 2, len(wanted)), largest=False).indices
-    chosen = torch.cat([evenly, near])
+    chosen = even_and_near(wanted, runner.generator("bend"))
     weights = weights_by_distance(wanted[chosen])
     for _ in range(SOLVES):
         embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
-    for _ in range(MENDS):
-        wrong = _crumbled(embedding, ends, wanted, solver, runner)
-        if not len(wrong):
-            break
-        firm = wanted[wrong]
-        firm = torch.where(firm < 0, firm.clamp(max=-INSIDE), firm.clamp(min=OUTSIDE))
-        wanted = wanted.index_put((wrong,), firm)
-        chosen = torch.cat([chosen, wrong])
-        weights = torch.cat([weights, torch.full_like(firm, WEIGHT)])
-        embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights / weights.mean())
-    return embedding
-
-
-def _crumbled(embedding: Tensor, ends: Ends, wanted: Tensor, solver: Solver, runner: Runner) -> Tensor:
-    """(C,) points of an embedding's network that lie in crumbs where nothing is wanted, or outside near crumbs where
-    something is."""
-    with torch.no_grad():
-        vector = solver.decode(embedding[None])[0]
-    values = values_of(solver.architecture, vector, ends.points, runner)[:, 0]
-    inside, solid = ((v < 0).cpu().numpy().reshape(ends.sides) for v in (values, wanted))
-    crumbs = crumbs_of(inside)
-    if not crumbs.any():
-        return wanted.new_zeros(0, dtype=torch.long)
-    broken = solid & ~inside & ndimage.binary_dilation(crumbs, iterations=AROUND)
-    return torch.from_numpy(np.flatnonzero((crumbs & ~solid) | broken)).to(wanted.device)
+    return mended(embedding, wanted, ends, solver, runner, keep=False)
 
 
 def check_bend(space: Space, data: object) -> None:
@@ -133,8 +100,8 @@ def bendable(space: Space, data: object) -> bool:
 def _known(start: Tensor, end: Tensor, space: Space, runner: Runner) -> Ends:
     architecture = space.model.architectures[0]
     dimensions = architecture.signal.input_shape[0]
-    points = runner.place(scattered(dimensions, round(CELLS ** (1 / dimensions)), runner.generator("ends")))
+    points = runner.place(scattered(dimensions, runner.generator("ends")))
     with torch.no_grad():
         vectors = space.model.decode(architecture.name, torch.stack([start, end]))
-    one, other = (runner.place(values_of(architecture, v, points, runner)[:, 0]) for v in vectors)
+    one, other = (distances_at(points, architecture, v, runner) for v in vectors)
     return Ends(points, one, other)

@@ -11,7 +11,7 @@ import torch
 from netspace_models.losses import blended
 from torch import Tensor
 
-from .data import grid_points
+from .cells import Cells
 from .pieces import crumbs_of, distances_without_crumbs, without_crumbs
 
 # Of the blends, in units of the half box.
@@ -21,23 +21,15 @@ LOOKS, LOGIT = 241, 18.0
 
 
 @dataclass(frozen=True)
-class Ends:
-    """Two signed distances at the same points of the box, one in each cell of a grid.
+class Ends(Cells):
+    """Two signed distances in the cells of the box.
 
     Attributes:
-        points: (R^D, D), see `scattered`.
-        one, other: (R^D,) values there.
+        one, other: (R^D,) values at the cells' points.
     """
 
-    points: Tensor
     one: Tensor
     other: Tensor
-
-    @property
-    def sides(self) -> tuple[int, ...]:
-        """(R, …), D of them."""
-        dimensions = self.points.shape[1]
-        return (round(len(self.points) ** (1 / dimensions)),) * dimensions
 
     @cached_property
     def meant(self) -> np.ndarray:
@@ -60,12 +52,6 @@ class Ends:
 
     def _on_grid(self, gamma: Tensor) -> np.ndarray:
         return blended(self.one, self.other, gamma, width=WIDTH).cpu().numpy().reshape(self.sides)
-
-
-def scattered(dimensions: int, cells: int, generator: torch.Generator) -> Tensor:
-    """(R^D, D) a point anywhere in each of a grid's R cells along each axis."""
-    centres = grid_points(dimensions, cells)
-    return centres + (torch.rand(centres.shape, generator=generator) - 0.5) * (2 / cells)
 
 
 def even_gammas(ends: Ends, steps: int) -> Tensor:

@@ -2,7 +2,7 @@
 
 Every step draws points anew and takes the shortest way to where the predicted network, as it changes about the
 embedding, has the target's values there. What suits one draw of points suits the others only nearly; the mean
-of the last steps' embeddings suits them better than any one of them.
+of the last steps' embeddings suits them better than any one of them. Shapes are mended in the end (mend.py).
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
+from .cells import Cells, distances_at, scattered
 from .data import FieldData
+from .mend import mended
 from .near import near_surfaces, with_near
 from .solver import solver_of
 
@@ -51,6 +53,7 @@ def approach(
     architecture, share = space.model.architecture(arch), space.recipe.train.near
     near = near_surfaces(architecture, vectors, data, runner, share=share)
     solver = solver_of(space, arch)
+    cells = Cells(runner.place(scattered(data.signal.dimensions, runner.generator("cells"))))
     progress.start(f"refining {arch}", steps * len(vectors))
     found = []
     try:
@@ -70,7 +73,11 @@ def approach(
                 path.append(embedding)
                 runner.count(1, "steps")
                 progress.advance(1, loss=loss)
-            found.append(torch.stack(path[-max(1, steps // LATER) :]).mean(dim=0))
+            embedding = torch.stack(path[-max(1, steps // LATER) :]).mean(dim=0)
+            if data.has_surface:
+                own = distances_at(cells.points, architecture, vector, runner)
+                embedding = mended(embedding, own, cells, solver, runner, keep=True)
+            found.append(embedding)
     finally:
         progress.stop()
     return torch.stack(found)

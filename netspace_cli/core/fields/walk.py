@@ -16,7 +16,7 @@ from netspace_cli.core.runner import Runner
 from .surface import Solid, solid_of
 
 # Cells along each axis: at half as many, thin parts of one shape come apart.
-RESOLUTION = 64
+RESOLUTION = 96
 
 T = TypeVar("T")
 

@@ -1,17 +1,22 @@
-"""Networks whose surfaces are known: balls."""
+"""Networks whose surfaces are known, balls; and a space that can be solved for."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from math import pi
+from typing import Any
 
 import pytest
 import torch
 from netspace_models.architectures import FieldSignal, build
 
+from netspace_cli.core.fields.data import field_data
 from netspace_cli.core.fields.surface import Solid, solid_of
 from netspace_cli.core.networks import Network
+from netspace_cli.core.recipe import recipe_from
 from netspace_cli.core.runner import Runner
+from netspace_cli.core.space import Space
+from netspace_cli.core.train import train
 
 Ball = Callable[..., Network]
 
@@ -42,3 +47,14 @@ def solid(ball: Ball) -> Callable[..., Solid]:
         return solid_of(ball(radius, centre), Runner("cpu"), resolution=resolution)
 
     return made
+
+
+@pytest.fixture(scope="session")
+def linear(solids: Any, tmp_path_factory: pytest.TempPathFactory) -> Space:
+    """A space of the solids, its decoder linear in the embedding."""
+    table = solids.recipe.model_dump()
+    table["backbone"] |= {"embedding_size": 256, "write": "direct", "read": "none", "feedback": 1}
+    table["backbone"] |= {"solve": 2, "solve_points": 512, "solve_near": 0.5}
+    with Runner("cpu") as runner:
+        path = tmp_path_factory.mktemp("linear") / "linear.safetensors"
+        return train(solids.zoo, path, recipe_from(table), field_data(solids.zoo.data), runner)

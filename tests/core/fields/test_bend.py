@@ -13,22 +13,21 @@ from torch import Tensor
 
 from netspace_cli.core.data import ImageData
 from netspace_cli.core.encode import encode
-from netspace_cli.core.fields import bend as bend_module
+from netspace_cli.core.fields import mend as mend_module
 from netspace_cli.core.fields.bend import bent, check_bend
-from netspace_cli.core.fields.blends import Ends, even_gammas, scattered
+from netspace_cli.core.fields.blends import Ends, even_gammas
+from netspace_cli.core.fields.cells import scattered
 from netspace_cli.core.fields.data import field_data
 from netspace_cli.core.fields.pieces import crumbs_of
 from netspace_cli.core.fields.scoring import iou
 from netspace_cli.core.interp import straight
-from netspace_cli.core.recipe import recipe_from
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
-from netspace_cli.core.train import train
 
 
 def balls(*radii: float) -> Ends:
     """Two balls of these radii, apart."""
-    points = scattered(3, 34, torch.Generator().manual_seed(0))
+    points = scattered(3, torch.Generator().manual_seed(0), sides=34)
     centres = torch.tensor([[-0.5, 0, 0], [0.5, 0, 0]])
     one, other = ((points - c).norm(dim=1) - r for c, r in zip(centres, radii, strict=True))
     return Ends(points, one, other)
@@ -40,15 +39,15 @@ def overlaps(ends: Ends, gammas: Tensor) -> list[float]:
 
 
 def test_points_are_scattered_one_in_each_cell() -> None:
-    points = scattered(2, 5, torch.Generator().manual_seed(1))
+    points = scattered(2, torch.Generator().manual_seed(1), sides=5)
     cells = ((points + 1) / 2 * 5).long()
     assert cells.tolist() == [[i, j] for i in range(5) for j in range(5)]
-    assert (points - scattered(2, 5, torch.Generator().manual_seed(2))).abs().min() > 0
+    assert (points - scattered(2, torch.Generator().manual_seed(2), sides=5)).abs().min() > 0
 
 
 def test_what_stands_between_two_shapes_is_one_solid_where_the_ends_are() -> None:
     # A small ball comes next to a large one, and grows until it touches.
-    points = scattered(3, 40, torch.Generator().manual_seed(0))
+    points = scattered(3, torch.Generator().manual_seed(0), sides=40)
     large = (points - torch.tensor([-0.35, 0, 0])).norm(dim=1) - 0.5
     both = torch.minimum(large, (points - torch.tensor([0.6, 0, 0])).norm(dim=1) - 0.2)
     ends = Ends(points, large, both)
@@ -74,17 +73,6 @@ def test_where_nothing_changes_steps_are_even(radii: tuple[float, float]) -> Non
     torch.testing.assert_close(even_gammas(balls(*radii), 4), torch.linspace(0, 1, 5))
 
 
-@pytest.fixture(scope="module")
-def linear(solids: Any, tmp_path_factory: pytest.TempPathFactory) -> Space:
-    """A space of the solids, its decoder linear in the embedding."""
-    table = solids.recipe.model_dump()
-    table["backbone"] |= {"embedding_size": 256, "write": "direct", "read": "none", "feedback": 1}
-    table["backbone"] |= {"solve": 2, "solve_points": 512, "solve_near": 0.5}
-    with Runner("cpu") as runner:
-        path = tmp_path_factory.mktemp("linear") / "linear.safetensors"
-        return train(solids.zoo, path, recipe_from(table), field_data(solids.zoo.data), runner)
-
-
 def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Any, linear: Space) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
@@ -95,7 +83,7 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Any, linear: 
         line = torch.stack(straight(start, end, 4))
     assert path.shape == line.shape and torch.equal(path, again)
     assert torch.equal(path[0], start) and torch.equal(path[-1], end)
-    points = scattered(3, 64, Runner("cpu", seed=0).generator("ends"))
+    points = scattered(3, Runner("cpu", seed=0).generator("ends"))
     with torch.no_grad():
         found, plain = (architecture.run_each(linear.model.decode(architecture.name, p), points) for p in (path, line))
     ends = Ends(points, found[0, :, 0], found[-1, :, 0])
@@ -108,12 +96,12 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Any, linear: 
 def test_crumbs_are_taken_away(solids: Any, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
-    points = scattered(3, 64, Runner("cpu", seed=0).generator("ends"))
+    points = scattered(3, Runner("cpu", seed=0).generator("ends"))
     cells: dict[int, int] = {}
     with Runner("cpu", seed=0) as runner:
         start, end = encode(networks, linear, runner, data=data).vectors
         for mends in (0, 6):
-            monkeypatch.setattr(bend_module, "MENDS", mends)
+            monkeypatch.setattr(mend_module, "MENDS", mends)
             path = bent(start, end, linear, data, runner, steps=4)
             with torch.no_grad():
                 values = architecture.run_each(linear.model.decode(architecture.name, path[1:-1]), points)[..., 0]
