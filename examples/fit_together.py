@@ -1,5 +1,8 @@
 """How much faster networks are fitted together than one by one: the same work both ways, in one run.
 
+Beside it, a step's matrix products and sines alone, one network at a time: where these take nearly all of the time,
+there is little that fitting together could spare.
+
 python examples/fit_together.py [number of networks]
 """
 
@@ -12,6 +15,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+import torch
+from netspace_models.architectures import Architecture
 
 from netspace_cli import Runner
 from netspace_cli.core.factories import resolve_architecture
@@ -31,6 +36,21 @@ def write_boxes(path: Path, count: int) -> None:
     )
 
 
+def bare_step(architecture: Architecture, points: int) -> None:
+    """The products and sines of one network's step, forward and backward, on numbers that mean nothing."""
+    weights = [torch.empty(p.shape).normal_(std=0.1) for p in architecture.spec.parameters if len(p.shape) == 2]
+    x, inputs, slopes = torch.zeros(points, weights[0].shape[1]), [], []
+    for weight in weights:
+        inputs.append(x)
+        angles = x @ weight.T
+        x, slope = angles.sin(), angles.cos()
+        slopes.append(slope)
+    for weight, before, slope in reversed([*zip(weights, inputs, slopes, strict=True)]):
+        _ = slope.T @ before
+        if before is not inputs[0]:
+            _ = slope @ weight
+
+
 def compare(sources: Sequence[ShapeSource], arch: str, points: int, runner: Runner) -> None:
     """Prints seconds for both ways, and their ratio."""
     count = len(sources)
@@ -45,10 +65,14 @@ def compare(sources: Sequence[ShapeSource], arch: str, points: int, runner: Runn
     middle = time.perf_counter()
     alone = [fit(begin[i : i + 1], shapes[i : i + 1], architecture, plan, runner) for i in range(count)]
     end = time.perf_counter()
+    for _ in range(STEPS * count):
+        bare_step(architecture, plan.points)
+    bare = time.perf_counter() - end
     off = max(float((a[0] - b).abs().max()) for a, b in zip(alone, together, strict=True))
     seconds, of_each = middle - clock, end - middle
     print(f"{count} networks of {architecture.parameters:,} parameters, {STEPS} steps of {plan.points} points:")
     print(f"  together {seconds:.2f} s, one by one {of_each:.2f} s: {of_each / seconds:.2f} times")
+    print(f"  products and sines alone, one by one {bare:.2f} s: {of_each / bare:.2f} times")
     print(f"  largest difference between the weights: {off:.1e}")
 
 
