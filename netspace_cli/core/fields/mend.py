@@ -22,7 +22,7 @@ POINTS = 8192
 # Steps at most; around crumbs so many cells are looked at, and what is wrong there weighs so much.
 MENDS, AROUND, WEIGHT = 24, 3, 10.0
 # How far outside crumbs are to be at least, and how far inside what they have come off from. Less where the rest is to
-# stay as it is: asked more firmly, the solids of refined chairs lose 0.01 of overlap.
+# stay as it is: asked more firmly, refined shapes come out less like their own.
 FIRM, FIRM_KEEPING = (0.02, 0.01), (0.005, 0.005)
 
 
