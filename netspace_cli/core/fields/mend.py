@@ -24,6 +24,8 @@ MENDS, AROUND, WEIGHT = 24, 3, 10.0
 # How far outside crumbs are to be at least, and how far inside what they have come off from. Less where the rest is to
 # stay as it is: asked more firmly, refined shapes come out less like their own.
 FIRM, FIRM_KEEPING = (0.02, 0.01), (0.005, 0.005)
+# Where the rest is to stay, the mean error may rise by this share at most; else there is more wrong than a hold or two.
+COST = 0.05
 
 
 def even_and_near(values: Tensor, generator: torch.Generator) -> Tensor:
@@ -39,15 +41,14 @@ def mended(embedding: Tensor, wanted: Tensor, cells: Cells, solver: Solver, runn
     Args:
         embedding: (E,) whose network has nearly the values wanted.
         wanted: (M,) signed distances in the cells.
-        keep: ask the network to stay as it is elsewhere; without, to be as wanted there, too.
+        keep: ask the network to stay as it is elsewhere, and leave all as it was where it does not; without, ask it
+            to be as wanted there, too.
     """
     outside, inside = FIRM_KEEPING if keep else FIRM
     firmly = torch.where(wanted < 0, wanted.clamp(max=-inside), wanted.clamp(min=outside))
-    asked = wanted.new_zeros(0, dtype=torch.long)
+    asked, begin = wanted.new_zeros(0, dtype=torch.long), embedding
     for _ in range(MENDS):
-        with torch.no_grad():
-            vector = solver.decode(embedding[None])[0]
-        found = distances_at(cells.points, solver.architecture, vector, runner)
+        found = _found(embedding, cells, solver, runner)
         wrong = _crumbled(found, wanted, cells)
         if not len(wrong):
             break
@@ -61,7 +62,17 @@ def mended(embedding: Tensor, wanted: Tensor, cells: Cells, solver: Solver, runn
         embedding, _ = solver.step(before, values, cells.points[places], weights / weights.mean())
         if torch.equal(embedding, before):
             break
-    return embedding
+    if not keep or embedding is begin:
+        return embedding
+    errors = [float((_found(e, cells, solver, runner) - wanted).abs().mean()) for e in (begin, embedding)]
+    return embedding if errors[1] <= (1 + COST) * errors[0] else begin
+
+
+def _found(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> Tensor:
+    """(M,) what an embedding's network says in the cells."""
+    with torch.no_grad():
+        vector = solver.decode(embedding[None])[0]
+    return distances_at(cells.points, solver.architecture, vector, runner)
 
 
 def _crumbled(found: Tensor, wanted: Tensor, cells: Cells) -> Tensor:

@@ -50,12 +50,16 @@ def test_points_lie_evenly_and_near_the_surface() -> None:
     assert float(near.abs().max()) < 0.05
 
 
-def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor) -> None:
+def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = Cells(scattered(3, torch.Generator().manual_seed(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
         before = values(crumbled, cells, solver, runner)
         wanted = torch.where(crumbs(before, cells), 0.02, before)
+        assert torch.equal(mended(crumbled, wanted, cells, solver, runner, keep=True), crumbled), (
+            "it would cost too much"
+        )
+        monkeypatch.setattr(mend_module, "COST", torch.inf)
         found = mended(crumbled, wanted, cells, solver, runner, keep=True)
         after = values(found, cells, solver, runner)
         assert torch.equal(found, mended(crumbled, wanted, cells, solver, runner, keep=True))
