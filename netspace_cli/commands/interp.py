@@ -100,7 +100,7 @@ def interp(
         sight.check_drawing()
     elif plot is not None:
         required_data(images if isinstance(images, ImageData) else images_for(opened, data), opened)
-    can_bend = bendable(opened, images)
+    can_bend = steps > 1 and bendable(opened, images)
     if bend:
         check_bend(opened, images)
     bend = can_bend if bend is None else bend
@@ -133,6 +133,7 @@ def interp(
             "progress": console.reporter(),
         }
         ends = (a.origin.arch, b.origin.arch)
+        from_embeddings = a.network is None and b.network is None
         path = interpolate(a.vector, b.vector, opened, runner, steps=steps, ends=ends, **common)
         baselines = {}
         if bend:
@@ -166,8 +167,13 @@ def interp(
         document["weight_steps"] = [s.row() for s in walks["weights"]]
         document["aligned_weight_steps"] = [s.row() for s in walks.get("aligned weights", [])]
     console.document(document | {"report": report})
-    if can_bend and not bend:
-        note_jumps(console, walks[main])
+    if can_bend:
+        note_jumps(console, walks[main], bent=bend)
+    if weights and from_embeddings:
+        console.note(
+            "Both ends are embeddings: walked between are the weights of what they decode to, not of the networks that "
+            "were encoded."
+        )
     if images is None:
         console.note(no_accuracy(opened))
     for output in outputs:

@@ -115,14 +115,14 @@ class PictureSight:
         draw_frames(path, rows, force=force)
 
 
-def note_jumps(console: Console, path: Sequence[SolidStep]) -> None:
-    """Point to the bent path where a straight one changes by leaps."""
+def note_jumps(console: Console, path: Sequence[SolidStep], *, bent: bool) -> None:
+    """Tell where a path changes by leaps, and of a straight one that it can be bent."""
     least = min((step.iou for step in path if step.iou is not None), default=1.0)
     if least < JUMP:
-        console.note(
-            f"Steps overlap with the one before by as little as {least:.2f} (IoU): without --straight a path is "
-            "solved for that changes evenly."
+        advice = (
+            "more --steps are smaller ones" if bent else "without --straight a path is solved for that changes evenly"
         )
+        console.note(f"Steps overlap with the one before by as little as {least:.2f} (IoU): {advice}.")
 
 
 def _show(

@@ -89,8 +89,12 @@ def _heading(baseline: str, score: str) -> str:
 
 
 def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> None:
-    """Each step's checkpoint as `step-NNN.pt`; a failed step has no file, and none takes its number."""
+    """Each step's checkpoint as `step-NNN.pt`; a failed step has no file, and none takes its number. With `force` those
+    of another path that are there go first: a folder holds one path."""
     folder.mkdir(parents=True, exist_ok=True)
+    if force:
+        for old in folder.glob("step-*.pt"):
+            old.unlink()
     for step in steps:
         if not step.error:
             network = step.network

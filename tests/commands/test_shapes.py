@@ -550,7 +550,34 @@ def test_a_straight_path_of_leaps_points_to_the_bent_one(
     assert advice not in cli(*command, "--straight").stderr, "the ends are nearly the same"
     monkeypatch.setattr("netspace_cli.commands.interp_fields.JUMP", 1.0)
     assert advice in " ".join(cli(*command, "--straight").stderr.split())
-    assert advice not in " ".join(cli(*command).stderr.split())
+    said = " ".join(cli(*command).stderr.split())
+    assert advice not in said and "more --steps are smaller ones" in said
+
+
+def test_a_single_step_is_straight(solids: Any, work: Path, ask: Ask) -> None:
+    found = ask(*in_space(solids, "interp", *solids.networks, "--steps", 1, "--refine", 0))
+    assert found["bent"] is False and "straight_steps" not in found
+
+
+def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
+    solids: Any, work: Path, codes: dict[str, Path], cli: Cli
+) -> None:
+    said = "Both ends are embeddings: walked between are the weights of what they decode to"
+    options = ("--steps", 1, "--weights", "--refine", 0)
+    between = cli(*in_space(solids, "interp", codes["one"], codes["one"], *options))
+    assert between.exit_code == 0 and said in " ".join(between.stderr.split())
+    assert said not in " ".join(
+        cli(*in_space(solids, "interp", codes["one"], solids.networks[1], *options)).stderr.split()
+    )
+
+
+def test_a_folder_holds_the_steps_of_one_path(solids: Any, work: Path, cli: Cli) -> None:
+    command = in_space(
+        solids, "interp", *solids.networks, "--refine", 0, "--straight", "--save-dir", "steps", "--force"
+    )
+    for steps in (3, 1):
+        assert cli(*command, "--steps", steps).exit_code == 0
+        assert len(list(Path("steps").iterdir())) == steps + 1
 
 
 def test_where_a_path_cannot_be_bent_it_is_straight(

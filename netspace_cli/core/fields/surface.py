@@ -130,7 +130,10 @@ def surface_of(solid: Solid, name: str) -> trimesh.Trimesh:
 
     if not solid.has_surface:
         where = "inside" if bool((solid.values < 0).all()) else "outside"
-        raise RunFailed(f"{name}: no surface: all of the box is {where}.", "Look at its volume with `netspace eval`.")
+        raise RunFailed(
+            f"{name}: no surface: all of the box is {where}.",
+            "See what its values are with `netspace mesh` and -o PICTURE.png.",
+        )
     cells = len(solid.values)
     # A layer outside all around closes a solid that the box cuts.
     closed = np.pad(solid.values, 1, constant_values=float(2 / cells))
