@@ -89,8 +89,7 @@ def test_cells_are_asked_for_that_crumbs_came_off_from() -> None:
     assert {int(places[6, 6, 12]), int(places[6, 6, 13]), int(places[17, 17, 2])} <= set(wrong.tolist())
     assert int(places[2, 2, 17]) not in wrong, "far from every crumb"
     assert not set(wrong.tolist()) & set(places[6, 6, 14:18].tolist())
-    found[6, 6, 12:14] = found[17, 17, 2] = -1
-    found[17, 17, 2] = 1
+    found[6, 6, 12:14], found[17, 17, 2] = -1, 1
     assert not len(mend_module._crumbled(found.flatten(), wanted.flatten(), cells))
 
 
