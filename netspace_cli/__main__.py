@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from netspace_cli.cli import cli
+import signal
 
 
 def main() -> None:
     """Run the command line of this process; never returns."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        # Until the command line minds Ctrl-C itself, it ends the process without a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from netspace_cli.cli import cli
+
     cli.main(prog_name="netspace")
 
 

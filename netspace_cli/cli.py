@@ -12,20 +12,19 @@ import errno
 import importlib
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import FrameType, TracebackType
-from typing import Any, NoReturn, Self
+from functools import partial
+from typing import Any
 
 import click
 from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 from netspace_models.errors import ConfigError, Interrupted, NetspaceError, RunFailed
 
 from netspace_cli.console import render_document, write, write_message
+from netspace_cli.interrupts import Halt, Interrupts
 from netspace_cli.options import JSON_VARIABLE
 
 DEBUG_VARIABLE = "NETSPACE_DEBUG"
@@ -116,45 +115,18 @@ class Shell(click.Group):
         if not standalone_mode:
             return super().main(args, prog_name, complete_var, False, **extra)
         _accept_any_text(sys.stdout)
+        tell = partial(report, as_json=wants_json(sys.argv[1:] if args is None else args))
         code, failure = 0, None
-        with Termination() as termination:
+        with Interrupts(tell) as interrupts:
             try:
                 outcome = super().main(args, prog_name, complete_var, False, **extra)
                 code = outcome if isinstance(outcome, int) else 0
-            except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the end of the line: told, not lost
+            except (Exception, KeyboardInterrupt, Halt) as error:  # noqa: BLE001 - the end of the line: told, not lost
                 failure = error
-        failure = termination.error or failure
+        failure = interrupts.error or failure
         if failure is not None:
-            code = report(failure, as_json=wants_json(sys.argv[1:] if args is None else args))
+            code = tell(failure)
         sys.exit(code)
-
-
-class Termination:
-    """While entered, the first SIGTERM raises `Interrupted` (exit code 143) and later ones are ignored.
-
-    `error` holds what was raised, as code that turns any exception into its own must not turn an order to
-    stop into, say, a bad checkpoint. Commands that save before they stop install a handler of their own.
-    """
-
-    def __init__(self) -> None:
-        self.error: Interrupted | None = None
-        self._before: Any = None
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, self._stop)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        self.error = Interrupted("terminated.", exit_code=143)
-        raise self.error
 
 
 def wants_json(args: Sequence[str]) -> bool:

@@ -208,7 +208,7 @@ class LogLines:
         work = self._works[-1]
         work.done += n
         work.figures.update(fields)
-        if self._clock() - self._said >= LOG_LINE_SECONDS:
+        if self._clock() - self._said >= LOG_LINE_SECONDS and work.done != work.total:
             self._say(work)
 
     def update(self, *, description: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.evaluate_fields import OF_SIGNALS
+from netspace_cli.commands.evaluate_fields import OF_SIGNALS, note_poor
 from netspace_cli.console import Column, Console, integer, percent
 
 
@@ -87,6 +87,7 @@ def encode(
     title = f"{opened.name}: {'would be ' if dry_run else ''}{'refined' if steps else 'encoded'}"
     _show(console, rows, title, signals=isinstance(images, FieldData))
     for row in rows:
+        note_poor(console, row)
         if row.get("predicted_arch", row["arch"]) != row["arch"]:
             console.note(
                 f"{row['path']}: the space takes this embedding for a {row['predicted_arch']}, not a {row['arch']}; "

@@ -22,6 +22,27 @@ MEASURES = (
 )
 
 
+# Solids that overlap less are not the same shape to anybody who looks.
+POOR = 0.5
+
+
+def note_poor(console: Console, row: Mapping[str, Any]) -> None:
+    """Tell of a network that was encoded in vain: it is no shape, or decodes to another.
+
+    Args:
+        row: its `path`, and its `FieldFidelity` as a mapping; anything else is left alone.
+    """
+    inside, iou = row.get("inside"), row.get("iou")
+    if inside in (0, 1):
+        side = "inside" if inside else "outside"
+        console.note(f"{row['path']}: all of the box is {side}, so this network is no shape, nor is its embedding.")
+    elif iou is not None and iou < POOR:
+        console.note(
+            f"{row['path']}: what its embedding decodes to overlaps with it by {iou:.2f} (IoU) only: the space does "
+            "not know such shapes. More steps of --refine may bring it nearer."
+        )
+
+
 def compare(*given: Any, **wanted: Any) -> FieldEvaluation:
     """`core.fields.evaluate.evaluate_fields`."""
     from netspace_cli.core.fields.evaluate import evaluate_fields

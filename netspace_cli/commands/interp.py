@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.ignored import note_ignored
 from netspace_cli.commands.interp_fields import note_jumps, sight_of
 from netspace_cli.console import Column, Console, decimal, integer, percent
+
+if TYPE_CHECKING:
+    from netspace_cli.core.fields.data import Data
+    from netspace_cli.core.inputs import Input
+    from netspace_cli.core.interp import Step
+    from netspace_cli.core.progress import Progress
+    from netspace_cli.core.runner import Runner
+    from netspace_cli.core.space import Space
+
+# Paths between shapes: solved for, or a line of the space.
+BENT, STRAIGHT = "bent", "straight"
 
 
 @click.command()
@@ -81,11 +93,9 @@ def interp(
     from netspace_cli.core.checks import check_no_input
     from netspace_cli.core.data import ImageData
     from netspace_cli.core.data_choice import data_for, images_for, no_accuracy, recorded, required_data
-    from netspace_cli.core.fields.bend import bendable, bent, check_bend
-    from netspace_cli.core.fields.data import FieldData
+    from netspace_cli.core.fields.bend import bendable, check_bend
     from netspace_cli.core.figures import plot_path
     from netspace_cli.core.inputs import check_same_architecture, read_inputs
-    from netspace_cli.core.interp import interpolate, walk, weight_paths
     from netspace_cli.core.path_files import check_path_outputs, write_csv, write_steps
     from netspace_cli.core.plan import planned_inputs
     from netspace_cli.core.space_choice import space_for
@@ -100,7 +110,8 @@ def interp(
         sight.check_drawing()
     elif plot is not None:
         required_data(images if isinstance(images, ImageData) else images_for(opened, data), opened)
-    can_bend = steps > 1 and bendable(opened, images)
+    bends = bendable(opened, images)
+    can_bend = steps > 1 and bends
     if bend:
         check_bend(opened, images)
     bend = can_bend if bend is None else bend
@@ -108,68 +119,44 @@ def interp(
         check_same_architecture((start, end), opened, arch=arch, key=key)
     document: dict[str, Any] = {"space": opened.name, "data": recorded(images), "split": split, "bent": bend}
     outputs = [output for output in (csv_path, plot, save_dir) if output is not None]
-    main = "bent" if bend else "space"
+    note_ignored(console, (start, end), images)
+    main = BENT if bend else STRAIGHT if bends else "space"
     if dry_run:
         inputs = planned_inputs((start, end), opened, data=images, refine_steps=refine, arch=arch, key=key)
-        _show_plan(console, inputs, steps)
+        _show_plan(console, inputs, steps, bend=bend)
         console.document({**document, "inputs": inputs, "rows": steps + 1, "outputs": outputs, "dry_run": True})
         for output in outputs:
             console.note(f"{output} would be written.")
         return
     with runner:
-        a, b = read_inputs(
-            (start, end),
-            opened,
-            runner,
-            data=images,
-            refine_steps=refine,
-            arch=arch,
-            key=key,
-            progress=console.reporter(),
-        )
-        common: dict[str, Any] = {
-            "data": images if isinstance(images, ImageData) else None,
-            "split": split,
-            "progress": console.reporter(),
-        }
-        ends = (a.origin.arch, b.origin.arch)
-        from_embeddings = a.network is None and b.network is None
-        path = interpolate(a.vector, b.vector, opened, runner, steps=steps, ends=ends, **common)
-        baselines = {}
-        if bend:
-            assert isinstance(images, FieldData)  # seen to before
-            baselines["straight"] = path
-            way = bent(a.vector, b.vector, opened, images, runner, steps=steps, progress=console.reporter())
-            path = walk(list(way), opened, runner, ends=ends, **common)
-        if weights:
-            baselines |= weight_paths(a, b, opened, runner, steps=steps, **common)
-        walks: dict[str, Any] = {main: path, **baselines}
+        progress = console.reporter()
+        how: dict[str, Any] = {"refine_steps": refine, "arch": arch, "key": key}
+        a, b = read_inputs((start, end), opened, runner, data=images, progress=progress, **how)
+        way: dict[str, Any] = {"name": main, "weights": weights, "steps": steps, "split": split}
+        walks = _walk(a, b, opened, images, runner, progress=progress, **way)
+        path = walks[main]
+        looked: dict[str, Any] = walks
         if sight is not None:
-            walks = {name: sight.look(walk, runner, console.reporter()) for name, walk in walks.items()}
+            looked = {name: sight.look(each, name, runner, progress) for name, each in walks.items()}
         report = runner.report()
     console.cost(report)
     if csv_path is not None:
-        write_csv(csv_path, walks[main], {n: walk for n, walk in walks.items() if n != main}, force=force)
+        write_csv(csv_path, looked, force=force)
     if plot is not None and sight is not None:
-        sight.draw(plot, walks, force=force)
+        sight.draw(plot, looked, force=force)
     elif plot is not None:
-        plot_path(plot, path, baselines, force=force)
+        plot_path(plot, path, {name: each for name, each in walks.items() if name != main}, force=force)
     if save_dir is not None:
         write_steps(save_dir, path, force=force)
     if sight is not None:
-        sight.show(console, walks)
+        sight.show(console, looked)
     else:
-        _show(console, path, baselines)
-    document["steps"] = [s.row() for s in walks[main]]
-    if bend:
-        document["straight_steps"] = [s.row() for s in walks["straight"]]
-    if weights:
-        document["weight_steps"] = [s.row() for s in walks["weights"]]
-        document["aligned_weight_steps"] = [s.row() for s in walks.get("aligned weights", [])]
+        _show(console, path, {name: each for name, each in walks.items() if name != main})
+    document |= {key: [s.row() for s in looked.get(name, [])] for key, name in _documented(main, weights).items()}
     console.document(document | {"report": report})
     if can_bend:
-        note_jumps(console, walks[main], bent=bend)
-    if weights and from_embeddings:
+        note_jumps(console, looked[main], bent=bend)
+    if weights and a.network is None and b.network is None:
         console.note(
             "Both ends are embeddings: walked between are the weights of what they decode to, not of the networks that "
             "were encoded."
@@ -180,12 +167,54 @@ def interp(
         console.note(f"Wrote {output}.")
 
 
-def _show_plan(console: Console, inputs: list[dict[str, Any]], steps: int) -> None:
+def _walk(
+    a: Input,
+    b: Input,
+    space: Space,
+    data: Data | None,
+    runner: Runner,
+    *,
+    name: str,
+    weights: bool,
+    steps: int,
+    split: str,
+    progress: Progress,
+) -> dict[str, list[Step]]:
+    """The path of that name, and those that are shown beside it."""
+    from netspace_cli.core.data import ImageData
+    from netspace_cli.core.fields.bend import bent
+    from netspace_cli.core.fields.data import FieldData
+    from netspace_cli.core.interp import interpolate, walk, weight_paths
+
+    images = data if isinstance(data, ImageData) else None
+    common: dict[str, Any] = {"data": images, "split": split, "progress": progress}
+    ends = (a.origin.arch, b.origin.arch)
+    straight = interpolate(a.vector, b.vector, space, runner, steps=steps, ends=ends, **common)
+    walks = {name: straight}
+    if name == BENT:
+        assert isinstance(data, FieldData)  # seen to before
+        way = bent(a.vector, b.vector, space, data, runner, steps=steps, progress=progress)
+        walks = {name: walk(list(way), space, runner, ends=ends, **common), STRAIGHT: straight}
+    return walks | (weight_paths(a, b, space, runner, steps=steps, **common) if weights else {})
+
+
+def _documented(main: str, weights: bool) -> dict[str, str]:
+    """Which walk is told under which key of the document."""
+    return (
+        {"steps": main}
+        | ({"straight_steps": STRAIGHT} if main == BENT else {})
+        | ({"weight_steps": "weights", "aligned_weight_steps": "aligned weights"} if weights else {})
+    )
+
+
+def _show_plan(console: Console, inputs: list[dict[str, Any]], steps: int, *, bend: bool) -> None:
     console.table(
-        f"would walk in {steps} steps between",
+        f"would walk in {steps} {'step' if steps == 1 else 'steps'} between",
         ["network", "arch", Column("parameters", integer), Column("refined", integer)],
         [(row["path"], row["arch"], row["parameters"], row["refine_steps"]) for row in inputs],
     )
+    if bend:
+        console.note("The path would be bent, solved for step by step; --straight walks the line alone.")
 
 
 def _show(console: Console, path: list[Any], baselines: dict[str, list[Any]]) -> None:

@@ -28,8 +28,8 @@ class Sight(Protocol):
         """Raises ConfigError where something is not installed that drawing needs."""
         ...
 
-    def look(self, path: Sequence[Step], runner: Runner, progress: Progress) -> Sequence[Any]:
-        """What stands at each step."""
+    def look(self, path: Sequence[Step], name: str, runner: Runner, progress: Progress) -> Sequence[Any]:
+        """What stands at each step of the path of that name."""
         ...
 
     def show(self, console: Console, walks: Mapping[str, Sequence[Any]]) -> None:
@@ -61,11 +61,11 @@ class ShapeSight:
 
         check_mesh_extra()
 
-    def look(self, path: Sequence[Step], runner: Runner, progress: Progress) -> Sequence[SolidStep]:
+    def look(self, path: Sequence[Step], name: str, runner: Runner, progress: Progress) -> Sequence[SolidStep]:
         """Their solids."""
         from netspace_cli.core.fields.walk import solid_steps
 
-        return solid_steps(path, runner, progress=progress)
+        return solid_steps(path, runner, name=name, progress=progress)
 
     def show(self, console: Console, walks: Mapping[str, Sequence[SolidStep]]) -> None:
         """Volumes, pieces and overlaps."""
@@ -85,7 +85,8 @@ class ShapeSight:
         rows = []
         for name, walk in walks.items():
             shapes = [
-                (f"{s.step.gamma:.2f}", None if s.error or s.solid is None else surface_of(s.solid, name)) for s in walk
+                (f"{s.step.gamma:.2f}", s.error if s.error or s.solid is None else surface_of(s.solid, name))
+                for s in walk
             ]
             rows.append((name, shapes))
         draw_surfaces(path, rows, force=force)
@@ -97,11 +98,11 @@ class PictureSight:
     def check_drawing(self) -> None:
         """Nothing beyond what every figure needs."""
 
-    def look(self, path: Sequence[Step], runner: Runner, progress: Progress) -> Sequence[FrameStep]:
+    def look(self, path: Sequence[Step], name: str, runner: Runner, progress: Progress) -> Sequence[FrameStep]:
         """Their pixels."""
         from netspace_cli.core.fields.frames import frame_steps
 
-        return frame_steps(path, runner, progress=progress)
+        return frame_steps(path, runner, name=name, progress=progress)
 
     def show(self, console: Console, walks: Mapping[str, Sequence[FrameStep]]) -> None:
         """How much each differs from the step before."""
@@ -111,7 +112,7 @@ class PictureSight:
         """The pictures themselves."""
         from netspace_cli.core.fields.drawing import draw_frames
 
-        rows = [(name, [(f"{s.step.gamma:.2f}", s.frame) for s in walk]) for name, walk in walks.items()]
+        rows = [(name, [(f"{s.step.gamma:.2f}", s.frame or s.error) for s in walk]) for name, walk in walks.items()]
         draw_frames(path, rows, force=force)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.ignored import note_ignored
 from netspace_cli.console import Column, Console, decimal, integer, percent
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ def lso(
         "output": output,
         "decoded": decoded,
     }
+    # --arch is what is aimed at here.
+    note_ignored(console, [init], data_set, among=("refine", "key"))
     if dry_run:
         (row,) = planned_inputs((init,), opened, data=data_set, refine_steps=refine, key=key)
         _show_plan(console, row, arch or row["arch"], guide, document)

@@ -76,27 +76,28 @@ def _show_surfaces(
     drawn = check_surface_output(output, len(shapes))
     resolution = resolution or CELLS
     rows: list[dict[str, Any]] = []
-    surfaces = []
+    surfaces, lacks = [], []
     for shape in shapes:
         solid = solid_of(shape, runner, resolution=resolution)
-        surface = surface_of(solid, shape.source) if solid.has_surface or not drawn else None
+        surface = solid.lack if solid.lack and drawn else surface_of(solid, shape.source)
         surfaces.append((Path(shape.source).stem, surface))
-        faces = 0 if surface is None else len(surface.faces)
+        faces = 0 if isinstance(surface, str) else len(surface.faces)
         rows.append({"path": shape.source, "volume": solid.volume, "pieces": solid.pieces, "faces": faces})
+        if solid.lack:
+            lacks.append(f"{shape.source}: {solid.lack}, as its place in the picture says.")
     if drawn:
         draw_surfaces(output, [("", surfaces)], force=force)
     else:
         ((_, only),) = surfaces
-        assert only is not None  # an only shape without a surface was refused
+        assert not isinstance(only, str)  # an only shape without a surface was refused
         write_surface(output, only, force=force)
     console.table(
         f"at {resolution} cells along each axis",
         ["network", Column("volume", percent), Column("pieces", integer), Column("faces", integer)],
         [tuple(row.values()) for row in rows],
     )
-    for row in rows:
-        if not row["faces"]:
-            console.note(f"{row['path']}: no surface: its place in the picture is empty.")
+    for lack in lacks:
+        console.note(lack)
     return {"networks": rows, "resolution": resolution}
 
 

@@ -187,9 +187,14 @@ def _architecture_of(path: Path, space: Space, arch: str | None, key: str | None
 
 
 def has_architecture(space: Space, architecture: Architecture) -> bool:
-    """Whether a space knows an architecture; one from a factory is described anew each time it is named."""
+    """Whether a space knows an architecture."""
+    return is_among(space.architectures, architecture)
+
+
+def is_among(architectures: Sequence[Architecture], architecture: Architecture) -> bool:
+    """Whether an architecture is one of these; one from a factory is described anew each time it is named."""
     own = (architecture.name, architecture.signal, architecture.spec)
-    return any((a.name, a.signal, a.spec) == own for a in space.architectures)
+    return any((a.name, a.signal, a.spec) == own for a in architectures)
 
 
 def lacks(path: Path, architecture: Architecture, space: Space) -> WrongSpace:

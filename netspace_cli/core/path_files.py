@@ -61,10 +61,14 @@ def check_folder(folder: Path) -> None:
         raise ConfigError(f"{folder}: no permission to write in {nearest}.", "Choose another folder.")
 
 
-def write_csv(
-    path: Path, steps: Sequence[Rowed], baselines: Mapping[str, Sequence[Rowed]], *, force: bool = False
-) -> None:
-    """One row a step; for each baseline a column of each of its scores but the loss. Failed steps keep their row."""
+def write_csv(path: Path, walks: Mapping[str, Sequence[Rowed]], *, force: bool = False) -> None:
+    """One row a step; failed steps keep theirs.
+
+    Args:
+        walks: by name; the rows are those of the first, and each other has a column of each of its scores but the loss.
+    """
+    (main, steps), *others = walks.items()
+    baselines = dict(others)
     scores = steps[0].scores
     header = ["step", "gamma", "arch", "parameters", *scores, "error"]
 
@@ -73,12 +77,12 @@ def write_csv(
             table = csv.writer(f)
             beside = [(walk, score) for walk in baselines.values() for score in scores if score != "loss"]
             table.writerow(
-                [*header, *(_heading(name, score) for name in baselines for score in scores if score != "loss")]
+                ["path", *header, *(_heading(name, score) for name in baselines for score in scores if score != "loss")]
             )
             for i, step in enumerate(steps):
                 row = step.row()
                 cells = [walk[i].row().get(score, "") for walk, score in beside]
-                table.writerow([*(row.get(name, "") for name in header), *cells])
+                table.writerow([main, *(row.get(name, "") for name in header), *cells])
 
     atomic_write(path, write, force=force)
 

@@ -24,11 +24,14 @@ LAST_LAYERS = ("fc3", "layers.5", "fc", "linear")
 # Everybody's ResNets name the convolutions of their blocks so; the classifier's name tells the shortcuts' kind.
 BLOCK_CONVOLUTION = re.compile(r"layer([1-9][0-9]*)\.([0-9]+)\.conv([1-9])\.weight")
 CLASSIFIERS = {"": "fc.weight", "-a": "linear.weight"}
+SIREN_LAYER = re.compile(r"layers\.(0|[1-9][0-9]?)\.(?:weight|bias)")
 # A file's word for its sizes is taken up to here: beyond, building the network to compare with could
 # take far more time and memory than the file has bytes. Deep ones are built where there are numbers for them.
 MOST_CHANNELS, MOST_CLASSES, MOST_DEPTH = 1024, 100_000, 1202
 DEEP, LEAST_VALUES = 110, 1000
 MOST_UNITS, MOST_LAYERS = 9999, 99
+# A network of sines to compare with has at most so many times the values of the file.
+MOST_EXCESS = 4
 
 
 def recognise(
@@ -90,19 +93,22 @@ def _options(
 
 
 def _siren(state: Mapping[str, Tensor]) -> Architecture | None:
-    """The network of sines that a state dict may be: nothing but matrices and biases, its hidden layers alike."""
-    weights = [state[n] for n in state if n.endswith(".weight")]
-    if len(weights) < 2 or set(state) != {f"layers.{i}.{p}" for i in range(len(weights)) for p in ("weight", "bias")}:
+    """The network of sines that a state dict is or is meant to be: nothing but numbered matrices and biases. Its first
+    layer tells the width, its last one the number of layers; what is between may differ."""
+    places = [SIREN_LAYER.fullmatch(name) for name in state]
+    if not places or None in places:
         return None
-    shapes = [tuple(state[f"layers.{i}.weight"].shape) for i in range(len(weights))]
-    if any(len(shape) != 2 for shape in shapes) or max(map(max, shapes)) > MOST_UNITS or min(map(min, shapes)) < 1:
+    last = max(int(place.group(1)) for place in places if place)
+    first, end = state.get("layers.0.weight"), state.get(f"layers.{last}.weight")
+    if first is None or end is None or not 1 <= last < MOST_LAYERS or first.dim() != 2 or end.dim() != 2:
         return None
-    width = shapes[0][0]
-    if shapes[1:] != [*[(width, width)] * (len(shapes) - 2), (shapes[-1][0], width)] or len(shapes) > MOST_LAYERS:
+    width, dimensions, outputs = first.shape[0], first.shape[1], end.shape[0]
+    if min(width, dimensions, outputs) < 1 or max(width, dimensions, outputs) > MOST_UNITS:
         return None
-    usual = (width, len(shapes) - 1) == (WIDTH, LAYERS)
-    name = "siren" if usual else f"siren-{width}x{len(shapes) - 1}"
-    return build(name, FieldSignal(shapes[0][1], shapes[-1][0]))
+    if (last - 1) * width**2 > MOST_EXCESS * sum(t.numel() for t in state.values()):
+        return None
+    name = "siren" if (width, last) == (WIDTH, LAYERS) else f"siren-{width}x{last}"
+    return build(name, FieldSignal(dimensions, outputs))
 
 
 def _built_in_names(state: Mapping[str, Tensor]) -> list[str]:

@@ -244,11 +244,18 @@ def space_card(name: str) -> str:
     return card.read_text(encoding="utf-8")
 
 
+def architectures_of(path: Path) -> tuple[Architecture, ...]:
+    """The architectures of a space file, in the order of their ClassIds, from its record alone.
+
+    Raises:
+        InputFileError: no space, or an architecture whose factory is not trusted or cannot be imported here.
+    """
+    _, metadata = read_safetensors(path)
+    record = read_record(path, metadata)
+    signal = signal_from(record["signal"])
+    return tuple(recorded_architecture(name, signal, path) for name in record["architectures"])
+
+
 def built_in_architectures() -> tuple[Architecture, ...]:
     """All architectures of the built-in spaces: the first to try where a checkpoint comes without a space."""
-    found: list[Architecture] = []
-    for path in built_in_spaces().values():
-        _, metadata = read_safetensors(path)
-        record = read_record(path, metadata)
-        found += [recorded_architecture(name, signal_from(record["signal"]), path) for name in record["architectures"]]
-    return tuple(found)
+    return tuple(a for path in built_in_spaces().values() for a in architectures_of(path))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from netspace_models.errors import ConfigError, WrongSpace
+from netspace_models.architectures import Architecture
+from netspace_models.errors import ConfigError, UnknownArchitecture, WrongSpace
 
-from .embedding import is_embedding, load_embeddings
+from .embedding import Embeddings, is_embedding, load_embeddings
 from .factories import known_signal
-from .inputs import has_architecture, lacks, read_given
-from .space import Space, built_in_spaces, load_space
+from .files import sha256_of
+from .inputs import has_architecture, is_among, lacks, read_given
+from .space import Space, architectures_of, built_in_spaces, load_space
 from .zoo import Zoo
 
 
@@ -22,10 +24,10 @@ def space_for_zoo(source: str | Path | None, zoo: Zoo) -> Space:
     """
     if source is not None:
         return load_space(source)
-    for name in built_in_spaces():
-        space = load_space(name)
-        if all(has_architecture(space, a) for a in zoo.architectures()):
-            return space
+    for name, path in built_in_spaces().items():
+        known = architectures_of(path)
+        if all(is_among(known, a) for a in zoo.architectures()):
+            return load_space(name)
     names = ", ".join(f"{a.name} for {a.signal.describe()}" for a in zoo.architectures())
     raise WrongSpace(f"{zoo.path}: no built-in space has all of {names}.", "Name one with --space.")
 
@@ -33,29 +35,22 @@ def space_for_zoo(source: str | Path | None, zoo: Zoo) -> Space:
 def space_for(
     source: str | Path | None, paths: Sequence[Path], *, arch: str | None = None, key: str | None = None
 ) -> Space:
-    """The space named, or the built-in one that knows every input.
+    """The space named, or the built-in one that knows every input; only the one chosen is opened.
 
     Args:
         source: a built-in name or a path; None to choose.
         paths: checkpoints or embedding files.
     Raises:
-        WrongSpace: no built-in space knows an input; the message has what it is.
+        WrongSpace: no built-in space knows an input, or none knows all; the message has what they are.
     """
     if source is not None:
         return load_space(source)
-    spaces: list[Space] = []
-    for name in built_in_spaces():
-        spaces.append(load_space(name))
-        if all(_belongs(p, spaces[-1], arch, key) for p in paths):
-            return spaces[-1]
-    if not spaces:
+    if not built_in_spaces():
         raise ConfigError("no space was named, and none is built in.", "Name one: --space PATH.")
-    names = ", ".join(s.name for s in spaces)
-    culprit = next((p for p in paths if not any(_belongs(p, s, arch, key) for s in spaces)), paths[0])
-    raise WrongSpace(
-        f"{culprit}: no built-in space ({names}) has {_what(culprit, spaces, arch, key)}.",
-        "Name a space that does with --space, or train one with `netspace train`.",
-    )
+    embedded = {p: load_embeddings(p) for p in paths if is_embedding(p)}
+    if embedded:
+        return load_space(_owner(embedded))
+    return load_space(_space_of_checkpoints(paths, arch, key))
 
 
 def check_zoo(zoo: Zoo, space: Space, split: str) -> None:
@@ -76,18 +71,56 @@ def check_zoo(zoo: Zoo, space: Space, split: str) -> None:
             raise lacks(zoo.path, architecture, space)
 
 
-def _belongs(path: Path, space: Space, arch: str | None, key: str | None) -> bool:
-    if is_embedding(path):
-        return load_embeddings(path).space_sha256 == space.sha256
-    network = read_given(path, candidates=space.architectures, arch=arch, key=key)
-    return has_architecture(space, network.architecture)
+def _owner(embedded: Mapping[Path, Embeddings]) -> str:
+    """The built-in space that embeddings belong to; whatever else is given is for that space to take or refuse."""
+    (first, owned), *rest = embedded.items()
+    for path, other in rest:
+        if other.space_sha256 != owned.space_sha256:
+            raise WrongSpace(
+                f"{first} is an embedding of space {_tag(owned)}, {path} one of space {_tag(other)}: nothing leads "
+                "from one space to another.",
+                "Encode both networks in one space: `netspace encode --space NAME`.",
+            )
+    built_in = built_in_spaces()
+    for name, path in built_in.items():
+        if sha256_of(path) == owned.space_sha256:
+            return name
+    raise WrongSpace(
+        f"{first}: no built-in space ({', '.join(built_in)}) has its embeddings: they belong to space {_tag(owned)}.",
+        "Give the space it was made with: --space PATH.",
+    )
 
 
-def _what(path: Path, spaces: Sequence[Space], arch: str | None, key: str | None) -> str:
-    if is_embedding(path):
-        embeddings = load_embeddings(path)
-        return f"its embeddings: they belong to space {embeddings.space!r} ({embeddings.space_sha256[:12]})"
+def _tag(embeddings: Embeddings) -> str:
+    return f"{embeddings.space!r} ({embeddings.space_sha256[:12]})"
+
+
+def _space_of_checkpoints(paths: Sequence[Path], arch: str | None, key: str | None) -> str:
+    """The first built-in space with the architectures of all these checkpoints."""
+    known = {name: architectures_of(path) for name, path in built_in_spaces().items()}
+    homes = {p: [n for n, candidates in known.items() if _is_for(p, candidates, arch, key)] for p in paths}
+    for name in known:
+        if all(name in found for found in homes.values()):
+            return name
+    homeless = next((p for p, found in homes.items() if not found), None)
+    if homeless is None:
+        whose = "; ".join(f"{p} belongs in {' or '.join(found)}" for p, found in homes.items())
+        raise WrongSpace(
+            f"no built-in space has the architectures of all these networks: {whose}.",
+            "Give networks of one space, or train one that has them with `netspace train`.",
+        )
     architecture = read_given(
-        path, candidates=[a for s in spaces for a in s.architectures], arch=arch, key=key
+        homeless, candidates=[a for candidates in known.values() for a in candidates], arch=arch, key=key
     ).architecture
-    return f"its architecture, {architecture.name} for {known_signal(architecture)}"
+    raise WrongSpace(
+        f"{homeless}: no built-in space ({', '.join(known)}) has its architecture, {architecture.name} for "
+        f"{known_signal(architecture)}.",
+        "Name a space that does with --space, or train one with `netspace train`.",
+    )
+
+
+def _is_for(path: Path, candidates: Sequence[Architecture], arch: str | None, key: str | None) -> bool:
+    try:
+        return is_among(candidates, read_given(path, candidates=candidates, arch=arch, key=key).architecture)
+    except UnknownArchitecture:
+        return False  # another space may know it; what is to be said of one that none knows is said with all of them

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -218,13 +219,42 @@ def test_an_order_to_stop_is_not_lost_in_code_that_wraps_all_errors() -> None:
     def load(console: Console) -> None:
         try:
             signal.raise_signal(signal.SIGTERM)
-        except Exception as error:
+        except BaseException as error:
             signal.raise_signal(signal.SIGTERM)
             tidied.append("a second order does not disturb the tidying up")
             raise CheckpointError("a.pt", "unreadable.") from error
 
     assert run(load).exit_code == 143
     assert tidied
+
+
+@pytest.mark.parametrize(("order", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_order_to_stop_is_no_failure_of_one_file_among_many(order: signal.Signals, code: int) -> None:
+    read = []
+
+    def load_all(console: Console) -> None:
+        for name in "ab":
+            with contextlib.suppress(Exception):
+                read.append(name)
+                signal.raise_signal(order)
+
+    assert run(load_all).exit_code == code
+    assert read == ["a"]
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("order", "code", "message"), [("SIGTERM", 143, "terminated."), ("SIGINT", 130, "interrupted.")]
+)
+def test_an_order_amid_an_import_ends_at_once(
+    tmp_path: Path, arguments: list[str], order: str, code: int, message: str
+) -> None:
+    lines = ["import signal", "try:", f"    signal.raise_signal(signal.{order})", "except BaseException: pass"]
+    (tmp_path / "swallows.py").write_text("\n".join(lines))
+    with process("import swallows; print('went on')", *arguments, cwd=tmp_path) as work:
+        shown, said = work.communicate(timeout=30)
+    assert (work.returncode, said) == (code, f"error: {message}\n")
+    assert (json.loads(shown)["error"]["message"] if arguments else shown) == (message if arguments else "")
 
 
 def test_a_command_may_handle_the_order_to_stop_itself() -> None:

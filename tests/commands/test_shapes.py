@@ -303,7 +303,7 @@ def test_shapes_are_drawn_in_a_row_and_one_without_a_surface_keeps_its_place(wor
     networks = [ball(Path("ball.pt"), 0.5), ball(Path("none.pt"), -0.5)]
     result = cli("mesh", *networks, "-o", "row.png", "--resolution", 8)
     assert result.exit_code == 0
-    assert "none.pt: no surface: its place in the picture is empty." in result.stderr
+    assert "none.pt: no surface: all of the box is outside, as its place in the picture says." in result.stderr
     with Image.open("row.png") as picture:
         wide = picture.size
     ask("mesh", networks[0], "-o", "one.png", "--resolution", 8)
@@ -318,6 +318,14 @@ def test_a_mesh_of_no_surface_fails_and_writes_nothing(work: Path, refused: Refu
     assert "none.pt: no surface: all of the box is outside." in said
     said = refused(1, "mesh", ball(Path("all.pt"), 3), "-o", "all.ply", "--resolution", 8)
     assert "all.pt: no surface: all of the box is inside." in said
+
+
+def test_more_cells_than_memory_holds_are_refused_with_how_many_fit(
+    work: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surface, "memory_of", lambda device: 3 * 2**30)
+    said = refused(2, "mesh", ball(Path("ball.pt"), 0.5), "-o", "ball.ply", "--resolution", 600)
+    assert "600 cells along each axis take 5 GiB; this machine has 3. At most 512 fit" in said
 
 
 def test_meshes_that_cannot_be_written_are_refused(work: Path, solids: Any, refused: Refused) -> None:
@@ -369,6 +377,19 @@ def test_a_classifier_has_no_surface(lenet: Path, refused: Refused) -> None:
 
 
 # encode, decode, eval
+
+
+def test_networks_that_are_encoded_in_vain_are_told_of(solids: Any, work: Path, cli: Cli, ask: Ask) -> None:
+    module = solids.space.architectures[0].module.state_dict()
+    for name, last in (("empty.pt", 100.0), ("full.pt", -100.0)):
+        torch.save({**module, "layers.2.bias": torch.tensor([last])}, name)
+    command = in_space(solids, "encode", "empty.pt", "full.pt", solids.networks[0], "--refine", 0)
+    said = cli(*command, "-o", "a.emb").stderr
+    assert "empty.pt: all of the box is outside, so this network is no shape, nor is its embedding." in said
+    assert "full.pt: all of the box is inside, so this network is no shape" in said
+    found = ask(*command, "-o", "b.emb")["networks"]
+    assert [n["inside"] for n in found[:2]] == [0, 1] and found[2]["iou"] < 0.5
+    assert f"decodes to overlaps with it by {found[2]['iou']:.2f} (IoU) only" in said
 
 
 def test_shapes_are_encoded_scored_and_decoded(solids: Any, work: Path, ask: Ask, rows: Rows) -> None:
@@ -467,7 +488,7 @@ def test_spaces_of_pictures_have_no_overlaps(work: Path, ask: Ask, rows: Rows, r
     assert ask("mesh", "p.emb", "--space", "pictures.safetensors", "-o", "p.png")["networks"][0]["channels"] == 1
     np.save("scan.npy", np.zeros((30, 3)))
     said = refused(2, "lso", "p.emb", "--space", "pictures.safetensors", "--target", "scan.npy")
-    assert "scan.npy: .npy is no kind of shape." in said
+    assert "scan.npy: .npy is no kind of target for networks for points of 2 coordinates, 1 value." in said
     found = ask("lso", "p.emb", "--space", "pictures.safetensors", "--target", "in/p0.png", "--steps", 2)
     assert found["target"] == "in/p0.png" and found["optimized"]["loss"] > 0
 
@@ -510,7 +531,7 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask:
     measures = ("volume", "pieces", "largest", "iou")
     beside = {"weights": found["weight_steps"], "aligned_weights": found["aligned_weight_steps"]}
     assert list(table[0]) == [
-        *("step", "gamma", "arch", "parameters", *measures, "error"),
+        *("path", "step", "gamma", "arch", "parameters", *measures, "error"),
         *(f"{walk}_{measure}" for walk in beside for measure in measures),
     ]
     for prefix, steps in (("", found["steps"]), *((f"{walk}_", steps) for walk, steps in beside.items())):
@@ -606,13 +627,11 @@ def test_steps_without_a_surface_keep_their_rows_and_are_told(
     monkeypatch.setattr(surface, "values_of", lambda architecture, vector, points, runner: torch.ones(len(points), 1))
     command = in_space(solids, "interp", *solids.networks, "--steps", 1, "--refine", 0, "--straight")
     said = cli(*command, "--csv", "a.csv", "--plot", "a.svg").stderr
-    assert "space, step 0: no surface." in said and "space, step 1: no surface." in said
+    assert all(f"straight, step {i}: no surface: all of the box is outside." in said for i in (0, 1))
     assert [row["volume"] for row in rows(*command)] == ["0", "0"]
     with open("a.csv", newline="") as file:
-        assert [(row["step"], row["error"]) for row in csv.DictReader(file)] == [
-            ("0", "no surface"),
-            ("1", "no surface"),
-        ]
+        written = [(row["path"], row["step"], row["error"]) for row in csv.DictReader(file)]
+    assert written == [("straight", i, "no surface: all of the box is outside") for i in "01"]
     assert Path("a.svg").exists()
 
 
@@ -620,6 +639,25 @@ def test_a_dry_run_of_a_path_writes_nothing(solids: Any, work: Path, codes: dict
     command = in_space(solids, "interp", codes["one"], solids.networks[1], "--steps", 3, "--plot", "a.png", "--dry-run")
     found = ask(*command)
     assert (found["rows"], found["outputs"]) == (4, ["a.png"]) and list(work.iterdir()) == []
+
+
+def test_a_dry_run_says_that_the_path_would_be_bent(solids: Any, work: Path, cli: Cli) -> None:
+    command = in_space(solids, "interp", *solids.networks, "--dry-run")
+    assert "The path would be bent, solved for step by step" in cli(*command).stderr
+    for options in (["--straight"], ["--steps", 1]):
+        assert "bent" not in cli(*command, *options).stderr
+
+
+def test_options_without_a_part_in_a_path_are_told_of(
+    solids: Any, work: Path, codes: dict[str, Path], cli: Cli
+) -> None:
+    options = ("--refine", 3, "--split", "val", "--dry-run")
+    said = cli(*in_space(solids, "interp", codes["one"], codes["one"], *options)).stderr
+    assert "--refine: for checkpoints; embeddings are taken as they are." in said
+    assert "--split: for images; networks that are signals are looked at everywhere." in said
+    said = cli(*in_space(solids, "interp", codes["one"], solids.networks[1], *options)).stderr
+    assert "--refine: for checkpoints" not in said
+    assert "--split" not in cli(*in_space(solids, "interp", codes["one"], codes["one"], "--dry-run")).stderr
 
 
 # lso
@@ -775,7 +813,12 @@ def pickled(path: Path) -> None:
         ("a.npy", lambda p: np.save(p, np.zeros((30, 2))), 3, "a.npy: float64 of shape (30, 2) are no points"),
         ("a.npy", pickled, 3, "a.npy: cannot be read as points (Object arrays cannot be loaded"),
         ("a.npz", lambda p: np.savez(p, a=np.zeros((4, 4, 4))), 3, "a: the grid is empty: there is no surface."),
-        ("a.txt", lambda p: p.write_text("to nobody"), 2, "a.txt: .txt is no kind of shape."),
+        (
+            "a.txt",
+            lambda p: p.write_text("to nobody"),
+            2,
+            "a.txt: .txt is no kind of target for networks for points of 3 coordinates, 1 value.",
+        ),
         ("a.npy", lambda p: None, 2, "a.npy"),
     ],
 )

@@ -41,7 +41,7 @@ def test_the_one_that_knows_the_architecture_is_chosen(
 ) -> None:
     shutil.copy(tiny.single_space.path, built_in / "a.safetensors")
     said = refused(3, "encode", tiny.networks["resnet8"], "-o", "a.emb")
-    assert "no built-in space (tiny) has its architecture, resnet8" in said and "--space" in said
+    assert "no built-in space (a) has its architecture, resnet8" in said and "--space" in said
     assert "they belong to space 'tiny'" in refused(3, "decode", emb["resnet8"], "-o", "a.pt")
     shutil.copy(tiny.space.path, built_in / "b.safetensors")
     assert ask("encode", tiny.networks["resnet8"], "-o", "a.emb")["space_sha256"] == tiny.space.sha256

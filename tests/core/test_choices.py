@@ -19,6 +19,7 @@ from netspace_models.errors import (
 )
 
 from netspace_cli.core import space as spaces
+from netspace_cli.core import space_choice
 from netspace_cli.core.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.data_choice import check_refining, check_zoo_images, data_for, required_data
 from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
@@ -76,6 +77,37 @@ def test_an_input_that_no_built_in_space_knows_is_named(tiny: Any, tmp_path: Pat
         space_for(None, [emb(tiny, tmp_path / "a.emb", space=foreign)])
     with pytest.raises(WrongSpace, match="no built-in space has all of resnet14"):
         space_for_zoo(None, replace(tiny.zoo, instances=(replace(tiny.zoo.instances[0], arch="resnet14"),)))
+
+
+@pytest.mark.usefixtures("shelf")
+def test_embeddings_of_two_spaces_are_refused_with_both(tiny: Any, tmp_path: Path) -> None:
+    a, b = emb(tiny, tmp_path / "a.emb", space=tiny.single_space), emb(tiny, tmp_path / "b.emb")
+    one, three = tiny.single_space.sha256[:12], tiny.space.sha256[:12]
+    with pytest.raises(WrongSpace) as refused:
+        space_for(None, [a, b])
+    assert f"a.emb is an embedding of space '{tiny.single_space.name}' ({one})" in refused.value.message
+    assert f"b.emb one of space '{tiny.space.name}' ({three})" in refused.value.message
+    assert "netspace encode --space" in refused.value.hint
+
+
+@pytest.mark.usefixtures("shelf")
+def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apart = {"one": tiny.single_space.architectures, "other": tiny.space.architectures[1:]}
+    monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart.get(path.stem, apart["other"]))
+    with pytest.raises(WrongSpace, match=r"lenetlike\S+ belongs in one; \S+resnet8\S+ belongs in three\. "):
+        space_for(None, [tiny.networks["lenetlike"], tiny.networks["resnet8"]])
+
+
+@pytest.mark.usefixtures("shelf")
+def test_only_the_space_that_is_chosen_is_opened(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(space_choice, "load_space", opened.append)
+    space_for(None, [tiny.networks["resnet8"]])
+    space_for(None, [emb(tiny, tmp_path / "a.emb")])
+    space_for_zoo(None, tiny.zoo)
+    assert opened == ["three"] * 3
 
 
 def test_without_any_space_it_says_so(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

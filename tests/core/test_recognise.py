@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, Signal, build
+from netspace_models.architectures import FieldSignal, ImageSignal, Signal, build
 from netspace_models.errors import UnknownArchitecture
 from torch import Tensor
 
@@ -47,6 +47,40 @@ def checkpoint(state: dict[str, Tensor]) -> Checkpoint:
 
 def state_of(name: str, signal: Signal = SIGNAL) -> dict[str, Tensor]:
     return dict(build(name, signal).module.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"layers.1.weight": torch.zeros(4, 3)}, r"1 misshaped: layers.1.weight: \(4, 3\), expected \(4, 4\)"),
+        ({"layers.1.bias": None}, "1 missing: layers.1.bias"),
+        ({"layers.2.weight": torch.zeros(1, 1)}, r"1 misshaped: layers.2.weight: \(1, 1\), expected \(1, 4\)"),
+    ],
+)
+def test_a_broken_network_of_sines_is_nearest_to_a_whole_one(change: dict[str, Tensor | None], words: str) -> None:
+    state = state_of("siren-4x2", FieldSignal(3, 1)) | change
+    with pytest.raises(
+        UnknownArchitecture, match=r"Nearest is siren-4x2 \(points of 3 coordinates, 1 value\), .*" + words
+    ):
+        recognise(checkpoint({name: tensor for name, tensor in state.items() if tensor is not None}))
+
+
+@pytest.mark.parametrize("missing", ["layers.0.weight", "layers.2.weight"])
+def test_what_tells_no_width_is_nearest_to_no_network_of_sines(missing: str) -> None:
+    state = state_of("siren-4x2", FieldSignal(3, 1))
+    del state[missing]
+    with pytest.raises(UnknownArchitecture, match=r"tensors that fit no known architecture\.") as refused:
+        recognise(checkpoint(state))
+    assert "Nearest" not in refused.value.message
+
+
+def test_a_small_file_makes_no_large_network_of_sines(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(recognising, "build", lambda name, signal: built.append(name))
+    state = {"layers.0.weight": torch.zeros(9999, 1), "layers.98.weight": torch.zeros(1, 9999)}
+    with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
+        recognise(checkpoint(state))
+    assert not any(name.startswith("siren") for name in built)
 
 
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet14", "resnet32", "resnet8-a"])

@@ -78,5 +78,10 @@ def field_data(record: Mapping[str, Any]) -> FieldData:
 
 def grid_points(dimensions: int, resolution: int) -> Tensor:
     """The centres of the box's cells, R of them along each axis: (R^D, D), the last axis fastest."""
-    axis = (torch.arange(resolution) + 0.5) * (2 / resolution) - 1
+    axis = cell_centres(resolution)
     return torch.stack(torch.meshgrid(*[axis] * dimensions, indexing="ij"), dim=-1).reshape(-1, dimensions)
+
+
+def cell_centres(resolution: int) -> Tensor:
+    """(R,) the centres of R cells along one axis of the box."""
+    return (torch.arange(resolution) + 0.5) * (2 / resolution) - 1

@@ -24,32 +24,31 @@ T = TypeVar("T")
 
 
 def draw_surfaces(
-    path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, trimesh.Trimesh | None]]]], *, force: bool = False
+    path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, trimesh.Trimesh | str]]]], *, force: bool = False
 ) -> None:
     """Pictures of shapes in rows, each under its title; a shape without a surface keeps its place.
 
     Args:
-        rows: (name, [(title, surface)]), all of one length.
+        rows: (name, [(title, surface or why there is none)]), all of one length.
     """
-    _draw_rows(path, rows, _draw_surface, "no surface", projection="3d", force=force)
+    _draw_rows(path, rows, _draw_surface, projection="3d", force=force)
 
 
 def draw_frames(
-    path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Frame | None]]]], *, force: bool = False
+    path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Frame | str]]]], *, force: bool = False
 ) -> None:
     """Pictures in rows, each under its title; one that is missing keeps its place.
 
     Args:
-        rows: (name, [(title, picture)]), all of one length.
+        rows: (name, [(title, picture or why there is none)]), all of one length.
     """
-    _draw_rows(path, rows, _draw_frame, "no picture", projection=None, force=force)
+    _draw_rows(path, rows, _draw_frame, projection=None, force=force)
 
 
 def _draw_rows(
     path: Path,
-    rows: Sequence[tuple[str, Sequence[tuple[str, T | None]]]],
+    rows: Sequence[tuple[str, Sequence[tuple[str, T | str]]]],
     draw: Callable[[Any, T], None],
-    missing: str,
     *,
     projection: str | None,
     force: bool,
@@ -65,9 +64,9 @@ def _draw_rows(
             axes.set_axis_off()
             axes.set_title(textwrap.fill(title, TITLE), fontsize=7)
             if x == 0 and len(rows) > 1:
-                write(-0.05, 0.5, name, rotation=90, va="center", ha="left" if projection else "right")
-            if thing is None:
-                write(0.5, 0.5, missing, ha="center", color="#8a8a8a")
+                write(-0.12 if projection else -0.05, 0.5, name, rotation=90, va="center", ha="right")
+            if isinstance(thing, str):
+                write(0.5, 0.5, textwrap.fill(thing, TITLE), ha="center", va="center", color="#8a8a8a")
             else:
                 draw(axes, thing)
     write_figure(figure, path, force=force)

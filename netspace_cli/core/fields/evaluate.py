@@ -30,7 +30,7 @@ class EvaluatedField:
     Attributes:
         id, arch: of the instance.
         within: share of values that differ by less than 0.01.
-        iou: intersection over union of the solids; None where the target has none.
+        iou: intersection over union of the solids; None where neither has an inside.
         error: mean absolute difference.
         nearest_iou: the highest IoU of the target with a training instance: what a space must beat.
         seen: as of `Evaluated`.

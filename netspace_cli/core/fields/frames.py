@@ -101,15 +101,19 @@ def frame_of(network: Network, runner: Runner, *, resolution: int = RESOLUTION) 
     return Frame(levels.reshape(resolution, resolution, -1))
 
 
-def frame_steps(path: Sequence[Step], runner: Runner, *, progress: Progress | None = None) -> list[FrameStep]:
+def frame_steps(
+    path: Sequence[Step], runner: Runner, *, name: str = "", progress: Progress | None = None
+) -> list[FrameStep]:
     """The pictures along a path.
 
     Args:
         path: of networks that are pictures, decoded.
+        name: of the path, for the progress.
     Raises:
         ConfigError: the networks are no pictures.
     """
-    frames = seen(path, lambda network: frame_of(network, runner), progress, description="looking at pictures")
+    looking = f"looking at pictures{name and f', {name}'}"
+    frames = seen(path, lambda network: frame_of(network, runner), progress, description=looking)
     befores = [None, *frames[:-1]]
     return [FrameStep(s, frame, _change(b, frame)) for s, b, frame in zip(path, befores, frames, strict=True)]
 

@@ -71,8 +71,6 @@ def read_scan(path: Path) -> Scan:
     wrong = int((~torch.isfinite(found).all(dim=1)).sum())
     if wrong:
         raise InputFileError(path, f"{wrong} of {len(found)} points are NaN or infinite.", "Leave them out.")
-    if len(found) < LEAST_POINTS:
-        raise InputFileError(path, f"{len(found)} points are too few.", f"Give {LEAST_POINTS} or more.")
     points = found[:, :3]
     if float(points.abs().max()) > 1:
         raise InputFileError(
@@ -80,6 +78,10 @@ def read_scan(path: Path) -> Scan:
             f"its points reach {float(points.abs().max()):.3g} from the middle of the box, whose half side is 1.",
             "Bring the scan into the frame of the space's shapes.",
         )
+    different = len(points.unique(dim=0))
+    if different < LEAST_POINTS:
+        which = f"{len(found)} points" + ("" if different == len(found) else f", {different} of them different,")
+        raise InputFileError(path, f"{which} are too few.", f"Give {LEAST_POINTS} or more.")
     return Scan(points, _normals(path, found[:, 3:]) if rows.shape[1] == 6 else None)
 
 

@@ -27,16 +27,18 @@ class FieldFidelity:
 
     Attributes:
         within: share of values that differ by less than 0.01.
-        iou: intersection over union of the solids, where a signed distance is below zero; None where the target
-            has none.
+        iou: intersection over union of the solids, where a signed distance is below zero; None where neither has
+            an inside, and of signals that are no shapes.
         error: mean absolute difference.
         predicted_arch: the architecture the embedding is recognised as.
+        inside: share of the box that is inside the target; None of signals that are no shapes.
     """
 
     within: float
     iou: float | None
     error: float
     predicted_arch: str
+    inside: float | None
 
 
 def scoring_points(data: FieldData) -> Tensor:
@@ -79,9 +81,9 @@ def iou(one: Tensor, other: Tensor) -> float | None:
 
 
 def likeness(target: Tensor, predicted: Tensor, data: FieldData) -> tuple[float, float | None, float]:
-    """`within`, `iou` and `mean_error` of values (N, K); no IoU where the target has no solid."""
-    solid = data.has_surface and bool((target[:, 0] < 0).any())
-    return within(target, predicted), iou(target, predicted) if solid else None, mean_error(target, predicted)
+    """`within`, `iou` and `mean_error` of values (N, K); no IoU of signals that are no shapes."""
+    overlap = iou(target, predicted) if data.has_surface else None
+    return within(target, predicted), overlap, mean_error(target, predicted)
 
 
 def field_fidelity(network: Network, embedding: Tensor, space: Space, data: FieldData, runner: Runner) -> FieldFidelity:
@@ -96,4 +98,5 @@ def field_fidelity(network: Network, embedding: Tensor, space: Space, data: Fiel
     built = decode_row(placed, space, arch=network.architecture.name)
     target = values_of(network.architecture, runner.place(network.vector), points, runner)
     predicted = values_of(built.architecture, built.vector, points, runner)
-    return FieldFidelity(*likeness(target, predicted, data), recognised_in(placed, space).name)
+    inside = (target[:, 0] < 0).double().mean().item() if data.has_surface else None
+    return FieldFidelity(*likeness(target, predicted, data), recognised_in(placed, space).name, inside)

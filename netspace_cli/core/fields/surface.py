@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from netspace_models.architectures import FieldSignal
 from netspace_models.errors import ConfigError, RunFailed
 
 from netspace_cli.core.figures import FORMATS, check_figure
 from netspace_cli.core.files import atomic_write
+from netspace_cli.core.footprint import GIB, memory_of
 from netspace_cli.core.networks import Network
 from netspace_cli.core.runner import Runner
 
-from .data import grid_points
+from .data import cell_centres
 from .meshes import check_mesh_extra
 from .pieces import pieces_of
 from .scoring import values_of
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     import trimesh
 
 SURFACE_SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
+# Points of a grid's planes that are laid out at a time.
+SLAB = 2**20
+# Of memory for each cell, all told: its value, the piece it belongs to, and copies where surfaces are sought.
+CELL_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,15 @@ class Solid:
     @property
     def has_surface(self) -> bool:
         """Whether something is inside and something outside."""
-        return bool((self.values < 0).any() and (self.values >= 0).any())
+        return not self.lack
+
+    @property
+    def lack(self) -> str:
+        """Why there is no surface, in words; "" where there is one."""
+        inside = self.values < 0
+        if inside.all():
+            return "no surface: all of the box is inside"
+        return "" if inside.any() else "no surface: all of the box is outside"
 
 
 def check_shape(network: Network) -> None:
@@ -107,12 +121,35 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
         network: a shape, on any device.
         resolution: cells R along each axis.
     Raises:
-        ConfigError: the network is no shape.
+        ConfigError: the network is no shape, or so many cells do not fit in memory.
     """
     check_shape(network)
-    points = runner.place(grid_points(3, resolution))
-    values = values_of(network.architecture, runner.place(network.vector), points, runner)
-    return Solid(values.reshape(resolution, resolution, resolution).numpy())
+    check_cells(resolution)
+    vector = runner.place(network.vector)
+    axis = cell_centres(resolution)
+    values = np.empty((resolution,) * 3, dtype=np.float32)
+    for planes in torch.arange(resolution).split(max(1, SLAB // resolution**2)):
+        points = runner.place(torch.cartesian_prod(axis[planes], axis, axis))
+        found = values_of(network.architecture, vector, points, runner)
+        values[planes.numpy()] = found.reshape(len(planes), resolution, resolution).numpy()
+    return Solid(values)
+
+
+def check_cells(resolution: int) -> None:
+    """Refuse a grid that memory does not hold.
+
+    Args:
+        resolution: cells R along each axis.
+    Raises:
+        ConfigError: with how much it takes and how much there is.
+    """
+    needed, there = CELL_BYTES * resolution**3, memory_of(torch.device("cpu"))
+    if needed > there:
+        most = int((there / CELL_BYTES) ** (1 / 3) + 1e-9)
+        raise ConfigError(
+            f"{resolution} cells along each axis take {needed / GIB:,.0f} GiB; this machine has {there / GIB:,.0f}.",
+            f"At most {most} fit; 128 show all that most shapes have.",
+        )
 
 
 def surface_of(solid: Solid, name: str) -> trimesh.Trimesh:
@@ -128,12 +165,8 @@ def surface_of(solid: Solid, name: str) -> trimesh.Trimesh:
     import trimesh
     from skimage.measure import marching_cubes
 
-    if not solid.has_surface:
-        where = "inside" if bool((solid.values < 0).all()) else "outside"
-        raise RunFailed(
-            f"{name}: no surface: all of the box is {where}.",
-            "See what its values are with `netspace mesh` and -o PICTURE.png.",
-        )
+    if solid.lack:
+        raise RunFailed(f"{name}: {solid.lack}.", "Refined embeddings and longer fits are nearer to their shapes.")
     cells = len(solid.values)
     # A layer outside all around closes a solid that the box cuts.
     closed = np.pad(solid.values, 1, constant_values=float(2 / cells))

@@ -11,8 +11,11 @@ from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
 from .goals import ScanGoal, ShapeGoal, scan_goal, shape_goal
-from .scans import is_scan, read_scan
-from .sources import find_shapes
+from .pictures import PICTURE_SUFFIXES
+from .scans import SCAN_SUFFIXES, is_scan, read_scan
+from .sources import SUFFIXES, find_shapes
+
+SHAPES = FieldSignal(3, 1)
 
 
 def read_target(path: Path, space: Space, runner: Runner) -> ShapeGoal | ScanGoal:
@@ -30,8 +33,14 @@ def read_target(path: Path, space: Space, runner: Runner) -> ShapeGoal | ScanGoa
             f"space {space.name!r} is of classifiers ({space.signal.describe()}), which become no shape.",
             "Give a --teacher, or nothing for the labels.",
         )
-    if space.signal == FieldSignal(3, 1) and is_scan(path):
+    if space.signal == SHAPES and is_scan(path):
         return scan_goal(read_scan(path), runner)
+    known = _known_suffixes(space.signal)
+    if path.suffix.lower() not in known:
+        raise ConfigError(
+            f"{path}: {path.suffix or 'no suffix'} is no kind of target for networks for {space.signal.describe()}.",
+            f"Known: {', '.join(known)}.",
+        )
     sources = find_shapes(path)
     if len(sources) != 1:
         raise ConfigError(f"{path} holds {len(sources)} shapes, one is needed.", "Give a file of one.")
@@ -43,3 +52,11 @@ def read_target(path: Path, space: Space, runner: Runner) -> ShapeGoal | ScanGoa
             "Give a target of the space's own kind.",
         )
     return shape_goal(source.read(runner.generator("target")), runner, distances=source.kind != "picture")
+
+
+def _known_suffixes(signal: FieldSignal) -> tuple[str, ...]:
+    """The extensions of files that targets for such networks come in."""
+    if signal.dimensions == 2:
+        return PICTURE_SUFFIXES
+    volumes = tuple(suffix for suffix in SUFFIXES if suffix not in PICTURE_SUFFIXES)
+    return (*volumes, *SCAN_SUFFIXES) if signal == SHAPES else volumes

@@ -42,7 +42,7 @@ class SolidStep:
         """Why there is nothing to see, "" if there is. Such a step keeps its place."""
         if self.solid is None:
             return self.step.error
-        return "" if self.solid.has_surface else "no surface"
+        return self.solid.lack
 
     def row(self) -> dict[str, Any]:
         """As scripts read it."""
@@ -54,11 +54,14 @@ class SolidStep:
         return row | {name: value for name, value in scores.items() if value is not None}
 
 
-def solid_steps(path: Sequence[Step], runner: Runner, *, progress: Progress | None = None) -> list[SolidStep]:
+def solid_steps(
+    path: Sequence[Step], runner: Runner, *, name: str = "", progress: Progress | None = None
+) -> list[SolidStep]:
     """The solids along a path.
 
     Args:
         path: of networks that are shapes, decoded.
+        name: of the path, for the progress.
     Raises:
         ConfigError: the networks are no shapes.
     """
@@ -66,7 +69,7 @@ def solid_steps(path: Sequence[Step], runner: Runner, *, progress: Progress | No
         path,
         lambda network: solid_of(network, runner, resolution=RESOLUTION),
         progress,
-        description="looking at shapes",
+        description=f"looking at shapes{name and f', {name}'}",
     )
     befores = [None, *solids[:-1]]
     return [SolidStep(s, solid, _overlap(b, solid)) for s, b, solid in zip(path, befores, solids, strict=True)]

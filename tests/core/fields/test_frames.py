@@ -76,10 +76,10 @@ def test_a_path_tells_how_much_each_picture_differs_from_the_one_before(tmp_path
     assert [step.change for step in path] == [None, 0, 1, None]
     assert [step.error for step in path] == ["", "", "", "not finite"] and path[3].frame is None
     assert "change" not in path[0].row() and path[2].row()["change"] == 1
-    write_csv(tmp_path / "a.csv", path, {"weights": path[::-1]})
+    write_csv(tmp_path / "a.csv", {"space": path, "weights": path[::-1]})
     lines = (tmp_path / "a.csv").read_text().splitlines()
-    assert lines[0] == "step,gamma,arch,parameters,change,error,weights_change"
-    assert [line.split(",")[4:] for line in lines[1:]] == [["", "", ""], ["0.0", "", "1.0"], ["1.0", "", "0.0"], [
+    assert lines[0] == "path,step,gamma,arch,parameters,change,error,weights_change"
+    assert [line.split(",")[5:] for line in lines[1:]] == [["", "", ""], ["0.0", "", "1.0"], ["1.0", "", "0.0"], [
         "", "not finite", "",
     ]]  # fmt: skip
 
@@ -99,7 +99,7 @@ def test_rows_of_pictures_are_drawn_and_a_missing_one_keeps_its_place(tmp_path: 
     white = Frame(np.full((4, 4, 1), 255, dtype=np.uint8))
     black = Frame(np.zeros((4, 4, 3), dtype=np.uint8))
     draw_frames(tmp_path / "a.png", [("space", [("0.00", white), ("1.00", black)])])
-    draw_frames(tmp_path / "b.png", [("space", [("0.00", white), ("1.00", None)])])
+    draw_frames(tmp_path / "b.png", [("space", [("0.00", white), ("1.00", "failed")])])
     with Image.open(tmp_path / "a.png") as one, Image.open(tmp_path / "b.png") as other:
         assert one.size == other.size
         halves = [np.asarray(p.convert("L"))[:, p.size[0] // 2 :] for p in (one, other)]

@@ -118,6 +118,10 @@ def edited(place: tuple[int, int], value: float, kind: str = "float32") -> np.nd
         (edited((7, 2), -np.inf), "1 of 40 points are NaN or infinite. Leave them out."),
         (POINTS[:19], "19 points are too few. Give 20 or more."),
         (
+            np.repeat(POINTS[:19], 9, axis=0),
+            "171 points, 19 of them different, are too few. Give 20 or more.",
+        ),
+        (
             edited((5, 0), -1.25),
             "its points reach 1.25 from the middle of the box, whose half side is 1. "
             "Bring the scan into the frame of the space's shapes.",

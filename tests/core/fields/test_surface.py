@@ -142,21 +142,24 @@ def test_a_shape_without_a_surface_keeps_its_place_in_a_picture(
     figures: list[Any] = []
     monkeypatch.setattr(drawing, "write_figure", lambda figure, path, force: figures.append(figure))
     surface = surface_of(solid(0.5, resolution=8), "ball")
-    rows = [("space", [("a", surface), ("b", None), ("c", surface)]), ("weights", [("d", surface)])]
+    rows = [
+        ("space", [("a", surface), ("b", "nothing inside of it at all"), ("c", surface)]),
+        ("weights", [("d", surface)]),
+    ]
     draw_surfaces(tmp_path / "rows.png", rows)
     (figure,) = figures
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", "d"]
     places = [(axes.get_subplotspec().rowspan.start, axes.get_subplotspec().colspan.start) for axes in figure.axes]
     assert places == [(0, 0), (0, 1), (0, 2), (1, 0)]
     written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
-    assert written == [["space"], ["no surface"], [], ["weights"]]
+    assert written == [["space"], ["nothing inside of it\nat all"], [], ["weights"]]
     assert [len(axes.collections) for axes in figure.axes] == [1, 0, 1, 1]
 
 
 def test_the_same_shapes_give_the_same_picture(tmp_path: Path, solid: Callable[..., Solid]) -> None:
     surface = surface_of(solid(0.5, resolution=8), "ball")
     for name in ("one.svg", "two.svg"):
-        draw_surfaces(tmp_path / name, [("", [("a", surface), ("b", None)])])
+        draw_surfaces(tmp_path / name, [("", [("a", surface), ("b", "nothing")])])
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
     with pytest.raises(OutputExists):
         draw_surfaces(tmp_path / "one.svg", [("", [("a", surface)])])

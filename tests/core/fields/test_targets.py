@@ -124,8 +124,8 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
             "picture.png",
             of_pixels,
             SHAPES,
-            "{} is for points of 2 coordinates, 3 values; space 'mine' is for points of 3 coordinates, 1 value. "
-            "Give a target of the space's own kind.",
+            "{}: .png is no kind of target for networks for points of 3 coordinates, 1 value. "
+            "Known: .npz, .ply, .obj, .stl, .off, .glb, .npy, .xyz.",
         ),
         (
             "picture.png",
@@ -138,8 +138,8 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
             "grid.npz",
             of_grid,
             FieldSignal(2, 3),
-            "{} is for points of 3 coordinates, 1 value; space 'mine' is for points of 2 coordinates, 3 values. "
-            "Give a target of the space's own kind.",
+            "{}: .npz is no kind of target for networks for points of 2 coordinates, 3 values. "
+            "Known: .png, .jpg, .jpeg.",
         ),
         (
             "two.npz",
@@ -161,8 +161,8 @@ def test_targets_that_do_not_fit_a_space_are_refused(
 
 def test_a_space_of_pictures_takes_no_scan(tmp_path: Path) -> None:
     np.save(tmp_path / "cloud.npy", cloud())
-    with pytest.raises(ConfigError, match=r"cloud\.npy: \.npy is no kind of shape"):
+    with pytest.raises(ConfigError, match=r"cloud\.npy: \.npy is no kind of target"):
         read_target(tmp_path / "cloud.npy", space(FieldSignal(2, 3)), Runner("cpu"))
     of_cloud(tmp_path / "cloud.ply")
-    with pytest.raises(ConfigError, match=r"cloud\.ply is for points of 3 coordinates, 1 value"):
+    with pytest.raises(ConfigError, match=r"cloud\.ply: \.ply is no kind of target for networks for points of 2"):
         read_target(tmp_path / "cloud.ply", space(FieldSignal(2, 3)), Runner("cpu"))

@@ -46,14 +46,15 @@ def test_balls_apart_do_not_overlap_and_equal_ones_wholly(ball: Callable[..., Ne
 
 def test_a_step_without_a_surface_keeps_its_row_and_says_so(ball: Callable[..., Network]) -> None:
     path = walk(ball(0.5), ball(-0.5), ball(-0.5), ball(3.0), ball(0.5))
-    assert [s.error for s in path] == ["", "no surface", "no surface", "no surface", ""]
+    outside, inside = "no surface: all of the box is outside", "no surface: all of the box is inside"
+    assert [s.error for s in path] == ["", outside, outside, inside, ""]
     assert [s.iou for s in path[:3]] == [None, 0.0, None], "of two that are empty there is none"
     assert path[4].iou == pytest.approx(4 / 3 * pi * 0.125 / 8, rel=0.04)
     rows = [s.row() for s in path]
     assert [r["step"] for r in rows] == list(range(5))
     assert [r["volume"] for r in rows[1:4]] == [0, 0, 1]
     assert ["largest" in r for r in rows[1:4]] == [False, False, True]
-    assert rows[1]["error"] == "no surface" and "iou" not in rows[2]
+    assert rows[1]["error"] == outside and "iou" not in rows[2]
 
 
 def test_a_step_that_failed_has_no_solid_and_its_own_error(ball: Callable[..., Network]) -> None:
@@ -96,9 +97,15 @@ def test_progress_is_told_and_ended_even_when_a_network_is_no_shape() -> None:
 
 def test_a_path_of_shapes_as_a_file(tmp_path: Path, ball: Callable[..., Network]) -> None:
     path = walk(ball(0.4), ball(-0.5), ball(0.6))
-    write_csv(tmp_path / "path.csv", path, {})
+    write_csv(tmp_path / "path.csv", {"bent": path})
     with (tmp_path / "path.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["step", "gamma", "arch", "parameters", "volume", "pieces", "largest", "iou", "error"]
+    scores = ["volume", "pieces", "largest", "iou"]
+    assert list(rows[0]) == ["path", "step", "gamma", "arch", "parameters", *scores, "error"]
+    assert {r["path"] for r in rows} == {"bent"}
     assert [float(r["volume"]) for r in rows] == [s.row()["volume"] for s in path]
-    assert [(r["iou"], r["error"]) for r in rows] == [("", ""), ("0.0", "no surface"), ("0.0", "")]
+    assert [(r["iou"], r["error"]) for r in rows] == [
+        ("", ""),
+        ("0.0", "no surface: all of the box is outside"),
+        ("0.0", ""),
+    ]
