@@ -9,6 +9,7 @@ change evenly.
 from __future__ import annotations
 
 import torch
+from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
 from netspace_models.gauss_newton import Solver, weights_by_distance
 from torch import Tensor
@@ -19,9 +20,9 @@ from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
 from .blends import Ends, even_gammas
-from .cells import distances_at, scattered
+from .cells import distances_at, halved, scattered
 from .data import FieldData
-from .mend import even_and_near, mended
+from .mend import Wanted, even_and_near, mended
 from .solver import solver_of
 
 # Gauss-Newton steps for each embedding.
@@ -52,25 +53,31 @@ def bent(
     architecture = space.model.architectures[0]
     line = runner.place(torch.stack(straight(start, end, steps)))
     solver = solver_of(space, architecture.name)
-    ends = _known(line[0], line[-1], space, runner)
+    with torch.no_grad():
+        vectors = space.model.decode(architecture.name, torch.stack([line[0], line[-1]]))
+    ends = _known(vectors, architecture, runner)
     gammas, found = even_gammas(ends, steps), [line[0]]
     progress.start("bending the path", max(0, steps - 1))
     try:
         for embedding, gamma in zip(line[1:-1], gammas[1:-1], strict=True):
-            found.append(_solved(embedding, ends, ends.blend(gamma), solver, runner))
+            found.append(_solved(embedding, ends, vectors, gamma, solver, runner))
             progress.advance(1)
     finally:
         progress.stop()
     return torch.stack([*found, line[-1]])
 
 
-def _solved(embedding: Tensor, ends: Ends, wanted: Tensor, solver: Solver, runner: Runner) -> Tensor:
-    """(E,) whose network has the values wanted (M,) at the ends' points, and no crumbs."""
+def _solved(embedding: Tensor, ends: Ends, vectors: Tensor, gamma: Tensor, solver: Solver, runner: Runner) -> Tensor:
+    """(E,) whose network is the blend at gamma of the ends, networks (2, P), and has no crumbs."""
+    wanted = ends.blend(gamma)
     chosen = even_and_near(wanted, runner.generator("bend"))
     weights = weights_by_distance(wanted[chosen])
     for _ in range(SOLVES):
         embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
-    return mended(embedding, wanted, ends, solver, runner, keep=False)
+    small = halved(ends.cells, wanted)
+    known = (distances_at(small.points, solver.architecture, vector, runner) for vector in vectors)
+    fine = Wanted(small, ends.blend_in(small, gamma, wanted, *known))
+    return mended(embedding, Wanted(ends.cells, wanted), fine, solver, runner, keep=False)
 
 
 def check_bend(space: Space, data: object) -> None:
@@ -97,11 +104,9 @@ def bendable(space: Space, data: object) -> bool:
     return shapes and space.model.backbone.directions(space.model.architectures[0].name) is not None
 
 
-def _known(start: Tensor, end: Tensor, space: Space, runner: Runner) -> Ends:
-    architecture = space.model.architectures[0]
+def _known(vectors: Tensor, architecture: Architecture, runner: Runner) -> Ends:
+    """What is where at the ends, networks (2, P)."""
     dimensions = architecture.signal.input_shape[0]
     points = runner.place(scattered(dimensions, runner.generator("ends")))
-    with torch.no_grad():
-        vectors = space.model.decode(architecture.name, torch.stack([start, end]))
     one, other = (distances_at(points, architecture, v, runner) for v in vectors)
     return Ends(points, one, other)

@@ -9,27 +9,41 @@ from itertools import pairwise
 import numpy as np
 import torch
 from netspace_models.losses import blended
+from scipy import ndimage
 from torch import Tensor
 
-from .cells import Cells
-from .pieces import crumbs_of, distances_without_crumbs, without_crumbs
+from .cells import Cells, doubled
+from .pieces import crumbs_of, distances_without_crumbs, pieces_of, without_crumbs
 
 # Of the blends, in units of the half box.
 WIDTH = 0.01
+# Through so many small cells pieces are joined that came off.
+JOINED = 4
 # Blends that are looked at to space the steps, evenly by the logit of gamma up to so much.
 LOOKS, LOGIT = 241, 18.0
 
 
 @dataclass(frozen=True)
-class Ends(Cells):
+class Ends:
     """Two signed distances in the cells of the box.
 
     Attributes:
-        one, other: (R^D,) values at the cells' points.
+        points: (R^D, D) one in each of a grid's cells.
+        one, other: (R^D,) values there.
+        cells: these cells; sides: (R, …), D of them.
     """
 
+    points: Tensor
     one: Tensor
     other: Tensor
+
+    @property
+    def cells(self) -> Cells:
+        return Cells(self.points)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        return self.cells.sides
 
     @cached_property
     def meant(self) -> np.ndarray:
@@ -49,6 +63,31 @@ class Ends(Cells):
         mean = torch.lerp(self.one, self.other, gamma).cpu().numpy().reshape(self.sides)
         found = distances_without_crumbs(self._on_grid(gamma), mean, 2 / self.sides[0], meant=self.meant)
         return torch.from_numpy(found.reshape(-1)).to(self.one)
+
+    def blend_in(self, small: Cells, gamma: Tensor, wanted: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        """(M,) what stands at gamma in smaller cells near its surface, where more crumbs show.
+
+        A piece that is inside where the larger cells say so is meant: it is joined through cells of which they say
+        that, too. Others are taken away.
+
+        Args:
+            small: the cells, cut in two along each axis.
+            wanted: (R^D,) `blend(gamma)`.
+            one, other: (M,) the ends' values in the small cells.
+        """
+        coarse = wanted.cpu().numpy().reshape(self.sides)
+        # By less, it is the grid that knows no better.
+        lifted = doubled(coarse - self._on_grid(gamma) > 1 / self.sides[0])
+        parents = small.at(doubled(coarse))
+        plain = blended(one, other, gamma, width=WIDTH).cpu().numpy()
+        values = np.where(small.at(lifted), np.maximum(plain, parents), plain)
+        solid = small.inside(torch.from_numpy(values))
+        labels, _ = pieces_of(solid & ~without_crumbs(solid, doubled(self.meant)))
+        held = np.isin(labels, np.unique(labels[doubled(coarse < 0)])[1:])
+        near = ndimage.binary_dilation(held, iterations=JOINED)
+        values = np.where((small.at(labels) > 0) & ~small.at(held), np.maximum(-values, 0), values)
+        values = np.where(small.at(near) & (parents < 0), np.minimum(values, parents), values)
+        return torch.from_numpy(values).to(self.one)
 
     def _on_grid(self, gamma: Tensor) -> np.ndarray:
         return blended(self.one, self.other, gamma, width=WIDTH).cpu().numpy().reshape(self.sides)

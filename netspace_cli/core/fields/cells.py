@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from netspace_models.architectures import Architecture
 from torch import Tensor
@@ -15,23 +16,44 @@ from .scoring import values_of
 
 # Of the box, about.
 CELLS = 262_144
+# How near to a surface cells are cut in two along each axis, in sides of a cell: what is solved for may lie so far off.
+BAND = 1.5
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells of the box.
+    """Cells of the box, all of a grid or those near a surface.
 
     Attributes:
-        points: (R^D, D) one in each of a grid's R cells along each axis, in the grid's order.
+        points: (M, D) one in each cell, in the grid's order.
+        places: (M,) which cells of the grid they are; None for all.
+        elsewhere: (R, …) what is inside where no point is; None where there is one in each cell.
     """
 
     points: Tensor
+    places: np.ndarray | None = None
+    elsewhere: np.ndarray | None = None
 
     @property
     def sides(self) -> tuple[int, ...]:
         """(R, …), D of them."""
+        if self.elsewhere is not None:
+            return self.elsewhere.shape
         dimensions = self.points.shape[1]
         return (round(len(self.points) ** (1 / dimensions)),) * dimensions
+
+    def inside(self, values: Tensor) -> np.ndarray:
+        """(R, …) the solid of signed distances (M,) at the points."""
+        inside = (values < 0).cpu().numpy()
+        if self.elsewhere is None:
+            return inside.reshape(self.sides)
+        solid = self.elsewhere.copy()
+        solid.ravel()[self.places] = inside
+        return solid
+
+    def at(self, grid: np.ndarray) -> np.ndarray:
+        """(M,) what a grid (R, …) holds where the points are."""
+        return grid.ravel() if self.places is None else grid.ravel()[self.places]
 
 
 def scattered(dimensions: int, generator: torch.Generator, *, sides: int | None = None) -> Tensor:
@@ -43,6 +65,36 @@ def scattered(dimensions: int, generator: torch.Generator, *, sides: int | None 
     sides = sides or round(CELLS ** (1 / dimensions))
     centres = grid_points(dimensions, sides)
     return centres + (torch.rand(centres.shape, generator=generator) - 0.5) * (2 / sides)
+
+
+def halved(cells: Cells, values: Tensor) -> Cells:
+    """The cells near a surface, each cut in two along each axis, and the middles of these: scattered points would
+    show crumbs where an even surface passes between them.
+
+    Args:
+        cells: all of a grid.
+        values: (R^D,) signed distances there.
+    """
+    places = np.flatnonzero(doubled(_near(cells, values)))
+    points = grid_points(len(cells.sides), 2 * cells.sides[0])[places]
+    return Cells(points.to(cells.points), places, doubled(cells.inside(values)))
+
+
+def far(cells: Cells, values: Tensor) -> Cells:
+    """The other cells, far from every surface; as of `halved`."""
+    places = np.flatnonzero(~_near(cells, values))
+    return Cells(cells.points[torch.from_numpy(places).to(cells.points.device)], places, cells.inside(values))
+
+
+def _near(cells: Cells, values: Tensor) -> np.ndarray:
+    return values.abs().cpu().numpy().reshape(cells.sides) < BAND * 2 / cells.sides[0]
+
+
+def doubled(grid: np.ndarray) -> np.ndarray:
+    """(2R, …) each cell's value in all of the cells that it is cut into."""
+    for axis in range(grid.ndim):
+        grid = grid.repeat(2, axis)
+    return grid
 
 
 def distances_at(points: Tensor, architecture: Architecture, vector: Tensor, runner: Runner) -> Tensor:

@@ -18,9 +18,9 @@ from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
-from .cells import Cells, distances_at, scattered
+from .cells import Cells, distances_at, halved, scattered
 from .data import FieldData
-from .mend import mended
+from .mend import Wanted, mended
 from .near import near_surfaces, with_near
 from .solver import solver_of
 
@@ -75,8 +75,10 @@ def approach(
                 progress.advance(1, loss=loss)
             embedding = torch.stack(path[-max(1, steps // LATER) :]).mean(dim=0)
             if data.has_surface:
-                own = distances_at(cells.points, architecture, vector, runner)
-                embedding = mended(embedding, own, cells, solver, runner, keep=True)
+                whole = Wanted(cells, distances_at(cells.points, architecture, vector, runner))
+                small = halved(cells, whole.values)
+                fine = Wanted(small, distances_at(small.points, architecture, vector, runner))
+                embedding = mended(embedding, whole, fine, solver, runner, keep=True)
             found.append(embedding)
     finally:
         progress.stop()

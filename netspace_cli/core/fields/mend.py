@@ -6,6 +6,9 @@ So these cells are asked for by themselves, firmly, while the network's other va
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from netspace_models.gauss_newton import Solver, weights_by_distance
@@ -14,16 +17,20 @@ from torch import Tensor
 
 from netspace_cli.core.runner import Runner
 
-from .cells import Cells, distances_at
+from .cells import Cells, distances_at, far
 from .pieces import crumbs_of
 
 # Points that solvers are asked at: half of them evenly over the box, half near a surface.
 POINTS = 8192
-# Steps at most; around crumbs so many cells are looked at, and what is wrong there weighs so much.
+# Steps at most; holds are so many cells at most from a crumb and from the rest; what is wrong weighs so much.
 MENDS, AROUND, WEIGHT = 24, 3, 10.0
+# Cells at most that are asked for anew in a step, so that the rest is heard.
+MOST = 500
 # How far outside crumbs are to be at least, and how far inside what they have come off from. Less where the rest is to
 # stay as it is: asked more firmly, refined shapes come out less like their own.
 FIRM, FIRM_KEEPING = (0.02, 0.01), (0.005, 0.005)
+# What hangs on less than this share of the latter is hardly held.
+MARGIN = 0.25
 # Where the rest is to stay, the mean error may rise by this share at most; else there is more wrong than a hold or two.
 COST = 0.05
 
@@ -35,37 +42,78 @@ def even_and_near(values: Tensor, generator: torch.Generator) -> Tensor:
     return torch.cat([evenly, near])
 
 
-def mended(embedding: Tensor, wanted: Tensor, cells: Cells, solver: Solver, runner: Runner, *, keep: bool) -> Tensor:
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be where.
+
+    Attributes:
+        cells: where.
+        values: (M,) signed distances there.
+    """
+
+    cells: Cells
+    values: Tensor
+
+    def far(self) -> Wanted:
+        """Of a grid's cells those far from every surface."""
+        cells = far(self.cells, self.values)
+        return Wanted(cells, self.values[torch.from_numpy(cells.places).to(self.values.device)])
+
+
+def mended(embedding: Tensor, wanted: Wanted, fine: Wanted, solver: Solver, runner: Runner, *, keep: bool) -> Tensor:
     """(E,) an embedding whose network has no crumbs but those wanted; as it was where that leads nowhere.
+
+    Crumbs are looked for in the grid's cells far from every surface, then in smaller ones near the surface.
 
     Args:
         embedding: (E,) whose network has nearly the values wanted.
-        wanted: (M,) signed distances in the cells.
+        wanted: in all cells of a grid; fine: in those near the surface, `halved`.
         keep: ask the network to stay as it is elsewhere, and leave all as it was where it does not; without, ask it
             to be as wanted there, too.
     """
-    outside, inside = FIRM_KEEPING if keep else FIRM
-    firmly = torch.where(wanted < 0, wanted.clamp(max=-inside), wanted.clamp(min=outside))
-    asked, begin = wanted.new_zeros(0, dtype=torch.long), embedding
-    for _ in range(MENDS):
-        found = _found(embedding, cells, solver, runner)
-        wrong = _crumbled(found, wanted, cells)
-        if not len(wrong):
-            break
-        # What is wrong again weighs more.
-        asked = torch.cat([asked, wrong])
-        elsewhere = found if keep else wanted
-        near = even_and_near(elsewhere, runner.generator("mend"))
-        values, places = torch.cat([elsewhere[near], firmly[asked]]), torch.cat([near, asked])
-        weights = torch.cat([weights_by_distance(elsewhere[near]), wanted.new_full((len(asked),), WEIGHT)])
-        before = embedding
-        embedding, _ = solver.step(before, values, cells.points[places], weights / weights.mean())
-        if torch.equal(embedding, before):
-            break
+    begin, steps = embedding, iter(range(MENDS))
+    for looked in (wanted.far(), fine):
+        embedding = _mended(embedding, looked, wanted, solver, runner, steps, keep=keep)
     if not keep or embedding is begin:
         return embedding
-    errors = [float((_found(e, cells, solver, runner) - wanted).abs().mean()) for e in (begin, embedding)]
+    errors = [float((_found(e, wanted.cells, solver, runner) - wanted.values).abs().mean()) for e in (begin, embedding)]
     return embedding if errors[1] <= (1 + COST) * errors[0] else begin
+
+
+def _mended(
+    embedding: Tensor,
+    looked: Wanted,
+    wanted: Wanted,
+    solver: Solver,
+    runner: Runner,
+    steps: Iterator[int],
+    *,
+    keep: bool,
+) -> Tensor:
+    """(E,) mended where it is looked at, as long as there are steps."""
+    outside, inside = FIRM_KEEPING if keep else FIRM
+    firmly = torch.where(looked.values < 0, looked.values.clamp(max=-inside), looked.values.clamp(min=outside))
+    elsewhere = wanted.values
+    asked = torch.zeros(0, dtype=torch.long, device=firmly.device)
+    for _ in steps:
+        wrong = _crumbled(_found(embedding, looked.cells, solver, runner), looked, MARGIN * inside)
+        if not len(wrong):
+            break
+        if len(wrong) > MOST:
+            wrong = wrong[torch.randperm(len(wrong), generator=runner.generator("wrong"))[:MOST].to(wrong.device)]
+        # What is wrong again weighs more.
+        asked = torch.cat([asked, wrong])
+        if keep:
+            elsewhere = _found(embedding, wanted.cells, solver, runner)
+        near = even_and_near(elsewhere, runner.generator("mend"))
+        values = torch.cat([elsewhere[near], firmly[asked]])
+        points = torch.cat([wanted.cells.points[near], looked.cells.points[asked]])
+        weights = torch.cat([weights_by_distance(elsewhere[near]), firmly.new_full((len(asked),), WEIGHT)])
+        before = embedding
+        embedding, _ = solver.step(before, values, points, weights / weights.mean())
+        if torch.equal(embedding, before):
+            break
+    return embedding
 
 
 def _found(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> Tensor:
@@ -75,11 +123,18 @@ def _found(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> T
     return distances_at(cells.points, solver.architecture, vector, runner)
 
 
-def _crumbled(found: Tensor, wanted: Tensor, cells: Cells) -> Tensor:
-    """(C,) cells in crumbs where nothing is wanted, or outside near crumbs where something is."""
-    inside, solid = ((v < 0).cpu().numpy().reshape(cells.sides) for v in (found, wanted))
-    crumbs = crumbs_of(inside)
+def _crumbled(found: Tensor, wanted: Wanted, margin: float) -> Tensor:
+    """(C,) which of the cells are in crumbs where nothing is wanted, or should hold crumbs where something is.
+
+    Args:
+        margin: what comes off where the solid shrinks by so much is a crumb, too: it hangs on too little.
+    """
+    solid, inside, firm = (wanted.cells.inside(v) for v in (wanted.values, found, found + margin))
+    crumbs = crumbs_of(inside) | crumbs_of(firm)
     if not crumbs.any():
-        return wanted.new_zeros(0, dtype=torch.long)
-    broken = solid & ~inside & ndimage.binary_dilation(crumbs, iterations=AROUND)
-    return torch.from_numpy(np.flatnonzero((crumbs & ~solid) | broken)).to(wanted.device)
+        return torch.zeros(0, dtype=torch.long, device=found.device)
+    near = solid & ndimage.binary_dilation(crumbs, iterations=AROUND)
+    holds = near & ~firm & ndimage.binary_dilation(firm & ~crumbs, iterations=AROUND)
+    broken = holds if holds.any() else near & ~inside
+    wrong = (crumbs_of(inside) & ~solid) | broken
+    return torch.from_numpy(np.flatnonzero(wanted.cells.at(wrong))).to(found.device)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from netspace_models.errors import ConfigError
@@ -16,9 +17,9 @@ from netspace_cli.core.encode import encode
 from netspace_cli.core.fields import mend as mend_module
 from netspace_cli.core.fields.bend import bent, check_bend
 from netspace_cli.core.fields.blends import Ends, even_gammas
-from netspace_cli.core.fields.cells import scattered
+from netspace_cli.core.fields.cells import BAND, Cells, doubled, halved, scattered
 from netspace_cli.core.fields.data import field_data
-from netspace_cli.core.fields.pieces import crumbs_of
+from netspace_cli.core.fields.pieces import crumbs_of, pieces_of
 from netspace_cli.core.fields.scoring import iou
 from netspace_cli.core.interp import straight
 from netspace_cli.core.runner import Runner
@@ -117,3 +118,57 @@ def test_what_cannot_be_bent_is_refused(solids: Any, tiny: Any, linear: Space) -
     pictures = field_data({**solids.zoo.data, "values": "colours"})
     with pytest.raises(ConfigError, match="only paths between shapes"):
         check_bend(linear, pictures)
+
+
+def fine_of(ends: Ends, wanted: torch.Tensor) -> Cells:
+    return halved(ends.cells, wanted)
+
+
+def test_cells_near_a_surface_are_cut_in_two_along_each_axis() -> None:
+    points = scattered(2, torch.Generator().manual_seed(0), sides=10)
+    values = points.norm(dim=1) - 0.5
+    small = halved(Cells(points), values)
+    assert small.sides == (20, 20) and small.places is not None
+    at = ((small.points + 1) / 2 * 20).long()
+    assert (at[:, 0] * 20 + at[:, 1]).tolist() == small.places.tolist(), "a point in each, in the grid's order"
+    near = (values.abs() < BAND * 0.2).reshape(10, 10).numpy()
+    assert (small.at(doubled(near))).all() and len(small.points) == 4 * near.sum()
+    inside = small.inside(torch.full((len(small.points),), -1.0))
+    assert (inside == doubled(near | (values < 0).reshape(10, 10).numpy())).all(), "elsewhere as the large cells say"
+    assert doubled(np.array([1, 2])).tolist() == [1, 1, 2, 2]
+
+
+def test_crumbs_that_only_smaller_cells_show_are_no_part_of_a_blend() -> None:
+    points = scattered(3, torch.Generator().manual_seed(0), sides=20)
+    ball = points.norm(dim=1) - 0.5
+    ends, gamma = Ends(points, ball, ball), torch.tensor(0.5)
+    wanted = ends.blend(gamma)
+    small = fine_of(ends, wanted)
+    values = small.points.norm(dim=1) - 0.5
+    crumb = int((values - 0.12).abs().argmin())
+    values[crumb] = -0.01
+    found = ends.blend_in(small, gamma, wanted, values, values)
+    assert found[crumb] >= 0
+    kept = torch.arange(len(values)) != crumb
+    torch.testing.assert_close(found[kept], values[kept])
+
+
+def test_a_hold_that_larger_cells_show_is_joined_in_smaller_ones() -> None:
+    points = scattered(3, torch.Generator().manual_seed(0), sides=20)
+
+    def bar(p: torch.Tensor) -> torch.Tensor:
+        """A cube on the left, and a leg from it to the right."""
+        cube = (p - torch.tensor([-0.5, 0, 0])).abs().amax(dim=1) - 0.4
+        leg = ((p - torch.tensor([0.2, 0, 0])).abs() / torch.tensor([5.0, 1, 1])).amax(dim=1) - 0.1
+        return torch.minimum(cube, leg)
+
+    ends, gamma = Ends(points, bar(points), bar(points)), torch.tensor(0.5)
+    wanted = ends.blend(gamma)
+    small = fine_of(ends, wanted)
+    values = bar(small.points)
+    gap = (small.points[:, 0] - 0.25).abs() < 0.05
+    broken = torch.where(gap, values.abs() + 0.01, values)
+    assert len(pieces_of(small.inside(broken))[1]) == 3, "the leg has come off"
+    found = ends.blend_in(small, gamma, wanted, broken, broken)
+    assert len(pieces_of(small.inside(found))[1]) == 2
+    torch.testing.assert_close(found[~gap & (values < 0)], values[~gap & (values < 0)], atol=0.1, rtol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -13,9 +14,9 @@ from netspace_cli.core.encode import encode
 from netspace_cli.core.fields import gauss_newton
 from netspace_cli.core.fields import mend as mend_module
 from netspace_cli.core.fields.bend import bent
-from netspace_cli.core.fields.cells import Cells, distances_at, scattered
+from netspace_cli.core.fields.cells import Cells, distances_at, halved, scattered
 from netspace_cli.core.fields.data import COLOURS, DISTANCES, field_data
-from netspace_cli.core.fields.mend import even_and_near, mended
+from netspace_cli.core.fields.mend import Wanted, even_and_near, mended
 from netspace_cli.core.fields.pieces import crumbs_of
 from netspace_cli.core.fields.solver import solver_of
 from netspace_cli.core.refine import refine
@@ -28,8 +29,9 @@ def values(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> T
         return distances_at(cells.points, solver.architecture, solver.decode(embedding[None])[0], runner)
 
 
-def crumbs(found: Tensor, cells: Cells) -> Tensor:
-    return torch.from_numpy(crumbs_of(found.reshape(cells.sides).numpy() < 0)).flatten()
+def crumbs(found: Tensor, cells: Cells) -> int:
+    """How many cells are in crumbs."""
+    return int(crumbs_of(cells.inside(found)).sum())
 
 
 @pytest.fixture
@@ -50,47 +52,75 @@ def test_points_lie_evenly_and_near_the_surface() -> None:
     assert float(near.abs().max()) < 0.05
 
 
+def looks(whole: Cells, network: Callable[[Cells], Tensor]) -> tuple[Wanted, Wanted]:
+    """What a network has, without its crumbs, in all cells and in the smaller ones near its surface."""
+    found = network(whole)
+    small = halved(whole, found)
+    return tuple(
+        Wanted(cells, torch.where(torch.from_numpy(cells.at(crumbs_of(cells.inside(values)))), 0.02, values))
+        for cells, values in ((whole, found), (small, network(small)))
+    )
+
+
 def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = Cells(scattered(3, torch.Generator().manual_seed(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
-        before = values(crumbled, cells, solver, runner)
-        wanted = torch.where(crumbs(before, cells), 0.02, before)
-        assert torch.equal(mended(crumbled, wanted, cells, solver, runner, keep=True), crumbled), (
-            "it would cost too much"
-        )
+        wanted, fine = looks(cells, lambda c: values(crumbled, c, solver, runner))
+        found = mended(crumbled, wanted, fine, solver, runner, keep=True)
+        assert torch.equal(found, crumbled), "it would cost too much"
         monkeypatch.setattr(mend_module, "COST", torch.inf)
-        found = mended(crumbled, wanted, cells, solver, runner, keep=True)
-        after = values(found, cells, solver, runner)
-        assert torch.equal(found, mended(crumbled, wanted, cells, solver, runner, keep=True))
-    assert int(crumbs(before, cells).sum()) > 2 * int(crumbs(after, cells).sum())
-    assert float((after - before).abs().mean()) < 0.2 * float(before.abs().mean())
+        found = mended(crumbled, wanted, fine, solver, runner, keep=True)
+        assert torch.equal(found, mended(crumbled, wanted, fine, solver, runner, keep=True))
+        for each in (cells, fine.cells):
+            before, after = (values(e, each, solver, runner) for e in (crumbled, found))
+            assert crumbs(before, each) > 2 * crumbs(after, each)
+        before, after = (values(e, cells, solver, runner) for e in (crumbled, found))
+        assert float((after - before).abs().mean()) < 0.2 * float(before.abs().mean())
 
 
-def test_what_is_as_wanted_is_left_alone(linear: Space, crumbled: Tensor) -> None:
+def test_what_is_as_wanted_is_left_alone(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mend_module, "MARGIN", 0)
     cells = Cells(scattered(3, torch.Generator().manual_seed(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
-        wanted = values(crumbled, cells, solver, runner)
-        assert crumbs(wanted, cells).any(), "crumbs that are wanted are none"
+        wanted = Wanted(cells, values(crumbled, cells, solver, runner))
+        small = halved(cells, wanted.values)
+        fine = Wanted(small, values(crumbled, small, solver, runner))
+        assert crumbs(wanted.values, cells), "crumbs that are wanted are none"
         for keep in (True, False):
-            assert torch.equal(mended(crumbled, wanted, cells, solver, runner, keep=keep), crumbled)
+            assert torch.equal(mended(crumbled, wanted, fine, solver, runner, keep=keep), crumbled)
 
 
 def test_cells_are_asked_for_that_crumbs_came_off_from() -> None:
     cells = Cells(scattered(3, torch.Generator().manual_seed(0), sides=20))
     places = torch.arange(8000).reshape(20, 20, 20)
-    wanted, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
-    wanted[2:12, 2:12, 2:18] = -1
+    solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
+    solid[2:12, 2:12, 2:18] = -1
     found[2:12, 2:12, 2:12] = -1
     found[6, 6, 14:18] = -1  # a leg that has come off: 12 and 13 are missing
     found[17, 17, 2] = -1  # a crumb where nothing is
-    wrong = mend_module._crumbled(found.flatten(), wanted.flatten(), cells)
-    assert {int(places[6, 6, 12]), int(places[6, 6, 13]), int(places[17, 17, 2])} <= set(wrong.tolist())
-    assert int(places[2, 2, 17]) not in wrong, "far from every crumb"
-    assert not set(wrong.tolist()) & set(places[6, 6, 14:18].tolist())
-    found[6, 6, 12:14], found[17, 17, 2] = -1, 1
-    assert not len(mend_module._crumbled(found.flatten(), wanted.flatten(), cells))
+    wanted = Wanted(cells, solid.flatten())
+
+    def wrong(margin: float = 0.1) -> set[int]:
+        return set(mend_module._crumbled(found.flatten(), wanted, margin).tolist())
+
+    assert {int(places[6, 6, 12]), int(places[6, 6, 13]), int(places[17, 17, 2])} <= wrong()
+    assert int(places[2, 2, 17]) not in wrong(), "far from every crumb"
+    assert int(places[6, 6, 16]) + 20 not in wrong(), "beside the leg, and far from what it came off from"
+    assert not wrong() & set(places[6, 6, 14:18].tolist())
+    found[6, 6, 12:14], found[17, 17, 2] = -0.05, 1
+    assert not wrong(margin=0.01)
+    assert {int(places[6, 6, 12]), int(places[6, 6, 13])} <= wrong(), "it hangs on too little"
+
+
+def test_where_nothing_is_near_enough_to_hold_a_crumb_all_that_is_missing_around_it_is_asked_for() -> None:
+    cells = Cells(scattered(3, torch.Generator().manual_seed(0), sides=20))
+    solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
+    solid[2:8, 2:8, 2:18] = found[2:8, 2:8, 2:8] = found[5, 5, 16] = -1
+    wrong = mend_module._crumbled(found.flatten(), Wanted(cells, solid.flatten()), 0.1)
+    places = torch.arange(8000).reshape(20, 20, 20)
+    assert int(places[5, 5, 15]) in wrong and int(places[5, 5, 10]) not in wrong
 
 
 def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
@@ -100,8 +130,8 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
     start, asked = torch.zeros(len(vectors), linear.model.embedding_size), []
 
-    def spy(embedding: Tensor, wanted: Tensor, cells: Cells, *_: Any, keep: bool) -> Tensor:
-        asked.append((wanted, cells.points, keep))
+    def spy(embedding: Tensor, wanted: Wanted, fine: Wanted, *_: Any, keep: bool) -> Tensor:
+        asked.append((wanted, fine, keep))
         return embedding + 1
 
     recipe = linear.recipe.model_dump()
@@ -114,6 +144,8 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
             found.append(refine(start, vectors, architecture.name, space, data, runner, steps=2))
         monkeypatch.setattr(gauss_newton, "mended", spy)
     assert len(asked) == len(vectors) and all(keep for *_, keep in asked)
-    for vector, (wanted, points, _) in zip(vectors, asked, strict=True):
-        torch.testing.assert_close(wanted, architecture.run(vector, points)[:, 0])
+    for vector, (*both, _) in zip(vectors, asked, strict=True):
+        for wanted in both:
+            torch.testing.assert_close(wanted.values, architecture.run(vector, wanted.cells.points)[:, 0])
+        assert both[1].cells.sides == (128, 128, 128)
     assert not torch.equal(found[0], found[1])
