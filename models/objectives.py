@@ -15,15 +15,19 @@ from .space_model import SpaceModel
 
 # Of blended distances, in units of the half box: halfway, parts of one shape alone are thinner by 0.01.
 BLEND_WIDTH = 0.015
+# Of the distillation of instances' own answers.
+OWN_TEMPERATURE = 1.0
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term."""
+    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term; and, of several
+    architectures, the weight of each instance's own answers beside the teacher's, 0 as published."""
 
     temperature: float = 4.0
     alpha: float = 0.9
     interpolation: float = 1.0
+    own: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,23 +112,38 @@ def _one_by_one(architecture: Architecture) -> Callable[[Tensor, Tensor], Tensor
     return lambda vectors, inputs: torch.stack([architecture.run(vector, inputs) for vector in vectors])
 
 
-def several_objective(model: SpaceModel, instances: Mapping[str, Tensor], batch: Batch, weights: Weights) -> Terms:
+def several_objective(
+    model: SpaceModel,
+    inputs: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    batch: Batch,
+    weights: Weights,
+) -> Terms:
     """Eq. 3-12: teacher, labels and ClassId for each instance, and the same along boundary pairs.
 
     Sums over instances and over pairs, as published. Instances are decoded as the architecture they are;
-    the published code takes the classifier's word, which is the same once it is trained.
+    the published code takes the classifier's word, which is the same once it is trained. A teacher makes all
+    instances of an architecture alike; with `weights.own` each also imitates itself (eq. 1).
 
     Args:
-        instances: by architecture, (B_a, P_a) parameters as the encoder sees them.
+        inputs: by architecture, (B_a, P_a) parameters as the encoder sees them.
+        targets: parameters of the same networks, for their own answers.
     Returns:
-        {"kd": eq. 5 summed, "class": eq. 6 summed, "interp": eq. 11 summed over pairs and gammas}.
+        {"kd": eq. 5 summed, "class": eq. 6 summed, "own": eq. 1 summed, if it has a weight, "interp": eq. 11 summed
+        over pairs and gammas}.
     """
-    embeddings = {arch: model.encode(arch, vectors) for arch, vectors in instances.items()}
-    kd, ids = [], []
+    embeddings = {arch: model.encode(arch, vectors) for arch, vectors in inputs.items()}
+    kd, ids, own = [], [], []
     for arch, embedding in embeddings.items():
-        kd += [_decoded_loss(model, arch, e, batch, weights) for e in embedding]
+        for e, target in zip(embedding, targets[arch], strict=True):
+            logits = _decoded_logits(model, arch, e, batch)
+            kd.append(_guided(logits, batch, weights))
+            if weights.own > 0:
+                own.append(_imitated(logits, model.architecture(arch), target, batch))
         ids.append(class_loss(model, embedding, model.class_id(arch)))
     terms = {"kd": torch.stack(kd).sum(), "class": torch.stack(ids).sum()}
+    if own:
+        terms["own"] = weights.own * torch.stack(own).sum()
     if weights.interpolation > 0 and len(model.architectures) > 2:
         terms["interp"] = weights.interpolation * _interpolation_loss(model, embeddings, batch, weights)
     return terms
@@ -144,15 +163,27 @@ def _interpolation_loss(model: SpaceModel, embeddings: Mapping[str, Tensor], bat
                 gamma = i / (len(names) - 1)
                 between = (1 - gamma) * a + gamma * b
                 total = total + class_loss(model, between[None], i)
-                total = total + _decoded_loss(model, names[i], between, batch, weights)
+                total = total + _guided(_decoded_logits(model, names[i], between, batch), batch, weights)
     return total
 
 
-def _decoded_loss(model: SpaceModel, arch: str, embedding: Tensor, batch: Batch, weights: Weights) -> Tensor:
+def _decoded_logits(model: SpaceModel, arch: str, embedding: Tensor, batch: Batch) -> Tensor:
+    """(N, K) what the network of an embedding (E,) answers."""
     vector = model.decode(arch, embedding[None])[0]
-    logits = model.architecture(arch).run(vector, batch.inputs)
+    return model.architecture(arch).run(vector, batch.inputs)
+
+
+def _guided(logits: Tensor, batch: Batch, weights: Weights) -> Tensor:
+    """Eq. 5."""
     assert batch.labels is not None  # several architectures are trained on images alone
     return task_and_teacher(logits, batch.teacher, batch.labels, temperature=weights.temperature, alpha=weights.alpha)
+
+
+def _imitated(logits: Tensor, architecture: Architecture, target: Tensor, batch: Batch) -> Tensor:
+    """Eq. 1 at a temperature where the answers themselves count, not how unlikely the others are."""
+    with torch.no_grad():
+        wanted = architecture.run(target, batch.inputs)
+    return distillation(logits, wanted, temperature=OWN_TEMPERATURE)
 
 
 def class_loss(model: SpaceModel, embeddings: Tensor, class_id: int) -> Tensor:

@@ -77,6 +77,8 @@ class TrainRecipe(_Section):
         clip: largest norm of the gradient, 0 for none.
         temperature, alpha, interpolation: of the losses (eq. 1-12); where networks are signals, interpolation is
             the weight of what stands between two of them.
+        own: of several architectures, the weight of each network's own answers beside the teacher's; 0 as published,
+            where all networks of an architecture come out nearly the same.
         near: share of a step's points that lie near the surface of each instance, where networks are shapes.
         stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
             and shift it, as far as its surface stays in the box; 1 for none.
@@ -99,6 +101,7 @@ class TrainRecipe(_Section):
     temperature: PositiveFloat = 4.0
     alpha: float = Field(0.9, ge=0, le=1)
     interpolation: float = Field(1.0, ge=0)
+    own: float = Field(0.0, ge=0)
     near: float = Field(0.5, ge=0, le=1)
     stretch: float = Field(1.0, ge=1)
     fresh: PositiveFloat = 5.0

@@ -41,7 +41,7 @@ class Task:
     def weights(self) -> Weights:
         """Constants of the losses."""
         t = self.recipe.train
-        return Weights(t.temperature, t.alpha, t.interpolation)
+        return Weights(t.temperature, t.alpha, t.interpolation, t.own)
 
     @property
     def several(self) -> bool:
@@ -184,7 +184,7 @@ def _terms(
     task: Task, model: SpaceModel, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], batch: Batch
 ) -> Terms:
     if task.several:
-        return several_objective(model, inputs, batch, task.weights)
+        return several_objective(model, inputs, targets, batch, task.weights)
     (name,) = inputs
     return single_objective(model, name, inputs[name], targets[name], batch, task.weights)
 

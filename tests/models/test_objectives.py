@@ -112,7 +112,7 @@ def test_targets_and_teachers_have_no_gradient() -> None:
 @pytest.mark.parametrize("teacher", [TEACHER, None])
 def test_several_architectures_sum_over_instances(teacher: Tensor | None) -> None:
     model, given = space(), instances(2, 1, 0, 3)
-    terms = several_objective(model, given, Batch(IMAGES, LABELS, teacher), Weights(interpolation=0))
+    terms = several_objective(model, given, given, Batch(IMAGES, LABELS, teacher), Weights(interpolation=0))
     assert set(terms) == {"kd", "class"}
     expected = sum(kd(model, arch, v, teacher) for arch, vectors in given.items() for v in vectors)
     torch.testing.assert_close(terms["kd"], expected)
@@ -120,12 +120,29 @@ def test_several_architectures_sum_over_instances(teacher: Tensor | None) -> Non
     torch.testing.assert_close(terms["class"], ids)
 
 
+def test_with_a_weight_instances_of_several_architectures_imitate_themselves_too() -> None:
+    model, inputs = space(), instances(2, 1, names=NAMES[:2])
+    targets = {name: vectors + 1 for name, vectors in inputs.items()}
+    plain = several_objective(model, inputs, targets, BATCH, Weights(interpolation=0))
+    assert set(plain) == {"kd", "class"}
+    terms = several_objective(model, inputs, targets, BATCH, Weights(interpolation=0, own=3.0))
+    expected = [
+        distillation(model.architecture(name).run(v, IMAGES), model.architecture(name).run(t, IMAGES), temperature=1.0)
+        for name in inputs
+        for v, t in zip(inputs[name], targets[name], strict=True)
+    ]
+    torch.testing.assert_close(terms.pop("own"), 3 * torch.stack(expected).sum())
+    assert terms == plain
+    same = several_objective(model, inputs, inputs, BATCH, Weights(interpolation=0, own=3.0))
+    assert float(same["own"]) == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize("count", [3, 4])
 def test_interpolated_instances_stand_at_the_published_gammas(count: int) -> None:
     names = NAMES[:count]
     model = space(names)
     given = instances(*([1] * count), names=names)
-    several_objective(model, given, BATCH, Weights())
+    several_objective(model, given, given, BATCH, Weights())
     recorder = cast(Recorder, model.backbone)
     assert recorder.encoded == list(names)
     decoded = recorder.decoded[count:]  # after the instances themselves
@@ -138,7 +155,7 @@ def test_interpolated_instances_stand_at_the_published_gammas(count: int) -> Non
 
 def test_interpolation_sums_over_all_boundary_pairs_with_the_class_ids_between() -> None:
     model, given = space(), instances(2, 1, 1, 3)
-    terms = several_objective(model, given, BATCH, Weights(interpolation=0.5))
+    terms = several_objective(model, given, given, BATCH, Weights(interpolation=0.5))
     expected = torch.zeros(())
     for a in given["tiny"]:
         for b in given["huge"]:
@@ -151,7 +168,7 @@ def test_interpolation_sums_over_all_boundary_pairs_with_the_class_ids_between()
 
 def test_the_other_terms_do_not_depend_on_interpolation() -> None:
     model, given = space(), instances(1, 1, 1, 1)
-    on, off = (several_objective(model, given, BATCH, Weights(interpolation=w)) for w in (1.0, 0.0))
+    on, off = (several_objective(model, given, given, BATCH, Weights(interpolation=w)) for w in (1.0, 0.0))
     assert "interp" not in off
     assert torch.equal(on["kd"], off["kd"])
     assert torch.equal(on["class"], off["class"])
@@ -159,14 +176,16 @@ def test_the_other_terms_do_not_depend_on_interpolation() -> None:
 
 def test_two_architectures_have_nothing_between_them() -> None:
     names = NAMES[:2]
-    terms = several_objective(space(names), instances(1, 1, names=names), BATCH, Weights())
+    terms = several_objective(
+        space(names), instances(1, 1, names=names), instances(1, 1, names=names), BATCH, Weights()
+    )
     assert set(terms) == {"kd", "class"}
 
 
 @pytest.mark.parametrize("counts", [(0, 1, 1, 1), (1, 1, 1, 0), (0, 2, 0, 0)])
 def test_without_a_boundary_pair_interpolation_is_zero(counts: tuple[int, ...]) -> None:
     model, given = space(), instances(*counts)
-    terms = several_objective(model, given, BATCH, Weights())
+    terms = several_objective(model, given, given, BATCH, Weights())
     assert terms["interp"].item() == 0
     assert len(cast(Recorder, model.backbone).decoded) == sum(counts)
     sum(terms.values()).backward()
@@ -176,7 +195,7 @@ def test_unseen_architectures_are_trained_by_interpolation_alone() -> None:
     """As the experiment with the middle two left out: their decoders still get a gradient."""
     model, given = space(), instances(1, 0, 0, 1)
     vectors = {arch: v.requires_grad_() for arch, v in given.items()}
-    several_objective(model, vectors, BATCH, Weights())["interp"].backward()
+    several_objective(model, vectors, vectors, BATCH, Weights())["interp"].backward()
     assert [arch for arch, _ in cast(Recorder, model.backbone).decoded[2:]] == ["small", "large"]
     assert all(v.grad is not None and v.grad.abs().sum() > 0 for v in vectors.values())
     assert model.head is not None
