@@ -119,6 +119,7 @@ class RefineRecipe(_Section):
             and decoders that write along directions.
         steps: how many by default; images: images, or points, a step.
         lr, lr_end: of Adam.
+        temperature: of the imitation of a classifier's own answers; None for the one it was trained at.
         damping: of Gauss-Newton.
     """
 
@@ -127,6 +128,7 @@ class RefineRecipe(_Section):
     images: PositiveInt = 128
     lr: PositiveFloat = 0.02
     lr_end: PositiveFloat = 0.001
+    temperature: PositiveFloat | None = None
     damping: PositiveFloat = DAMPING
 
     def descent(self, steps: int | None = None) -> Descent:
@@ -141,6 +143,11 @@ class Recipe(_Section):
     backbone: Annotated[TokensRecipe | ConvRecipe, Field(discriminator="kind")] = TokensRecipe()
     train: TrainRecipe = TrainRecipe()
     refine: RefineRecipe = RefineRecipe()
+
+    @property
+    def refine_temperature(self) -> float:
+        """Of refining: its own, else that of training."""
+        return self.refine.temperature or self.train.temperature
 
     def named(self, output: Path) -> Recipe:
         """The same with a name: its own, else that of the space's file without its extension."""

@@ -106,7 +106,7 @@ def _by_adam(
         inputs = with_near(inputs, near, share, generator)
         with runner.autocast():
             predicted = model.decode(arch, current)
-            losses = imitation(architecture, predicted, vectors, inputs, temperature=recipe.train.temperature)
+            losses = imitation(architecture, predicted, vectors, inputs, temperature=recipe.refine_temperature)
             loss = losses.sum() + CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
         runner.count(1, "steps")
         return loss

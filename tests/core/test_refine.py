@@ -1,4 +1,4 @@
-"""Refining by Gauss-Newton: nearer in few steps, each network by itself, and refused where it is not for."""
+"""Refining, at its own temperature; by Gauss-Newton nearer in few steps, and refused where it is not for."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 from netspace_cli.core.encode import encode
 from netspace_cli.core.fields.data import field_data
 from netspace_cli.core.fields.scoring import field_fidelity
+from netspace_cli.core.networks import read_network
 from netspace_cli.core.recipe import recipe_from
 from netspace_cli.core.refine import refine
 from netspace_cli.core.runner import Runner
@@ -81,3 +82,19 @@ def test_classifiers_and_decoders_without_directions_are_refused_before_training
         ):
             with pytest.raises(ConfigError, match=f"needs a decoder that writes along directions; {words}"):
                 prepare(solids.zoo, recipe_from({**table, "backbone": backbone}), field_data(solids.zoo.data), runner)
+
+
+def test_a_temperature_of_its_own_is_used_for_refining(tiny: Any) -> None:
+    networks = [read_network(tiny.networks["lenetlike"], candidates=tiny.space.architectures)]
+    trained_at = tiny.space.recipe.train.temperature
+
+    def refined(own: float | None, **train: float) -> Tensor:
+        space = refining(tiny.space, temperature=own)
+        table = {**space.record["recipe"], "train": {**space.record["recipe"]["train"], **train}}
+        space = replace(space, record={**space.record, "recipe": table})
+        with Runner("cpu", seed=0) as runner:
+            return encode(networks, space, runner, data=tiny.data, refine_steps=3).vectors
+
+    torch.testing.assert_close(refined(None), refined(trained_at))
+    torch.testing.assert_close(refined(0.5, temperature=3.0), refined(0.5, temperature=9.0))
+    assert not torch.allclose(refined(0.5), refined(None))

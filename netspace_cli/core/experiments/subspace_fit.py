@@ -69,7 +69,7 @@ def fit_held_out(
     """
     best = zoo.network(by_validation(zoo, architecture.name, "train")[-1], architecture)
     reach = reach_of_subspace(Network(architecture, runner.place(best.vector)), size)
-    descent, temperature = recipe.refine.descent(), recipe.train.temperature
+    descent, temperature = recipe.refine.descent(), recipe.refine_temperature
     chosen, held_out = (
         runner.place(torch.stack(zoo.vectors(zoo.select(split=split, arch=architecture.name), architecture)))
         for split in ("val", "test")
