@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
@@ -55,8 +56,16 @@ class Interrupts:
         message, exit_code = _ORDERS[order]
         self.error = Interrupted(message, exit_code=exit_code)
         if _is_importing(frame):
+            _tidy()
             os._exit(self._report(self.error))
         raise Halt
+
+
+def _tidy() -> None:
+    """Nothing unwinds at an end at once: files that are half written go here."""
+    files = sys.modules.get("netspace_cli.core.files")
+    if files is not None:
+        files.remove_unfinished()
 
 
 def _is_importing(frame: FrameType | None) -> bool:

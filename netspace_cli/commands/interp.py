@@ -123,7 +123,7 @@ def interp(
     main = BENT if bend else STRAIGHT if bends else "space"
     if dry_run:
         inputs = planned_inputs((start, end), opened, data=images, refine_steps=refine, arch=arch, key=key)
-        _show_plan(console, inputs, steps, bend=bend)
+        _show_plan(console, inputs, steps, bend=bend and can_bend)
         console.document({**document, "inputs": inputs, "rows": steps + 1, "outputs": outputs, "dry_run": True})
         for output in outputs:
             console.note(f"{output} would be written.")

@@ -53,8 +53,9 @@ def train(
     """
     from netspace_cli.core.checks import check_no_input, check_run
     from netspace_cli.core.data_choice import data_of_zoo
-    from netspace_cli.core.footprint import footprint, memory_of
+    from netspace_cli.core.footprint import footprint
     from netspace_cli.core.recipe import load_recipe
+    from netspace_cli.core.runner import memory_of
     from netspace_cli.core.train import prepare
     from netspace_cli.core.train import train as learn
     from netspace_cli.core.zoo import open_zoo

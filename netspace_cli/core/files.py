@@ -19,6 +19,8 @@ from netspace_models.errors import ConfigError, InputFileError, OutputExists, Ru
 
 _SNIFFED_BYTES = 1024
 _TAR_MAGIC_AT = 257
+# Temporary files of writes under way.
+_unfinished: set[Path] = set()
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _MAGIC = (
@@ -144,6 +146,7 @@ def atomic_write(path: Path, write: Callable[[Path], object], *, force: bool) ->
     target = _checked_target(path, force=force)
     try:
         temporary = _new_file_beside(target)
+        _unfinished.add(temporary)
         try:
             mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
             write(temporary)
@@ -154,9 +157,17 @@ def atomic_write(path: Path, write: Callable[[Path], object], *, force: bool) ->
         finally:
             with suppress(FileNotFoundError):
                 temporary.unlink()
+            _unfinished.discard(temporary)
         _sync_directory(target.parent)
     except OSError as failure:
         raise _cannot_write(path, failure) from failure
+
+
+def remove_unfinished() -> None:
+    """Take away the temporary files of writes under way: for an end without unwinding."""
+    for temporary in tuple(_unfinished):
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def _open_regular(path: Path, error: type[InputFileError]) -> int:

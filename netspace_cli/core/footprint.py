@@ -6,7 +6,6 @@ nothing is computed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -22,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from .factories import resolve_architecture
 from .recipe import ConvRecipe, Recipe
-from .runner import kept_random_state
+from .runner import GIB, kept_random_state
 from .space import build_model
 from .zoo import Zoo
 
@@ -30,7 +29,6 @@ NOWHERE = "meta"
 LARGE_WEIGHT = 1_000_000_000  # values of one parameter
 COPIES = 4  # weights, their gradients, Adam's two moments
 FLOAT_BYTES = 4
-GIB = 2**30
 _MAKERS = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
 
 
@@ -116,17 +114,6 @@ def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
     except (RuntimeError, TypeError):
         step = None
     return Footprint(sum(sizes.values()), sizes[largest], largest, step)
-
-
-def memory_of(device: torch.device) -> int:
-    """Bytes of memory that the device has: its own, or the machine's."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    if accelerator is not None and accelerator.type == device.type:
-        try:
-            return torch.accelerator.get_memory_info(device)[1]
-        except RuntimeError:
-            pass  # one that shares the machine's
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 class _WithoutValues(TorchFunctionMode):

@@ -98,7 +98,10 @@ def _siren(state: Mapping[str, Tensor]) -> Architecture | None:
     places = [SIREN_LAYER.fullmatch(name) for name in state]
     if not places or None in places:
         return None
-    last = max(int(place.group(1)) for place in places if place)
+    numbers = {int(place.group(1)) for place in places if place}
+    last = max(numbers)
+    if len(numbers) <= last:
+        return None  # a layer of nothing, such as others' activations, has no number here
     first, end = state.get("layers.0.weight"), state.get(f"layers.{last}.weight")
     if first is None or end is None or not 1 <= last < MOST_LAYERS or first.dim() != 2 or end.dim() != 2:
         return None

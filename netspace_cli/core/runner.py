@@ -7,6 +7,7 @@ memory, and can say afterwards what the work cost.
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
 import sys
 import time
@@ -22,6 +23,7 @@ from torch import Tensor
 T = TypeVar("T")
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+GIB = 2**30
 # Two megabytes of float32.
 CACHED_VALUES = 2**19
 # Of lack of memory that comes as a plain RuntimeError: the processor's, other accelerators', cuBLAS's and cuDNN's.
@@ -198,6 +200,17 @@ class Runner:
             return torch.cuda.max_memory_allocated(self.device)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+
+
+def memory_of(device: torch.device) -> int:
+    """Bytes of memory that the device has: its own, or the machine's."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is not None and accelerator.type == device.type:
+        try:
+            return torch.accelerator.get_memory_info(device)[1]
+        except RuntimeError:
+            pass  # one that shares the machine's
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -79,7 +79,7 @@ def _owner(embedded: Mapping[Path, Embeddings]) -> str:
             raise WrongSpace(
                 f"{first} is an embedding of space {_tag(owned)}, {path} one of space {_tag(other)}: nothing leads "
                 "from one space to another.",
-                "Encode both networks in one space: `netspace encode --space NAME`.",
+                "Encode both networks in one space, if one has both: `netspace encode --space NAME`.",
             )
     built_in = built_in_spaces()
     for name, path in built_in.items():
@@ -105,9 +105,12 @@ def _space_of_checkpoints(paths: Sequence[Path], arch: str | None, key: str | No
     homeless = next((p for p, found in homes.items() if not found), None)
     if homeless is None:
         whose = "; ".join(f"{p} belongs in {' or '.join(found)}" for p, found in homes.items())
+        signals = {known[found[0]][0].signal for found in homes.values()}
         raise WrongSpace(
             f"no built-in space has the architectures of all these networks: {whose}.",
-            "Give networks of one space, or train one that has them with `netspace train`.",
+            "Train one that has them with `netspace train`."
+            if len(signals) == 1
+            else f"Give networks of one space: these are for {' and '.join(s.describe() for s in signals)}.",
         )
     architecture = read_given(
         homeless, candidates=[a for candidates in known.values() for a in candidates], arch=arch, key=key

@@ -101,8 +101,8 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     """Read and check all that training needs, on the runner's device.
 
     Raises:
-        ConfigError: several architectures without a teacher or of signals, one with a teacher, a teacher for
-            other images or classes, a split of the zoo without instances, a method of refining that is not for such
+        ConfigError: several architectures without a teacher or of signals, one with a teacher or with `own`, a teacher
+            for other images or classes, a split of the zoo without instances, a method of refining that is not for such
             networks, or a precision that training does not have.
         DataUnavailable: the data are not the zoo's.
     """
@@ -131,6 +131,12 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
             f"a space of one architecture ({training.architectures[0].name}) learns from its own instances (eq. 1); "
             "a teacher has no part in it.",
             "Leave out --teacher.",
+        )
+    if len(training.architectures) == 1 and recipe.train.own > 0:
+        raise ConfigError(
+            f"train.own = {recipe.train.own:g} is for several architectures; in a space of one "
+            f"({training.architectures[0].name}) networks imitate themselves alone (eq. 1).",
+            "Leave it out.",
         )
     runner.check_gradients()
     if teacher is not None:

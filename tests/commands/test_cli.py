@@ -242,6 +242,18 @@ def test_an_order_to_stop_is_no_failure_of_one_file_among_many(order: signal.Sig
     assert read == ["a"]
 
 
+def test_an_order_amid_an_import_leaves_no_half_written_file(tmp_path: Path) -> None:
+    (tmp_path / "stops.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)")
+    lines = (
+        "from pathlib import Path; from netspace_cli.core.files import atomic_write; "
+        "atomic_write(Path('a.txt'), lambda path: (path.write_text('half'), __import__('stops')), force=False)"
+    )
+    with process(lines, cwd=tmp_path) as work:
+        work.communicate(timeout=30)
+    assert work.returncode == 130
+    assert {path.name for path in tmp_path.iterdir()} <= {"stops.py", "__pycache__"}
+
+
 @pytest.mark.parametrize("arguments", [[], ["--json"]])
 @pytest.mark.parametrize(
     ("order", "code", "message"), [("SIGTERM", 143, "terminated."), ("SIGINT", 130, "interrupted.")]

@@ -323,9 +323,12 @@ def test_a_mesh_of_no_surface_fails_and_writes_nothing(work: Path, refused: Refu
 def test_more_cells_than_memory_holds_are_refused_with_how_many_fit(
     work: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(surface, "memory_of", lambda device: 3 * 2**30)
+    monkeypatch.setattr("netspace_cli.core.fields.data.memory_of", lambda device: 6 * 2**30)
     said = refused(2, "mesh", ball(Path("ball.pt"), 0.5), "-o", "ball.ply", "--resolution", 600)
-    assert "600 cells along each axis take 5 GiB; this machine has 3. At most 512 fit" in said
+    assert "600 cells along each axis take 5 GiB; this machine has 6. Ask for 512 at most" in said
+    torch.save(build("siren-3x1", FieldSignal(2, 1)).module.state_dict(), "picture.pt")
+    said = refused(2, "mesh", "picture.pt", "-o", "picture.png", "--resolution", 60_000)
+    assert "60000 cells along each axis take 80 GiB; this machine has 6. Ask for 11585 at most" in said
 
 
 def test_meshes_that_cannot_be_written_are_refused(work: Path, solids: Any, refused: Refused) -> None:
@@ -390,6 +393,15 @@ def test_networks_that_are_encoded_in_vain_are_told_of(solids: Any, work: Path, 
     found = ask(*command, "-o", "b.emb")["networks"]
     assert [n["inside"] for n in found[:2]] == [0, 1] and found[2]["iou"] < 0.5
     assert f"decodes to overlaps with it by {found[2]['iou']:.2f} (IoU) only" in said
+
+
+def test_options_for_checkpoints_have_no_part_in_a_mesh_of_embeddings(
+    solids: Any, work: Path, codes: dict[str, Path], cli: Cli
+) -> None:
+    command = in_space(
+        solids, "mesh", codes["one"], "-o", "a.png", "--resolution", 8, "--key", "net", "--arch", "siren"
+    )
+    assert "--arch, --key: for checkpoints; embeddings are taken as they are." in cli(*command).stderr
 
 
 def test_shapes_are_encoded_scored_and_decoded(solids: Any, work: Path, ask: Ask, rows: Rows) -> None:
@@ -644,7 +656,7 @@ def test_a_dry_run_of_a_path_writes_nothing(solids: Any, work: Path, codes: dict
 def test_a_dry_run_says_that_the_path_would_be_bent(solids: Any, work: Path, cli: Cli) -> None:
     command = in_space(solids, "interp", *solids.networks, "--dry-run")
     assert "The path would be bent, solved for step by step" in cli(*command).stderr
-    for options in (["--straight"], ["--steps", 1]):
+    for options in (["--straight"], ["--steps", 1], ["--steps", 1, "--bend"]):
         assert "bent" not in cli(*command, *options).stderr
 
 

@@ -103,7 +103,7 @@ def test_a_dry_run_tells_the_memory_that_training_takes(tiny: Any, recipe: Path,
 def test_more_memory_than_there_is_is_told_before_training(
     tiny: Any, recipe: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netspace_cli.core.footprint.memory_of", lambda device: 2_000_000)
+    monkeypatch.setattr("netspace_cli.core.runner.memory_of", lambda device: 2_000_000)
     for options in (["--dry-run"], []):
         result = cli(*command(tiny, "-o", "mini.safetensors", *options))
         assert result.exit_code == 0

@@ -96,8 +96,21 @@ def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
 ) -> None:
     apart = {"one": tiny.single_space.architectures, "other": tiny.space.architectures[1:]}
     monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart.get(path.stem, apart["other"]))
-    with pytest.raises(WrongSpace, match=r"lenetlike\S+ belongs in one; \S+resnet8\S+ belongs in three\. "):
+    with pytest.raises(WrongSpace, match=r"lenetlike\S+ belongs in one; \S+resnet8\S+ belongs in three\. Train one"):
         space_for(None, [tiny.networks["lenetlike"], tiny.networks["resnet8"]])
+
+
+@pytest.mark.usefixtures("shelf")
+def test_networks_for_different_inputs_are_never_of_one_space(
+    tiny: Any, cifar: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    colours = (build("lenetlike", ImageSignal(3, 32, 10)),)
+    apart = {"one": tiny.single_space.architectures, "three": colours}
+    monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart[path.stem])
+    with pytest.raises(WrongSpace) as refused:
+        space_for(None, [tiny.networks["lenetlike"], cifar])
+    assert refused.value.hint.startswith("Give networks of one space: these are for ")
+    assert "1x8x8, 3 classes" in refused.value.hint and "3x32x32, 10 classes" in refused.value.hint
 
 
 @pytest.mark.usefixtures("shelf")

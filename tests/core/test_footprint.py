@@ -14,9 +14,9 @@ from netspace_models.errors import ConfigError, DoesNotFit
 from netspace_models.objectives import Batch
 from torch import Tensor
 
-from netspace_cli.core.footprint import GIB, Footprint, footprint, memory_of
+from netspace_cli.core.footprint import Footprint, footprint
 from netspace_cli.core.recipe import Recipe, recipe_from
-from netspace_cli.core.runner import Runner
+from netspace_cli.core.runner import GIB, Runner, memory_of
 from netspace_cli.core.space import build_model
 from netspace_cli.core.train import new_state, prepare
 from netspace_cli.core.train_step import _objective

@@ -74,10 +74,18 @@ def test_what_tells_no_width_is_nearest_to_no_network_of_sines(missing: str) -> 
     assert "Nearest" not in refused.value.message
 
 
+def test_layers_whose_numbers_have_gaps_are_no_network_of_sines() -> None:
+    state = {f"layers.{i}.weight": torch.zeros(rows, columns) for i, rows, columns in ((0, 4, 9), (2, 3, 4))}
+    with pytest.raises(UnknownArchitecture) as refused:
+        recognise(checkpoint(state))
+    assert "siren" not in refused.value.message
+
+
 def test_a_small_file_makes_no_large_network_of_sines(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
     monkeypatch.setattr(recognising, "build", lambda name, signal: built.append(name))
-    state = {"layers.0.weight": torch.zeros(9999, 1), "layers.98.weight": torch.zeros(1, 9999)}
+    state = {f"layers.{i}.bias": torch.zeros(1) for i in range(1, 98)}
+    state |= {"layers.0.weight": torch.zeros(9999, 1), "layers.98.weight": torch.zeros(1, 9999)}
     with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
         recognise(checkpoint(state))
     assert not any(name.startswith("siren") for name in built)

@@ -473,6 +473,15 @@ def test_several_architectures_without_a_teacher_are_refused(tiny: Any, tmp_path
     assert "--teacher" in refused.value.hint
 
 
+def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny: Any, tmp_path: Path) -> None:
+    table = recipe_of(tiny).model_dump()
+    table["train"]["own"] = 2.0
+    with pytest.raises(
+        ConfigError, match=r"train\.own = 2 is for several architectures; in a space of one \(lenetlike"
+    ):
+        learn(tiny, tmp_path / "s.safetensors", recipe=recipe_from(table))
+
+
 def test_a_teacher_for_other_classes_is_refused(tiny: Any, tmp_path: Path) -> None:
     other = build("resnet14", ImageSignal(1, 8, 5))
     teacher = Network(other, torch.zeros(other.parameters), source="teach.pt")

@@ -98,5 +98,8 @@ def doubled(grid: np.ndarray) -> np.ndarray:
 
 
 def distances_at(points: Tensor, architecture: Architecture, vector: Tensor, runner: Runner) -> Tensor:
-    """(M,) what a network (P,) that is a shape says at the cells' points (M, D), on the device of the work."""
+    """(M,) what a network (P,) that is a shape says at the cells' points (M, D), on the device of the work. There may
+    be no points: without a surface no cell lies near it, with small values all do."""
+    if not len(points):
+        return points.new_zeros(0)
     return runner.place(values_of(architecture, vector, points, runner)[:, 0])

@@ -8,11 +8,15 @@ from typing import Any
 
 import torch
 from netspace_models.architectures import FieldSignal
+from netspace_models.errors import ConfigError
 from torch import Tensor
 
 from netspace_cli.core.data import ImageData
+from netspace_cli.core.runner import GIB, memory_of
 
 NAME = "points"
+# Of memory for each cell of a grid, all told: its value, the piece it belongs to, copies; and how much of it may go.
+CELL_BYTES, SHARE = 24, 0.5
 # What a zoo's signals may be.
 DISTANCES, COLOURS = "signed distances", "colours"
 
@@ -80,6 +84,24 @@ def grid_points(dimensions: int, resolution: int) -> Tensor:
     """The centres of the box's cells, R of them along each axis: (R^D, D), the last axis fastest."""
     axis = cell_centres(resolution)
     return torch.stack(torch.meshgrid(*[axis] * dimensions, indexing="ij"), dim=-1).reshape(-1, dimensions)
+
+
+def check_cells(resolution: int, dimensions: int) -> None:
+    """Refuse a grid that takes more than a part of the memory: what else is needed is not known beforehand.
+
+    Args:
+        resolution: cells R along each axis.
+        dimensions: axes D.
+    Raises:
+        ConfigError: with how much it takes and how much there is.
+    """
+    needed, there = CELL_BYTES * resolution**dimensions, memory_of(torch.device("cpu"))
+    if needed > SHARE * there:
+        most = int((SHARE * there / CELL_BYTES) ** (1 / dimensions) + 1e-9)
+        raise ConfigError(
+            f"{resolution} cells along each axis take {needed / GIB:,.0f} GiB; this machine has {there / GIB:,.0f}.",
+            f"Ask for {most} at most; 128 show all that most networks hold.",
+        )
 
 
 def cell_centres(resolution: int) -> Tensor:

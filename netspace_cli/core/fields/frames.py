@@ -18,7 +18,7 @@ from netspace_cli.core.networks import Network
 from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner
 
-from .data import grid_points
+from .data import check_cells, grid_points
 from .scoring import values_of
 from .walk import seen
 
@@ -87,7 +87,7 @@ def frame_of(network: Network, runner: Runner, *, resolution: int = RESOLUTION) 
         network: a picture, on any device.
         resolution: pixels R along each side.
     Raises:
-        ConfigError: the network is no picture.
+        ConfigError: the network is no picture, or so many pixels do not fit in memory.
     """
     signal = network.architecture.signal
     if not is_picture(signal):
@@ -95,6 +95,7 @@ def frame_of(network: Network, runner: Runner, *, resolution: int = RESOLUTION) 
             f"{network.source or network.architecture.name} is for {signal.describe()}, so it is no picture.",
             "Give a network of points of 2 coordinates, with 1 or 3 values.",
         )
+    check_cells(resolution, 2)
     points = runner.place(grid_points(2, resolution))
     values = values_of(network.architecture, runner.place(network.vector), points, runner).numpy()
     levels = np.rint((values.clip(-1, 1) + 1) * 127.5).astype(np.uint8)

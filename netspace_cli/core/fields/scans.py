@@ -72,7 +72,7 @@ def read_scan(path: Path) -> Scan:
     if wrong:
         raise InputFileError(path, f"{wrong} of {len(found)} points are NaN or infinite.", "Leave them out.")
     points = found[:, :3]
-    if float(points.abs().max()) > 1:
+    if len(points) and float(points.abs().max()) > 1:
         raise InputFileError(
             path,
             f"its points reach {float(points.abs().max()):.3g} from the middle of the box, whose half side is 1.",

@@ -13,11 +13,10 @@ from netspace_models.errors import ConfigError, RunFailed
 
 from netspace_cli.core.figures import FORMATS, check_figure
 from netspace_cli.core.files import atomic_write
-from netspace_cli.core.footprint import GIB, memory_of
 from netspace_cli.core.networks import Network
 from netspace_cli.core.runner import Runner
 
-from .data import cell_centres
+from .data import cell_centres, check_cells
 from .meshes import check_mesh_extra
 from .pieces import pieces_of
 from .scoring import values_of
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 SURFACE_SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 # Points of a grid's planes that are laid out at a time.
 SLAB = 2**20
-# Of memory for each cell, all told: its value, the piece it belongs to, and copies where surfaces are sought.
-CELL_BYTES = 24
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,7 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
         ConfigError: the network is no shape, or so many cells do not fit in memory.
     """
     check_shape(network)
-    check_cells(resolution)
+    check_cells(resolution, 3)
     vector = runner.place(network.vector)
     axis = cell_centres(resolution)
     values = np.empty((resolution,) * 3, dtype=np.float32)
@@ -133,23 +130,6 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
         found = values_of(network.architecture, vector, points, runner)
         values[planes.numpy()] = found.reshape(len(planes), resolution, resolution).numpy()
     return Solid(values)
-
-
-def check_cells(resolution: int) -> None:
-    """Refuse a grid that memory does not hold.
-
-    Args:
-        resolution: cells R along each axis.
-    Raises:
-        ConfigError: with how much it takes and how much there is.
-    """
-    needed, there = CELL_BYTES * resolution**3, memory_of(torch.device("cpu"))
-    if needed > there:
-        most = int((there / CELL_BYTES) ** (1 / 3) + 1e-9)
-        raise ConfigError(
-            f"{resolution} cells along each axis take {needed / GIB:,.0f} GiB; this machine has {there / GIB:,.0f}.",
-            f"At most {most} fit; 128 show all that most shapes have.",
-        )
 
 
 def surface_of(solid: Solid, name: str) -> trimesh.Trimesh:

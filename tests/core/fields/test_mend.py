@@ -19,6 +19,7 @@ from netspace_cli.core.fields.data import COLOURS, DISTANCES, field_data
 from netspace_cli.core.fields.mend import Wanted, even_and_near, mended
 from netspace_cli.core.fields.pieces import crumbs_of
 from netspace_cli.core.fields.solver import solver_of
+from netspace_cli.core.networks import Network
 from netspace_cli.core.refine import refine
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
@@ -149,3 +150,20 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
             torch.testing.assert_close(wanted.values, architecture.run(vector, wanted.cells.points)[:, 0])
         assert both[1].cells.sides == (128, 128, 128)
     assert not torch.equal(found[0], found[1])
+
+
+def test_shapes_far_from_or_near_a_surface_everywhere_are_refined_and_walked_between(
+    solids: Any, linear: Space
+) -> None:
+    data, (architecture,) = field_data(solids.zoo.data), linear.architectures
+    state = architecture.module.state_dict()
+    last = state["layers.2.weight"]
+    empty = {**state, "layers.2.weight": 0 * last, "layers.2.bias": torch.ones(1)}
+    flat = {**state, "layers.2.weight": last / 1e3, "layers.2.bias": torch.zeros(1)}
+    networks = [Network(architecture, architecture.to_vector(each)) for each in (empty, flat)]
+    recipe = {**linear.record["recipe"], "refine": {**linear.record["recipe"]["refine"], "method": "gauss-newton"}}
+    space = Space(linear.model, {**linear.record, "recipe": recipe}, linear.embeddings)
+    with Runner("cpu", seed=0) as runner:
+        start, end = encode(networks, space, runner, data=data, refine_steps=1).vectors
+        path = bent(start, end, space, data, runner, steps=2)
+    assert path.shape == (3, space.model.embedding_size) and torch.isfinite(path).all()

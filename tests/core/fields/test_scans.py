@@ -200,3 +200,9 @@ def test_a_file_without_a_number_is_refused(tmp_path: Path) -> None:
     path.write_text("# nothing\n")
     with pytest.raises(InputFileError, match=r"a\.xyz: "):
         read_scan(path)
+
+
+def test_a_scan_of_no_points_is_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "none.npy", np.zeros((0, 3)))
+    with pytest.raises(InputFileError, match="0 points are too few. Give 20 or more"):
+        read_scan(tmp_path / "none.npy")
