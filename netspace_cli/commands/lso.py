@@ -179,6 +179,10 @@ def lso(
             "report": report,
         }
     )
+    if found.step == 0:
+        lr = optimiser.lr
+        rates = "" if lr is None else f" another --lr ({3 * lr:g} or {lr / 3:.2g}), or"
+        console.note(f"No step did better than the start on the validation split: give{rates} more --steps.")
     if found.optimized.arch != found.arch:
         console.note(
             f"The space still takes the best embedding for a {found.optimized.arch}, not the {found.arch} aimed at: "

@@ -53,6 +53,15 @@ def test_more_steps_lower_the_loss_and_validation_chooses(
         assert found["history"][found["best_step"] - 1]["val_accuracy"] == max(validated)
 
 
+def test_where_nothing_is_better_than_the_start_it_says_what_to_try(
+    tiny: Any, emb: dict[str, Path], work: Path, cli: Callable[..., Result]
+) -> None:
+    result = cli(*command(tiny, emb["vanillacnn"], "--steps", 2, "--lr", 1e-12))
+    assert result.exit_code == 0
+    said = "No step did better than the start on the validation split"
+    assert f"{said}: give another --lr (3e-12 or 3.3e-13), or more --steps." in result.stderr
+
+
 def test_a_checkpoint_is_encoded_and_refined_first(tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result]) -> None:
     init = tiny.networks["lenetlike"]
     result = cli(*command(tiny, init, "--steps", 2, "-o", "a.emb"))
