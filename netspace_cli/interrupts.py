@@ -12,7 +12,9 @@ from typing import Any, NoReturn, Self
 
 from netspace_models.errors import Interrupted
 
-_ORDERS = {signal.SIGINT: ("interrupted.", 130), signal.SIGTERM: ("terminated.", 143)}
+from netspace_cli.core.signals import EXIT_CODES
+
+_WORDS = {signal.SIGINT: "interrupted.", signal.SIGTERM: "terminated."}
 
 
 class Halt(BaseException):
@@ -38,7 +40,7 @@ class Interrupts:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            for order in _ORDERS:
+            for order in _WORDS:
                 if signal.getsignal(order) is not signal.SIG_IGN:
                     self._before[order] = signal.signal(order, self._stop)
         return self
@@ -53,8 +55,7 @@ class Interrupts:
         order = signal.Signals(number)
         if order is signal.SIGTERM:
             signal.signal(order, signal.SIG_IGN)
-        message, exit_code = _ORDERS[order]
-        self.error = Interrupted(message, exit_code=exit_code)
+        self.error = Interrupted(_WORDS[order], exit_code=EXIT_CODES[order])
         if _is_importing(frame):
             _tidy()
             os._exit(self._report(self.error))

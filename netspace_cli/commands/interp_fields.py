@@ -43,11 +43,10 @@ class Sight(Protocol):
 
 def sight_of(signal: Signal) -> Sight | None:
     """How networks for a signal are looked at; None for classifiers, and for fields that nobody can see."""
-    from netspace_models.architectures import FieldSignal
-
+    from netspace_cli.core.fields.data import SHAPES
     from netspace_cli.core.fields.frames import is_picture
 
-    if signal == FieldSignal(3, 1):
+    if signal == SHAPES:
         return ShapeSight()
     return PictureSight() if is_picture(signal) else None
 

@@ -15,6 +15,8 @@ from netspace_cli.core.data import ImageData
 from netspace_cli.core.runner import GIB, memory_of
 
 NAME = "points"
+# Networks that are shapes: one value, a signed distance, at points of three coordinates.
+SHAPES = FieldSignal(3, 1)
 # Of memory for each cell of a grid, all told: its value, the piece it belongs to, copies; and how much of it may go.
 CELL_BYTES, SHARE = 24, 0.5
 # What a zoo's signals may be.

@@ -130,11 +130,12 @@ def _crumbled(found: Tensor, wanted: Wanted, margin: float) -> Tensor:
         margin: what comes off where the solid shrinks by so much is a crumb, too: it hangs on too little.
     """
     solid, inside, firm = (wanted.cells.inside(v) for v in (wanted.values, found, found + margin))
-    crumbs = crumbs_of(inside) | crumbs_of(firm)
+    loose = crumbs_of(inside)
+    crumbs = loose | crumbs_of(firm)
     if not crumbs.any():
         return torch.zeros(0, dtype=torch.long, device=found.device)
     near = solid & ndimage.binary_dilation(crumbs, iterations=AROUND)
     holds = near & ~firm & ndimage.binary_dilation(firm & ~crumbs, iterations=AROUND)
     broken = holds if holds.any() else near & ~inside
-    wrong = (crumbs_of(inside) & ~solid) | broken
+    wrong = (loose & ~solid) | broken
     return torch.from_numpy(np.flatnonzero(wanted.cells.at(wrong))).to(found.device)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from netspace_models.architectures import FieldSignal
 from netspace_models.errors import ConfigError, RunFailed
 
 from netspace_cli.core.figures import FORMATS, check_figure
@@ -16,7 +15,7 @@ from netspace_cli.core.files import atomic_write
 from netspace_cli.core.networks import Network
 from netspace_cli.core.runner import Runner
 
-from .data import cell_centres, check_cells
+from .data import SHAPES, cell_centres, check_cells
 from .meshes import check_mesh_extra
 from .pieces import pieces_of
 from .scoring import values_of
@@ -78,7 +77,7 @@ def check_shape(network: Network) -> None:
         ConfigError: it is no signed distance at points of three coordinates.
     """
     signal = network.architecture.signal
-    if signal != FieldSignal(3, 1):
+    if signal != SHAPES:
         raise ConfigError(
             f"{network.source or network.architecture.name} is for {signal.describe()}, so it has no surface.",
             "Give a network that is a shape: points of 3 coordinates, 1 value.",

@@ -10,12 +10,11 @@ from netspace_models.errors import ConfigError
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
+from .data import SHAPES
 from .goals import ScanGoal, ShapeGoal, scan_goal, shape_goal
 from .pictures import PICTURE_SUFFIXES
 from .scans import SCAN_SUFFIXES, is_scan, read_scan
 from .sources import SUFFIXES, find_shapes
-
-SHAPES = FieldSignal(3, 1)
 
 
 def read_target(path: Path, space: Space, runner: Runner) -> ShapeGoal | ScanGoal:
