@@ -218,7 +218,7 @@ def test_sha256(tmp_path: Path) -> None:
         (b"<?xml version='1.0'?>", "an XML document"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "a git-lfs pointer"),
         (b"\x89PNG\r\n\x1a\n\0\0", "a PNG picture"),
-        (gzip.compress(b"weights"), "a gzip archive"),
+        (gzip.compress(b"weights", mtime=0), "a gzip archive"),
         (b'{"a": 1}', "JSON text"),
         (("Überraschung " * 100).encode(), "text"),
         (b"\0" * 2000, "nothing but zero bytes"),
