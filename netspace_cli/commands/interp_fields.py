@@ -84,7 +84,7 @@ class ShapeSight:
         rows = []
         for name, walk in walks.items():
             shapes = [
-                (f"{s.step.gamma:.2f}", s.error if s.error or s.solid is None else surface_of(s.solid, name))
+                (f"{s.step.gamma:.2f}", s.error if s.error or s.solid is None else surface_of(s.solid.coarser(), name))
                 for s in walk
             ]
             rows.append((name, shapes))

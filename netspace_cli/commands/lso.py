@@ -32,13 +32,17 @@ if TYPE_CHECKING:
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    help="Steps of the optimiser. [default: 200, of gauss-newton as many as the space refines with]",
+    help="Steps of the optimiser. [default: what the space records, of gauss-newton as many as it refines with]",
 )
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), help="Learning rate, of adam alone. [default: 0.01]")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Learning rate, of adam alone. [default: what the space records for the architecture]",
+)
 @click.option(
     "--images",
     type=click.IntRange(min=1),
-    help="Images, or points, a step. [default: 128, of gauss-newton as many as the space refines with]",
+    help="Images, or points, a step. [default: what the space records, of gauss-newton as many as it refines with]",
 )
 @options.output(required=False, help="Where the best embedding goes (.emb).")
 @click.option("--decode", "decoded", type=options.OUTPUT_PATH, metavar="FILE", help="Write the best network too.")
@@ -120,7 +124,6 @@ def lso(
         "method": optimiser.method,
         "steps": optimiser.steps,
         "images": optimiser.images,
-        "lr": optimiser.lr,
         "target": target,
         "output": output,
         "decoded": decoded,
@@ -129,7 +132,8 @@ def lso(
     note_ignored(console, [init], data_set, among=("refine", "key"))
     if dry_run:
         (row,) = planned_inputs((init,), opened, data=data_set, refine_steps=refine, key=key)
-        _show_plan(console, row, arch or row["arch"], guide, document)
+        wanted = arch or row["arch"]
+        _show_plan(console, row, wanted, guide, {**document, "lr": optimiser.rate(opened, wanted)})
         return
     with runner:
         aim: Aim | None = shape
@@ -172,6 +176,7 @@ def lso(
     console.document(
         {
             **document,
+            "lr": found.lr,
             "best_step": found.step,
             "initial": found.initial,
             "optimized": found.optimized,
@@ -180,8 +185,8 @@ def lso(
         }
     )
     if found.step == 0:
-        lr = optimiser.lr
-        rates = "" if lr is None else f" another --lr ({3 * lr:g} or {lr / 3:.2g}), or"
+        lr = found.lr
+        rates = "" if lr is None else f" another --lr ({3 * lr:.2g} or {lr / 3:.2g}), or"
         console.note(f"No step did better than the start on the validation split: give{rates} more --steps.")
     if found.optimized.arch != found.arch:
         console.note(

@@ -37,6 +37,7 @@ class Optimised:
     Attributes:
         embedding: (E,) the best by validation, on the processor.
         arch: the architecture aimed at.
+        lr: Adam's rate; None of a method that has none.
         step: after how many steps that was.
         initial, optimized: on the test split, before and after.
         history: [{step, loss, val_accuracy?, val_loss?}].
@@ -44,6 +45,7 @@ class Optimised:
 
     embedding: Tensor
     arch: str
+    lr: float | None
     step: int
     initial: Standing
     optimized: Standing
@@ -57,18 +59,22 @@ class Optimiser:
     Attributes:
         method: "adam", the rate falling to a twentieth as a cosine, or "gauss-newton".
         steps: how many; images: images, or points, a step.
-        lr: of Adam; None where there is no rate.
+        lr: of Adam; None for what the space records for the architecture.
     """
 
     method: str = "adam"
     steps: int = 200
     images: int = 128
-    lr: float | None = 0.01
+    lr: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse fewer than one step."""
         if self.steps < 1:
             raise ConfigError(f"{self.steps} steps optimise nothing.", "Give at least one: --steps 1.")
+
+    def rate(self, space: Space, arch: str) -> float | None:
+        """Adam's for an architecture of a space; None of a method that has none."""
+        return None if self.method != "adam" else self.lr or space.recipe.lso.rate(arch)
 
 
 def optimiser_for(
@@ -80,22 +86,22 @@ def optimiser_for(
     images: int | None = None,
     lr: float | None = None,
 ) -> Optimiser:
-    """What moves a space's embeddings, where something is left open: Adam, or Gauss-Newton where the space refines by
-    it, with as many steps and points as it refines with.
+    """What moves a space's embeddings, where something is left open: Adam as the space records it, or Gauss-Newton
+    where the space refines by it, with as many steps and points as it refines with.
 
     Raises:
         ConfigError: Gauss-Newton for classifiers or for a decoder without directions, or a rate for it.
     """
-    refining = space.recipe.refine
+    refining, usual = space.recipe.refine, space.recipe.lso
     given: dict[str, Any] = {n: v for n, v in {"steps": steps, "images": images, "lr": lr}.items() if v is not None}
     if (method or refining.method) == "adam":
-        return replace(Optimiser(), **given)
+        return replace(Optimiser("adam", usual.steps, usual.images), **given)
     check_solvable(space.recipe, data, "--method gauss-newton")
     if lr is not None:
         raise ConfigError(
             f"gauss-newton has no rate, and --lr {lr:g} gives one.", "Leave out --lr, or give --method adam."
         )
-    return replace(Optimiser("gauss-newton", max(1, refining.steps), refining.images, None), **given)
+    return replace(Optimiser("gauss-newton", max(1, refining.steps), refining.images), **given)
 
 
 def optimise(
@@ -106,9 +112,9 @@ def optimise(
     *,
     arch: str | None = None,
     teacher: Network | None = None,
-    steps: int = 200,
-    lr: float = 0.01,
-    images: int = 128,
+    steps: int | None = None,
+    lr: float | None = None,
+    images: int | None = None,
     validate_every: int | None = None,
     progress: Progress | None = None,
 ) -> Optimised:
@@ -119,7 +125,7 @@ def optimise(
         arch: the architecture wanted; by default the one the embedding is recognised as. An embedding that
             is recognised as it is better than any that is not.
         teacher: imitate its logits; None for the labels alone.
-        steps, lr, images: of Adam; the rate falls to a twentieth as a cosine.
+        steps, lr, images: of Adam, as the space records them by default; the rate falls to a twentieth as a cosine.
         validate_every: steps between two looks at the validation split, a tenth of all by default. The
             best of them is kept (the start among them); the test split is scored before and after only.
     Raises:
@@ -127,7 +133,7 @@ def optimise(
         WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
-    optimiser = Optimiser("adam", steps, images, lr)
+    optimiser = optimiser_for(space, data, method="adam", steps=steps, images=images, lr=lr)
     goal = goal_of(space.to(runner.device), data, runner, teacher)
     how: dict[str, Any] = {"arch": arch, "validate_every": validate_every, "progress": progress}
     return optimise_towards(goal, embedding, space, optimiser, **how)
@@ -155,14 +161,14 @@ def optimise_towards(
     name = reach.architecture.name
     how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": validate_every, "progress": progress}
     how["description"] = f"optimising a {name}"
-    if optimiser.method == "adam":
-        assert optimiser.lr is not None
-        found = search(reach, goal, lr=optimiser.lr, images=optimiser.images, **how)
+    lr = optimiser.rate(space, name)
+    if lr is not None:
+        found = search(reach, goal, lr=lr, images=optimiser.images, **how)
     else:
         assert isinstance(goal, ShapeGoal | ScanGoal)  # seen to by `optimiser_for`
         found = search_by_solving(reach, goal, solver_of(space, name), points=optimiser.images, **how)
     best = found.variables[0].cpu()
-    return Optimised(best, name, found.step, found.initial, found.optimized, found.history)
+    return Optimised(best, name, lr, found.step, found.initial, found.optimized, found.history)
 
 
 def reach_of(space: Space, start: Tensor, arch: str | None = None) -> Reach:

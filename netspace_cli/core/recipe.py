@@ -136,6 +136,24 @@ class RefineRecipe(_Section):
         return Descent(self.steps if steps is None else steps, self.images, self.lr, self.lr_end)
 
 
+class LsoRecipe(_Section):
+    """How embeddings are optimised by Adam.
+
+    Attributes:
+        steps: how many by default; images: images, or points, a step.
+        lr: the highest rate; rates: by architecture, where its decoder wants another.
+    """
+
+    steps: PositiveInt = 200
+    images: PositiveInt = 128
+    lr: PositiveFloat = 0.01
+    rates: dict[str, PositiveFloat] = {}
+
+    def rate(self, arch: str) -> float:
+        """For an architecture."""
+        return self.rates.get(arch, self.lr)
+
+
 class Recipe(_Section):
     """All of it. Unknown keys are refused."""
 
@@ -143,6 +161,7 @@ class Recipe(_Section):
     backbone: Annotated[TokensRecipe | ConvRecipe, Field(discriminator="kind")] = TokensRecipe()
     train: TrainRecipe = TrainRecipe()
     refine: RefineRecipe = RefineRecipe()
+    lso: LsoRecipe = LsoRecipe()
 
     @property
     def refine_temperature(self) -> float:
@@ -247,6 +266,7 @@ def _known_keys() -> list[str]:
         ("backbone", ConvRecipe),
         ("train", TrainRecipe),
         ("refine", RefineRecipe),
+        ("lso", LsoRecipe),
     ):
         keys += [name, *(f"{name}.{key}" for key in section.model_fields)]
     return keys

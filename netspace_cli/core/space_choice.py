@@ -11,7 +11,7 @@ from netspace_models.errors import ConfigError, UnknownArchitecture, WrongSpace
 from .embedding import Embeddings, is_embedding, load_embeddings
 from .factories import known_signal
 from .files import sha256_of
-from .inputs import has_architecture, is_among, lacks, read_given
+from .inputs import has_architecture, is_among, lacks, read_given, read_networks
 from .space import Space, architectures_of, built_in_spaces, load_space
 from .zoo import Zoo
 
@@ -49,7 +49,9 @@ def space_for(
         raise ConfigError("no space was named, and none is built in.", "Name one: --space PATH.")
     embedded = {p: load_embeddings(p) for p in paths if is_embedding(p)}
     if embedded:
-        return load_space(_owner(embedded))
+        owner = load_space(_owner(embedded))
+        _check_beside(next(iter(embedded)), [p for p in paths if p not in embedded], owner, arch, key)
+        return owner
     return load_space(_space_of_checkpoints(paths, arch, key))
 
 
@@ -89,6 +91,17 @@ def _owner(embedded: Mapping[Path, Embeddings]) -> str:
         f"{first}: no built-in space ({', '.join(built_in)}) has its embeddings: they belong to space {_tag(owned)}.",
         "Give the space it was made with: --space PATH.",
     )
+
+
+def _check_beside(embedded: Path, others: Sequence[Path], owner: Space, arch: str | None, key: str | None) -> None:
+    """Refuse checkpoints of architectures that the space of an embedding beside them lacks: no other space will do."""
+    try:
+        read_networks(others, owner, arch=arch, key=key)
+    except WrongSpace as lacking:
+        raise WrongSpace(
+            f"{lacking.message} {embedded} is an embedding of that space.",
+            "Encode both networks in one space, if one has both: `netspace encode --space NAME`.",
+        ) from None
 
 
 def _tag(embeddings: Embeddings) -> str:

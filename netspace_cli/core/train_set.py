@@ -45,7 +45,7 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
 
     Raises:
         ConfigError: an architecture without training instances, an unseen one that is the smallest or the
-            largest, or a split without any.
+            largest, a split without any, or a rate for an architecture that the space will not have.
     """
     unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
@@ -75,7 +75,17 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
                 f"{zoo.path}, so nothing would train it.",
                 "Train instances of it, or choose one between the smallest and the largest of the zoo.",
             )
+    _check_rates(recipe, [a.name for a in order])
     return TrainingSet(order, vectors, instances)
+
+
+def _check_rates(recipe: Recipe, known: Sequence[str]) -> None:
+    for name in recipe.lso.rates:
+        if name not in known:
+            raise ConfigError(
+                f"the recipe's lso.rates has {name}, which the space will not have: {', '.join(known)}.",
+                "Correct it, or leave it out.",
+            )
 
 
 def initial_values(

@@ -535,8 +535,9 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask:
     for name in ("steps", "weight_steps", "aligned_weight_steps"):
         assert [(s["step"], s["gamma"]) for s in found[name]] == [(0, 0), (1, 0.5), (2, 1)]
         assert all(0 <= s["volume"] <= 1 and "accuracy" not in s for s in found[name])
-    ends = ask("mesh", *solids.networks, "-o", "ends.png", "--resolution", 96)["networks"]
-    assert [found["weight_steps"][i]["volume"] for i in (0, 2)] == [n["volume"] for n in ends]
+    ends = ask("mesh", *solids.networks, "-o", "ends.png", "--resolution", 160)["networks"]
+    # Far from the surface a path is looked at more coarsely, and these small networks hardly say distances.
+    assert [found["weight_steps"][i]["volume"] for i in (0, 2)] == pytest.approx([n["volume"] for n in ends], rel=1e-3)
     assert "iou" not in found["weight_steps"][0] and 0 <= found["weight_steps"][1]["iou"] <= 1
     with open("a.csv", newline="") as file:
         table = list(csv.DictReader(file))
@@ -551,7 +552,7 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask:
             cells = [row[prefix + measure] for row in table]
             assert cells == [str(step.get(measure, "")) for step in steps]
     assert len(list(Path("steps").iterdir())) == 3
-    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 96)["networks"]
+    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 160)["networks"]
     assert [n["volume"] for n in again] == [s["volume"] for s in found["steps"]]
     with Image.open("a.png") as picture, Image.open("ends.png") as row:
         # Three rows of three shapes, and one row of two.
@@ -565,8 +566,8 @@ def test_a_bent_path_stands_beside_the_straight_one(solids: Any, work: Path, ask
     assert found["straight_steps"] == plain["steps"]
     assert [found["steps"][i]["volume"] for i in (0, 3)] == [plain["steps"][i]["volume"] for i in (0, 3)]
     # This space's ends are nearly the same.
-    assert min(s["iou"] for s in found["steps"][1:]) >= min(s["iou"] for s in plain["steps"][1:]) - 0.02
-    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 96)["networks"]
+    assert min(s["iou"] for s in found["steps"][1:]) >= min(s["iou"] for s in plain["steps"][1:]) - 0.03
+    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 160)["networks"]
     assert [n["volume"] for n in again] == [s["volume"] for s in found["steps"]], "the bent path is what is saved"
     with open("a.csv", newline="") as file:
         row = list(csv.DictReader(file))[1]

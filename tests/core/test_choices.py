@@ -91,6 +91,19 @@ def test_embeddings_of_two_spaces_are_refused_with_both(tiny: Any, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("shelf")
+def test_a_network_beside_an_embedding_whose_space_lacks_it_is_not_sent_to_another_space(
+    tiny: Any, tmp_path: Path, cifar: Path
+) -> None:
+    a = emb(tiny, tmp_path / "a.emb", space=tiny.single_space)
+    for other in (tiny.networks["resnet8"], cifar):
+        with pytest.raises(
+            WrongSpace, match=rf"{other.name}: a .*a\.emb is an embedding of that space\. Encode"
+        ) as refused:
+            space_for(None, [other, a])
+        assert refused.value.hint.startswith("Encode both networks in one space")
+
+
+@pytest.mark.usefixtures("shelf")
 def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
     tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from netspace_cli.core.lso import Optimised, Optimiser, decoded_network, optimis
 from netspace_cli.core.networks import Network, read_network
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.scoring import accuracy, labels_of, logits_of
+from netspace_cli.core.space import Space
 
 
 def search(tiny: Any, *, single: bool = False, seed: int = 0, row: int = 0, **options: Any) -> Optimised:
@@ -201,16 +202,34 @@ def test_the_loss_told_is_that_of_eq_5_and_6_by_hand(tiny: Any) -> None:
                 assert found.initial.loss == pytest.approx(float(expected), rel=1e-3)
 
 
-def test_what_is_left_open_is_as_the_space_refines_and_of_adam_the_usual(tiny: Any, solids: Any) -> None:
-    points, refining = field_data(solids.zoo.data), solids.space.record["recipe"]["refine"]
-    recipe = {
-        **solids.space.record["recipe"],
-        "refine": {**refining, "method": "gauss-newton", "steps": 7, "images": 99},
-    }
-    solved = replace(solids.space, record={**solids.space.record, "recipe": recipe})
-    assert optimiser_for(tiny.space, tiny.data) == Optimiser("adam", 200, 128, 0.01)
+def recorded(space: Space, section: str, **values: Any) -> Space:
+    """A space whose record says otherwise."""
+    recipe = space.record["recipe"]
+    changed = {**recipe, section: {**recipe[section], **values}}
+    return replace(space, record={**space.record, "recipe": changed})
+
+
+def test_what_is_left_open_is_as_the_space_records_it(tiny: Any, solids: Any) -> None:
+    points = field_data(solids.zoo.data)
+    solved = recorded(solids.space, "refine", method="gauss-newton", steps=7, images=99)
+    assert optimiser_for(tiny.space, tiny.data) == Optimiser("adam", 200, 128)
     assert optimiser_for(tiny.space, tiny.data, steps=3, images=5, lr=0.2) == Optimiser("adam", 3, 5, 0.2)
-    assert optimiser_for(solids.space, points) == Optimiser("adam", 200, 128, 0.01)
-    assert optimiser_for(solved, points) == Optimiser("gauss-newton", 7, 99, None)
-    assert optimiser_for(solved, points, steps=2, images=9) == Optimiser("gauss-newton", 2, 9, None)
+    assert optimiser_for(recorded(tiny.space, "lso", steps=4, images=6), tiny.data) == Optimiser("adam", 4, 6)
+    assert optimiser_for(solids.space, points) == Optimiser("adam", 200, 128)
+    assert optimiser_for(solved, points) == Optimiser("gauss-newton", 7, 99)
+    assert optimiser_for(solved, points, steps=2, images=9) == Optimiser("gauss-newton", 2, 9)
     assert optimiser_for(solved, points, method="adam", lr=0.1) == Optimiser("adam", 200, 128, 0.1)
+
+
+def test_each_architecture_is_optimised_at_its_own_rate(tiny: Any) -> None:
+    space = recorded(tiny.space, "lso", lr=0.02, rates={"vanillacnn": 0.5})
+    found = {}
+    with Runner("cpu", seed=0) as runner:
+        for arch in ("lenetlike", "vanillacnn"):
+            start = torch.zeros(space.model.embedding_size)
+            found[arch] = optimise(start, space, tiny.data, runner, arch=arch, steps=1)
+            given = optimise(start, space, tiny.data, runner, arch=arch, steps=1, lr=found[arch].lr)
+            assert given.history == found[arch].history
+    assert {arch: each.lr for arch, each in found.items()} == {"lenetlike": 0.02, "vanillacnn": 0.5}
+    assert Optimiser(lr=0.3).rate(space, "vanillacnn") == 0.3
+    assert Optimiser("gauss-newton").rate(space, "vanillacnn") is None

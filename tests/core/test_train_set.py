@@ -133,6 +133,12 @@ def test_missing_splits_are_named(tiny: Any) -> None:
     assert "space.unseen" in refused.value.hint
 
 
+def test_a_rate_for_an_architecture_that_is_not_there_is_named(tiny: Any) -> None:
+    rates = tiny.recipe.lso.model_copy(update={"rates": {"lenetlike": 0.1, "lenet": 0.2}})
+    with pytest.raises(ConfigError, match="lso.rates has lenet, which the space will not have: lenetlike, "):
+        load(tiny.zoo, tiny.recipe.model_copy(update={"lso": rates}))
+
+
 def test_an_instance_that_was_changed_is_named(tiny: Any, tmp_path: Path) -> None:
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     zoo = open_zoo(tmp_path / "zoo")

@@ -20,13 +20,15 @@ from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
 from .blends import Ends, even_gammas
-from .cells import distances_at, halved, scattered
+from .cells import cut, distances_at, scattered
 from .data import FieldData
 from .mend import Wanted, even_and_near, mended
 from .solver import solver_of
 
 # Gauss-Newton steps for each embedding.
 SOLVES = 5
+# Crumbs are looked for in cells cut into so many, then so many: what one grid passes over shows in another.
+FINER = (2, 3)
 
 
 def bent(
@@ -74,9 +76,11 @@ def _solved(embedding: Tensor, ends: Ends, vectors: Tensor, gamma: Tensor, solve
     weights = weights_by_distance(wanted[chosen])
     for _ in range(SOLVES):
         embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
-    small = halved(ends.cells, wanted)
-    known = (distances_at(small.points, solver.architecture, vector, runner) for vector in vectors)
-    fine = Wanted(small, ends.blend_in(small, gamma, wanted, *known))
+    fine = []
+    for parts in FINER:
+        small = cut(ends.cells, wanted, parts)
+        known = (distances_at(small.points, solver.architecture, vector, runner) for vector in vectors)
+        fine.append(Wanted(small, ends.blend_in(small, gamma, wanted, *known)))
     return mended(embedding, Wanted(ends.cells, wanted), fine, solver, runner, keep=False)
 
 

@@ -12,13 +12,13 @@ from netspace_models.losses import blended
 from scipy import ndimage
 from torch import Tensor
 
-from .cells import Cells, doubled
+from .cells import Cells, repeated
 from .pieces import crumbs_of, distances_without_crumbs, pieces_of, without_crumbs
 
 # Of the blends, in units of the half box.
 WIDTH = 0.01
-# Through so many small cells pieces are joined that came off.
-JOINED = 4
+# Through so many cells pieces are joined that came off.
+JOINED = 2
 # Blends that are looked at to space the steps, evenly by the logit of gamma up to so much.
 LOOKS, LOGIT = 241, 18.0
 
@@ -71,20 +71,20 @@ class Ends:
         that, too. Others are taken away.
 
         Args:
-            small: the cells, cut in two along each axis.
+            small: the cells, `cut`.
             wanted: (R^D,) `blend(gamma)`.
             one, other: (M,) the ends' values in the small cells.
         """
-        coarse = wanted.cpu().numpy().reshape(self.sides)
+        coarse, parts = wanted.cpu().numpy().reshape(self.sides), small.sides[0] // self.sides[0]
         # By less, it is the grid that knows no better.
-        lifted = doubled(coarse - self._on_grid(gamma) > 1 / self.sides[0])
-        parents = small.at(doubled(coarse))
+        lifted = repeated(coarse - self._on_grid(gamma) > 1 / self.sides[0], parts)
+        parents = small.at(repeated(coarse, parts))
         plain = blended(one, other, gamma, width=WIDTH).cpu().numpy()
         values = np.where(small.at(lifted), np.maximum(plain, parents), plain)
         solid = small.inside(torch.from_numpy(values))
-        labels, _ = pieces_of(solid & ~without_crumbs(solid, doubled(self.meant)))
-        held = np.isin(labels, np.unique(labels[doubled(coarse < 0)])[1:])
-        near = ndimage.binary_dilation(held, iterations=JOINED)
+        labels, _ = pieces_of(solid & ~without_crumbs(solid, repeated(self.meant, parts)))
+        held = np.isin(labels, np.unique(labels[repeated(coarse < 0, parts)])[1:])
+        near = ndimage.binary_dilation(held, iterations=parts * JOINED)
         values = np.where((small.at(labels) > 0) & ~small.at(held), np.maximum(-values, 0), values)
         values = np.where(small.at(near) & (parents < 0), np.minimum(values, parents), values)
         return torch.from_numpy(values).to(self.one)

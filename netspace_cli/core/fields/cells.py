@@ -16,7 +16,7 @@ from .scoring import values_of
 
 # Of the box, about.
 CELLS = 262_144
-# How near to a surface cells are cut in two along each axis, in sides of a cell: what is solved for may lie so far off.
+# How near to a surface cells are cut along each axis, in sides of a cell: what is solved for may lie so far off.
 BAND = 1.5
 
 
@@ -67,21 +67,21 @@ def scattered(dimensions: int, generator: torch.Generator, *, sides: int | None 
     return centres + (torch.rand(centres.shape, generator=generator) - 0.5) * (2 / sides)
 
 
-def halved(cells: Cells, values: Tensor) -> Cells:
-    """The cells near a surface, each cut in two along each axis, and the middles of these: scattered points would
+def cut(cells: Cells, values: Tensor, parts: int = 2) -> Cells:
+    """The cells near a surface, each cut into so many along each axis, and the middles of these: scattered points would
     show crumbs where an even surface passes between them.
 
     Args:
         cells: all of a grid.
         values: (R^D,) signed distances there.
     """
-    places = np.flatnonzero(doubled(_near(cells, values)))
-    points = grid_points(len(cells.sides), 2 * cells.sides[0])[places]
-    return Cells(points.to(cells.points), places, doubled(cells.inside(values)))
+    places = np.flatnonzero(repeated(_near(cells, values), parts))
+    points = grid_points(len(cells.sides), parts * cells.sides[0])[places]
+    return Cells(points.to(cells.points), places, repeated(cells.inside(values), parts))
 
 
 def far(cells: Cells, values: Tensor) -> Cells:
-    """The other cells, far from every surface; as of `halved`."""
+    """The other cells, far from every surface; as of `cut`."""
     places = np.flatnonzero(~_near(cells, values))
     return Cells(cells.points[torch.from_numpy(places).to(cells.points.device)], places, cells.inside(values))
 
@@ -90,10 +90,10 @@ def _near(cells: Cells, values: Tensor) -> np.ndarray:
     return values.abs().cpu().numpy().reshape(cells.sides) < BAND * 2 / cells.sides[0]
 
 
-def doubled(grid: np.ndarray) -> np.ndarray:
-    """(2R, …) each cell's value in all of the cells that it is cut into."""
+def repeated(grid: np.ndarray, parts: int) -> np.ndarray:
+    """(parts · R, …) each cell's value in all of the cells that it is cut into."""
     for axis in range(grid.ndim):
-        grid = grid.repeat(2, axis)
+        grid = grid.repeat(parts, axis)
     return grid
 
 

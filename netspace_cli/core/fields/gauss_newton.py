@@ -18,7 +18,7 @@ from netspace_cli.core.progress import Progress
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import Space
 
-from .cells import Cells, distances_at, halved, scattered
+from .cells import Cells, cut, distances_at, scattered
 from .data import FieldData
 from .mend import Wanted, mended
 from .near import near_surfaces, with_near
@@ -76,9 +76,9 @@ def approach(
             embedding = torch.stack(path[-max(1, steps // LATER) :]).mean(dim=0)
             if data.has_surface:
                 whole = Wanted(cells, distances_at(cells.points, architecture, vector, runner))
-                small = halved(cells, whole.values)
+                small = cut(cells, whole.values)
                 fine = Wanted(small, distances_at(small.points, architecture, vector, runner))
-                embedding = mended(embedding, whole, fine, solver, runner, keep=True)
+                embedding = mended(embedding, whole, [fine], solver, runner, keep=True)
             found.append(embedding)
     finally:
         progress.stop()

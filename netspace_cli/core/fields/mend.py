@@ -6,7 +6,7 @@ So these cells are asked for by themselves, firmly, while the network's other va
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,19 +60,21 @@ class Wanted:
         return Wanted(cells, self.values[torch.from_numpy(cells.places).to(self.values.device)])
 
 
-def mended(embedding: Tensor, wanted: Wanted, fine: Wanted, solver: Solver, runner: Runner, *, keep: bool) -> Tensor:
+def mended(
+    embedding: Tensor, wanted: Wanted, fine: Sequence[Wanted], solver: Solver, runner: Runner, *, keep: bool
+) -> Tensor:
     """(E,) an embedding whose network has no crumbs but those wanted; as it was where that leads nowhere.
 
-    Crumbs are looked for in the grid's cells far from every surface, then in smaller ones near the surface.
+    Crumbs are looked for in the grid's cells far from every surface, then in smaller and smaller ones near the surface.
 
     Args:
         embedding: (E,) whose network has nearly the values wanted.
-        wanted: in all cells of a grid; fine: in those near the surface, `halved`.
+        wanted: in all cells of a grid; fine: in those near the surface, `cut`.
         keep: ask the network to stay as it is elsewhere, and leave all as it was where it does not; without, ask it
             to be as wanted there, too.
     """
     begin, steps = embedding, iter(range(MENDS))
-    for looked in (wanted.far(), fine):
+    for looked in (wanted.far(), *fine):
         embedding = _mended(embedding, looked, wanted, solver, runner, steps, keep=keep)
     if not keep or embedding is begin:
         return embedding

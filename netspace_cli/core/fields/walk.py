@@ -13,10 +13,11 @@ from netspace_cli.core.networks import Network
 from netspace_cli.core.progress import Progress, Silent
 from netspace_cli.core.runner import Runner
 
-from .surface import Solid, solid_of
+from .surface import Solid, solid_looked_at_twice
 
-# Cells along each axis: at half as many, thin parts of one shape come apart.
-RESOLUTION = 96
+# Cells along each axis, cut in two near the surface: with fewer, thin parts of one shape come apart. Crumbs of bent
+# paths are looked for in other cells than these.
+RESOLUTION = 80
 
 T = TypeVar("T")
 
@@ -67,7 +68,7 @@ def solid_steps(
     """
     solids = seen(
         path,
-        lambda network: solid_of(network, runner, resolution=RESOLUTION),
+        lambda network: solid_looked_at_twice(network, runner, resolution=RESOLUTION),
         progress,
         description=f"looking at shapes{name and f', {name}'}",
     )

@@ -17,7 +17,7 @@ from netspace_cli.core.encode import encode
 from netspace_cli.core.fields import mend as mend_module
 from netspace_cli.core.fields.bend import bent, check_bend
 from netspace_cli.core.fields.blends import Ends, even_gammas
-from netspace_cli.core.fields.cells import BAND, Cells, doubled, halved, scattered
+from netspace_cli.core.fields.cells import BAND, Cells, cut, repeated, scattered
 from netspace_cli.core.fields.data import field_data
 from netspace_cli.core.fields.pieces import crumbs_of, pieces_of
 from netspace_cli.core.fields.scoring import iou
@@ -120,30 +120,28 @@ def test_what_cannot_be_bent_is_refused(solids: Any, tiny: Any, linear: Space) -
         check_bend(linear, pictures)
 
 
-def fine_of(ends: Ends, wanted: torch.Tensor) -> Cells:
-    return halved(ends.cells, wanted)
-
-
-def test_cells_near_a_surface_are_cut_in_two_along_each_axis() -> None:
+@pytest.mark.parametrize("parts", [2, 3])
+def test_cells_near_a_surface_are_cut_along_each_axis(parts: int) -> None:
     points = scattered(2, torch.Generator().manual_seed(0), sides=10)
-    values = points.norm(dim=1) - 0.5
-    small = halved(Cells(points), values)
-    assert small.sides == (20, 20) and small.places is not None
-    at = ((small.points + 1) / 2 * 20).long()
-    assert (at[:, 0] * 20 + at[:, 1]).tolist() == small.places.tolist(), "a point in each, in the grid's order"
+    values, sides = points.norm(dim=1) - 0.5, 10 * parts
+    small = cut(Cells(points), values, parts)
+    assert small.sides == (sides, sides) and small.places is not None
+    at = ((small.points + 1) / 2 * sides).long()
+    assert (at[:, 0] * sides + at[:, 1]).tolist() == small.places.tolist(), "a point in each, in the grid's order"
     near = (values.abs() < BAND * 0.2).reshape(10, 10).numpy()
-    assert (small.at(doubled(near))).all() and len(small.points) == 4 * near.sum()
-    inside = small.inside(torch.full((len(small.points),), -1.0))
-    assert (inside == doubled(near | (values < 0).reshape(10, 10).numpy())).all(), "elsewhere as the large cells say"
-    assert doubled(np.array([1, 2])).tolist() == [1, 1, 2, 2]
+    assert (small.at(repeated(near, parts))).all() and len(small.points) == parts**2 * near.sum()
+    inside, solid = small.inside(torch.full((len(small.points),), -1.0)), (values < 0).reshape(10, 10).numpy()
+    assert (inside == repeated(near | solid, parts)).all(), "elsewhere as the large cells say"
+    assert repeated(np.array([1, 2]), parts).tolist() == [1] * parts + [2] * parts
 
 
-def test_crumbs_that_only_smaller_cells_show_are_no_part_of_a_blend() -> None:
+@pytest.mark.parametrize("parts", [2, 3])
+def test_crumbs_that_only_smaller_cells_show_are_no_part_of_a_blend(parts: int) -> None:
     points = scattered(3, torch.Generator().manual_seed(0), sides=20)
     ball = points.norm(dim=1) - 0.5
     ends, gamma = Ends(points, ball, ball), torch.tensor(0.5)
     wanted = ends.blend(gamma)
-    small = fine_of(ends, wanted)
+    small = cut(ends.cells, wanted, parts)
     values = small.points.norm(dim=1) - 0.5
     crumb = int((values - 0.12).abs().argmin())
     values[crumb] = -0.01
@@ -153,7 +151,8 @@ def test_crumbs_that_only_smaller_cells_show_are_no_part_of_a_blend() -> None:
     torch.testing.assert_close(found[kept], values[kept])
 
 
-def test_a_hold_that_larger_cells_show_is_joined_in_smaller_ones() -> None:
+@pytest.mark.parametrize("parts", [2, 3])
+def test_a_hold_that_larger_cells_show_is_joined_in_smaller_ones(parts: int) -> None:
     points = scattered(3, torch.Generator().manual_seed(0), sides=20)
 
     def bar(p: torch.Tensor) -> torch.Tensor:
@@ -164,7 +163,7 @@ def test_a_hold_that_larger_cells_show_is_joined_in_smaller_ones() -> None:
 
     ends, gamma = Ends(points, bar(points), bar(points)), torch.tensor(0.5)
     wanted = ends.blend(gamma)
-    small = fine_of(ends, wanted)
+    small = cut(ends.cells, wanted, parts)
     values = bar(small.points)
     gap = (small.points[:, 0] - 0.25).abs() < 0.05
     broken = torch.where(gap, values.abs() + 0.01, values)

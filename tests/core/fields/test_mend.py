@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from netspace_cli.core.encode import encode
 from netspace_cli.core.fields import gauss_newton
 from netspace_cli.core.fields import mend as mend_module
 from netspace_cli.core.fields.bend import bent
-from netspace_cli.core.fields.cells import Cells, distances_at, halved, scattered
+from netspace_cli.core.fields.cells import Cells, cut, distances_at, scattered
 from netspace_cli.core.fields.data import COLOURS, DISTANCES, field_data
 from netspace_cli.core.fields.mend import Wanted, even_and_near, mended
 from netspace_cli.core.fields.pieces import crumbs_of
@@ -53,14 +53,17 @@ def test_points_lie_evenly_and_near_the_surface() -> None:
     assert float(near.abs().max()) < 0.05
 
 
-def looks(whole: Cells, network: Callable[[Cells], Tensor]) -> tuple[Wanted, Wanted]:
-    """What a network has, without its crumbs, in all cells and in the smaller ones near its surface."""
+def looks(whole: Cells, network: Callable[[Cells], Tensor]) -> tuple[Wanted, list[Wanted]]:
+    """What a network has, without its crumbs, in all cells and in smaller and smaller ones near its surface."""
     found = network(whole)
-    small = halved(whole, found)
-    return tuple(
-        Wanted(cells, torch.where(torch.from_numpy(cells.at(crumbs_of(cells.inside(values)))), 0.02, values))
-        for cells, values in ((whole, found), (small, network(small)))
+    wanted, *fine = (
+        Wanted(
+            cells,
+            torch.where(torch.from_numpy(cells.at(crumbs_of(cells.inside(network(cells))))), 0.02, network(cells)),
+        )
+        for cells in (whole, cut(whole, found), cut(whole, found, 3))
     )
+    return wanted, fine
 
 
 def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +76,7 @@ def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypat
         monkeypatch.setattr(mend_module, "COST", torch.inf)
         found = mended(crumbled, wanted, fine, solver, runner, keep=True)
         assert torch.equal(found, mended(crumbled, wanted, fine, solver, runner, keep=True))
-        for each in (cells, fine.cells):
+        for each in (cells, *(f.cells for f in fine)):
             before, after = (values(e, each, solver, runner) for e in (crumbled, found))
             assert crumbs(before, each) > 2 * crumbs(after, each)
         before, after = (values(e, cells, solver, runner) for e in (crumbled, found))
@@ -86,11 +89,11 @@ def test_what_is_as_wanted_is_left_alone(linear: Space, crumbled: Tensor, monkey
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
         wanted = Wanted(cells, values(crumbled, cells, solver, runner))
-        small = halved(cells, wanted.values)
+        small = cut(cells, wanted.values)
         fine = Wanted(small, values(crumbled, small, solver, runner))
         assert crumbs(wanted.values, cells), "crumbs that are wanted are none"
         for keep in (True, False):
-            assert torch.equal(mended(crumbled, wanted, fine, solver, runner, keep=keep), crumbled)
+            assert torch.equal(mended(crumbled, wanted, [fine], solver, runner, keep=keep), crumbled)
 
 
 def test_cells_are_asked_for_that_crumbs_came_off_from() -> None:
@@ -131,8 +134,8 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
     start, asked = torch.zeros(len(vectors), linear.model.embedding_size), []
 
-    def spy(embedding: Tensor, wanted: Wanted, fine: Wanted, *_: Any, keep: bool) -> Tensor:
-        asked.append((wanted, fine, keep))
+    def spy(embedding: Tensor, wanted: Wanted, fine: Sequence[Wanted], *_: Any, keep: bool) -> Tensor:
+        asked.append((wanted, *fine, keep))
         return embedding + 1
 
     recipe = linear.recipe.model_dump()

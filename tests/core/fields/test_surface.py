@@ -22,6 +22,7 @@ from netspace_cli.core.fields.surface import (
     Solid,
     check_shape,
     check_surface_output,
+    solid_looked_at_twice,
     solid_of,
     surface_of,
     write_surface,
@@ -107,6 +108,27 @@ def test_networks_that_are_no_shape_are_refused(
     with pytest.raises(ConfigError, match="net.pt is for"):
         check_shape(Network(architecture, network.vector, source="net.pt"))
     check_shape(ball(0.5))
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_what_is_looked_at_twice_is_the_same_solid_exact_near_its_surface(
+    ball: Callable[..., Network], parts: int
+) -> None:
+    network = ball(0.5, (0.1, 0, -0.2))
+    found = solid_looked_at_twice(network, Runner("cpu"), resolution=20, parts=parts)
+    exact = solid_of(network, Runner("cpu"), resolution=20 * parts)
+    assert found.values.shape == exact.values.shape and found.values.dtype == exact.values.dtype
+    assert np.array_equal(found.values < 0, exact.values < 0) and exact.has_surface
+    near = np.abs(exact.values) < 2 / (20 * parts)
+    np.testing.assert_allclose(found.values[near], exact.values[near], atol=1e-6)
+    assert not np.allclose(found.values, exact.values, atol=1e-3), "far from it, the coarse grid's values"
+
+
+def test_a_coarser_solid_is_the_same_nearly(solid: Callable[..., Solid]) -> None:
+    coarse, exact = solid(0.5, resolution=40).coarser(), solid(0.5, resolution=20)
+    assert coarse.values.shape == exact.values.shape
+    np.testing.assert_allclose(coarse.values, exact.values, atol=0.01)
+    assert coarse.volume == pytest.approx(exact.volume, rel=0.05)
 
 
 def test_mesh_files_hold_one_shape_and_pictures_any_number() -> None:
