@@ -16,11 +16,13 @@ from netspace_cli.core.encode import encode
 from netspace_cli.core.factories import fresh_module
 from netspace_cli.core.interp import interpolate
 from netspace_cli.core.networks import Network, read_network
+from netspace_cli.core.recipe import load_recipe
 from netspace_cli.core.runner import Runner
 from netspace_cli.core.space import BUILT_IN, Space, load_space
 from netspace_cli.core.space_choice import space_for
 
-SAMPLES = Path(__file__).parent.parent / "examples" / "cifar10"
+ROOT = Path(__file__).parent.parent
+SAMPLES = ROOT / "examples" / "cifar10"
 NAMES = {"lenet": "lenetlike", "vanillacnn": "vanillacnn", "resnet8": "resnet8", "resnet32": "resnet32"}
 SIGNAL = ImageSignal(3, 32, 10)
 
@@ -55,6 +57,11 @@ def test_it_is_small_and_found_by_what_it_knows(space: Space) -> None:
     assert space.signal == SIGNAL
     assert len(space.embeddings) == len(space.record["zoo"])
     assert space_for(None, [SAMPLES / f"{n}.pt" for n in NAMES]).name == "cifar10"
+
+
+def test_it_is_what_its_recipe_makes(space: Space) -> None:
+    recipe = load_recipe(ROOT / "examples" / "recipes" / "cifar10.toml").named(Path("cifar10.safetensors"))
+    assert space.recipe == recipe
 
 
 def test_the_samples_are_what_they_are_called_and_took_no_part_in_training(
