@@ -25,14 +25,12 @@ from netspace_cli.core.zoo import SPLITS, Instance, Zoo, append_instance, create
 from netspace_cli.core.zoo_splits import draw_splits
 
 from .data import COLOURS, DISTANCES, FieldData
-from .scoring import mean_error, values_of, within
+from .scoring import UNITS, mean_error, values_of, within
 from .shape import Shape
 from .sources import ShapeSource
 
 # Splits where none are asked for, in proportion.
 SHARES = (8, 1, 1)
-# Values of a point in a layer, by which is judged how many networks are worked on at once.
-UNITS = 256
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,10 @@ from .data import FieldData, grid_points
 WITHIN = 0.01
 # Cells along each axis, by the number of axes: about as many in all.
 RESOLUTIONS = {1: 4096, 2: 192, 3: 32}
+# Points that a network is asked about at once, where they need not stay in a cache.
 BATCH = 16_384
+# Values of a point in a layer, by which is judged how much work stays in a processor's cache.
+UNITS = 256
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ def values_of(architecture: Architecture, vector: Tensor, points: Tensor, runner
     Returns:
         (N, K) float32, on the processor.
     """
+    batch = runner.rows_at_once(BATCH, UNITS)
     return runner.in_batches(
-        lambda index: architecture.run(vector, points[index]), len(points), batch=BATCH, what="points"
+        lambda index: architecture.run(vector, points[index]), len(points), batch=batch, what="points"
     )
 
 

@@ -18,7 +18,6 @@ from netspace_cli.core import runner as running
 from netspace_cli.core.checkpoint import read_checkpoint
 from netspace_cli.core.factories import fresh_module
 from netspace_cli.core.fields.fit import (
-    UNITS,
     FitErrors,
     FitPlan,
     data_of,
@@ -30,7 +29,7 @@ from netspace_cli.core.fields.fit import (
     in_parts,
     starts,
 )
-from netspace_cli.core.fields.scoring import mean_error, within
+from netspace_cli.core.fields.scoring import UNITS, mean_error, within
 from netspace_cli.core.fields.shape import Shape
 from netspace_cli.core.fields.sources import ShapeSource
 from netspace_cli.core.networks import read_network

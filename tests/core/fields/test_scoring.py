@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netspace_cli.core.decode import decode_row
 from netspace_cli.core.fields.data import FieldData, field_data, grid_points
-from netspace_cli.core.fields.scoring import field_fidelity, iou, mean_error, scoring_points, values_of, within
+from netspace_cli.core.fields.scoring import UNITS, field_fidelity, iou, mean_error, scoring_points, values_of, within
 from netspace_cli.core.networks import read_network
 from netspace_cli.core.runner import Runner
 
@@ -80,7 +80,7 @@ def test_values_do_not_depend_on_the_size_of_batches(monkeypatch: pytest.MonkeyP
     vector = torch.randn(architecture.parameters, generator=torch.Generator().manual_seed(0))
     points = grid_points(3, 8)
     whole = values_of(architecture, vector, points, Runner("cpu"))
-    monkeypatch.setattr("netspace_cli.core.fields.scoring.BATCH", 100)
+    monkeypatch.setattr("netspace_cli.core.runner.CACHED_VALUES", 100 * UNITS)
     torch.testing.assert_close(values_of(architecture, vector, points, Runner("cpu")), whole)
     assert whole.shape == (512, 1) and not whole.requires_grad
 
