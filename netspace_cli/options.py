@@ -86,14 +86,23 @@ class RunnerOptions:
     threads: int | None = None
 
     def runner(self) -> Runner:
-        """A runner of these options; importing it imports torch.
+        """A runner of these options; importing it imports torch. Its number of threads holds from here to the end of
+        the command: reading a space is work, too.
 
         Raises:
             ConfigError: a device or precision that this machine does not have.
         """
+        import torch
+
         from netspace_cli.core.runner import Runner
 
-        return Runner(self.device, precision=self.precision, threads=self.threads, seed=self.seed)
+        runner = Runner(self.device, precision=self.precision, threads=self.threads, seed=self.seed)
+        context = click.get_current_context(silent=True)
+        if self.threads is not None and context is not None:
+            before = torch.get_num_threads()
+            context.call_on_close(lambda: torch.set_num_threads(before))
+            torch.set_num_threads(self.threads)
+        return runner
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,11 @@ def several(**given: Any) -> None:
     """
     from netspace_cli.core.experiments.several import several as measure
 
-    if given["teacher"].path is None:
-        raise click.UsageError("Missing option '--teacher': a space of several architectures is trained with one.")
+    if given["teacher"].path is None and given["space"] is None:
+        raise click.UsageError(
+            "Missing option '--teacher': a space of several architectures is trained with one. A space that is trained "
+            "(--space) needs none."
+        )
     _run(measure, **given)
 
 

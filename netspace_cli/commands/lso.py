@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     help="Shape to become (mesh, grid or samples), or points of its surface, best with normals (.npy, .xyz, .ply); of "
     "networks that are signals.",
 )
+@click.option("--repair", is_flag=True, help="Close a target that is an open mesh, as `zoo fit` does.")
 @click.option(
     "--method",
     type=click.Choice(["adam", "gauss-newton"]),
@@ -59,6 +60,7 @@ def lso(
     init: Path,
     teacher: options.TeacherOptions,
     target: Path | None,
+    repair: bool,
     method: str | None,
     steps: int | None,
     lr: float | None,
@@ -116,9 +118,11 @@ def lso(
         raise click.UsageError("Missing option '--target': networks that are signals have no labels.")
     if teacher.path is not None and target is not None:
         raise click.UsageError("--teacher and --target say both what to become: give one of them.")
+    if repair and target is None:
+        raise click.UsageError("--repair closes a --target that is a mesh: give one.")
     optimiser = optimiser_for(opened, data_set, method=method, steps=steps, images=images, lr=lr)
     guide = teacher.read(opened.signal)
-    shape = None if target is None else read_target(target, opened, runner)
+    shape = None if target is None else read_target(target, opened, runner, repair=repair)
     document: dict[str, Any] = {"space": opened.name, "data": recorded(data_set), "teacher": teacher.path}
     document |= {
         "method": optimiser.method,

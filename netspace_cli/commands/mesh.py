@@ -78,7 +78,7 @@ def _show_surfaces(
     drawn = check_surface_output(output, len(shapes))
     resolution = resolution or CELLS
     rows: list[dict[str, Any]] = []
-    surfaces, lacks = [], []
+    surfaces, notes = [], []
     for shape in shapes:
         solid = solid_of(shape, runner, resolution=resolution)
         surface = solid.lack if solid.lack and drawn else surface_of(solid, shape.source)
@@ -86,7 +86,9 @@ def _show_surfaces(
         faces = 0 if isinstance(surface, str) else len(surface.faces)
         rows.append({"path": shape.source, "volume": solid.volume, "pieces": solid.pieces, "faces": faces})
         if solid.lack:
-            lacks.append(f"{shape.source}: {solid.lack}, as its place in the picture says.")
+            notes.append(f"{shape.source}: {solid.lack}, as its place in the picture says.")
+        elif solid.cut_by_box:
+            notes.append(f"{shape.source}: the solid reaches the side of the box, and is closed there.")
     if drawn:
         draw_surfaces(output, [("", surfaces)], force=force)
     else:
@@ -98,8 +100,8 @@ def _show_surfaces(
         ["network", Column("volume", percent), Column("pieces", integer), Column("faces", integer)],
         [tuple(row.values()) for row in rows],
     )
-    for lack in lacks:
-        console.note(lack)
+    for note in notes:
+        console.note(note)
     return {"networks": rows, "resolution": resolution}
 
 

@@ -15,10 +15,10 @@ from .embedding import Embeddings, Origin, check_space, is_embedding, load_embed
 from .encode import default_refine_steps, encode
 from .factories import known_signal
 from .fields.data import Data
-from .networks import Network, read_network
+from .networks import Network, check_teacher, read_network
 from .progress import Progress
 from .runner import Runner
-from .space import Space
+from .space import Space, architectures_of, built_in_spaces
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,18 @@ def read_teacher(path: Path, signal: Signal, *, arch: str | None = None, key: st
 
     Raises:
         CheckpointError: no checkpoint, or several without `key`.
-        UnknownArchitecture: it fits no architecture for such images and classes.
+        ConfigError: it is for other images or classes; says both.
+        UnknownArchitecture: it fits no architecture at all.
     """
-    return read_given(path, arch=arch, signal=signal, key=key)
+    try:
+        return read_given(path, arch=arch, signal=signal, key=key)
+    except UnknownArchitecture as unknown:
+        try:
+            other = read_given(path, arch=arch, key=key)
+        except UnknownArchitecture:
+            raise unknown from None
+        check_teacher(other, signal)
+        raise
 
 
 def read_networks(
@@ -198,9 +207,18 @@ def is_among(architectures: Sequence[Architecture], architecture: Architecture) 
 
 
 def lacks(path: Path, architecture: Architecture, space: Space) -> WrongSpace:
+    """That a space lacks an architecture, and which built-in one has it."""
+    asked = (architecture.name, architecture.spec)
+    homes = [
+        name
+        for name, file in built_in_spaces().items()
+        if name != space.name and asked in [(a.name, a.spec) for a in architectures_of(file)]
+    ]
     names = ", ".join(a.name for a in space.architectures)
     return WrongSpace(
         f"{path}: a {architecture.name} for {known_signal(architecture)}; space {space.name!r} has {names} for "
         f"{space.signal.describe()}.",
-        "Use a space that has it (--space), or train one with `netspace train`.",
+        f"The built-in space {homes[0]} has it: --space {homes[0]}."
+        if homes
+        else "Use a space that has it (--space), or train one with `netspace train`.",
     )

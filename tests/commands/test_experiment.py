@@ -36,10 +36,13 @@ def test_one_architecture_leaves_tables_and_a_figure(tiny: Any, work: Path, ask:
         *(f"{name}.csv" for name in names),
         "README.md",
         "figure.png",
+        "optimising.png",
         "report.json",
         "searches.jsonl",
     }
-    assert Path("out/figure.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("figure", "optimising"):
+        assert Path(f"out/{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"]({name}.png)" in Path("out/README.md").read_text()
     for name in names:
         assert len(rows_of(Path(f"out/{name}.csv"))) == len(found["tables"][name])
     kept = json.loads(Path("out/report.json").read_text())
@@ -141,6 +144,6 @@ def test_what_cannot_be_measured_is_refused(tiny: Any, work: Path, refused: Refu
     told = refused(2, "experiment", "several", tiny.single_zoo.path, "-o", "o", "--space", one, *given)
     assert "has one architecture" in told
     told = refused(2, "experiment", "several", tiny.zoo.path, "-o", "o", "--data", tiny.npz)
-    assert "Missing option '--teacher'" in told
+    assert "Missing option '--teacher'" in told and "(--space) needs none" in told
     told = refused(2, "experiment", "single", tiny.zoo.path, "-o", "o", "--space", many, *given, "-s", "train.lr=1")
     assert "is trained already" in told

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 import pytest
+import torch
 from click.testing import CliRunner, Result
 from netspace_models.errors import ConfigError
 
@@ -164,6 +165,16 @@ def test_the_runner_is_built_from_the_options() -> None:
     runner = RunnerOptions(device="cpu", seed=7, threads=1).runner()
     assert isinstance(runner, Runner)
     assert (str(runner.device), runner.seed, runner.threads) == ("cpu", 7, 1)
+
+
+def test_the_number_of_threads_holds_from_the_runner_to_the_end_of_the_command() -> None:
+    before = torch.get_num_threads()
+    with click.Context(click.Command("some")):
+        RunnerOptions(device="cpu", threads=before + 1).runner()
+        assert torch.get_num_threads() == before + 1, "also for what is read before the work begins"
+        RunnerOptions(device="cpu").runner()
+        assert torch.get_num_threads() == before + 1, "none are asked for, so nothing changes"
+    assert torch.get_num_threads() == before
     with pytest.raises(ConfigError, match="CUDA devices"):
         RunnerOptions(device="cuda:99").runner()
 

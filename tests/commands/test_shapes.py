@@ -313,6 +313,12 @@ def test_shapes_are_drawn_in_a_row_and_one_without_a_surface_keeps_its_place(wor
     assert [n["faces"] > 0 for n in found] == [True, False] and found[1]["volume"] == 0
 
 
+def test_a_solid_that_the_box_cuts_is_said_to_be_closed_there(work: Path, cli: Cli) -> None:
+    result = cli("mesh", ball(Path("big.pt"), 1.2), ball(Path("ball.pt"), 0.5), "-o", "row.png", "--resolution", 8)
+    said = [line for line in result.stderr.splitlines() if "reaches the side of the box" in line]
+    assert said == ["big.pt: the solid reaches the side of the box, and is closed there."]
+
+
 def test_a_mesh_of_no_surface_fails_and_writes_nothing(work: Path, refused: Refused) -> None:
     said = refused(1, "mesh", ball(Path("none.pt"), -0.5), "-o", "none.ply", "--resolution", 8)
     assert "none.pt: no surface: all of the box is outside." in said
@@ -783,6 +789,16 @@ def test_shares_of_values_are_told_as_such(solids: Any, codes: dict[str, Path], 
     first, second = rows(*in_space(solids, "lso", codes["one"], "--target", ellipsoid, "--steps", 1))
     assert list(first) == ["", "arch", "within .01", "loss"]
     assert (first[""], second[""]) == ("initial", "optimized")
+
+
+def test_a_target_that_is_an_open_mesh_is_repaired_on_request(
+    solids: Any, codes: dict[str, Path], work: Path, ask: Ask, refused: Refused
+) -> None:
+    command = in_space(solids, "lso", codes["one"], "--target", box("open.ply", without=2), "--steps", 1)
+    assert "Close it, or let --repair fill its holes." in refused(3, *command)
+    assert ask(*command, "--repair")["optimized"]["arch"] == "siren-16x2"
+    said = refused(2, *in_space(solids, "lso", codes["one"], "--repair", "--steps", 1))
+    assert "Missing option '--target'" in said
 
 
 def test_shapes_want_a_target_and_classifiers_have_none(

@@ -14,7 +14,6 @@ from netspace_models.errors import (
     DataUnavailable,
     InputFileError,
     NetspaceError,
-    UnknownArchitecture,
     WrongSpace,
 )
 
@@ -268,8 +267,16 @@ def test_a_teacher_may_be_of_any_architecture_for_the_same_images(tiny: Any, cif
     teacher = read_teacher(tiny.teacher, tiny.space.signal)
     assert (teacher.architecture.name, teacher.architecture.signal) == ("resnet14", tiny.space.signal)
     assert read_teacher(tiny.teacher, tiny.space.signal, arch="resnet14").architecture.name == "resnet14"
-    with pytest.raises(UnknownArchitecture, match=r"cifar\.pt: .*Nearest is lenetlike \(1x8x8, 3 classes\)"):
+    differ = r"cifar\.pt is for 3x32x32, 10 classes; these images are 1x8x8, 3 classes\."
+    with pytest.raises(ConfigError, match=differ):
         read_teacher(cifar, tiny.space.signal)
+
+
+@pytest.mark.usefixtures("shelf")
+def test_a_space_that_lacks_a_network_points_to_the_built_in_one_that_has_it(tiny: Any) -> None:
+    with pytest.raises(WrongSpace) as refused:
+        read_networks([tiny.networks["resnet8"]], replace(tiny.single_space, record={**tiny.single_space.record}))
+    assert refused.value.hint == "The built-in space three has it: --space three."
 
 
 def test_a_factory_is_an_architecture_like_any_other(

@@ -13,6 +13,8 @@ from .fidelity import Measured
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from .optimising import Tuned
+
 
 def panels(count: int, *, width: float = 5.0, height: float = 4.5) -> tuple[Figure, list[Any]]:
     """A figure with panels side by side, without the frame's upper and right side."""
@@ -64,6 +66,25 @@ def draw_path(axis: Any, path: Sequence[Step], baselines: Mapping[str, Sequence[
         axis.scatter([s.gamma for s in own], shares(own), s=10, color=COLOURS[k % len(COLOURS)], label=name, zorder=3)
     axis.set(xlabel="gamma", ylabel="accuracy (%)", title="From one network to the other")
     axis.legend(fontsize=8, frameon=False)
+
+
+def gains(tried: Mapping[str, Sequence[Tuned]]) -> Figure:
+    """Accuracy before and after optimising (Table I): a row for each start and method, rings before, discs after."""
+    rows = [(start, each) for start, methods in tried.items() for each in methods]
+    alone = all(len(methods) == 1 for methods in tried.values())
+    figure, (axis,) = panels(1, width=7.0, height=1.2 + 0.32 * len(rows))
+    colours = {method: COLOURS[k] for k, method in enumerate(dict.fromkeys(each.method for _, each in rows))}
+    for y, (_, each) in enumerate(rows):
+        before, after, colour = 100 * each.before, 100 * each.after, colours[each.method]
+        axis.plot([before, after], [y, y], color=colour, lw=2, zorder=1)
+        axis.scatter([before], [y], s=30, edgecolors=colour, facecolors="white", zorder=2)
+        axis.scatter([after], [y], s=30, color=colour, zorder=2)
+    axis.set_yticks(
+        range(len(rows)), [start if alone else f"{start}, {each.method}" for start, each in rows], fontsize=8
+    )
+    axis.invert_yaxis()
+    axis.set(xlabel="test accuracy (%), before and after", title="Optimised on the same images in as many steps")
+    return figure
 
 
 def shares(steps: Sequence[Step]) -> list[float]:

@@ -20,7 +20,7 @@ from netspace_cli.core.space import Space
 from netspace_cli.core.zoo import Instance, Zoo
 
 from .fidelity import instance_table, measure, summary_table
-from .figures import fidelity_and_path
+from .figures import fidelity_and_path, gains
 from .held_out import Scale, by_validation, encoded_input
 from .optimising import Searches, Tuned, kept_searches, optimising_table
 from .paths import path_table, runs
@@ -35,7 +35,7 @@ def several(
     runner: Runner,
     *,
     scale: Scale,
-    teacher: Network,
+    teacher: Network | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Fidelity by architecture, a path from the smallest to the largest, and optimising in each.
@@ -47,7 +47,7 @@ def several(
     Args:
         zoo: its test instances were not seen by the space.
         folder: where finished searches are kept (`kept_searches`).
-        teacher: that the space was trained with.
+        teacher: for optimising, the one that the space was trained with; None for the labels alone.
     Raises:
         ConfigError: a space of one architecture, or no test instance of the smallest or largest.
     """
@@ -62,12 +62,14 @@ def several(
     common: dict[str, Any] = {"steps": scale.path_steps, "data": data, "progress": progress}
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, ends=(archs[0], archs[-1]), **common)
     tables = [summary_table(measured), order_table(path), drawn_table(path, zoo, space)]
+    figures = {"figure": lambda: fidelity_and_path(measured, path, {})}
     if scale.search_steps:
         with kept_searches(folder, zoo, space, data, runner, teacher, scale, progress) as searches:
-            tables.append(optimising_table(_optimised(seen, space, data, runner, searches)))
+            tried = _optimised(seen, space, data, runner, searches)
+        tables.append(optimising_table(tried))
+        figures["optimising"] = lambda: gains(tried)
     tables += [instance_table(measured), path_table(path, {})]
     title = "Several architectures" + (", two of them unseen" if space.recipe.space.unseen else "")
-    figures = {"figure": lambda: fidelity_and_path(measured, path, {})}
     return Report(title, tuple(tables), figures, {"scale": vars(scale), "unseen": list(space.recipe.space.unseen)})
 
 

@@ -16,7 +16,7 @@ from netspace_cli.core.space import Space
 from netspace_cli.core.zoo import Zoo
 
 from .fidelity import instance_table, measure, summary_table
-from .figures import fidelity_and_path
+from .figures import fidelity_and_path, gains
 from .held_out import Scale, placed, refined_input, weakest_and_strongest
 from .optimising import kept_searches, optimising_table, reaches, zoo_table
 from .paths import order_table, path_table
@@ -54,6 +54,7 @@ def single(
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, **common)
     baselines = weight_paths(ends[0], ends[1], space, runner, **common)
     tables = [summary_table(measured), order_table(path, baselines)]
+    figures = {"figure": lambda: fidelity_and_path(measured, path, baselines)}
     if scale.search_steps:
         with kept_searches(folder, zoo, space, data, runner, teacher, scale, progress) as searches:
             starts = zip(("weakest", "strongest"), held_out, ends, strict=True)
@@ -67,6 +68,6 @@ def single(
                 for title, instance, end in starts
             }
         tables.append(optimising_table(tried))
+        figures["optimising"] = lambda: gains(tried)
     tables += [zoo_table(zoo, names[0]), instance_table(measured), path_table(path, baselines)]
-    figures = {"figure": lambda: fidelity_and_path(measured, path, baselines)}
     return Report(f"One architecture: {names[0]}", tuple(tables), figures, {"scale": vars(scale)})

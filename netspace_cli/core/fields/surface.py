@@ -68,6 +68,12 @@ class Solid:
         return not self.lack
 
     @property
+    def cut_by_box(self) -> bool:
+        """Whether it reaches the sides of the box, where it is closed."""
+        inside = self.values < 0
+        return any(bool(inside.take((0, -1), axis).any()) for axis in range(3))
+
+    @property
     def lack(self) -> str:
         """Why there is no surface, in words; "" where there is one."""
         inside = self.values < 0

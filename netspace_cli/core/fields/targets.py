@@ -17,12 +17,13 @@ from .scans import SCAN_SUFFIXES, is_scan, read_scan
 from .sources import SUFFIXES, find_shapes
 
 
-def read_target(path: Path, space: Space, runner: Runner) -> ShapeGoal | ScanGoal:
+def read_target(path: Path, space: Space, runner: Runner, *, repair: bool = False) -> ShapeGoal | ScanGoal:
     """What an embedding is to become: a shape (as for `zoo fit`), or the points of a scan.
 
     Args:
         space: of networks that are signals.
         runner: its seed draws the samples.
+        repair: close an open mesh, see `read_mesh`.
     Raises:
         ConfigError: the space is of classifiers or of other signals, or the file holds several shapes.
         InputFileError: it cannot be read, or is no shape.
@@ -40,7 +41,7 @@ def read_target(path: Path, space: Space, runner: Runner) -> ShapeGoal | ScanGoa
             f"{path}: {path.suffix or 'no suffix'} is no kind of target for networks for {space.signal.describe()}.",
             f"Known: {', '.join(known)}.",
         )
-    sources = find_shapes(path)
+    sources = find_shapes(path, repair=repair)
     if len(sources) != 1:
         raise ConfigError(f"{path} holds {len(sources)} shapes, one is needed.", "Give a file of one.")
     (source,) = sources
