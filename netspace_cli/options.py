@@ -146,7 +146,7 @@ space = _shared_option(
 data = _shared_option(
     "--data",
     metavar="SPEC",
-    help="digits, cifar10[:DIR], tiny-imagenet:DIR, folder:DIR or FILE.npz. [default: the space's own data]",
+    help="digits, cifar10[:DIR|:FILE.npz], tiny-imagenet:DIR, folder:DIR or FILE.npz. [default: the space's own data]",
 )
 """Passes `data: str | None`."""
 

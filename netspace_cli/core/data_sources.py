@@ -55,6 +55,8 @@ def load_cifar10(path: Path) -> Found:
     missing = missing_of_cifar10(path)
     root = _cifar10_root(path)
     get = f"Download {CIFAR10.url} and unpack it in {root}; netspace downloads nothing by itself."
+    if path.is_file():
+        raise DataUnavailable(f"CIFAR-10 is not at hand: {path} is a file.", "Unpack it, and name the folder it is in.")
     if missing:
         raise DataUnavailable(f"CIFAR-10 is not at hand: {missing[0]} is missing.", get)
     try:

@@ -266,6 +266,11 @@ class TestCifar10:
         with pytest.raises(DataUnavailable, match=r"data_batch_4 is missing.*cifar-10-python\.tar\.gz"):
             load_data(f"cifar10:{cifar10}")
 
+    def test_its_archive_is_to_be_unpacked(self, tmp_path: Path) -> None:
+        (tmp_path / "cifar-10-python.tar.gz").touch()
+        with pytest.raises(DataUnavailable, match=r"tar\.gz is a file\. Unpack it, and name the folder it is in\."):
+            load_data(f"cifar10:{tmp_path / 'cifar-10-python.tar.gz'}")
+
 
 def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (8, 8)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
