@@ -43,8 +43,9 @@ def images_for(space: Space, spec: str | None) -> ImageData | None:
     data = load_data(spec, size=signal.size)
     if data.signal != space.signal:
         raise ConfigError(
-            f"space {space.name!r} is for {space.signal.describe()}; {spec} has {data.signal.describe()}.",
-            "Give images like those the space was trained on.",
+            f"space {space.name!r} is for {space.signal.describe()}; {spec}, brought to that size, has "
+            f"{data.signal.describe()}.",
+            "Give images like those the space was trained on, or another space (--space).",
         )
     # Its networks know images in the space's own normalisation, whatever these images' mean is.
     record = space.record["data"]
