@@ -158,7 +158,8 @@ def test_the_spaces_own_images_are_used_where_they_are_at_hand(
 
 
 def test_images_that_are_not_the_spaces_are_refused_with_both(tiny: Any) -> None:
-    with pytest.raises(ConfigError, match=r"space 'tiny' is for 1x8x8, 3 classes; digits, brought to that size, has 1x8x8, 10 classes"):
+    differ = r"space 'tiny' is for 1x8x8, 3 classes; digits, brought to that size, has 1x8x8, 10 classes"
+    with pytest.raises(ConfigError, match=differ):
         data_for(tiny.space, "digits")
     with pytest.raises(NetspaceError):
         data_for(tiny.space, "no-such-data")
