@@ -152,7 +152,7 @@ def test_one_of_the_teachers_in_a_file_is_named_by_its_key(
         (2, ["--decode", "taken.pt"], "taken.pt exists already"),
         (2, ["--decode", "best.emb"], "'.emb' says no checkpoint format"),
         (2, ["--data", "nosuch"], "No data set is called 'nosuch'"),
-        (2, ["--data", "digits"], "digits has 1x8x8, 10 classes"),
+        (2, ["--data", "digits"], "digits, brought to that size, has 1x8x8, 10 classes"),
         (3, ["--arch", "resnet56"], "no resnet56"),
         (3, ["--teacher", "taken.pt"], "taken.pt"),
         (3, ["--teacher", "taken.pt", "--teacher-arch", "resnet56"], "taken.pt"),

@@ -23,7 +23,7 @@ from .pieces import crumbs_of
 # Points that solvers are asked at: half of them evenly over the box, half near a surface.
 POINTS = 8192
 # Steps at most; holds are so many cells at most from a crumb and from the rest; what is wrong weighs so much.
-MENDS, AROUND, WEIGHT = 48, 3, 10.0
+MENDS, AROUND, WEIGHT = 24, 3, 10.0
 # Cells at most that are asked for anew in a step, so that the rest is heard.
 MOST = 500
 # How far outside crumbs are to be at least, and how far inside what they have come off from. Less where the rest is to
