@@ -92,16 +92,12 @@ class RunnerOptions:
         Raises:
             ConfigError: a device or precision that this machine does not have.
         """
-        import torch
-
-        from netspace_cli.core.runner import Runner
+        from netspace_cli.core.runner import Runner, held_threads
 
         runner = Runner(self.device, precision=self.precision, threads=self.threads, seed=self.seed)
         context = click.get_current_context(silent=True)
-        if self.threads is not None and context is not None:
-            before = torch.get_num_threads()
-            context.call_on_close(lambda: torch.set_num_threads(before))
-            torch.set_num_threads(self.threads)
+        if context is not None:
+            context.with_resource(held_threads(self.threads))
         return runner
 
 

@@ -7,7 +7,7 @@ the decoder allows, steps are solved for (fields/search.py).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from netspace_models.architectures.architecture import Form
@@ -62,9 +62,9 @@ class Optimiser:
         lr: of Adam; None for what the space records for the architecture.
     """
 
-    method: str = "adam"
-    steps: int = 200
-    images: int = 128
+    method: str
+    steps: int
+    images: int
     lr: float | None = None
 
     def __post_init__(self) -> None:
@@ -95,13 +95,13 @@ def optimiser_for(
     refining, usual = space.recipe.refine, space.recipe.lso
     given: dict[str, Any] = {n: v for n, v in {"steps": steps, "images": images, "lr": lr}.items() if v is not None}
     if (method or refining.method) == "adam":
-        return replace(Optimiser("adam", usual.steps, usual.images), **given)
+        return Optimiser("adam", **{"steps": usual.steps, "images": usual.images, **given})
     check_solvable(space.recipe, data, "--method gauss-newton")
     if lr is not None:
         raise ConfigError(
             f"gauss-newton has no rate, and --lr {lr:g} gives one.", "Leave out --lr, or give --method adam."
         )
-    return replace(Optimiser("gauss-newton", max(1, refining.steps), refining.images), **given)
+    return Optimiser("gauss-newton", **{"steps": max(1, refining.steps), "images": refining.images, **given})
 
 
 def optimise(

@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -28,6 +28,18 @@ GIB = 2**30
 CACHED_VALUES = 2**19
 # Of lack of memory that comes as a plain RuntimeError: the processor's, other accelerators', cuBLAS's and cuDNN's.
 _MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", "ALLOC_FAILED")
+
+
+@contextmanager
+def held_threads(threads: int | None) -> Iterator[None]:
+    """So many processor threads inside, None for as many as there are; as many as before afterwards."""
+    before = torch.get_num_threads()
+    if threads is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Runner:
@@ -54,13 +66,11 @@ class Runner:
         self.seed = seed
         self._counted: dict[str, int] = {}
         self._began = time.perf_counter()
-        self._threads_before = torch.get_num_threads()
+        self._held = ExitStack()
 
     def __enter__(self) -> Self:
         self._began, self._counted = time.perf_counter(), {}
-        self._threads_before = torch.get_num_threads()
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        self._held.enter_context(held_threads(self.threads))
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         return self
@@ -68,7 +78,7 @@ class Runner:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        torch.set_num_threads(self._threads_before)
+        self._held.close()
 
     @property
     def device_name(self) -> str:

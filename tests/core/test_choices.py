@@ -276,7 +276,7 @@ def test_a_teacher_may_be_of_any_architecture_for_the_same_images(tiny: Any, cif
 @pytest.mark.usefixtures("shelf")
 def test_a_space_that_lacks_a_network_points_to_the_built_in_one_that_has_it(tiny: Any) -> None:
     with pytest.raises(WrongSpace) as refused:
-        read_networks([tiny.networks["resnet8"]], replace(tiny.single_space, record={**tiny.single_space.record}))
+        read_networks([tiny.networks["resnet8"]], tiny.single_space)
     assert refused.value.hint == "The built-in space three has it: --space three."
 
 

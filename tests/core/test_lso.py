@@ -231,5 +231,5 @@ def test_each_architecture_is_optimised_at_its_own_rate(tiny: Any) -> None:
             given = optimise(start, space, tiny.data, runner, arch=arch, steps=1, lr=found[arch].lr)
             assert given.history == found[arch].history
     assert {arch: each.lr for arch, each in found.items()} == {"lenetlike": 0.02, "vanillacnn": 0.5}
-    assert Optimiser(lr=0.3).rate(space, "vanillacnn") == 0.3
-    assert Optimiser("gauss-newton").rate(space, "vanillacnn") is None
+    assert Optimiser("adam", 1, 1, 0.3).rate(space, "vanillacnn") == 0.3
+    assert Optimiser("gauss-newton", 1, 1).rate(space, "vanillacnn") is None
