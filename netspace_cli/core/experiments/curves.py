@@ -20,12 +20,13 @@ class Point:
 
     Attributes:
         at: where on the axis below.
-        mae, agreement: fractions; None leaves a gap.
+        mae, agreement, gain: fractions; None leaves a gap.
     """
 
     at: float
     mae: float | None
     agreement: float | None
+    gain: float | None = None
 
 
 def fidelity_over_time(curves: Mapping[str, Sequence[Point]]) -> Figure:
@@ -38,14 +39,16 @@ def fidelity_over_time(curves: Mapping[str, Sequence[Point]]) -> Figure:
 
 
 def fidelity_over_size(curves: Mapping[str, Sequence[Point]], unrelated: float | None) -> Figure:
-    """Mean absolute error (left) and agreement (right) against the embedding's size, on a logarithmic axis.
+    """Mean absolute error (left), agreement and, where it was measured, what optimising gains (right), against
+    the embedding's size on a logarithmic axis.
 
     Args:
         curves: by method.
         unrelated: agreement of instances of equal accuracy that have nothing to do with each other: what is
             below this line keeps the level of a network at most; None for no line.
     """
-    figure, axes = panels(2)
+    searched = any(p.gain is not None for points in curves.values() for p in points)
+    figure, axes = panels(3 if searched else 2)
     for k, (name, points) in enumerate(curves.items()):
         _draw(axes, points, label=name, color=COLOURS[k % len(COLOURS)], ls="-")
     if unrelated is not None:
@@ -55,12 +58,15 @@ def fidelity_over_size(curves: Mapping[str, Sequence[Point]], unrelated: float |
         axis.set_xscale("log", base=2)
         axis.set_xticks(sizes, [f"{size:,.0f}" for size in sizes])
         axis.minorticks_off()
-    _describe(axes, below="values in an embedding", title="Held-out instances")
+    _describe(axes[:2], below="values in an embedding", title="Held-out instances")
+    if searched:
+        axes[2].set(xlabel="values in an embedding", ylabel="gain (points)", title="Median instance, optimised")
     return figure
 
 
 def _draw(axes: Sequence[Any], points: Sequence[Point], **look: str) -> None:
-    for axis, values in zip(axes, ([p.mae for p in points], [p.agreement for p in points]), strict=True):
+    # The axes are as many of these as the figure shows.
+    for axis, values in zip(axes, zip(*((p.mae, p.agreement, p.gain) for p in points), strict=True), strict=False):
         heights = [float("nan") if v is None else 100 * v for v in values]
         axis.plot([p.at for p in points], heights, marker="o", ms=4, **look)
 

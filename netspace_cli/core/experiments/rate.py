@@ -29,7 +29,7 @@ from netspace_cli.core.zoo import Zoo
 
 from .curves import Point, fidelity_over_size
 from .fidelity import MEASURE_COLUMNS, MEASURES, Measured, measure
-from .held_out import Scale, check_held_out, goal_for, refined_input, settings_of, trained_space
+from .held_out import Scale, check_held_out, encoded_input, goal_for, refined_input, settings_of, trained_space
 from .optimising import tuned
 from .report import Column, Report, Table
 from .run_log import run_log
@@ -210,9 +210,11 @@ def _searches(
     arch = space.architectures[0].name
     median = middling(zoo, arch)
     row = [i.id for i in zoo.select(split="test")].index(median.id)
-    told = refined_input(zoo, median, space, data, runner, scale, progress).vector
+    encoded = encoded_input(zoo, median, space, data, runner).vector
+    refined = refined_input(zoo, median, space, data, runner, scale, progress).vector
     starts: dict[str, tuple[str, Reach]] = {
-        METHODS[1]: ("space", reach_of(space, runner.place(told)[None], arch)),
+        METHODS[0]: ("space", reach_of(space, runner.place(encoded)[None], arch)),
+        METHODS[1]: ("space", reach_of(space, runner.place(refined)[None], arch)),
         METHODS[2]: ("random subspace", replace(fitted.reach, start=fitted.embeddings[row : row + 1])),
     }
     goal = goal_for(space, data, runner, teacher, scale)
@@ -223,7 +225,11 @@ def _searches(
 
 def _report(architecture: Architecture, found: Sequence[Told], facts: dict[str, Any]) -> Report:
     curves = {
-        method: [Point(t.size, t.summary["mae"], t.summary["agreement"]) for t in found if t.method == method]
+        method: [
+            Point(t.size, t.summary["mae"], t.summary["agreement"], _gain(t.search))
+            for t in found
+            if t.method == method
+        ]
         for method in METHODS
     }
     unrelated = found[0].summary["unrelated_agreement"]
@@ -233,6 +239,10 @@ def _report(architecture: Architecture, found: Sequence[Told], facts: dict[str, 
         {"figure": lambda: fidelity_over_size(curves, unrelated)},
         facts,
     )
+
+
+def _gain(search: Mapping[str, Any] | None) -> float | None:
+    return search["after"] - search["before"] if search else None
 
 
 def rate_table(found: Sequence[Told], parameters: int) -> Table:
@@ -257,7 +267,7 @@ def rate_table(found: Sequence[Told], parameters: int) -> Table:
     rows = []
     for t in found:
         s = t.search
-        searched = (s["lr"], s["step"], s["before"], s["after"], s["after"] - s["before"]) if s else (None,) * 5
+        searched = (s["lr"], s["step"], s["before"], s["after"], _gain(s)) if s else (None,) * 5
         measures = [t.summary[name] for name in MEASURES if name != "arch_accuracy"]
         told = (t.size, 4 * t.size, parameters / t.size, t.method, t.summary["n"], t.steps, t.lr, t.seconds)
         rows.append((*told, *measures, *searched))

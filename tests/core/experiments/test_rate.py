@@ -76,8 +76,8 @@ def test_a_row_for_each_size_and_method(tiny: Any, told: tuple[Path, Report]) ->
     assert [r["refining steps"] for r in rows] == [0, 2, 2] * 2
     assert {r["n"] for r in rows} == {3} and len({r["target"] for r in rows}) == 1
     for encoded, *others in (rows[:3], rows[3:]):
-        assert encoded["gain"] is None and encoded["refining rate"] is None
-        assert all(r["gain"] == pytest.approx(r["after"] - r["before"]) for r in others)
+        assert encoded["refining rate"] is None
+        assert all(r["gain"] == pytest.approx(r["after"] - r["before"]) for r in (encoded, *others))
     assert told[1].facts["adapted"] == {6: "latents 3, not 4"}
 
 
@@ -120,10 +120,10 @@ def test_without_searching_the_rest_is_the_same(
 
 
 def test_the_figure_has_a_line_for_each_method_and_one_for_strangers(told: tuple[Path, Report]) -> None:
-    mae, agreement = told[1].figures["figure"]().axes
+    mae, agreement, gain = told[1].figures["figure"]().axes
     assert mae.get_xscale() == "log"
     rows = rows_of(told[1])
-    for axis, column in ((mae, "MAE"), (agreement, "agreement")):
+    for axis, column in ((mae, "MAE"), (agreement, "agreement"), (gain, "gain")):
         for line, method in zip(axis.get_lines(), METHODS, strict=False):
             wanted = [100 * r[column] for r in rows if r["method"] == method]
             assert line.get_xdata().tolist() == [6, 64] and line.get_ydata().tolist() == wanted
@@ -280,11 +280,11 @@ def test_a_rate_that_diverges_is_not_chosen(tiny: Any, recipe: Recipe, runner: R
 def test_searching_starts_where_the_network_is_told(
     tiny: Any, recipe: Recipe, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    starts: dict[str, Reach] = {}
+    starts: list[tuple[str, Reach]] = []
     real = module.tuned
 
     def noted(kind: str, reach: Reach, *args: Any, **given: Any) -> Any:
-        starts[kind] = reach
+        starts.append((kind, reach))
         return real(kind, reach, *args, **given)
 
     monkeypatch.setattr(module, "tuned", noted)
@@ -292,13 +292,16 @@ def test_searching_starts_where_the_network_is_told(
     architecture = space.architectures[0]
     fitted = fit_held_out(zoo, architecture, 64, recipe, tiny.data, runner)
     scale = replace(SCALE, refine_steps=2)
-    module._searches(zoo, space, fitted, tiny.data, runner, scale, None, None)
+    found = module._searches(zoo, space, fitted, tiny.data, runner, scale, None, None)
+    assert tuple(found) == METHODS
     median = by_validation(zoo, architecture.name, "test")[1]
     network: Network = zoo.network(median, architecture)
-    told = encode([network], space, runner, data=tiny.data, refine_steps=2).vectors
-    assert torch.equal(starts["space"].start, told)
+    assert [kind for kind, _ in starts] == ["space", "space", "random subspace"]
+    for (_, reach), steps in zip(starts, (0, 2), strict=False):
+        told = encode([network], space, runner, data=tiny.data, refine_steps=steps).vectors
+        assert torch.equal(reach.start, told)
     row = [i.id for i in zoo.select(split="test")].index(median.id)
-    assert torch.equal(starts["random subspace"].start[0], fitted.embeddings[row])
+    assert torch.equal(starts[2][1].start[0], fitted.embeddings[row])
 
 
 def test_strangers_are_a_line_and_what_is_not_known_a_gap() -> None:
