@@ -148,10 +148,11 @@ def train_zoo(
         runner: device and root seed.
         workers: processes, each training one instance at a time on one thread (processor only).
     Raises:
-        ConfigError: the plan makes no zoo, the folder holds another, or instances that another plan made.
+        ConfigError: the plan makes no zoo, the folder holds another, or instances that another plan made; fp16.
         RunFailed: an instance's loss is not finite; those finished are kept.
     """
     plan.check()
+    runner.check_gradients()
     for name in plan.arch:
         _check_batch(name, plan, data)
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})

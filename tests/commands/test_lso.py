@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import Result
+from safetensors.torch import load_file
 
 from netspace_cli.core.embedding import load_embeddings
 
@@ -130,7 +131,7 @@ def test_nothing_is_written_unless_named_and_it_says_so(
 def test_one_of_the_teachers_in_a_file_is_named_by_its_key(
     tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, refused: Refused
 ) -> None:
-    state = torch.load(tiny.teacher, weights_only=True)
+    state = load_file(tiny.teacher)
     torch.save({"model": state, "model_ema": {n: 0 * t for n, t in state.items()}}, "both.pt")
     options = command(tiny, emb["lenetlike"], "--steps", 2, "--teacher", "both.pt")
     said = refused(3, *options)

@@ -40,6 +40,20 @@ def test_no_threads_are_refused() -> None:
         Runner("cpu", threads=0)
 
 
+def test_cuda_is_ready_before_its_memory_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process that has not touched the device, its memory has no statistics to reset: torch raises."""
+    called: list[str] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "init", lambda: called.append("init"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: called.append(f"reset {device}"))
+    with Runner("cuda"):
+        assert called == ["init", "reset cuda:0"]
+        assert torch.are_deterministic_algorithms_enabled(), "the same command gives the same bits"
+        assert torch.is_deterministic_algorithms_warn_only_enabled(), "where torch has such a way"
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
 def _draw(runner: Runner, *keys: int | str) -> list[float]:
     return torch.rand(4, generator=runner.generator(*keys)).tolist()
 

@@ -107,6 +107,7 @@ def fit_zoo(
             that is quick.
         RunFailed: a loss that is not finite; those finished are kept.
     """
+    runner.check_gradients()
     jobs = fit_jobs(sources, plan, runner.seed)
     data = data_of(sources)
     architecture = resolve_architecture(plan.arch, data.signal)
@@ -208,21 +209,23 @@ def fit(
     Returns:
         (N, P), on the processor.
     """
-    samples = [(runner.place(s.points), runner.place(s.values)) for s in shapes]
+    points, values = (runner.place(torch.cat([getattr(s, what) for s in shapes])) for what in ("points", "values"))
+    counts = runner.place(torch.tensor([len(s.points) for s in shapes]))[:, None]
+    first = counts.cumsum(dim=0) - counts
 
     def loss_at(vectors: Tensor, step: int) -> Tensor:
-        drawn = torch.rand(plan.points, generator=runner.generator("fit", step), dtype=torch.float64)
+        # The same numbers between 0 and 1 for all, which fall on some of each shape's samples however many it has.
+        drawn = runner.place(torch.rand(plan.points, generator=runner.generator("fit", step), dtype=torch.float64))
+        places = first + (drawn * counts).long()
 
         def loss_of(part: Tensor, rows: slice) -> Tensor:
-            points, values = zip(*(_drawn(each, drawn) for each in samples[rows]), strict=True)
             with runner.autocast():
-                found = architecture.run_each(part, torch.stack(points))
-                pairs = zip(found, values, strict=True)
-                return torch.stack([output_matching(f, v) for f, v in pairs]).sum()
+                found = architecture.run_each(part, points[places[rows]])
+                # A mean for each network, summed: that of all times their number.
+                return len(part) * output_matching(found, values[places[rows]])
 
         return in_parts(loss_of, vectors, runner.rows_at_once(len(vectors), plan.points * UNITS))
 
-    runner.check_gradients()
     descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
     with runner.guard(f"fitting {len(shapes)} networks at once", "Lower --together or --points."):
         found = descend(runner.place(begin), loss_at, descent, progress or Silent(), description=description)
@@ -250,13 +253,6 @@ def fit_errors(zoo: Zoo) -> FitErrors:
     errors = [i.training["error"] for i in zoo.instances]
     median, most, highest = np.quantile(errors, [0.5, 0.95, 1.0], method="inverted_cdf").tolist()
     return FitErrors(len(errors), median, most, highest)
-
-
-def _drawn(samples: tuple[Tensor, Tensor], drawn: Tensor) -> tuple[Tensor, Tensor]:
-    """Those of a shape's points and values that numbers between 0 and 1 fall on, however many it has."""
-    points, values = samples
-    index = (drawn * len(points)).long().to(points.device)
-    return points[index], values[index]
 
 
 def in_parts(loss_of: Callable[[Tensor, slice], Tensor], vectors: Tensor, size: int) -> Tensor:
