@@ -11,7 +11,6 @@ import os
 import resource
 import sys
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from types import TracebackType
@@ -41,22 +40,6 @@ def held_threads(threads: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def reproducible_cuda() -> Iterator[None]:
-    """Inside, CUDA adds up in the same order each time, where torch has such a way: the same command gives the same
-    bits. As it was afterwards."""
-    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
-    # cuBLAS reads it when it is first used.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        try:
-            yield
-        finally:
-            torch.use_deterministic_algorithms(before[0], warn_only=before[1])
 
 
 class Runner:
@@ -89,7 +72,6 @@ class Runner:
         self._began, self._counted = time.perf_counter(), {}
         self._held.enter_context(held_threads(self.threads))
         if self.device.type == "cuda":
-            self._held.enter_context(reproducible_cuda())
             torch.cuda.init()  # its memory has no statistics before
             torch.cuda.reset_peak_memory_stats(self.device)
         return self
