@@ -23,9 +23,9 @@ from netspace_cli.core.factories import resolve_architecture
 from netspace_cli.core.fields.fit import FitPlan, data_of, fit, fit_jobs, starts
 from netspace_cli.core.fields.sources import ShapeSource, find_shapes
 
-STEPS = 20
-# The usual network and number of points a step, then fewer points, then smaller networks.
-CASES = (("siren", 2048), ("siren", 256), ("siren-64x2", 2048), ("siren-64x2", 256))
+STEPS = 100
+# The usual network and number of points a step, then more points, then smaller networks.
+CASES = (("siren", FitPlan.points), ("siren", 2048), ("siren-64x2", FitPlan.points), ("siren-64x2", 2048))
 
 
 def write_boxes(path: Path, count: int) -> None:

@@ -97,4 +97,6 @@ class NetworkSpec:
     def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
         """(..., P) to views by name, each (..., *shape); undoes `flatten`, bit for bit."""
         lead = vector.shape[:-1]
-        return {p.name: vector[..., p.offset : p.offset + p.size].reshape((*lead, *p.shape)) for p in self.parameters}
+        # Cut at once: the gradient is put together once, and not filled up with zeros for each parameter.
+        parts = vector.split([p.size for p in self.parameters], dim=-1)
+        return {p.name: part.reshape((*lead, *p.shape)) for p, part in zip(self.parameters, parts, strict=True)}

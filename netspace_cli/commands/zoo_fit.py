@@ -23,12 +23,12 @@ from netspace_cli.console import Column, Console, decimal, integer, percent
     help="siren, or siren-WxL of other sizes.",
 )
 @click.option("--counts", type=Counts(), help="Shapes in each split, drawn from all. [default: all, 8/1/1]")
-@click.option("--steps", type=click.IntRange(min=1), default=1000, show_default=True, help="Of each network.")
-@click.option("--points", type=click.IntRange(min=1), default=2048, show_default=True, help="Of each shape a step.")
+@click.option("--steps", type=click.IntRange(min=1), default=8000, show_default=True, help="Of each network.")
+@click.option("--points", type=click.IntRange(min=1), default=128, show_default=True, help="Of each shape a step.")
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    default=1e-3,
+    default=3e-4,
     show_default=True,
     help="Highest learning rate; falls to a hundredth as a cosine.",
 )

@@ -41,6 +41,7 @@ def descend(
     progress: Progress,
     *,
     description: str,
+    fused: bool = False,
     after: Callable[[int, Tensor, float], None] | None = None,
 ) -> Tensor:
     """Follow the gradient of a loss from `start`.
@@ -50,6 +51,7 @@ def descend(
         loss_at: from embeddings (B, E) and the step's number to a scalar.
         descent: steps and rates.
         description: for the progress.
+        fused: whether all of Adam is one pass over the values: faster where these are many.
         after: called after each step with the number of steps done, the embeddings and the step's loss.
     Returns:
         (B, E) after the last step.
@@ -57,7 +59,7 @@ def descend(
         RunFailed: the loss is not finite.
     """
     embedding = start.detach().clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([embedding], lr=descent.lr)
+    optimizer = torch.optim.Adam([embedding], lr=descent.lr, fused=fused or None)
     progress.start(description, descent.steps)
     try:
         for step in range(descent.steps):

@@ -48,9 +48,9 @@ class FitPlan:
 
     arch: str = "siren"
     counts: tuple[int, int, int] | None = None
-    steps: int = 1000
-    points: int = 2048
-    lr: float = 1e-3
+    steps: int = 8000
+    points: int = 128
+    lr: float = 3e-4
     together: int = 16
     shared_init: bool = False
     licence: str = "CC0-1.0"
@@ -228,7 +228,9 @@ def fit(
 
     descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
     with runner.guard(f"fitting {len(shapes)} networks at once", "Lower --together or --points."):
-        found = descend(runner.place(begin), loss_at, descent, progress or Silent(), description=description)
+        found = descend(
+            runner.place(begin), loss_at, descent, progress or Silent(), description=description, fused=True
+        )
     return found.cpu()
 
 
@@ -272,7 +274,22 @@ def in_parts(loss_of: Callable[[Tensor, slice], Tensor], vectors: Tensor, size: 
         loss = loss_of(part, rows)
         gradients += torch.autograd.grad(loss, part)
         total = total + loss.detach()
-    return total + ((vectors - vectors.detach()) * torch.cat(gradients)).sum()
+    found: Tensor = _WithGradient.apply(vectors, total, torch.cat(gradients))
+    return found
+
+
+class _WithGradient(torch.autograd.Function):
+    """A value whose gradient is known already."""
+
+    @staticmethod
+    def forward(context: Any, variables: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        context.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    def backward(context: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = context.saved_tensors
+        return outer[0] * gradient, None, None
 
 
 def _write(
