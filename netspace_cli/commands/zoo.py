@@ -11,7 +11,7 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.zoo_fit import fit
 from netspace_cli.commands.zoo_index import Counts, image_data, index, summary
-from netspace_cli.console import Column, Console, integer, percent
+from netspace_cli.console import Column, Console, decimal, integer, percent
 
 
 class Range(click.ParamType):
@@ -150,14 +150,22 @@ def show(directory: Path, console: Console) -> None:
 
     Example: netspace zoo show zoo
     """
+    from netspace_models.architectures import FieldSignal
+
     from netspace_cli.core.zoo import open_zoo
 
     opened = open_zoo(directory)
-    console.table(
-        f"{directory}: {opened.data['name']}",
-        ["id", "arch", "split", "epochs", Column("val", percent), Column("test", percent)],
-        [(i.id, i.arch, i.split, i.epochs, i.accuracy.get("val"), i.accuracy.get("test")) for i in opened.instances],
-    )
+    told: list[Column | str]
+    rows: list[tuple[object, ...]]
+    if isinstance(opened.signal, FieldSignal):
+        told = [Column("within .01", percent), Column("error", decimal)]
+        rows = [(i.id, i.arch, i.split, i.accuracy.get("test"), i.training.get("error")) for i in opened.instances]
+    else:
+        told = ["epochs", Column("val", percent), Column("test", percent)]
+        rows = [
+            (i.id, i.arch, i.split, i.epochs, i.accuracy.get("val"), i.accuracy.get("test")) for i in opened.instances
+        ]
+    console.table(f"{directory}: {opened.data['name']}", ["id", "arch", "split", *told], rows)
     console.document({"zoo": str(directory), "data": opened.data, "instances": opened.instances})
 
 

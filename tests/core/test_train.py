@@ -31,6 +31,7 @@ from netspace_cli.core import train_step
 from netspace_cli.core.data import ImageData, Split
 from netspace_cli.core.decode import decode
 from netspace_cli.core.encode import encode
+from netspace_cli.core.fields.data import field_data
 from netspace_cli.core.interp import interpolate
 from netspace_cli.core.networks import Network, read_network
 from netspace_cli.core.recipe import Recipe, recipe_from
@@ -456,6 +457,26 @@ def test_the_conv_backbone_goes_the_whole_way(tiny: Any, tmp_path: Path, several
         steps = interpolate(*found.vectors, space, runner, steps=2, data=tiny.data)
     assert len(steps) == 3
     assert not any(step.error for step in steps)
+
+
+def test_the_conv_backbone_learns_shapes(solids: Any, tmp_path: Path) -> None:
+    """Eq. 2 with the published backbone: nearer to each network's own values, in embeddings of their own."""
+    settings = {"steps": 100, "instances": 4, "images": 256, "lr": 2e-3, "warmup": 0, "validate_every": 50}
+    recipe = recipe_from({"backbone": {**CONV, "width": 400}, "train": settings, "refine": {"steps": 2}})
+    data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
+    with Runner("cpu") as runner:
+        space = train(solids.zoo, tmp_path / "s.safetensors", recipe, data, runner)
+        assert isinstance(space.model.backbone, ConvBackbone)
+        networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
+        found = encode(networks, space, runner, data=data, refine_steps=0)
+        assert not torch.equal(*found.vectors)
+        built = decode(found, space, runner)
+        assert torch.isfinite(torch.stack([network.vector for network in built])).all()
+        steps = interpolate(*found.vectors, space, runner, steps=2)
+    assert not any(step.error for step in steps)
+    told = [json.loads(line) for line in (tmp_path / "s.run/metrics.jsonl").read_text().splitlines()]
+    losses = [line["loss"] for line in told]
+    assert sum(losses[-10:]) / 10 < 0.4 * losses[0]
 
 
 def test_a_conv_backbone_too_small_for_a_network_is_refused(tiny: Any, tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
     """DeepSDF's samples, outside and inside: (S, 4) points and distances.
 
     Raises:
-        InputFileError: arrays of other shapes, or too few samples.
+        InputFileError: arrays of other shapes, each the other's samples, or too few of them.
     """
     for which in sorted(SAMPLE_ARRAYS):
         if arrays[which].ndim != 2 or arrays[which].shape[1] != 4 or arrays[which].dtype.kind != "f":
@@ -194,6 +194,14 @@ def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
                 f"{which}: {arrays[which].dtype} of shape {arrays[which].shape}; (N, 4) floats are needed.",
                 "Give x, y, z and the distance in each row.",
             )
+    below, above = int((arrays["pos"][:, 3] < 0).sum()), int((arrays["neg"][:, 3] > 0).sum())
+    if below > len(arrays["pos"]) / 2 and above > len(arrays["neg"]) / 2:
+        raise InputFileError(
+            file,
+            f"{name}: `pos` and `neg` are swapped: {below} of {len(arrays['pos'])} distances in `pos` are below zero, "
+            f"{above} of {len(arrays['neg'])} in `neg` above.",
+            "Outside is `pos`: name them the other way round, or turn the signs.",
+        )
     with np.errstate(over="ignore"):  # what becomes infinite is refused as such
         rows = torch.from_numpy(np.concatenate([arrays["pos"], arrays["neg"]]).astype(np.float32))
     if len(rows) < LEAST_SAMPLES:

@@ -234,11 +234,12 @@ def test_samples_that_are_no_closed_surface_are_refused_by_a_look(
     [
         (POS[:100], NEG[:50], "s: 150 samples are too few. Give 1000 or more."),
         (POS[:, :3], NEG, f"pos: float32 of shape ({len(POS)}, 3); (N, 4) floats are needed."),
+        (NEG, POS, f"s: `pos` and `neg` are swapped: {len(NEG)} of {len(NEG)} distances in `pos` are below zero,"),
         (POS, NEG.astype(int), f"neg: int64 of shape ({len(NEG)}, 4); (N, 4) floats are needed."),
         (POS[None], NEG, f"pos: float32 of shape (1, {len(POS)}, 4); (N, 4) floats are needed."),
     ],
 )
-def test_samples_of_another_shape_or_too_few_are_refused(
+def test_samples_of_another_shape_swapped_or_too_few_are_refused(
     tmp_path: Path, pos: np.ndarray, neg: np.ndarray, words: str
 ) -> None:
     path = saved(tmp_path / "s.npz", pos=pos, neg=neg)
