@@ -57,7 +57,8 @@ def fit(
     """Fit a network to each of SHAPES: a zoo of networks that are signals.
 
     SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz of occupancy grids or of
-    DeepSDF's samples (pos, neg), or a folder of these. The same command again goes on where it was stopped.
+    DeepSDF's samples (pos, neg), or a folder of these. A grid gets three empty cells on each side, so that a solid
+    that fills it is closed. The same command again goes on where it was stopped.
 
     Example: netspace zoo fit chairs.npz -o chairs/ --counts 48/8/8
     """
