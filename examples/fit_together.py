@@ -1,4 +1,4 @@
-"""How much faster networks are fitted together than one by one: the same work both ways, in one run.
+"""How much faster a processor fits networks together than one by one: the same work both ways, in one run.
 
 Beside it, a step's matrix products and sines alone, one network at a time: where these take nearly all of the time,
 there is little that fitting together could spare.
@@ -78,7 +78,7 @@ def compare(sources: Sequence[ShapeSource], arch: str, points: int, runner: Runn
 
 def main(count: int) -> None:
     """Compares both ways for large and small networks, and for many and few points a step."""
-    with TemporaryDirectory() as folder, Runner("auto", seed=0) as runner:
+    with TemporaryDirectory() as folder, Runner("cpu", seed=0) as runner:
         write_boxes(Path(folder) / "boxes.npz", count)
         sources = find_shapes(Path(folder) / "boxes.npz")
         for arch, points in CASES:

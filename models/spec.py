@@ -95,7 +95,10 @@ class NetworkSpec:
         return torch.cat([state[p.name].reshape(-1).float() for p in self.parameters])
 
     def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
-        """(..., P) to views by name, each (..., *shape); undoes `flatten`, bit for bit."""
+        """(..., P) to views by name, each (..., *shape); undoes `flatten`, bit for bit.
+
+        Where a gradient is taken the views are not to be changed in place.
+        """
         lead = vector.shape[:-1]
         # Cut at once: the gradient is put together once, and not filled up with zeros for each parameter.
         parts = vector.split([p.size for p in self.parameters], dim=-1)

@@ -51,7 +51,7 @@ def descend(
         loss_at: from embeddings (B, E) and the step's number to a scalar.
         descent: steps and rates.
         description: for the progress.
-        fused: whether all of Adam is one pass over the values: faster where these are many.
+        fused: whether all of Adam is one pass over the values: faster where these are many; else torch chooses.
         after: called after each step with the number of steps done, the embeddings and the step's loss.
     Returns:
         (B, E) after the last step.

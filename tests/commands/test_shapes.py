@@ -737,8 +737,8 @@ def test_normals_of_a_scan_say_what_is_inside(
 ) -> None:
     how = BY_ADAM if method == "adam" else ["--method", method, "--steps", 16, "--images", 4096]
     right = {}
-    for name in ("outward", "inward"):
-        target = scan(f"{name}.npy", 2000, normals=True)
+    for name in ("outward", "inward", "none"):
+        target = scan(f"{name}.npy", 2000, normals=name != "none")
         if name == "inward":
             np.save(target, np.load(target) * [1, 1, 1, -1, -1, -1])
         ask(*in_space(solids, "lso", codes["one"], "--target", target, *how), "--decode", f"{name}.pt")
@@ -747,6 +747,7 @@ def test_normals_of_a_scan_say_what_is_inside(
         sides = [found.architecture.run(found.vector, surface * (1 + off / 0.6))[:, 0] for off in (0.1, -0.1)]
         right[name] = ((sides[0] > 0) & (sides[1] < 0)).double().mean().item()
     assert right["outward"] > right["inward"] + 0.3, right
+    assert right["none"] > right["inward"], "what says nothing misleads less"
 
 
 @pytest.mark.parametrize("kind", ["shape", "scan"])

@@ -190,6 +190,14 @@ def test_a_plan_that_makes_no_zoo_is_refused_before_anything_is_written(
     assert not (tmp_path / "zoo").exists()
 
 
+def test_half_precision_is_refused_before_anything_is_written(tiny: Any, tmp_path: Path) -> None:
+    with Runner("cpu") as runner:
+        runner.precision = torch.float16  # as on an accelerator, where networks run at it
+        with pytest.raises(ConfigError, match="fp16 is not for gradient steps"):
+            train_zoo(tmp_path / "zoo", PLAN, tiny.data, runner)
+    assert not (tmp_path / "zoo").exists()
+
+
 def test_an_unknown_architecture_is_refused_before_anything_is_written(tiny: Any, tmp_path: Path) -> None:
     with pytest.raises(UnknownArchitecture, match="Did you mean lenetlike"):
         make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlik",)))

@@ -47,6 +47,12 @@ def test_unflattening_keeps_leading_axes_and_the_gradient() -> None:
     assert torch.equal(vectors.grad, torch.ones_like(vectors))
 
 
+@pytest.mark.parametrize("size", [13, 15])
+def test_a_vector_of_another_size_is_no_network(size: int) -> None:
+    with pytest.raises(RuntimeError, match="split"):
+        SPEC.unflatten(torch.zeros(size))
+
+
 def test_a_round_trip_keeps_every_bit() -> None:
     bits = torch.randint(-(2**31), 2**31 - 1, (14,), dtype=torch.int32)
     vector = bits.view(torch.float32)

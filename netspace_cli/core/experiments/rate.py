@@ -1,7 +1,8 @@
 """How small can a network be told? Fidelity against the size of the embedding, learnt and not.
 
 Each size has a space of its own, and beside it a random subspace of as many dimensions around the best training
-instance: nothing learnt, the same steps of refining on the same images, its rate tuned on validation.
+instance: nothing learnt, the same steps of refining on the same images, its rate tuned on validation. Optimising starts
+from the median instance as it is told in each of the ways.
 """
 
 from __future__ import annotations
@@ -97,6 +98,7 @@ def rate(
     scale = replace(scale, refine_steps=recipe.refine.steps)
     settings = settings_of("rate", zoo, data, runner, teacher)
     settings |= {"search": {k: v for k, v in vars(scale).items() if k.startswith(("search", "teacher"))}}
+    settings["search"]["starts"] = list(METHODS)
     found: list[Told] = []
     spaces: dict[int, str] = {}
     with run_log(folder / "runs.jsonl", settings) as log:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 from netspace_models.architectures import Architecture, FieldSignal
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, RunFailed
 from netspace_models.losses import output_matching
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from netspace_cli.core.factories import fresh_module, resolve_architecture
 from netspace_cli.core.files import sha256_of
@@ -102,7 +103,7 @@ def fit_zoo(
         path: the zoo's folder; a zoo of such signals is added to.
         sources: of one kind.
     Raises:
-        ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances.
+        ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances; fp16.
         InputFileError: a shape that cannot be fitted; none is begun before all have been looked at, as far as
             that is quick.
         RunFailed: a loss that is not finite; those finished are kept.
@@ -208,15 +209,18 @@ def fit(
         begin: (N, P) one network a shape.
     Returns:
         (N, P), on the processor.
+    Raises:
+        ConfigError: fp16.
+        RunFailed: a loss or the weights found are not finite, or memory runs out.
     """
     points, values = (runner.place(torch.cat([getattr(s, what) for s in shapes])) for what in ("points", "values"))
-    counts = runner.place(torch.tensor([len(s.points) for s in shapes]))[:, None]
+    counts = torch.tensor([len(s.points) for s in shapes])[:, None]
     first = counts.cumsum(dim=0) - counts
 
     def loss_at(vectors: Tensor, step: int) -> Tensor:
         # The same numbers between 0 and 1 for all, which fall on some of each shape's samples however many it has.
-        drawn = runner.place(torch.rand(plan.points, generator=runner.generator("fit", step), dtype=torch.float64))
-        places = first + (drawn * counts).long()
+        drawn = torch.rand(plan.points, generator=runner.generator("fit", step), dtype=torch.float64)
+        places = runner.place(first + (drawn * counts).long())
 
         def loss_of(part: Tensor, rows: slice) -> Tensor:
             with runner.autocast():
@@ -226,11 +230,14 @@ def fit(
 
         return in_parts(loss_of, vectors, runner.rows_at_once(len(vectors), plan.points * UNITS))
 
+    runner.check_gradients()
     descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
     with runner.guard(f"fitting {len(shapes)} networks at once", "Lower --together or --points."):
         found = descend(
             runner.place(begin), loss_at, descent, progress or Silent(), description=description, fused=True
         )
+    if not torch.isfinite(found).all():
+        raise RunFailed(f"the weights are not finite after step {plan.steps} of {plan.steps}.", "Lower --lr.")
     return found.cpu()
 
 
@@ -287,6 +294,7 @@ class _WithGradient(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
+    @once_differentiable
     def backward(context: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = context.saved_tensors
         return outer[0] * gradient, None, None

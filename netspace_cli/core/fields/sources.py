@@ -185,7 +185,7 @@ def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
     """DeepSDF's samples, outside and inside: (S, 4) points and distances.
 
     Raises:
-        InputFileError: arrays of other shapes, each the other's samples, or too few of them.
+        InputFileError: arrays of other shapes, `pos` and `neg` swapped, or too few samples.
     """
     for which in sorted(SAMPLE_ARRAYS):
         if arrays[which].ndim != 2 or arrays[which].shape[1] != 4 or arrays[which].dtype.kind != "f":

@@ -117,6 +117,7 @@ def test_without_searching_the_rest_is_the_same(
         assert all(bare[name] is None for name in searching)
         same = [name for name in bare if name not in (*searching, "seconds a network")]
         assert [bare[name] for name in same] == [full[name] for name in same]
+    assert len(report.figures["figure"]().axes) == 2, "nothing was gained, and none is drawn"
 
 
 def test_the_figure_has_a_line_for_each_method_and_one_for_strangers(told: tuple[Path, Report]) -> None:
@@ -124,6 +125,7 @@ def test_the_figure_has_a_line_for_each_method_and_one_for_strangers(told: tuple
     assert mae.get_xscale() == "log"
     rows = rows_of(told[1])
     for axis, column in ((mae, "MAE"), (agreement, "agreement"), (gain, "gain")):
+        assert len(axis.get_lines()) >= len(METHODS)
         for line, method in zip(axis.get_lines(), METHODS, strict=False):
             wanted = [100 * r[column] for r in rows if r["method"] == method]
             assert line.get_xdata().tolist() == [6, 64] and line.get_ydata().tolist() == wanted

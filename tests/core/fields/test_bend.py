@@ -107,7 +107,8 @@ def test_crumbs_are_taken_away(solids: Any, linear: Space, monkeypatch: pytest.M
             with torch.no_grad():
                 values = architecture.run_each(linear.model.decode(architecture.name, path[1:-1]), points)[..., 0]
             cells[mends] = sum(int(crumbs_of((v < 0).numpy().reshape(64, 64, 64)).sum()) for v in values)
-    assert cells[6] < 0.8 * cells[0]
+    # Sums of another processor lead elsewhere: less than half of them were left on one, 0.55 on another.
+    assert 0 < cells[6] < 0.8 * cells[0]
 
 
 def test_what_cannot_be_bent_is_refused(solids: Any, tiny: Any, linear: Space) -> None:

@@ -17,6 +17,7 @@ from netspace_models.errors import ConfigError, InputFileError, RunFailed, Unkno
 from netspace_cli.core import runner as running
 from netspace_cli.core.checkpoint import read_checkpoint
 from netspace_cli.core.factories import fresh_module
+from netspace_cli.core.fields import fit as fitting
 from netspace_cli.core.fields.fit import (
     FitErrors,
     FitPlan,
@@ -191,6 +192,34 @@ def test_the_gradient_of_a_sum_taken_in_parts_is_that_of_the_sum() -> None:
     loss.backward()
     assert vectors.grad is not None
     assert torch.equal(vectors.grad, 2 * weights[:, None] * vectors.detach())
+
+
+def test_weights_that_are_not_finite_in_the_end_are_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loss may be finite and its gradient not: after the last step no loss tells."""
+    architecture = build("siren-8x1", FieldSignal(3, 1))
+    monkeypatch.setattr(fitting, "descend", lambda begin, *rest, **given: begin * torch.nan)
+    with Runner("cpu") as runner, pytest.raises(RunFailed, match="the weights are not finite after step 3 of 3"):
+        shape = BALLS[0].read(runner.generator("a"))
+        fit(torch.zeros(1, architecture.parameters), [shape], architecture, replace(PLAN, steps=3), runner)
+
+
+def test_nothing_is_placed_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some accelerators have none."""
+    placed: list[torch.Tensor] = []
+    monkeypatch.setattr(Runner, "place", lambda self, thing: placed.append(thing) or thing)
+    architecture = build("siren-8x1", FieldSignal(3, 1))
+    with Runner("cpu") as runner:
+        shape = BALLS[0].read(runner.generator("a"))
+        fit(torch.zeros(1, architecture.parameters), [shape], architecture, replace(PLAN, steps=2), runner)
+    assert len(placed) >= 4 and torch.float64 not in {tensor.dtype for tensor in placed}
+
+
+def test_half_precision_is_refused_before_a_zoo_is_begun(tmp_path: Path) -> None:
+    with Runner("cpu") as runner:
+        runner.precision = torch.float16  # as on an accelerator, where networks run at it
+        with pytest.raises(ConfigError, match="fp16 is not for gradient steps"):
+            fit_zoo(tmp_path / "zoo", BALLS, PLAN, runner)
+    assert not list(tmp_path.iterdir())
 
 
 def test_fitting_brings_each_network_nearer_to_its_own_shape() -> None:
