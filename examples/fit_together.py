@@ -10,20 +10,22 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 from netspace_models.architectures import Architecture
+from torch import Tensor
 
 from netspace_cli import Runner
 from netspace_cli.core.factories import resolve_architecture
 from netspace_cli.core.fields.fit import FitPlan, data_of, fit, fit_jobs, starts
 from netspace_cli.core.fields.sources import ShapeSource, find_shapes
 
-STEPS = 100
+STEPS, TIMES = 40, 3
 # The usual network and number of points a step, then more points, then smaller networks.
 CASES = (("siren", FitPlan.points), ("siren", 2048), ("siren-64x2", FitPlan.points), ("siren-64x2", 2048))
 
@@ -51,25 +53,35 @@ def bare_step(architecture: Architecture, points: int) -> None:
             _ = slope @ weight
 
 
+def seconds_of(work: Callable[[], object]) -> float:
+    """How long it takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
 def compare(sources: Sequence[ShapeSource], arch: str, points: int, runner: Runner) -> None:
-    """Prints seconds for both ways, and their ratio."""
+    """Prints seconds for both ways, the median of some times in turn, and their ratio."""
     count = len(sources)
     plan = FitPlan(arch, counts=(count, 0, 0), steps=STEPS, points=points)
     architecture = resolve_architecture(arch, data_of(sources).signal)
     jobs = fit_jobs(sources, plan, seed=0)
     shapes = [job.source.read(runner.generator("shape", job.id)) for job in jobs]
     begin = starts(jobs, architecture, plan)
-    fit(begin[:1], shapes[:1], architecture, plan, runner)  # what is slow the first time only
-    clock = time.perf_counter()
-    together = fit(begin, shapes, architecture, plan, runner)
-    middle = time.perf_counter()
-    alone = [fit(begin[i : i + 1], shapes[i : i + 1], architecture, plan, runner) for i in range(count)]
-    end = time.perf_counter()
-    for _ in range(STEPS * count):
-        bare_step(architecture, plan.points)
-    bare = time.perf_counter() - end
-    off = max(float((a[0] - b).abs().max()) for a, b in zip(alone, together, strict=True))
-    seconds, of_each = middle - clock, end - middle
+
+    def all_at_once() -> Tensor:
+        return fit(begin, shapes, architecture, plan, runner)
+
+    def one_by_one() -> Tensor:
+        return torch.cat([fit(begin[i : i + 1], shapes[i : i + 1], architecture, plan, runner) for i in range(count)])
+
+    def bare_steps() -> None:
+        for _ in range(STEPS * count):
+            bare_step(architecture, plan.points)
+
+    off = float((all_at_once() - one_by_one()).abs().max())  # what is slow the first time only, too
+    taken = [[seconds_of(work) for work in (all_at_once, one_by_one, bare_steps)] for _ in range(TIMES)]
+    seconds, of_each, bare = (median(column) for column in zip(*taken, strict=True))
     print(f"{count} networks of {architecture.parameters:,} parameters, {STEPS} steps of {plan.points} points:")
     print(f"  together {seconds:.2f} s, one by one {of_each:.2f} s: {of_each / seconds:.2f} times")
     print(f"  products and sines alone, one by one {bare:.2f} s: {of_each / bare:.2f} times")
