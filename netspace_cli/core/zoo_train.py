@@ -146,7 +146,7 @@ def train_zoo(
         plan: checked before anything is written.
         data: the images, on any device.
         runner: device and root seed.
-        workers: processes, each training one instance at a time on one thread (processor only).
+        workers: processes, each training one instance at a time on one processor thread.
     Raises:
         ConfigError: the plan makes no zoo, the folder holds another, or instances that another plan made; fp16.
         RunFailed: an instance's loss is not finite; those finished are kept.
