@@ -82,7 +82,8 @@ for _command in (index, fit):
     type=click.IntRange(min=0),
     default=0,
     metavar="N",
-    help="Images of an epoch, drawn anew each time. [default: all]",
+    show_default="0 for all",
+    help="Images of an epoch, drawn anew each time.",
 )
 @click.option(
     "--workers",

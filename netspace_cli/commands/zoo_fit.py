@@ -58,7 +58,8 @@ def fit(
 
     SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz of occupancy grids or of
     DeepSDF's samples (pos, neg), or a folder of these. A grid gets three empty cells on each side, so that a solid
-    that fills it is closed. The same command again goes on where it was stopped.
+    that fills it is closed. Networks are kept in groups of --together: the same command again goes on with the first
+    group that is not finished.
 
     Example: netspace zoo fit chairs.npz -o chairs/ --counts 48/8/8
     """
