@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.zoo_fit import fit
+from netspace_cli.commands.zoo_fit import FIT_COLUMNS, fit
 from netspace_cli.commands.zoo_index import Counts, image_data, index, summary
-from netspace_cli.console import Column, Console, decimal, integer, percent
+from netspace_cli.console import Column, Console, integer, percent
 
 
 class Range(click.ParamType):
@@ -156,13 +156,13 @@ def show(directory: Path, console: Console) -> None:
     from netspace_cli.core.zoo import open_zoo
 
     opened = open_zoo(directory)
-    told: list[Column | str]
+    told: tuple[Column | str, ...]
     rows: list[tuple[object, ...]]
     if isinstance(opened.signal, FieldSignal):
-        told = [Column("within .01", percent), Column("error", decimal)]
+        told = FIT_COLUMNS
         rows = [(i.id, i.arch, i.split, i.accuracy.get("test"), i.training.get("error")) for i in opened.instances]
     else:
-        told = ["epochs", Column("val", percent), Column("test", percent)]
+        told = ("epochs", Column("val", percent), Column("test", percent))
         rows = [
             (i.id, i.arch, i.split, i.epochs, i.accuracy.get("val"), i.accuracy.get("test")) for i in opened.instances
         ]

@@ -11,6 +11,9 @@ from netspace_cli import options
 from netspace_cli.commands.zoo_index import Counts
 from netspace_cli.console import Column, Console, decimal, integer, percent
 
+# What is told of a network that is a signal.
+FIT_COLUMNS = (Column("within .01", percent), Column("error", decimal))
+
 
 @click.command()
 @click.argument("shapes", type=click.Path(path_type=Path))
@@ -87,7 +90,7 @@ def fit(
     ]
     console.table(
         f"{output}: {zoo.architectures()[0].name}, on points that nothing was fitted to",
-        ["id", "split", Column("within .01", percent), Column("error", decimal)],
+        ["id", "split", *FIT_COLUMNS],
         [tuple(row.values()) for row in rows],
     )
     errors = fit_errors(zoo)
