@@ -123,17 +123,26 @@ def _torch_file(path: Path, head: bytes) -> CheckpointError:
 
 
 def parse_checked_bytes(path: Path, data: bytes) -> dict[str, Tensor]:
-    """The tensors in bytes that `read_checked_bytes` returned.
+    """The tensors in bytes that `read_checked_bytes` returned, in the order of their data.
 
     Raises:
         CheckpointError: the safetensors library refuses the bytes all the same.
     """
     try:
-        return safetensors.torch.load(data)
+        tensors = safetensors.torch.load(data)
     except Exception as failure:
         raise CheckpointError(
             path, f"damaged safetensors file ({shown(str(failure))}).", "Copy or download the file again."
         ) from failure
+    # The library's own order is another one in every process.
+    return {name: tensors[name] for name in _in_data_order(data)}
+
+
+def _in_data_order(data: bytes) -> list[str]:
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
+    offsets = {name: entry["data_offsets"] for name, entry in header.items() if name != _METADATA}
+    return sorted(offsets, key=lambda name: (offsets[name], name))
 
 
 def write_safetensors(

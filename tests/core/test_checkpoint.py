@@ -345,3 +345,10 @@ def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="metadata must be text by key; 'seed' has a int"):
         write_safetensors(tmp_path / "a.safetensors", tiny(), {"seed": 1}, force=False)  # type: ignore[dict-item]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_tensors_of_a_safetensors_file_come_in_the_order_of_their_data(tmp_path: Path) -> None:
+    state = {f"layer{i}.weight": torch.full((i + 1,), float(i)) for i in (4, 2, 9, 0, 7, 1, 3, 8, 6, 5)}
+    write_checkpoint(tmp_path / "a.safetensors", state)
+    orders = {tuple(read_checkpoint(tmp_path / "a.safetensors").state) for _ in range(5)}
+    assert orders == {tuple(f"layer{i}.weight" for i in range(10))}
