@@ -21,9 +21,10 @@ from netspace_models.architectures import Architecture
 from torch import Tensor
 
 from netspace_cli import Runner
-from netspace_cli.core.factories import resolve_architecture
-from netspace_cli.core.fields.fit import FitPlan, data_of, fit, fit_jobs, starts
-from netspace_cli.core.fields.sources import ShapeSource, find_shapes
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
+from netspace_cli.core.zoos.fit import data_of, fit_jobs
+from netspace_cli.core.zoos.fitting import FitPlan, fit, starts
 
 STEPS, TIMES = 40, 3
 # The usual network and number of points a step, then more points, then smaller networks.

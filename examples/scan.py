@@ -14,13 +14,14 @@ import torch
 import trimesh
 
 from netspace_cli import Network, Runner, Space, encode, load_space, read_network
-from netspace_cli.core.data_choice import data_for, required_data
-from netspace_cli.core.fields.data import grid_points
-from netspace_cli.core.fields.goals import scan_goal
-from netspace_cli.core.fields.scans import Scan
-from netspace_cli.core.fields.scoring import iou, values_of
-from netspace_cli.core.fields.surface import solid_of, surface_of
-from netspace_cli.core.lso import decoded_network, optimise_towards, optimiser_for
+from netspace_cli.core.data.points import grid_points
+from netspace_cli.core.requests.choose_data import data_for, required_data
+from netspace_cli.core.search.lso import decoded_network, optimise_towards, optimiser_for
+from netspace_cli.core.search.shape_objectives import scan_goal
+from netspace_cli.core.shapes.mesh_files import surface_of
+from netspace_cli.core.shapes.scans import Scan
+from netspace_cli.core.shapes.solids import solid_of
+from netspace_cli.core.shapes.values import iou, values_of
 
 SHAPES = Path(__file__).parent / "shapes"
 POINTS, RESOLUTION = 20_000, 48

@@ -23,9 +23,10 @@ import click
 from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 from netspace_models.errors import ConfigError, Interrupted, NetspaceError, RunFailed
 
-from netspace_cli.console import render_document, write, write_message
-from netspace_cli.interrupts import Halt, Interrupts
 from netspace_cli.options import JSON_VARIABLE
+from netspace_cli.terminal.interrupts import Halt, Interrupts
+from netspace_cli.terminal.json_document import render_document
+from netspace_cli.terminal.streams import write, write_message
 
 DEBUG_VARIABLE = "NETSPACE_DEBUG"
 _YES = frozenset({"1", "true", "t", "yes", "y", "on"})
@@ -46,9 +47,9 @@ COMMANDS: Mapping[str, Entry] = {
     "interp": Entry("netspace_cli.commands.interp:interp", "Walk from one network to another."),
     "lso": Entry("netspace_cli.commands.lso:lso", "Optimise an embedding for a task."),
     "train": Entry("netspace_cli.commands.train:train", "Train a space from a zoo."),
-    "zoo": Entry("netspace_cli.commands.zoo:zoo", "Make zoos of trained networks, adopt them, look at them."),
+    "zoo": Entry("netspace_cli.commands.zoo.group:zoo", "Make zoos of trained networks, adopt them, look at them."),
     "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),
-    "experiment": Entry("netspace_cli.commands.experiment:experiment", "Measure a space: tables and a figure."),
+    "experiment": Entry("netspace_cli.commands.experiment.group:experiment", "Measure a space: tables and a figure."),
     "prep": Entry("netspace_cli.commands.prep:prep", "Write a network's PRep as an array or a picture."),
     "mesh": Entry("netspace_cli.commands.mesh:mesh", "Extract and draw the surface of a network that is a shape."),
     "inspect": Entry("netspace_cli.commands.inspect:inspect", "Say what a file is and what it holds."),

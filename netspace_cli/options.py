@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from netspace_cli.console import Console
-from netspace_cli.core.trust import trusting
+from netspace_cli.core.networks.trust import trusting
+from netspace_cli.terminal.console import Console
 
 if TYPE_CHECKING:
     from netspace_models.architectures import Signal
 
-    from netspace_cli.core.networks import Network
-    from netspace_cli.core.runner import Runner
+    from netspace_cli.core.networks.network import Network
+    from netspace_cli.core.runtime.runner import Runner
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -92,7 +92,7 @@ class RunnerOptions:
         Raises:
             ConfigError: a device or precision that this machine does not have.
         """
-        from netspace_cli.core.runner import Runner, held_threads
+        from netspace_cli.core.runtime.runner import Runner, held_threads
 
         runner = Runner(self.device, precision=self.precision, threads=self.threads, seed=self.seed)
         context = click.get_current_context(silent=True)
@@ -122,7 +122,7 @@ class TeacherOptions:
             CheckpointError: no checkpoint, or several without `key`.
             UnknownArchitecture: it fits no architecture for such images and classes.
         """
-        from netspace_cli.core.inputs import read_teacher
+        from netspace_cli.core.requests.inputs import read_teacher
 
         return None if self.path is None else read_teacher(self.path, signal, arch=self.arch, key=self.key)
 

@@ -13,18 +13,19 @@ import torch
 from click.testing import CliRunner, Result
 
 from netspace_cli.cli import cli as netspace
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.datasets import load_data
-from netspace_cli.core.fields.data import field_data
-from netspace_cli.core.fields.fit import FitPlan, fit_zoo
-from netspace_cli.core.fields.sources import find_shapes
-from netspace_cli.core.progress import Silent
-from netspace_cli.core.recipe import Recipe, recipe_from
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import Space
-from netspace_cli.core.train import train
-from netspace_cli.core.zoo import Zoo
-from netspace_cli.core.zoo_train import ZooPlan, train_zoo
+from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.points import field_data
+from netspace_cli.core.runtime.progress import Silent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.sources import find_shapes
+from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.training.loop import train
+from netspace_cli.core.zoos.fit import fit_zoo
+from netspace_cli.core.zoos.fitting import FitPlan
+from netspace_cli.core.zoos.train import ZooPlan, train_zoo
+from netspace_cli.core.zoos.zoo import Zoo
 
 Cli = Callable[..., Result]
 

@@ -7,8 +7,9 @@ import re
 import resource
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,12 @@ from netspace_cli.cli import COMMANDS
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"netspace_cli": "netspace_cli", "models": "netspace_models"}
 TERMINAL = ("click", "rich")
-UPPER = tuple(f"netspace_cli.{name}" for name in ("commands", "cli", "console", "options", "__main__"))
+UPPER = tuple(f"netspace_cli.{name}" for name in ("commands", "views", "terminal", "cli", "options", "__main__"))
+# The rooms of the library: each imports those before it alone. `sampling` is to come between encoding and paths.
+CORE_ROOMS = (
+    *("runtime", "files", "data", "networks", "shapes", "zoos", "spaces", "training", "encoding"),
+    *("paths", "search", "evaluation", "requests", "experiments"),
+)
 UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
 DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
@@ -128,6 +134,41 @@ def prints(module: Module) -> list[str]:
 RULES = (wrong_imports, unsafe_loads, chosen_devices, prints)
 
 
+def room_of(name: str, package: str) -> str:
+    """The folder of `package` that a module is in; "" of a module elsewhere."""
+    return name.removeprefix(f"{package}.").partition(".")[0] if name.startswith(f"{package}.") else ""
+
+
+def wrong_rooms(modules: Sequence[Module], package: str, rooms: Sequence[str]) -> list[str]:
+    """Modules of a package that are in no known room, and imports from a room that comes later."""
+    faults = []
+    for module in modules:
+        own = room_of(module.name, package)
+        if not own:
+            continue
+        if own not in rooms:
+            faults.append(f"{module.name} is in no room of {package}")
+            continue
+        later = rooms[rooms.index(own) + 1 :]
+        faults += [f"{module.name} imports {n}" for n in module.imports() if room_of(n, package) in later]
+    return faults
+
+
+def cycles(modules: Sequence[Module]) -> list[list[str]]:
+    """Modules that import each other in a circle while they are loaded: imports within functions do not count."""
+    graph: dict[str, set[str]] = {m.name: set() for m in modules}
+    for module in modules:
+        top = ast.Module([n for n in module.tree.body if isinstance(n, ast.Import | ast.ImportFrom)], [])
+        found = set(Module(module.name, top, module.is_package).imports())
+        graph[module.name] = {name for name in found if name in graph and name != module.name}
+    order = TopologicalSorter(graph)
+    try:
+        order.prepare()
+    except CycleError as failure:
+        return [failure.args[1]]
+    return []
+
+
 def _read(path: Path) -> Module:
     folder, *rest = path.relative_to(ROOT).with_suffix("").parts
     parts = [PACKAGES.get(folder, folder), *rest]
@@ -147,6 +188,41 @@ def test_the_source_keeps_the_rules(rule: Callable[[Module], list[str]]) -> None
     assert [fault for module in modules for fault in rule(module)] == []
 
 
+def test_rooms_import_one_way() -> None:
+    assert wrong_rooms(_modules("netspace_cli"), "netspace_cli.core", CORE_ROOMS) == []
+    assert cycles(_modules("netspace_cli", "models")) == []
+
+
+def test_every_room_says_what_it_is() -> None:
+    for package in (p for p in _modules("netspace_cli") if p.is_package):
+        words = ast.get_docstring(package.tree)
+        assert words and words.partition("\n")[0].endswith("."), package.name
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("netspace_cli.core.files.checkpoint", "from netspace_cli.core.spaces.space import Space"),
+        ("netspace_cli.core.files.checkpoint", "def f():\n    from ..zoos import zoo"),
+        ("netspace_cli.core.runtime.runner", "import netspace_cli.core.files.inputs"),
+        ("netspace_cli.core.checks", "import json"),
+    ],
+)
+def test_an_import_of_a_later_room_is_found(name: str, source: str) -> None:
+    assert len(wrong_rooms([Module(name, ast.parse(source))], "netspace_cli.core", CORE_ROOMS)) >= 1
+
+
+def test_imports_of_earlier_rooms_are_left_alone() -> None:
+    source = "from netspace_cli.core.files.inputs import sha256_of\nfrom .space import Space"
+    module = Module("netspace_cli.core.spaces.embeddings", ast.parse(source))
+    assert wrong_rooms([module], "netspace_cli.core", CORE_ROOMS) == []
+
+
+def test_a_circle_is_found() -> None:
+    a, b = (Module(f"p.{x}", ast.parse(f"from p import {y}")) for x, y in (("a", "b"), ("b", "a")))
+    assert cycles([a, b]) != [] == cycles([a])
+
+
 def test_no_test_imports_models_by_its_folder() -> None:
     assert [fault for module in _modules("tests") for fault in wrong_imports(module)] == []
 
@@ -157,22 +233,22 @@ def test_no_test_imports_models_by_its_folder() -> None:
         (wrong_imports, "netspace_models.codec", "import click"),
         (wrong_imports, "netspace_models.codec", "def f():\n    from rich.table import Table"),
         (wrong_imports, "netspace_models.codec", "from netspace_cli.core import files"),
-        (wrong_imports, "netspace_cli.core.encode", "from netspace_cli import console"),
-        (wrong_imports, "netspace_cli.core.encode", "from ..options import space"),
-        (wrong_imports, "netspace_cli.core.encode", "from .. import cli"),
+        (wrong_imports, "netspace_cli.core.encoding.encode", "from netspace_cli import terminal"),
+        (wrong_imports, "netspace_cli.core.encoding.encode", "from ...options import space"),
+        (wrong_imports, "netspace_cli.core.encoding.encode", "from ... import cli"),
         (wrong_imports, "netspace_cli.commands.encode", "import models.codec"),
         (wrong_imports, "tests.test_codec", "from models import codec"),
-        (unsafe_loads, "netspace_cli.core.data", "import torch\ntorch.load(path)"),
-        (unsafe_loads, "netspace_cli.core.data", "import torch as t\nt.load(path, weights_only=False)"),
-        (unsafe_loads, "netspace_cli.core.data", "from torch import load\nload(path, weights_only=safe)"),
-        (unsafe_loads, "netspace_cli.core.data", "import pickle\npickle.load(file)"),
-        (unsafe_loads, "netspace_cli.core.data", "from pickle import loads as read\nread(data)"),
-        (unsafe_loads, "netspace_cli.core.data", "import numpy as np\nnp.load(path, allow_pickle=True)"),
-        (chosen_devices, "netspace_cli.core.encode", "x.cuda()"),
-        (chosen_devices, "netspace_cli.core.encode", "f(x)[0].cuda()"),
+        (unsafe_loads, "netspace_cli.core.data.images", "import torch\ntorch.load(path)"),
+        (unsafe_loads, "netspace_cli.core.data.images", "import torch as t\nt.load(path, weights_only=False)"),
+        (unsafe_loads, "netspace_cli.core.data.images", "from torch import load\nload(path, weights_only=safe)"),
+        (unsafe_loads, "netspace_cli.core.data.images", "import pickle\npickle.load(file)"),
+        (unsafe_loads, "netspace_cli.core.data.images", "from pickle import loads as read\nread(data)"),
+        (unsafe_loads, "netspace_cli.core.data.images", "import numpy as np\nnp.load(path, allow_pickle=True)"),
+        (chosen_devices, "netspace_cli.core.encoding.encode", "x.cuda()"),
+        (chosen_devices, "netspace_cli.core.encoding.encode", "f(x)[0].cuda()"),
         (chosen_devices, "netspace_models.codec", "def f(device='cuda:0'): ..."),
         (chosen_devices, "netspace_models.codec", "import torch\ntorch.cuda.is_available()"),
-        (prints, "netspace_cli.core.encode", "print('done')"),
+        (prints, "netspace_cli.core.encoding.encode", "print('done')"),
     ],
 )
 def test_the_rules_find_what_they_are_for(rule: Callable[[Module], list[str]], name: str, source: str) -> None:
@@ -184,10 +260,10 @@ def test_the_rules_find_what_they_are_for(rule: Callable[[Module], list[str]], n
     [
         ("netspace_models.codec", "from .spec import Spec\nfrom torch.cuda import amp", False),
         ("netspace_models.architectures", "from . import registry\nfrom ..errors import DoesNotFit", True),
-        ("netspace_cli.core.encode", "from . import files\nfrom netspace_models import codec", False),
-        ("netspace_cli.core.runner", "import torch\ntorch.cuda.is_available()\nname = 'cuda'", False),
-        ("netspace_cli.core.checkpoint", "import torch\ntorch.load(path, weights_only=True)", False),
-        ("netspace_cli.core.checkpoint", "json.load(file)\nmodule.load(path)", False),
+        ("netspace_cli.core.encoding.encode", "from . import files\nfrom netspace_models import codec", False),
+        ("netspace_cli.core.runtime.runner", "import torch\ntorch.cuda.is_available()\nname = 'cuda'", False),
+        ("netspace_cli.core.files.checkpoint", "import torch\ntorch.load(path, weights_only=True)", False),
+        ("netspace_cli.core.files.checkpoint", "json.load(file)\nmodule.load(path)", False),
         ("netspace_cli.commands.encode", "import click\nfrom netspace_cli.core import encode", False),
     ],
 )

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.datasets import load_data
-from netspace_cli.core.decode import decode, write_decoded
-from netspace_cli.core.encode import encode
-from netspace_cli.core.interp import interpolate
-from netspace_cli.core.lso import optimise
-from netspace_cli.core.networks import Network, read_network
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.scoring import scores
-from netspace_cli.core.space import BUILT_IN, Space, load_space
+from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.encoding.decode import decode, write_decoded
+from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.networks.scores import scores
+from netspace_cli.core.paths.path import interpolate
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.lso import optimise
+from netspace_cli.core.spaces.built_in import BUILT_IN
+from netspace_cli.core.spaces.space import Space, load_space
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "examples" / "digits"

@@ -11,15 +11,16 @@ import torch
 from click.testing import Result
 from netspace_models.architectures import ImageSignal
 
-from netspace_cli.core.checkpoint import read_checkpoint
-from netspace_cli.core.encode import encode
-from netspace_cli.core.factories import fresh_module
-from netspace_cli.core.interp import interpolate
-from netspace_cli.core.networks import Network, read_network
-from netspace_cli.core.recipe import load_recipe
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import BUILT_IN, Space, load_space
-from netspace_cli.core.space_choice import space_for
+from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.files.checkpoint import read_checkpoint
+from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.paths.path import interpolate
+from netspace_cli.core.requests.choose_space import space_for
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.built_in import BUILT_IN
+from netspace_cli.core.spaces.recipe import load_recipe
+from netspace_cli.core.spaces.space import Space, load_space
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "examples" / "cifar10"

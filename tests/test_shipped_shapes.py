@@ -11,13 +11,14 @@ import pytest
 import torch
 from click.testing import Result
 
-from netspace_cli.core.encode import encode
-from netspace_cli.core.fields.data import FieldData, field_data
-from netspace_cli.core.fields.scoring import field_fidelity
-from netspace_cli.core.networks import Network, read_network
-from netspace_cli.core.recipe import load_recipe
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import BUILT_IN, Space, load_space
+from netspace_cli.core.data.points import FieldData, field_data
+from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.encoding.fidelity import field_fidelity
+from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.built_in import BUILT_IN
+from netspace_cli.core.spaces.recipe import load_recipe
+from netspace_cli.core.spaces.space import Space, load_space
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = sorted((ROOT / "examples" / "shapes").glob("*.pt"))

@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Column, Console, integer, percent
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, integer, percent
 
 
 @click.command()
@@ -42,15 +43,15 @@ def decode(
 
     Example: netspace decode a.emb -o a2.pt
     """
-    from netspace_cli.core.checks import check_no_input
-    from netspace_cli.core.data import ImageData
-    from netspace_cli.core.data_choice import data_for, no_accuracy, recorded
-    from netspace_cli.core.decode import decode as build
-    from netspace_cli.core.decode import output_paths, write_decoded
-    from netspace_cli.core.embedding import check_space, load_embeddings
-    from netspace_cli.core.fields.data import FieldData
-    from netspace_cli.core.scoring import accuracies_on_test
-    from netspace_cli.core.space_choice import space_for
+    from netspace_cli.core.data.images import ImageData
+    from netspace_cli.core.data.points import FieldData
+    from netspace_cli.core.encoding.decode import decode as build
+    from netspace_cli.core.encoding.decode import output_paths, write_decoded
+    from netspace_cli.core.files.outputs import check_no_input
+    from netspace_cli.core.networks.scores import accuracies_on_test
+    from netspace_cli.core.requests.choose_data import data_for, no_accuracy, recorded
+    from netspace_cli.core.requests.choose_space import space_for
+    from netspace_cli.core.spaces.embeddings import check_space, load_embeddings
 
     if recognised and arch is not None:
         raise click.UsageError("--arch and --recognised say both what is built: give one of them.")

@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.evaluate_fields import OF_SIGNALS, note_poor
-from netspace_cli.console import Column, Console, integer, percent
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, integer, percent
+from netspace_cli.views.evaluate_fields import OF_SIGNALS, note_poor
 
 
 @click.command()
@@ -44,15 +45,16 @@ def encode(
 
     Example: netspace encode lenet.pt resnet32.pt -o two.emb
     """
-    from netspace_cli.core.checks import check_embedding_output, check_no_input
-    from netspace_cli.core.data_choice import check_refining, data_for, no_accuracy, recorded
-    from netspace_cli.core.embedding import save_embeddings
-    from netspace_cli.core.encode import default_refine_steps, fidelities
-    from netspace_cli.core.encode import encode as embed
-    from netspace_cli.core.fields.data import FieldData
-    from netspace_cli.core.files import check_output
-    from netspace_cli.core.inputs import read_networks
-    from netspace_cli.core.space_choice import space_for
+    from netspace_cli.core.data.points import FieldData
+    from netspace_cli.core.encoding.encode import default_refine_steps
+    from netspace_cli.core.encoding.encode import encode as embed
+    from netspace_cli.core.encoding.fidelity import fidelities
+    from netspace_cli.core.encoding.refine import check_refining
+    from netspace_cli.core.files.outputs import check_no_input, check_output
+    from netspace_cli.core.requests.choose_data import data_for, no_accuracy, recorded
+    from netspace_cli.core.requests.choose_space import space_for
+    from netspace_cli.core.requests.inputs import read_networks
+    from netspace_cli.core.spaces.embeddings import check_embedding_output, save_embeddings
 
     runner = running.runner()
     check_embedding_output(output)

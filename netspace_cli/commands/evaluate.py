@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import click
 
 from netspace_cli import options
-from netspace_cli.commands import evaluate_fields, evaluate_images
-from netspace_cli.console import Column, Console, integer
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, integer
+from netspace_cli.views import evaluate_fields, evaluate_images
 
 if TYPE_CHECKING:
-    from netspace_cli.core.space import Space
-    from netspace_cli.core.zoo import Zoo
+    from netspace_cli.core.spaces.space import Space
+    from netspace_cli.core.zoos.zoo import Zoo
 
 
 class Way(Protocol):
@@ -72,13 +73,14 @@ def evaluate(
 
     Example: netspace eval zoo/ --space space.safetensors --refine 200 --plot fidelity.png
     """
-    from netspace_cli.core.checks import check_no_input
-    from netspace_cli.core.data_choice import check_zoo_images, data_for, recorded, required_data
-    from netspace_cli.core.fields.data import FieldData
-    from netspace_cli.core.figures import check_figure, plot_evaluation
-    from netspace_cli.core.files import check_output
-    from netspace_cli.core.space_choice import check_zoo, space_for_zoo
-    from netspace_cli.core.zoo import open_zoo
+    from netspace_cli.core.data.points import FieldData
+    from netspace_cli.core.evaluation.evaluation_figure import plot_evaluation
+    from netspace_cli.core.evaluation.same_data import check_zoo_images
+    from netspace_cli.core.files.figures import check_figure
+    from netspace_cli.core.files.outputs import check_no_input, check_output
+    from netspace_cli.core.requests.choose_data import data_for, recorded, required_data
+    from netspace_cli.core.requests.choose_space import check_zoo, space_for_zoo
+    from netspace_cli.core.zoos.zoo import open_zoo
 
     runner = running.runner()
     if plot is not None:
@@ -130,7 +132,7 @@ def _steps_of(refine: int | None, space: Space) -> dict[str, int]:
 def _show_plan(
     console: Console, zoo: Zoo, split: str, steps: Mapping[str, int], document: Mapping[str, Any], plot: Path | None
 ) -> None:
-    from netspace_cli.core.evaluate import read_targets
+    from netspace_cli.core.evaluation.evaluate_classifiers import read_targets
 
     counts = {instances[0].arch: len(instances) for instances, _ in read_targets(zoo, split)}
     console.table(

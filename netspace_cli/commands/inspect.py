@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Console
+from netspace_cli.terminal.console import Console
 
 
 @click.command()
@@ -22,7 +22,7 @@ def inspect(file: Path, arch: str | None, key: str | None, console: Console) -> 
 
     Example: netspace inspect lenet.pt
     """
-    from netspace_cli.core.inspect import inspect as look
+    from netspace_cli.core.requests.inspect import inspect as look
 
     found = look(file, arch=arch, key=key)
     rows = [(name, value) for name, value in found.items() if not isinstance(value, list | dict)]

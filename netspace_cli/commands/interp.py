@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.ignored import note_ignored
-from netspace_cli.commands.interp_fields import note_jumps, sight_of
-from netspace_cli.console import Column, Console, decimal, integer, percent
+from netspace_cli.commands.unused_options import note_ignored
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer, percent
+from netspace_cli.views.interp_fields import note_jumps, sight_of
 
 if TYPE_CHECKING:
-    from netspace_cli.core.fields.data import Data
-    from netspace_cli.core.inputs import Input
-    from netspace_cli.core.interp import Step
-    from netspace_cli.core.progress import Progress
-    from netspace_cli.core.runner import Runner
-    from netspace_cli.core.space import Space
+    from netspace_cli.core.data.points import Data
+    from netspace_cli.core.paths.path import Step
+    from netspace_cli.core.requests.inputs import Input
+    from netspace_cli.core.runtime.progress import Progress
+    from netspace_cli.core.runtime.runner import Runner
+    from netspace_cli.core.spaces.space import Space
 
 # Paths between shapes: solved for, or a line of the space.
 BENT, STRAIGHT = "bent", "straight"
@@ -90,15 +91,15 @@ def interp(
 
     Example: netspace interp chair-a.pt chair-b.pt --steps 5 --plot row.png
     """
-    from netspace_cli.core.checks import check_no_input
-    from netspace_cli.core.data import ImageData
-    from netspace_cli.core.data_choice import data_for, images_for, no_accuracy, recorded, required_data
-    from netspace_cli.core.fields.bend import bendable, check_bend
-    from netspace_cli.core.figures import plot_path
-    from netspace_cli.core.inputs import check_same_architecture, read_inputs
-    from netspace_cli.core.path_files import check_path_outputs, write_csv, write_steps
-    from netspace_cli.core.plan import planned_inputs
-    from netspace_cli.core.space_choice import space_for
+    from netspace_cli.core.data.images import ImageData
+    from netspace_cli.core.files.outputs import check_no_input
+    from netspace_cli.core.paths.bent import bendable, check_bend
+    from netspace_cli.core.paths.path_figure import plot_path
+    from netspace_cli.core.paths.path_files import check_path_outputs, write_csv, write_steps
+    from netspace_cli.core.requests.choose_data import data_for, images_for, no_accuracy, recorded, required_data
+    from netspace_cli.core.requests.choose_space import space_for
+    from netspace_cli.core.requests.inputs import check_same_architecture, read_inputs
+    from netspace_cli.core.requests.plan import planned_inputs
 
     runner = running.runner()
     check_no_input([csv_path, plot, save_dir], [start, end, space])
@@ -181,10 +182,11 @@ def _walk(
     progress: Progress,
 ) -> dict[str, list[Step]]:
     """The path of that name, and those that are shown beside it."""
-    from netspace_cli.core.data import ImageData
-    from netspace_cli.core.fields.bend import bent
-    from netspace_cli.core.fields.data import FieldData
-    from netspace_cli.core.interp import interpolate, walk, weight_paths
+    from netspace_cli.core.data.images import ImageData
+    from netspace_cli.core.data.points import FieldData
+    from netspace_cli.core.paths.bent import bent
+    from netspace_cli.core.paths.path import interpolate, walk, weight_paths
+    from netspace_cli.core.requests.inputs import network_of
 
     images = data if isinstance(data, ImageData) else None
     common: dict[str, Any] = {"data": images, "split": split, "progress": progress}
@@ -195,7 +197,10 @@ def _walk(
         assert isinstance(data, FieldData)  # seen to before
         way = bent(a.vector, b.vector, space, data, runner, steps=steps, progress=progress)
         walks = {name: walk(list(way), space, runner, ends=ends, **common), STRAIGHT: straight}
-    return walks | (weight_paths(a, b, space, runner, steps=steps, **common) if weights else {})
+    if weights:
+        one, other = (network_of(end, space, runner) for end in (a, b))
+        walks |= weight_paths(one, other, runner, steps=steps, **common)
+    return walks
 
 
 def _documented(main: str, weights: bool) -> dict[str, str]:

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.ignored import note_ignored
-from netspace_cli.console import Column, Console, decimal, integer, percent
+from netspace_cli.commands.unused_options import note_ignored
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer, percent
 
 if TYPE_CHECKING:
-    from netspace_cli.core.networks import Network
+    from netspace_cli.core.networks.network import Network
 
 
 @click.command()
@@ -87,20 +88,19 @@ def lso(
 
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
     """
-    from netspace_cli.core.checkpoint import check_checkpoint_suffix
-    from netspace_cli.core.checks import check_embedding_output, check_no_input
-    from netspace_cli.core.data import ImageData
-    from netspace_cli.core.data_choice import data_for, recorded, required_data
-    from netspace_cli.core.decode import write_decoded
-    from netspace_cli.core.embedding import Origin, embeddings_of, save_embeddings
-    from netspace_cli.core.fields.data import Data, FieldData
-    from netspace_cli.core.fields.targets import read_target
-    from netspace_cli.core.files import check_output
-    from netspace_cli.core.inputs import read_inputs
-    from netspace_cli.core.lso import decoded_network, goal_of, optimise_towards, optimiser_for
-    from netspace_cli.core.plan import planned_inputs
-    from netspace_cli.core.search import Aim
-    from netspace_cli.core.space_choice import space_for
+    from netspace_cli.core.data.images import ImageData
+    from netspace_cli.core.data.points import Data, FieldData
+    from netspace_cli.core.encoding.decode import write_decoded
+    from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
+    from netspace_cli.core.files.outputs import check_no_input, check_output
+    from netspace_cli.core.requests.choose_data import data_for, recorded, required_data
+    from netspace_cli.core.requests.choose_space import space_for
+    from netspace_cli.core.requests.inputs import read_inputs
+    from netspace_cli.core.requests.plan import planned_inputs
+    from netspace_cli.core.requests.shape_objective import read_target
+    from netspace_cli.core.search.lso import decoded_network, goal_of, optimise_towards, optimiser_for
+    from netspace_cli.core.search.search import Aim
+    from netspace_cli.core.spaces.embeddings import Origin, check_embedding_output, embeddings_of, save_embeddings
 
     runner = running.runner()
     check_no_input([output, decoded], [init, teacher.path, space])

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.ignored import note_ignored
-from netspace_cli.console import Column, Console, integer, percent
+from netspace_cli.commands.unused_options import note_ignored
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, integer, percent
 
 if TYPE_CHECKING:
-    from netspace_cli.core.networks import Network
-    from netspace_cli.core.runner import Runner
+    from netspace_cli.core.networks.network import Network
+    from netspace_cli.core.runtime.runner import Runner
 
 CELLS = 64
 
@@ -47,11 +48,10 @@ def mesh(
 
     Example: netspace mesh chair.pt -o chair.ply
     """
-    from netspace_cli.core.checks import check_no_input
-    from netspace_cli.core.fields.frames import is_picture
-    from netspace_cli.core.fields.inputs import read_signals
-    from netspace_cli.core.fields.surface import check_surface_output
-    from netspace_cli.core.files import check_output
+    from netspace_cli.core.files.outputs import check_no_input, check_output
+    from netspace_cli.core.requests.fields import read_signals
+    from netspace_cli.core.shapes.mesh_files import check_surface_output
+    from netspace_cli.core.shapes.rendered_pictures import is_picture
 
     runner = running.runner()
     check_no_input([output], [*networks, space])
@@ -70,9 +70,10 @@ def mesh(
 def _show_surfaces(
     console: Console, shapes: list[Network], output: Path, resolution: int | None, runner: Runner, *, force: bool
 ) -> dict[str, Any]:
-    from netspace_cli.core.fields.drawing import draw_surfaces
-    from netspace_cli.core.fields.meshes import check_mesh_extra
-    from netspace_cli.core.fields.surface import check_surface_output, solid_of, surface_of, write_surface
+    from netspace_cli.core.shapes.drawing import draw_surfaces
+    from netspace_cli.core.shapes.mesh_files import check_surface_output, surface_of, write_surface
+    from netspace_cli.core.shapes.meshes import check_mesh_extra
+    from netspace_cli.core.shapes.solids import solid_of
 
     check_mesh_extra()
     drawn = check_surface_output(output, len(shapes))
@@ -108,8 +109,8 @@ def _show_surfaces(
 def _show_pictures(
     console: Console, pictures: list[Network], output: Path, resolution: int | None, runner: Runner, *, force: bool
 ) -> dict[str, Any]:
-    from netspace_cli.core.fields.drawing import draw_frames
-    from netspace_cli.core.fields.frames import RESOLUTION, check_picture_output, frame_of, write_frame
+    from netspace_cli.core.shapes.drawing import draw_frames
+    from netspace_cli.core.shapes.rendered_pictures import RESOLUTION, check_picture_output, frame_of, write_frame
 
     alone = check_picture_output(output, len(pictures))
     resolution = resolution or RESOLUTION

@@ -7,7 +7,8 @@ from pathlib import Path
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Column, Console, integer
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, integer
 
 
 @click.command()
@@ -39,11 +40,11 @@ def prep(
 
     Example: netspace prep resnet8.pt -o resnet8.png
     """
-    from netspace_cli.core.checks import check_no_input
-    from netspace_cli.core.files import check_output
-    from netspace_cli.core.inputs import read_given
-    from netspace_cli.core.prep import check_prep, write_prep
-    from netspace_cli.core.space import built_in_architectures, load_space
+    from netspace_cli.core.files.outputs import check_no_input, check_output
+    from netspace_cli.core.networks.prep_files import check_prep, write_prep
+    from netspace_cli.core.requests.inputs import read_given
+    from netspace_cli.core.spaces.built_in import built_in_architectures
+    from netspace_cli.core.spaces.space import load_space
 
     check_no_input([output], [network, space])
     check_output(output, force=force)

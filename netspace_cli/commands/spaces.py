@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Column, Console, integer
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, integer
 
 
 @click.command()
@@ -23,7 +24,7 @@ def spaces(name: str | None, console: Console) -> None:
 
 
 def _list(console: Console) -> None:
-    from netspace_cli.core.inspect import describe_built_in
+    from netspace_cli.core.requests.inspect import describe_built_in
 
     found = describe_built_in()
     console.table(
@@ -47,7 +48,7 @@ def _list(console: Console) -> None:
 
 
 def _show_card(name: str, console: Console) -> None:
-    from netspace_cli.core.space import space_card
+    from netspace_cli.core.spaces.built_in import space_card
 
     card = space_card(name)
     console.markdown(card)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import click
 
 from netspace_cli import options
-from netspace_cli.console import Column, Console, decimal, integer
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer
 
 if TYPE_CHECKING:
-    from netspace_cli.core.footprint import Footprint
-    from netspace_cli.core.train_step import Task
+    from netspace_cli.core.training.memory import Footprint
+    from netspace_cli.core.training.step import Task
 
 STOPPING = (
     "Stopping after this step, with a checkpoint. A second signal stops at once; the steps since the last "
@@ -51,14 +52,15 @@ def train(
 
     Example: netspace train zoo/ -o space.safetensors --recipe digits.toml --teacher resnet56.pt
     """
-    from netspace_cli.core.checks import check_no_input, check_run
-    from netspace_cli.core.data_choice import data_of_zoo
-    from netspace_cli.core.footprint import footprint
-    from netspace_cli.core.recipe import load_recipe
-    from netspace_cli.core.runner import memory_of
-    from netspace_cli.core.train import prepare
-    from netspace_cli.core.train import train as learn
-    from netspace_cli.core.zoo import open_zoo
+    from netspace_cli.core.files.outputs import check_no_input
+    from netspace_cli.core.requests.choose_data import data_of_zoo
+    from netspace_cli.core.runtime.runner import memory_of
+    from netspace_cli.core.spaces.recipe import load_recipe
+    from netspace_cli.core.training.loop import prepare
+    from netspace_cli.core.training.loop import train as learn
+    from netspace_cli.core.training.memory import footprint
+    from netspace_cli.core.training.run_folder import check_run
+    from netspace_cli.core.zoos.zoo import open_zoo
 
     runner = running.runner()
     chosen = load_recipe(recipe, settings).named(output)

@@ -21,7 +21,7 @@ from netspace_models.errors import CheckpointError, Interrupted, NetspaceError, 
 
 from netspace_cli import options
 from netspace_cli.cli import COMMANDS, Entry, Shell
-from netspace_cli.console import Console
+from netspace_cli.terminal.console import Console
 
 Cli = Callable[..., Result]
 
@@ -250,7 +250,7 @@ def test_an_order_to_stop_is_no_failure_of_one_file_among_many(order: signal.Sig
 def test_an_order_amid_an_import_leaves_no_half_written_file(tmp_path: Path) -> None:
     (tmp_path / "stops.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)")
     lines = (
-        "from pathlib import Path; from netspace_cli.core.files import atomic_write; "
+        "from pathlib import Path; from netspace_cli.core.files.outputs import atomic_write; "
         "atomic_write(Path('a.txt'), lambda path: (path.write_text('half'), __import__('stops')), force=False)"
     )
     with process(lines, cwd=tmp_path) as work:

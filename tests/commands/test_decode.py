@@ -17,8 +17,8 @@ from click.testing import Result
 from safetensors import safe_open
 from safetensors.torch import load_file
 
-from netspace_cli.core.factories import fresh_module
-from netspace_cli.core.networks import read_network
+from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.networks.network import read_network
 
 Ask = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]

@@ -13,10 +13,10 @@ from click.testing import Result
 from netspace_models.space_model import SpaceModel
 from safetensors.torch import load_file
 
-from netspace_cli.core.embedding import load_embeddings
-from netspace_cli.core.networks import read_network
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.scoring import scores
+from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.networks.scores import scores
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.embeddings import load_embeddings
 
 Ask = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]

@@ -13,9 +13,9 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from netspace_cli.core import evaluate as evaluating
-from netspace_cli.core.evaluate import Evaluated, Evaluation
-from netspace_cli.core.space import save_space
+from netspace_cli.core.evaluation import evaluate_classifiers as evaluating
+from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluation
+from netspace_cli.core.spaces.space import save_space
 
 Ask = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]

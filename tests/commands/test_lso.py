@@ -11,7 +11,7 @@ import torch
 from click.testing import Result
 from safetensors.torch import load_file
 
-from netspace_cli.core.embedding import load_embeddings
+from netspace_cli.core.spaces.embeddings import load_embeddings
 
 Ask = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from netspace_models.errors import ConfigError
 
 from netspace_cli import options
-from netspace_cli.console import Console
-from netspace_cli.core.runner import PRECISIONS, Runner
+from netspace_cli.core.runtime.runner import PRECISIONS, Runner
 from netspace_cli.options import RunnerOptions
+from netspace_cli.terminal.console import Console
 
 PASSED: dict[str, Any] = {}
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import Result
 from PIL import Image
 
-from netspace_cli.core.networks import read_network
+from netspace_cli.core.networks.network import read_network
 
 Ask = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]

@@ -18,15 +18,16 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from netspace_cli.cli import cli as netspace
-from netspace_cli.core.factories import fresh_module
-from netspace_cli.core.fields import grids, meshes, surface
-from netspace_cli.core.fields.data import field_data
-from netspace_cli.core.fields.targets import read_target
-from netspace_cli.core.networks import read_network
-from netspace_cli.core.recipe import recipe_from
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.train import train
-from netspace_cli.core.zoo import open_zoo
+from netspace_cli.core.data.points import field_data
+from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.requests.shape_objective import read_target
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes import grids, meshes
+from netspace_cli.core.shapes import solids as surface
+from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.training.loop import train
+from netspace_cli.core.zoos.zoo import open_zoo
 
 Ask = Callable[..., dict[str, Any]]
 Cli = Callable[..., Result]
@@ -330,7 +331,7 @@ def test_a_mesh_of_no_surface_fails_and_writes_nothing(work: Path, refused: Refu
 def test_more_cells_than_memory_holds_are_refused_with_how_many_fit(
     work: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netspace_cli.core.fields.data.memory_of", lambda device: 6 * 2**30)
+    monkeypatch.setattr("netspace_cli.core.data.points.memory_of", lambda device: 6 * 2**30)
     said = refused(2, "mesh", ball(Path("ball.pt"), 0.5), "-o", "ball.ply", "--resolution", 600)
     assert "600 cells along each axis take 5 GiB; this machine has 6. Ask for 512 at most" in said
     torch.save(build("siren-3x1", FieldSignal(2, 1)).module.state_dict(), "picture.pt")
@@ -589,7 +590,7 @@ def test_a_straight_path_of_leaps_points_to_the_bent_one(
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--refine", 0)
     advice = "without --straight a path is solved for that changes evenly"
     assert advice not in cli(*command, "--straight").stderr, "the ends are nearly the same"
-    monkeypatch.setattr("netspace_cli.commands.interp_fields.JUMP", 1.0)
+    monkeypatch.setattr("netspace_cli.views.interp_fields.JUMP", 1.0)
     assert advice in " ".join(cli(*command, "--straight").stderr.split())
     said = " ".join(cli(*command).stderr.split())
     assert advice not in said and "more --steps are smaller ones" in said

@@ -19,7 +19,7 @@ def built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No built-in spaces but those that a test puts there."""
     folder = tmp_path / "spaces"
     folder.mkdir()
-    monkeypatch.setattr("netspace_cli.core.space.BUILT_IN", folder)
+    monkeypatch.setattr("netspace_cli.core.spaces.built_in.BUILT_IN", folder)
     return folder
 
 

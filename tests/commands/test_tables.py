@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console as RichConsole
 
-from netspace_cli.tables import GAP, WORD, Field, fold, pieces, table_of, widths
+from netspace_cli.terminal.table_layout import GAP, WORD, Field, fold, pieces, table_of, widths
 
 WORDS = st.text(st.sampled_from("ab/-_. é中"), max_size=30)
 EVAL = [

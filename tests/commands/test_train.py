@@ -17,7 +17,7 @@ import pytest
 import torch
 from click.testing import Result
 
-from netspace_cli.core.space import load_space
+from netspace_cli.core.spaces.space import load_space
 
 Ask = Callable[..., dict[str, Any]]
 Refused = Callable[..., str]
@@ -107,7 +107,7 @@ def test_a_dry_run_tells_the_memory_that_training_takes(tiny: Any, recipe: Path,
 def test_more_memory_than_there_is_is_told_before_training(
     tiny: Any, recipe: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netspace_cli.core.runner.memory_of", lambda device: 2_000_000)
+    monkeypatch.setattr("netspace_cli.core.runtime.runner.memory_of", lambda device: 2_000_000)
     for options in (["--dry-run"], []):
         result = cli(*command(tiny, "-o", "mini.safetensors", *options))
         assert result.exit_code == 0

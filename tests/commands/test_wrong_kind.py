@@ -10,7 +10,8 @@ import pytest
 import torch
 from netspace_models.errors import CheckpointError
 
-from netspace_cli.core.checkpoint import read_checkpoint, read_own, read_safetensors
+from netspace_cli.core.files.checkpoint import read_checkpoint, read_own
+from netspace_cli.core.files.safetensors_file import read_safetensors
 
 Refused = Callable[..., str]
 

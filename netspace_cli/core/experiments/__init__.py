@@ -1,1 +1,1 @@
-"""The publication's experiments, and ours: each from a zoo to tables and a figure, with one call."""
+"""From a zoo to tables and a figure: measurements that papers report. Imports every room."""

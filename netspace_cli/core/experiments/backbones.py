@@ -16,17 +16,19 @@ from typing import Any
 
 from netspace_models.errors import ConfigError, RunFailed
 
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.evaluate import evaluate
-from netspace_cli.core.footprint import footprint
-from netspace_cli.core.networks import Network
-from netspace_cli.core.progress import Progress, Silent
-from netspace_cli.core.recipe import Recipe
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import Space, save_space
-from netspace_cli.core.train import new_state, prepare, record_of, zoo_embeddings
-from netspace_cli.core.train_step import Task, TrainState, take_step, validate
-from netspace_cli.core.zoo import Zoo
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.space import Space, save_space
+from netspace_cli.core.training.first_model import new_state
+from netspace_cli.core.training.loop import prepare
+from netspace_cli.core.training.memory import footprint
+from netspace_cli.core.training.record import record_of, zoo_embeddings
+from netspace_cli.core.training.step import Task, TrainState, take_step, validate
+from netspace_cli.core.zoos.zoo import Zoo
 
 from .curves import Point, fidelity_over_time
 from .fidelity import measure

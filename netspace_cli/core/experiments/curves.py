@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from netspace_cli.core.figures import COLOURS, GREYS
+from netspace_cli.core.files.figures import COLOURS
+from netspace_cli.core.paths.path_figure import GREYS
 
 from .figures import panels
 

@@ -6,12 +6,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.evaluate import Evaluation, evaluate
-from netspace_cli.core.progress import Progress
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import Space
-from netspace_cli.core.zoo import Zoo
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.evaluation.evaluate_classifiers import Evaluation, evaluate
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Zoo
 
 from .report import Column, Table
 

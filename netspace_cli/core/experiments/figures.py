@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netspace_cli.core.figures import COLOURS, GREYS
-from netspace_cli.core.interp import Step
+from netspace_cli.core.files.figures import COLOURS
+from netspace_cli.core.paths.path import Step
+from netspace_cli.core.paths.path_figure import GREYS
 
 from .fidelity import Measured
 

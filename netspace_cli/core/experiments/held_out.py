@@ -9,20 +9,20 @@ from typing import Any
 import torch
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.embedding import Origin
-from netspace_cli.core.encode import encode
-from netspace_cli.core.goal import Goal
-from netspace_cli.core.inputs import Input
-from netspace_cli.core.lso import goal_of
-from netspace_cli.core.networks import Network
-from netspace_cli.core.progress import Progress
-from netspace_cli.core.recipe import Recipe
-from netspace_cli.core.run_folder import RunFolder
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import Space, load_space
-from netspace_cli.core.train import train
-from netspace_cli.core.zoo import Instance, Zoo
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.requests.inputs import Input
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.image_objective import Goal
+from netspace_cli.core.search.lso import goal_of
+from netspace_cli.core.spaces.embeddings import Origin
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.training.loop import train
+from netspace_cli.core.training.run_folder import RunFolder
+from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 
 @dataclass(frozen=True)

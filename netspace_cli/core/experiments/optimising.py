@@ -12,17 +12,17 @@ from typing import Any
 from netspace_models.errors import RunFailed
 from torch import Tensor
 
-from netspace_cli.core.baselines import reach_of_directions, reach_of_subspace, reach_of_weights
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.goal import Goal
-from netspace_cli.core.lso import reach_of
-from netspace_cli.core.networks import Network
-from netspace_cli.core.progress import Progress
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.search import Found, Reach, search
-from netspace_cli.core.space import Space
-from netspace_cli.core.train import curvature_inputs
-from netspace_cli.core.zoo import Zoo
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.baselines import reach_of_directions, reach_of_subspace, reach_of_weights
+from netspace_cli.core.search.image_objective import Goal
+from netspace_cli.core.search.lso import reach_of
+from netspace_cli.core.search.search import Found, Reach, search
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.training.first_model import curvature_inputs
+from netspace_cli.core.zoos.zoo import Zoo
 
 from .held_out import Scale, goal_for, settings_of
 from .rates import best_rate

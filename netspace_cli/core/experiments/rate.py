@@ -16,17 +16,17 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.footprint import footprint
-from netspace_cli.core.lso import reach_of
-from netspace_cli.core.networks import Network
-from netspace_cli.core.progress import Progress
-from netspace_cli.core.recipe import ConvRecipe, Recipe, recipe_from
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.search import Reach
-from netspace_cli.core.space import Space
-from netspace_cli.core.train import prepare
-from netspace_cli.core.zoo import Zoo
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.lso import reach_of
+from netspace_cli.core.search.search import Reach
+from netspace_cli.core.spaces.recipe import ConvRecipe, Recipe, recipe_from
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.training.loop import prepare
+from netspace_cli.core.training.memory import footprint
+from netspace_cli.core.zoos.zoo import Zoo
 
 from .curves import Point, fidelity_over_size
 from .fidelity import MEASURE_COLUMNS, MEASURES, Measured, measure

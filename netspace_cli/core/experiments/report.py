@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from netspace_cli.core.files import atomic_write
+from netspace_cli.core.files.outputs import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

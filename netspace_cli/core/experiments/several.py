@@ -10,14 +10,14 @@ from typing import Any
 
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.interp import Step, interpolate
-from netspace_cli.core.lso import reach_of
-from netspace_cli.core.networks import Network
-from netspace_cli.core.progress import Progress
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import Space
-from netspace_cli.core.zoo import Instance, Zoo
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.paths.path import Step, interpolate
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.lso import reach_of
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 from .fidelity import instance_table, measure, summary_table
 from .figures import fidelity_and_path, gains

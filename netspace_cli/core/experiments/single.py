@@ -7,13 +7,14 @@ from typing import Any
 
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.interp import interpolate, weight_paths
-from netspace_cli.core.networks import Network
-from netspace_cli.core.progress import Progress
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import Space
-from netspace_cli.core.zoo import Zoo
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.paths.path import interpolate, weight_paths
+from netspace_cli.core.requests.inputs import network_of
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Zoo
 
 from .fidelity import instance_table, measure, summary_table
 from .figures import fidelity_and_path, gains
@@ -52,7 +53,8 @@ def single(
     ends = [refined_input(zoo, i, space, data, runner, scale, progress) for i in held_out]
     common: dict[str, Any] = {"steps": scale.path_steps, "data": data, "progress": progress}
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, **common)
-    baselines = weight_paths(ends[0], ends[1], space, runner, **common)
+    one, other = (network_of(end, space, runner) for end in ends)
+    baselines = weight_paths(one, other, runner, **common)
     tables = [summary_table(measured), order_table(path, baselines)]
     figures = {"figure": lambda: fidelity_and_path(measured, path, baselines)}
     if scale.search_steps:

@@ -13,17 +13,17 @@ from netspace_models.errors import RunFailed
 from netspace_models.objectives import imitation
 from torch import Tensor
 
-from netspace_cli.core.baselines import reach_of_subspace
-from netspace_cli.core.data import ImageData
-from netspace_cli.core.evaluate import Evaluated, Evaluation
-from netspace_cli.core.networks import Network
-from netspace_cli.core.optimise import Descent, descend
-from netspace_cli.core.progress import Progress, Silent
-from netspace_cli.core.recipe import Recipe
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.scoring import accuracy, agreement, labels_of, logits_of
-from netspace_cli.core.search import Reach
-from netspace_cli.core.zoo import Zoo
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluation
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.runtime.minimise import Descent, descend
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.baselines import reach_of_subspace
+from netspace_cli.core.search.search import Reach
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.zoos.zoo import Zoo
 
 from .held_out import by_validation
 from .rates import best_rate

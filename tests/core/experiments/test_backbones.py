@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 from netspace_models.errors import ConfigError, RunFailed
 
-from netspace_cli.core.evaluate import evaluate
+from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
 from netspace_cli.core.experiments import backbones as module
 from netspace_cli.core.experiments.backbones import Clock, backbones, begin, end_table, mark_table, paced
 from netspace_cli.core.experiments.report import Report
-from netspace_cli.core.recipe import Recipe, recipe_from
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.space import load_space
-from netspace_cli.core.train import prepare
-from netspace_cli.core.train_step import rate_at
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.space import load_space
+from netspace_cli.core.training.loop import prepare
+from netspace_cli.core.training.step import rate_at
 
 TRAIN = {"instances": 2, "images": 8, "lr": 5e-3, "warmup": 50, "steps": 7}
 TOKENS = recipe_from(

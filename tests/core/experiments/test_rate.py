@@ -12,10 +12,9 @@ import torch
 from netspace_models.errors import ConfigError, RunFailed
 from netspace_models.losses import distillation
 
-from netspace_cli.core.baselines import reach_of_subspace
-from netspace_cli.core.data import ImageData, Split
-from netspace_cli.core.encode import encode
-from netspace_cli.core.evaluate import evaluate
+from netspace_cli.core.data.images import ImageData, Split
+from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
 from netspace_cli.core.experiments import rate as module
 from netspace_cli.core.experiments import subspace_fit
 from netspace_cli.core.experiments.curves import Point, fidelity_over_size
@@ -24,12 +23,13 @@ from netspace_cli.core.experiments.rate import METHODS, adapted, rate, recipe_of
 from netspace_cli.core.experiments.rates import MOST_RATES, best_rate
 from netspace_cli.core.experiments.report import Report
 from netspace_cli.core.experiments.subspace_fit import at_rate, evaluate_fits, fit, fit_held_out
-from netspace_cli.core.networks import Network
-from netspace_cli.core.optimise import Descent
-from netspace_cli.core.recipe import Recipe, recipe_from
-from netspace_cli.core.runner import Runner
-from netspace_cli.core.search import Reach
-from netspace_cli.core.space import load_space
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.minimise import Descent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.baselines import reach_of_subspace
+from netspace_cli.core.search.search import Reach
+from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.space import load_space
 
 SCALE = Scale(search_steps=2, search_images=8, teacher_images=20)
 

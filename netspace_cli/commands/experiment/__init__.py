@@ -1,0 +1,1 @@
+"""The family `netspace experiment`: one file for each kind of measurement."""

@@ -1,0 +1,82 @@
+"""netspace experiment few-labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.commands.experiment.parts import counts, finish, words
+from netspace_cli.terminal.console import Console
+
+
+@click.command("few-labels")
+@click.argument("zoo", type=options.INPUT_DIRECTORY)
+@options.output(metavar="DIR", help="Folder of the runs, the tables and the figure.")
+@options.space
+@options.data
+@click.option(
+    "--arch",
+    callback=options.trust_named,
+    metavar="NAME",
+    help="Architecture of the instance. [default: the zoo's smallest]",
+)
+@click.option("--per-class", callback=counts, default="5,20,100", metavar="K,…", help="Labelled images of each class.")
+@click.option("--seeds", type=click.IntRange(min=1), default=5, help="Runs of each method, from --seed on.")
+@click.option(
+    "--shift",
+    "shifts",
+    callback=words,
+    default="none,blur,noise,invert",
+    metavar="WORD,…",
+    help="Of all images: none, blur, noise, invert.",
+)
+@click.option("--steps", type=click.IntRange(min=1), default=300, help="Of each run; the best on validation is kept.")
+@click.option("--images", type=click.IntRange(min=2), default=128, help="Images a step.")
+@click.option("--val-images", type=click.IntRange(min=1), default=2000, help="Validation images that choose, at most.")
+@click.option(
+    "--refine", "refine_steps", type=click.IntRange(min=0), default=300, help="Refining steps of the embedding."
+)
+@options.running
+@options.shared
+def few_labels(
+    zoo: Path,
+    output: Path,
+    space: str | None,
+    data: str | None,
+    arch: str | None,
+    running: options.RunnerOptions,
+    console: Console,
+    **plan: Any,
+) -> None:
+    """Few labelled images and no teacher: the space beside fine-tuning and training from scratch.
+
+    The training instance best on validation is adapted to images as they are or shifted: its embedding alone,
+    a random subspace around it, all its weights, and a new network of its architecture. Rates and steps are
+    chosen on validation. Every finished run is kept: the same command goes on where it was stopped, and more
+    --seeds, --shift or --per-class add to what is there.
+
+    Example: netspace experiment few-labels zoo/ --space s.safetensors -o results/few
+    """
+    from netspace_cli.core.experiments.few_labels.experiment import few_labels as measure
+    from netspace_cli.core.experiments.few_labels.runs import FewLabels
+    from netspace_cli.core.files.figures import check_figure
+    from netspace_cli.core.files.outputs import check_folder
+    from netspace_cli.core.requests.choose_data import images_for, required_data
+    from netspace_cli.core.requests.choose_space import space_for_zoo
+    from netspace_cli.core.zoos.zoo import open_zoo
+
+    runner = running.runner()
+    check_folder(output)
+    check_figure(output / "figure.png")
+    opened = open_zoo(zoo)
+    known = space_for_zoo(space, opened)
+    images = required_data(images_for(known, data), known)
+    with runner:
+        report = measure(
+            opened, known, images, runner, output, plan=FewLabels(**plan), arch=arch, progress=console.reporter()
+        )
+        cost = runner.report()
+    finish(console, output, report, images, cost, known)

@@ -1,0 +1,1 @@
+"""The family `netspace zoo`: train, fit, adopt, show, verify, export."""

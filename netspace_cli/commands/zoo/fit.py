@@ -1,0 +1,105 @@
+"""netspace zoo fit: networks that are signals, from shapes and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.commands.zoo.index import Counts
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer, percent
+
+# What is told of a network that is a signal.
+FIT_COLUMNS = (Column("within .01", percent), Column("error", decimal))
+
+
+@click.command()
+@click.argument("shapes", type=click.Path(path_type=Path))
+@options.output(metavar="DIR", help="Folder of the zoo.")
+@click.option(
+    "--arch",
+    callback=options.trust_named,
+    default="siren",
+    show_default=True,
+    help="siren, or siren-WxL of other sizes.",
+)
+@click.option("--counts", type=Counts(), help="Shapes in each split, drawn from all. [default: all, 8/1/1]")
+@click.option("--steps", type=click.IntRange(min=1), default=8000, show_default=True, help="Of each network.")
+@click.option("--points", type=click.IntRange(min=1), default=128, show_default=True, help="Of each shape a step.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3e-4,
+    show_default=True,
+    help="Highest learning rate; falls to a hundredth as a cosine.",
+)
+@click.option(
+    "--together", type=click.IntRange(min=1), default=16, show_default=True, help="Networks fitted at the same time."
+)
+@click.option("--shared-init", is_flag=True, help="Start all networks alike. [default: each from its own start]")
+@click.option("--repair", is_flag=True, help="Close open meshes: fill holes, or take the cells they hide.")
+@click.option("--as-is", is_flag=True, help="Take meshes as they lie in the box [-1, 1]. [default: scaled to fit]")
+@click.option(
+    "--licence", default="CC0-1.0", show_default=True, help="Licence of the weights, recorded with each instance."
+)
+@options.dry_run
+@options.running
+@options.shared
+def fit(
+    shapes: Path,
+    output: Path,
+    repair: bool,
+    as_is: bool,
+    dry_run: bool,
+    running: options.RunnerOptions,
+    console: Console,
+    **plan: Any,
+) -> None:
+    """Fit a network to each of SHAPES: a zoo of networks that are signals.
+
+    SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz of occupancy grids or of
+    DeepSDF's samples (pos, neg), or a folder of these. A grid gets three empty cells on each side, so that a solid
+    that fills it is closed. Networks are kept in groups of --together: the same command again goes on with the first
+    group that is not finished.
+
+    Example: netspace zoo fit chairs.npz -o chairs/ --counts 48/8/8
+    """
+    from netspace_cli.core.shapes.sources import find_shapes
+    from netspace_cli.core.zoos.fit import fit_errors, fit_jobs, fit_zoo, fits_so_far
+    from netspace_cli.core.zoos.fitting import FitPlan
+
+    runner = running.runner()
+    chosen = FitPlan(**plan)
+    sources = find_shapes(shapes, repair=repair, scale=not as_is)
+    jobs = fit_jobs(sources, chosen, running.seed)
+    todo = fits_so_far(output, sources, jobs, chosen)
+    if not todo:
+        console.note(f"{output} has all these instances; nothing is left to fit.")
+    if dry_run:
+        console.table("would fit", ["id", "split", "kind"], [(j.id, j.split, j.source.kind) for j in todo])
+        console.document({"jobs": [{"id": j.id, "split": j.split, "kind": j.source.kind} for j in todo]})
+        return
+    with runner:
+        zoo = fit_zoo(output, sources, chosen, runner, progress=console.reporter())
+        report = runner.report()
+    console.cost(report)
+    rows = [
+        {"id": i.id, "split": i.split, "within": i.accuracy["test"], "error": i.training["error"]}
+        for i in zoo.instances
+    ]
+    console.table(
+        f"{output}: {zoo.architectures()[0].name}, on points that nothing was fitted to",
+        ["id", "split", *FIT_COLUMNS],
+        [tuple(row.values()) for row in rows],
+    )
+    errors = fit_errors(zoo)
+    console.table(
+        "mean absolute error",
+        [Column("n", integer), Column("median", decimal), Column("95 %", decimal), Column("highest", decimal)],
+        [(errors.n, errors.median, errors.most, errors.highest)],
+    )
+    console.document({"zoo": output, "instances": rows, "errors": vars(errors), "report": report})
+    console.note(f"{output}: {len(zoo.instances)} instances; {report['seconds']:.0f} s on {report['device']}.")

@@ -1,0 +1,219 @@
+"""netspace zoo: make zoos of trained networks, adopt them, look at them."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.commands.zoo.fit import FIT_COLUMNS, fit
+from netspace_cli.commands.zoo.index import Counts, image_data, index, summary
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, integer, percent
+
+
+class Range(click.ParamType):
+    """One number, or LOW-HIGH."""
+
+    name = "n|low-high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(value))
+        if not match:
+            self.fail(f"{value!r} is neither a number nor LOW-HIGH, as in 0-20.", param, ctx)
+        low, high = match.group(1), match.group(2) or match.group(1)
+        return int(low), int(high)
+
+
+@click.group()
+def zoo() -> None:
+    """Make zoos of trained networks, adopt them, look at them.
+
+    Example: netspace zoo train zoo --data digits --arch lenetlike
+    """
+
+
+for _command in (index, fit):
+    zoo.add_command(_command)
+
+
+@zoo.command()
+@click.argument("directory", type=options.OUTPUT_PATH)
+@click.option(
+    "--arch",
+    "arch",
+    multiple=True,
+    required=True,
+    callback=options.trust_named,
+    metavar="NAME|PKG.MODULE:FACTORY",
+    help="Architecture; may be given many times.",
+)
+@click.option("--counts", type=Counts(), default="16/2/8", show_default=True, help="Instances of each architecture.")
+@click.option(
+    "--epochs",
+    type=Range(),
+    default="20",
+    show_default=True,
+    help="Epochs of each instance, spread over a range for varied performance.",
+)
+@click.option(
+    "--spacing",
+    type=click.Choice(["even", "geometric"]),
+    default="even",
+    show_default=True,
+    help="Of the epochs in their range; geometric spreads the performance more evenly.",
+)
+@click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True, help="Optimiser.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Highest learning rate; falls to zero as a cosine.",
+)
+@click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay.")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
+@click.option(
+    "--epoch-images",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    show_default="0 for all",
+    help="Images of an epoch, drawn anew each time.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Instances trained at the same time.",
+)
+@click.option(
+    "--licence",
+    default="CC0-1.0",
+    show_default=True,
+    help="Licence of the weights, recorded with each instance.",
+)
+@image_data
+@options.dry_run
+@options.running
+@options.shared
+def train(
+    directory: Path,
+    data: str | None,
+    dry_run: bool,
+    workers: int,
+    running: options.RunnerOptions,
+    console: Console,
+    **plan: Any,
+) -> None:
+    """Train a zoo in DIRECTORY: many instances, other seeds.
+
+    The same command again goes on where it was stopped; another --arch adds to the zoo.
+
+    Example: netspace zoo train zoo --data digits --arch lenetlike --arch resnet8 --counts 16/2/8
+    """
+    from netspace_cli.core.data.datasets import load_data
+    from netspace_cli.core.zoos.train import ZooPlan, jobs_of, train_zoo, zoo_so_far
+
+    if data is None:
+        raise click.UsageError("Missing option '--data': a zoo is trained on images.")
+    runner = running.runner()
+    chosen = ZooPlan(**plan)
+    chosen.check()
+    images = load_data(data)
+    done = zoo_so_far(directory, images, chosen.arch)
+    jobs = [job for job in jobs_of(chosen, running.seed) if job.id not in done]
+    if not jobs:
+        console.note(f"{directory} has all these instances; nothing is left to train. Another --seed adds more.")
+    if dry_run:
+        console.table("would train", ["id", "split", "epochs"], [(j.id, j.split, j.epochs) for j in jobs])
+        console.document({"jobs": jobs})
+        return
+    with runner:
+        trained = train_zoo(directory, chosen, images, runner, workers=workers, progress=console.reporter())
+        report = runner.report()
+    console.cost(report)
+    summary(console, trained)
+    console.note(f"{directory}: {len(trained.instances)} instances; {report['seconds']:.0f} s on {report['device']}.")
+
+
+@zoo.command()
+@click.argument("directory", type=options.INPUT_DIRECTORY)
+@options.shared
+def show(directory: Path, console: Console) -> None:
+    """List the instances of a zoo.
+
+    Example: netspace zoo show zoo
+    """
+    from netspace_models.architectures import FieldSignal
+
+    from netspace_cli.core.zoos.zoo import open_zoo
+
+    opened = open_zoo(directory)
+    told: tuple[Column | str, ...]
+    rows: list[tuple[object, ...]]
+    if isinstance(opened.signal, FieldSignal):
+        told = FIT_COLUMNS
+        rows = [(i.id, i.arch, i.split, i.accuracy.get("test"), i.training.get("error")) for i in opened.instances]
+    else:
+        told = ("epochs", Column("val", percent), Column("test", percent))
+        rows = [
+            (i.id, i.arch, i.split, i.epochs, i.accuracy.get("val"), i.accuracy.get("test")) for i in opened.instances
+        ]
+    console.table(f"{directory}: {opened.data['name']}", ["id", "arch", "split", *told], rows)
+    console.document({"zoo": str(directory), "data": opened.data, "instances": opened.instances})
+
+
+@zoo.command()
+@click.argument("directory", type=options.INPUT_DIRECTORY)
+@options.shared
+def verify(directory: Path, console: Console) -> None:
+    """Check every instance's file against the manifest.
+
+    Example: netspace zoo verify zoo
+    """
+    from netspace_cli.core.zoos.zoo import open_zoo
+    from netspace_cli.core.zoos.zoo import verify as check
+
+    report = check(open_zoo(directory))
+    console.table(str(directory), ["id", "file", "state"], [(i.id, i.file, state) for i, state in report])
+    bad = [i.id for i, state in report if state != "ok"]
+    rows = [{"id": i.id, "file": i.file, "state": state} for i, state in report]
+    console.document({"zoo": str(directory), "instances": rows, "bad": bad})
+    console.note(f"{len(report) - len(bad)} of {len(report)} files are as listed.")
+    if bad:
+        console.note(f"Put the others back, or take their lines out of {directory / 'instances.jsonl'}.")
+        raise click.exceptions.Exit(3)
+
+
+@zoo.command()
+@click.argument("directory", type=options.INPUT_DIRECTORY)
+@click.argument("instance")
+@options.output(help="The checkpoint (.pt or .safetensors).")
+@options.force
+@options.shared
+def export(directory: Path, instance: str, output: Path, force: bool, console: Console) -> None:
+    """Write one instance of a zoo as a checkpoint of its own.
+
+    Example: netspace zoo export zoo lenetlike-0003 -o lenet.pt
+    """
+    from netspace_cli.core.zoos.export import export_instance
+    from netspace_cli.core.zoos.zoo import open_zoo
+
+    network = export_instance(open_zoo(directory), instance, output, force=force)
+    architecture = network.architecture
+    console.table(
+        str(output),
+        ["id", "arch", Column("parameters", integer)],
+        [(instance, architecture.name, architecture.parameters)],
+    )
+    console.document(
+        {"id": instance, "arch": architecture.name, "parameters": architecture.parameters, "output": output}
+    )
+    console.note(f"Wrote {output}.")

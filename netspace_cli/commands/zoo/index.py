@@ -1,0 +1,150 @@
+"""netspace zoo index: adopt a folder of checkpoints as a zoo."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, percent
+
+if TYPE_CHECKING:
+    from netspace_cli.core.zoos.adopt import Adopted
+    from netspace_cli.core.zoos.zoo import Zoo
+
+
+class Counts(click.ParamType):
+    """TRAIN/VAL/TEST instances of each architecture."""
+
+    name = "train/val/test"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"\d+/\d+/\d+", str(value)):
+            self.fail(f"{value!r} is not TRAIN/VAL/TEST, as in 16/2/8.", param, ctx)
+        counts = tuple(int(n) for n in str(value).split("/"))
+        if not any(counts):
+            self.fail(f"{value!r} is no instance at all. Give at least one, as in 16/2/8.", param, ctx)
+        return counts
+
+
+image_data = click.option(
+    "--data",
+    cls=options.SharedOption,
+    envvar="NETSPACE_DATA",
+    metavar="SPEC",
+    help="The images: digits, cifar10[:DIR], tiny-imagenet:DIR, folder:DIR or FILE.npz.  [required]",
+)
+"""Passes `data: str | None`, of commands that make a zoo: without images there is none."""
+
+
+@click.command()
+@click.argument("directory", type=options.INPUT_DIRECTORY)
+@click.option(
+    "--list",
+    "lists",
+    type=options.INPUT_FILE,
+    multiple=True,
+    metavar="FILE",
+    help="Adopt what this file names, a line each: class_name;parameter;…;path. One named train, val or test "
+    "gives the split. May be given many times.",
+)
+@click.option(
+    "--counts",
+    "shares",
+    type=Counts(),
+    default="16/2/8",
+    show_default=True,
+    help="Proportions of the splits, for each architecture.",
+)
+@click.option("--licence", default="", help="Licence of the weights, recorded with each instance.")
+@options.arch
+@options.key
+@image_data
+@click.option(
+    "--force",
+    cls=options.SharedOption,
+    envvar="NETSPACE_FORCE",
+    is_flag=True,
+    help="Index anew: forget what is listed and draw the splits again.",
+)
+@options.dry_run
+@options.running
+@options.shared
+def index(
+    directory: Path,
+    data: str | None,
+    force: bool,
+    dry_run: bool,
+    running: options.RunnerOptions,
+    console: Console,
+    **wanted: Any,
+) -> None:
+    """Adopt a folder of checkpoints: recognise, score and list them, leaving the files as they are.
+
+    A network is taken once, however many files hold it. The same command again adds what is new.
+
+    Example: netspace zoo index checkpoints/ --data cifar10:data
+    """
+    from netspace_cli.core.data.datasets import load_data
+    from netspace_cli.core.zoos.adopt import index_folder
+
+    if data is None:
+        raise click.UsageError("Missing option '--data': the images the networks were trained on.")
+    runner = running.runner()
+    loaded = load_data(data)
+    with runner:
+        adopted = index_folder(
+            directory, loaded, runner, force=force, dry_run=dry_run, progress=console.reporter(), **wanted
+        )
+        report = runner.report()
+    console.cost(report)
+    for each in adopted.refused:
+        console.note(f"left out {each.path}: {each.reason}")
+    for hint in dict.fromkeys(each.hint for each in adopted.refused if each.hint):
+        console.note(f"hint: {hint}")
+    if dry_run:
+        console.table(
+            "would be listed", ["id", "arch", "split", "file"], [(i.id, i.arch, i.split, i.file) for i in adopted.added]
+        )
+    more = {"refused": adopted.refused, "added": len(adopted.added), "already": adopted.already, "dry_run": dry_run}
+    summary(console, adopted.zoo, table=not dry_run, notes=adopted.notes, **more)
+    for note in adopted.notes:
+        console.note(note)
+    console.note(_outcome(directory, adopted, force=force, dry_run=dry_run))
+
+
+def _outcome(directory: Path, adopted: Adopted, *, force: bool, dry_run: bool) -> str:
+    """What became of the folder, in a line."""
+    added, already = len(adopted.added), adopted.already
+    would = "would be " if dry_run else ""
+    if force and already:
+        return f"{directory}: {would}indexed anew, {_instances(added)} in place of {already}."
+    if already and not added:
+        return f"{directory} had {_instances(already)}; nothing is new. --force indexes anew."
+    had = f" had {_instances(already)};" if already else ":"
+    return f"{directory}{had} {added if already else _instances(added)} {would}added."
+
+
+def _instances(count: int) -> str:
+    return f"{count} instance{'' if count == 1 else 's'}"
+
+
+def summary(console: Console, zoo: Zoo, *, table: bool = True, **more: Any) -> None:
+    """Instances and test accuracies by architecture, and the whole zoo as a document with `more` in it."""
+    rows = []
+    for architecture in zoo.architectures() if table else ():
+        own = zoo.select(arch=architecture.name)
+        accuracies = [i.accuracy["test"] for i in own if "test" in i.accuracy]
+        counts = "/".join(str(len(zoo.select(arch=architecture.name, split=s))) for s in ("train", "val", "test"))
+        spread = (min(accuracies), sum(accuracies) / len(accuracies), max(accuracies)) if accuracies else (None,) * 3
+        rows.append((architecture.name, architecture.parameters, counts, *spread))
+    if table:
+        spread_columns = [Column(name, percent) for name in ("lowest", "mean", "highest")]
+        console.table(str(zoo.path), ["arch", "parameters", "train/val/test", *spread_columns], rows)
+    console.document({"zoo": str(zoo.path), "data": zoo.data, "instances": zoo.instances, **more})

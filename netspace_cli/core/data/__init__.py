@@ -1,0 +1,1 @@
+"""What networks are asked about: images of data sets, and points of a box. Imports files and the rooms below it."""

@@ -1,0 +1,321 @@
+"""Readers of image data sets in the layouts people have them in: splits as they lie there, checked.
+
+`datasets.py` chooses between them and settles what all data sets need.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+import zipfile
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from netspace_models.errors import DataUnavailable, InputFileError
+from torch import Tensor
+
+from netspace_cli.core.files.inputs import describe_bytes, open_input
+
+from .images import SPLITS, Split
+
+CIFAR10_TRAIN = 40_000  # of the 50,000 in file order; the rest is val
+# Written out, since asking torchvision for them takes two seconds.
+_CIFAR10_FOLDER = "cifar-10-batches-py"
+_CIFAR10_CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+_CIFAR10_FILES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batches.meta")
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a loader read. `splits` may lack val; `published` data sets come with constants of their own."""
+
+    name: str
+    path: Path
+    splits: dict[str, Split]
+    class_names: tuple[str, ...] | None = None
+    published: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def load_cifar10(path: Path) -> Found:
+    """CIFAR-10 as torchvision unpacks it, in file order; nothing is downloaded.
+
+    Args:
+        path: the folder that holds cifar-10-batches-py, or that folder itself.
+    Raises:
+        DataUnavailable: a file is missing; the message says where to get it.
+        InputFileError: a file differs from the published one. It was not opened, since it is a pickle.
+    """
+    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.utils import check_integrity
+
+    missing = missing_of_cifar10(path)
+    root = _cifar10_root(path)
+    get = f"Download {CIFAR10.url} and unpack it in {root}; netspace downloads nothing by itself."
+    if path.is_file():
+        raise DataUnavailable(f"CIFAR-10 is not at hand: {path} is a file.", "Unpack it, and name the folder it is in.")
+    if missing:
+        raise DataUnavailable(f"CIFAR-10 is not at hand: {missing[0]} is missing.", get)
+    try:
+        # The batches are pickles: torchvision opens them only after comparing the MD5 of all of them.
+        with warnings.catch_warnings():
+            # The pickles are of 2009 and spell a dtype in a way that NumPy 2.4.0 to 2.4.4 warns of.
+            warnings.filterwarnings("ignore", r"dtype\(\): align", np.exceptions.VisibleDeprecationWarning)
+            found = {part: CIFAR10(root, train=part == "train") for part in ("train", "test")}
+    except RuntimeError as failure:
+        sums = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
+        files = [(root / _CIFAR10_FOLDER / name, md5) for name, md5 in sums]
+        bad = [file for file, md5 in files if not check_integrity(file, md5)]
+        reason = "this is not CIFAR-10 as published (its MD5 differs), so it was not opened."
+        raise InputFileError(bad[0] if bad else root, reason, get) from failure
+    images = {part: _channels_first(source.data) for part, source in found.items()}
+    labels = {part: torch.tensor(source.targets) for part, source in found.items()}
+    splits = {
+        "train": Split(images["train"][:CIFAR10_TRAIN], labels["train"][:CIFAR10_TRAIN]),
+        "val": Split(images["train"][CIFAR10_TRAIN:], labels["train"][CIFAR10_TRAIN:]),
+        "test": Split(images["test"], labels["test"]),
+    }
+    return Found("cifar10", root, splits, tuple(found["train"].classes), published=True)
+
+
+def load_cifar10_npz(path: Path) -> Found:
+    """CIFAR-10 in one .npz file of MedMNIST's layout, with the constants that published networks expect.
+
+    Raises:
+        DataUnavailable: no such file.
+        InputFileError: no such layout, or not three channels of 32 x 32 pixels in 10 classes.
+    """
+    found = load_npz(path)
+    shape = tuple(found.splits["train"].images.shape[1:])
+    classes = int(max(split.labels.max() for split in found.splits.values())) + 1
+    if shape != (3, 32, 32) or classes != len(_CIFAR10_CLASSES):
+        reason = f"its images are {shape} in {classes} classes; CIFAR-10's are (3, 32, 32) in 10."
+        raise InputFileError(path, reason, f"For other data write --data {path.name} without cifar10:.")
+    return replace(found, name="cifar10", class_names=_CIFAR10_CLASSES, published=True)
+
+
+def missing_of_cifar10(path: Path) -> list[Path]:
+    """The files of CIFAR-10 that `path` (as in `load_cifar10`) lacks."""
+    folder = _cifar10_root(path) / _CIFAR10_FOLDER
+    return [folder / name for name in _CIFAR10_FILES if not os.path.isfile(folder / name)]
+
+
+def _cifar10_root(path: Path) -> Path:
+    """The folder around cifar-10-batches-py, which people name as often as that one."""
+    return path.parent if path.name == _CIFAR10_FOLDER else path
+
+
+def load_tiny_imagenet(path: Path, size: int) -> Found:
+    """Tiny-ImageNet as its archive unpacks: train, and the official val as test.
+
+    Args:
+        path: the folder with train and val in it.
+        size: pixels that pictures are brought to; they have 64.
+    Raises:
+        DataUnavailable: no such folder; the message says where to get it.
+        InputFileError: a picture or the list of val's classes is missing or broken.
+    """
+    annotations = path / "val" / "val_annotations.txt"
+    if not os.path.isdir(path / "train") or not os.path.isfile(annotations):
+        raise DataUnavailable(
+            f"Tiny-ImageNet is not at hand: {path} lacks train or val/val_annotations.txt.",
+            "Download http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpack it and name the folder.",
+        )
+    classes = tuple(sorted(entry.name for entry in os.scandir(path / "train") if entry.is_dir()))
+    number = {wnid: k for k, wnid in enumerate(classes)}
+    train: list[tuple[Path, int]] = []
+    for wnid in classes:
+        pictures = sorted((path / "train" / wnid / "images").glob("*.JPEG"))
+        if not pictures:
+            empty = path / "train" / wnid / "images"
+            raise InputFileError(empty, "there is no *.JPEG.", "Unpack the archive again.")
+        train += [(picture, number[wnid]) for picture in pictures]
+    splits = {
+        "train": _read_pictures(train, size),
+        "test": _read_pictures(_annotated(annotations, number), size),
+    }
+    note = "test is the official val, since the official test has no labels"
+    return Found("tiny-imagenet", path, splits, classes, published=True, notes=(note,))
+
+
+def _annotated(annotations: Path, number: dict[str, int]) -> list[tuple[Path, int]]:
+    """The pictures that val_annotations.txt lists: name, class and more, separated by tabs."""
+    pictures = []
+    with open_input(annotations) as file:
+        lines = file.read().decode("utf-8", errors="replace").splitlines()
+    for at, line in enumerate(lines, start=1):
+        name, _, rest = line.partition("\t")
+        wnid = rest.partition("\t")[0]
+        # A name is the name of a file here, not a way out of the folder.
+        if wnid not in number or name != os.path.basename(name):
+            reason = f"line {at} should hold a file name and one of the {len(number)} classes: {line[:60]!r}."
+            raise InputFileError(annotations, reason, "Unpack the archive again.")
+        pictures.append((annotations.parent / "images" / name, number[wnid]))
+    return pictures
+
+
+def load_folder(path: Path, size: int | None) -> Found:
+    """A tree of pictures, path/{train,val,test}/<class>/<picture>; val may be absent. Always three channels.
+
+    Args:
+        size: pixels that pictures are stretched to; None for the size of the first one, which then
+            must be square.
+    Raises:
+        DataUnavailable: train or test is absent.
+        InputFileError: a picture that is broken, a class without pictures, or splits whose classes differ.
+    """
+    from torchvision.datasets import ImageFolder
+
+    for part in ("train", "test"):
+        if not os.path.isdir(path / part):
+            raise DataUnavailable(
+                f"{path} has no folder {part}.",
+                "Pictures go to train/<class>/ and test/<class>/, where you have them also val/<class>/.",
+            )
+    trees = {}
+    for part in SPLITS:
+        if os.path.isdir(path / part):
+            try:
+                trees[part] = ImageFolder(path / part)
+            except FileNotFoundError as failure:
+                reason = str(failure).splitlines()[0]
+                raise InputFileError(path / part, reason, "Put pictures in a folder per class.") from failure
+    classes = trees["train"].classes
+    for part, tree in trees.items():
+        odd = sorted(set(tree.classes) ^ set(classes))
+        if odd:
+            reason = f"it has {len(tree.classes)} classes and train {len(classes)}; only one has {odd[0]!r}."
+            raise InputFileError(path / part, reason, "Give all splits the same folders.")
+    size = size or _size_of(Path(trees["train"].samples[0][0]))
+    splits = {
+        part: _read_pictures([(Path(file), label) for file, label in tree.samples], size)
+        for part, tree in trees.items()
+    }
+    note = f"pictures were brought to {size} x {size} pixels"
+    return Found(f"folder:{path.resolve().name}", path, splits, tuple(classes), notes=(note,))
+
+
+def _size_of(picture: Path) -> int:
+    height, width = _read_picture(picture, None).shape[:2]
+    if height != width:
+        raise InputFileError(
+            picture,
+            f"this first picture, which sets the size, is {width} pixels wide and {height} high.",
+            "Networks here take squares: crop it, or name the size that all pictures are stretched to.",
+        )
+    return height
+
+
+def _read_pictures(pictures: list[tuple[Path, int]], size: int) -> Split:
+    images = torch.empty((len(pictures), 3, size, size), dtype=torch.uint8)
+    # Threads, since Pillow decodes outside the interpreter's lock.
+    with ThreadPoolExecutor() as pool:
+        decoded = pool.map(lambda picture: _read_picture(picture[0], size), pictures)
+        for image, pixels in zip(images.numpy(), decoded, strict=True):
+            image[:] = pixels.transpose(2, 0, 1)
+    return Split(images, torch.tensor([label for _, label in pictures], dtype=torch.int64))
+
+
+def _read_picture(path: Path, size: int | None) -> np.ndarray:
+    """(S, S, 3) uint8, stretched to `size` where it differs; (H, W, 3) without `size`."""
+    from PIL import Image
+
+    with open_input(path) as file:
+        try:
+            with Image.open(file) as picture:
+                colours = picture.convert("RGB")
+        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as failure:
+            what = describe_bytes(path)
+            reason = f"this picture cannot be decoded{f'; the file is {what}' if what else ''} ({failure})."
+            raise InputFileError(path, reason, "Replace it, or take it out of the data set.") from failure
+    if size and colours.size != (size, size):
+        colours = colours.resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(colours)
+
+
+def load_npz(path: Path) -> Found:
+    """A file in MedMNIST's layout: {train,val,test}_{images,labels}; val may be absent.
+
+    Images are (N, S, S) or (N, S, S, C) uint8, labels (N,) or (N, 1) integers.
+
+    Raises:
+        DataUnavailable: no such file.
+        InputFileError: arrays are missing, broken, pickled or of another shape or type than these.
+    """
+    arrays = _read_npz(path)
+    splits: dict[str, Split] = {}
+    for part in SPLITS:
+        if f"{part}_images" not in arrays:
+            continue
+        images = _npz_images(path, f"{part}_images", arrays.pop(f"{part}_images"))
+        labels = _npz_labels(path, f"{part}_labels", arrays.pop(f"{part}_labels"))
+        if len(images) != len(labels):
+            reason = f"{part}_images holds {len(images)} images and {part}_labels {len(labels)} labels."
+            raise InputFileError(path, reason, "Give each image one label.")
+        splits[part] = Split(images, labels)
+        shape, first = tuple(images.shape[1:]), tuple(splits["train"].images.shape[1:])
+        if shape != first:
+            reason = f"{part}_images are {shape} and train_images {first} (channels, height, width)."
+            raise InputFileError(path, reason, "Bring all splits to one shape.")
+    return Found(f"npz:{path.name}", path, splits)
+
+
+def _read_npz(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of MedMNIST's layout by name: train and test, and val where there is any of it."""
+    if not os.path.exists(path):
+        raise DataUnavailable(f"{path} is not there.", "Check the path; netspace downloads nothing by itself.")
+    wanted = [f"{part}_{what}" for part in SPLITS for what in ("images", "labels")]
+    hint = "netspace reads MedMNIST's layout: " + ", ".join(wanted) + "."
+    with open_input(path) as file:
+        try:
+            archive = np.load(file, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array")
+            held = set(archive.files)
+            arrays = {name: archive[name] for name in wanted if name in held}
+        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as failure:
+            what = describe_bytes(path)
+            reason = f"this is no readable .npz file{f' but {what}' if what else ''} ({failure})."
+            raise InputFileError(path, reason, hint) from failure
+    optional = set() if {"val_images", "val_labels"} & held else {"val_images", "val_labels"}
+    missing = [name for name in wanted if name not in held | optional]
+    if missing:
+        raise InputFileError(path, f"{', '.join(missing)} missing; it holds {sorted(held)}.", hint)
+    return arrays
+
+
+def _npz_images(path: Path, name: str, array: np.ndarray) -> Tensor:
+    """(N, C, S, S) uint8."""
+    if array.dtype != np.uint8:
+        raise InputFileError(path, f"{name} is {array.dtype}, not uint8.", "Save pixels as integers 0-255.")
+    if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] > 4):
+        reason = f"{name} has the shape {array.shape}; expected (N, H, W) or (N, H, W, C) with C up to 4."
+        raise InputFileError(path, reason, "netspace reads pictures, not volumes or channels-first arrays.")
+    height, width = array.shape[1:3]
+    if height != width:
+        reason = f"{name} are {width} pixels wide and {height} high."
+        raise InputFileError(path, reason, "Networks here take squares: crop or pad them.")
+    if 0 in array.shape:
+        raise InputFileError(path, f"{name} has the shape {array.shape}: no pixels.", "Leave no split empty.")
+    return _channels_first(array if array.ndim == 4 else array[..., None])
+
+
+def _npz_labels(path: Path, name: str, array: np.ndarray) -> Tensor:
+    """(N,) int64."""
+    if array.dtype.kind not in "iu":
+        raise InputFileError(path, f"{name} is {array.dtype}, not integers.", "Number the classes from 0.")
+    if array.ndim == 2 and array.shape[1] > 1:
+        reason = f"{name} has {array.shape[1]} labels for each image, and netspace needs exactly one."
+        raise InputFileError(path, reason, "Choose one of its columns.")
+    if array.ndim not in (1, 2):
+        reason = f"{name} has the shape {array.shape}; expected (N,) or (N, 1)."
+        raise InputFileError(path, reason, "Give each image one label.")
+    return torch.from_numpy(array.reshape(-1).astype(np.int64))
+
+
+def _channels_first(images: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))

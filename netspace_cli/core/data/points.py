@@ -1,0 +1,112 @@
+"""What networks that are signals are asked about: points of the box [-1, 1]^D. They are always at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import torch
+from netspace_models.architectures import FieldSignal
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from netspace_cli.core.runtime.runner import GIB, memory_of
+
+from .images import ImageData
+
+NAME = "points"
+# Networks that are shapes: one value, a signed distance, at points of three coordinates.
+SHAPES = FieldSignal(3, 1)
+# Of memory for each cell of a grid, all told: its value, the piece it belongs to, copies; and how much of it may go.
+CELL_BYTES, SHARE = 24, 0.5
+# What a zoo's signals may be.
+DISTANCES, COLOURS = "signed distances", "colours"
+
+
+@dataclass(frozen=True, eq=False)
+class FieldData:
+    """Points of the box, drawn anew each time: the data of a zoo or a space of networks that are signals.
+
+    Attributes:
+        signal: coordinates D of a point and values K there.
+        about: what the zoo's signals were fitted to, as its record says; it has no part in the work.
+        device: where points are to lie; None for where they are drawn.
+    """
+
+    signal: FieldSignal
+    about: Mapping[str, Any] = field(default_factory=dict)
+    device: torch.device | None = None
+
+    @property
+    def name(self) -> str:
+        """What records call it."""
+        return NAME
+
+    @property
+    def has_surface(self) -> bool:
+        """Whether the values are signed distances, zero on a surface."""
+        return self.about.get("values") == DISTANCES
+
+    def record(self) -> dict[str, Any]:
+        """What a file keeps to say which data it was made with; plain JSON values."""
+        return {"name": NAME, "signal": asdict(self.signal), **self.about}
+
+    def to(self, device: torch.device | str) -> FieldData:
+        """The same data on `device`."""
+        return replace(self, device=torch.device(device))
+
+    def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
+        """Points, evenly over the box, and no labels.
+
+        Args:
+            split: has no part in it: there is no end of points.
+            generator: the only source of randomness; on any device.
+        Returns:
+            (count, D) on the data's device, and None.
+        """
+        points = 2 * torch.rand(count, self.signal.dimensions, generator=generator, device=generator.device) - 1
+        return points.to(self.device or points.device), None
+
+    def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
+        """`draw`: points need no augmenting."""
+        return self.draw(split, count, generator)
+
+
+# What networks are asked about: images of a data set, or points.
+Data = ImageData | FieldData
+
+
+def field_data(record: Mapping[str, Any]) -> FieldData:
+    """Undo `FieldData.record`."""
+    about = {k: v for k, v in record.items() if k not in ("name", "signal")}
+    return FieldData(FieldSignal(**record["signal"]), about)
+
+
+def grid_points(dimensions: int, resolution: int) -> Tensor:
+    """The centres of the box's cells, R of them along each axis: (R^D, D), the last axis fastest."""
+    axis = cell_centres(resolution)
+    return torch.stack(torch.meshgrid(*[axis] * dimensions, indexing="ij"), dim=-1).reshape(-1, dimensions)
+
+
+def check_cells(resolution: int, dimensions: int) -> None:
+    """Refuse a grid that takes more than a part of the memory: what else is needed is not known beforehand.
+
+    Args:
+        resolution: cells R along each axis.
+        dimensions: axes D.
+    Raises:
+        ConfigError: with how much it takes and how much there is.
+    """
+    needed, there = CELL_BYTES * resolution**dimensions, memory_of(torch.device("cpu"))
+    if needed > SHARE * there:
+        most = int((SHARE * there / CELL_BYTES) ** (1 / dimensions) + 1e-9)
+        raise ConfigError(
+            f"{resolution} cells along each axis take {needed / GIB:,.0f} GiB; this machine has {there / GIB:,.0f}.",
+            f"Ask for {most} at most; 128 show all that most networks hold.",
+        )
+
+
+def cell_centres(resolution: int) -> Tensor:
+    """(R,) the centres of R cells along one axis of the box."""
+    return (torch.arange(resolution) + 0.5) * (2 / resolution) - 1

@@ -1,0 +1,1 @@
+"""Networks to embeddings and back: encode, refine, decode, compare. Imports spaces and below."""

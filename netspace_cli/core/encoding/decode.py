@@ -1,0 +1,120 @@
+"""Embeddings to networks that work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.architectures.architecture import Form
+from netspace_models.errors import ConfigError, NotFinite
+from torch import Tensor
+
+from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
+from netspace_cli.core.files.outputs import check_output
+from netspace_cli.core.networks.network import Network, write_network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.embeddings import Embeddings, check_space
+from netspace_cli.core.spaces.space import Space
+
+
+def decode(
+    embeddings: Embeddings,
+    space: Space,
+    runner: Runner,
+    *,
+    arch: str | None = None,
+    recognised: bool = False,
+    form: Form | None = None,
+) -> list[Network]:
+    """Build the predicted instance of each embedding.
+
+    Args:
+        embeddings: of this space.
+        arch: build this architecture; by default that of the network each embedding came from, so that its
+            own module loads what it is decoded to.
+        recognised: build the architecture that the space's classifier recognises, as published (section 6).
+        form: layout of the checkpoints; by default that of the network each embedding came from.
+    Raises:
+        WrongSpace: embeddings of another space, or the space does not have `arch`.
+        NotFinite: an embedding decodes to NaN or infinity.
+    """
+    check_space(embeddings.origins[0].source if embeddings.origins else "embeddings", embeddings, space)
+    space = space.to(runner.device)
+    networks = []
+    for vector, origin in zip(embeddings.vectors, embeddings.origins, strict=True):
+        named = None if recognised else arch or origin.arch
+        network = decode_row(runner.place(vector), space, arch=named)
+        if not torch.isfinite(network.vector).all():
+            raise NotFinite(
+                f"the embedding of {origin.source or 'an unknown network'} decodes to values that are not finite.",
+                "Check how it was made; an encoded network's embedding decodes to finite values.",
+            )
+        networks.append(
+            Network(network.architecture, network.vector.cpu(), form or origin.form, origin.source, origin.sha256)
+        )
+    return networks
+
+
+def decode_row(embedding: Tensor, space: Space, *, arch: str | None = None) -> Network:
+    """The predicted instance of one embedding (E,), on its device; not checked for finite values.
+
+    One at a time, so that the same embedding always gives the same bits.
+
+    Args:
+        arch: build this architecture; by default the one the space's classifier recognises.
+    """
+    with torch.no_grad():
+        architecture = space.model.architecture(arch) if arch else recognised_in(embedding, space)
+        return Network(architecture, space.model.decode(architecture.name, embedding[None])[0])
+
+
+def recognised_in(embedding: Tensor, space: Space) -> Architecture:
+    """The architecture that the classifier takes one embedding (E,) for."""
+    with torch.no_grad():
+        return space.model.recognise(embedding[None])[0]
+
+
+def output_paths(output: Path, embeddings: Embeddings, *, force: bool) -> list[Path]:
+    """Where each predicted instance goes: the output itself for one, files of a directory for several.
+
+    Raises:
+        OutputExists: a path is taken and `force` is not given.
+        ConfigError: several embeddings for one file, or an extension that is no checkpoint's.
+    """
+    if len(embeddings.origins) == 1 and output.suffix:
+        paths = [output]
+    elif output.suffix:
+        raise ConfigError(
+            f"{len(embeddings.origins)} embeddings cannot go into one checkpoint, {output}.",
+            "Name a directory: each network gets a file of its own.",
+        )
+    else:
+        stems = [Path(o.source).stem or f"network-{i}" for i, o in enumerate(embeddings.origins)]
+        names = [s if stems.count(s) == 1 else f"{s}-{i}" for i, s in enumerate(stems)]
+        if len(set(names)) < len(names):  # a file of its own has the very name that a number made
+            names = [f"{s}-{i}" for i, s in enumerate(names)]
+        paths = [output / f"{name}.pt" for name in names]
+        if not output.is_dir():
+            # It is made when the networks are written; until then, what counts is that it can be.
+            check_output(output, force=False)
+            return paths
+    for path in paths:
+        check_checkpoint_suffix(path)
+        check_output(path, force=force)
+    return paths
+
+
+def write_decoded(networks: Sequence[Network], paths: Sequence[Path], space: Space, *, force: bool) -> None:
+    """Write predicted instances, each with the name of the space it comes from; makes their directory."""
+    for network, path in zip(networks, paths, strict=True):
+        metadata = {
+            "format": "pt",
+            "netspace.arch": network.architecture.name,
+            "netspace.space_name": space.name,
+            "netspace.space_sha256": space.sha256,
+            "netspace.source_sha256": network.sha256,
+        }
+        path.parent.mkdir(exist_ok=True)
+        write_network(path, network, metadata=metadata, force=force)

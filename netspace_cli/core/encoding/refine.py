@@ -1,0 +1,99 @@
+"""Refining: steps on embeddings alone towards their networks' own outputs."""
+
+from __future__ import annotations
+
+from netspace_models.errors import DataUnavailable
+from netspace_models.objectives import class_loss, imitation
+from torch import Tensor
+
+from netspace_cli.core.data.points import Data, FieldData
+from netspace_cli.core.runtime.minimise import descend
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.near_surface import near_surfaces, with_near
+from netspace_cli.core.spaces.recipe import check_method
+from netspace_cli.core.spaces.space import Space
+
+from .refine_gauss_newton import approach
+
+# How much keeping the ClassId weighs against imitating the network.
+CLASS_WEIGHT = 1.0
+
+
+def refine(
+    embeddings: Tensor,
+    vectors: Tensor,
+    arch: str,
+    space: Space,
+    data: Data,
+    runner: Runner,
+    *,
+    steps: int,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Steps on embeddings alone towards their networks' own outputs, on unlabelled images or on points.
+
+    Args:
+        embeddings: (B, E) from the encoder.
+        vectors: (B, P) the networks.
+        arch: their architecture.
+        space, data: on the runner's device.
+        steps: how many; method, images (or points) and rates are the space's own.
+    Returns:
+        (B, E).
+    Raises:
+        ConfigError: the space's method is not for networks such as these.
+    """
+    progress = progress or Silent()
+    with runner.guard(f"refining {len(vectors)} networks at once", "Encode fewer at once."):
+        if space.recipe.refine.method == "adam":
+            return _by_adam(embeddings, vectors, arch, space, data, runner, steps, progress)
+        check_method(space.recipe, data)
+        assert isinstance(data, FieldData)
+        return approach(embeddings, vectors, arch, space, data, runner, steps=steps, progress=progress)
+
+
+def _by_adam(
+    embeddings: Tensor,
+    vectors: Tensor,
+    arch: str,
+    space: Space,
+    data: Data,
+    runner: Runner,
+    steps: int,
+    progress: Progress,
+) -> Tensor:
+    recipe = space.recipe
+    descent = recipe.refine.descent(steps)
+    model, architecture = space.model, space.model.architecture(arch)
+    share, near = recipe.train.near, None
+    if isinstance(data, FieldData):
+        near = near_surfaces(architecture, vectors, data, runner, share=share)
+
+    def loss_at(current: Tensor, step: int) -> Tensor:
+        generator = runner.generator("refine", step)
+        inputs, _ = data.draw("train", descent.images, generator)
+        inputs = with_near(inputs, near, share, generator)
+        with runner.autocast():
+            predicted = model.decode(arch, current)
+            losses = imitation(architecture, predicted, vectors, inputs, temperature=recipe.refine_temperature)
+            loss = losses.sum() + CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
+        runner.count(1, "steps")
+        return loss
+
+    runner.check_gradients()
+    return descend(embeddings, loss_at, descent, progress, description=f"refining {arch}")
+
+
+def check_refining(space: Space, data: Data | None, steps: int) -> None:
+    """Refuse to refine without images.
+
+    Raises:
+        DataUnavailable: they are not at hand.
+    """
+    if steps and data is None:
+        images = space.record["data"]["name"]
+        raise DataUnavailable(
+            f"refining needs images, and those of space {space.name!r} ({images}) are not at hand.",
+            "Name them with --data, or encode without refining (--refine 0).",
+        )

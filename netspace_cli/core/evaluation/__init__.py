@@ -1,0 +1,1 @@
+"""Target against predicted instances of a zoo. Imports encoding and below."""

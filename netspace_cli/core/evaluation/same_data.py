@@ -1,0 +1,49 @@
+"""Refuse zoos of other data than a space's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from netspace_models.architectures import Signal
+from netspace_models.errors import WrongSpace
+
+from netspace_cli.core.data.images import SPLITS
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Zoo
+
+
+def check_zoo_images(zoo: Zoo, space: Space) -> None:
+    """Refuse a zoo of other images than the space's: its instances answer other questions.
+
+    Raises:
+        WrongSpace: says what both are of, and what differs.
+    """
+    theirs, own = zoo.data, space.record["data"]
+    differing = [] if zoo.signal == space.signal else ["signal"]
+    differing += [what for what in ("mean", "std") if _differ(theirs, own, what)]
+    differing += [f"{split} images" for split in SPLITS if _differ(_splits(theirs), _splits(own), split)]
+    if differing:
+        raise WrongSpace(
+            f"{zoo.path} is a zoo of {_described(theirs, zoo.signal)}; space {space.name!r} is of "
+            f"{_described(own, space.signal)}. They differ in: {', '.join(differing)}.",
+            "Give a space of the zoo's own images with --space, or a zoo of the space's.",
+        )
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any], what: str) -> bool:
+    """Whether two records disagree; what one of them does not say is no disagreement."""
+    return what in one and what in other and one[what] != other[what]
+
+
+def _splits(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a record, which may be somebody's own, says of the splits."""
+    found = record.get("splits")
+    return found if isinstance(found, Mapping) else {}
+
+
+def _described(record: Mapping[str, Any], signal: Signal) -> str:
+    """Name and sizes: "digits (1x16x16, 10 classes; 1097 train, 300 val, 400 test images)"."""
+    parts = ((split, _splits(record).get(split)) for split in SPLITS)
+    counts = ", ".join(f"{part.get('n')} {split}" for split, part in parts if isinstance(part, Mapping))
+    return f"{record['name']} ({signal.describe()}{f'; {counts} images' if counts else ''})"

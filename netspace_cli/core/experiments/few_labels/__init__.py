@@ -1,0 +1,1 @@
+"""Few labelled images: the space beside fine-tuning and training from scratch."""

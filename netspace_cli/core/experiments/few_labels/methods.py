@@ -1,0 +1,165 @@
+"""The ways to adapt a network to a few labelled images: each on the same images, in as many steps."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from netspace_models.architectures import Architecture
+from netspace_models.errors import RunFailed
+from torch import Tensor, nn
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.files.checkpoint import read_checkpoint
+from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.minimise import Descent
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.search.baselines import reach_of_subspace
+from netspace_cli.core.search.image_objective import Goal
+from netspace_cli.core.search.lso import goal_of, reach_of
+from netspace_cli.core.search.search import search
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Instance, Zoo
+
+# Of Adam. A method begins with its three of the ladder and goes on while the best is the lowest or the highest.
+LADDER = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
+RATES: dict[str, tuple[float, ...]] = {
+    "space": (0.01, 0.03, 0.1),
+    "random subspace": (0.01, 0.03, 0.1),
+    "all weights": (0.0003, 0.001, 0.003),
+    "from scratch": (0.001, 0.003, 0.01),
+}
+METHODS = tuple(RATES)
+
+
+@dataclass(frozen=True)
+class Start:
+    """What the methods begin with: one instance, three times over.
+
+    Attributes:
+        space: on the device of the work.
+        network: the instance, on the device of the work.
+        module: the instance as its checkpoint has it, with its batch norms, on the processor.
+        embedding: (E,) of the instance, on the device of the work.
+    """
+
+    space: Space
+    network: Network
+    module: nn.Module
+    embedding: Tensor
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The best by validation of what a method went through, its start among them.
+
+    Attributes:
+        vector: (P,) the network, on the device of the work.
+        step: after how many steps.
+        accuracy, loss: on the validation images.
+    """
+
+    vector: Tensor
+    step: int
+    accuracy: float
+    loss: float
+
+
+def adapt(
+    method: str,
+    start: Start,
+    data: ImageData,
+    runner: Runner,
+    *,
+    lr: float,
+    steps: int,
+    images: int,
+    progress: Progress,
+    description: str = "adapting",
+) -> Adapted:
+    """Adapt by one of METHODS, with the labels alone.
+
+    "space" moves the embedding of a frozen decoder, "random subspace" as many numbers around the instance,
+    "all weights" the instance itself, "from scratch" a new module of its architecture.
+
+    Args:
+        data: its training images are the labelled ones; on the device of the work.
+        runner: its seed draws the images of each step and the new module.
+        lr, steps, images: of Adam; the rate falls to a twentieth as a cosine.
+        description: for the progress.
+    Raises:
+        RunFailed: the loss is not finite.
+    """
+    architecture, descent = start.network.architecture, Descent(steps, images, lr, lr / 20)
+    if method in ("all weights", "from scratch"):
+        with kept_random_state():
+            torch.manual_seed(runner.seed)
+            fresh = method == "from scratch"
+            module = fresh_module(architecture.name, architecture.signal) if fresh else deepcopy(start.module)
+            progress.start(description, steps)
+            try:
+                return train_module(runner.place(module), architecture, data, runner, descent, progress)
+            finally:
+                progress.stop()
+    if method == "space":
+        reach = reach_of(start.space, start.embedding[None], architecture.name)
+    else:
+        reach = reach_of_subspace(start.network, start.space.model.embedding_size)
+    goal = goal_of(start.space, data, runner, None)
+    found = search(reach, goal, steps=steps, lr=lr, images=images, progress=progress, description=description)
+    return Adapted(found.vector, found.step, found.validation.accuracy, found.validation.loss)
+
+
+def instance_module(zoo: Zoo, instance: Instance, architecture: Architecture) -> nn.Module:
+    """An instance as a module in the layout of its checkpoint, to be trained as networks usually are.
+
+    Unlike a predicted instance it has its batch norms, which learn while it is trained.
+    """
+    state = read_checkpoint(zoo.file_of(instance)).state
+    template = architecture.module if architecture.form_of(state) == "full" else architecture.fused
+    module = deepcopy(template).requires_grad_(True)
+    # `form_of` has compared all names but those of the norms' counters, which some leave out.
+    module.load_state_dict(state, strict=False)
+    return module
+
+
+def train_module(
+    module: nn.Module, architecture: Architecture, data: ImageData, runner: Runner, descent: Descent, progress: Progress
+) -> Adapted:
+    """Train all of a module on the images, and with the rates, that `search` takes.
+
+    Args:
+        module: of the architecture, in either of its forms, on the device of the work; is trained.
+    Raises:
+        RunFailed: the loss is not finite.
+    """
+    goal, every = Goal(data, runner), max(1, descent.steps // 10)
+    optimizer = torch.optim.Adam(module.parameters(), lr=descent.lr)
+    best = _look(module, architecture, goal, 0)
+    for step in range(1, descent.steps + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = descent.rate(step - 1)
+        generator = runner.generator("lso", step - 1)
+        drawn = torch.randint(len(data.splits["train"]), (descent.images,), generator=generator)
+        pictures, labels = data.augmented("train", drawn, generator=generator)
+        loss = F.cross_entropy(module.train()(pictures), labels)
+        if not torch.isfinite(loss):
+            raise RunFailed(f"the loss is not finite at step {step} of {descent.steps}.", "Lower the rate.")
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        runner.count(1, "steps")
+        progress.advance(1, loss=loss.item())
+        if step % every == 0 or step == descent.steps:
+            best = max(best, _look(module, architecture, goal, step), key=lambda a: (a.accuracy, -a.loss))
+    return best
+
+
+def _look(module: nn.Module, architecture: Architecture, goal: Goal, step: int) -> Adapted:
+    vector = architecture.to_vector({name: t.detach().clone() for name, t in module.state_dict().items()})
+    accuracy, loss = goal.on(architecture, vector, "val")
+    return Adapted(vector, step, accuracy, loss)

@@ -1,0 +1,276 @@
+"""The runs of the experiment with few labels: which there are, in which order, and what each one does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.errors import ConfigError, RunFailed
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData, Split
+from netspace_cli.core.data.shift import SHIFTS, check_shifts, shifted
+from netspace_cli.core.encoding.decode import decode_row
+from netspace_cli.core.experiments.held_out import Scale, refined_input
+from netspace_cli.core.experiments.run_log import RunLog
+from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Instance, Zoo
+
+from .methods import LADDER, METHODS, RATES, Start, adapt, instance_module
+
+# What is scored before anything is adapted: the instance, and what its embedding decodes to.
+STANDING = ("as it stands", "as decoded")
+
+Run = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class FewLabels:
+    """How much work the experiment is.
+
+    Attributes:
+        per_class: numbers of labelled images of each class.
+        seeds: how many, the runner's and those after it; each draws other labelled images and other streams.
+        shifts: of all splits.
+        steps, images: of each run.
+        val_images: at most so many validation images choose the rate and the step.
+        refine_steps: of the instance's embedding, on the images as they are.
+    """
+
+    per_class: tuple[int, ...] = (5, 20, 100)
+    seeds: int = 5
+    shifts: tuple[str, ...] = SHIFTS
+    steps: int = 300
+    images: int = 128
+    val_images: int = 2000
+    refine_steps: int = 300
+
+    def check(self, data: ImageData) -> None:
+        """Refuse what cannot be done with the data, before any work.
+
+        Raises:
+            ConfigError: no such shift, or more labelled images than a class has.
+        """
+        check_shifts(self.shifts)
+        if min(self.per_class, default=0) < 1 or len(set(self.per_class)) < len(self.per_class):
+            raise ConfigError(
+                f"{', '.join(map(str, self.per_class)) or 'no number of'} labelled images a class cannot be drawn.",
+                "Give numbers above zero, each once: --per-class 5,20.",
+            )
+        counts = torch.bincount(data.splits["train"].labels.cpu(), minlength=data.signal.classes)
+        fewest, most = int(counts.argmin()), max(self.per_class)
+        if most > counts[fewest]:
+            raise ConfigError(
+                f"{data.name} has {counts[fewest]} training images of the class {data.class_names[fewest]!r}; "
+                f"{most} labelled images a class were asked for.",
+                f"Ask for at most {counts[fewest]} with --per-class.",
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """What the runs of one experiment share; the start is made when it is first needed, so not where all
+    runs are there."""
+
+    zoo: Zoo
+    instance: Instance
+    architecture: Architecture
+    space: Space
+    data: ImageData
+    runner: Runner
+    plan: FewLabels
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What runs must have in common to stand in one table; seeds, shifts and counts may be added to."""
+        return {
+            "instance": self.instance.id,
+            "instance_sha256": self.instance.sha256,
+            "space_sha256": self.space.sha256,
+            "data": self.data.record(),
+            **{k: v for k, v in asdict(self.plan).items() if k not in ("per_class", "seeds", "shifts")},
+            "rates": RATES,
+            "ladder": LADDER,
+            "precision": self.runner.precision_name,
+            "seed": self.runner.seed,
+        }
+
+    @property
+    def seeds(self) -> list[int]:
+        """The runner's first: it chooses the rates."""
+        return [self.runner.seed + i for i in range(self.plan.seeds)]
+
+    @cached_property
+    def start(self) -> Start:
+        """The instance, also encoded and refined on the images as they are."""
+        space, data = self.space.to(self.runner.device), self.runner.place(self.data)
+        scale = Scale(refine_steps=self.plan.refine_steps)
+        given = refined_input(self.zoo, self.instance, space, data, self.runner, scale, None)
+        assert given.network is not None
+        network = replace(given.network, vector=self.runner.place(given.network.vector))
+        module = instance_module(self.zoo, self.instance, self.architecture)
+        return Start(space, network, module, self.runner.place(given.vector))
+
+
+@dataclass(frozen=True, eq=False)
+class Shifted:
+    """The images of a shift, made when they are first needed, and the work on them."""
+
+    bench: Bench
+    shift: str
+
+    @cached_property
+    def data(self) -> ImageData:
+        """On the device of the work."""
+        runner = self.bench.runner
+        return runner.place(shifted(self.bench.data, self.shift, generator=runner.generator("shift", self.shift)))
+
+    @cached_property
+    def chosen_by(self) -> Tensor:
+        """Indices of the validation images that choose, on the processor; the same for every shift and seed."""
+        order = torch.randperm(len(self.data.splits["val"]), generator=self.bench.runner.generator("few labels", "val"))
+        return order[: self.bench.plan.val_images].sort().values
+
+    def standing(self, what: str) -> Run:
+        """One of STANDING, scored."""
+        start, arch = self.bench.start, self.bench.architecture.name
+        network = start.network if what == STANDING[0] else decode_row(start.embedding, start.space, arch=arch)
+        val, test = (self._correct(network.vector, split) for split in ("val", "test"))
+        return {"val_accuracy": val, "test_accuracy": test}
+
+    def adapted(self, method: str, per_class: int, seed: int, rate: float, progress: Progress) -> Run:
+        """One run: what validation chose, and how that does on the test split."""
+        plan, runner = self.bench.plan, copy(self.bench.runner)
+        runner.seed = seed
+        data = self.labelled(per_class, runner)
+        common: dict[str, Any] = {"lr": rate, "steps": plan.steps, "images": plan.images, "progress": progress}
+        words = f"{self.shift}, {per_class} a class, {method}, rate {rate}, seed {seed}"
+        try:
+            found = adapt(method, self.bench.start, data, runner, **common, description=words)
+        except RunFailed as failure:
+            if failure.__cause__ is not None:  # the machine's failure, such as too little memory, not the rate's
+                raise
+            return {"step": None, "val_accuracy": None, "test_accuracy": None, "error": failure.message}
+        test = self._correct(found.vector, "test")
+        return {"step": found.step, "val_accuracy": found.accuracy, "val_loss": found.loss, "test_accuracy": test}
+
+    def labelled(self, per_class: int, runner: Runner) -> ImageData:
+        """What a run may know: so many training images of each class, and the validation images that choose.
+
+        Args:
+            runner: its seed draws the training images, the same ones whatever the shift and the method.
+        """
+        train, val = self.data.splits["train"], self.data.splits["val"]
+        generator = runner.generator("few labels", "train")
+        index = balanced(train.labels.cpu(), self.data.signal.classes, per_class, generator)
+        known, choosing = _part(train, index), _part(val, self.chosen_by)
+        # In the test images' place too: what adapts never holds those.
+        return replace(self.data, splits={"train": known, "val": choosing, "test": choosing})
+
+    def _correct(self, vector: Tensor, split: str) -> float:
+        logits = logits_of(self.bench.architecture, vector, self.data, split, self.bench.runner)
+        index = self.chosen_by if split == "val" else slice(None)
+        return accuracy(logits[index], labels_of(self.data, split)[index])
+
+
+def _part(split: Split, index: Tensor) -> Split:
+    index = index.to(split.images.device)
+    return Split(split.images[index], split.labels[index])
+
+
+def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Generator) -> Tensor:
+    """As many images of each class, drawn at random; fewer from the same stream are among the more.
+
+    Args:
+        labels: (N,) on the processor.
+    Returns:
+        (classes · per_class,) indices.
+    """
+    order = torch.randperm(len(labels), generator=generator)
+    return torch.cat([order[labels[order] == c][:per_class] for c in range(classes)])
+
+
+def all_runs(bench: Bench, log: RunLog, progress: Progress) -> list[Run]:
+    """Every run of the plan, in order; those in the log are taken from it, the others added.
+
+    Returns:
+        What is logged; of the runs of METHODS also `used`, whether the rate is the one chosen.
+    """
+    plan = bench.plan
+    found: list[Run] = []
+    progress.start("few labels", len(plan.shifts) * len(plan.per_class) * len(METHODS))
+    try:
+        for shift in plan.shifts:
+            work = _Work(Shifted(bench, shift), log, progress)
+            found += [work.done(what) for what in STANDING]
+            for per_class in plan.per_class:
+                for method in METHODS:
+                    found += work.tuned(method, per_class)
+                    progress.advance(1)
+    finally:
+        progress.stop()
+    return found
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The runs of one shift."""
+
+    images: Shifted
+    log: RunLog
+    progress: Progress
+
+    def tuned(self, method: str, per_class: int) -> list[Run]:
+        """The first seed with one rate after another, then the other seeds with the best of them."""
+        first, *others = self.images.bench.seeds
+        tried = [self.done(method, per_class, first, rate) for rate in RATES[method]]
+        while (rate := next_rate(tried)) is not None:
+            tried.append(self.done(method, per_class, first, rate))
+        best = best_run(tried)["rate"]
+        averaged = [self.done(method, per_class, seed, best) for seed in others]
+        return [{**run, "used": run["rate"] == best} for run in (*tried, *averaged)]
+
+    def done(self, method: str, per_class: int = 0, seed: int | None = None, rate: float | None = None) -> Run:
+        """A run, from the log where it is there."""
+        shift = self.images.shift
+        what = {"shift": shift, "per_class": per_class, "method": method, "seed": seed, "rate": rate}
+        there = self.log.find(what)
+        if there is not None:
+            return there
+        if seed is None or rate is None:
+            return self.log.add({**what, **self.images.standing(method)})
+        return self.log.add({**what, **self.images.adapted(method, per_class, seed, rate, self.progress)})
+
+
+def best_run(tried: Sequence[Run]) -> Run:
+    """The run that is best by validation accuracy, then loss; of equals the first.
+
+    Raises:
+        RunFailed: none was finished.
+    """
+    finished = [run for run in tried if run["val_accuracy"] is not None]
+    if not finished:
+        rates = ", ".join(str(run["rate"]) for run in tried)
+        raise RunFailed(
+            f"{tried[0]['method']}: none of the rates {rates} works: {tried[0]['error']}", "Take fewer steps."
+        )
+    return max(finished, key=lambda run: (run["val_accuracy"], -run["val_loss"]))
+
+
+def next_rate(tried: Sequence[Run]) -> float | None:
+    """The rate of LADDER beyond the lowest or highest tried, if that is the best one; else None.
+
+    Where the best is what all rates begin with, other rates would not better it.
+    """
+    best, rates = best_run(tried), [run["rate"] for run in tried]
+    place = LADDER.index(best["rate"])
+    beyond = place - 1 if best["rate"] == min(rates) else place + 1 if best["rate"] == max(rates) else -1
+    return LADDER[beyond] if best["step"] and 0 <= beyond < len(LADDER) else None

@@ -1,0 +1,169 @@
+"""Files of any kind: reading them safely, naming what they are, writing them whole or not at all.
+
+A crash leaves either the old or the complete new file (a promise that network file systems may not keep).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from netspace_models.errors import ConfigError, OutputExists, RunFailed
+
+from .inputs import irregular
+
+# Temporary files of writes under way.
+_unfinished: set[Path] = set()
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def check_output(path: Path, *, force: bool) -> None:
+    """Refuse an output path that cannot be written, before any work is done for it.
+
+    Args:
+        path: where the output shall go.
+        force: whether an existing file may be replaced.
+    Raises:
+        OutputExists: the file is there and `force` is not given.
+        ConfigError: no such folder, a folder without write permission, or something at `path`
+            that is no regular file (a directory, a device, a pipe).
+    """
+    _checked_target(path, force=force)
+
+
+def atomic_write(path: Path, write: Callable[[Path], object], *, force: bool) -> None:
+    """Write a file completely or not at all.
+
+    A link at `path` is followed. A new file gets the permissions that the umask gives, a replaced one keeps
+    those it had.
+
+    Args:
+        path: where the file shall be.
+        write: fills the temporary file it is given, which lies in the same folder and has the same
+            extension; it may replace that file.
+        force: whether an existing file may be replaced.
+    Raises:
+        OutputExists, ConfigError: as `check_output`.
+        RunFailed: the system refused the bytes, e.g. a full disk. Whatever `write` raises passes through.
+            In all these cases `path` is as it was and the temporary file is gone.
+    """
+    target = _checked_target(path, force=force)
+    try:
+        temporary = _new_file_beside(target)
+        _unfinished.add(temporary)
+        try:
+            mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
+            write(temporary)
+            _settle(temporary, mode)
+            if not force and os.path.lexists(target):
+                raise OutputExists(path)
+            os.replace(temporary, target)
+        finally:
+            with suppress(FileNotFoundError):
+                temporary.unlink()
+            _unfinished.discard(temporary)
+        _sync_directory(target.parent)
+    except OSError as failure:
+        raise _cannot_write(path, failure) from failure
+
+
+def remove_unfinished() -> None:
+    """Take away the temporary files of writes under way: for an end without unwinding."""
+    for temporary in tuple(_unfinished):
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def _checked_target(path: Path, *, force: bool) -> Path:
+    """The path behind all links, after every check of `check_output`."""
+    try:
+        target = path.resolve()
+        mode = target.stat().st_mode if target.exists() else None
+        parent_mode = target.parent.stat().st_mode if target.parent.exists() else None
+    except (OSError, ValueError, RuntimeError) as failure:  # RuntimeError: links in a circle
+        shown = str(path).replace("\0", "\\0")
+        raise ConfigError(f"{shown} is no path to write to ({failure}).", "Choose another path.") from failure
+    kind = None if mode is None else irregular(mode)
+    if kind:
+        raise ConfigError(f"{path} is {kind}; it cannot be replaced by a file.", "Choose another path.")
+    if mode is not None and not force:
+        raise OutputExists(path)
+    if parent_mode is None:
+        raise ConfigError(f"{path} cannot be written: there is no folder {target.parent}.", "Create it first.")
+    if not stat.S_ISDIR(parent_mode):
+        raise ConfigError(f"{path} cannot be written: {target.parent} is not a folder.", "Choose another path.")
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{path} cannot be written: no permission to write in {target.parent}.", "Choose another folder."
+        )
+    return target
+
+
+def _new_file_beside(target: Path) -> Path:
+    """An empty file in the target's folder, with the permissions that the umask gives to new files."""
+    temporary = target.parent / f".netspace-{secrets.token_hex(8)}{target.suffix}"
+    # tempfile would create it with mode 0600, and reading the umask means changing it for all threads.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return temporary
+
+
+def _settle(file: Path, mode: int) -> None:
+    """Give a written file its permissions and have the disk hold it."""
+    handle = os.open(file, os.O_RDONLY)
+    try:
+        os.chmod(file, mode)
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _sync_directory(folder: Path) -> None:
+    # The file is in place by now; some file systems do not let a folder be synced.
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _cannot_write(path: Path, failure: OSError) -> RunFailed:
+    if failure.errno in _NO_ROOM:
+        return RunFailed(
+            f"{path} could not be written: disk full ({failure.strerror}). Nothing was changed.",
+            "Free some space or choose another folder.",
+        )
+    return RunFailed(f"{path} could not be written ({failure.strerror or failure}). Nothing was changed.")
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that could neither be made nor written to, before any work; nothing is made.
+
+    Raises:
+        ConfigError: something else is in its place or above it, or permission is missing.
+    """
+    nearest = next(p for p in (folder, *folder.absolute().parents) if os.path.lexists(p))
+    if not nearest.is_dir():
+        raise ConfigError(f"{folder} cannot be made: {nearest} is not a folder.", "Choose another path.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ConfigError(f"{folder}: no permission to write in {nearest}.", "Choose another folder.")
+
+
+def check_no_input(outputs: Sequence[Path | None], inputs: Sequence[Path | str | None]) -> None:
+    """Refuse outputs that are inputs, whether or not files may be replaced.
+
+    Args:
+        outputs, inputs: None and built-in names among them do not count.
+    Raises:
+        ConfigError: two outputs of one name, or an output that is an input.
+    """
+    taken = {Path(p).resolve() for p in inputs if p is not None and Path(p).exists()}
+    for output in filter(None, outputs):
+        if output.resolve() in taken:
+            raise ConfigError(f"{output} is an input or another output of this command.", "Choose another output.")
+        taken.add(output.resolve())

@@ -1,0 +1,1 @@
+"""Trained networks: read, recognised, written, scored. Imports data and the rooms below it."""

@@ -1,0 +1,217 @@
+"""Architectures by name: the built-in ones, and anyone's factory as "package.module:function"."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, Signal, build
+from netspace_models.architectures.architecture import describe
+from netspace_models.architectures.registry import factory
+from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
+from netspace_models.spec import NetworkSpec
+from torch import nn
+
+from netspace_cli.core.runtime.runner import kept_random_state
+
+from .trust import check_trusted, is_trusted
+
+# Sizes of images, in pixels, at which `known_signal` compares an architecture with itself.
+COMPARED_SIZES = (16, 28, 32, 64)
+
+
+def is_factory(name: str) -> bool:
+    """Whether a name is a factory's, not a built-in architecture's."""
+    return ":" in name
+
+
+def resolve_architecture(name: str, signal: Signal) -> Architecture:
+    """An architecture by name, for certain images and classes.
+
+    A factory is called without arguments if it needs none, else with the `Signal`.
+
+    Raises:
+        UnknownArchitecture: no such name, or the module does not fit the signal.
+        ConfigError: the factory cannot be imported, fails, or does not return a module.
+    """
+    if not is_factory(name):
+        return build(name, signal)
+    with kept_random_state():
+        module = _call(name, signal)
+    return describe(name, module, signal)
+
+
+def recorded_architecture(name: str, signal: Signal, file: Path) -> Architecture:
+    """An architecture that a file names; a factory only if the user has named it too.
+
+    Raises:
+        InputFileError: a factory that the user has not named, or that cannot be used here.
+        UnknownArchitecture: no such name, or the module does not fit the signal.
+    """
+    check_trusted(name, file)
+    try:
+        return resolve_architecture(name, signal)
+    except ConfigError as failure:
+        reason = f"its architecture cannot be built here: {failure.message}"
+        raise InputFileError(file, reason, failure.hint) from failure
+
+
+def known_signal(architecture: Architecture) -> str:
+    """What the parameters alone tell of inputs and outputs: "1x16x16, 10 classes", or, where they are the
+    same at several sizes of images as a ResNet's are, "1 channel, 10 classes; ..." with sizes that do.
+    """
+    signal, layout = architecture.signal, architecture.layout("full")
+    if isinstance(signal, FieldSignal):
+        return signal.describe()
+    fitting = [s for s in COMPARED_SIZES if s != signal.size and _layout_at(architecture, signal, s) == layout]
+    if not fitting:
+        return signal.describe()
+    sizes = ", ".join(str(size) for size in sorted((*fitting, signal.size)))
+    channels = f"{signal.channels} channel{'s' if signal.channels > 1 else ''}"
+    return f"{channels}, {signal.classes} classes; works at several image sizes ({sizes}, ...)"
+
+
+def _layout_at(architecture: Architecture, signal: ImageSignal, size: int) -> NetworkSpec | None:
+    """Names and shapes of the same architecture for images of another size; None where there is none."""
+    try:
+        return resolve_architecture(architecture.name, replace(signal, size=size)).layout("full")
+    except (ConfigError, UnknownArchitecture):
+        return None
+
+
+def fresh_module(name: str, signal: Signal) -> nn.Module:
+    """A newly initialised module of an architecture; its values come from torch's current stream.
+
+    Raises:
+        UnknownArchitecture: no such name.
+        ConfigError: the factory cannot be imported, fails, or does not return a module.
+    """
+    return _call(name, signal) if is_factory(name) else factory(name)(signal)
+
+
+def signal_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> Signal | None:
+    """The images and classes of a factory that needs no arguments: its module is run on each size.
+
+    Returns:
+        None where it needs a signal, or runs on none of the sizes.
+    Raises:
+        ConfigError: the factory cannot be imported, fails, or does not return a module.
+    """
+    if _needs_signal(_import(name)):
+        return None
+    with kept_random_state(), torch.no_grad():
+        module = _call(name, None).eval()
+        for size in sizes:
+            try:
+                outputs = module(torch.zeros(2, channels, size, size))
+            except RuntimeError:
+                continue  # not a size it was made for
+            if outputs.dim() == 2:
+                return ImageSignal(channels, size, outputs.shape[1])
+    return None
+
+
+def _call(name: str, signal: Signal | None) -> nn.Module:
+    make = _import(name)
+    try:
+        with _current_folder_last(name):  # a factory may import when it is called
+            module = make(signal) if _needs_signal(make) else make()
+    except Exception as failure:
+        raise ConfigError(
+            f"the factory {name} failed: {type(failure).__name__}: {failure}.",
+            "It is called with the signal (channels, size, classes) if it needs an argument, else with none.",
+        ) from failure
+    if not isinstance(module, nn.Module):
+        raise ConfigError(
+            f"the factory {name} returned a {type(module).__name__}, not a torch.nn.Module.",
+            "It must build and return the network.",
+        )
+    return module
+
+
+def _import(name: str) -> Callable[..., Any]:
+    module_name, _, attribute = name.partition(":")
+    try:
+        with _current_folder_last(name):
+            module = importlib.import_module(module_name)
+    except Exception as failure:
+        raise _no_module(name, failure) from failure
+    found: Callable[..., Any] | None = getattr(module, attribute, None)
+    if found is None:
+        raise _no_function(name, module)
+    if not callable(found):
+        raise ConfigError(f"the factory {name} cannot be called: it is a {type(found).__name__}.", "Name a function.")
+    return found
+
+
+@contextmanager
+def _current_folder_last(name: str) -> Iterator[None]:
+    """Let modules of the current folder be imported for a factory that the user has named.
+
+    A console script does not search the current folder. It comes last, so that a file of the user's called
+    like an installed module does not take its place; and never for a factory that a file alone names.
+    """
+    folder = ""
+    with suppress(FileNotFoundError):  # a folder that was removed meanwhile
+        folder = os.getcwd() if is_trusted(name) else ""
+    if not folder or folder in sys.path:
+        yield
+        return
+    sys.path.append(folder)
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)
+
+
+def _no_module(name: str, failure: Exception) -> ConfigError:
+    module_name, _, attribute = name.partition(":")
+    message = f"the factory {name} cannot be imported"
+    meant = module_name.removesuffix(".py").strip("./").replace("/", ".")
+    if meant and meant != module_name:
+        return ConfigError(f"{message}: {failure}.", f"Write it as package.module:function, {meant}:{attribute}.")
+    missing = getattr(failure, "name", None) if isinstance(failure, ModuleNotFoundError) else None
+    if not missing or not f"{module_name}.".startswith(f"{missing}."):
+        return ConfigError(
+            f"{message}: {type(failure).__name__}: {failure}.",
+            "Write it as package.module:function; importing that module must work.",
+        )
+    here = f"then in the current folder ({os.getcwd()})" if is_trusted(name) else f"with --trust {name} here as well"
+    return ConfigError(
+        f"{message}: there is no module {missing!r}.",
+        f"Write it as package.module:function. It was looked for on Python's search path, {here}: "
+        f"run in the folder that holds {missing}, or put that folder on PYTHONPATH.",
+    )
+
+
+def _no_function(name: str, module: ModuleType) -> ConfigError:
+    attribute = name.partition(":")[2]
+    there = [n for n, value in vars(module).items() if callable(value) and not n.startswith("_")]
+    own = [n for n in there if getattr(vars(module)[n], "__module__", None) == module.__name__]
+    near = difflib.get_close_matches(attribute, there, n=3) or own[:5]
+    return ConfigError(
+        f"the factory {name} cannot be imported: the module {module.__name__} "
+        f"({getattr(module, '__file__', None) or 'built in'}) has no function {attribute!r}.",
+        f"Did you mean {' or '.join(near)}? It is written package.module:function."
+        if near
+        else "Write it as package.module:function.",
+    )
+
+
+def _needs_signal(make: Callable[..., Any]) -> bool:
+    return any(
+        p.default is p.empty
+        for p in inspect.signature(make).parameters.values()
+        if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    )

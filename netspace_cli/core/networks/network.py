@@ -1,0 +1,100 @@
+"""A trained network: its architecture and its flat parameters, read from and written to checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netspace_models.architectures import Architecture, Signal
+from netspace_models.architectures.architecture import Form
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from netspace_cli.core.files.checkpoint import check_finite, read_checkpoint, write_checkpoint
+
+from .recognise import recognise
+
+
+@dataclass(frozen=True)
+class Network:
+    """One trained network.
+
+    Attributes:
+        architecture: recognised or named.
+        vector: flat folded parameters (P,), float32.
+        form: the layout of its checkpoint.
+        source: where it came from.
+        sha256: of that file.
+        notes: what was done to read it.
+    """
+
+    architecture: Architecture
+    vector: Tensor
+    form: Form = "full"
+    source: str = ""
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+
+def read_network(
+    path: Path | str,
+    *,
+    candidates: Sequence[Architecture] = (),
+    arch: str | None = None,
+    signal: Signal | None = None,
+    key: str | None = None,
+) -> Network:
+    """Read anyone's checkpoint and recognise its architecture.
+
+    Args:
+        path: the checkpoint.
+        candidates, arch, signal: see `recognise`.
+        key: where in a nested checkpoint the state dict lies.
+    Raises:
+        CheckpointError: the file cannot be read.
+        UnknownArchitecture: nothing fits; the message has the nearest and the differences.
+        NotFinite: NaN or infinity among the values.
+    """
+    checkpoint = read_checkpoint(Path(path), key=key)
+    check_finite(checkpoint.state, checkpoint.path)
+    architecture = recognise(checkpoint, candidates=candidates, arch=arch, signal=signal)
+    return Network(
+        architecture,
+        architecture.to_vector(checkpoint.state),
+        architecture.form_of(checkpoint.state),
+        str(path),
+        checkpoint.sha256,
+        checkpoint.notes,
+    )
+
+
+def check_teacher(teacher: Network, signal: Signal) -> None:
+    """Refuse a teacher that cannot be asked about certain images. Their size has no part in it: a ResNet
+    takes any.
+
+    Raises:
+        ConfigError: it takes other channels or gives other classes; says both.
+    """
+    own = teacher.architecture.signal
+    if _asked(own) != _asked(signal):
+        raise ConfigError(
+            f"the teacher {teacher.source or teacher.architecture.name} is for {own.describe()}; "
+            f"these images are {signal.describe()}.",
+            "Give a teacher trained on these images.",
+        )
+
+
+def _asked(signal: Signal) -> tuple[int, ...]:
+    """What a teacher and those it teaches must have in common."""
+    return (*signal.input_shape[:1], signal.outputs, len(signal.input_shape))
+
+
+def write_network(path: Path, network: Network, *, metadata: Mapping[str, str], force: bool = False) -> None:
+    """Write a network in its form's layout, so that the architecture's own module loads it strictly.
+
+    Raises:
+        OutputExists: the path is taken and `force` is not given.
+    """
+    state = network.architecture.to_state(network.vector.detach().cpu(), network.form)
+    write_checkpoint(path, state, metadata=metadata, force=force)

@@ -1,0 +1,81 @@
+"""What a network does on a split: logits, accuracy, loss, and how far two networks agree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from netspace_models.architectures import Architecture
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.runtime.runner import Runner
+
+from .network import Network
+
+BATCH = 512
+# Enough for a figure of two digits that nothing is chosen by.
+TRAIN_IMAGES = 10_000
+
+
+def logits_of(
+    architecture: Architecture, vector: Tensor, data: ImageData, split: str, runner: Runner, *, most: int | None = None
+) -> Tensor:
+    """A network's logits on the images of a split, without augmentation.
+
+    Args:
+        architecture, vector: the network; its flat parameters (P,) on the runner's device.
+        data: on the runner's device.
+        most: only the first so many images; None for all.
+    Returns:
+        (N, K) float32, on the processor.
+    """
+    total = len(data.splits[split].labels)
+    total = total if most is None else min(total, most)
+
+    def part(index: slice) -> Tensor:
+        images, _ = data.batch(split, index)
+        return architecture.run(vector, images)
+
+    return runner.in_batches(part, total, batch=BATCH, what="images")
+
+
+def labels_of(data: ImageData, split: str) -> Tensor:
+    """A split's labels (N,), on the processor."""
+    return data.splits[split].labels.cpu()
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Share of images whose largest logit is the label's: (N, K) and (N,) to a fraction."""
+    return (logits.argmax(1) == labels).double().mean().item()
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> float:
+    """Mean cross entropy in nats: (N, K) and (N,) to a number."""
+    return F.cross_entropy(logits, labels).item()
+
+
+def agreement(a: Tensor, b: Tensor) -> float:
+    """Share of images on which two networks predict the same class: twice (N, K) to a fraction."""
+    return (a.argmax(1) == b.argmax(1)).double().mean().item()
+
+
+def accuracies_on_test(networks: Sequence[Network], data: ImageData, runner: Runner) -> list[float]:
+    """Accuracy of each network on the test split, as a fraction.
+
+    Args:
+        networks: of any architectures, on any device.
+        data: on any device.
+    """
+    data = runner.place(data)
+    labels = labels_of(data, "test")
+    return [accuracy(logits_of(n.architecture, runner.place(n.vector), data, "test", runner), labels) for n in networks]
+
+
+def scores(architecture: Architecture, vector: Tensor, data: ImageData, runner: Runner) -> dict[str, float]:
+    """Accuracy on the train, val and test split; of train, on its first `TRAIN_IMAGES` images."""
+    accuracies = {}
+    for split in data.splits:
+        logits = logits_of(architecture, vector, data, split, runner, most=TRAIN_IMAGES if split == "train" else None)
+        accuracies[split] = accuracy(logits, labels_of(data, split)[: len(logits)])
+    return accuracies

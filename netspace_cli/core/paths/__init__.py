@@ -1,0 +1,1 @@
+"""Paths between two networks, straight and bent, and what is seen along them. Imports encoding and below."""

@@ -1,0 +1,116 @@
+"""A bent path between two shapes of a space: every step's embedding is solved for, to be the blend of both ends.
+
+Halfway along a straight path stands nearly the mean of two signed distances, in which whatever only one shape has is
+thin or gone; and most of the change happens in the first and the last steps. A bent path leaves the straight line:
+its steps are the ends' blends (`netspace_models.losses.blended`) without crumbs, so far from each other that shapes
+change evenly.
+"""
+
+from __future__ import annotations
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.errors import ConfigError
+from netspace_models.gauss_newton import Solver, weights_by_distance
+from torch import Tensor
+
+from netspace_cli.core.data.points import FieldData
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.fragments import Wanted, even_and_near, mended
+from netspace_cli.core.shapes.sdf_blend import Ends, even_gammas
+from netspace_cli.core.shapes.voxels import cut, distances_at, scattered
+from netspace_cli.core.spaces.solver import solver_of
+from netspace_cli.core.spaces.space import Space
+
+from .path import straight
+
+# Gauss-Newton steps for each embedding.
+SOLVES = 5
+# Crumbs are looked for in cells cut into so many, then so many: what one grid passes over shows in another.
+FINER = (2, 3)
+
+
+def bent(
+    start: Tensor,
+    end: Tensor,
+    space: Space,
+    data: FieldData,
+    runner: Runner,
+    *,
+    steps: int,
+    progress: Progress | None = None,
+) -> Tensor:
+    """(N + 1, E) embeddings of a bent path, the first and the last of them exactly `start` and `end`.
+
+    Args:
+        start, end: (E,) embeddings of a space of shapes.
+        data: the space's own.
+        steps: N.
+    Raises:
+        ConfigError: see `check_bend`.
+    """
+    check_bend(space, data)
+    space, progress = space.to(runner.device), progress or Silent()
+    architecture = space.model.architectures[0]
+    line = runner.place(torch.stack(straight(start, end, steps)))
+    solver = solver_of(space, architecture.name)
+    with torch.no_grad():
+        vectors = space.model.decode(architecture.name, torch.stack([line[0], line[-1]]))
+    ends = _known(vectors, architecture, runner)
+    gammas, found = even_gammas(ends, steps), [line[0]]
+    progress.start("bending the path", max(0, steps - 1))
+    try:
+        for embedding, gamma in zip(line[1:-1], gammas[1:-1], strict=True):
+            found.append(_solved(embedding, ends, vectors, gamma, solver, runner))
+            progress.advance(1)
+    finally:
+        progress.stop()
+    return torch.stack([*found, line[-1]])
+
+
+def _solved(embedding: Tensor, ends: Ends, vectors: Tensor, gamma: Tensor, solver: Solver, runner: Runner) -> Tensor:
+    """(E,) whose network is the blend at gamma of the ends, networks (2, P), and has no crumbs."""
+    wanted = ends.blend(gamma)
+    chosen = even_and_near(wanted, runner.generator("bend"))
+    weights = weights_by_distance(wanted[chosen])
+    for _ in range(SOLVES):
+        embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
+    fine = []
+    for parts in FINER:
+        small = cut(ends.cells, wanted, parts)
+        known = (distances_at(small.points, solver.architecture, vector, runner) for vector in vectors)
+        fine.append(Wanted(small, ends.blend_in(small, gamma, wanted, *known)))
+    return mended(embedding, Wanted(ends.cells, wanted), fine, solver, runner, keep=False)
+
+
+def check_bend(space: Space, data: object) -> None:
+    """Refuse a space whose paths cannot be bent.
+
+    Raises:
+        ConfigError: its networks are no shapes, or its decoder does not write along directions.
+    """
+    if not (isinstance(data, FieldData) and data.has_surface):
+        raise ConfigError(
+            f"only paths between shapes can be bent, and the networks of {space.name} are none.", "Leave out --bend."
+        )
+    if not bendable(space, data):
+        raise ConfigError(
+            f"to bend a path, its embeddings are solved for, and the decoder of {space.name} does not write along "
+            "directions.",
+            "Leave out --bend, or train a space with backbone.path = 'learnt'.",
+        )
+
+
+def bendable(space: Space, data: object) -> bool:
+    """Whether a space's paths can be bent: its networks are shapes, and its decoder writes along directions."""
+    shapes = isinstance(data, FieldData) and data.has_surface
+    return shapes and space.model.backbone.directions(space.model.architectures[0].name) is not None
+
+
+def _known(vectors: Tensor, architecture: Architecture, runner: Runner) -> Ends:
+    """What is where at the ends, networks (2, P)."""
+    dimensions = architecture.signal.input_shape[0]
+    points = runner.place(scattered(dimensions, runner.generator("ends")))
+    one, other = (distances_at(points, architecture, v, runner) for v in vectors)
+    return Ends(points, one, other)

@@ -1,0 +1,47 @@
+"""Draw accuracy along a path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from netspace_cli.core.files.figures import COLOURS, blank_figure, write_figure
+
+from .path import Step
+
+# In points of accuracy: on a narrower axis a picture or two would look like a cliff.
+LEAST_SPAN = 10.0
+
+GREYS = ("#8a8a8a", "#b5b5b5")
+
+
+def plot_path(
+    path: Path, steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]], *, force: bool = False
+) -> None:
+    """Accuracy along a path, one colour an architecture, with the baselines in grey.
+
+    Failed steps leave a gap and are marked.
+    """
+    figure, (axes,) = blank_figure(8, 4)
+    for grey, (name, walk) in zip(GREYS, baselines.items(), strict=False):
+        axes.plot([s.gamma for s in walk], [_percent(s) for s in walk], color=grey, label=name, zorder=1)
+    axes.plot([s.gamma for s in steps], [_percent(s) for s in steps], color="#333333", lw=1, zorder=2)
+    names = list(dict.fromkeys(s.network.architecture.name for s in steps))
+    for name in names:
+        own = [s for s in steps if s.network.architecture.name == name]
+        colour = COLOURS[names.index(name) % len(COLOURS)]
+        size = own[0].network.architecture.parameters
+        label = f"{name} ({size:,} parameters)"
+        axes.scatter([s.gamma for s in own], [_percent(s) for s in own], color=colour, label=label, zorder=3)
+    for step in steps:
+        if step.error:
+            axes.axvline(step.gamma, color="#D55E00", ls=":", lw=1)
+    axes.set(xlabel="gamma", ylabel="accuracy (%)", title="From one network to the other")
+    low, high = axes.get_ylim()
+    axes.set_ylim(min(low, high - LEAST_SPAN), high + 0.5)
+    axes.legend(fontsize=8, frameon=False)
+    write_figure(figure, path, force=force)
+
+
+def _percent(step: Step) -> float:
+    return float("nan") if step.accuracy is None else 100 * step.accuracy

@@ -1,0 +1,91 @@
+"""A path between networks as files: rows, a figure, a checkpoint for each step."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from netspace_cli.core.files.checkpoint import write_checkpoint
+from netspace_cli.core.files.figures import check_figure
+from netspace_cli.core.files.outputs import atomic_write, check_folder, check_output
+
+from .path import Step
+
+
+class Rowed(Protocol):
+    """A step that can be told as a row.
+
+    Attributes:
+        scores: what it may have been scored by.
+    """
+
+    scores: ClassVar[tuple[str, ...]]
+
+    def row(self) -> dict[str, Any]:
+        """As scripts read it."""
+        ...
+
+
+def check_path_outputs(csv_path: Path | None, plot: Path | None, folder: Path | None, *, force: bool) -> None:
+    """Refuse outputs that cannot be written, before any work.
+
+    Raises:
+        OutputExists: one is taken and `force` is not given.
+        ConfigError: a figure that cannot be drawn.
+    """
+    for path in (csv_path, plot):
+        if path is not None:
+            check_output(path, force=force)
+    if plot is not None:
+        check_figure(plot)
+    if folder is not None:
+        check_folder(folder)
+        for taken in sorted(folder.glob("step-*.pt")):
+            check_output(taken, force=force)
+
+
+def write_csv(path: Path, walks: Mapping[str, Sequence[Rowed]], *, force: bool = False) -> None:
+    """One row a step; failed steps keep theirs.
+
+    Args:
+        walks: by name; the rows are those of the first, and each other has a column of each of its scores but the loss.
+    """
+    (main, steps), *others = walks.items()
+    baselines = dict(others)
+    scores = steps[0].scores
+    header = ["step", "gamma", "arch", "parameters", *scores, "error"]
+
+    def write(target: Path) -> None:
+        with target.open("w", newline="") as f:
+            table = csv.writer(f)
+            beside = [(walk, score) for walk in baselines.values() for score in scores if score != "loss"]
+            table.writerow(
+                ["path", *header, *(_heading(name, score) for name in baselines for score in scores if score != "loss")]
+            )
+            for i, step in enumerate(steps):
+                row = step.row()
+                cells = [walk[i].row().get(score, "") for walk, score in beside]
+                table.writerow([main, *(row.get(name, "") for name in header), *cells])
+
+    atomic_write(path, write, force=force)
+
+
+def _heading(baseline: str, score: str) -> str:
+    name = baseline.replace(" ", "_")
+    return name if score == "accuracy" else f"{name}_{score}"
+
+
+def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> None:
+    """Each step's checkpoint as `step-NNN.pt`; a failed step has no file, and none takes its number. With `force` those
+    of another path that are there go first: a folder holds one path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if force:
+        for old in folder.glob("step-*.pt"):
+            old.unlink()
+    for step in steps:
+        if not step.error:
+            network = step.network
+            state = network.architecture.to_state(network.vector.cpu(), network.form)
+            write_checkpoint(folder / f"step-{step.step:03d}.pt", state, force=force)

@@ -1,0 +1,66 @@
+"""Pictures along a path, and how much each step changes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.rendered_pictures import Frame, frame_of
+
+from .path import Step
+from .path_solids import seen
+
+
+@dataclass(frozen=True)
+class FrameStep:
+    """One step of a path between pictures.
+
+    Attributes:
+        step: of the path; its network is a picture.
+        frame: None where the step failed.
+        change: mean absolute difference from the step before, as a share of black to white; None at the first.
+    """
+
+    scores: ClassVar[tuple[str, ...]] = ("change",)
+
+    step: Step
+    frame: Frame | None
+    change: float | None
+
+    @property
+    def error(self) -> str:
+        """Why there is nothing to see, "" if there is. Such a step keeps its place."""
+        return self.step.error
+
+    def row(self) -> dict[str, Any]:
+        """As scripts read it."""
+        row = self.step.row()
+        return row if self.change is None else {**row, "change": self.change}
+
+
+def frame_steps(
+    path: Sequence[Step], runner: Runner, *, name: str = "", progress: Progress | None = None
+) -> list[FrameStep]:
+    """The pictures along a path.
+
+    Args:
+        path: of networks that are pictures, decoded.
+        name: of the path, for the progress.
+    Raises:
+        ConfigError: the networks are no pictures.
+    """
+    looking = f"looking at pictures{name and f', {name}'}"
+    frames = seen(path, lambda network: frame_of(network, runner), progress, description=looking)
+    befores = [None, *frames[:-1]]
+    return [FrameStep(s, frame, _change(b, frame)) for s, b, frame in zip(path, befores, frames, strict=True)]
+
+
+def _change(one: Frame | None, other: Frame | None) -> float | None:
+    if one is None or other is None:
+        return None
+    return float(np.abs(one.pixels.astype(float) - other.pixels).mean() / 255)

@@ -1,0 +1,100 @@
+"""A path between two networks that are shapes: what stands at every step, and how far it is from the step before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.solids import Solid, solid_looked_at_twice
+
+from .path import Step
+
+# Cells along each axis, cut in two near the surface: with fewer, thin parts of one shape come apart. Crumbs of bent
+# paths are looked for in other cells than these.
+RESOLUTION = 80
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SolidStep:
+    """One step of a path between shapes.
+
+    Attributes:
+        step: of the path; its network is a shape.
+        solid: None where the step failed.
+        iou: intersection over union with the step before; None at the first, and where neither has a solid.
+    """
+
+    scores: ClassVar[tuple[str, ...]] = ("volume", "pieces", "largest", "iou")
+
+    step: Step
+    solid: Solid | None
+    iou: float | None
+
+    @property
+    def error(self) -> str:
+        """Why there is nothing to see, "" if there is. Such a step keeps its place."""
+        if self.solid is None:
+            return self.step.error
+        return self.solid.lack
+
+    def row(self) -> dict[str, Any]:
+        """As scripts read it."""
+        row = self.step.row()
+        if self.solid is not None:
+            row |= {"volume": self.solid.volume, "pieces": self.solid.pieces}
+        largest = None if self.solid is None else self.solid.largest
+        scores = {"largest": largest, "iou": self.iou, "error": self.error or None}
+        return row | {name: value for name, value in scores.items() if value is not None}
+
+
+def solid_steps(
+    path: Sequence[Step], runner: Runner, *, name: str = "", progress: Progress | None = None
+) -> list[SolidStep]:
+    """The solids along a path.
+
+    Args:
+        path: of networks that are shapes, decoded.
+        name: of the path, for the progress.
+    Raises:
+        ConfigError: the networks are no shapes.
+    """
+    solids = seen(
+        path,
+        lambda network: solid_looked_at_twice(network, runner, resolution=RESOLUTION),
+        progress,
+        description=f"looking at shapes{name and f', {name}'}",
+    )
+    befores = [None, *solids[:-1]]
+    return [SolidStep(s, solid, _overlap(b, solid)) for s, b, solid in zip(path, befores, solids, strict=True)]
+
+
+def seen(
+    path: Sequence[Step], look: Callable[[Network], T], progress: Progress | None, *, description: str
+) -> list[T | None]:
+    """What is seen of the network at each step; None where the step failed."""
+    progress = progress or Silent()
+    found: list[T | None] = []
+    progress.start(description, len(path))
+    try:
+        for step in path:
+            found.append(None if step.error else look(step.network))
+            progress.advance(1)
+    finally:
+        progress.stop()
+    return found
+
+
+def _overlap(one: Solid | None, other: Solid | None) -> float | None:
+    if one is None or other is None:
+        return None
+    a, b = one.values < 0, other.values < 0
+    union = int(np.logical_or(a, b).sum())
+    return int(np.logical_and(a, b).sum()) / union if union else None

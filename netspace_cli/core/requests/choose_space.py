@@ -1,0 +1,144 @@
+"""Which space to work in: the one named, or the built-in one that knows the inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from netspace_models.architectures import Architecture
+from netspace_models.errors import ConfigError, UnknownArchitecture, WrongSpace
+
+from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.networks.factories import known_signal
+from netspace_cli.core.spaces.built_in import architectures_of, built_in_spaces
+from netspace_cli.core.spaces.embeddings import Embeddings, is_embedding, load_embeddings
+from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.zoos.zoo import Zoo
+
+from .inputs import has_architecture, is_among, lacks, read_given, read_networks
+
+
+def space_for_zoo(source: str | Path | None, zoo: Zoo) -> Space:
+    """The space named, or the built-in one that knows all of a zoo's architectures.
+
+    Raises:
+        WrongSpace: there is none.
+    """
+    if source is not None:
+        return load_space(source)
+    for name, path in built_in_spaces().items():
+        known = architectures_of(path)
+        if all(is_among(known, a) for a in zoo.architectures()):
+            return load_space(name)
+    names = ", ".join(f"{a.name} for {a.signal.describe()}" for a in zoo.architectures())
+    raise WrongSpace(f"{zoo.path}: no built-in space has all of {names}.", "Name one with --space.")
+
+
+def space_for(
+    source: str | Path | None, paths: Sequence[Path], *, arch: str | None = None, key: str | None = None
+) -> Space:
+    """The space named, or the built-in one that knows every input; only the one chosen is opened.
+
+    Args:
+        source: a built-in name or a path; None to choose.
+        paths: checkpoints or embedding files.
+    Raises:
+        WrongSpace: no built-in space knows an input, or none knows all; the message has what they are.
+    """
+    if source is not None:
+        return load_space(source)
+    if not built_in_spaces():
+        raise ConfigError("no space was named, and none is built in.", "Name one: --space PATH.")
+    embedded = {p: load_embeddings(p) for p in paths if is_embedding(p)}
+    if embedded:
+        owner = load_space(_owner(embedded))
+        _check_beside(next(iter(embedded)), [p for p in paths if p not in embedded], owner, arch, key)
+        return owner
+    return load_space(_space_of_checkpoints(paths, arch, key))
+
+
+def check_zoo(zoo: Zoo, space: Space, split: str) -> None:
+    """Refuse a zoo that cannot be compared in a space, before any work.
+
+    Raises:
+        ConfigError: no instances in the split.
+        WrongSpace: architectures that the space lacks.
+    """
+    if not zoo.select(split=split):
+        raise ConfigError(
+            f"{zoo.path} has no {split} instances among its {len(zoo.instances)}.",
+            "Choose another split of the zoo with --split train or --split val.",
+        )
+    wanted = {i.arch for i in zoo.select(split=split)}
+    for architecture in zoo.architectures():
+        if architecture.name in wanted and not has_architecture(space, architecture):
+            raise lacks(zoo.path, architecture, space)
+
+
+def _owner(embedded: Mapping[Path, Embeddings]) -> str:
+    """The built-in space that embeddings belong to; whatever else is given is for that space to take or refuse."""
+    (first, owned), *rest = embedded.items()
+    for path, other in rest:
+        if other.space_sha256 != owned.space_sha256:
+            raise WrongSpace(
+                f"{first} is an embedding of space {_tag(owned)}, {path} one of space {_tag(other)}: nothing leads "
+                "from one space to another.",
+                "Encode both networks in one space, if one has both: `netspace encode --space NAME`.",
+            )
+    built_in = built_in_spaces()
+    for name, path in built_in.items():
+        if sha256_of(path) == owned.space_sha256:
+            return name
+    raise WrongSpace(
+        f"{first}: no built-in space ({', '.join(built_in)}) has its embeddings: they belong to space {_tag(owned)}.",
+        "Give the space it was made with: --space PATH.",
+    )
+
+
+def _check_beside(embedded: Path, others: Sequence[Path], owner: Space, arch: str | None, key: str | None) -> None:
+    """Refuse checkpoints of architectures that the space of an embedding beside them lacks: no other space will do."""
+    try:
+        read_networks(others, owner, arch=arch, key=key)
+    except WrongSpace as lacking:
+        raise WrongSpace(
+            f"{lacking.message} {embedded} is an embedding of that space.",
+            "Encode both networks in one space, if one has both: `netspace encode --space NAME`.",
+        ) from None
+
+
+def _tag(embeddings: Embeddings) -> str:
+    return f"{embeddings.space!r} ({embeddings.space_sha256[:12]})"
+
+
+def _space_of_checkpoints(paths: Sequence[Path], arch: str | None, key: str | None) -> str:
+    """The first built-in space with the architectures of all these checkpoints."""
+    known = {name: architectures_of(path) for name, path in built_in_spaces().items()}
+    homes = {p: [n for n, candidates in known.items() if _is_for(p, candidates, arch, key)] for p in paths}
+    for name in known:
+        if all(name in found for found in homes.values()):
+            return name
+    homeless = next((p for p, found in homes.items() if not found), None)
+    if homeless is None:
+        whose = "; ".join(f"{p} belongs in {' or '.join(found)}" for p, found in homes.items())
+        signals = {known[found[0]][0].signal for found in homes.values()}
+        raise WrongSpace(
+            f"no built-in space has the architectures of all these networks: {whose}.",
+            "Train one that has them with `netspace train`."
+            if len(signals) == 1
+            else f"Give networks of one space: these are for {' and '.join(s.describe() for s in signals)}.",
+        )
+    architecture = read_given(
+        homeless, candidates=[a for candidates in known.values() for a in candidates], arch=arch, key=key
+    ).architecture
+    raise WrongSpace(
+        f"{homeless}: no built-in space ({', '.join(known)}) has its architecture, {architecture.name} for "
+        f"{known_signal(architecture)}.",
+        "Name a space that does with --space, or train one with `netspace train`.",
+    )
+
+
+def _is_for(path: Path, candidates: Sequence[Architecture], arch: str | None, key: str | None) -> bool:
+    try:
+        return is_among(candidates, read_given(path, candidates=candidates, arch=arch, key=key).architecture)
+    except UnknownArchitecture:
+        return False  # another space may know it; what is to be said of one that none knows is said with all of them

@@ -1,0 +1,233 @@
+"""What commands are given: checkpoints and embedding files alike, and teachers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netspace_models.architectures import Architecture, Signal
+from netspace_models.errors import CheckpointError, ConfigError, InputFileError, UnknownArchitecture, WrongSpace
+from torch import Tensor
+
+from netspace_cli.core.data.points import Data
+from netspace_cli.core.encoding.decode import decode_row
+from netspace_cli.core.encoding.encode import default_refine_steps, encode
+from netspace_cli.core.files.safetensors_file import read_safetensors
+from netspace_cli.core.networks.factories import known_signal
+from netspace_cli.core.networks.network import Network, check_teacher, read_network
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.built_in import architectures_of, built_in_spaces
+from netspace_cli.core.spaces.embeddings import Embeddings, Origin, check_space, is_embedding, load_embeddings
+from netspace_cli.core.spaces.space import Space
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a command, as an embedding and, where it was a checkpoint, as the network it was.
+
+    Attributes:
+        path: of the file.
+        vector: (E,) on the processor.
+        origin: of the embedding.
+        network: None for an embedding file.
+    """
+
+    path: Path
+    vector: Tensor
+    origin: Origin
+    network: Network | None = None
+
+
+def network_of(given: Input, space: Space, runner: Runner) -> Network:
+    """The network an input was; of an embedding what it decodes to."""
+    if given.network is not None:
+        return given.network
+    return decode_row(runner.place(given.vector), space.to(runner.device), arch=given.origin.arch)
+
+
+def read_inputs(
+    paths: Sequence[Path],
+    space: Space,
+    runner: Runner,
+    *,
+    data: Data | None,
+    refine_steps: int | None = None,
+    arch: str | None = None,
+    key: str | None = None,
+    progress: Progress | None = None,
+) -> list[Input]:
+    """Checkpoints, encoded and refined, and embedding files, as they are: one vector each.
+
+    Args:
+        refine_steps: for checkpoints; None for what the space records.
+    Raises:
+        InputFileError: an embedding file with more than one embedding.
+        WrongSpace: an input of another space.
+    """
+    files = [p for p in paths if not is_embedding(p)]
+    found: dict[Path, Input] = {}
+    for path in paths:
+        if is_embedding(path):
+            embeddings = single(path, space)
+            found[path] = Input(path, embeddings.vectors[0], embeddings.origins[0])
+    if files:
+        networks = read_networks(files, space, arch=arch, key=key)
+        steps = default_refine_steps(space, data) if refine_steps is None else refine_steps
+        encoded = encode(networks, space, runner, data=data, refine_steps=steps, progress=progress)
+        for i, path in enumerate(files):
+            found[path] = Input(path, encoded.vectors[i], encoded.origins[i], networks[i])
+    return [found[p] for p in paths]
+
+
+def single(path: Path, space: Space) -> Embeddings:
+    """An embedding file of this space that holds one embedding.
+
+    Raises:
+        InputFileError: it holds more; WrongSpace: it is of another space.
+    """
+    embeddings = load_embeddings(path)
+    check_space(path, embeddings, space)
+    if len(embeddings.vectors) != 1:
+        raise InputFileError(
+            path,
+            f"it holds {len(embeddings.vectors)} embeddings, one is needed.",
+            "Encode the network alone, to a file of its own.",
+        )
+    return embeddings
+
+
+def read_teacher(path: Path, signal: Signal, *, arch: str | None = None, key: str | None = None) -> Network:
+    """A teacher: a network of any architecture for certain images and classes.
+
+    Raises:
+        CheckpointError: no checkpoint, or several without `key`.
+        ConfigError: it is for other images or classes; says both.
+        UnknownArchitecture: it fits no architecture at all.
+    """
+    try:
+        return read_given(path, arch=arch, signal=signal, key=key)
+    except UnknownArchitecture as unknown:
+        try:
+            other = read_given(path, arch=arch, key=key)
+        except UnknownArchitecture:
+            raise unknown from None
+        check_teacher(other, signal)
+        raise
+
+
+def read_networks(
+    paths: Sequence[Path], space: Space, *, arch: str | None = None, key: str | None = None
+) -> list[Network]:
+    """Checkpoints of a space's architectures.
+
+    Raises:
+        WrongSpace: an architecture that the space does not have.
+    """
+    return [_read_for(path, space, arch, key) for path in paths]
+
+
+def _read_for(path: Path, space: Space, arch: str | None, key: str | None) -> Network:
+    failure: UnknownArchitecture | None = None
+    found: Network | None = None
+    try:
+        found = read_given(path, candidates=space.architectures, arch=arch, key=key)
+        if has_architecture(space, found.architecture):
+            return found
+    except UnknownArchitecture as unknown:
+        failure = unknown
+    try:
+        # What it is for images of this space, whatever their size, says best why it does not belong.
+        found = read_given(path, arch=arch, signal=space.signal, key=key)
+    except UnknownArchitecture:
+        if failure is not None:
+            raise failure from None
+    assert found is not None
+    raise lacks(path, found.architecture, space)
+
+
+def read_given(
+    path: Path,
+    *,
+    candidates: Sequence[Architecture] = (),
+    arch: str | None = None,
+    signal: Signal | None = None,
+    key: str | None = None,
+) -> Network:
+    """`read_network`, for files people give: an embedding or a space in a checkpoint's place is called so.
+
+    Raises:
+        CheckpointError: the file is an embedding or a space; else as `read_network`.
+    """
+    try:
+        return read_network(path, candidates=candidates, arch=arch, signal=signal, key=key)
+    except UnknownArchitecture as failure:
+        other = _other_kind(path)
+        if other is None:
+            raise
+        raise CheckpointError(path, f"this is {other[0]}, not a checkpoint.", other[1]) from failure
+
+
+def _other_kind(path: Path) -> tuple[str, str] | None:
+    """What of netspace's own a file is instead of a checkpoint, and what can be done with it."""
+    try:
+        _, metadata = read_safetensors(path)
+    except InputFileError:
+        return None
+    if "netspace.embedding" in metadata:
+        return "an embedding file", "`netspace decode` makes a checkpoint of it."
+    if "netspace.space" in metadata:
+        return "a space", "Give a network's checkpoint here, and the space with --space."
+    return None
+
+
+def check_same_architecture(
+    paths: Sequence[Path], space: Space, *, arch: str | None = None, key: str | None = None
+) -> None:
+    """Refuse to mix the weights of several architectures, before any work.
+
+    Raises:
+        ConfigError: names them.
+    """
+    names = list(dict.fromkeys(_architecture_of(p, space, arch, key) for p in paths))
+    if len(names) > 1:
+        raise ConfigError(
+            f"weights of a {names[0]} and a {names[1]} cannot be interpolated.",
+            "Leave out --weights: only the space has a path between two architectures.",
+        )
+
+
+def _architecture_of(path: Path, space: Space, arch: str | None, key: str | None) -> str:
+    if is_embedding(path):
+        return single(path, space).origins[0].arch
+    return read_networks([path], space, arch=arch, key=key)[0].architecture.name
+
+
+def has_architecture(space: Space, architecture: Architecture) -> bool:
+    """Whether a space knows an architecture."""
+    return is_among(space.architectures, architecture)
+
+
+def is_among(architectures: Sequence[Architecture], architecture: Architecture) -> bool:
+    """Whether an architecture is one of these; one from a factory is described anew each time it is named."""
+    own = (architecture.name, architecture.signal, architecture.spec)
+    return any((a.name, a.signal, a.spec) == own for a in architectures)
+
+
+def lacks(path: Path, architecture: Architecture, space: Space) -> WrongSpace:
+    """That a space lacks an architecture, and which built-in one has it."""
+    asked = (architecture.name, architecture.spec)
+    homes = [
+        name
+        for name, file in built_in_spaces().items()
+        if name != space.name and asked in [(a.name, a.spec) for a in architectures_of(file)]
+    ]
+    names = ", ".join(a.name for a in space.architectures)
+    return WrongSpace(
+        f"{path}: a {architecture.name} for {known_signal(architecture)}; space {space.name!r} has {names} for "
+        f"{space.signal.describe()}.",
+        f"The built-in space {homes[0]} has it: --space {homes[0]}."
+        if homes
+        else "Use a space that has it (--space), or train one with `netspace train`.",
+    )

@@ -1,0 +1,144 @@
+"""What a file is, and what it holds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from netspace_models.architectures import signal_from
+from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
+
+from netspace_cli.core.files.checkpoint import read_checkpoint
+from netspace_cli.core.files.safetensors_file import TorchCheckpointFound, read_safetensors
+from netspace_cli.core.networks.factories import known_signal
+from netspace_cli.core.networks.recognise import recognise
+from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces
+from netspace_cli.core.spaces.embeddings import load_embeddings
+from netspace_cli.core.spaces.space_record import read_record
+from netspace_cli.core.zoos.zoo import SPLITS, open_zoo
+
+
+def inspect(source: Path | str, *, arch: str | None = None, key: str | None = None) -> dict[str, Any]:
+    """Say what a file or folder is.
+
+    Args:
+        source: a path, or a built-in space's name where no file has it.
+        arch, key: see `recognise` and `read_checkpoint`.
+    Returns:
+        `kind` (checkpoint, embedding, space or zoo) and what applies: architecture, parameters, notes on
+        how it was read, the space's record in short, the zoo's counts.
+    Raises:
+        ConfigError: nothing is there, and no built-in space is called so.
+        InputFileError: none of these, or damaged.
+    """
+    path = _found(source)
+    if path.is_dir():
+        return _zoo(path)
+    if path.suffix in (".emb", ".safetensors"):
+        try:
+            _, metadata = read_safetensors(path)
+        except TorchCheckpointFound:
+            return _checkpoint(path, arch, key)
+        if "netspace.embedding" in metadata:
+            return _embedding(path)
+        if "netspace.space" in metadata:
+            return {"kind": "space", "path": str(path), **_space(read_record(path, metadata))}
+        if path.suffix == ".emb":
+            load_embeddings(path)  # says what is wrong with it
+    return _checkpoint(path, arch, key)
+
+
+def _found(source: Path | str) -> Path:
+    """The path, or the file of the built-in space of that name."""
+    if os.path.lexists(source):
+        return Path(source)
+    built_in = built_in_spaces()
+    if str(source) not in built_in:
+        raise ConfigError(
+            f"{source} does not exist, and no built-in space is called so.",
+            f"Check the path. Built-in spaces: {', '.join(built_in) or 'none'}.",
+        )
+    return built_in[str(source)]
+
+
+def describe_built_in() -> list[dict[str, Any]]:
+    """The built-in spaces in short."""
+    found = []
+    for name, path in built_in_spaces().items():
+        _, metadata = read_safetensors(path)
+        record = _space(read_record(path, metadata))
+        found.append({**record, "name": name, "path": str(path), "bytes": path.stat().st_size})
+    return found
+
+
+def _checkpoint(path: Path, arch: str | None, key: str | None) -> dict[str, Any]:
+    checkpoint = read_checkpoint(path, key=key)
+    found: dict[str, Any] = {
+        "kind": "checkpoint",
+        "path": str(path),
+        "format": checkpoint.format,
+        "sha256": checkpoint.sha256,
+        "tensors": len(checkpoint.state),
+        "values": sum(t.numel() for t in checkpoint.state.values()),
+        "not_finite": [n for n, t in checkpoint.state.items() if t.is_floating_point() and not torch.isfinite(t).all()],
+        "notes": list(checkpoint.notes),
+    }
+    try:
+        architecture = recognise(checkpoint, arch=arch, candidates=built_in_architectures())
+    except UnknownArchitecture as failure:
+        return found | {"arch": None, "reason": failure.message}
+    return found | {
+        "arch": architecture.name,
+        "parameters": architecture.parameters,
+        "form": architecture.form_of(checkpoint.state),
+        "signal": known_signal(architecture),
+    }
+
+
+def _embedding(path: Path) -> dict[str, Any]:
+    embeddings = load_embeddings(path)
+    return {
+        "kind": "embedding",
+        "path": str(path),
+        "space": embeddings.space,
+        "space_sha256": embeddings.space_sha256,
+        "embedding_size": embeddings.vectors.shape[1],
+        "networks": [asdict(o) for o in embeddings.origins],
+    }
+
+
+def _space(record: Mapping[str, Any]) -> dict[str, Any]:
+    backbone = record["recipe"]["backbone"]
+    return {
+        "space": record["name"],
+        "architectures": list(record["architectures"]),
+        "signal": signal_from(record["signal"]).describe(),
+        "data": record["data"]["name"],
+        "backbone": backbone["kind"],
+        "embedding_size": backbone["embedding_size"],
+        "refine_steps": record["recipe"]["refine"]["steps"],
+        "instances": len(record["zoo"]),
+        "netspace_version": record["netspace_version"],
+    }
+
+
+def _zoo(path: Path) -> dict[str, Any]:
+    if not (path / "zoo.json").is_file():
+        raise InputFileError(path, "a folder, but no zoo.", "`netspace zoo index` adopts a folder of checkpoints.")
+    zoo = open_zoo(path)
+    counts = {
+        arch: "/".join(str(len(zoo.select(split=s, arch=arch))) for s in SPLITS)
+        for arch in dict.fromkeys(i.arch for i in zoo.instances)
+    }
+    return {
+        "kind": "zoo",
+        "path": str(path),
+        "data": zoo.data["name"],
+        "signal": zoo.signal.describe(),
+        "instances": len(zoo.instances),
+        "train_val_test": counts,
+    }

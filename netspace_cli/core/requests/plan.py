@@ -1,0 +1,53 @@
+"""What a command would work on, for --dry-run: every input read and checked, nothing computed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from netspace_cli.core.data.points import Data
+from netspace_cli.core.encoding.encode import default_refine_steps
+from netspace_cli.core.encoding.refine import check_refining
+from netspace_cli.core.spaces.embeddings import is_embedding
+from netspace_cli.core.spaces.space import Space
+
+from .inputs import read_networks, single
+
+
+def planned_inputs(
+    paths: Sequence[Path],
+    space: Space,
+    *,
+    data: Data | None,
+    refine_steps: int | None = None,
+    arch: str | None = None,
+    key: str | None = None,
+) -> list[dict[str, Any]]:
+    """What `read_inputs` would make of these files, refused as it would refuse them.
+
+    Returns:
+        {path, arch, parameters, refine_steps} of each; refine_steps is None for an embedding file, which is
+        taken as it is.
+    Raises:
+        InputFileError: an embedding file with more than one embedding.
+        WrongSpace: an input of another space.
+        DataUnavailable: checkpoints are to be refined and there are no images.
+    """
+    steps = default_refine_steps(space, data) if refine_steps is None else refine_steps
+    rows = []
+    for path in paths:
+        if is_embedding(path):
+            architecture = space.model.architecture(single(path, space).origins[0].arch)
+        else:
+            check_refining(space, data, steps)
+            architecture = read_networks([path], space, arch=arch, key=key)[0].architecture
+        rows.append(
+            {
+                "path": path,
+                "arch": architecture.name,
+                "parameters": architecture.parameters,
+                "refine_steps": None if is_embedding(path) else steps,
+            }
+        )
+    return rows

@@ -1,0 +1,61 @@
+"""The target of latent space optimisation where networks are shapes, as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netspace_models.architectures import FieldSignal
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data.points import SHAPES
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.shape_objectives import ScanGoal, ShapeGoal, scan_goal, shape_goal
+from netspace_cli.core.shapes.pictures import PICTURE_SUFFIXES
+from netspace_cli.core.shapes.scans import SCAN_SUFFIXES, is_scan, read_scan
+from netspace_cli.core.shapes.sources import SUFFIXES, find_shapes
+from netspace_cli.core.spaces.space import Space
+
+
+def read_target(path: Path, space: Space, runner: Runner, *, repair: bool = False) -> ShapeGoal | ScanGoal:
+    """What an embedding is to become: a shape (as for `zoo fit`), or the points of a scan.
+
+    Args:
+        space: of networks that are signals.
+        runner: its seed draws the samples.
+        repair: close an open mesh, see `read_mesh`.
+    Raises:
+        ConfigError: the space is of classifiers or of other signals, or the file holds several shapes.
+        InputFileError: it cannot be read, or is no shape.
+    """
+    if not isinstance(space.signal, FieldSignal):
+        raise ConfigError(
+            f"space {space.name!r} is of classifiers ({space.signal.describe()}), which become no shape.",
+            "Give a --teacher, or nothing for the labels.",
+        )
+    if space.signal == SHAPES and is_scan(path):
+        return scan_goal(read_scan(path), runner)
+    known = _known_suffixes(space.signal)
+    if path.suffix.lower() not in known:
+        raise ConfigError(
+            f"{path}: {path.suffix or 'no suffix'} is no kind of target for networks for {space.signal.describe()}.",
+            f"Known: {', '.join(known)}.",
+        )
+    sources = find_shapes(path, repair=repair)
+    if len(sources) != 1:
+        raise ConfigError(f"{path} holds {len(sources)} shapes, one is needed.", "Give a file of one.")
+    (source,) = sources
+    own = FieldSignal(source.dimensions, source.values)
+    if own != space.signal:
+        raise ConfigError(
+            f"{path} is for {own.describe()}; space {space.name!r} is for {space.signal.describe()}.",
+            "Give a target of the space's own kind.",
+        )
+    return shape_goal(source.read(runner.generator("target")), runner, distances=source.kind != "picture")
+
+
+def _known_suffixes(signal: FieldSignal) -> tuple[str, ...]:
+    """The extensions of files that targets for such networks come in."""
+    if signal.dimensions == 2:
+        return PICTURE_SUFFIXES
+    volumes = tuple(suffix for suffix in SUFFIXES if suffix not in PICTURE_SUFFIXES)
+    return (*volumes, *SCAN_SUFFIXES) if signal == SHAPES else volumes

@@ -1,0 +1,1 @@
+"""Latent space optimisation, its objectives and its baselines. Imports encoding and below."""

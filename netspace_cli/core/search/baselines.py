@@ -1,0 +1,72 @@
+"""What a learnt space must be better than: subspaces of the same size around one network, and all weights."""
+
+from __future__ import annotations
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.backbones.bases import LayerBases
+from netspace_models.backbones.sketch import sketch_plan
+from netspace_models.curvature import curvature_moments
+from torch import Tensor
+
+from netspace_cli.core.networks.network import Network
+
+from .search import Reach
+
+
+def reach_of_subspace(network: Network, size: int) -> Reach:
+    """A random subspace of `size` dimensions around one network, in units of its layers' deviations.
+
+    Weight i is start i + sigma_layer · sign(i) · z[hash(i)]: the count sketch of the tokens backbone, and
+    nothing learnt.
+
+    Args:
+        network: on the device of the work.
+        size: D.
+    """
+    architecture, device = network.architecture, network.vector.device
+    places, signs = sketch_plan(f"subspace/{architecture.name}", architecture.parameters, size)
+    step = (layer_deviations(architecture, network.vector) * signs.to(device))[None]
+    places = places.to(device)
+    return Reach(
+        architecture,
+        torch.zeros(1, size, device=device),
+        lambda z: (network.vector + step * z[:, places])[0],
+    )
+
+
+def reach_of_directions(network: Network, size: int, images: Tensor, generator: torch.Generator) -> Reach:
+    """A subspace of at most `size` dimensions around one network along its own directions of curvature, in
+    units of its layers' deviations: the bases of the tokens backbone, and nothing learnt.
+
+    Args:
+        network: on the device of the work.
+        size: D at most.
+        images: (B, C, S, S) that the curvature is taken on, without labels.
+        generator: on the processor.
+    """
+    architecture, device = network.architecture, network.vector.device
+    state = architecture.spec.unflatten(network.vector)
+    moments = curvature_moments(architecture.fused, state, images, generator=generator)
+    bases = LayerBases(architecture.spec, size, moments, generator).to(device)
+    step = layer_deviations(architecture, network.vector)
+    return Reach(
+        architecture,
+        torch.zeros(1, size, device=device),
+        lambda z: network.vector + step * bases(z)[0],
+    )
+
+
+def reach_of_weights(network: Network) -> Reach:
+    """Every network of the architecture: fine-tuning, from `network` on (on the device of the work)."""
+    return Reach(network.architecture, network.vector[None].clone(), lambda v: v[0])
+
+
+def layer_deviations(architecture: Architecture, vector: Tensor) -> Tensor:
+    """(P,) for each weight the root mean square of its layer; 1 where a layer is all zero."""
+    deviations = torch.ones_like(vector)
+    for layer in architecture.spec.layers:
+        size = vector[layer.start : layer.stop].square().mean().sqrt()
+        if size > 0:
+            deviations[layer.start : layer.stop] = size
+    return deviations

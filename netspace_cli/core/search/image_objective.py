@@ -1,0 +1,84 @@
+"""What a search for a better classifier minimises: the distance to a teacher, to labels, or to both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.losses import distillation, task_and_teacher
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import BATCH, accuracy, labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is minimised: the distance to a teacher (eq. 1, 3), to the labels (eq. 4), or both (eq. 5).
+
+    Attributes:
+        data: on the runner's device.
+        teacher: on the runner's device; None for the labels alone.
+        temperature, alpha: of the losses; alpha 1 leaves the labels out where there is a teacher.
+        index: (N,) the training images to use; None for all.
+        augment: shift and mirror the images anew each time. Without, the teacher is asked once for each.
+    """
+
+    data: ImageData
+    runner: Runner
+    teacher: Network | None = None
+    temperature: float = 4.0
+    alpha: float = 0.9
+    index: Tensor | None = None
+    augment: bool = True
+    by_loss: bool = False
+    answers: dict[str, Tensor] = field(default_factory=dict)
+
+    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
+        """Of a network on a step's augmented training images; the same step draws the same images."""
+        generator = self.runner.generator("lso", step)
+        total = len(self.data.splits["train"]) if self.index is None else len(self.index)
+        drawn = torch.randint(total, (count,), generator=generator)
+        chosen = drawn if self.index is None else self.index[drawn]
+        if self.augment:
+            pictures, labels = self.data.augmented("train", chosen, generator=generator)
+        else:
+            pictures, labels = self.data.batch("train", chosen)
+        wanted = self._teacher_on_batch(pictures, drawn)
+        return self._distance(architecture.run(vector, pictures), wanted, labels)
+
+    def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
+        """Accuracy (a fraction) and loss of a network on a whole split, without augmentation."""
+        with torch.no_grad():
+            logits = logits_of(architecture, vector, self.data, split, self.runner)
+            labels = labels_of(self.data, split)
+            wanted = None if self.teacher is None else self._teacher_on(self.teacher, split)
+            return accuracy(logits, labels), self._distance(logits, wanted, labels).item()
+
+    def _distance(self, predicted: Tensor, wanted: Tensor | None, labels: Tensor) -> Tensor:
+        if wanted is not None and self.alpha == 1:
+            return distillation(predicted, wanted, temperature=self.temperature)
+        return task_and_teacher(predicted, wanted, labels, temperature=self.temperature, alpha=self.alpha)
+
+    def _teacher_on_batch(self, pictures: Tensor, drawn: Tensor) -> Tensor | None:
+        if self.teacher is None:
+            return None
+        if not self.augment:
+            return self._teacher_on(self.teacher, "train", self.index)[drawn].to(pictures.device)
+        with torch.no_grad():
+            return self.teacher.architecture.run(self.teacher.vector, pictures)
+
+    def _teacher_on(self, teacher: Network, split: str, index: Tensor | None = None) -> Tensor:
+        """The teacher's logits on a split, or on some of it; it does not change, so it is asked once."""
+        if split not in self.answers:
+            run, vector = teacher.architecture.run, teacher.vector
+            total = len(self.data.splits[split]) if index is None else len(index)
+
+            def part(at: slice) -> Tensor:
+                return run(vector, self.data.batch(split, at if index is None else index[at])[0])
+
+            self.answers[split] = self.runner.in_batches(part, total, batch=BATCH, what="images")
+        return self.answers[split]

@@ -1,0 +1,218 @@
+"""Latent space optimisation: the decoder frozen, the embedding alone moves (section 7).
+
+As published the best embedding by validation is kept. Unlike the publication, a step takes a random batch
+and not the next of a whole pass, the steps are few, and the rate falls as a cosine; and where networks are signals and
+the decoder allows, steps are solved for (fields/search.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from netspace_models.architectures.architecture import Form
+from netspace_models.errors import ConfigError
+from netspace_models.objectives import class_loss
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.points import Data
+from netspace_cli.core.encoding.decode import decode_row, recognised_in
+from netspace_cli.core.networks.network import Network, check_teacher
+from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import check_solvable
+from netspace_cli.core.spaces.solver import solver_of
+from netspace_cli.core.spaces.space import Space
+
+from .image_objective import Goal
+from .search import Aim, Reach, Standing, search
+from .search_gauss_newton import search_by_solving
+from .shape_objectives import ScanGoal, ShapeGoal
+
+
+@dataclass(frozen=True)
+class Optimised:
+    """The outcome.
+
+    Attributes:
+        embedding: (E,) the best by validation, on the processor.
+        arch: the architecture aimed at.
+        lr: Adam's rate; None of a method that has none.
+        step: after how many steps that was.
+        initial, optimized: on the test split, before and after.
+        history: [{step, loss, val_accuracy?, val_loss?}].
+    """
+
+    embedding: Tensor
+    arch: str
+    lr: float | None
+    step: int
+    initial: Standing
+    optimized: Standing
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """How an embedding is moved.
+
+    Attributes:
+        method: "adam", the rate falling to a twentieth as a cosine, or "gauss-newton".
+        steps: how many; images: images, or points, a step.
+        lr: of Adam; None for what the space records for the architecture.
+    """
+
+    method: str
+    steps: int
+    images: int
+    lr: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse fewer than one step."""
+        if self.steps < 1:
+            raise ConfigError(f"{self.steps} steps optimise nothing.", "Give at least one: --steps 1.")
+
+    def rate(self, space: Space, arch: str) -> float | None:
+        """Adam's for an architecture of a space; None of a method that has none."""
+        return None if self.method != "adam" else self.lr or space.recipe.lso.rate(arch)
+
+
+def optimiser_for(
+    space: Space,
+    data: Data,
+    *,
+    method: str | None = None,
+    steps: int | None = None,
+    images: int | None = None,
+    lr: float | None = None,
+) -> Optimiser:
+    """What moves a space's embeddings, where something is left open: Adam as the space records it, or Gauss-Newton
+    where the space refines by it, with as many steps and points as it refines with.
+
+    Raises:
+        ConfigError: Gauss-Newton for classifiers or for a decoder without directions, or a rate for it.
+    """
+    refining, usual = space.recipe.refine, space.recipe.lso
+    given: dict[str, Any] = {n: v for n, v in {"steps": steps, "images": images, "lr": lr}.items() if v is not None}
+    if (method or refining.method) == "adam":
+        return Optimiser("adam", **{"steps": usual.steps, "images": usual.images, **given})
+    check_solvable(space.recipe, data, "--method gauss-newton")
+    if lr is not None:
+        raise ConfigError(
+            f"gauss-newton has no rate, and --lr {lr:g} gives one.", "Leave out --lr, or give --method adam."
+        )
+    return Optimiser("gauss-newton", **{"steps": max(1, refining.steps), "images": refining.images, **given})
+
+
+def optimise(
+    embedding: Tensor,
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    *,
+    arch: str | None = None,
+    teacher: Network | None = None,
+    steps: int | None = None,
+    lr: float | None = None,
+    images: int | None = None,
+    validate_every: int | None = None,
+    progress: Progress | None = None,
+) -> Optimised:
+    """Search the space from an embedding for an instance that does its task better.
+
+    Args:
+        embedding: (E,) where to begin.
+        arch: the architecture wanted; by default the one the embedding is recognised as. An embedding that
+            is recognised as it is better than any that is not.
+        teacher: imitate its logits; None for the labels alone.
+        steps, lr, images: of Adam, as the space records them by default; the rate falls to a twentieth as a cosine.
+        validate_every: steps between two looks at the validation split, a tenth of all by default. The
+            best of them is kept (the start among them); the test split is scored before and after only.
+    Raises:
+        ConfigError: fewer than one step, or a teacher for other images or classes.
+        WrongSpace: the space does not have `arch`.
+        RunFailed: the loss is not finite.
+    """
+    optimiser = optimiser_for(space, data, method="adam", steps=steps, images=images, lr=lr)
+    goal = goal_of(space.to(runner.device), data, runner, teacher)
+    how: dict[str, Any] = {"arch": arch, "validate_every": validate_every, "progress": progress}
+    return optimise_towards(goal, embedding, space, optimiser, **how)
+
+
+def optimise_towards(
+    goal: Aim,
+    embedding: Tensor,
+    space: Space,
+    optimiser: Optimiser,
+    *,
+    arch: str | None = None,
+    validate_every: int | None = None,
+    progress: Progress | None = None,
+) -> Optimised:
+    """`optimise` for any aim, on its runner; where networks are shapes, accuracies are shares of values, or of a
+    scan's points, that are within 0.01.
+
+    Raises:
+        WrongSpace: the space does not have `arch`.
+        RunFailed: the loss is not finite.
+    """
+    space = space.to(goal.runner.device)
+    reach = reach_of(space, goal.runner.place(embedding)[None], arch)
+    name = reach.architecture.name
+    how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": validate_every, "progress": progress}
+    how["description"] = f"optimising a {name}"
+    lr = optimiser.rate(space, name)
+    if lr is not None:
+        found = search(reach, goal, lr=lr, images=optimiser.images, **how)
+    else:
+        assert isinstance(goal, ShapeGoal | ScanGoal)  # seen to by `optimiser_for`
+        found = search_by_solving(reach, goal, solver_of(space, name), points=optimiser.images, **how)
+    best = found.variables[0].cpu()
+    return Optimised(best, name, lr, found.step, found.initial, found.optimized, found.history)
+
+
+def reach_of(space: Space, start: Tensor, arch: str | None = None) -> Reach:
+    """All that a space's frozen decoder makes of an architecture.
+
+    Args:
+        space, start: (1, E) where to begin; on the device of the work.
+        arch: by default the one the start is recognised as.
+    Raises:
+        WrongSpace: the space does not have `arch`.
+    """
+    model = space.model
+    name = arch or recognised_in(start[0], space).name
+    architecture = model.architecture(name)
+    several = len(model.architectures) > 1
+    return Reach(
+        architecture,
+        start,
+        lambda z: model.decode(name, z)[0],
+        (lambda z: class_loss(model, z, model.class_id(name))) if several else None,
+        lambda z: recognised_in(z[0], space).name,
+    )
+
+
+def goal_of(
+    space: Space, data: ImageData, runner: Runner, teacher: Network | None, index: Tensor | None = None
+) -> Goal:
+    """What the space was trained for: eq. 1 for one architecture with a teacher, eq. 5 else.
+
+    Args:
+        index: (N,) the training images to use; None for all.
+    Raises:
+        ConfigError: a teacher for other images or classes.
+    """
+    if teacher is not None:
+        check_teacher(teacher, space.signal)
+        teacher = Network(teacher.architecture, runner.place(teacher.vector))
+    train = space.recipe.train
+    alpha = 1.0 if len(space.architectures) == 1 and teacher is not None else train.alpha
+    return Goal(runner.place(data), runner, teacher, train.temperature, alpha, index)
+
+
+def decoded_network(found: Optimised, space: Space, runner: Runner, *, form: Form = "full") -> Network:
+    """The instance an optimised embedding decodes to, on the processor."""
+    network = decode_row(runner.place(found.embedding), space.to(runner.device), arch=found.arch)
+    return Network(network.architecture, network.vector.cpu(), form)

@@ -1,0 +1,181 @@
+"""A search for a network that does its task better: where it may go, what it minimises, what it keeps.
+
+Latent space optimisation is one such search (lso.py); its plain alternatives are others (baselines.py).
+Validation chooses what is kept; the test split is scored before and after only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from netspace_models.architectures import Architecture
+from torch import Tensor
+
+from netspace_cli.core.runtime.minimise import Descent, descend
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where a search may go: variables, and the network of one architecture that they stand for.
+
+    Attributes:
+        architecture: of every network in reach.
+        start: (1, D) the variables at the beginning, on the device of the work.
+        build: from variables (1, D) to parameters (P,), differentiable.
+        penalty: from variables to a scalar added to the loss (eq. 6); None for none.
+        recognised: which architecture a space takes the variables for; None where there is no classifier.
+            Variables recognised as the architecture are better than any that are not.
+    """
+
+    architecture: Architecture
+    start: Tensor
+    build: Callable[[Tensor], Tensor]
+    penalty: Callable[[Tensor], Tensor] | None = None
+    recognised: Callable[[Tensor], str] | None = None
+
+
+class Aim(Protocol):
+    """What a search minimises, on the device of its runner.
+
+    Attributes:
+        runner: device and random streams.
+        by_loss: whether the loss alone chooses what is kept; else the accuracy does, and the loss between equals.
+    """
+
+    @property
+    def runner(self) -> Runner: ...
+
+    @property
+    def by_loss(self) -> bool: ...
+
+    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
+        """Of a network on so many of the inputs; the same step draws the same."""
+        ...
+
+    def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
+        """Accuracy (a fraction) and loss of a network on what chooses ("val") or on what is scored ("test")."""
+        ...
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a network does on a split.
+
+    Attributes:
+        arch: the architecture it is recognised as.
+        accuracy: a fraction, of the architecture aimed at; loss: what is minimised, on that split.
+    """
+
+    arch: str
+    accuracy: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """The outcome of a search.
+
+    Attributes:
+        variables: (1, D) the best by validation, on the device of the work; step: after how many steps.
+        vector: (P,) the network they stand for.
+        validation: its standing on the validation split.
+        initial, optimized: on the test split, before and after.
+        history: [{step, loss, val_accuracy?, val_loss?}].
+    """
+
+    variables: Tensor
+    step: int
+    vector: Tensor
+    validation: Standing
+    initial: Standing
+    optimized: Standing
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class Course:
+    """What a search has come through. The best so far: recognised as what is wanted, then highest validation
+    accuracy, then lowest loss; the start is the first.
+
+    Args:
+        reach, goal: of the search.
+        steps: of it.
+        validate_every: steps between two looks at the validation split, a tenth of all by default; the last
+            step is looked at too.
+    """
+
+    def __init__(self, reach: Reach, goal: Aim, steps: int, validate_every: int | None = None) -> None:
+        self._reach, self._goal, self._steps = reach, goal, steps
+        self._every = validate_every or max(1, steps // 10)
+        self._history: list[dict[str, Any]] = []
+        self._step, self._variables = 0, reach.start.clone()
+        self._standing = self._stands(reach.start, "val")
+
+    def after(self, step: int, variables: Tensor, loss: float) -> None:
+        """Where the search is after so many steps, and the last one's loss."""
+        line: dict[str, Any] = {"step": step, "loss": loss}
+        if step % self._every == 0 or step == self._steps:
+            standing = self._stands(variables, "val")
+            if self._rank(standing) > self._rank(self._standing):
+                self._step, self._variables, self._standing = step, variables.clone(), standing
+            line |= {"val_accuracy": standing.accuracy, "val_loss": standing.loss}
+        self._history.append(line)
+
+    def found(self) -> Found:
+        """The best, scored."""
+        with torch.no_grad():
+            vector = self._reach.build(self._variables)
+        initial, optimized = (self._stands(v, "test") for v in (self._reach.start, self._variables))
+        return Found(self._variables, self._step, vector, self._standing, initial, optimized, self._history)
+
+    def _rank(self, standing: Standing) -> tuple[bool, float, float]:
+        accuracy = 0.0 if self._goal.by_loss else standing.accuracy
+        return standing.arch == self._reach.architecture.name, accuracy, -standing.loss
+
+    def _stands(self, variables: Tensor, split: str) -> Standing:
+        reach = self._reach
+        with torch.no_grad():
+            found, loss = self._goal.on(reach.architecture, reach.build(variables), split)
+            if reach.penalty is not None:
+                loss += reach.penalty(variables).item()
+            arch = reach.recognised(variables) if reach.recognised else reach.architecture.name
+        return Standing(arch, found, loss)
+
+
+def search(
+    reach: Reach,
+    goal: Aim,
+    *,
+    steps: int,
+    lr: float,
+    images: int,
+    validate_every: int | None = None,
+    progress: Progress | None = None,
+    description: str = "searching",
+) -> Found:
+    """Follow the goal's gradient within reach: Adam, the rate falling to a twentieth as a cosine.
+
+    Args:
+        images: images, or points, a step.
+        validate_every: as of `Course`.
+    Raises:
+        RunFailed: the loss is not finite.
+    """
+    course = Course(reach, goal, steps, validate_every)
+
+    def loss_at(current: Tensor, step: int) -> Tensor:
+        with goal.runner.autocast():
+            loss = goal.loss(reach.architecture, reach.build(current), step, images)
+            loss = loss if reach.penalty is None else loss + reach.penalty(current)
+        goal.runner.count(1, "steps")
+        return loss
+
+    goal.runner.check_gradients()
+    descent = Descent(steps, images, lr, lr / 20)
+    with goal.runner.guard("in a step of the search", "Lower --images."):
+        descend(reach.start, loss_at, descent, progress or Silent(), description=description, after=course.after)
+    return course.found()

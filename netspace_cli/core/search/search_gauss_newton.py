@@ -1,0 +1,77 @@
+"""A search for a shape in a space by Gauss-Newton steps: what latent space optimisation is where it can be solved.
+
+A space's decoder that writes along directions leaves a problem that is nearly linear, and few solved steps lead further
+than many along the gradient.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.errors import RunFailed
+from netspace_models.gauss_newton import Solver
+from torch import Tensor
+
+from netspace_cli.core.runtime.progress import Progress, Silent
+
+from .search import Aim, Course, Found, Reach
+
+
+class SolvedAim(Aim, Protocol):
+    """An aim that says at which points it wants which values."""
+
+    def wanted(
+        self, architecture: Architecture, vector: Tensor, step: int, count: int
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Of a network (P,) in a step; the same step draws the same points.
+
+        Returns:
+            (N, D) points, N `count` or nearly; (N K,) values wanted there; and their weights, None for all alike.
+        """
+        ...
+
+
+def search_by_solving(
+    reach: Reach,
+    goal: SolvedAim,
+    solver: Solver,
+    *,
+    steps: int,
+    points: int,
+    validate_every: int | None = None,
+    progress: Progress | None = None,
+    description: str = "searching",
+) -> Found:
+    """`search`, by Gauss-Newton steps.
+
+    Args:
+        solver: of the reach's architecture.
+        points: a step.
+        validate_every: as of `Course`.
+    Raises:
+        RunFailed: values that are not finite.
+    """
+    progress, course = progress or Silent(), Course(reach, goal, steps, validate_every)
+    embedding = reach.start[0]
+    progress.start(description, steps)
+    try:
+        with goal.runner.guard("in a step of the search", "Lower --images."):
+            for step in range(steps):
+                with torch.no_grad():
+                    vector = reach.build(embedding[None])
+                    asked, wanted, weights = goal.wanted(reach.architecture, vector, step, points)
+                embedding, loss = solver.step(embedding, wanted, asked, weights)
+                if not math.isfinite(loss):
+                    raise RunFailed(
+                        f"the values are not finite at step {step + 1} of {steps}.",
+                        "Begin elsewhere, or raise --images.",
+                    )
+                goal.runner.count(1, "steps")
+                course.after(step + 1, embedding[None], loss)
+                progress.advance(1, loss=loss)
+    finally:
+        progress.stop()
+    return course.found()

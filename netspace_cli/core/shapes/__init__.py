@@ -1,0 +1,1 @@
+"""Shapes and pictures, as files and as networks: samples, solids, voxels, drawings. Imports networks and below."""

@@ -1,0 +1,81 @@
+"""Points near the surfaces of networks that are shapes: where a solid is decided, and few of a box's points lie."""
+
+from __future__ import annotations
+
+import torch
+from netspace_models.architectures import Architecture
+from torch import Tensor
+
+from netspace_cli.core.data.points import FieldData
+from netspace_cli.core.runtime.runner import Runner
+
+from .values import values_of
+
+# Of so many points of the box the nearest to each surface are kept.
+CANDIDATES, KEPT = 32_768, 4096
+# They are moved by so much each time, so that no two steps ask the same.
+JITTER = 0.02
+# Surfaces that are stretched stay so near the centre along each axis.
+EDGE = 0.95
+
+
+def near_surfaces(
+    architecture: Architecture, vectors: Tensor, data: FieldData, runner: Runner, *, share: float
+) -> Tensor | None:
+    """The points of the box nearest to each network's surface.
+
+    Args:
+        vectors: (B, P) on the runner's device.
+        share: of a step's points that are to be near; 0 for none.
+    Returns:
+        (B, KEPT, D) on the runner's device; None where there is no surface, or none is to be near it.
+    """
+    if not share or not data.has_surface:
+        return None
+    points, _ = data.draw("train", CANDIDATES, runner.generator("near"))
+    points = runner.place(points)
+    found = []
+    for vector in vectors:
+        values = values_of(architecture, vector, points, runner)[:, 0].abs()
+        found.append(points[values.topk(KEPT, largest=False).indices.to(points.device)])
+    return torch.stack(found)
+
+
+def drawn_stretch(near: Tensor, most: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """How to stretch and shift shapes so that their surfaces stay in the box, drawn for each axis alone.
+
+    Nothing is drawn into the box that the networks were never asked about: the whole box, seen through the
+    stretch, lies within the box.
+
+    Args:
+        near: (B, M, D) points near each surface; most: the largest factor.
+    Returns:
+        (B, D) scales of 1 or more, evenly by their logarithm, and (B, D) shifts.
+    """
+    low, high = near.amin(dim=1), near.amax(dim=1)
+    room = torch.maximum(-low, high).clamp(max=EDGE)
+    draw = torch.rand(2, *room.shape, generator=generator).to(near.device)
+    scale = (EDGE / room).clamp(max=most) ** draw[0]
+    least = torch.maximum(-EDGE - scale * low, 1 - scale).clamp(max=0)
+    largest = torch.minimum(EDGE - scale * high, scale - 1).clamp(min=0)
+    return scale, least + draw[1] * (largest - least)
+
+
+def with_near(inputs: Tensor, near: Tensor | None, share: float, generator: torch.Generator) -> Tensor:
+    """A step's points, some of them near each network's own surface.
+
+    Args:
+        inputs: (N, D) evenly over the box, for all networks.
+        near: (B, M, D) of each network; None for none.
+        share: of the points that are near.
+        generator: draws which of them, and how far they are moved.
+    Returns:
+        (B, N, D), or `inputs` itself.
+    """
+    if near is None:
+        return inputs
+    count = round(share * len(inputs))
+    index = torch.randint(near.shape[1], (count,), generator=generator).to(near.device)
+    moved = torch.randn(len(near), count, near.shape[2], generator=generator).to(near.device)
+    own = (near[:, index] + JITTER * moved).clamp(-1, 1)
+    return torch.cat([inputs[count:].expand(len(near), -1, -1), own], dim=1)

@@ -1,0 +1,111 @@
+"""What stands between two shapes: blends of both, each one surface if they are, and where to stop between them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+import torch
+from netspace_models.losses import blended
+from scipy import ndimage
+from torch import Tensor
+
+from .components import crumbs_of, distances_without_crumbs, pieces_of, without_crumbs
+from .voxels import Cells, repeated
+
+# Of the blends, in units of the half box.
+WIDTH = 0.01
+# Through so many cells pieces are joined that came off.
+JOINED = 2
+# Blends that are looked at to space the steps, evenly by the logit of gamma up to so much.
+LOOKS, LOGIT = 241, 18.0
+
+
+@dataclass(frozen=True)
+class Ends:
+    """Two signed distances in the cells of the box.
+
+    Attributes:
+        points: (R^D, D) one in each of a grid's cells.
+        one, other: (R^D,) values there.
+        cells: these cells; sides: (R, …), D of them.
+    """
+
+    points: Tensor
+    one: Tensor
+    other: Tensor
+
+    @property
+    def cells(self) -> Cells:
+        return Cells(self.points)
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        return self.cells.sides
+
+    @cached_property
+    def meant(self) -> np.ndarray:
+        """(R, …) crumbs of both ends: they stay."""
+        one, other = (crumbs_of(v.cpu().numpy().reshape(self.sides) < 0) for v in (self.one, self.other))
+        return one & other
+
+    def solid(self, gamma: Tensor) -> np.ndarray:
+        """(R, …) where the blend at gamma is inside, its crumbs left out."""
+        return without_crumbs(self._on_grid(gamma) < 0, self.meant)
+
+    def blend(self, gamma: Tensor) -> Tensor:
+        """(R^D,) what stands at gamma between the ends: their blend, its crumbs left out.
+
+        A blend is never above the ends' mean, and nowhere is it lifted above it.
+        """
+        mean = torch.lerp(self.one, self.other, gamma).cpu().numpy().reshape(self.sides)
+        found = distances_without_crumbs(self._on_grid(gamma), mean, 2 / self.sides[0], meant=self.meant)
+        return torch.from_numpy(found.reshape(-1)).to(self.one)
+
+    def blend_in(self, small: Cells, gamma: Tensor, wanted: Tensor, one: Tensor, other: Tensor) -> Tensor:
+        """(M,) what stands at gamma in smaller cells near its surface, where more crumbs show.
+
+        A piece that is inside where the larger cells say so is meant: it is joined through cells of which they say
+        that, too. Others are taken away.
+
+        Args:
+            small: the cells, `cut`.
+            wanted: (R^D,) `blend(gamma)`.
+            one, other: (M,) the ends' values in the small cells.
+        """
+        coarse, parts = wanted.cpu().numpy().reshape(self.sides), small.sides[0] // self.sides[0]
+        # By less, it is the grid that knows no better.
+        lifted = repeated(coarse - self._on_grid(gamma) > 1 / self.sides[0], parts)
+        parents = small.at(repeated(coarse, parts))
+        plain = blended(one, other, gamma, width=WIDTH).cpu().numpy()
+        values = np.where(small.at(lifted), np.maximum(plain, parents), plain)
+        solid = small.inside(torch.from_numpy(values))
+        labels, _ = pieces_of(solid & ~without_crumbs(solid, repeated(self.meant, parts)))
+        held = np.isin(labels, np.unique(labels[repeated(coarse < 0, parts)])[1:])
+        near = ndimage.binary_dilation(held, iterations=parts * JOINED)
+        values = np.where((small.at(labels) > 0) & ~small.at(held), np.maximum(-values, 0), values)
+        values = np.where(small.at(near) & (parents < 0), np.minimum(values, parents), values)
+        return torch.from_numpy(values).to(self.one)
+
+    def _on_grid(self, gamma: Tensor) -> np.ndarray:
+        return blended(self.one, self.other, gamma, width=WIDTH).cpu().numpy().reshape(self.sides)
+
+
+def even_gammas(ends: Ends, steps: int) -> Tensor:
+    """(N + 1,) from 0 to 1, so that each solid overlaps as much with the one before as all others do, nearly.
+
+    Evenly spaced gammas where the solids do not differ.
+    """
+    within = torch.linspace(-LOGIT, LOGIT, LOOKS, dtype=torch.float64).sigmoid()
+    gammas = torch.cat([torch.zeros(1), within, torch.ones(1)]).to(ends.one)
+    solids = [ends.solid(gamma) for gamma in gammas]
+    changes = [(a ^ b).sum() / max(1, (a | b).sum()) for a, b in pairwise(solids)]  # 1 - IoU
+    gone = np.cumsum([0.0, *changes])
+    if not gone[-1] > 0:
+        return torch.linspace(0, 1, steps + 1).to(gammas)
+    chosen = np.searchsorted(gone, gone[-1] * np.linspace(0, 1, steps + 1)).clip(max=len(gammas) - 1)
+    found = gammas[torch.from_numpy(chosen).to(gammas.device)]
+    found[0], found[-1] = 0, 1
+    return found

@@ -1,0 +1,130 @@
+"""The surface of a network that is a shape: where its signed distance is zero (extra `mesh`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data.points import SHAPES, cell_centres, check_cells, grid_points
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.runner import Runner
+
+from .components import pieces_of
+from .values import values_of
+from .voxels import Cells, cut, distances_at, repeated
+
+if TYPE_CHECKING:
+    pass
+# Points of a grid's planes that are laid out at a time.
+SLAB = 2**20
+
+
+@dataclass(frozen=True)
+class Solid:
+    """A shape on a grid's cells.
+
+    Attributes:
+        values: (R, R, R) signed distances at the cells' centres.
+        volume: share of the cells that are inside.
+        pieces: solids that touch nowhere; largest: share of all that is inside which is in the largest of them.
+    """
+
+    values: np.ndarray
+
+    @property
+    def volume(self) -> float:
+        """Share of the box that is inside."""
+        return float((self.values < 0).mean())
+
+    @property
+    def pieces(self) -> int:
+        """Number of solids, by cells that share a side."""
+        return len(pieces_of(self.values < 0)[1]) - 1
+
+    @property
+    def largest(self) -> float | None:
+        """Share of the inside in the largest piece; None where nothing is inside."""
+        _, sizes = pieces_of(self.values < 0)
+        return float(sizes.max() / sizes.sum()) if len(sizes) > 1 else None
+
+    def coarser(self) -> Solid:
+        """The same on half as many cells along each axis, the mean of eight in each: enough for a small picture."""
+        half = len(self.values) // 2
+        return Solid(self.values.reshape(half, 2, half, 2, half, 2).mean(axis=(1, 3, 5)))
+
+    @property
+    def has_surface(self) -> bool:
+        """Whether something is inside and something outside."""
+        return not self.lack
+
+    @property
+    def cut_by_box(self) -> bool:
+        """Whether it reaches the sides of the box, where it is closed."""
+        inside = self.values < 0
+        return any(bool(inside.take((0, -1), axis).any()) for axis in range(3))
+
+    @property
+    def lack(self) -> str:
+        """Why there is no surface, in words; "" where there is one."""
+        inside = self.values < 0
+        if inside.all():
+            return "no surface: all of the box is inside"
+        return "" if inside.any() else "no surface: all of the box is outside"
+
+
+def check_shape(network: Network) -> None:
+    """Refuse a network that is no shape.
+
+    Raises:
+        ConfigError: it is no signed distance at points of three coordinates.
+    """
+    signal = network.architecture.signal
+    if signal != SHAPES:
+        raise ConfigError(
+            f"{network.source or network.architecture.name} is for {signal.describe()}, so it has no surface.",
+            "Give a network that is a shape: points of 3 coordinates, 1 value.",
+        )
+
+
+def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid:
+    """A network's signed distances on a grid.
+
+    Args:
+        network: a shape, on any device.
+        resolution: cells R along each axis.
+    Raises:
+        ConfigError: the network is no shape, or so many cells do not fit in memory.
+    """
+    check_shape(network)
+    check_cells(resolution, 3)
+    vector = runner.place(network.vector)
+    axis = cell_centres(resolution)
+    values = np.empty((resolution,) * 3, dtype=np.float32)
+    for planes in torch.arange(resolution).split(max(1, SLAB // resolution**2)):
+        points = runner.place(torch.cartesian_prod(axis[planes], axis, axis))
+        found = values_of(network.architecture, vector, points, runner)
+        values[planes.numpy()] = found.reshape(len(planes), resolution, resolution).numpy()
+    return Solid(values)
+
+
+def solid_looked_at_twice(network: Network, runner: Runner, *, resolution: int, parts: int = 2) -> Solid:
+    """The same on a grid so many times as fine near the surface, and in cells far from it the coarse grid's values.
+
+    Where a network says distances, no surface is missed: none is nearer to a cell's centre than it says.
+
+    Args:
+        resolution: cells R of the coarse grid along each axis; the solid has parts · R.
+    Raises:
+        ConfigError: the network is no shape, or so many cells do not fit in memory.
+    """
+    check_cells(parts * resolution, 3)
+    coarse = torch.from_numpy(solid_of(network, runner, resolution=resolution).values)
+    near = cut(Cells(grid_points(3, resolution)), coarse.flatten(), parts)
+    vector, points = runner.place(network.vector), runner.place(near.points)
+    values = repeated(coarse.numpy(), parts)
+    values.ravel()[near.places] = distances_at(points, network.architecture, vector, runner).cpu().numpy()
+    return Solid(values)

@@ -1,0 +1,1 @@
+"""Spaces on disk, their recipes and their embeddings. Imports zoos and below."""

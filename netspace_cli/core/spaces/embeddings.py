@@ -1,0 +1,169 @@
+"""Embeddings on disk (`*.emb`): the vectors, and where they come from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from netspace_models.architectures.architecture import Form
+from netspace_models.errors import ConfigError, InputFileError, NotFinite, WrongSpace
+from torch import Tensor
+
+from netspace_cli.core.files.checkpoint import read_own
+from netspace_cli.core.files.safetensors_file import write_safetensors
+
+from .space import Space
+
+FORMAT, VERSION = "netspace-embedding", 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where one embedding comes from.
+
+    Attributes:
+        arch: architecture of the network that was encoded, or that an optimisation aimed at.
+        form: layout of its checkpoint, so that decoding can write the same.
+        source: file it came from; sha256: of that file.
+        how: "encoded", "refined" or "optimised"; steps: how many steps of the latter two.
+    """
+
+    arch: str
+    form: Form = "full"
+    source: str = ""
+    sha256: str = ""
+    how: str = "encoded"
+    steps: int = 0
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors of one space.
+
+    Attributes:
+        vectors: (N, E) float32, on the processor.
+        origins: one for each row.
+        space, space_sha256: name and SHA-256 of the space they belong to.
+    """
+
+    vectors: Tensor
+    origins: tuple[Origin, ...]
+    space: str
+    space_sha256: str
+
+
+def embeddings_of(space: Space, vectors: Tensor, origins: Sequence[Origin]) -> Embeddings:
+    """Vectors (N, E) with the name of the space they belong to."""
+    return Embeddings(vectors.detach().cpu().float().contiguous(), tuple(origins), space.name, space.sha256)
+
+
+def save_embeddings(path: Path, embeddings: Embeddings, *, force: bool = False) -> None:
+    """Write an embedding file.
+
+    Raises:
+        OutputExists: the path is taken and `force` is not given.
+    """
+    record = {
+        "format": FORMAT,
+        "version": VERSION,
+        "space": embeddings.space,
+        "space_sha256": embeddings.space_sha256,
+        "networks": [asdict(o) for o in embeddings.origins],
+    }
+    metadata = {"netspace.embedding": json.dumps(record, sort_keys=True)}
+    write_safetensors(path, {"embedding": embeddings.vectors}, metadata, force=force)
+
+
+def load_embeddings(path: Path) -> Embeddings:
+    """Read an embedding file.
+
+    Raises:
+        InputFileError: no embedding file, a damaged one, or a version this netspace does not read.
+        NotFinite: NaN or infinity among the values.
+    """
+    tensors, metadata = read_own(path, "embedding")
+    record = _record(path, metadata)
+    try:
+        vectors = tensors["embedding"]
+        origins = tuple(Origin(**o) for o in record["networks"])
+        if vectors.dim() != 2 or len(vectors) != len(origins) or not vectors.is_floating_point():
+            raise ValueError(f"{tuple(vectors.shape)} {vectors.dtype} values for {len(origins)} networks")
+        _check_texts(record, origins)
+        embeddings = Embeddings(vectors.float(), origins, record["space"], record["space_sha256"])
+    except (KeyError, TypeError, ValueError) as failure:
+        raise InputFileError(path, f"not a whole embedding file ({failure}).", "Encode the network again.") from failure
+    if not torch.isfinite(vectors).all():
+        raise NotFinite(f"{path}: the embedding holds NaN or infinity.", "Encode the network again.")
+    return embeddings
+
+
+def _check_texts(record: dict[str, Any], origins: Sequence[Origin]) -> None:
+    """Raises TypeError or ValueError where a record has something else in the place of a name."""
+    texts = [record["space"], record["space_sha256"]]
+    texts += [text for o in origins for text in (o.arch, o.form, o.source, o.sha256, o.how)]
+    for text in texts:
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is no text")
+    for origin in origins:
+        if origin.form not in get_args(Form) or not isinstance(origin.steps, int):
+            raise ValueError(f"form {origin.form!r}, steps {origin.steps!r}")
+
+
+def is_embedding(path: Path) -> bool:
+    """Whether a path is meant as an embedding file: by its extension."""
+    return path.suffix == ".emb"
+
+
+def check_space(path: Path | str, embeddings: Embeddings, space: Space) -> None:
+    """Refuse embeddings of another space.
+
+    Raises:
+        WrongSpace: names both spaces.
+    """
+    if embeddings.space_sha256 != space.sha256:
+        raise WrongSpace(
+            f"{path}: an embedding of space {embeddings.space!r} ({embeddings.space_sha256[:12]}); "
+            f"this is space {space.name!r} ({space.sha256[:12]}).",
+            "Give the space it was made with: --space NAME or PATH.",
+        )
+    size = space.model.embedding_size
+    if embeddings.vectors.shape[1] != size:
+        raise InputFileError(
+            path,
+            f"its embeddings have {embeddings.vectors.shape[1]} values, the space's have {size}.",
+            "Encode again.",
+        )
+
+
+def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
+    if "netspace.embedding" not in metadata:
+        raise InputFileError(
+            path,
+            "a safetensors file, but no embedding.",
+            "`netspace inspect` says what it is; `netspace encode` makes embeddings.",
+        )
+    try:
+        record = json.loads(metadata["netspace.embedding"])
+        version = (record["format"], record["version"])
+    except (ValueError, KeyError, TypeError) as failure:
+        raise InputFileError(path, f"its record cannot be read ({failure}).", "Encode the network again.") from failure
+    if version != (FORMAT, VERSION):
+        raise InputFileError(
+            path,
+            f"format {version[0]!r} version {version[1]}; this netspace reads {FORMAT!r} version {VERSION}.",
+        )
+    return dict(record)
+
+
+def check_embedding_output(output: Path) -> None:
+    """Refuse an embedding file that other commands would take for a checkpoint.
+
+    Raises:
+        ConfigError: another extension than .emb.
+    """
+    if not is_embedding(output):
+        raise ConfigError(f"{output}: embeddings are written as .emb.", f"Name it {output.with_suffix('.emb').name}.")

@@ -1,0 +1,62 @@
+"""The JSON record in a space file's metadata, read and checked."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from netspace_models.architectures import signal_from
+from netspace_models.errors import InputFileError
+
+FORMAT, VERSION = "netspace-space", 1
+
+
+def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+    """The JSON record in a space file's metadata.
+
+    Raises:
+        InputFileError: the file is no space, or of a version this netspace does not read.
+    """
+    if "netspace.space" not in metadata:
+        raise InputFileError(
+            path,
+            "a safetensors file, but no space.",
+            "`netspace inspect` says what it is; `netspace train` makes a space.",
+        )
+    try:
+        record = dict(json.loads(metadata["netspace.space"]))
+        version = (record["format"], record["version"])
+    except (ValueError, KeyError, TypeError) as failure:
+        raise InputFileError(path, f"its record cannot be read ({failure}).", "Train the space again.") from failure
+    if version != (FORMAT, VERSION):
+        raise InputFileError(
+            path,
+            f"format {version[0]!r} version {version[1]}; this netspace reads {FORMAT!r} version {VERSION}.",
+            "Use the netspace that wrote it, or train the space again.",
+        )
+    try:
+        _check_record(record)
+    except (ValueError, KeyError, TypeError, AttributeError) as failure:
+        raise InputFileError(
+            path, f"its record is not whole ({type(failure).__name__}: {failure}).", "Train the space again."
+        ) from failure
+    return record
+
+
+def _check_record(record: Mapping[str, Any]) -> None:
+    """Raises ValueError, KeyError, TypeError or AttributeError where something is missing or no such thing."""
+    signal = signal_from(record["signal"])
+    texts = [record["name"], record["data"]["name"], record["netspace_version"], *record["architectures"]]
+    numbers = [*asdict(signal).values(), record["recipe"]["backbone"]["embedding_size"]]
+    rows = [(row["id"], row["arch"], row["split"]) for row in record["zoo"]]
+    if not record["architectures"] or not isinstance(record["architectures"], list):
+        raise ValueError("no architectures")
+    for text in (*texts, record["recipe"]["backbone"]["kind"], *(t for row in rows for t in row)):
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is no text")
+    for number in (*numbers, record["recipe"]["refine"]["steps"] + 1):
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"{number!r} is no number above zero")

@@ -1,0 +1,74 @@
+"""The model and the optimiser that training begins with."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from netspace_models.architectures import FieldSignal
+from netspace_models.backbones import ArchitectureInit
+from netspace_models.curvature import curvature_moments
+from netspace_models.space_model import SpaceModel
+from torch import Tensor
+
+from netspace_cli.core.data.points import Data
+from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.spaces.model import build_model
+
+from .step import Task, TrainState
+from .training_set import initial_values, without_instance
+
+CURVATURE_INPUTS = 512
+
+
+def new_state(task: Task) -> TrainState:
+    inputs, generator = curvature_inputs(task.data, task.runner)
+    inits = initial_values(task.training, task.recipe, task.runner, inputs)
+    if getattr(task.recipe.backbone, "path", "sketch") != "sketch":
+        inits = _with_moments(inits, task, inputs, generator)
+    with kept_random_state():
+        torch.manual_seed(task.runner.seed)
+        model = task.runner.place(build_model(task.recipe, task.training.architectures, inits))
+    _begin_at_inputs(model, task)
+    return TrainState(model, _optimizer(model, task))
+
+
+def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
+    """Adam. What stands for a network before anything is known of it moves as a network's own weights do, where
+    nothing trained it; a decoder that starts at an instance has no use for such steps."""
+    starts = model.backbone.starts(without_instance(task.training, task.recipe))
+    apart = {id(start) for start, _ in starts}
+    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in apart], "pace": 1.0}]
+    groups += [{"params": [start], "pace": task.recipe.train.fresh * pace} for start, pace in starts]
+    return torch.optim.Adam(groups, task.recipe.train.lr)
+
+
+def _with_moments(
+    inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor, generator: torch.Generator
+) -> dict[str, ArchitectureInit]:
+    """For a decoder that writes along directions of curvature: those of each starting point, on the inputs."""
+    found = {}
+    for architecture in task.training.architectures:
+        init = inits[architecture.name]
+        assert init.start is not None  # only a model whose values are loaded afterwards has none
+        state = task.runner.place(architecture.spec.unflatten(init.start))
+        values = isinstance(architecture.signal, FieldSignal)
+        moments = curvature_moments(architecture.fused, state, inputs, generator=generator, values=values)
+        found[architecture.name] = replace(init, moments=moments)
+    return found
+
+
+def curvature_inputs(data: Data, runner: Runner) -> tuple[Tensor, torch.Generator]:
+    """The training images, or points, that curvature is taken on, and the generator to go on with."""
+    generator = runner.generator("curvature")
+    return data.sample("train", CURVATURE_INPUTS, generator)[0], generator
+
+
+def _begin_at_inputs(model: SpaceModel, task: Task) -> None:
+    """Probes are learnt, but noise tells little of a network at first: they begin at training images, or points."""
+    probes = getattr(model.backbone, "probes", None)
+    if probes is not None:
+        inputs, _ = task.data.sample("train", len(probes), task.runner.generator("probes"))
+        with torch.no_grad():
+            probes[: len(inputs)] = inputs

@@ -1,0 +1,188 @@
+"""Train a space on a zoo: told in stages; stops with a checkpoint and goes on as if it never had."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
+from netspace_models.stretch import check_stretching
+
+from netspace_cli.core.data.points import Data, FieldData
+from netspace_cli.core.networks.network import Network, check_teacher
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.provenance import provenance
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.stop import StopRequest
+from netspace_cli.core.shapes.near_surface import near_surfaces
+from netspace_cli.core.spaces.recipe import Recipe, check_method
+from netspace_cli.core.spaces.space import Space, save_space
+from netspace_cli.core.zoos.zoo import Zoo
+
+from .first_model import new_state
+from .record import record_of, zoo_embeddings
+from .run_folder import MADE_WITH, RunFolder, check_run
+from .step import Task, TrainState, take_step, validate
+from .training_set import load_training_set
+
+STRETCHED_POINTS = 256
+FEWER = "Lower train.images or train.instances, e.g. -s train.images=64."
+
+
+def train(
+    zoo: Zoo,
+    output: Path,
+    recipe: Recipe,
+    data: Data,
+    runner: Runner,
+    *,
+    teacher: Network | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+    on_stop: Callable[[], None] | None = None,
+) -> Space:
+    """Train a space on a zoo's training instances and write it.
+
+    Beside the output a folder `<output stem>.run/` holds the settings, metrics.jsonl and the last
+    checkpoint. SIGINT and SIGTERM end the run after a whole step, with a checkpoint.
+
+    Args:
+        zoo: instances; its validation instances choose the best step, its test instances are not opened.
+        output: the space's file.
+        recipe: all settings; a space without a name gets that of its file.
+        data: the zoo's images.
+        runner: device and root seed.
+        teacher: for eq. 3; needed where the space has several architectures.
+        resume: go on from the last checkpoint; ends with the same bits as a run never stopped (on one
+            processor, with the same versions and threads).
+        force: replace an output and a run that exist.
+        on_stop: called once, from another thread, when a signal asks the run to stop: the step under way is
+            finished first.
+    Raises:
+        ConfigError: several architectures without a teacher, nothing to resume, other settings than before,
+            an output that is no .safetensors.
+        CheckpointError: the checkpoint to resume from is damaged.
+        RunFailed: a loss that is not finite.
+        Interrupted: stopped on a signal.
+    """
+    folder = check_run(output, resume=resume, force=force)
+    task = prepare(zoo, recipe.named(output), data, runner, teacher=teacher)
+    with folder.locked(), StopRequest(on_stop) as stop:
+        state = new_state(task)
+        settings = _settings(task, zoo)
+        if resume:
+            saved = folder.resume(settings, runner.device)
+            try:
+                state.load_state_dict(saved)
+            except (RuntimeError, KeyError, ValueError, TypeError) as failure:
+                raise CheckpointError(
+                    folder.checkpoint, f"holds no state of this run ({failure}).", "Begin again with --force."
+                ) from failure
+        else:
+            folder.begin(settings, force=force)
+        _loop(task, state, folder, stop, progress or Silent())
+    state.model.load_state_dict(state.best)
+    state.model.eval().requires_grad_(False).zero_grad()
+    embeddings = zoo_embeddings(task.training, state.model, progress)
+    return save_space(output, Space(state.model, record_of(task, state, zoo), embeddings), force=force)
+
+
+def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Network | None = None) -> Task:
+    """Read and check all that training needs, on the runner's device.
+
+    Raises:
+        ConfigError: several architectures without a teacher or of signals, one with a teacher or with `own`, a teacher
+            for other images or classes, a split of the zoo without instances, a method of refining that is not for such
+            networks, or a precision that training does not have.
+        DataUnavailable: the data are not the zoo's.
+    """
+    if data.signal != zoo.signal:
+        raise DataUnavailable(
+            f"{zoo.path} is a zoo for {zoo.signal.describe()}; {data.name} has {data.signal.describe()}.",
+            "Give the zoo's own data.",
+        )
+    check_method(recipe, data)
+    training = load_training_set(zoo, recipe, runner)
+    if len(training.architectures) > 1 and isinstance(data, FieldData):
+        raise ConfigError(
+            f"{zoo.path} has networks that are signals of several architectures "
+            f"({', '.join(a.name for a in training.architectures)}); a space of them has one: there is no teacher that "
+            "all could imitate.",
+            "Train a space of each.",
+        )
+    if len(training.architectures) > 1 and teacher is None:
+        names = ", ".join(a.name for a in training.architectures)
+        raise ConfigError(
+            f"a space of several architectures ({names}) is trained with a teacher.",
+            "Give one: --teacher FILE.",
+        )
+    if len(training.architectures) == 1 and teacher is not None:
+        raise ConfigError(
+            f"a space of one architecture ({training.architectures[0].name}) learns from its own instances (eq. 1); "
+            "a teacher has no part in it.",
+            "Leave out --teacher.",
+        )
+    if len(training.architectures) == 1 and recipe.train.own > 0:
+        raise ConfigError(
+            f"train.own = {recipe.train.own:g} is for several architectures; in a space of one "
+            f"({training.architectures[0].name}) networks imitate themselves alone (eq. 1).",
+            "Leave it out.",
+        )
+    runner.check_gradients()
+    if teacher is not None:
+        check_teacher(teacher, data.signal)
+        teacher = replace(teacher, vector=runner.place(teacher.vector))
+    data, near = runner.place(data), None
+    if isinstance(data, FieldData):
+        (architecture,) = training.architectures
+        vectors = training.vectors["train", architecture.name]
+        stretch = recipe.train.stretch > 1 and data.has_surface
+        near = near_surfaces(architecture, vectors, data, runner, share=1 if stretch else recipe.train.near)
+        if stretch:
+            points, _ = data.draw("train", STRETCHED_POINTS, runner.generator("stretch"))
+            check_stretching(architecture, vectors[0], points)
+    return Task(recipe, training, data, teacher, runner, near)
+
+
+def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, progress: Progress) -> None:
+    recipe = task.recipe.train
+    progress.start("training the space", recipe.steps)
+    progress.advance(state.step)
+    try:
+        while state.step < recipe.steps:
+            with task.runner.guard("in a training step", FEWER):
+                terms = take_step(task, state)
+            task.runner.count(1, "steps")
+            last = state.step == recipe.steps
+            line: dict[str, Any] = {"step": state.step, **terms}
+            if state.step % recipe.validate_every == 0 or last:
+                with task.runner.guard("while validating", FEWER):
+                    line["val"] = validate(task, state)
+            folder.log(line)
+            progress.advance(1, loss=terms["loss"], **({"val": state.best_loss} if state.best else {}))
+            if state.step % recipe.checkpoint_every == 0 or last or stop.requested:
+                folder.save(state.state_dict())
+            if stop.requested and not last:
+                raise stop.interrupted(
+                    f"stopped after step {state.step} of {recipe.steps}; the checkpoint is in {folder.path}.",
+                    "The same command with --resume goes on.",
+                )
+    finally:
+        progress.stop()
+
+
+def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:
+    """All that must be the same when a run is resumed."""
+    return {
+        "recipe": task.recipe.model_dump(mode="json"),
+        "zoo": [[i.id, i.sha256] for i in zoo.instances if i.split != "test"],
+        "data": task.data.record(),
+        "teacher": task.teacher.sha256 if task.teacher else None,
+        "seed": task.runner.seed,
+        **({"precision": str(task.runner.precision)} if task.runner.precision != torch.float32 else {}),
+        MADE_WITH: provenance(task.runner),
+    }

@@ -1,0 +1,183 @@
+"""What training a space would take, counted before any of it is taken: parameters and memory.
+
+The model is built without values and a step is run on them (the "meta" device), so that sizes are counted and
+nothing is computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.backbones import ArchitectureInit
+from netspace_models.errors import ConfigError
+from netspace_models.space_model import SpaceModel
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.runtime.runner import GIB, kept_random_state
+from netspace_cli.core.spaces.model import build_model
+from netspace_cli.core.spaces.recipe import ConvRecipe, Recipe
+from netspace_cli.core.zoos.zoo import Zoo
+
+NOWHERE = "meta"
+LARGE_WEIGHT = 1_000_000_000  # values of one parameter
+COPIES = 4  # weights, their gradients, Adam's two moments
+FLOAT_BYTES = 4
+_MAKERS = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What training takes.
+
+    Attributes:
+        parameters: of the space's model.
+        largest, largest_name: values of its largest single parameter, and which that is.
+        step_bytes: what a step keeps for its backward pass; None where it cannot be counted, as an
+            architecture of the user's own computes with values.
+    """
+
+    parameters: int
+    largest: int
+    largest_name: str
+    step_bytes: int | None
+
+    @property
+    def weights_bytes(self) -> int:
+        """Weights, their gradients and Adam's two moments."""
+        return COPIES * FLOAT_BYTES * self.parameters
+
+    @property
+    def total_bytes(self) -> int:
+        """All of it; at least, where the step is not known."""
+        return self.weights_bytes + (self.step_bytes or 0)
+
+    def describe(self) -> str:
+        """As people read it: "11,489,128 parameters; training takes about 24.1 GiB (...)"."""
+        step = "unknown" if self.step_bytes is None else f"{self.step_bytes / GIB:.1f}"
+        return (
+            f"{self.parameters:,} parameters; training takes about {self.total_bytes / GIB:.1f} GiB "
+            f"({self.weights_bytes / GIB:.1f} for weights, gradients and Adam, {step} for a step)"
+        )
+
+    def warning(self, recipe: Recipe, memory_bytes: int) -> str | None:
+        """What to tell somebody who is about to train on a machine of so much memory; None if all is well."""
+        heavy = self.largest > LARGE_WEIGHT
+        if not heavy and 2 * self.total_bytes <= memory_bytes:
+            return None
+        name = self.largest_name.removeprefix("backbone.")
+        reason = (
+            f"one weight of this space alone ({name}) has {self.largest:,} values"
+            if heavy
+            else f"that is more than half of the {memory_bytes / GIB:.1f} GiB there are"
+        )
+        by_weights = heavy or self.weights_bytes > (self.step_bytes or 0)
+        return f"{self.describe()}: {reason}. Lower {' or '.join(_settings_to_lower(recipe, by_weights))}."
+
+
+def _settings_to_lower(recipe: Recipe, by_weights: bool) -> list[str]:
+    """The two settings that memory depends on most, with their values."""
+    conv = isinstance(recipe.backbone, ConvRecipe)
+    if by_weights:
+        names = ["backbone.embedding_size", "backbone.height"] if conv else ["backbone.width", "backbone.chunk"]
+    else:
+        names = ["train.instances"] if recipe.train.instances > 1 else []
+        names += ["backbone.embedding_size", "backbone.height"] if conv else ["train.images", "backbone.probes"]
+    table: dict[str, Any] = {"backbone": recipe.backbone.model_dump(), "train": recipe.train.model_dump()}
+    values = [(name, table[name.partition(".")[0]][name.partition(".")[2]]) for name in names[:2]]
+    return [name if value is None else f"{name} ({value})" for name, value in values]
+
+
+def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
+    """What training a space on a zoo takes; refuses sizes that do not go together.
+
+    Raises:
+        ConfigError: says which sizes, or a zoo without instances.
+        DoesNotFit: an architecture is too large for the conv backbone's PRep.
+    """
+    unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
+    known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
+    if not known:
+        raise ConfigError(f"{zoo.path} has no instances to train on.", "Train some with `netspace zoo train`.")
+    model = _without_values(recipe, sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+    counts = {a.name: min(recipe.train.instances, len(zoo.select(split="train", arch=a.name))) for a in known}
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    largest = max(sizes, key=lambda name: sizes[name])
+    try:
+        step: int | None = _kept_by_a_step(model, recipe, counts)
+    except (RuntimeError, TypeError):
+        step = None
+    return Footprint(sum(sizes.values()), sizes[largest], largest, step)
+
+
+class _WithoutValues(TorchFunctionMode):
+    """While entered, new tensors of floats have a shape and no memory."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = {**(kwargs or {})}
+        if func in _MAKERS and kwargs.get("dtype") in (None, torch.float32):
+            kwargs["device"] = NOWHERE
+        return func(*args, **kwargs)
+
+
+def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> SpaceModel:
+    # Made out here, as backbones look at these numbers.
+    scales = {a.name: torch.ones(len(a.spec.layers)) for a in architectures}
+    inits = {a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run) for a in architectures}
+    with kept_random_state(), _WithoutValues():
+        model = build_model(recipe, architectures, inits)
+    return model.to(NOWHERE)
+
+
+def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> int:
+    """Bytes that one step keeps for the backward pass, beside the model itself: of every instance its encoding,
+    its decoding and its run on the images, and of every boundary pair (eq. 7-12) the latter two."""
+    signal = model.architectures[0].signal
+    images = torch.empty(recipe.train.images, *signal.input_shape, device=NOWHERE)
+    encoded, decoded = {}, {}
+    for a in model.architectures:
+        with _Kept(model) as encoding:
+            embedding = model.encode(a.name, torch.empty(1, a.parameters, device=NOWHERE))
+        with _Kept(model) as decoding:
+            a.run(model.decode(a.name, embedding)[0], images)
+        encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()
+    total = sum(count * (encoded[name] + decoded[name]) for name, count in counts.items())
+    names = [a.name for a in model.architectures]
+    if recipe.train.interpolation > 0:
+        pairs = counts.get(names[0], 0) * counts.get(names[-1], 0)
+        total += pairs * sum(decoded[name] for name in names[1:-1])
+    return total
+
+
+class _Kept:
+    """While entered, what autograd keeps for the backward pass is counted, the model's own values left out."""
+
+    def __init__(self, model: SpaceModel) -> None:
+        self._own = {id(t.untyped_storage()) for t in (*model.parameters(), *model.buffers())}
+        self._storages: dict[int, torch.UntypedStorage] = {}
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._note, lambda tensor: tensor)
+
+    def __enter__(self) -> Self:
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hooks.__exit__(kind, error, trace)
+
+    def bytes(self) -> int:
+        """Of all that is kept, each piece of memory once."""
+        return sum(storage.nbytes() for storage in self._storages.values())
+
+    def _note(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if id(storage) not in self._own:
+            self._storages[id(storage)] = storage
+        return tensor

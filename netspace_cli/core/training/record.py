@@ -1,0 +1,61 @@
+"""What a trained space records, and the embeddings of its zoo."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from netspace_models.space_model import SpaceModel
+from torch import Tensor
+
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.provenance import provenance
+from netspace_cli.core.zoos.zoo import Instance, Zoo
+
+from .step import Task, TrainState
+from .training_set import TrainingSet
+
+ENCODED_AT_ONCE = 16
+
+
+def record_of(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
+    rows = [i for key in _rows(task.training) for i in task.training.instances[key]]
+    return {
+        "name": task.recipe.space.name,
+        "architectures": [a.name for a in task.training.architectures],
+        "signal": asdict(task.data.signal),
+        "data": task.data.record(),
+        "recipe": task.recipe.model_dump(mode="json"),
+        "zoo": [_row(i) for i in rows],
+        "zoo_licence": zoo.about.get("licence", ""),
+        "teacher": {"arch": task.teacher.architecture.name, "sha256": task.teacher.sha256} if task.teacher else None,
+        "best": {"step": state.best_step, "val_loss": state.best_loss},
+        "seed": task.runner.seed,
+        **provenance(task.runner),
+    }
+
+
+def _row(i: Instance) -> dict[str, Any]:
+    return {"id": i.id, "arch": i.arch, "split": i.split, "sha256": i.sha256, "accuracy": i.accuracy}
+
+
+def _rows(training: TrainingSet) -> list[tuple[str, str]]:
+    """Splits and architectures in the order of the space's embeddings."""
+    return [(s, a.name) for a in training.architectures for s in ("train", "val") if (s, a.name) in training.vectors]
+
+
+def zoo_embeddings(training: TrainingSet, model: SpaceModel, progress: Progress | None = None) -> Tensor:
+    """(N, E) of all training and validation instances, in the order of the space's record; `model` is in eval mode."""
+    progress, found = progress or Silent(), []
+    rows = [training.vectors[key] for key in _rows(training)]
+    progress.start("encoding the zoo", sum(len(vectors) for vectors in rows))
+    try:
+        with torch.no_grad():
+            for (_, arch), vectors in zip(_rows(training), rows, strict=True):
+                for some in vectors.split(ENCODED_AT_ONCE):
+                    found.append(model.encode(arch, some))
+                    progress.advance(len(some))
+    finally:
+        progress.stop()
+    return torch.cat(found)

@@ -1,0 +1,201 @@
+"""The folder of a training run: its settings, its metrics, its last checkpoint."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from netspace_models.errors import CheckpointError, ConfigError, InputFileError, OutputExists
+
+from netspace_cli.core.files.outputs import atomic_write, check_output
+
+MADE_WITH = "made_with"  # of the settings: versions, device and threads
+_SHORT = 80  # characters; longer values say nothing in a message
+
+
+class RunFolder:
+    """`settings.json`, `metrics.jsonl`, `checkpoint.pt` of one run.
+
+    Args:
+        path: of the folder; made when the run begins.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of(cls, output: Path) -> Self:
+        """The folder of the run that trains a space: beside its file, `<its name>.run`.
+
+        Raises:
+            ConfigError: an output that is no .safetensors.
+        """
+        if output.suffix != ".safetensors":
+            raise ConfigError(f"{output}: a space is written as .safetensors.", f"Name it {output.stem}.safetensors.")
+        return cls(output.with_suffix(".run"))
+
+    @property
+    def metrics(self) -> Path:
+        """One JSON object a step."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last whole state."""
+        return self.path / "checkpoint.pt"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second run out of the folder.
+
+        Raises:
+            ConfigError: another run holds it, or it is no folder.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path} is no folder; the run keeps its files there.", "Choose another output.")
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as failure:
+                raise ConfigError(
+                    f"{self.path} is in use by another run.", "Wait for it, or choose another output."
+                ) from failure
+            yield
+
+    def begin(self, settings: Mapping[str, Any], *, force: bool) -> None:
+        """Start afresh.
+
+        Raises:
+            ConfigError: a run was begun here and `force` is not given.
+        """
+        if self.checkpoint.exists() and not force:
+            raise ConfigError(
+                f"{self.path} holds a run already.", "Go on with it (--resume), or begin again (--force)."
+            )
+        self.checkpoint.unlink(missing_ok=True)
+        self.metrics.write_text("")
+        text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
+        atomic_write(self.path / "settings.json", lambda p: p.write_text(text), force=True)
+
+    def resume(self, settings: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
+        """The state to go on from; metrics of steps after it are dropped, they will come again.
+
+        Raises:
+            ConfigError: no run to go on with, or one of other settings (the message names them).
+            InputFileError: the settings or the checkpoint cannot be read.
+        """
+        if not self.checkpoint.exists():
+            raise ConfigError(f"{self.path} has no checkpoint to go on from.", "Leave out --resume to begin.")
+        before, now = self._settings(), json.loads(json.dumps(settings))
+        # Told, not compared: a run may go on elsewhere, though not with the same bits.
+        for each in (before, now):
+            each.pop(MADE_WITH, None)
+        changed = _differences(before, now)
+        if changed:
+            raise ConfigError(
+                f"the run in {self.path} was begun with other settings: {'; '.join(changed)}.",
+                "The learning rate falls over all train.steps, so more of them are another run: begin it without "
+                "--resume and with --force, or with another output."
+                if any(each.startswith("recipe.train.steps ") for each in changed)
+                else "Resume with the same settings, or begin again: without --resume and with --force.",
+            )
+        try:
+            state: dict[str, Any] = torch.load(self.checkpoint, map_location=device, weights_only=True)
+            step = int(state["step"])
+        except Exception as failure:
+            raise CheckpointError(
+                self.checkpoint, f"cannot be read ({failure}).", "Begin again with --force."
+            ) from failure
+        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
+        kept = "".join(lines[:step])
+        atomic_write(self.metrics, lambda p: p.write_text(kept), force=True)
+        return state
+
+    def _settings(self) -> dict[str, Any]:
+        path = self.path / "settings.json"
+        try:
+            return dict(json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as failure:
+            raise InputFileError(path, f"cannot be read ({failure}).", "Begin again with --force.") from failure
+
+    def progress(self) -> tuple[int, int]:
+        """Steps done, and steps in all.
+
+        Raises:
+            InputFileError: the settings cannot be read.
+        """
+        done = len(self.metrics.read_text().splitlines()) if self.metrics.exists() else 0
+        try:
+            return done, int(self._settings()["recipe"]["train"]["steps"])
+        except (KeyError, TypeError, ValueError) as failure:
+            raise InputFileError(self.path / "settings.json", f"has no steps ({failure}).") from failure
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Add one line to the metrics."""
+        with self.metrics.open("a") as f:
+            f.write(json.dumps(line) + "\n")
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Replace the checkpoint, whole or not at all."""
+        atomic_write(self.checkpoint, lambda p: torch.save(dict(state), p), force=True)
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:
+    """Which settings differ, by their place, with both values where they are short."""
+    found = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += _differences(old, new, f"{place}{key}.")
+        elif old != new:
+            values = f" ({old!r}, now {new!r})" if max(len(repr(old)), len(repr(new))) <= _SHORT else ""
+            found.append(f"{place}{key}{values}")
+    return found
+
+
+def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:
+    """Refuse what an output, or a run begun earlier, stands in the way of, before any work.
+
+    Args:
+        output: of the space.
+        resume, force: as in `train`.
+    Returns:
+        The folder of the run.
+    Raises:
+        OutputExists: the output is there and `force` is not given; where it is a run's to resume, it says
+            that nothing is left to do.
+        ConfigError: another extension than .safetensors, a path that cannot be written, nothing to resume,
+            or a run that would be lost.
+    """
+    try:
+        check_output(output, force=force)
+    except OutputExists as failure:
+        if resume:
+            failure.hint = _way_on(RunFolder.of(output)) or failure.hint
+        raise
+    folder = RunFolder.of(output)
+    begun = folder.checkpoint.exists()
+    if resume and not begun:
+        raise ConfigError(f"{folder.path} has no checkpoint to go on from.", "Leave out --resume to begin.")
+    if begun and not resume and not force:
+        raise ConfigError(f"{folder.path} holds a run already.", "Go on with it (--resume), or begin again (--force).")
+    return folder
+
+
+def _way_on(folder: RunFolder) -> str:
+    """What to do where a run is to be resumed whose output is there; "" where there is no such run."""
+    if not folder.checkpoint.exists():
+        return ""
+    done, steps = folder.progress()
+    if done < steps:
+        return f"The run in {folder.path} has done {done} of {steps} steps: --resume --force goes on and replaces it."
+    return (
+        "Its run has ended, so nothing is left to resume. More steps are another run: begin it without --resume "
+        "and with --force, or with another output."
+    )

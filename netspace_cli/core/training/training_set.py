@@ -1,0 +1,148 @@
+"""What a space is trained on: the zoo's parameters by architecture and split, and what they tell beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.backbones import ArchitectureInit
+from netspace_models.errors import ConfigError
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from netspace_cli.core.networks.factories import fresh_module, resolve_architecture
+from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.zoos.zoo import Instance, Zoo
+
+# Modules that tell how large the layers of an architecture without instances are.
+FRESH = 4
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The zoo as tensors.
+
+    Attributes:
+        architectures: of the space, in the order of their ClassIds; unseen ones among them.
+        vectors: (N, P) by split and architecture; absent where a split has none.
+        instances: the manifest's lines in the order of the rows.
+    """
+
+    architectures: tuple[Architecture, ...]
+    vectors: Mapping[tuple[str, str], Tensor]
+    instances: Mapping[tuple[str, str], tuple[Instance, ...]]
+
+    def seen(self) -> tuple[Architecture, ...]:
+        """Architectures that have training instances."""
+        return tuple(a for a in self.architectures if ("train", a.name) in self.vectors)
+
+
+def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
+    """Read the training and validation instances of a zoo. Test instances are not opened.
+
+    Raises:
+        ConfigError: an architecture without training instances, an unseen one that is the smallest or the
+            largest, a split without any, or a rate for an architecture that the space will not have.
+    """
+    unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
+    known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
+    vectors, instances = {}, {}
+    for split in ("train", "val"):
+        for a in known:
+            found = zoo.select(split=split, arch=a.name)
+            if found:
+                vectors[split, a.name] = runner.place(torch.stack(zoo.vectors(found, a)))
+                instances[split, a.name] = found
+            elif split == "train":
+                raise ConfigError(
+                    f"{zoo.path} has no training instances of {a.name}.",
+                    "Train some, or name it under space.unseen in the recipe.",
+                )
+    if not any(split == "val" for split, _ in vectors):
+        raise ConfigError(
+            f"{zoo.path} has no validation instances: the best epoch could not be chosen.",
+            "Train some (`netspace zoo train --counts 16/2/8`), or split an indexed zoo anew (`netspace zoo index "
+            "--force`).",
+        )
+    order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+    for a in (order[0], order[-1]):
+        if a.name in recipe.space.unseen:
+            raise ConfigError(
+                f"{a.name} ({a.parameters:,} parameters) is unseen and lies between no two architectures of "
+                f"{zoo.path}, so nothing would train it.",
+                "Train instances of it, or choose one between the smallest and the largest of the zoo.",
+            )
+    _check_rates(recipe, [a.name for a in order])
+    return TrainingSet(order, vectors, instances)
+
+
+def _check_rates(recipe: Recipe, known: Sequence[str]) -> None:
+    for name in recipe.lso.rates:
+        if name not in known:
+            raise ConfigError(
+                f"the recipe's lso.rates has {name}, which the space will not have: {', '.join(known)}.",
+                "Correct it, or leave it out.",
+            )
+
+
+def initial_values(
+    training: TrainingSet, recipe: Recipe, runner: Runner, inputs: Tensor
+) -> dict[str, ArchitectureInit]:
+    """What each decoder starts from: a training instance, or a fresh module where there is none or none is wanted.
+
+    Args:
+        inputs: (B, ...) training images or points that fresh modules' batch norms see.
+    """
+    inits = {}
+    for a in training.architectures:
+        if a.name in without_instance(training, recipe):
+            fresh = fresh_vectors(a, runner, inputs)
+            start, vectors = fresh[0], training.vectors.get(("train", a.name), fresh)
+        else:
+            vectors = training.vectors["train", a.name]
+            start = vectors[_best(training.instances["train", a.name])].cpu()
+        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, vectors.cpu()), a.run, architecture=a)
+    return inits
+
+
+def without_instance(training: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
+    """The architectures whose decoder starts from no trained network."""
+    seen = [a.name for a in training.seen()] if recipe.space.start == "best" else []
+    return tuple(a.name for a in training.architectures if a.name not in seen)
+
+
+def _best(instances: Sequence[Instance]) -> int:
+    """The row with the highest accuracy on validation images."""
+    return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
+
+
+def _layer_scale(architecture: Architecture, vectors: Tensor) -> Tensor:
+    """(L,) standard deviation of each layer's values over all instances, with a floor for dead layers."""
+    parts = [vectors[:, layer.start : layer.stop] for layer in architecture.spec.layers]
+    return torch.cat([deviation(part.reshape(1, -1), dim=1)[0] for part in parts]).clamp_min(1e-4)
+
+
+def deviation(values: Tensor, *, dim: int) -> Tensor:
+    """The standard deviation along an axis, which stays with length one; 0 for a single value."""
+    # A single value has no deviation; asking for it gives NaN.
+    return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
+
+
+def fresh_vectors(architecture: Architecture, runner: Runner, inputs: Tensor) -> Tensor:
+    """(FRESH, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
+    it on the inputs, as at the first step of their own training. No trained network has a part in them."""
+    found = []
+    with kept_random_state():
+        torch.manual_seed(runner.seed)
+        for _ in range(FRESH):
+            module = fresh_module(architecture.name, architecture.signal)
+            for layer in module.modules():
+                if isinstance(layer, _BatchNorm):
+                    layer.momentum = None  # statistics are those of the inputs alone
+            with torch.no_grad():
+                module.train()(inputs.cpu())
+            found.append(architecture.to_vector(module.state_dict()))
+    return torch.stack(found)

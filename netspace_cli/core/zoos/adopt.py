@@ -1,0 +1,300 @@
+"""Adopt a folder of checkpoints that somebody else trained as a zoo."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from netspace_models.architectures import Architecture
+from netspace_models.errors import (
+    ConfigError,
+    DoesNotFit,
+    InputFileError,
+    NamesDiffer,
+    NotFinite,
+    UnknownArchitecture,
+)
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.files.checkpoint import SAFETENSORS_SUFFIXES, TORCH_SUFFIXES
+from netspace_cli.core.files.outputs import check_output
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.networks.scores import scores
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner
+
+from .lists import Entry, read_lists, split_named
+from .manifest import existing_zoo, write_zoo
+from .splits import draw_splits, missing_splits
+from .zoo import SPLITS, Instance, Zoo
+
+EXTENSIONS = (*SAFETENSORS_SUFFIXES, *TORCH_SUFFIXES)
+# What is wrong with one file; all else (an interrupt, a full disk) ends the whole work.
+_FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotFit)
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A file that was not adopted, why, and what can be done about it."""
+
+    path: Path
+    reason: str
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """The outcome.
+
+    Attributes:
+        zoo: as it is now; of a dry run, as it would be, the new instances without accuracies.
+        added: the new instances.
+        already: how many instances were listed before.
+        refused: the files left out.
+        notes: what to know of the outcome, a sentence each.
+    """
+
+    zoo: Zoo
+    added: tuple[Instance, ...]
+    already: int
+    refused: tuple[LeftOut, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A file that will be adopted."""
+
+    entry: Entry
+    architecture: Architecture
+    sha256: str
+
+
+@dataclass
+class _Seen:
+    """The networks met so far, by the bytes of their files and by their parameters: none is taken twice."""
+
+    files: dict[str, Path] = field(default_factory=dict)
+    networks: dict[str, Path] = field(default_factory=dict)
+
+    def add(self, network: Network, path: Path) -> None:
+        """Raises InputFileError where it is one of those already."""
+        parameters = hashlib.sha256(network.vector.numpy().tobytes()).hexdigest()
+        if network.sha256 in self.files:
+            raise InputFileError(path, f"the same file as {self.files[network.sha256]}.")
+        if parameters in self.networks:
+            raise InputFileError(path, f"the same network as {self.networks[parameters]}, in another file.")
+        self.files[network.sha256] = self.networks[parameters] = path
+
+
+def index_folder(
+    folder: Path,
+    data: ImageData,
+    runner: Runner,
+    *,
+    shares: Sequence[int] = (16, 2, 8),
+    arch: str | None = None,
+    key: str | None = None,
+    licence: str = "",
+    lists: Sequence[Path] = (),
+    force: bool = False,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> Adopted:
+    """Recognise and score the checkpoints below a folder and write a manifest beside them.
+
+    The files stay where and as they are. Files that cannot be read, that fit no architecture or that hold a
+    network taken already are left out and reported. Run again, it adds what is new.
+
+    Args:
+        folder: becomes the zoo.
+        data: the images the networks were trained on.
+        shares: proportions of the splits, for each architecture, see `draw_splits`; which instance goes where
+            is drawn from the runner's seed.
+        arch: a name or a factory, where recognition is not wanted.
+        key: where in nested checkpoints the state dict lies.
+        licence: of the weights.
+        lists: files that name the networks to adopt, see `read_lists`; without any, all below the folder.
+        force: index anew; what was listed before stays listed until all is done.
+        dry_run: recognise and draw the splits, but neither score nor write.
+    Raises:
+        ConfigError: no folder, no checkpoint fits, the folder is a zoo of other data, or it is to be indexed
+            anew and was trained by netspace.
+        InputFileError: a list with a line that is none.
+    """
+    progress = progress or Silent()
+    _check(folder, shares, arch, lists)
+    before = existing_zoo(folder, data, force=force)
+    kept = before.instances if before is not None and not force else ()
+    entries = read_lists(lists, folder) if lists else _files_below(folder)
+    seen, candidates, notes = _met_before(before if kept else None)
+    if arch is not None:
+        candidates = (resolve_architecture(arch, data.signal),)
+    found, refused = _recognise(_unlisted(entries, folder, kept), seen, candidates, data, arch, key, progress)
+    if not found and not kept:
+        raise _nothing(folder, entries, refused)
+    added = _instances(found, folder, kept, shares, runner.seed)
+    added = [replace(i, licence=licence, training={"key": key} if key else {}) for i in added]
+    zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": licence})
+    if not dry_run:
+        scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner, progress)
+        zoo = write_zoo(zoo, scored, before, force=force)
+    notes += [f"{file.name} names no split (train, val or test): drawn." for file in lists if not split_named(file)]
+    notes += missing_splits(zoo.instances, shares)
+    new = {i.id for i in added}
+    now = tuple(i for i in zoo.instances if i.id in new)
+    return Adopted(zoo, now, len(before.instances) if before else 0, tuple(refused), tuple(notes))
+
+
+def _check(folder: Path, shares: Sequence[int], arch: str | None, lists: Sequence[Path]) -> None:
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder.", "Name the folder that holds the checkpoints.")
+    check_output(folder / "zoo.json", force=True)
+    if len(shares) != len(SPLITS) or min(shares) < 0 or sum(shares) < 1:
+        raise ConfigError(f"shares {tuple(shares)} make no splits.", "Give three numbers, e.g. 16/2/8.")
+    if arch is not None and lists:
+        raise ConfigError(f"--arch {arch} and a list both say what the networks are.", "Leave out one of them.")
+
+
+def _files_below(folder: Path) -> list[Entry]:
+    return [Entry(p) for p in sorted(folder.rglob("*")) if p.suffix.lower() in EXTENSIONS and p.is_file()]
+
+
+def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[str]]:
+    """The networks of a zoo, its architectures, and what is wrong with it."""
+    seen = _Seen()
+    if zoo is None:
+        return seen, (), []
+    architectures, lost, notes = zoo.architectures(), 0, []
+    by_name = {a.name: a for a in architectures}
+    for instance in zoo.instances:
+        try:
+            network = zoo.network(instance, by_name[instance.arch])
+        except InputFileError:
+            lost += 1
+            continue
+        try:
+            seen.add(network, zoo.file_of(instance))
+        except InputFileError as failure:
+            notes.append(f"{failure.message.removesuffix('.')}, and both are listed. --force indexes anew.")
+    if lost:
+        notes.append(f"{lost} of {len(zoo.instances)} listed before are not as listed: see `netspace zoo verify`.")
+    return seen, architectures, notes
+
+
+def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) -> list[Entry]:
+    """The entries that the manifest does not have, or has with another split than a list says."""
+    splits = {folder / i.file: i.split for i in kept}
+    unlisted = []
+    for entry in entries:
+        there = splits.get(entry.path)
+        if there is None:
+            unlisted.append(entry)
+        elif entry.split not in (None, there):
+            unlisted.append(replace(entry, problem=f"it is in the zoo already, in {there}. --force indexes anew."))
+    return unlisted
+
+
+def _recognise(
+    entries: Sequence[Entry],
+    seen: _Seen,
+    candidates: Sequence[Architecture],
+    data: ImageData,
+    arch: str | None,
+    key: str | None,
+    progress: Progress,
+) -> tuple[list[_Found], list[LeftOut]]:
+    """What can be adopted, and the rest. Parameters are not kept: a zoo may be larger than the memory."""
+    found: list[_Found] = []
+    refused: list[LeftOut] = []
+    if not entries:
+        return found, refused
+    progress.start("recognising", len(entries))
+    try:
+        for entry in entries:
+            try:
+                if entry.problem:
+                    raise InputFileError(entry.path, entry.problem)
+                signal = None if arch else data.signal
+                network = read_network(entry.path, candidates=candidates, arch=arch, signal=signal, key=key)
+                name = network.architecture.name
+                if entry.arch not in (None, name):
+                    raise InputFileError(entry.path, f"it is a {name}, the list says {entry.arch}.")
+                seen.add(network, entry.path)
+                found.append(_Found(entry, network.architecture, network.sha256))
+            except _FAULTS as failure:
+                line = f" ({entry.line})" if entry.line else ""
+                reason = failure.message.removeprefix(f"{entry.path}: ")
+                refused.append(LeftOut(entry.path, reason + line, failure.hint))
+            progress.advance(1)
+    finally:
+        progress.stop()
+    return found, refused
+
+
+def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut]) -> ConfigError:
+    if not entries:
+        return ConfigError(
+            f"{folder} holds no checkpoint files.",
+            f"Files ending in {', '.join(EXTENSIONS)} are looked for, in its subfolders too.",
+        )
+    first = refused[0]
+    return ConfigError(
+        f"{folder}: none of {len(entries)} checkpoint files could be adopted.",
+        f"The first, {first.path}: {first.reason} {first.hint}".strip(),
+    )
+
+
+def _instances(
+    found: Sequence[_Found], folder: Path, kept: Sequence[Instance], shares: Sequence[int], seed: int
+) -> list[Instance]:
+    """Lines of the manifest for what was found, without accuracies."""
+    splits: dict[str, Iterator[str]] = {}
+    for name in dict.fromkeys(f.architecture.name for f in found):
+        own = [f.entry.split for f in found if f.architecture.name == name]
+        have = Counter([i.split for i in kept if i.arch == name] + [s for s in own if s])
+        splits[name] = iter(draw_splits(own.count(None), shares, have, random.Random(f"{seed}/index/{name}")))
+    taken, instances = {i.id for i in kept}, []
+    for each in found:
+        file, name = each.entry.path.relative_to(folder), each.architecture.name
+        identity = _free(file, taken)
+        taken.add(identity)
+        split = each.entry.split or next(splits[name])
+        instances.append(Instance(identity, name, split, file.as_posix(), each.sha256))
+    return instances
+
+
+def _free(file: Path, taken: set[str]) -> str:
+    """An id for a file: its name, with the extension where the same name is there with another."""
+    name = file.as_posix()
+    choices = itertools.chain([file.with_suffix("").as_posix(), name], (f"{name}-{n}" for n in itertools.count(2)))
+    return next(choice for choice in choices if choice not in taken)
+
+
+def _scored(
+    zoo: Zoo,
+    instances: Sequence[Instance],
+    architectures: Mapping[str, Architecture],
+    data: ImageData,
+    runner: Runner,
+    progress: Progress,
+) -> Iterator[Instance]:
+    if not instances:
+        return
+    placed = runner.place(data)
+    progress.start("scoring", len(instances))
+    try:
+        for instance in instances:
+            architecture = architectures[instance.arch]
+            vector = runner.place(zoo.network(instance, architecture).vector)
+            found = scores(architecture, vector, placed, runner)
+            yield replace(instance, accuracy={split: round(value, 6) for split, value in found.items()})
+            progress.advance(1)
+    finally:
+        progress.stop()

@@ -1,0 +1,184 @@
+"""Fit networks to signals, many at once, and make a zoo of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from netspace_models.architectures import Architecture, FieldSignal
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from netspace_cli.core.data.points import COLOURS, DISTANCES, FieldData
+from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.files.outputs import check_folder
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.samples import Shape
+from netspace_cli.core.shapes.sources import ShapeSource
+from netspace_cli.core.shapes.values import mean_error, values_of, within
+
+from .fitting import FitJob, FitPlan, fit, starts
+from .splits import draw_splits
+from .zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+
+# Splits where none are asked for, in proportion.
+SHARES = (8, 1, 1)
+
+
+def fit_jobs(sources: Sequence[ShapeSource], plan: FitPlan, seed: int) -> list[FitJob]:
+    """Which signals are fitted and to which split each goes, drawn from the seed.
+
+    Raises:
+        ConfigError: fewer signals than counts, or none.
+    """
+    counts = plan.counts
+    total = len(sources) if counts is None else sum(counts)
+    if total < 1 or total > len(sources):
+        raise ConfigError(
+            f"{total} instances were asked for and there are {len(sources)} shapes.",
+            "Give counts that fit: --counts TRAIN/VAL/TEST.",
+        )
+    draw = random.Random(f"{seed}/shapes")
+    chosen = sorted(draw.sample(range(len(sources)), total))
+    if counts is None:
+        splits = draw_splits(total, SHARES, {}, draw)
+    else:
+        splits = [s for s, n in zip(SPLITS, counts, strict=True) for _ in range(n)]
+        draw.shuffle(splits)
+    return [FitJob(sources[i].name, split, sources[i], seed + i) for i, split in zip(chosen, splits, strict=True)]
+
+
+def fit_zoo(
+    path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: Runner, *, progress: Progress | None = None
+) -> Zoo:
+    """Fit what a plan asks for and is not there yet; the manifest grows by a group of networks at a time.
+
+    Args:
+        path: the zoo's folder; a zoo of such signals is added to.
+        sources: of one kind.
+    Raises:
+        ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances; fp16.
+        InputFileError: a shape that cannot be fitted; none is begun before all have been looked at, as far as
+            that is quick.
+        RunFailed: a loss that is not finite; those finished are kept.
+    """
+    runner.check_gradients()
+    jobs = fit_jobs(sources, plan, runner.seed)
+    data = data_of(sources)
+    architecture = resolve_architecture(plan.arch, data.signal)
+    todo = fits_so_far(path, sources, jobs, plan)
+    progress = progress or Silent()
+    for start in range(0, len(todo), plan.together):
+        group = todo[start : start + plan.together]
+        name = f"fitting {start + 1}-{start + len(group)} of {len(todo)}"
+        shapes = [job.source.read(runner.generator("shape", job.id)) for job in group]
+        create_zoo(path, data.record(), {"licence": plan.licence})
+        vectors = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, progress, name)
+        for job, shape, vector in zip(group, shapes, vectors, strict=True):
+            append_instance(path, _write(path, job, shape, vector, architecture, plan, runner))
+        runner.count(len(group), "instances")
+    return open_zoo(path)
+
+
+def fits_so_far(path: Path, sources: Sequence[ShapeSource], jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:
+    """What is left to fit, before anything is made; shapes that cannot be fitted are refused.
+
+    Raises:
+        ConfigError, InputFileError: as `fit_zoo`.
+    """
+    data = data_of(sources)
+    resolve_architecture(plan.arch, data.signal)
+    todo = list(jobs)
+    if (path / "zoo.json").is_file():
+        zoo = create_zoo(path, data.record(), {})
+        todo = left_to_fit(zoo, jobs, plan)
+    else:
+        check_folder(path)
+    for job in todo:
+        job.source.check()
+    return todo
+
+
+def data_of(sources: Sequence[ShapeSource]) -> FieldData:
+    """The data of a zoo of such signals."""
+    first = sources[0]
+    what = COLOURS if first.kind == "picture" else DISTANCES
+    return FieldData(FieldSignal(first.dimensions, first.values), {"values": what})
+
+
+def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:
+    """Those of the jobs that a zoo has not.
+
+    Raises:
+        ConfigError: it has one that was fitted otherwise, or for another split.
+    """
+    done: Mapping[str, Instance] = {i.id: i for i in zoo.instances}
+    for job in jobs:
+        there = done.get(job.id)
+        if there is None:
+            continue
+        wanted = _settings(job, plan)
+        known = {k: v for k, v in there.training.items() if k in wanted}
+        if (there.split, there.arch, there.seed, known) != (job.split, plan.arch, job.seed, wanted):
+            raise ConfigError(
+                f"{zoo.path} has {job.id} already, a {there.arch} of split {there.split} and seed {there.seed}, fitted "
+                f"with {known}; this plan makes it a {plan.arch} of split {job.split} and seed {job.seed}, fitted with "
+                f"{wanted}.",
+                "Go on with the settings it was begun with, or choose another folder.",
+            )
+    return [job for job in jobs if job.id not in done]
+
+
+def _settings(job: FitJob, plan: FitPlan) -> dict[str, Any]:
+    """All that a network is a function of beside its architecture and seed."""
+    return {**plan.settings(), "source": job.source.path.name, **job.source.about}
+
+
+@dataclass(frozen=True)
+class FitErrors:
+    """Mean absolute errors of a zoo's networks on points that nothing was fitted to.
+
+    Attributes:
+        n: of the networks.
+        median, highest: of them.
+        most: what 95 % of them do not exceed.
+    """
+
+    n: int
+    median: float
+    most: float
+    highest: float
+
+
+def fit_errors(zoo: Zoo) -> FitErrors:
+    """How well the networks of a zoo made by `fit_zoo` are fitted, by its manifest."""
+    errors = [i.training["error"] for i in zoo.instances]
+    median, most, highest = np.quantile(errors, [0.5, 0.95, 1.0], method="inverted_cdf").tolist()
+    return FitErrors(len(errors), median, most, highest)
+
+
+def _write(
+    path: Path, job: FitJob, shape: Shape, vector: Tensor, architecture: Architecture, plan: FitPlan, runner: Runner
+) -> Instance:
+    file = write_instance(path, job.id, architecture.name, architecture.to_state(vector), plan.licence)
+    found = values_of(architecture, runner.place(vector), runner.place(shape.held_points), runner)
+    return Instance(
+        id=job.id,
+        arch=architecture.name,
+        split=job.split,
+        file=file,
+        sha256=sha256_of(path / file),
+        seed=job.seed,
+        accuracy={"test": round(within(shape.held_values, found), 6)},
+        licence=plan.licence,
+        training={
+            **_settings(job, plan),
+            "error": round(mean_error(shape.held_values, found), 6),
+        },
+    )

@@ -1,0 +1,156 @@
+"""Fit networks to shapes and pictures, many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.errors import RunFailed
+from netspace_models.losses import output_matching
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.runtime.minimise import Descent, descend
+from netspace_cli.core.runtime.progress import Progress, Silent
+from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.shapes.samples import Shape
+from netspace_cli.core.shapes.sources import ShapeSource
+from netspace_cli.core.shapes.values import UNITS
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """How signals are fitted.
+
+    Attributes:
+        arch: of all networks.
+        counts: instances by split, (train, val, test); None for all there are, 8/1/1.
+        steps, points, lr: of Adam; the rate falls to a hundredth as a cosine.
+        together: networks fitted at once.
+        shared_init: whether all start from the same network; each has a start of its own otherwise.
+        licence: recorded with every instance.
+    """
+
+    arch: str = "siren"
+    counts: tuple[int, int, int] | None = None
+    steps: int = 8000
+    points: int = 128
+    lr: float = 3e-4
+    together: int = 16
+    shared_init: bool = False
+    licence: str = "CC0-1.0"
+
+    def settings(self) -> dict[str, Any]:
+        """What every instance is fitted with, for the manifest."""
+        return {"steps": self.steps, "points": self.points, "lr": self.lr, "shared_init": self.shared_init}
+
+
+@dataclass(frozen=True)
+class FitJob:
+    """A network to fit: id and split of the instance, the signal, and its place among all (a seed)."""
+
+    id: str
+    split: str
+    source: ShapeSource
+    seed: int
+
+
+def starts(group: Sequence[FitJob], architecture: Architecture, plan: FitPlan) -> Tensor:
+    """Fresh networks (N, P): each a function of its own seed, or all the same."""
+    rows = []
+    for job in group:
+        with kept_random_state():
+            torch.manual_seed(0 if plan.shared_init else job.seed)
+            module = fresh_module(architecture.name, architecture.signal)
+        rows.append(architecture.to_vector(module.state_dict()))
+    return torch.stack(rows)
+
+
+def fit(
+    begin: Tensor,
+    shapes: Sequence[Shape],
+    architecture: Architecture,
+    plan: FitPlan,
+    runner: Runner,
+    progress: Progress | None = None,
+    description: str = "fitting",
+) -> Tensor:
+    """Fit networks to shapes, all in the same steps.
+
+    The squared error (eq. 2) at points drawn from each shape's samples; what one network becomes does not depend on
+    the others.
+
+    Args:
+        begin: (N, P) one network a shape.
+    Returns:
+        (N, P), on the processor.
+    Raises:
+        ConfigError: fp16.
+        RunFailed: a loss or the weights found are not finite, or memory runs out.
+    """
+    points, values = (runner.place(torch.cat([getattr(s, what) for s in shapes])) for what in ("points", "values"))
+    counts = torch.tensor([len(s.points) for s in shapes])[:, None]
+    first = counts.cumsum(dim=0) - counts
+
+    def loss_at(vectors: Tensor, step: int) -> Tensor:
+        # The same numbers between 0 and 1 for all, which fall on some of each shape's samples however many it has.
+        drawn = torch.rand(plan.points, generator=runner.generator("fit", step), dtype=torch.float64)
+        places = runner.place(first + (drawn * counts).long())
+
+        def loss_of(part: Tensor, rows: slice) -> Tensor:
+            with runner.autocast():
+                found = architecture.run_each(part, points[places[rows]])
+                # A mean for each network, summed: that of all times their number.
+                return len(part) * output_matching(found, values[places[rows]])
+
+        return in_parts(loss_of, vectors, runner.rows_at_once(len(vectors), plan.points * UNITS))
+
+    runner.check_gradients()
+    descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
+    with runner.guard(f"fitting {len(shapes)} networks at once", "Lower --together or --points."):
+        found = descend(
+            runner.place(begin), loss_at, descent, progress or Silent(), description=description, fused=True
+        )
+    if not torch.isfinite(found).all():
+        raise RunFailed(f"the weights are not finite after step {plan.steps} of {plan.steps}.", "Lower --lr.")
+    return found.cpu()
+
+
+def in_parts(loss_of: Callable[[Tensor, slice], Tensor], vectors: Tensor, size: int) -> Tensor:
+    """A sum of losses of rows, whose gradient is taken some rows at a time.
+
+    Args:
+        loss_of: from rows (b, P) and their places to the sum of their losses.
+        vectors: (N, P).
+        size: rows at a time.
+    Returns:
+        A scalar with the value and the gradient of `loss_of` on all rows.
+    """
+    total, gradients = torch.zeros((), device=vectors.device), list[Tensor]()
+    for start in range(0, len(vectors), size):
+        rows = slice(start, start + size)
+        part = vectors[rows].detach().requires_grad_(True)
+        loss = loss_of(part, rows)
+        gradients += torch.autograd.grad(loss, part)
+        total = total + loss.detach()
+    found: Tensor = _WithGradient.apply(vectors, total, torch.cat(gradients))
+    return found
+
+
+class _WithGradient(torch.autograd.Function):
+    """A value whose gradient is known already."""
+
+    @staticmethod
+    def forward(context: Any, variables: Tensor, value: Tensor, gradient: Tensor) -> Tensor:
+        context.save_for_backward(gradient)
+        return value.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(context: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
+        (gradient,) = context.saved_tensors
+        return outer[0] * gradient, None, None

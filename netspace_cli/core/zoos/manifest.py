@@ -1,0 +1,78 @@
+"""The manifest of a zoo that is indexed: what is there already, and adding to it or replacing it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from netspace_models.errors import ConfigError, InputFileError, OutputExists
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.files.outputs import atomic_write
+
+from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, open_zoo
+
+
+def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
+    """The zoo that a folder is already, if it is one that may be added to or, with `force`, replaced.
+
+    Raises:
+        ConfigError: to be added to, but of other data; to be replaced, but trained by netspace.
+        OutputExists: a manifest without a zoo.
+        InputFileError: to be added to, but not whole.
+    """
+    manifest = folder / "instances.jsonl"
+    if not (folder / "zoo.json").exists():
+        if manifest.exists() and not force:
+            raise OutputExists(manifest)
+        return None
+    if not force:
+        try:
+            return create_zoo(folder, data.record(), {})
+        except ConfigError as failure:
+            hint = "Choose another folder; one that was indexed can be indexed anew for these images: --force."
+            raise ConfigError(failure.message, hint) from failure
+    try:
+        zoo = open_zoo(folder)
+    except InputFileError:
+        return None  # a manifest that cannot be read is just what is to be replaced
+    trained = sum(i.seed is not None for i in zoo.instances)
+    if trained:
+        raise ConfigError(
+            f"{trained} of {len(zoo.instances)} instances in {folder} were trained by netspace; indexed anew, "
+            "their seeds, epochs and splits would be lost.",
+            "Leave out --force to add to them, or index a copy of the checkpoints.",
+        )
+    return zoo
+
+
+def write_zoo(zoo: Zoo, scored: Iterable[Instance], before: Zoo | None, *, force: bool) -> Zoo:
+    """The manifest with more instances, added as they come; with `force`, with these alone, when all have come.
+
+    Args:
+        zoo: what is to be written of path, data and the rest.
+        before: what `existing_zoo` gave.
+    Raises:
+        RunFailed: the system refused the bytes; what was listed before still is.
+    """
+    if force:
+        _write_manifest(zoo, list(scored), force=True)
+    for number, instance in enumerate(() if force else scored):
+        if before is None and number == 0:
+            _write_manifest(zoo, [], force=False)
+        append_instance(zoo.path, instance)
+    return open_zoo(zoo.path)
+
+
+def _write_manifest(zoo: Zoo, instances: Sequence[Instance], *, force: bool) -> None:
+    record = {"format": FORMAT, "version": VERSION, "data": zoo.data, **zoo.about}
+    lines = "".join(json.dumps(asdict(i)) + "\n" for i in instances)
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(json.dumps(record, indent=1) + "\n")
+        # From within, so that what keeps one of the two files from being written keeps the other.
+        atomic_write(zoo.path / "instances.jsonl", lambda p: p.write_text(lines), force=force)
+
+    atomic_write(zoo.path / "zoo.json", write, force=force)

@@ -1,0 +1,274 @@
+"""A zoo on disk: a folder of instances and a manifest, readable with a JSON reader and safetensors alone.
+
+zoo.json            what the zoo is: format, version, data, licence
+instances.jsonl     one line an instance, written as instances are finished
+instances/<arch>/<id>.safetensors
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from netspace_models.architectures import Architecture, Signal, signal_from
+from netspace_models.errors import ConfigError, InputFileError
+from torch import Tensor
+
+from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
+from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.files.outputs import atomic_write
+from netspace_cli.core.networks.factories import recorded_architecture
+from netspace_cli.core.networks.network import Network, read_network
+
+FORMAT, VERSION = "netspace-zoo", 1
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One line of the manifest.
+
+    Attributes:
+        id: unique within the zoo.
+        arch: name of its architecture.
+        split: "train", "val" or "test": what the instance may be used for.
+        file: path of its checkpoint, relative to the zoo.
+        sha256: of that file.
+        seed, epochs: how it was trained; None for adopted checkpoints.
+        accuracy: fraction by split of the images.
+        licence: of the weights.
+        training: optimiser, lr, weight_decay and batch; of an adopted checkpoint the `key` under which its
+            state dict lies, where it was named.
+    """
+
+    id: str
+    arch: str
+    split: str
+    file: str
+    sha256: str
+    seed: int | None = None
+    epochs: int | None = None
+    accuracy: dict[str, float] = field(default_factory=dict)
+    licence: str = ""
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """An opened zoo.
+
+    Attributes:
+        path: the folder.
+        data: record of the data set its instances were trained on (`ImageData.record`).
+        instances: in manifest order.
+        about: the rest of zoo.json.
+    """
+
+    path: Path
+    data: dict[str, Any]
+    instances: tuple[Instance, ...]
+    about: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def signal(self) -> Signal:
+        """What its networks take and give."""
+        return signal_from(self.data["signal"])
+
+    def architectures(self) -> tuple[Architecture, ...]:
+        """Its architectures, by number of parameters: the place of each is its ClassId."""
+        names = dict.fromkeys(i.arch for i in self.instances)
+        built = [recorded_architecture(name, self.signal, self.path / "instances.jsonl") for name in names]
+        return tuple(sorted(built, key=lambda a: (a.parameters, a.name)))
+
+    def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
+        """Instances of a split, of an architecture, or of both."""
+        return tuple(
+            i for i in self.instances if (split is None or i.split == split) and (arch is None or i.arch == arch)
+        )
+
+    def network(self, instance: Instance, architecture: Architecture) -> Network:
+        """Read one instance.
+
+        Raises:
+            InputFileError: the file is missing or is not the one the manifest describes.
+        """
+        path = self.file_of(instance)
+        found = sha256_of(path) if os.path.isfile(path) else None  # of names too long, too
+        if found != instance.sha256:
+            raise InputFileError(
+                path,
+                "no such file."
+                if found is None
+                else f"its SHA-256 is {found[:12]}, the manifest says {instance.sha256[:12]}.",
+                f"Run `netspace zoo verify {self.path}`, and train or index it again.",
+            )
+        key = instance.training.get("key")
+        return read_network(path, arch=architecture.name, candidates=[architecture], key=key)
+
+    def vectors(self, instances: Sequence[Instance], architecture: Architecture) -> list[Tensor]:
+        """Flat parameters of several instances of one architecture."""
+        return [self.network(i, architecture).vector for i in instances]
+
+    def file_of(self, instance: Instance) -> Path:
+        """Where an instance's checkpoint lies.
+
+        Raises:
+            InputFileError: the manifest points outside the zoo.
+        """
+        relative = PurePosixPath(instance.file)
+        if relative.is_absolute() or ".." in relative.parts:
+            raise InputFileError(
+                self.path / "instances.jsonl",
+                f"instance {instance.id!r} points outside the zoo: {instance.file!r}.",
+            )
+        return self.path / relative
+
+
+def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
+    """Begin a zoo, or open the one that is there if its data are the same.
+
+    Raises:
+        ConfigError: the folder holds a zoo of other data, or something that is no zoo.
+    """
+    if (path / "zoo.json").exists():
+        zoo = open_zoo(path)
+        if zoo.data != data:
+            own, other = zoo.data, data
+            differing = ", ".join(k for k in sorted({*own, *other}) if own.get(k) != other.get(k))
+            raise ConfigError(
+                f"{path} is a zoo of {own['name']} ({signal_from(own['signal']).describe()}); "
+                f"this is {other['name']} ({signal_from(other['signal']).describe()}). They differ in: {differing}.",
+                "Choose another folder: a zoo has one data set.",
+            )
+        return zoo
+    if path.exists() and (not path.is_dir() or any(p.suffix == ".jsonl" for p in path.iterdir())):
+        raise ConfigError(f"{path} is there already and is no zoo.", "Choose another folder.")
+    path.mkdir(parents=True, exist_ok=True)
+    record = {"format": FORMAT, "version": VERSION, "data": data, **about}
+    atomic_write(path / "zoo.json", lambda p: p.write_text(json.dumps(record, indent=1) + "\n"), force=False)
+    (path / "instances.jsonl").touch()
+    return Zoo(path, data, (), about)
+
+
+def open_zoo(path: Path) -> Zoo:
+    """Read a zoo's manifest.
+
+    Raises:
+        InputFileError: no zoo there, a newer version, or a line that is no instance.
+    """
+    file = path / "zoo.json"
+    if not file.is_file():
+        raise InputFileError(
+            path,
+            "no zoo there (it has no zoo.json).",
+            "Make one with `netspace zoo train` or `netspace zoo index`.",
+        )
+    try:
+        record = json.loads(file.read_text())
+        if record["format"] != FORMAT or record["version"] != VERSION:
+            raise InputFileError(
+                file,
+                f"format {record['format']!r} version {record['version']}; "
+                f"this netspace reads {FORMAT!r} version {VERSION}.",
+                "Use the netspace that wrote it.",
+            )
+        data = dict(record["data"])
+        signal = signal_from(data["signal"])
+        if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(signal).values()):
+            raise ValueError(f"data {data['name']!r} of {signal}")
+    except (ValueError, KeyError, TypeError) as failure:
+        raise InputFileError(file, f"not a zoo's record ({failure}).", "Index the folder again.") from failure
+    about = {k: v for k, v in record.items() if k not in ("format", "version", "data")}
+    return Zoo(path, data, tuple(_read_manifest(path / "instances.jsonl")), about)
+
+
+def _read_manifest(file: Path) -> list[Instance]:
+    if not file.is_file():
+        raise InputFileError(file, "no such file.", "Index the folder again.")
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as failure:
+        raise InputFileError(file, f"no text ({failure}).", "Index the folder again.") from failure
+    instances: dict[str, Instance] = {}
+    for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
+        try:
+            instance = _instance(json.loads(line))
+        except (ValueError, TypeError) as failure:
+            raise InputFileError(file, f"line {number} is no instance ({failure}).", "Remove that line.") from failure
+        if instance.id in instances:
+            raise InputFileError(file, f"line {number}: the id {instance.id!r} is there twice.", "Remove that line.")
+        instances[instance.id] = instance
+    return list(instances.values())
+
+
+def _instance(fields: dict[str, Any]) -> Instance:
+    """A line's content as an instance. Raises ValueError or TypeError where it is none."""
+    instance = Instance(**fields)
+    for name in ("id", "arch", "split", "file", "sha256", "licence"):
+        if not isinstance(getattr(instance, name), str):
+            raise TypeError(f"{name} = {getattr(instance, name)!r} is no text")
+    if instance.split not in SPLITS:
+        raise ValueError(f"unknown split {instance.split!r}: one of {', '.join(SPLITS)}")
+    if not isinstance(instance.training, dict):
+        raise TypeError(f"training = {instance.training!r} is no table")
+    scores = instance.accuracy
+    if not isinstance(scores, dict) or not all(isinstance(v, int | float) for v in scores.values()):
+        raise TypeError(f"accuracy = {scores!r} is no table of numbers")
+    return instance
+
+
+def write_instance(zoo: Path, id: str, arch: str, state: Mapping[str, Tensor], licence: str) -> str:
+    """Write an instance's checkpoint where instances lie; returns its path, relative to the zoo.
+
+    Raises:
+        NotFinite: NaN or infinity among its values.
+    """
+    file = f"instances/{arch.replace(':', '/')}/{id}.safetensors"
+    check_finite(state, zoo / file)
+    (zoo / file).parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"format": "pt", "netspace.arch": arch, "netspace.licence": licence}
+    write_checkpoint(zoo / file, state, metadata=metadata, force=True)
+    return file
+
+
+def append_instance(zoo: Path, instance: Instance) -> None:
+    """Add a line to the manifest; the line is on disk, whole, when this returns.
+
+    Several processes may add to one zoo. An instance that another has added meanwhile is left as it is.
+
+    Raises:
+        ConfigError: another instance of that id is there.
+    """
+    line = json.dumps(asdict(instance)) + "\n"
+    with (zoo / "instances.jsonl").open("a") as f:
+        fcntl.flock(f, fcntl.LOCK_EX)
+        present = next((i for i in _read_manifest(zoo / "instances.jsonl") if i.id == instance.id), None)
+        if present is not None and present.sha256 != instance.sha256:
+            raise ConfigError(
+                f"{zoo} has another instance {instance.id!r} already, added while this one was made.",
+                "Give each run that adds to a zoo seeds of its own: --seed.",
+            )
+        if present is not None:
+            return
+        f.write(line)
+        f.flush()
+        os.fsync(f.fileno())
+
+
+def verify(zoo: Zoo) -> list[tuple[Instance, str]]:
+    """Check every instance's file against the manifest: (instance, "ok", "missing", "changed" or "unreadable")."""
+    return [(instance, _state(zoo.file_of(instance), instance.sha256)) for instance in zoo.instances]
+
+
+def _state(path: Path, sha256: str) -> str:
+    if not os.path.isfile(path):
+        return "missing"
+    try:
+        return "ok" if sha256_of(path) == sha256 else "changed"
+    except InputFileError:
+        return "unreadable"

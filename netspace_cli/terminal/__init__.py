@@ -1,0 +1,1 @@
+"""What a person or a program sees: tables, bars, documents, errors. Imports core.runtime alone."""

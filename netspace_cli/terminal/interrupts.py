@@ -1,0 +1,77 @@
+"""Ctrl-C and SIGTERM, for commands that have nothing to save before they stop."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType, TracebackType
+from typing import Any, NoReturn, Self
+
+from netspace_models.errors import Interrupted
+
+from netspace_cli.core.runtime.stop import EXIT_CODES
+
+_WORDS = {signal.SIGINT: "interrupted.", signal.SIGTERM: "terminated."}
+
+
+class Halt(BaseException):
+    """Work is to stop here. No `Exception`, so that no code takes it for the failure of a file or a step."""
+
+
+class Interrupts:
+    """While entered, Ctrl-C and the first SIGTERM raise `Halt`; later SIGTERMs are ignored.
+
+    `error` says which it was, as code that turns whatever is raised into an error of its own must not turn an
+    order to stop into, say, a bad checkpoint. Amid an import the process ends at once: what is raised there
+    gets lost in callbacks or comes out as an ImportError. Commands that save before they stop install handlers
+    of their own. A Ctrl-C that the process was started to ignore (in a script's background) stays ignored.
+
+    Args:
+        report: tells the user, and returns the exit code; for the end at once.
+    """
+
+    def __init__(self, report: Callable[[Interrupted], int]) -> None:
+        self.error: Interrupted | None = None
+        self._report = report
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            for order in _WORDS:
+                if signal.getsignal(order) is not signal.SIG_IGN:
+                    self._before[order] = signal.signal(order, self._stop)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for order, handler in self._before.items():
+            signal.signal(order, handler)
+
+    def _stop(self, number: int, frame: FrameType | None) -> NoReturn:
+        order = signal.Signals(number)
+        if order is signal.SIGTERM:
+            signal.signal(order, signal.SIG_IGN)
+        self.error = Interrupted(_WORDS[order], exit_code=EXIT_CODES[order])
+        if _is_importing(frame):
+            _tidy()
+            os._exit(self._report(self.error))
+        raise Halt
+
+
+def _tidy() -> None:
+    """Nothing unwinds at an end at once: files that are half written go here."""
+    files = sys.modules.get("netspace_cli.core.files")
+    if files is not None:
+        files.remove_unfinished()
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,60 @@
+"""Networks whose surfaces are known, balls; and a space that can be solved for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import pi
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.architectures import FieldSignal, build
+
+from netspace_cli.core.data.points import field_data
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.solids import Solid, solid_of
+from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.training.loop import train
+
+Ball = Callable[..., Network]
+
+
+@pytest.fixture
+def ball() -> Ball:
+    """Makes one: radius and centre; a negative radius for none at all."""
+
+    def made(radius: float, centre: tuple[float, float, float] = (0, 0, 0)) -> Network:
+        """A network of three sines that is nearly |x - centre|² - radius²: cosines of a tenth of each coordinate."""
+        architecture = build("siren-3x1", FieldSignal(3, 1))
+        state = {
+            "layers.0.weight": torch.eye(3) / 300,
+            "layers.0.bias": (pi / 2 - torch.tensor(centre) / 10) / 30,
+            "layers.1.weight": torch.full((1, 3), -200.0),
+            "layers.1.bias": torch.tensor([600 - radius * abs(radius)]),
+        }
+        return Network(architecture, architecture.to_vector(state))
+
+    return made
+
+
+@pytest.fixture
+def solid(ball: Ball) -> Callable[..., Solid]:
+    """Makes the solid of one, on a grid of so many cells a side."""
+
+    def made(radius: float, centre: tuple[float, float, float] = (0, 0, 0), resolution: int = 32) -> Solid:
+        return solid_of(ball(radius, centre), Runner("cpu"), resolution=resolution)
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def linear(solids: Any, tmp_path_factory: pytest.TempPathFactory) -> Space:
+    """A space of the solids, its decoder linear in the embedding."""
+    table = solids.recipe.model_dump()
+    table["backbone"] |= {"embedding_size": 256, "write": "direct", "read": "none", "feedback": 1}
+    table["backbone"] |= {"solve": 2, "solve_points": 512, "solve_near": 0.5}
+    with Runner("cpu") as runner:
+        path = tmp_path_factory.mktemp("linear") / "linear.safetensors"
+        return train(solids.zoo, path, recipe_from(table), field_data(solids.zoo.data), runner)

@@ -1,0 +1,100 @@
+"""Refining, at its own temperature; by Gauss-Newton nearer in few steps, and refused where it is not for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.errors import ConfigError, RunFailed
+from torch import Tensor
+
+from netspace_cli.core.data.points import field_data
+from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.encoding.fidelity import field_fidelity
+from netspace_cli.core.encoding.refine import refine
+from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.training.loop import prepare
+
+
+def refining(space: Space, **options: Any) -> Space:
+    """The same space, refining otherwise."""
+    recipe = {**space.record["recipe"], "refine": {**space.record["recipe"]["refine"], **options}}
+    return replace(space, record={**space.record, "recipe": recipe})
+
+
+def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Any) -> None:
+    data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
+    networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="train")]
+    errors: dict[str, float] = {}
+    for method in ("encoded", "adam", "gauss-newton"):
+        space = solids.space if method == "encoded" else refining(solids.space, method=method, images=1024)
+        steps = 0 if method == "encoded" else 8
+        with Runner("cpu", seed=0) as runner:
+            found = encode(networks, space, runner, data=data, refine_steps=steps)
+            pairs = zip(networks, found.vectors, strict=True)
+            errors[method] = sum(field_fidelity(n, v, space, data, runner).error for n, v in pairs)
+    assert errors["gauss-newton"] < 0.9 * errors["adam"] < 0.9 * errors["encoded"]
+
+
+def test_a_network_is_refined_the_same_alone_and_in_company(solids: Any) -> None:
+    data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
+    space = refining(solids.space, method="gauss-newton")
+    vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
+    start = torch.zeros(len(vectors), space.model.embedding_size)
+
+    def refined(rows: Tensor) -> Tensor:
+        with Runner("cpu", seed=0) as runner:
+            return refine(start[: len(rows)], rows, architecture.name, space, data, runner, steps=4)
+
+    together = refined(vectors)
+    assert torch.equal(together, torch.cat([refined(v[None]) for v in vectors]))
+    assert torch.equal(together, refined(vectors)) and not torch.equal(together, start)
+
+
+def test_values_that_are_not_finite_stop_it(solids: Any) -> None:
+    (architecture,) = solids.zoo.architectures()
+    space = refining(solids.space, method="gauss-newton")
+    start = torch.full((1, space.model.embedding_size), torch.nan)
+    vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test")[:1], architecture))
+    with Runner("cpu") as runner, pytest.raises(RunFailed, match="came to values that are not finite") as raised:
+        refine(start, vectors, architecture.name, space, field_data(solids.zoo.data), runner, steps=2)
+    assert raised.value.hint == "Raise refine.damping."
+
+
+def test_classifiers_and_decoders_without_directions_are_refused_before_training(tiny: Any, solids: Any) -> None:
+    table = solids.recipe.model_dump()
+    table["refine"]["method"] = "gauss-newton"
+    with Runner("cpu") as runner:
+        assert (
+            prepare(solids.zoo, recipe_from(table), field_data(solids.zoo.data), runner).recipe.refine.damping == 1e-4
+        )
+        with pytest.raises(ConfigError, match="is for networks that are signals, and these are classifiers"):
+            prepare(tiny.zoo, recipe_from(table), tiny.data, runner)
+        for backbone, words in (
+            ({**table["backbone"], "path": "sketch"}, "this one is of the tokens backbone, path 'sketch', gain 1."),
+            ({**table["backbone"], "gain": 0.0}, "this one is of the tokens backbone, path 'curvature', gain 0."),
+            ({"kind": "conv"}, "this one is of the conv backbone."),
+        ):
+            with pytest.raises(ConfigError, match=f"needs a decoder that writes along directions; {words}"):
+                prepare(solids.zoo, recipe_from({**table, "backbone": backbone}), field_data(solids.zoo.data), runner)
+
+
+def test_a_temperature_of_its_own_is_used_for_refining(tiny: Any) -> None:
+    networks = [read_network(tiny.networks["lenetlike"], candidates=tiny.space.architectures)]
+    trained_at = tiny.space.recipe.train.temperature
+
+    def refined(own: float | None, **train: float) -> Tensor:
+        space = refining(tiny.space, temperature=own)
+        table = {**space.record["recipe"], "train": {**space.record["recipe"]["train"], **train}}
+        space = replace(space, record={**space.record, "recipe": table})
+        with Runner("cpu", seed=0) as runner:
+            return encode(networks, space, runner, data=tiny.data, refine_steps=3).vectors
+
+    torch.testing.assert_close(refined(None), refined(trained_at))
+    torch.testing.assert_close(refined(0.5, temperature=3.0), refined(0.5, temperature=9.0))
+    assert not torch.allclose(refined(0.5), refined(None))

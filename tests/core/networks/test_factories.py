@@ -1,0 +1,243 @@
+"""Anyone's factory as an architecture."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from netspace_models.architectures import ImageSignal, Signal
+from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
+
+from netspace_cli.core.networks.factories import (
+    fresh_module,
+    is_factory,
+    known_signal,
+    recorded_architecture,
+    resolve_architecture,
+    signal_of_factory,
+)
+from netspace_cli.core.networks.trust import trusting
+
+SIGNAL = ImageSignal(1, 8, 3)
+SOURCE = """
+import torch
+from torch import nn
+
+def _net(inputs, classes):
+    return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 5), nn.ReLU(), nn.Linear(5, classes))
+
+def with_signal(signal):
+    return _net(signal.channels * signal.size ** 2, signal.classes)
+
+def fixed():
+    return _net(64, 3)
+
+def with_default(hidden=5, *args, **options):
+    return _net(64, 3)
+
+def conv_for_28():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 26 * 26, 7))
+
+def fails(signal):
+    return nn.Linear(signal.width, 3)
+
+def no_module():
+    return {"weights": 1}
+
+class Net(nn.Module):
+    def __init__(self, signal):
+        super().__init__()
+        self.body = with_signal(signal)
+    def forward(self, x):
+        return self.body(x)
+"""
+
+
+@pytest.fixture(autouse=True)
+def factory_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    (tmp_path / "factories_for_tests.py").write_text(SOURCE)
+    (tmp_path / "broken_for_tests.py").write_text("import no_such_package_anywhere\n")
+    (tmp_path / "half_written_for_tests.py").write_text("def make(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+
+
+def test_names_of_factories_have_a_colon() -> None:
+    assert is_factory("a.b:c")
+    assert not is_factory("resnet8")
+
+
+@pytest.mark.parametrize("name", ["with_signal", "fixed", "with_default", "Net"])
+def test_a_factory_is_called_with_the_signal_only_if_it_needs_one(name: str) -> None:
+    architecture = resolve_architecture(f"factories_for_tests:{name}", SIGNAL)
+    assert architecture.parameters == 64 * 5 + 5 + 5 * 3 + 3
+    assert architecture.name == f"factories_for_tests:{name}"
+    assert architecture.hidden_groups == ()
+
+
+def test_built_in_architectures_by_name() -> None:
+    assert resolve_architecture("lenetlike", SIGNAL).name == "lenetlike"
+    with pytest.raises(UnknownArchitecture, match="Did you mean resnet8"):
+        resolve_architecture("resnt8", SIGNAL)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no_such_module_anywhere:make", "no_such_module_anywhere"),
+        ("broken_for_tests:make", "no_such_package_anywhere"),
+        ("half_written_for_tests:make", "invalid syntax"),
+        ("factories_for_tests:nothing", "nothing"),
+        ("factories_for_tests:", "cannot be imported"),
+        (":make", "cannot be imported"),
+        ("..models:make", "cannot be imported"),
+    ],
+)
+def test_a_factory_that_cannot_be_imported_is_told(name: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as refused:
+        resolve_architecture(name, SIGNAL)
+    assert f"the factory {name} cannot be imported" in refused.value.message
+    assert "package.module:function" in refused.value.hint
+
+
+def test_a_factory_that_makes_no_module_is_told() -> None:
+    with pytest.raises(ConfigError, match=r"returned a dict, not a torch\.nn\.Module"):
+        resolve_architecture("factories_for_tests:no_module", SIGNAL)
+
+
+def test_a_factory_that_fails_is_told_with_its_own_error() -> None:
+    with pytest.raises(ConfigError, match="the factory factories_for_tests:fails failed: AttributeError: .*width"):
+        resolve_architecture("factories_for_tests:fails", SIGNAL)
+
+
+def test_what_cannot_be_called_is_told() -> None:
+    with pytest.raises(ConfigError, match="the factory math:pi cannot be called"):
+        resolve_architecture("math:pi", SIGNAL)
+
+
+def test_a_module_for_other_images_is_told() -> None:
+    with pytest.raises(UnknownArchitecture, match="factories_for_tests:fixed does not run on images of 1x9x9"):
+        resolve_architecture("factories_for_tests:fixed", ImageSignal(1, 9, 3))
+    with pytest.raises(UnknownArchitecture, match=r"gives outputs of shape \(2, 3\)"):
+        resolve_architecture("factories_for_tests:fixed", ImageSignal(1, 8, 4))
+
+
+def test_resolving_leaves_the_process_own_stream_alone() -> None:
+    torch.manual_seed(3)
+    wanted = torch.rand(2)
+    torch.manual_seed(3)
+    resolve_architecture("factories_for_tests:with_signal", SIGNAL)
+    signal_of_factory("factories_for_tests:fixed", 1, (8, 16))
+    assert torch.equal(torch.rand(2), wanted)
+
+
+@pytest.mark.parametrize("name", ["factories_for_tests:with_signal", "lenetlike"])
+def test_fresh_modules_come_from_the_current_stream(name: str) -> None:
+    made = []
+    for seed in (0, 0, 1):
+        torch.manual_seed(seed)
+        made.append(torch.cat([p.flatten() for p in fresh_module(name, SIGNAL).parameters()]))
+    assert torch.equal(made[0], made[1])
+    assert not torch.equal(made[0], made[2])
+
+
+def test_a_factory_without_arguments_tells_its_own_signal() -> None:
+    assert signal_of_factory("factories_for_tests:fixed", 1, (32, 16, 8)) == SIGNAL
+    assert signal_of_factory("factories_for_tests:conv_for_28", 1, (32, 16, 28, 64)) == ImageSignal(1, 28, 7)
+    assert signal_of_factory("factories_for_tests:fixed", 1, (32, 16)) is None
+    assert signal_of_factory("factories_for_tests:with_signal", 1, (8,)) is None
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder that is not on Python's search path, as for a console script."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert str(folder) not in sys.path and "" not in sys.path
+    return folder
+
+
+def test_a_factory_of_the_current_folder_is_found_if_the_user_named_it(here: Path) -> None:
+    (here / "nets_found_here.py").write_text(SOURCE)
+    before = list(sys.path)
+    with pytest.raises(ConfigError, match="no module 'nets_found_here'") as refused:
+        resolve_architecture("nets_found_here:fixed", SIGNAL)
+    assert "with --trust nets_found_here:fixed here as well" in refused.value.hint
+    with trusting("nets_found_here:fixed"):
+        assert resolve_architecture("nets_found_here:fixed", SIGNAL).parameters == 64 * 5 + 5 + 5 * 3 + 3
+    assert sys.path == before
+
+
+def test_what_a_factory_imports_when_it_is_called_is_found_too(here: Path) -> None:
+    (here / "late_net.py").write_text("def make():\n    import part_of_late_net\n    return part_of_late_net.fixed()\n")
+    (here / "part_of_late_net.py").write_text(SOURCE)
+    with trusting("late_net:make"):
+        assert resolve_architecture("late_net:make", SIGNAL).parameters == 64 * 5 + 5 + 5 * 3 + 3
+
+
+def test_a_file_of_the_current_folder_takes_no_installed_module_s_place(here: Path) -> None:
+    (here / "colorsys.py").write_text("raise SystemExit('the wrong module')")
+    sys.modules.pop("colorsys", None)
+    (here / "net_with_colours.py").write_text("import colorsys\ncolorsys.rgb_to_hsv\n" + SOURCE)
+    with trusting("net_with_colours:fixed"):
+        resolve_architecture("net_with_colours:fixed", SIGNAL)
+
+
+def test_a_misspelt_function_is_answered_with_the_nearest() -> None:
+    with pytest.raises(ConfigError) as refused:
+        resolve_architecture("factories_for_tests:with_signl", SIGNAL)
+    assert "the module factories_for_tests (" in refused.value.message
+    assert "factories_for_tests.py) has no function 'with_signl'" in refused.value.message
+    assert refused.value.hint.startswith("Did you mean with_signal")
+    with pytest.raises(ConfigError) as refused:
+        resolve_architecture("factories_for_tests:qqqq", SIGNAL)
+    assert "with_signal or fixed" in refused.value.hint and "nn" not in refused.value.hint.split()
+
+
+def test_a_missing_module_says_where_it_was_looked_for(here: Path) -> None:
+    with trusting("no_such_net:make"), pytest.raises(ConfigError) as refused:
+        resolve_architecture("no_such_net:make", SIGNAL)
+    assert refused.value.message.endswith("cannot be imported: there is no module 'no_such_net'.")
+    assert f"then in the current folder ({here})" in refused.value.hint and "PYTHONPATH" in refused.value.hint
+
+
+@pytest.mark.parametrize("name", ["nets.py:make", "./nets.py:make", "nets/net.py:make"])
+def test_a_path_in_the_place_of_a_module_is_told_how_it_is_written(here: Path, name: str) -> None:
+    (here / "nets.py").write_text(SOURCE)
+    with trusting(name), pytest.raises(ConfigError) as refused:
+        resolve_architecture(name, SIGNAL)
+    assert ("nets.net:make" if "/net." in name else "nets:make") in refused.value.hint
+
+
+def test_a_file_s_factory_is_trusted_and_importable_or_the_file_is_named(here: Path) -> None:
+    (here / "recorded_net.py").write_text(SOURCE)
+    with pytest.raises(InputFileError, match="s.safetensors: it names the factory recorded_net:fixed") as refused:
+        recorded_architecture("recorded_net:fixed", SIGNAL, Path("s.safetensors"))
+    assert "--trust recorded_net:fixed" in refused.value.hint
+    with trusting("recorded_net:fixed"):
+        assert recorded_architecture("recorded_net:fixed", SIGNAL, Path("s.safetensors")).name == "recorded_net:fixed"
+    with trusting("gone_net:fixed"), pytest.raises(InputFileError) as refused:
+        recorded_architecture("gone_net:fixed", SIGNAL, Path("s.safetensors"))
+    assert "s.safetensors: its architecture cannot be built here: the factory gone_net:fixed" in refused.value.message
+    assert "run in the folder that holds gone_net" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "signal", "expected"),
+    [
+        ("lenetlike", ImageSignal(3, 32, 10), "3x32x32, 10 classes"),
+        ("vanillacnn", ImageSignal(1, 16, 10), "1x16x16, 10 classes"),
+        ("resnet8", ImageSignal(1, 16, 10), "1 channel, 10 classes; works at several image sizes (16, 28, 32, ...)"),
+        ("resnet8", ImageSignal(3, 24, 4), "3 channels, 4 classes; works at several image sizes (16, 24, 28, 32, ...)"),
+        ("resnet8", ImageSignal(3, 64, 4), "3x64x64, 4 classes"),
+        ("factories_for_tests:with_signal", SIGNAL, "1x8x8, 3 classes"),
+    ],
+)
+def test_a_size_of_images_that_the_parameters_do_not_tell_is_not_named(
+    name: str, signal: Signal, expected: str
+) -> None:
+    assert known_signal(resolve_architecture(name, signal)) == expected

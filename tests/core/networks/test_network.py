@@ -1,0 +1,100 @@
+"""Networks: read from anyone's checkpoint, written so that their own module loads them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.architectures import ImageSignal, Signal, build
+from netspace_models.errors import CheckpointError, ConfigError, NotFinite, OutputExists, UnknownArchitecture
+
+from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
+from netspace_cli.core.networks.network import Network, check_teacher, read_network, write_network
+
+SIGNAL = ImageSignal(1, 8, 3)
+IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
+def test_a_network_computes_what_its_module_computes(tiny: Any, name: str) -> None:
+    network = read_network(tiny.networks[name], signal=SIGNAL)
+    module = build(name, SIGNAL).module
+    module.load_state_dict(read_checkpoint(tiny.networks[name]).state, strict=True)
+    with torch.no_grad():
+        found, wanted = network.architecture.run(network.vector, IMAGES), module.eval()(IMAGES)
+    assert torch.allclose(found, wanted, atol=1e-4)
+    assert network.source == str(tiny.networks[name])
+
+
+@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("form", ["full", "fused"])
+def test_a_written_network_is_loaded_strictly_and_read_back(
+    tiny: Any, tmp_path: Path, name: str, suffix: str, form: Any
+) -> None:
+    network = read_network(tiny.networks[name], signal=SIGNAL)
+    path = tmp_path / f"net{suffix}"
+    write_network(path, Network(network.architecture, network.vector, form), metadata={"netspace.arch": name})
+    module = network.architecture.fused if form == "fused" else network.architecture.module
+    state = read_checkpoint(path).state
+    module.load_state_dict(state, strict=True)
+    again = read_network(path, signal=SIGNAL)
+    assert again.form == ("full" if name != "resnet8" else form)
+    assert torch.allclose(again.vector, network.vector, atol=1e-5)
+
+
+def test_a_checkpoint_in_the_fused_form_is_read(tiny: Any, tmp_path: Path) -> None:
+    full = read_network(tiny.networks["resnet8"], signal=SIGNAL)
+    write_network(tmp_path / "f.pt", Network(full.architecture, full.vector, "fused"), metadata={})
+    fused = read_network(tmp_path / "f.pt", signal=SIGNAL)
+    assert (full.form, fused.form) == ("full", "fused")
+    assert torch.equal(fused.vector, full.vector)
+
+
+def test_nested_and_prefixed_checkpoints_give_the_same_network(tiny: Any, tmp_path: Path) -> None:
+    plain = read_network(tiny.networks["resnet8"], signal=SIGNAL)
+    state = read_checkpoint(tiny.networks["resnet8"]).state
+    torch.save({"epoch": 1, "state_dict": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "n.pt")
+    network = read_network(tmp_path / "n.pt", signal=SIGNAL)
+    assert torch.equal(network.vector, plain.vector)
+    assert len(network.notes) == 2
+    assert torch.equal(read_network(tmp_path / "n.pt", signal=SIGNAL, key="state_dict").vector, plain.vector)
+
+
+def test_a_network_is_not_written_over_a_file(tiny: Any, tmp_path: Path) -> None:
+    network = read_network(tiny.networks["lenetlike"], signal=SIGNAL)
+    (tmp_path / "net.pt").write_text("mine")
+    with pytest.raises(OutputExists):
+        write_network(tmp_path / "net.pt", network, metadata={})
+    assert (tmp_path / "net.pt").read_text() == "mine"
+    write_network(tmp_path / "net.pt", network, metadata={}, force=True)
+    assert torch.equal(read_network(tmp_path / "net.pt", signal=SIGNAL).vector, network.vector)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_values_that_are_not_finite_are_refused_by_name(tiny: Any, tmp_path: Path, value: float) -> None:
+    state = dict(read_checkpoint(tiny.networks["lenetlike"]).state)
+    state["fc2.bias"] = torch.full_like(state["fc2.bias"], value)
+    write_checkpoint(tmp_path / "net.pt", state)
+    with pytest.raises(NotFinite, match=r"net\.pt: 1 of \d+ tensors .* fc2\.bias"):
+        read_network(tmp_path / "net.pt", signal=SIGNAL)
+
+
+def test_what_is_no_checkpoint_or_no_architecture_is_named(tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"missing\.pt: no such file"):
+        read_network(tmp_path / "missing.pt")
+    state = read_checkpoint(tiny.networks["lenetlike"]).state
+    write_checkpoint(tmp_path / "less.pt", {n: t for n, t in state.items() if n != "fc3.bias"})
+    with pytest.raises(UnknownArchitecture, match=r"less\.pt: .*Nearest is lenetlike .* 1 missing: fc3\.bias"):
+        read_network(tmp_path / "less.pt", signal=SIGNAL)
+
+
+@pytest.mark.parametrize("signal", [ImageSignal(3, 8, 3), ImageSignal(1, 8, 10)])
+def test_a_teacher_for_other_images_is_refused_with_both(signal: Signal) -> None:
+    architecture = build("resnet8", signal)
+    teacher = Network(architecture, torch.zeros(architecture.parameters), source="t.pt")
+    with pytest.raises(ConfigError, match=f"t.pt is for {signal.describe()}; these images are 1x8x8, 3 classes"):
+        check_teacher(teacher, SIGNAL)
+    check_teacher(teacher, signal)

@@ -1,0 +1,207 @@
+"""Which architecture a checkpoint is, from names and shapes alone; and what is said where it is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from netspace_models.architectures import FieldSignal, ImageSignal, Signal, build
+from netspace_models.errors import UnknownArchitecture
+from torch import Tensor
+
+from netspace_cli.core.files.checkpoint import Checkpoint
+from netspace_cli.core.networks import recognise as recognising
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.networks.recognise import recognise
+
+SIGNAL = ImageSignal(1, 8, 3)
+FACTORY = """
+from collections import OrderedDict
+
+from torch import nn
+
+def make(signal):
+    return nn.Sequential(nn.Flatten(), nn.Linear(signal.channels * signal.size ** 2, 5), nn.ReLU(), nn.Linear(5, 3))
+
+def large(signal):
+    flat = 2 * (signal.size - 18) ** 2
+    layers = {"conv1": nn.Conv2d(signal.channels, 2, 19), "flat": nn.Flatten(), "fc": nn.Linear(flat, signal.classes)}
+    return nn.Sequential(OrderedDict(layers))
+
+def fixed():
+    return nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(2 * 14 * 14, 4))
+"""
+
+
+@pytest.fixture
+def factory_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "recognised_factories.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "recognised_factories"
+
+
+def checkpoint(state: dict[str, Tensor]) -> Checkpoint:
+    return Checkpoint(Path("net.pt"), "0" * 64, "pt", state, {}, ())
+
+
+def state_of(name: str, signal: Signal = SIGNAL) -> dict[str, Tensor]:
+    return dict(build(name, signal).module.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"layers.1.weight": torch.zeros(4, 3)}, r"1 misshaped: layers.1.weight: \(4, 3\), expected \(4, 4\)"),
+        ({"layers.1.bias": None}, "1 missing: layers.1.bias"),
+        ({"layers.2.weight": torch.zeros(1, 1)}, r"1 misshaped: layers.2.weight: \(1, 1\), expected \(1, 4\)"),
+    ],
+)
+def test_a_broken_network_of_sines_is_nearest_to_a_whole_one(change: dict[str, Tensor | None], words: str) -> None:
+    state = state_of("siren-4x2", FieldSignal(3, 1)) | change
+    with pytest.raises(
+        UnknownArchitecture, match=r"Nearest is siren-4x2 \(points of 3 coordinates, 1 value\), .*" + words
+    ):
+        recognise(checkpoint({name: tensor for name, tensor in state.items() if tensor is not None}))
+
+
+@pytest.mark.parametrize("missing", ["layers.0.weight", "layers.2.weight"])
+def test_what_tells_no_width_is_nearest_to_no_network_of_sines(missing: str) -> None:
+    state = state_of("siren-4x2", FieldSignal(3, 1))
+    del state[missing]
+    with pytest.raises(UnknownArchitecture, match=r"tensors that fit no known architecture\.") as refused:
+        recognise(checkpoint(state))
+    assert "Nearest" not in refused.value.message
+
+
+def test_layers_whose_numbers_have_gaps_are_no_network_of_sines() -> None:
+    state = {f"layers.{i}.weight": torch.zeros(rows, columns) for i, rows, columns in ((0, 4, 9), (2, 3, 4))}
+    with pytest.raises(UnknownArchitecture) as refused:
+        recognise(checkpoint(state))
+    assert "siren" not in refused.value.message
+
+
+def test_a_small_file_makes_no_large_network_of_sines(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+    monkeypatch.setattr(recognising, "build", lambda name, signal: built.append(name))
+    state = {f"layers.{i}.bias": torch.zeros(1) for i in range(1, 98)}
+    state |= {"layers.0.weight": torch.zeros(9999, 1), "layers.98.weight": torch.zeros(1, 9999)}
+    with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
+        recognise(checkpoint(state))
+    assert not any(name.startswith("siren") for name in built)
+
+
+@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet14", "resnet32", "resnet8-a"])
+@pytest.mark.parametrize(
+    "signal", [ImageSignal(3, 32, 10), ImageSignal(1, 28, 10), ImageSignal(1, 16, 10), ImageSignal(3, 64, 200)]
+)
+def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str, signal: Signal) -> None:
+    found = recognise(checkpoint(state_of(name, signal)))
+    assert found.name == name
+    assert (found.signal.channels, found.signal.classes) == (signal.channels, signal.classes)
+    assert found.parameters == build(name, signal).parameters
+
+
+@pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
+def test_a_known_signal_is_used_where_the_size_is_unusual(name: str) -> None:
+    assert recognise(checkpoint(state_of(name)), signal=SIGNAL).signal == SIGNAL
+
+
+@pytest.mark.parametrize("name", ["resnet8", "resnet8-a"])
+@pytest.mark.parametrize("form", ["full", "fused"])
+def test_both_forms_are_recognised(name: str, form: str) -> None:
+    architecture = build(name, SIGNAL)
+    state = architecture.to_state(torch.zeros(architecture.parameters), form)  # type: ignore[arg-type]
+    found = recognise(checkpoint(state), signal=SIGNAL)
+    assert (found.name, found.form_of(state)) == (name, form)
+
+
+def test_candidates_come_first() -> None:
+    candidate = build("lenetlike", SIGNAL)
+    assert recognise(checkpoint(state_of("lenetlike")), candidates=[candidate]) is candidate
+
+
+def test_nothing_known_has_the_nearest_and_the_differences() -> None:
+    state = state_of("lenetlike")
+    state["fc3.wait"] = state.pop("fc3.weight")
+    with pytest.raises(UnknownArchitecture) as refused:
+        recognise(checkpoint(state), candidates=[build("resnet8", SIGNAL), build("lenetlike", SIGNAL)])
+    for words in ("net.pt", "Nearest is lenetlike (1x8x8, 3 classes)", "1 missing: fc3.weight", "unexpected: fc3.wait"):
+        assert words in refused.value.message
+    assert "package.module:function" in refused.value.hint
+
+
+def test_wrong_shapes_are_told_with_both() -> None:
+    state = state_of("lenetlike", ImageSignal(1, 8, 4))
+    with pytest.raises(UnknownArchitecture, match=r"misshaped: fc3\.weight: \(4, 84\), expected \(3, 84\)"):
+        recognise(checkpoint(state), signal=SIGNAL)
+
+
+def test_nothing_alike_is_told() -> None:
+    for state in ({}, {"encoder.w": torch.ones(3)}):
+        with pytest.raises(UnknownArchitecture, match=rf"{len(state)} tensors that fit no known architecture\."):
+            recognise(checkpoint(state))
+
+
+def test_a_wrong_name_is_told_with_what_differs() -> None:
+    with pytest.raises(UnknownArchitecture, match=r"net\.pt: the parameters do not fit lenetlike") as refused:
+        recognise(checkpoint(state_of("resnet8")), arch="lenetlike", candidates=[build("lenetlike", SIGNAL)])
+    assert "It is no lenetlike" in refused.value.hint
+    with pytest.raises(UnknownArchitecture, match="Did you mean lenetlike"):
+        recognise(checkpoint(state_of("lenetlike")), arch="lenetlik", signal=SIGNAL)
+
+
+def test_a_name_without_a_word_on_the_images_needs_one(factory_module: str) -> None:
+    state = dict(resolve_architecture(f"{factory_module}:make", SIGNAL).module.state_dict())
+    with pytest.raises(UnknownArchitecture, match="for which images and classes .* cannot be read off it") as refused:
+        recognise(checkpoint(state), arch=f"{factory_module}:make")
+    assert "--data" in refused.value.hint
+
+
+def test_factories_with_and_without_a_signal(factory_module: str) -> None:
+    made = resolve_architecture(f"{factory_module}:make", SIGNAL)
+    state = dict(made.module.state_dict())
+    assert recognise(checkpoint(state), arch=made.name, signal=SIGNAL).parameters == made.parameters
+    assert recognise(checkpoint(state), arch=made.name, candidates=[made]) is made
+    assert recognise(checkpoint(state), candidates=[made]) is made
+    fixed = resolve_architecture(f"{factory_module}:fixed", ImageSignal(1, 16, 4))
+    found = recognise(checkpoint(dict(fixed.module.state_dict())), arch=fixed.name)
+    assert (found.name, found.signal) == (fixed.name, ImageSignal(1, 16, 4))
+
+
+def test_a_factory_is_not_asked_for_sizes_once_one_fits(factory_module: str) -> None:
+    made = resolve_architecture(f"{factory_module}:large", ImageSignal(3, 32, 10))
+    with pytest.raises(UnknownArchitecture, match="does not run on images of 3x16x16"):
+        resolve_architecture(made.name, ImageSignal(3, 16, 10))
+    assert recognise(checkpoint(dict(made.module.state_dict())), arch=made.name).signal == made.signal
+
+
+def test_sizes_that_only_a_hostile_file_has_are_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[object] = []
+
+    def spy(name: str, signal: Signal) -> object:
+        built.append((name, signal))
+        raise UnknownArchitecture("not built here")
+
+    monkeypatch.setattr(recognising, "build", spy)
+    bias = {"fc.bias": torch.zeros(10)}
+    for state in (
+        {"conv1.weight": torch.zeros(1, 10**9, 0, 1), **bias},
+        {"conv1.weight": torch.zeros(1, 0, 3, 3), **bias},
+        {"conv1.weight": torch.zeros(1, 3, 3, 3), "fc.bias": torch.zeros(200_000)},
+        {"conv1.weight": torch.zeros(1, 3, 3, 3), "fc.bias": torch.zeros(0)},
+        {"conv1.weight": torch.zeros(1, 3, 3, 3), "linear.weight": torch.zeros(200_000, 0)},
+    ):
+        with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
+            recognise(checkpoint(state))
+    assert built == []
+    for blocks in (600, 2500):  # deeper than tensors of one value are worth, and deeper than any
+        deep = {f"layer1.{b}.conv{i}.weight": torch.zeros(1, 1, 1, 1) for b in range(blocks) for i in (1, 2)}
+        with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
+            recognise(checkpoint({"conv1.weight": torch.zeros(1, 3, 3, 3), **bias, **deep}))
+    assert built == []
+
+
+def test_a_deep_network_with_numbers_is_recognised() -> None:
+    state = state_of("resnet116", ImageSignal(3, 32, 10))
+    assert recognise(checkpoint(state)).name == "resnet116"

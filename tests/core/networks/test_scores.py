@@ -1,0 +1,62 @@
+"""What a network does on a split, against the plainest way to compute it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from netspace_cli.core.networks import scores as scoring
+from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.networks.scores import accuracy, agreement, cross_entropy, labels_of, logits_of, scores
+from netspace_cli.core.runtime.runner import Runner
+
+
+def test_measures_by_hand() -> None:
+    logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [3.0, 0.0], [0.0, 5.0]])
+    other = torch.tensor([[2.0, 0.0], [1.0, 0.0], [0.0, 3.0], [0.0, 5.0]])
+    labels = torch.tensor([0, 1, 1, 1])
+    assert accuracy(logits, labels) == 0.75
+    assert agreement(logits, other) == 0.5 == agreement(other, logits)
+    assert agreement(logits, logits) == 1.0
+    probability = np.exp(logits.numpy()) / np.exp(logits.numpy()).sum(1, keepdims=True)
+    wanted = -np.log(probability[np.arange(4), labels.numpy()]).mean()
+    assert cross_entropy(logits, labels) == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 512])
+def test_logits_do_not_depend_on_the_batches(tiny: Any, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+    network = read_network(tiny.networks["resnet8"], signal=tiny.data.signal)
+    images, _ = tiny.data.batch("test", slice(None))
+    wanted = network.architecture.run(network.vector, images)
+    monkeypatch.setattr(scoring, "BATCH", batch)
+    with Runner("cpu") as runner:
+        found = logits_of(network.architecture, network.vector, tiny.data, "test", runner)
+    assert found.shape == (30, 3)
+    assert torch.allclose(found, wanted, atol=1e-5)
+    assert not found.requires_grad
+
+
+def test_scores_are_of_all_splits_and_survive_a_lack_of_memory(tiny: Any) -> None:
+    network = read_network(tiny.networks["lenetlike"], signal=tiny.data.signal)
+    with Runner("cpu") as runner:
+        wanted = scores(network.architecture, network.vector, tiny.data, runner)
+    run, largest = network.architecture.run, []
+
+    class Small:
+        """The architecture on a device that holds ten images."""
+
+        def run(self, vector: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+            if len(images) > 10:
+                raise torch.OutOfMemoryError("too much")
+            largest.append(len(images))
+            return run(vector, images)
+
+    with Runner("cpu") as runner:
+        found = scores(Small(), network.vector, tiny.data, runner)  # type: ignore[arg-type]
+    assert found == wanted
+    assert set(found) == {"train", "val", "test"}
+    assert max(largest) <= 10
+    assert len(labels_of(tiny.data, "val")) == 24

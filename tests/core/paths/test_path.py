@@ -1,0 +1,175 @@
+"""Paths: their ends are the networks themselves, a step that fails keeps its place, baselines are fair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from netspace_cli.core.encoding.decode import decode_row
+from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of
+from netspace_cli.core.paths import path as walking
+from netspace_cli.core.paths.path import Step, aligned, gammas, interpolate, interpolate_weights, weight_paths
+from netspace_cli.core.requests.inputs import Input, network_of
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.embeddings import Origin
+
+
+def ends(tiny: Any) -> tuple[Tensor, Tensor]:
+    """Embeddings that stand for two architectures, if the space tells any two apart."""
+    rows = tiny.space.embeddings
+    return rows[0], rows[-1]
+
+
+def walk(tiny: Any, start: Tensor, end: Tensor, **options: Any) -> list[Step]:
+    with Runner("cpu") as runner:
+        return interpolate(start, end, tiny.space, runner, **{"steps": 4, **options})
+
+
+def two_lenets(tiny: Any) -> list[Network]:
+    chosen = tiny.single_zoo.select(arch="lenetlike")[:2]
+    return [read_network(tiny.single_zoo.file_of(i), candidates=tiny.space.architectures) for i in chosen]
+
+
+def test_gammas_run_from_nought_to_one_exactly() -> None:
+    for steps in (1, 3, 7, 10, 49):
+        found = gammas(steps)
+        assert len(found) == steps + 1
+        assert (found[0], found[-1]) == (0.0, 1.0)
+        assert found == sorted(set(found))
+    with pytest.raises(ConfigError, match="0 steps make no path"):
+        gammas(0)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 10])
+def test_the_ends_are_the_decoded_ends_bit_for_bit(tiny: Any, steps: int) -> None:
+    start, end = ends(tiny)
+    path = walk(tiny, start, end, steps=steps)
+    assert [s.step for s in path] == list(range(steps + 1))
+    for step, vector in ((path[0], start), (path[-1], end)):
+        wanted = decode_row(vector, tiny.space)
+        assert step.network.architecture is wanted.architecture
+        assert torch.equal(step.network.vector, wanted.vector)
+
+
+def test_the_ends_are_of_the_architectures_they_are_said_to_be(tiny: Any) -> None:
+    start, end = ends(tiny)
+    names = [a.name for a in tiny.space.architectures]
+    for first, last in zip(names, reversed(names), strict=True):
+        path = walk(tiny, start, end, ends=(first, last))
+        free = walk(tiny, start, end)
+        assert (path[0].network.architecture.name, path[-1].network.architecture.name) == (first, last)
+        assert torch.equal(path[0].network.vector, decode_row(start, tiny.space, arch=first).vector)
+        assert [s.row() for s in path[1:-1]] == [s.row() for s in free[1:-1]]
+
+
+def test_backwards_is_the_same_path(tiny: Any) -> None:
+    start, end = ends(tiny)
+    forth, back = walk(tiny, start, end), walk(tiny, end, start)
+    for a, b in zip(forth, back[::-1], strict=True):
+        assert a.network.architecture is b.network.architecture
+        assert torch.allclose(a.network.vector, b.network.vector, atol=1e-5)
+
+
+def test_scores_are_those_of_the_network_at_the_step(tiny: Any) -> None:
+    path = walk(tiny, *ends(tiny), data=tiny.data)
+    images, labels = tiny.data.batch("test", slice(None))
+    for step in path:
+        logits = step.network.architecture.run(step.network.vector, images)
+        assert step.accuracy == pytest.approx(accuracy(logits, labels))
+        assert step.loss == pytest.approx(cross_entropy(logits, labels), rel=1e-4)
+    on_val = walk(tiny, *ends(tiny), data=tiny.data, split="val")
+    assert [s.loss for s in on_val] != [s.loss for s in path]
+
+
+def test_without_images_the_path_is_decoded_only(tiny: Any) -> None:
+    path = walk(tiny, *ends(tiny))
+    assert all((s.accuracy, s.loss, s.error) == (None, None, "") for s in path)
+    assert set(path[0].row()) == {"step", "gamma", "arch", "parameters"}
+
+
+def test_a_step_that_fails_keeps_its_place(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    start, end = ends(tiny)
+    good = walk(tiny, start, end, data=tiny.data)
+    decode = type(tiny.space.model).decode
+    middle = 0.5 * start + 0.5 * end
+
+    def failing(self: Any, arch: str, embeddings: Tensor) -> Tensor:
+        found = decode(self, arch, embeddings)
+        return found * float("nan") if torch.equal(embeddings[0], middle) else found
+
+    monkeypatch.setattr(type(tiny.space.model), "decode", failing)
+    path = walk(tiny, start, end, data=tiny.data)
+    assert [s.error for s in path] == ["", "", "weights are not finite", "", ""]
+    assert (path[2].step, path[2].gamma, path[2].accuracy, path[2].loss) == (2, 0.5, None, None)
+    assert path[2].row()["error"] == "weights are not finite"
+    assert [s.row() for s in (*path[:2], *path[3:])] == [s.row() for s in (*good[:2], *good[3:])]
+
+
+def test_outputs_that_are_not_finite_are_a_failed_step_too(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits_of = walking.logits_of
+    monkeypatch.setattr(walking, "logits_of", lambda *a: logits_of(*a) * float("inf"))
+    path = walk(tiny, *ends(tiny), data=tiny.data)
+    assert [s.error for s in path] == ["outputs are not finite"] * 5
+
+
+def test_weights_of_two_architectures_are_refused(tiny: Any) -> None:
+    a, b = (read_network(tiny.networks[n], candidates=tiny.space.architectures) for n in ("lenetlike", "resnet8"))
+    with pytest.raises(ConfigError, match=r"weights of a lenetlike \(.*\) and a resnet8 \(.*\)") as refused:
+        interpolate_weights(a, b, Runner("cpu"), steps=2)
+    assert "--weights" in refused.value.hint
+
+
+def test_weights_for_two_kinds_of_images_are_refused() -> None:
+    from netspace_models.architectures import ImageSignal, build
+
+    one, other = (build("lenetlike", s) for s in (ImageSignal(1, 8, 3), ImageSignal(3, 32, 10)))
+    a, b = (Network(x, torch.zeros(x.parameters)) for x in (one, other))
+    with pytest.raises(ConfigError, match="1x8x8, 3 classes.*3x32x32, 10 classes"):
+        interpolate_weights(a, b, Runner("cpu"), steps=2)
+
+
+def test_a_path_between_weights_is_a_straight_line(tiny: Any) -> None:
+    a, b = two_lenets(tiny)
+    path = interpolate_weights(a, b, Runner("cpu"), steps=4)
+    assert torch.equal(path[0].network.vector, a.vector)
+    assert torch.equal(path[-1].network.vector, b.vector)
+    assert torch.allclose(path[1].network.vector, 0.75 * a.vector + 0.25 * b.vector)
+
+
+def test_aligning_keeps_the_function_and_comes_nearer(tiny: Any) -> None:
+    a, b = two_lenets(tiny)
+    moved = aligned(a, b, Runner("cpu"))
+    images, _ = tiny.data.batch("test", slice(None))
+    assert torch.allclose(moved.architecture.run(moved.vector, images), b.architecture.run(b.vector, images), atol=1e-4)
+    assert (moved.vector - a.vector).norm() < (b.vector - a.vector).norm()
+    shuffled = Network(a.architecture, a.architecture.shuffle(a.vector, torch.Generator().manual_seed(1)))
+    assert torch.equal(aligned(a, shuffled, Runner("cpu")).vector, a.vector)
+
+
+def test_baselines_begin_and_end_with_the_networks_functions(tiny: Any) -> None:
+    a, b = two_lenets(tiny)
+    inputs = [Input(tiny.npz, torch.zeros(64), Origin("lenetlike"), n) for n in (a, b)]
+    with Runner("cpu") as runner:
+        paths = weight_paths(*(network_of(i, tiny.space, runner) for i in inputs), runner, steps=2, data=tiny.data)
+    assert set(paths) == {"weights", "aligned weights"}
+    images, _ = tiny.data.batch("test", slice(None))
+    labels = labels_of(tiny.data, "test")
+    for path in paths.values():
+        for step, network in ((path[0], a), (path[-1], b)):
+            wanted = network.architecture.run(network.vector, images)
+            found = step.network.architecture.run(step.network.vector, images)
+            assert torch.allclose(found, wanted, atol=1e-4)
+            assert step.accuracy == pytest.approx(accuracy(wanted, labels))
+
+
+def test_inputs_that_were_embeddings_take_part_as_what_they_decode_to(tiny: Any) -> None:
+    vector = tiny.single_space.embeddings[0]
+    inputs = [Input(tiny.npz, vector, Origin("lenetlike"), n) for n in (None, two_lenets(tiny)[0])]
+    with Runner("cpu") as runner:
+        paths = weight_paths(*(network_of(i, tiny.single_space, runner) for i in inputs), runner, steps=1)
+    assert torch.equal(paths["weights"][0].network.vector, decode_row(vector, tiny.single_space).vector)

@@ -1,0 +1,168 @@
+"""The target of latent space optimisation as a file: shapes, pictures, scans, and what fits no space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from netspace_models.architectures import FieldSignal, ImageSignal, Signal
+from netspace_models.errors import ConfigError
+from PIL import Image
+
+from netspace_cli.core.requests.shape_objective import read_target
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.shape_objectives import ScanGoal, ShapeGoal, scan_goal
+from netspace_cli.core.shapes import grids, meshes, pictures
+from netspace_cli.core.shapes.scans import Scan
+from netspace_cli.core.shapes.sources import find_shapes
+
+SHAPES = FieldSignal(3, 1)
+
+
+def space(signal: Signal = SHAPES) -> Any:
+    """All that is asked of a space: its name and its signal."""
+    return SimpleNamespace(name="mine", signal=signal)
+
+
+def of_grid(path: Path) -> None:
+    occupancy = np.zeros((6, 6, 6), dtype=bool)
+    occupancy[1:4, 2:5, 1:5] = True
+    np.savez(path, occupancy=occupancy)
+
+
+def of_samples(path: Path) -> None:
+    points = np.random.default_rng(0).uniform(-0.9, 0.9, (1500, 3))
+    rows = np.column_stack([points, np.linalg.norm(points, axis=1) - 0.5])
+    np.savez(path, pos=rows[rows[:, 3] >= 0], neg=rows[rows[:, 3] < 0])
+
+
+def of_mesh(path: Path) -> None:
+    trimesh.creation.box((1, 1, 1)).export(path)
+
+
+def of_cloud(path: Path) -> None:
+    trimesh.PointCloud(cloud()).export(path)
+
+
+def of_pixels(path: Path) -> None:
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(path)
+
+
+def cloud(count: int = 30) -> np.ndarray:
+    """Points in a corner of the box."""
+    return np.random.default_rng(0).uniform(0.5, 0.7, (count, 3)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer points and cells than usual."""
+    for module in (grids, meshes, pictures):
+        monkeypatch.setattr(module, "SAMPLES", 512)
+        monkeypatch.setattr(module, "HELD_OUT", 128)
+    monkeypatch.setattr(grids, "FINEST", 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "signal"),
+    [
+        ("grid.npz", of_grid, SHAPES),
+        ("samples.npz", of_samples, SHAPES),
+        ("mesh.ply", of_mesh, SHAPES),
+        ("mesh.obj", of_mesh, SHAPES),
+        ("picture.png", of_pixels, FieldSignal(2, 3)),
+    ],
+)
+def test_shapes_and_pictures_are_read_as_for_a_zoo(
+    tmp_path: Path, name: str, make: Callable[[Path], None], signal: FieldSignal
+) -> None:
+    path = tmp_path / name
+    make(path)
+    runner = Runner("cpu", seed=5)
+    found = read_target(path, space(signal), runner)
+    assert isinstance(found, ShapeGoal) and found.runner is runner
+    (source,) = find_shapes(path)
+    shape = source.read(runner.generator("target"))
+    assert torch.equal(found.points, shape.points) and torch.equal(found.values, shape.values)
+    assert torch.equal(torch.cat([found.held["val"][0], found.held["test"][0]]), shape.held_points)
+    assert torch.equal(torch.cat([found.held["val"][1], found.held["test"][1]]), shape.held_values)
+
+
+@pytest.mark.parametrize("name", ["cloud.npy", "cloud.xyz", "cloud.ply"])
+def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    if path.suffix == ".npy":
+        np.save(path, cloud())
+    elif path.suffix == ".xyz":
+        np.savetxt(path, cloud(), fmt="%.9g")
+    else:
+        of_cloud(path)
+    runner = Runner("cpu", seed=5)
+    found, expected = read_target(path, space(), runner), scan_goal(Scan(torch.from_numpy(cloud())), runner)
+    assert isinstance(found, ScanGoal)
+    assert torch.equal(found.scan.points, expected.scan.points)
+    for split in ("val", "test"):
+        assert torch.equal(found.held[split].points, expected.held[split].points)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "signal", "words"),
+    [
+        (
+            "grid.npz",
+            of_grid,
+            ImageSignal(1, 8, 3),
+            "space 'mine' is of classifiers (1x8x8, 3 classes), which become no shape. "
+            "Give a --teacher, or nothing for the labels.",
+        ),
+        (
+            "picture.png",
+            of_pixels,
+            SHAPES,
+            "{}: .png is no kind of target for networks for points of 3 coordinates, 1 value. "
+            "Known: .npz, .ply, .obj, .stl, .off, .glb, .npy, .xyz.",
+        ),
+        (
+            "picture.png",
+            of_pixels,
+            FieldSignal(2, 1),
+            "{} is for points of 2 coordinates, 3 values; space 'mine' is for points of 2 coordinates, 1 value. "
+            "Give a target of the space's own kind.",
+        ),
+        (
+            "grid.npz",
+            of_grid,
+            FieldSignal(2, 3),
+            "{}: .npz is no kind of target for networks for points of 2 coordinates, 3 values. "
+            "Known: .png, .jpg, .jpeg.",
+        ),
+        (
+            "two.npz",
+            lambda path: np.savez(path, occupancy=np.stack([np.eye(4)[:, None] * np.ones((4, 4, 4))] * 2)),
+            SHAPES,
+            "{} holds 2 shapes, one is needed. Give a file of one.",
+        ),
+    ],
+)
+def test_targets_that_do_not_fit_a_space_are_refused(
+    tmp_path: Path, name: str, make: Callable[[Path], None], signal: Signal, words: str
+) -> None:
+    path = tmp_path / name
+    make(path)
+    with pytest.raises(ConfigError) as refused:
+        read_target(path, space(signal), Runner("cpu"))
+    assert str(refused.value) == words.format(path)
+
+
+def test_a_space_of_pictures_takes_no_scan(tmp_path: Path) -> None:
+    np.save(tmp_path / "cloud.npy", cloud())
+    with pytest.raises(ConfigError, match=r"cloud\.npy: \.npy is no kind of target"):
+        read_target(tmp_path / "cloud.npy", space(FieldSignal(2, 3)), Runner("cpu"))
+    of_cloud(tmp_path / "cloud.ply")
+    with pytest.raises(ConfigError, match=r"cloud\.ply: \.ply is no kind of target for networks for points of 2"):
+        read_target(tmp_path / "cloud.ply", space(FieldSignal(2, 3)), Runner("cpu"))

@@ -1,0 +1,93 @@
+"""Searches beside latent space optimisation: a random subspace, all weights, and what they minimise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.baselines import (
+    layer_deviations,
+    reach_of_directions,
+    reach_of_subspace,
+    reach_of_weights,
+)
+from netspace_cli.core.search.image_objective import Goal
+from netspace_cli.core.search.search import Found, search
+
+
+@pytest.fixture(scope="module")
+def network(tiny: Any) -> Network:
+    return read_network(tiny.networks["lenetlike"], candidates=tiny.space.architectures)
+
+
+def run(tiny: Any, reach: Any, **options: Any) -> Found:
+    with Runner("cpu") as runner:
+        goal = Goal(tiny.data, runner, **options)
+        return search(reach, goal, steps=20, lr=0.02, images=16)
+
+
+def test_the_start_of_each_reach_is_the_network_itself(tiny: Any, network: Network) -> None:
+    images, _ = tiny.data.batch("train", slice(0, 16))
+    directions = reach_of_directions(network, 64, images, torch.Generator().manual_seed(0))
+    for reach in (reach_of_subspace(network, 64), directions, reach_of_weights(network)):
+        assert torch.equal(reach.build(reach.start), network.vector)
+
+
+def test_a_subspace_moves_every_weight_in_units_of_its_layer(network: Network) -> None:
+    reach = reach_of_subspace(network, 64)
+    moved = reach.build(torch.ones(1, 64)) - network.vector
+    assert reach.start.shape == (1, 64)
+    assert torch.allclose(moved.abs(), layer_deviations(network.architecture, network.vector), rtol=1e-3, atol=1e-6)
+    assert 0.4 < (moved > 0).double().mean() < 0.6
+    one = torch.zeros(1, 64)
+    one[0, 3] = 1
+    touched = int((reach.build(one) != network.vector).sum())
+    assert abs(touched - network.architecture.parameters / 64) <= 1
+
+
+def test_a_layer_of_zeros_can_be_moved(network: Network) -> None:
+    empty = torch.zeros_like(network.vector)
+    assert torch.equal(layer_deviations(network.architecture, empty), torch.ones_like(empty))
+
+
+@pytest.mark.parametrize("reach_of", [lambda n: reach_of_subspace(n, 256), reach_of_weights])
+def test_the_loss_falls_and_what_is_told_is_of_the_network_returned(tiny: Any, network: Network, reach_of: Any) -> None:
+    reach = reach_of(network)
+    found = run(tiny, reach)
+    assert found.validation.loss < max(line["loss"] for line in found.history)
+    assert torch.equal(found.vector, reach.build(found.variables))
+    with Runner("cpu") as runner:
+        told = Goal(tiny.data, runner).on(network.architecture, found.vector, "test")
+    assert (found.optimized.accuracy, found.optimized.loss) == pytest.approx(told)
+    assert found.optimized.arch == "lenetlike"
+
+
+def test_only_the_images_named_are_learnt_from(tiny: Any, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+    batch = type(tiny.data).batch
+
+    def noting(self: Any, split: str, index: Any) -> Any:
+        if split == "train":
+            seen.append(torch.as_tensor(index))
+        return batch(self, split, index)
+
+    monkeypatch.setattr(type(tiny.data), "batch", noting)
+    allowed = torch.tensor([2, 5, 11])
+    run(tiny, reach_of_weights(network), index=allowed, augment=False)
+    assert seen and set(torch.cat(seen).tolist()) == set(allowed.tolist())
+
+
+def test_without_augmentation_the_teacher_is_asked_once(tiny: Any, network: Network) -> None:
+    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    index = torch.arange(10)
+    with Runner("cpu") as runner:
+        goal = Goal(tiny.data, runner, teacher, alpha=1.0, index=index, augment=False)
+        first = goal.loss(network.architecture, network.vector, 0, 8)
+        assert goal.answers["train"].shape == (10, tiny.data.signal.classes)
+        goal.answers["train"].zero_()  # what is asked again would not notice
+        assert goal.loss(network.architecture, network.vector, 0, 8) != first

@@ -1,0 +1,172 @@
+"""Mending: crumbs go, broken holds come back, and the rest stays; refined shapes are mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.gauss_newton import Solver
+from torch import Tensor
+
+from netspace_cli.core.data.points import COLOURS, DISTANCES, field_data
+from netspace_cli.core.encoding import refine_gauss_newton as gauss_newton
+from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.encoding.refine import refine
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.paths.bent import bent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes import fragments as mend_module
+from netspace_cli.core.shapes.components import crumbs_of
+from netspace_cli.core.shapes.fragments import Wanted, even_and_near, mended
+from netspace_cli.core.shapes.voxels import Cells, cut, distances_at, scattered
+from netspace_cli.core.spaces.solver import solver_of
+from netspace_cli.core.spaces.space import Space
+
+
+def values(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> Tensor:
+    with torch.no_grad():
+        return distances_at(cells.points, solver.architecture, solver.decode(embedding[None])[0], runner)
+
+
+def crumbs(found: Tensor, cells: Cells) -> int:
+    """How many cells are in crumbs."""
+    return int(crumbs_of(cells.inside(found)).sum())
+
+
+@pytest.fixture
+def crumbled(solids: Any, linear: Space, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """An embedding whose network has crumbs: halfway along a bent path that is not mended."""
+    networks = [solids.zoo.network(i, linear.architectures[0]) for i in solids.zoo.select(split="test")]
+    with monkeypatch.context() as patch, Runner("cpu", seed=0) as runner:
+        patch.setattr(mend_module, "MENDS", 0)
+        start, end = encode(networks, linear, runner, data=field_data(solids.zoo.data)).vectors
+        return bent(start, end, linear, field_data(solids.zoo.data), runner, steps=4)[2]
+
+
+def test_points_lie_evenly_and_near_the_surface() -> None:
+    distances = torch.linspace(-1, 1, 100_001)
+    chosen = even_and_near(distances, torch.Generator().manual_seed(0))
+    evenly, near = distances[chosen].chunk(2)
+    assert abs(float(evenly.mean())) < 0.05 and float(evenly.abs().max()) > 0.99
+    assert float(near.abs().max()) < 0.05
+
+
+def looks(whole: Cells, network: Callable[[Cells], Tensor]) -> tuple[Wanted, list[Wanted]]:
+    """What a network has, without its crumbs, in all cells and in smaller and smaller ones near its surface."""
+    found = network(whole)
+    wanted, *fine = (
+        Wanted(
+            cells,
+            torch.where(torch.from_numpy(cells.at(crumbs_of(cells.inside(network(cells))))), 0.02, network(cells)),
+        )
+        for cells in (whole, cut(whole, found), cut(whole, found, 3))
+    )
+    return wanted, fine
+
+
+def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = Cells(scattered(3, torch.Generator().manual_seed(3), sides=40))
+    solver = solver_of(linear, linear.architectures[0].name)
+    with Runner("cpu", seed=0) as runner:
+        wanted, fine = looks(cells, lambda c: values(crumbled, c, solver, runner))
+        found = mended(crumbled, wanted, fine, solver, runner, keep=True)
+        assert torch.equal(found, crumbled), "it would cost too much"
+        monkeypatch.setattr(mend_module, "COST", torch.inf)
+        found = mended(crumbled, wanted, fine, solver, runner, keep=True)
+        assert torch.equal(found, mended(crumbled, wanted, fine, solver, runner, keep=True))
+        for each in (cells, *(f.cells for f in fine)):
+            before, after = (values(e, each, solver, runner) for e in (crumbled, found))
+            assert crumbs(before, each) > 2 * crumbs(after, each)
+        before, after = (values(e, cells, solver, runner) for e in (crumbled, found))
+        assert float((after - before).abs().mean()) < 0.2 * float(before.abs().mean())
+
+
+def test_what_is_as_wanted_is_left_alone(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mend_module, "MARGIN", 0)
+    cells = Cells(scattered(3, torch.Generator().manual_seed(3), sides=40))
+    solver = solver_of(linear, linear.architectures[0].name)
+    with Runner("cpu", seed=0) as runner:
+        wanted = Wanted(cells, values(crumbled, cells, solver, runner))
+        small = cut(cells, wanted.values)
+        fine = Wanted(small, values(crumbled, small, solver, runner))
+        assert crumbs(wanted.values, cells), "crumbs that are wanted are none"
+        for keep in (True, False):
+            assert torch.equal(mended(crumbled, wanted, [fine], solver, runner, keep=keep), crumbled)
+
+
+def test_cells_are_asked_for_that_crumbs_came_off_from() -> None:
+    cells = Cells(scattered(3, torch.Generator().manual_seed(0), sides=20))
+    places = torch.arange(8000).reshape(20, 20, 20)
+    solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
+    solid[2:12, 2:12, 2:18] = -1
+    found[2:12, 2:12, 2:12] = -1
+    found[6, 6, 14:18] = -1  # a leg that has come off: 12 and 13 are missing
+    found[17, 17, 2] = -1  # a crumb where nothing is
+    wanted = Wanted(cells, solid.flatten())
+
+    def wrong(margin: float = 0.1) -> set[int]:
+        return set(mend_module._crumbled(found.flatten(), wanted, margin).tolist())
+
+    assert {int(places[6, 6, 12]), int(places[6, 6, 13]), int(places[17, 17, 2])} <= wrong()
+    assert int(places[2, 2, 17]) not in wrong(), "far from every crumb"
+    assert int(places[6, 6, 16]) + 20 not in wrong(), "beside the leg, and far from what it came off from"
+    assert not wrong() & set(places[6, 6, 14:18].tolist())
+    found[6, 6, 12:14], found[17, 17, 2] = -0.05, 1
+    assert not wrong(margin=0.01)
+    assert {int(places[6, 6, 12]), int(places[6, 6, 13])} <= wrong(), "it hangs on too little"
+
+
+def test_where_nothing_is_near_enough_to_hold_a_crumb_all_that_is_missing_around_it_is_asked_for() -> None:
+    cells = Cells(scattered(3, torch.Generator().manual_seed(0), sides=20))
+    solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
+    solid[2:8, 2:8, 2:18] = found[2:8, 2:8, 2:8] = found[5, 5, 16] = -1
+    wrong = mend_module._crumbled(found.flatten(), Wanted(cells, solid.flatten()), 0.1)
+    places = torch.arange(8000).reshape(20, 20, 20)
+    assert int(places[5, 5, 15]) in wrong and int(places[5, 5, 10]) not in wrong
+
+
+def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
+    solids: Any, linear: Space, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (architecture,) = solids.zoo.architectures()
+    vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
+    start, asked = torch.zeros(len(vectors), linear.model.embedding_size), []
+
+    def spy(embedding: Tensor, wanted: Wanted, fine: Sequence[Wanted], *_: Any, keep: bool) -> Tensor:
+        asked.append((wanted, *fine, keep))
+        return embedding + 1
+
+    recipe = linear.recipe.model_dump()
+    recipe["refine"] |= {"method": "gauss-newton", "images": 256}
+    space = Space(linear.model, {**linear.record, "recipe": recipe}, linear.embeddings)
+    found = []
+    for values_are in (DISTANCES, DISTANCES, COLOURS):
+        with Runner("cpu", seed=0) as runner:
+            data = field_data({**solids.zoo.data, "values": values_are})
+            found.append(refine(start, vectors, architecture.name, space, data, runner, steps=2))
+        monkeypatch.setattr(gauss_newton, "mended", spy)
+    assert len(asked) == len(vectors) and all(keep for *_, keep in asked)
+    for vector, (*both, _) in zip(vectors, asked, strict=True):
+        for wanted in both:
+            torch.testing.assert_close(wanted.values, architecture.run(vector, wanted.cells.points)[:, 0])
+        assert both[1].cells.sides == (128, 128, 128)
+    assert not torch.equal(found[0], found[1])
+
+
+def test_shapes_far_from_or_near_a_surface_everywhere_are_refined_and_walked_between(
+    solids: Any, linear: Space
+) -> None:
+    data, (architecture,) = field_data(solids.zoo.data), linear.architectures
+    state = architecture.module.state_dict()
+    last = state["layers.2.weight"]
+    empty = {**state, "layers.2.weight": 0 * last, "layers.2.bias": torch.ones(1)}
+    flat = {**state, "layers.2.weight": last / 1e3, "layers.2.bias": torch.zeros(1)}
+    networks = [Network(architecture, architecture.to_vector(each)) for each in (empty, flat)]
+    recipe = {**linear.record["recipe"], "refine": {**linear.record["recipe"]["refine"], "method": "gauss-newton"}}
+    space = Space(linear.model, {**linear.record, "recipe": recipe}, linear.embeddings)
+    with Runner("cpu", seed=0) as runner:
+        start, end = encode(networks, space, runner, data=data, refine_steps=1).vectors
+        path = bent(start, end, space, data, runner, steps=2)
+    assert path.shape == (3, space.model.embedding_size) and torch.isfinite(path).all()

@@ -1,0 +1,154 @@
+"""One step of training is the published loss, at the rate and on the inputs that the recipe says."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data.points import field_data
+from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import TrainRecipe, recipe_from
+from netspace_cli.core.training.first_model import new_state
+from netspace_cli.core.training.loop import prepare
+from netspace_cli.core.training.step import Task, _batch, _disguised, rate_at, take_step, validate
+from netspace_cli.core.training.training_set import deviation
+
+
+def task_of(tiny: Any, runner: Runner, **train: Any) -> Task:
+    table = tiny.recipe.model_dump()
+    table["train"] |= {"shuffle": False, "interpolation": 0.0, **train}
+    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    return prepare(tiny.zoo, recipe_from(table), tiny.data, runner, teacher=teacher)
+
+
+def test_a_step_of_several_architectures_is_eq_5_and_6_by_hand(tiny: Any) -> None:
+    with Runner("cpu") as runner:
+        # All training instances at once, so that which are drawn does not matter.
+        task = task_of(tiny, runner, instances=2)
+        state = new_state(task)
+        batch = _batch(task, runner.generator("step", 0))
+        assert task.teacher is not None
+        with torch.no_grad():
+            teacher = task.teacher.architecture.run(task.teacher.vector, batch.inputs)
+            kd = class_loss = 0.0
+            for class_id, a in enumerate(task.training.architectures):
+                embeddings = state.model.encode(a.name, task.training.vectors["train", a.name])
+                wanted = torch.full((len(embeddings),), class_id)
+                class_loss += F.cross_entropy(state.model.classify(embeddings), wanted, reduction="sum").item()
+                for vector in state.model.decode(a.name, embeddings):
+                    logits = a.run(vector, batch.inputs)
+                    t, p = (teacher / 4).softmax(1), (logits / 4).log_softmax(1)
+                    divergence = (t * (t.log() - p)).sum(1).mean()
+                    kd += (0.9 * 16 * divergence + 0.1 * F.cross_entropy(logits, batch.labels)).item()
+        terms = take_step(task, state)
+    assert terms["kd"] == pytest.approx(kd, rel=1e-4)
+    assert terms["class"] == pytest.approx(class_loss, rel=1e-4)
+    assert terms["loss"] == pytest.approx(kd + class_loss, rel=1e-4)
+
+
+def test_the_rate_rises_then_falls_as_a_cosine_or_stays() -> None:
+    recipe = TrainRecipe(steps=110, warmup=10, lr=0.5)
+    assert [rate_at(s, recipe) for s in (0, 4, 9, 10)] == pytest.approx([0.05, 0.25, 0.5, 0.5])
+    assert rate_at(60, recipe) == pytest.approx(0.25)
+    assert rate_at(35, recipe) == pytest.approx(0.25 * (1 + math.cos(math.pi / 4)))
+    assert rate_at(109, recipe) < 1e-3
+    assert rate_at(109, TrainRecipe(steps=110, warmup=10, lr=0.5, schedule="constant")) == 0.5
+
+
+def test_noise_is_a_share_of_each_layers_deviation_and_leaves_the_targets_alone(tiny: Any) -> None:
+    architecture = tiny.space.model.architecture("resnet8")
+    vectors = torch.stack(tiny.zoo.vectors(tiny.zoo.select(arch="resnet8"), architecture))
+    before = vectors.clone()
+    recipe = TrainRecipe(shuffle=False, noise=0.5)
+    seen = _disguised(architecture, vectors, recipe, torch.Generator().manual_seed(0))
+    assert torch.equal(vectors, before)
+    for layer in architecture.spec.layers:
+        part, moved = vectors[:, layer.start : layer.stop], (seen - vectors)[:, layer.start : layer.stop]
+        if part.shape[1] > 200:
+            assert moved.std().item() == pytest.approx(0.5 * part.std().item(), rel=0.15)
+    quiet = _disguised(architecture, vectors, TrainRecipe(shuffle=False), torch.Generator())
+    assert torch.equal(quiet, vectors)
+
+
+def test_shuffled_inputs_are_the_same_function_in_another_order(tiny: Any) -> None:
+    architecture = tiny.space.model.architecture("lenetlike")
+    (vector, *_) = tiny.zoo.vectors(tiny.zoo.select(arch="lenetlike"), architecture)
+    seen = _disguised(architecture, vector[None], TrainRecipe(shuffle=True), torch.Generator().manual_seed(0))[0]
+    images, _ = tiny.data.batch("test", slice(0, 8))
+    assert not torch.equal(seen, vector)
+    assert torch.allclose(architecture.run(seen, images), architecture.run(vector, images), atol=1e-4)
+
+
+def test_a_single_value_has_no_deviation() -> None:
+    assert deviation(torch.ones(3, 1), dim=1).tolist() == [[0.0], [0.0], [0.0]]
+    assert deviation(torch.tensor([[0.0, 2.0]]), dim=1).item() == pytest.approx(math.sqrt(2))
+
+
+def test_validation_images_are_of_all_classes_even_if_files_lie_in_order(
+    tiny: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netspace_cli.core.training.step.VALIDATION_IMAGES", 12)
+    asked: list[torch.Tensor] = []
+    with Runner("cpu") as runner:
+        task = task_of(tiny, runner)
+        val = task.data.splits["val"]
+        order = val.labels.argsort()
+        ordered = replace(val, images=val.images[order], labels=val.labels[order])
+        data = replace(task.data, splits={**task.data.splits, "val": ordered})
+        real = type(data).batch
+
+        def watched(self: Any, split: str, index: Any) -> Any:
+            found = real(self, split, index)
+            asked.append(found[1])
+            return found
+
+        monkeypatch.setattr(type(data), "batch", watched)
+        state = new_state(task)
+        asked.clear()
+        validate(replace(task, data=data), state)
+    assert len(asked[0]) == 12
+    assert set(asked[0].tolist()) == {0, 1, 2}
+
+
+def test_one_architecture_takes_no_teacher(tiny: Any) -> None:
+    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    with Runner("cpu") as runner, pytest.raises(ConfigError, match=r"lenetlike\) learns from its own.*Leave out"):
+        prepare(tiny.single_zoo, tiny.recipe, tiny.data, runner, teacher=teacher)
+
+
+def test_stretching_shows_other_shapes_at_every_step_and_never_to_validation(solids: Any) -> None:
+    recipe, data = solids.recipe, field_data(solids.zoo.data)
+    losses, validations = [], []
+    with Runner("cpu") as runner:
+        for stretch in (1.0, 2.0):
+            sections = recipe.model_copy(update={"train": recipe.train.model_copy(update={"stretch": stretch})})
+            task = prepare(solids.zoo, sections, data, runner)
+            state = new_state(task)
+            validations.append(validate(task, state))
+            losses.append(take_step(task, state)["loss"])
+    assert losses[0] != losses[1]
+    assert validations[0] == validations[1]
+
+
+def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_hardly(tiny: Any) -> None:
+    table = tiny.recipe.model_dump()
+    table["space"]["unseen"], table["train"]["fresh"] = ["vanillacnn"], 3
+    recipe = recipe_from(table)
+    with Runner("cpu") as runner:
+        task = prepare(tiny.zoo, recipe, tiny.data, runner, teacher=read_network(tiny.teacher, signal=tiny.data.signal))
+        state = new_state(task)
+        codecs = {arch: state.model.backbone.codec(arch) for arch in ("lenetlike", "vanillacnn")}
+        before = {arch: (c.bias * c.sigma()).detach().clone() for arch, c in codecs.items()}
+        take_step(task, state)
+    rate = recipe.train.fresh * rate_at(0, recipe.train)
+    moved = {arch: (c.bias * c.sigma() - before[arch]).abs().mean().item() for arch, c in codecs.items()}
+    # Of kernels at the rim of such small pictures many weights meet nothing but padding, and stay.
+    assert 0.4 * rate < moved["vanillacnn"] < 1.2 * rate
+    assert moved["lenetlike"] < 0.05 * rate

@@ -1,0 +1,322 @@
+"""Training zoos: stopped or spread over processes, the same instances come out."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.architectures import build
+from netspace_models.errors import ConfigError, RunFailed, UnknownArchitecture
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.files.checkpoint import read_checkpoint
+from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.networks.scores import accuracy, labels_of
+from netspace_cli.core.networks.trust import trusting
+from netspace_cli.core.runtime.progress import Silent
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.zoos import train as zoo_train
+from netspace_cli.core.zoos.train import Job, ZooPlan, jobs_of, train_zoo
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo, verify
+
+PLAN = ZooPlan(("lenetlike", "vanillacnn"), (2, 1, 1), (0, 3), batch=20)
+
+
+def make(path: Path, data: ImageData, plan: ZooPlan = PLAN, *, seed: int = 0, **options: Any) -> Zoo:
+    with Runner("cpu", seed=seed) as runner:
+        return train_zoo(path, plan, data, runner, **options)
+
+
+def files_of(zoo: Zoo) -> dict[str, tuple[str, str]]:
+    return {i.id: (i.split, i.sha256) for i in zoo.instances}
+
+
+@pytest.fixture(scope="module")
+def whole(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    """The plan's zoo, trained in one go."""
+    return make(tmp_path_factory.mktemp("whole") / "zoo", tiny.data)
+
+
+def test_geometric_epochs_grow_by_a_factor_and_even_ones_by_a_step() -> None:
+    even = sorted(j.epochs for j in jobs_of(ZooPlan(("lenetlike",), (3, 1, 1), (1, 16)), seed=0))
+    assert even == [1, 5, 9, 12, 16]
+    plan = ZooPlan(("lenetlike",), (3, 1, 1), (1, 16), spacing="geometric")
+    assert sorted(j.epochs for j in jobs_of(plan, seed=0)) == [1, 2, 4, 8, 16]
+    with pytest.raises(ConfigError, match="epochs 0-16 cannot be spaced geometrically"):
+        replace(plan, epochs=(0, 16)).check()
+
+
+def test_the_zoo_is_what_the_plan_asks_for(whole: Zoo) -> None:
+    assert len(whole.instances) == 8
+    assert Counter((i.arch, i.split) for i in whole.instances) == {
+        (arch, split): n for arch in PLAN.arch for split, n in (("train", 2), ("val", 1), ("test", 1))
+    }
+    for arch in PLAN.arch:
+        assert sorted(i.epochs or 0 for i in whole.select(arch=arch)) == [0, 1, 2, 3]
+    assert [word for _, word in verify(whole)] == ["ok"] * 8
+    assert all(i.licence == PLAN.licence for i in whole.instances)
+
+
+def test_accuracies_are_those_of_the_files(tiny: Any, whole: Zoo) -> None:
+    for instance in whole.instances[:3]:
+        network = read_network(whole.file_of(instance), signal=tiny.data.signal)
+        for split in ("train", "val", "test"):
+            images, _ = tiny.data.batch(split, slice(None))
+            logits = network.architecture.run(network.vector, images)
+            assert instance.accuracy[split] == pytest.approx(accuracy(logits, labels_of(tiny.data, split)), abs=1e-6)
+
+
+def test_files_are_plain_state_dicts(tiny: Any, whole: Zoo) -> None:
+    instance = whole.select(arch="lenetlike")[0]
+    checkpoint = read_checkpoint(whole.file_of(instance))
+    module = build("lenetlike", tiny.data.signal).module
+    module.load_state_dict(checkpoint.state, strict=True)
+    assert checkpoint.metadata["netspace.arch"] == "lenetlike"
+    assert whole.file_of(instance).parent == whole.path / "instances" / "lenetlike"
+
+
+def test_an_instance_of_no_epochs_is_its_initialisation(tiny: Any, whole: Zoo) -> None:
+    (instance,) = (i for i in whole.select(arch="lenetlike") if i.epochs == 0)
+    torch.manual_seed(instance.seed or 0)
+    fresh = type(build("lenetlike", tiny.data.signal).module)(tiny.data.signal)
+    found = read_checkpoint(whole.file_of(instance)).state
+    assert all(torch.equal(found[n], t) for n, t in fresh.state_dict().items())
+
+
+@pytest.mark.parametrize("after", [1, 5])
+def test_a_stopped_zoo_goes_on_to_the_same_instances(
+    tiny: Any, whole: Zoo, tmp_path: Path, after: int, stopper: Callable[[int], Silent]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path / "zoo", tiny.data, progress=stopper(after))
+    assert len(open_zoo(tmp_path / "zoo").instances) == after
+    resumed = make(tmp_path / "zoo", tiny.data)
+    assert resumed.instances == whole.instances
+    assert files_of(resumed) == files_of(whole)
+
+
+def test_a_finished_zoo_is_left_alone(tiny: Any, whole: Zoo) -> None:
+    before = {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in whole.path.rglob("*") if p.is_file()}
+    assert make(whole.path, tiny.data).instances == whole.instances
+    assert {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in whole.path.rglob("*") if p.is_file()} == before
+
+
+def test_a_file_without_its_line_is_made_again(tiny: Any, whole: Zoo, tmp_path: Path) -> None:
+    """What a kill between the two leaves."""
+    plan = replace(PLAN, arch=("lenetlike",))
+    zoo = make(tmp_path / "zoo", tiny.data, plan)
+    manifest = tmp_path / "zoo" / "instances.jsonl"
+    manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-1]))
+    zoo.file_of(zoo.instances[-1]).write_bytes(b"half")
+    assert make(tmp_path / "zoo", tiny.data, plan).instances == whole.select(arch="lenetlike")
+
+
+def test_two_workers_make_the_same_files_and_end_when_they_are_stopped(
+    tiny: Any, whole: Zoo, tmp_path: Path, stopper: Callable[[int], Silent]
+) -> None:
+    # One pool for both, as starting its processes takes seconds.
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        make(tmp_path / "zoo", tiny.data, workers=2, progress=stopper(6))
+    assert stopped.value.__traceback__ is not None  # it holds on to whatever was going on
+    assert multiprocessing.active_children() == []
+    assert len(open_zoo(tmp_path / "zoo").instances) == 6
+    zoo = make(tmp_path / "zoo", tiny.data)
+    assert {i.id: i for i in zoo.instances} == {i.id: i for i in whole.instances}
+
+
+def test_the_same_seed_gives_the_same_files_and_another_does_not(tiny: Any, whole: Zoo, tmp_path: Path) -> None:
+    plan = replace(PLAN, arch=("lenetlike",))
+    torch.manual_seed(7)
+    wanted = torch.rand(3)
+    torch.manual_seed(7)
+    again = make(tmp_path / "a", tiny.data, plan)
+    assert torch.equal(torch.rand(3), wanted)
+    assert again.instances == whole.select(arch="lenetlike")
+    other = make(tmp_path / "b", tiny.data, plan, seed=100)
+    assert not {i.sha256 for i in other.instances} & {i.sha256 for i in again.instances}
+    assert not {i.id for i in other.instances} & {i.id for i in again.instances}
+
+
+def test_instances_of_another_seed_or_architecture_are_added(tiny: Any, tmp_path: Path) -> None:
+    one = replace(PLAN, arch=("lenetlike",), counts=(1, 0, 0), epochs=(0, 0))
+    make(tmp_path / "zoo", tiny.data, one)
+    make(tmp_path / "zoo", tiny.data, one, seed=1)
+    zoo = make(tmp_path / "zoo", tiny.data, replace(one, arch=("vanillacnn",)))
+    assert [i.id for i in zoo.instances] == ["lenetlike-0000", "lenetlike-0001", "vanillacnn-0000"]
+
+
+@pytest.mark.parametrize("change", [{"epochs": (1, 3)}, {"counts": (1, 2, 1)}])
+def test_what_another_plan_made_is_not_taken_for_done(
+    tiny: Any, whole: Zoo, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    before = (whole.path / "instances.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match=r"has \w+-000\d already, as \w+ instance of \d epochs; this plan") as refused:
+        make(whole.path, tiny.data, replace(PLAN, **change))
+    assert "--seed" in refused.value.hint
+    assert (whole.path / "instances.jsonl").read_bytes() == before
+
+
+def test_other_data_are_refused(tiny: Any, whole: Zoo) -> None:
+    with pytest.raises(ConfigError, match=r"They differ in: padding\."):
+        make(whole.path, replace(tiny.data, padding=0))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"epochs": (3, 1)}, "epochs 3-1 is no range"),
+        ({"epochs": (-1, 1)}, "epochs -1-1 is no range"),
+        ({"counts": (0, 0, 0)}, "instances cannot be trained"),
+        ({"counts": (-1, 2, 2)}, "instances cannot be trained"),
+        ({"optimizer": "lion"}, "no optimizer is called 'lion'"),
+        ({"lr": 0.0}, "must be above zero"),
+        ({"batch": 0}, "must be above zero"),
+        ({"arch": ()}, "architectures none"),
+        ({"arch": ("lenetlike", "lenetlike")}, "architectures lenetlike, lenetlike: each must be named, and once"),
+    ],
+)
+def test_a_plan_that_makes_no_zoo_is_refused_before_anything_is_written(
+    tiny: Any, tmp_path: Path, change: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make(tmp_path / "zoo", tiny.data, replace(PLAN, **change))
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_half_precision_is_refused_before_anything_is_written(tiny: Any, tmp_path: Path) -> None:
+    with Runner("cpu") as runner:
+        runner.precision = torch.float16  # as on an accelerator, where networks run at it
+        with pytest.raises(ConfigError, match="fp16 is not for gradient steps"):
+            train_zoo(tmp_path / "zoo", PLAN, tiny.data, runner)
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_an_unknown_architecture_is_refused_before_anything_is_written(tiny: Any, tmp_path: Path) -> None:
+    with pytest.raises(UnknownArchitecture, match="Did you mean lenetlike"):
+        make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlik",)))
+    assert not (tmp_path / "zoo").exists()
+
+
+def test_no_split_holds_a_particular_range_of_epochs() -> None:
+    plan = ZooPlan(("lenetlike",), (30, 10, 20), (0, 59))
+    jobs = jobs_of(plan, 0)
+    assert [j.epochs for j in jobs] == list(range(60))
+    for split in ("train", "val", "test"):
+        own = [j.epochs for j in jobs if j.split == split]
+        assert min(own) < 20
+        assert max(own) > 40
+    assert jobs_of(plan, 0) == jobs
+    assert [j.split for j in jobs_of(plan, 1)] != [j.split for j in jobs]
+
+
+def test_factories_of_one_name_in_two_modules_keep_apart() -> None:
+    ids = [j.id for j in jobs_of(ZooPlan(("a.b:make", "c:make"), (1, 0, 0)), 0)]
+    assert len(set(ids)) == 2
+
+
+def test_the_manifest_says_how_instances_were_trained_and_other_settings_are_refused(tiny: Any, tmp_path: Path) -> None:
+    plan = replace(PLAN, arch=("lenetlike",), counts=(1, 0, 0))
+    (instance,) = make(tmp_path / "zoo", tiny.data, plan).instances
+    assert instance.training == {"optimizer": "adam", "lr": plan.lr, "weight_decay": 0.0, "batch": 20}
+    with pytest.raises(ConfigError, match=r"lenetlike-0000 already, trained with .*0\.001.*; this plan says .*0\.5"):
+        make(tmp_path / "zoo", tiny.data, replace(plan, lr=0.5))
+
+
+FACTORY = """
+from torch import nn
+def make(signal):
+    return nn.Sequential(nn.Flatten(), nn.Linear(signal.channels * signal.size ** 2, 4), nn.ReLU(), nn.Linear(4, 3))
+"""
+
+
+def test_a_zoo_of_a_factory(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "zoo_factory_module.py").write_text(FACTORY)
+    monkeypatch.syspath_prepend(tmp_path)
+    zoo = make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("zoo_factory_module:make",)))
+    assert {i.arch for i in zoo.instances} == {"zoo_factory_module:make"}
+    with trusting("zoo_factory_module:make"):
+        (architecture,) = zoo.architectures()
+    assert architecture.parameters == 64 * 4 + 4 + 4 * 3 + 3
+    assert len(zoo.vectors(zoo.instances, architecture)) == 4
+    assert [word for _, word in verify(zoo)] == ["ok"] * 4
+
+
+def test_a_loss_that_is_not_finite_names_the_instance_and_keeps_the_others(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = zoo_train._fresh
+
+    def failing(job: Job, data: ImageData) -> torch.nn.Module:
+        module = fresh(job, data)
+        if job.seed == 2:
+            next(module.parameters()).data.fill_(float("nan"))
+        return module
+
+    monkeypatch.setattr(zoo_train, "_fresh", failing)
+    with pytest.raises(RunFailed, match="lenetlike-0002: the loss is not finite after epoch 1"):
+        make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlike",)))
+    assert [i.id for i in open_zoo(tmp_path / "zoo").instances] == ["lenetlike-0000", "lenetlike-0001"]
+
+
+def test_sgd_is_another_way(tiny: Any, whole: Zoo, tmp_path: Path) -> None:
+    zoo = make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlike",), optimizer="sgd", lr=0.05))
+    trained = {i.id for i in zoo.instances if i.epochs}
+    ours, theirs = files_of(zoo), files_of(whole)
+    assert {n for n in ours if ours[n] != theirs[n]} == trained
+
+
+def test_the_manifest_is_strict_json(whole: Zoo) -> None:
+    for line in (whole.path / "instances.jsonl").read_text().splitlines():
+        assert json.loads(line, parse_constant=pytest.fail)["id"]
+
+
+OWN_NETS = """
+from torch import nn
+def with_norm():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
+def without():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+"""
+
+
+def test_one_image_a_step_is_refused_where_batch_norms_cannot_do_with_it(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets_of_one_image.py").write_text(OWN_NETS)
+    name = "nets_of_one_image:with_norm"
+    plan = ZooPlan((name,), (1, 0, 0), (1, 1), batch=1, epoch_images=3)
+    with trusting(name), pytest.raises(ConfigError) as refused:
+        make(tmp_path / "zoo", tiny.data, plan)
+    assert f"{name} cannot be trained on 1 image a step (--batch 1)" in refused.value.message
+    assert refused.value.hint == "Give --batch 2 or more." and not (tmp_path / "zoo").exists()
+    with trusting(name, "nets_of_one_image:without"):
+        assert len(make(tmp_path / "two", tiny.data, replace(plan, batch=2)).instances) == 1
+        # Without a norm, and with norms over maps of several pixels, it can be done.
+        plan = replace(plan, arch=("nets_of_one_image:without", "resnet8"))
+        assert len(make(tmp_path / "one", tiny.data, plan).instances) == 2
+
+
+def test_a_resnet_whose_maps_are_one_pixel_is_refused_one_image_a_step(tiny: Any, tmp_path: Path) -> None:
+    splits = {name: replace(split, images=split.images[..., :4, :4]) for name, split in tiny.data.splits.items()}
+    data = replace(tiny.data, signal=replace(tiny.data.signal, size=4), splits=splits)
+    with pytest.raises(ConfigError, match=r"resnet8 cannot be trained on 1 image a step \(--batch 1\)"):
+        make(tmp_path / "zoo", data, ZooPlan(("resnet8",), (1, 0, 0), (1, 1), batch=1))
+
+
+def test_workers_find_an_architecture_of_the_current_folder(
+    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets_for_workers.py").write_text(OWN_NETS)
+    plan = ZooPlan(("nets_for_workers:without",), (2, 0, 0), (1, 1), batch=20)
+    with trusting(*plan.arch):
+        zoo = make(tmp_path / "zoo", tiny.data, plan, workers=2)
+    assert len(zoo.instances) == 2
