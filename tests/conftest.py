@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,55 +14,15 @@ from click.testing import CliRunner, Result
 
 from netspace_cli.cli import cli as netspace
 from netspace_cli.core.data.datasets import load_data
-from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.data.points import field_data
-from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.sources import find_shapes
-from netspace_cli.core.spaces.recipe import Recipe, recipe_from
-from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.spaces.recipe import recipe_from
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.fit import fit_zoo
 from netspace_cli.core.zoos.fitting import FitPlan
 from netspace_cli.core.zoos.train import ZooPlan, train_zoo
-from netspace_cli.core.zoos.zoo import Zoo
-
-Cli = Callable[..., Result]
-
-TINY_RECIPE = {
-    "space": {"name": "tiny"},
-    "backbone": {"kind": "tokens", "embedding_size": 64, "latents": 4, "chunk": 64, "width": 16, "heads": 2},
-    "train": {"steps": 40, "instances": 1, "images": 8, "lr": 5e-3, "validate_every": 10, "warmup": 2},
-    "refine": {"steps": 2, "images": 8},
-}
-
-
-@dataclass(frozen=True)
-class Tiny:
-    """Everything small that commands and library functions need.
-
-    Attributes:
-        npz: images of 1 x 8 x 8 in three classes, as a file (`--data`); data: the same, loaded.
-        zoo: lenetlike, vanillacnn and resnet8, two training and one validation and test instance each.
-        single_zoo: lenetlike alone.
-        space: of the zoo, single_space: of the single zoo; both with their file's path.
-        teacher: a checkpoint of a resnet14.
-        networks: one test instance's checkpoint by architecture.
-    """
-
-    npz: Path
-    data: ImageData
-    zoo: Zoo
-    single_zoo: Zoo
-    space: Space
-    single_space: Space
-    teacher: Path
-    networks: dict[str, Path]
-
-    @property
-    def recipe(self) -> Recipe:
-        """What both spaces were trained with."""
-        return recipe_from(TINY_RECIPE)
+from tests.worlds import SHAPE_RECIPE, TINY_RECIPE, Cli, Solids, Stopper, Tiny
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -94,7 +54,7 @@ def cli() -> Cli:
 def write_tiny_npz(path: Path) -> None:
     """Three classes of 8 x 8 pictures that a small network tells apart: bright left, middle or right."""
     draw = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, count in (("train", 60), ("val", 24), ("test", 30)):
         labels = np.arange(count) % 3
         images = draw.integers(0, 120, (count, 8, 8))
@@ -132,46 +92,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     )
 
 
-SHAPE_RECIPE = {
-    "space": {"name": "solids"},
-    "backbone": {
-        "kind": "tokens",
-        "embedding_size": 64,
-        "latents": 4,
-        "chunk": 64,
-        "width": 16,
-        "heads": 2,
-        "read": "answers",
-        "probes": 16,
-        "path": "curvature",
-    },
-    "train": {"steps": 30, "instances": 2, "images": 64, "lr": 5e-3, "validate_every": 10, "warmup": 2},
-    "refine": {"steps": 3, "images": 64},
-}
-
-
-@dataclass(frozen=True)
-class Solids:
-    """Everything small of networks that are shapes.
-
-    Attributes:
-        grids: eight ellipsoids of 10 x 10 x 10 cells, as a file (`zoo fit`).
-        zoo: a siren-16x2 of each, five for training, one validation and two test instances.
-        space: of the zoo, with its file's path.
-        networks: the test instances' checkpoints.
-    """
-
-    grids: Path
-    zoo: Zoo
-    space: Space
-    networks: list[Path]
-
-    @property
-    def recipe(self) -> Recipe:
-        """What the space was trained with."""
-        return recipe_from(SHAPE_RECIPE)
-
-
 def write_ellipsoids(path: Path) -> None:
     """Eight of them, with other half axes and centres."""
     draw, cells = np.random.default_rng(0), np.stack(np.meshgrid(*[np.arange(10) - 4.5] * 3, indexing="ij"))
@@ -192,18 +112,6 @@ def solids(tmp_path_factory: pytest.TempPathFactory) -> Solids:
         zoo = fit_zoo(folder / "zoo", find_shapes(folder / "solids.npz"), plan, runner)
         space = train(zoo, folder / "solids.safetensors", recipe_from(SHAPE_RECIPE), field_data(zoo.data), runner)
     return Solids(folder / "solids.npz", zoo, space, [zoo.file_of(i) for i in zoo.select(split="test")])
-
-
-class Stopper(Silent):
-    """Progress that breaks the work off after so much of it."""
-
-    def __init__(self, after: int) -> None:
-        self.after = after
-
-    def advance(self, n: int = 1, **fields: object) -> None:
-        self.after -= n
-        if self.after == 0:
-            raise KeyboardInterrupt
 
 
 @pytest.fixture

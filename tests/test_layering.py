@@ -65,7 +65,7 @@ class Module:
                 yield (f"{full}.{rest}" if rest else full), node
 
     def _aliases(self) -> dict[str, str]:
-        found = {}
+        found: dict[str, str] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 found |= {alias.asname: alias.name for alias in node.names if alias.asname}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import Result
 from netspace_models.architectures import ImageSignal
 
 from netspace_cli.core.encoding.encode import encode
@@ -21,6 +19,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import BUILT_IN
 from netspace_cli.core.spaces.recipe import load_recipe
 from netspace_cli.core.spaces.space import Space, load_space
+from tests.worlds import Cli
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "examples" / "cifar10"
@@ -84,9 +83,7 @@ def test_the_path_leads_through_the_four_architectures_in_order(
     assert (names[7], names[13]) == ("vanillacnn", "resnet8")
 
 
-def test_the_first_commands_of_anybody_work_and_say_how_to_name_the_images(
-    away: Path, cli: Callable[..., Result]
-) -> None:
+def test_the_first_commands_of_anybody_work_and_say_how_to_name_the_images(away: Path, cli: Cli) -> None:
     hint = "No accuracy: the images of cifar10 are not at hand. Name them with --data, e.g. --data cifar10:DIR."
     for command in (
         ("encode", SAMPLES / "resnet8.pt", "-o", "a.emb"),
@@ -101,7 +98,7 @@ def test_the_first_commands_of_anybody_work_and_say_how_to_name_the_images(
     assert torch.isfinite(module.eval()(torch.randn(2, 3, 32, 32))).all()
 
 
-def test_optimising_refuses_without_images(away: Path, cli: Callable[..., Result]) -> None:
+def test_optimising_refuses_without_images(away: Path, cli: Cli) -> None:
     result = cli("lso", SAMPLES / "lenet.pt", "-o", "best.emb")
     assert result.exit_code == 2
     assert "the images of cifar10, which space 'cifar10' was trained on, are not at hand" in result.stderr

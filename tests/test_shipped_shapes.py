@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import runpy
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
-from click.testing import Result
 
 from netspace_cli.core.data.points import FieldData, field_data
 from netspace_cli.core.encoding.encode import encode
@@ -19,6 +17,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import BUILT_IN
 from netspace_cli.core.spaces.recipe import load_recipe
 from netspace_cli.core.spaces.space import Space, load_space
+from tests.worlds import Cli
 
 ROOT = Path(__file__).parent.parent
 SAMPLES = sorted((ROOT / "examples" / "shapes").glob("*.pt"))
@@ -86,7 +85,7 @@ def test_the_order_of_hidden_units_does_not_matter(
     assert (found - encoded[0]).norm() < 0.02 * encoded[0].norm()
 
 
-def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     row = ("--steps", 2, "--refine", 0, "--plot", "row.png")
     found = cli("interp", *SAMPLES[:2], *row, "--json")

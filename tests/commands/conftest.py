@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from netspace_cli.cli import cli as netspace
-
-Tree = dict[str, bytes | None]
+from tests.worlds import Ask, Cli, ReadTree, Refused, Rows, Tiny, Tree
 
 
 @pytest.fixture
@@ -25,7 +23,7 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def tree() -> Callable[[Path], Tree]:
+def tree() -> ReadTree:
     """All below a folder: bytes by path, None for folders."""
 
     def read(folder: Path) -> Tree:
@@ -48,7 +46,7 @@ def one_document(result: Result) -> dict[str, Any]:
 
 
 @pytest.fixture
-def ask(cli: Callable[..., Result]) -> Callable[..., dict[str, Any]]:
+def ask(cli: Cli) -> Ask:
     """Run a command with --json; it must work. Returns its document."""
 
     def run(*arguments: object) -> dict[str, Any]:
@@ -62,7 +60,7 @@ def ask(cli: Callable[..., Result]) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def rows(cli: Callable[..., Result]) -> Callable[..., list[dict[str, str]]]:
+def rows(cli: Cli) -> Rows:
     """Run a command as in a pipe; it must work. Returns its tab-separated rows by column."""
 
     def run(*arguments: object) -> list[dict[str, str]]:
@@ -77,7 +75,7 @@ def rows(cli: Callable[..., Result]) -> Callable[..., list[dict[str, str]]]:
 
 
 @pytest.fixture
-def refused(cli: Callable[..., Result], tree: Callable[[Path], Tree]) -> Callable[..., str]:
+def refused(cli: Cli, tree: ReadTree) -> Refused:
     """Run a command that must be refused with an exit code, in words and as a document alike, and write
     nothing into the current directory. Returns what it said: message, then hint."""
 
@@ -100,7 +98,7 @@ def refused(cli: Callable[..., Result], tree: Callable[[Path], Tree]) -> Callabl
 
 
 @pytest.fixture(scope="session")
-def emb(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def emb(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Embedding files: one of each of the tiny networks by architecture, "both" of lenetlike and resnet8, and
     "other" of the space of lenetlike alone."""
     folder = tmp_path_factory.mktemp("emb")

@@ -13,17 +13,17 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-Refused = Callable[..., str]
+from tests.worlds import Cli, Refused, Tiny
 
 
 class Canary:
     """A pickle that makes a file when it is opened by somebody careless."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
         return os.mkdir, ("canary",)
 
 
-def write_bad(tiny: Any, kind: str) -> Path:
+def write_bad(tiny: Tiny, kind: str) -> Path:
     """A file that is no good network, and is called bad.pt or bad.safetensors."""
     own = tiny.networks["lenetlike"]
     whole, state = own.read_bytes(), load_file(own)
@@ -67,7 +67,7 @@ BAD = {
 }
 
 
-def commands(tiny: Any, path: Path) -> dict[str, list[object]]:
+def commands(tiny: Tiny, path: Path) -> dict[str, list[object]]:
     space = ["--space", tiny.space.path]
     return {
         "encode": ["encode", path, *space, "-o", "a.emb"],
@@ -83,7 +83,7 @@ def commands(tiny: Any, path: Path) -> dict[str, list[object]]:
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_a_bad_checkpoint_is_named_with_its_fault(tiny: Any, work: Path, refused: Refused, kind: str) -> None:
+def test_a_bad_checkpoint_is_named_with_its_fault(tiny: Tiny, work: Path, refused: Refused, kind: str) -> None:
     path = write_bad(tiny, kind)
     for command in commands(tiny, path).values():
         said = refused(3, *command)
@@ -91,7 +91,7 @@ def test_a_bad_checkpoint_is_named_with_its_fault(tiny: Any, work: Path, refused
     assert not Path("canary").exists()
 
 
-def test_a_misfit_is_told_with_what_differs(tiny: Any, work: Path, refused: Refused) -> None:
+def test_a_misfit_is_told_with_what_differs(tiny: Tiny, work: Path, refused: Refused) -> None:
     said = refused(3, *commands(tiny, write_bad(tiny, "misfit"))["encode"])
     for part in ("1 missing: fc3.bias", "1 unexpected: extra.weight", "fc1.weight: (120, 65), expected (120, 64)"):
         assert part in said
@@ -100,7 +100,7 @@ def test_a_misfit_is_told_with_what_differs(tiny: Any, work: Path, refused: Refu
 
 @pytest.mark.parametrize("kind", ["truncated", "header", "pickle", "page", "empty", "no tensors"])
 def test_bad_files_in_the_place_of_embeddings_and_spaces(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused, kind: str
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused, kind: str
 ) -> None:
     bad = write_bad(tiny, kind).rename("bad.emb")
     assert "bad.emb" in refused(3, "decode", bad, "--space", tiny.space.path, "-o", "a.pt")
@@ -111,7 +111,7 @@ def test_bad_files_in_the_place_of_embeddings_and_spaces(
     assert not Path("canary").exists()
 
 
-def forged(tiny: Any, emb: dict[str, Path], **changes: Any) -> Path:
+def forged(tiny: Tiny, emb: dict[str, Path], **changes: Any) -> Path:
     """The resnet8's embedding with another record or other values."""
     values = changes.pop("values", load_file(emb["resnet8"])["embedding"])
     record = {
@@ -139,7 +139,7 @@ def forged(tiny: Any, emb: dict[str, Path], **changes: Any) -> Path:
     ids=lambda value: str(value)[:30],
 )
 def test_forged_embeddings_are_refused(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused, changes: dict[str, Any], expected: str
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused, changes: dict[str, Any], expected: str
 ) -> None:
     path = forged(tiny, emb, **changes)
     assert expected in refused(3, "decode", path, "--space", tiny.space.path, "-o", "a.pt")
@@ -147,7 +147,7 @@ def test_forged_embeddings_are_refused(
 
 @pytest.mark.parametrize("changes", [{"version": 99}, {"format": "other"}], ids=str)
 def test_embeddings_of_another_version_say_both(
-    tiny: Any, emb: dict[str, Path], work: Path, cli: Callable[..., Any], changes: dict[str, Any]
+    tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli, changes: dict[str, Any]
 ) -> None:
     result = cli("decode", forged(tiny, emb, **changes), "--space", tiny.space.path, "-o", "a.pt")
     (changed,) = changes.values()
@@ -156,7 +156,7 @@ def test_embeddings_of_another_version_say_both(
 
 @pytest.mark.parametrize("source", ["../../escaped.pt", "/tmp/escaped.pt", "a\x00b", "..", "x" * 5000, "\x1b[2J.pt"])
 def test_a_source_s_name_leads_nowhere_else(
-    tiny: Any, emb: dict[str, Path], work: Path, cli: Callable[..., Any], source: str
+    tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli, source: str
 ) -> None:
     path = forged(tiny, emb, networks=[{"arch": "resnet8", "source": source}])
     result = cli("decode", path, "--space", tiny.space.path, "-o", "out")
@@ -166,7 +166,7 @@ def test_a_source_s_name_leads_nowhere_else(
     assert not Path("../escaped.pt").exists() and not Path("../../escaped.pt").exists()
 
 
-def test_what_is_no_file_is_refused_at_once(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+def test_what_is_no_file_is_refused_at_once(tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     for name, command in commands(tiny, Path("missing.pt")).items():
         said = refused(2, *command)
         assert "'missing.pt' does not exist" in said and "--help" in said, name
@@ -175,7 +175,7 @@ def test_what_is_no_file_is_refused_at_once(tiny: Any, emb: dict[str, Path], wor
     assert "/dev/zero" in refused(3, *commands(tiny, Path("/dev/zero"))["encode"])
 
 
-def test_a_named_pipe_is_refused_and_not_waited_for(tiny: Any, work: Path, cli: Callable[..., Any]) -> None:
+def test_a_named_pipe_is_refused_and_not_waited_for(tiny: Tiny, work: Path, cli: Cli) -> None:
     os.mkfifo("pipe.pt")
     for name, command in commands(tiny, Path("pipe.pt")).items():
         result = cli(*command)
@@ -186,7 +186,7 @@ def test_a_named_pipe_is_refused_and_not_waited_for(tiny: Any, work: Path, cli: 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_that_cannot_be_written_is_refused(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused
 ) -> None:
     Path("locked").mkdir(mode=0o555)
     space = ["--space", tiny.space.path]
@@ -197,7 +197,7 @@ def test_a_folder_that_cannot_be_written_is_refused(
 
 
 def test_data_that_are_not_there_are_refused_by_every_command(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused
 ) -> None:
     space = ["--space", tiny.space.path]
     options: dict[str, list[object]] = {

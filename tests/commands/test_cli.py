@@ -22,23 +22,22 @@ from netspace_models.errors import CheckpointError, Interrupted, NetspaceError, 
 from netspace_cli import options
 from netspace_cli.cli import COMMANDS, Entry, Shell
 from netspace_cli.terminal.console import Console
+from tests.worlds import Cli
 
-Cli = Callable[..., Result]
 
-
-def shell_that(end: Callable[[Console], Any], **entries: Entry) -> Shell:
+def shell_that(end: Callable[[Console], object], **entries: Entry) -> Shell:
     """A group of one command, `work`, which ends as `end` does."""
 
     @click.command()
     @options.shared
-    def work(console: Console) -> Any:
+    def work(console: Console) -> object:
         """Does some work."""
         return end(console)
 
     return Shell(name="netspace", entries=entries, commands=[work])
 
 
-def run(end: Callable[[Console], Any], *arguments: str, **env: str) -> Result:
+def run(end: Callable[[Console], object], *arguments: str, **env: str) -> Result:
     return CliRunner().invoke(shell_that(end), ["work", *arguments], prog_name="netspace", env=env)
 
 

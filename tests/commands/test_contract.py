@@ -8,18 +8,15 @@ import re
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
-from click.testing import Result
 
 from netspace_cli.cli import COMMANDS, cli
-
-Cli = Callable[..., Result]
-Ask = Callable[..., dict[str, Any]]
+from tests.worlds import Ask, Cli, ReadTree, Solids, Tiny
 
 
 def everything() -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -73,7 +70,7 @@ def test_every_command_answers_nonsense_with_one_document(words: tuple[str, ...]
     assert list(work.iterdir()) == []
 
 
-def jobs(tiny: Any, emb: dict[str, Path], solids: Any) -> dict[str, list[object]]:
+def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> dict[str, list[object]]:
     """A command line that works for every command; outputs go to the current directory."""
     space, data = ["--space", tiny.space.path], ["--data", tiny.npz]
     small = [f"backbone.{k}={v}" for k, v in {"embedding_size": 64, "latents": 4, "width": 16, "heads": 2}.items()]
@@ -105,18 +102,18 @@ def jobs(tiny: Any, emb: dict[str, Path], solids: Any) -> dict[str, list[object]
     }
 
 
-def test_there_is_a_job_for_every_command(tiny: Any, emb: dict[str, Path], solids: Any) -> None:
+def test_there_is_a_job_for_every_command(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> None:
     """Experiments tell how long they took, so never the same bytes: their own tests run them."""
     assert set(jobs(tiny, emb, solids)) == {" ".join(words) for words, _ in LEAVES if words[0] != "experiment"}
 
 
 def test_all_works_without_a_network_and_always_with_the_same_bytes(
-    tiny: Any,
+    tiny: Tiny,
     emb: dict[str, Path],
-    solids: Any,
+    solids: Solids,
     work: Path,
     ask: Ask,
-    tree: Callable[[Path], dict[str, bytes | None]],
+    tree: ReadTree,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*arguments: object) -> None:
@@ -152,7 +149,7 @@ def _umask() -> int:
 
 @pytest.mark.parametrize("name", ["interp", "eval", "zoo train"])
 def test_a_bar_s_worth_of_news_goes_to_stderr_unless_quiet(
-    tiny: Any, emb: dict[str, Path], solids: Any, work: Path, cli: Cli, name: str
+    tiny: Tiny, emb: dict[str, Path], solids: Solids, work: Path, cli: Cli, name: str
 ) -> None:
     command = jobs(tiny, emb, solids)[name]
     result = cli(*command, "--quiet")
@@ -166,7 +163,7 @@ def process(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(words, **(streams | settings))
 
 
-def test_somebody_s_own_folders_of_the_same_names_are_not_imported(tiny: Any, work: Path) -> None:
+def test_somebody_s_own_folders_of_the_same_names_are_not_imported(tiny: Tiny, work: Path) -> None:
     for name in ("models", "examples", "tests"):
         Path(name).mkdir()
         (Path(name) / "__init__.py").write_text("raise SystemExit('the wrong package')")
@@ -176,7 +173,7 @@ def test_somebody_s_own_folders_of_the_same_names_are_not_imported(tiny: Any, wo
     assert json.loads(out)["arch"] == "resnet8"
 
 
-def test_a_reader_that_leaves_does_not_stop_the_work(tiny: Any, emb: dict[str, Path], work: Path) -> None:
+def test_a_reader_that_leaves_does_not_stop_the_work(tiny: Tiny, emb: dict[str, Path], work: Path) -> None:
     command = ["interp", emb["lenetlike"], emb["resnet8"], "--space", tiny.space.path, "--steps", "4", "--csv", "a.csv"]
     with process(*command, env={**os.environ, "COLUMNS": "20", "TERM": "dumb"}) as run:
         assert run.stdout is not None and run.stderr is not None

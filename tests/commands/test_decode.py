@@ -7,21 +7,16 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from click.testing import Result
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import read_network
-
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Tiny, space_file
 
 # What somebody has who never heard of netspace: the class, and PyTorch.
 PLAIN_PYTORCH = """
@@ -51,11 +46,11 @@ with torch.no_grad():
 """
 
 
-def decoded(tiny: Any, path: Path, *options: object) -> list[object]:
+def decoded(tiny: Tiny, path: Path, *options: object) -> list[object]:
     return ["decode", path, "--space", tiny.space.path, *options]
 
 
-def test_the_checkpoint_works_in_plain_pytorch(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_the_checkpoint_works_in_plain_pytorch(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     found = ask(*decoded(tiny, emb["lenetlike"], "-o", "a2.pt", "--data", tiny.npz))
     (network,) = found["networks"]
     assert (network["arch"], network["parameters"], network["path"]) == ("lenetlike", 20791, "a2.pt")
@@ -71,7 +66,7 @@ def test_the_checkpoint_works_in_plain_pytorch(tiny: Any, emb: dict[str, Path], 
 
 
 def test_batch_norms_are_written_back_or_with_fused_left_out(
-    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask
+    tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask
 ) -> None:
     images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     ask(*decoded(tiny, emb["resnet8"], "-o", "full.safetensors"))
@@ -86,7 +81,7 @@ def test_batch_norms_are_written_back_or_with_fused_left_out(
         torch.testing.assert_close(full(images), architecture.fused(images), rtol=1e-4, atol=1e-4)
 
 
-def test_the_layout_is_that_of_the_network_it_came_from(tiny: Any, work: Path, ask: Ask) -> None:
+def test_the_layout_is_that_of_the_network_it_came_from(tiny: Tiny, work: Path, ask: Ask) -> None:
     network = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
     torch.save(network.architecture.to_state(network.vector, "fused"), "fused.pt")
     ask("encode", "fused.pt", "--space", tiny.space.path, "-o", "a.emb")
@@ -94,14 +89,14 @@ def test_the_layout_is_that_of_the_network_it_came_from(tiny: Any, work: Path, a
     assert torch.load("again.pt", weights_only=True).keys() == torch.load("fused.pt", weights_only=True).keys()
 
 
-def test_the_file_names_its_space(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_the_file_names_its_space(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     ask(*decoded(tiny, emb["lenetlike"], "-o", "a.safetensors"))
     with safe_open("a.safetensors", "pt") as file:
         assert file.metadata()["netspace.space_sha256"] == tiny.space.sha256
         assert file.metadata()["netspace.arch"] == "lenetlike"
 
 
-def test_several_go_into_a_folder(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, refused: Refused) -> None:
+def test_several_go_into_a_folder(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, refused: Refused) -> None:
     found = ask(*decoded(tiny, emb["both"], "-o", "out"))
     names = [f"out/{tiny.networks[a].stem}.pt" for a in ("lenetlike", "resnet8")]
     assert [n["path"] for n in found["networks"]] == names
@@ -113,7 +108,7 @@ def test_several_go_into_a_folder(tiny: Any, emb: dict[str, Path], work: Path, a
     assert "2 embeddings" in said and "Name a directory" in said
 
 
-def test_networks_of_one_name_get_files_of_their_own(tiny: Any, work: Path, ask: Ask) -> None:
+def test_networks_of_one_name_get_files_of_their_own(tiny: Tiny, work: Path, ask: Ask) -> None:
     path = tiny.networks["lenetlike"]
     ask("encode", path, path, "--space", tiny.space.path, "-o", "twice.emb")
     found = ask(*decoded(tiny, Path("twice.emb"), "-o", "out"))
@@ -121,32 +116,32 @@ def test_networks_of_one_name_get_files_of_their_own(tiny: Any, work: Path, ask:
     assert len(set(paths)) == 2 and all(Path(p).is_file() for p in paths)
 
 
-def test_a_dry_run_makes_neither_file_nor_folder(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_a_dry_run_makes_neither_file_nor_folder(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     assert ask(*decoded(tiny, emb["both"], "-o", "out", "--dry-run"))["dry_run"] is True
     ask(*decoded(tiny, emb["lenetlike"], "-o", "a.pt", "--dry-run"))
     assert list(work.iterdir()) == []
 
 
-def test_the_same_command_gives_the_same_bytes(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_the_same_command_gives_the_same_bytes(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     for suffix in (".pt", ".safetensors"):
         for name in ("a", "b"):
             ask(*decoded(tiny, emb["resnet8"], "-o", f"{name}{suffix}"))
         assert Path(f"a{suffix}").read_bytes() == Path(f"b{suffix}").read_bytes()
 
 
-def test_another_architecture_can_be_asked_for(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_another_architecture_can_be_asked_for(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     (network,) = ask(*decoded(tiny, emb["lenetlike"], "-o", "a.pt", "--arch", "vanillacnn"))["networks"]
     assert network["arch"] == "vanillacnn"
     assert read_network(Path("a.pt"), candidates=tiny.space.architectures).architecture.name == "vanillacnn"
 
 
-def test_the_architecture_is_said_once(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+def test_the_architecture_is_said_once(tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     told = refused(2, *decoded(tiny, emb["resnet8"], "-o", "x.pt", "--arch", "resnet8", "--recognised"))
     assert "--arch and --recognised" in told
 
 
 def test_an_architecture_that_the_space_lacks_is_refused(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused
 ) -> None:
     said = refused(3, *decoded(tiny, emb["lenetlike"], "-o", "a.pt", "--arch", "resnet56"))
     assert "no resnet56" in said and "lenetlike, vanillacnn, resnet8" in said
@@ -154,35 +149,33 @@ def test_an_architecture_that_the_space_lacks_is_refused(
 
 
 def test_an_embedding_of_another_space_is_refused_with_both(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused
 ) -> None:
     said = refused(3, *decoded(tiny, emb["other"], "-o", "a.pt"))
     assert tiny.space.sha256[:12] in said and tiny.single_space.sha256[:12] in said and "--space" in said
 
 
 def test_the_space_is_not_overwritten_even_with_force(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused
 ) -> None:
-    shutil.copy(tiny.space.path, "space.safetensors")
+    shutil.copy(space_file(tiny.space), "space.safetensors")
     options = ["decode", emb["lenetlike"], "--space", "space.safetensors", "-o", "space.safetensors", "--force"]
     assert "is an input" in refused(2, *options)
 
 
-def test_an_output_in_the_way_is_refused(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+def test_an_output_in_the_way_is_refused(tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     Path("taken").write_text("a file")
     for output, expected in (("taken", "taken"), ("taken/out", "taken"), ("none/a.pt", "none"), ("a.txt", ".txt")):
         assert expected in refused(2, *decoded(tiny, emb["lenetlike"], "-o", output))
 
 
-def test_without_images_the_accuracy_is_left_out(
-    tiny: Any, emb: dict[str, Path], work: Path, cli: Callable[..., Result]
-) -> None:
+def test_without_images_the_accuracy_is_left_out(tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli) -> None:
     result = cli(*decoded(tiny, emb["lenetlike"], "-o", "a.pt"))
     assert result.exit_code == 0 and "No accuracy" in result.stderr and "Wrote a.pt." in result.stderr
 
 
 @pytest.mark.parametrize("content", ["checkpoint", "text", "picture"])
-def test_what_is_no_embedding_is_refused(tiny: Any, work: Path, refused: Refused, content: str) -> None:
+def test_what_is_no_embedding_is_refused(tiny: Tiny, work: Path, refused: Refused, content: str) -> None:
     if content == "checkpoint":
         shutil.copy(tiny.networks["lenetlike"], "a.emb")
         assert "not an embedding" in refused(3, *decoded(tiny, Path("a.emb"), "-o", "a.pt"))

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image
 
 from netspace_cli.core.evaluation import evaluate_classifiers as evaluating
 from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluation
 from netspace_cli.core.spaces.space import save_space
+from netspace_cli.core.zoos.zoo import Instance
+from tests.worlds import Ask, Cli, Refused, Tiny
 
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
 
-
-def command(tiny: Any, *options: object) -> list[object]:
+def command(tiny: Tiny, *options: object) -> list[object]:
     return ["eval", tiny.zoo.path, "--space", tiny.space.path, "--data", tiny.npz, *options]
 
 
-def test_every_instance_and_the_summary_of_them(tiny: Any, work: Path, ask: Ask) -> None:
+def test_every_instance_and_the_summary_of_them(tiny: Tiny, work: Path, ask: Ask) -> None:
     found = ask(*command(tiny))
     instances, summary = found["instances"], found["summary"]
     assert [i["id"] for i in instances] == [i.id for i in tiny.zoo.select(split="test")]
@@ -42,14 +40,14 @@ def test_every_instance_and_the_summary_of_them(tiny: Any, work: Path, ask: Ask)
     assert found["by_arch"]["resnet8"]["pearson"] is None, "one point has no correlation"
 
 
-def test_the_instances_are_those_of_the_split_and_refining_is_counted(tiny: Any, work: Path, ask: Ask) -> None:
+def test_the_instances_are_those_of_the_split_and_refining_is_counted(tiny: Tiny, work: Path, ask: Ask) -> None:
     found = ask(*command(tiny, "--split", "val", "--refine", 3))
     assert [i["id"] for i in found["instances"]] == [i.id for i in tiny.zoo.select(split="val")]
     assert (found["split"], found["refine_steps"]) == ("val", 3)
     assert "refined" not in found
 
 
-def test_both_ways_are_told_unless_one_is_asked_for(tiny: Any, work: Path, ask: Ask) -> None:
+def test_both_ways_are_told_unless_one_is_asked_for(tiny: Tiny, work: Path, ask: Ask) -> None:
     both = ask(*command(tiny))
     assert (both["refine_steps"], both["refined"]["refine_steps"]) == (0, 2), "the number the space records"
     for alone, steps in ((both, 0), (both["refined"], 2)):
@@ -59,14 +57,14 @@ def test_both_ways_are_told_unless_one_is_asked_for(tiny: Any, work: Path, ask: 
     assert both["refined"]["instances"] != both["instances"]
 
 
-def test_a_space_that_records_no_steps_is_told_as_encoded(tiny: Any, work: Path, ask: Ask) -> None:
+def test_a_space_that_records_no_steps_is_told_as_encoded(tiny: Tiny, work: Path, ask: Ask) -> None:
     recipe = {**tiny.space.record["recipe"], "refine": {**tiny.space.record["recipe"]["refine"], "steps": 0}}
     save_space(Path("plain.safetensors"), replace(tiny.space, record={**tiny.space.record, "recipe": recipe}))
     found = ask("eval", tiny.zoo.path, "--space", "plain.safetensors", "--data", tiny.npz)
     assert found["refine_steps"] == 0 and "refined" not in found
 
 
-def test_encode_says_the_same_of_a_single_network(tiny: Any, work: Path, ask: Ask) -> None:
+def test_encode_says_the_same_of_a_single_network(tiny: Tiny, work: Path, ask: Ask) -> None:
     (alone,) = ask(
         "encode", tiny.networks["resnet8"], "--space", tiny.space.path, "--data", tiny.npz, "--refine", 0, "-o", "a.emb"
     )["networks"]
@@ -75,7 +73,7 @@ def test_encode_says_the_same_of_a_single_network(tiny: Any, work: Path, ask: As
         assert alone[name] == among[name]
 
 
-def test_the_rows_of_a_pipe(tiny: Any, work: Path, cli: Callable[..., Result]) -> None:
+def test_the_rows_of_a_pipe(tiny: Tiny, work: Path, cli: Cli) -> None:
     result = cli(*command(tiny))
     lines = [line.split("\t") for line in result.stdout.splitlines()]
     assert lines[0] == ["id", "how", "arch", "predicted arch", "seen", "target", "predicted", "agreement", "unrelated"]
@@ -92,7 +90,7 @@ def test_the_rows_of_a_pipe(tiny: Any, work: Path, cli: Callable[..., Result]) -
     ]
 
 
-def test_the_agreement_to_compare_with_is_over_the_same_instances(tiny: Any, work: Path, ask: Ask) -> None:
+def test_the_agreement_to_compare_with_is_over_the_same_instances(tiny: Tiny, work: Path, ask: Ask) -> None:
     found = ask("eval", tiny.single_zoo.path, "--space", tiny.single_space.path, "--data", tiny.npz, "--refine", 0)
     paired = [i for i in found["instances"] if i["unrelated_agreement"] is not None]
     summary = found["summary"]
@@ -103,7 +101,7 @@ def test_the_agreement_to_compare_with_is_over_the_same_instances(tiny: Any, wor
 
 
 def test_blanks_are_explained_where_there_are_any(
-    tiny: Any, work: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = cli(*command(tiny)).stderr
     assert "pearson is blank for fewer than three instances" in said
@@ -119,7 +117,7 @@ def test_blanks_are_explained_where_there_are_any(
         assert [word for word in ("pearson", "unrelated") if f"{word} is blank" in said] == words
 
 
-def zoo_of(tiny: Any, folder: Path, instances: Any, **data: Any) -> Path:
+def zoo_of(tiny: Tiny, folder: Path, instances: Iterable[Instance], **data: Any) -> Path:
     """A zoo in `folder` of instances of the single one, its record of the images changed where `data` says so."""
     folder.mkdir()
     (folder / "instances").symlink_to(tiny.single_zoo.path / "instances")
@@ -129,9 +127,7 @@ def zoo_of(tiny: Any, folder: Path, instances: Any, **data: Any) -> Path:
     return folder
 
 
-def test_test_instances_that_the_space_has_seen_are_told(
-    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result]
-) -> None:
+def test_test_instances_that_the_space_has_seen_are_told(tiny: Tiny, work: Path, ask: Ask, cli: Cli) -> None:
     folder = zoo_of(tiny, Path("mixed"), [replace(i, split="test") for i in tiny.single_zoo.instances])
     options = ["eval", folder, "--space", tiny.single_space.path, "--data", tiny.npz, "--refine", 0]
     found = ask(*options)
@@ -142,14 +138,12 @@ def test_test_instances_that_the_space_has_seen_are_told(
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
-def test_no_caution_where_none_is_due(tiny: Any, work: Path, cli: Callable[..., Result], split: str) -> None:
+def test_no_caution_where_none_is_due(tiny: Tiny, work: Path, cli: Cli, split: str) -> None:
     result = cli(*command(tiny, "--split", split, "--refine", 0))
     assert result.exit_code == 0 and "Caution" not in result.stderr and "not known" not in result.stderr
 
 
-def test_a_space_without_sums_says_that_it_does_not_know(
-    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result]
-) -> None:
+def test_a_space_without_sums_says_that_it_does_not_know(tiny: Tiny, work: Path, ask: Ask, cli: Cli) -> None:
     rows = [{k: v for k, v in row.items() if k != "sha256"} for row in tiny.space.record["zoo"]]
     save_space(Path("older.safetensors"), replace(tiny.space, record={**tiny.space.record, "zoo": rows}))
     options = ["eval", tiny.zoo.path, "--space", "older.safetensors", "--data", tiny.npz, "--refine", 0]
@@ -158,7 +152,7 @@ def test_a_space_without_sums_says_that_it_does_not_know(
     assert "does not record the files it was trained on" in cli(*options).stderr
 
 
-def test_a_zoo_of_other_images_is_refused(tiny: Any, work: Path, refused: Refused, cli: Callable[..., Result]) -> None:
+def test_a_zoo_of_other_images_is_refused(tiny: Tiny, work: Path, refused: Refused, cli: Cli) -> None:
     splits = {**tiny.single_zoo.data["splits"], "test": {"n": 31, "sha256": "0" * 64}}
     folder = zoo_of(tiny, Path("other"), tiny.single_zoo.instances, name="npz:other.npz", splits=splits)
     options = ["eval", folder, "--space", tiny.single_space.path, "--data", tiny.npz]
@@ -170,7 +164,7 @@ def test_a_zoo_of_other_images_is_refused(tiny: Any, work: Path, refused: Refuse
 
 
 def test_a_dry_run_says_what_would_be_compared_and_writes_nothing(
-    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+    tiny: Tiny, work: Path, ask: Ask, cli: Cli, refused: Refused
 ) -> None:
     options = command(tiny, "--plot", "a.png", "--dry-run")
     found = ask(*options)
@@ -189,12 +183,14 @@ def test_a_dry_run_says_what_would_be_compared_and_writes_nothing(
     )
 
 
-def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tiny: Any, work: Path, refused: Refused) -> None:
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
+    tiny: Tiny, work: Path, refused: Refused
+) -> None:
     said = refused(2, "eval", work, "--space", "none.safetensors", "--device", "cuda:99", "--dry-run")
     assert "cuda:99 was asked for; this machine has" in said and "--device cpu" in said
 
 
-def test_the_figure_is_a_picture_and_kept(tiny: Any, work: Path, ask: Ask, refused: Refused) -> None:
+def test_the_figure_is_a_picture_and_kept(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
     ask(*command(tiny, "--plot", "a.png"))
     ask(*command(tiny, "--plot", "one.png", "--refine", 0))
     with Image.open("a.png") as both, Image.open("one.png") as one:
@@ -202,9 +198,7 @@ def test_the_figure_is_a_picture_and_kept(tiny: Any, work: Path, ask: Ask, refus
     assert "a.png exists already" in refused(2, *command(tiny, "--plot", "a.png"))
 
 
-def test_what_cannot_be_done_is_refused_before_the_work(
-    tiny: Any, work: Path, refused: Refused, cli: Callable[..., Result]
-) -> None:
+def test_what_cannot_be_done_is_refused_before_the_work(tiny: Tiny, work: Path, refused: Refused, cli: Cli) -> None:
     lacking = ["eval", tiny.zoo.path, "--space", tiny.single_space.path, "--data", tiny.npz]
     said = refused(3, *lacking)
     assert "vanillacnn for 1x8x8" in said and "space 'tiny' has lenetlike" in said
@@ -216,6 +210,6 @@ def test_what_cannot_be_done_is_refused_before_the_work(
     assert "there is no folder" in refused(2, *command(tiny, "--plot", "none/a.png"))
 
 
-def test_without_images_it_says_what_to_give(tiny: Any, work: Path, refused: Refused) -> None:
+def test_without_images_it_says_what_to_give(tiny: Tiny, work: Path, refused: Refused) -> None:
     said = refused(2, "eval", tiny.zoo.path, "--space", tiny.space.path)
     assert "npz:tiny.npz" in said and "--data FILE.npz" in said

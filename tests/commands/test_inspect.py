@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Refused, Rows, Tiny
 
 
-def test_a_checkpoint(tiny: Any, work: Path, ask: Ask, rows: Callable[..., Any]) -> None:
+def test_a_checkpoint(tiny: Tiny, work: Path, ask: Ask, rows: Rows) -> None:
     found = ask("inspect", tiny.networks["resnet8"])
     assert (found["kind"], found["arch"], found["form"]) == ("checkpoint", "resnet8", "full")
     assert found["parameters"] == tiny.space.model.architecture("resnet8").parameters
@@ -23,13 +20,13 @@ def test_a_checkpoint(tiny: Any, work: Path, ask: Ask, rows: Callable[..., Any])
     assert table["kind"] == "checkpoint" and table["sha256"] == found["sha256"]
 
 
-def test_an_embedding(tiny: Any, emb: dict[str, Path], ask: Ask) -> None:
+def test_an_embedding(tiny: Tiny, emb: dict[str, Path], ask: Ask) -> None:
     found = ask("inspect", emb["both"])
     assert (found["kind"], found["space"], found["space_sha256"]) == ("embedding", "tiny", tiny.space.sha256)
     assert [n["arch"] for n in found["networks"]] == ["lenetlike", "resnet8"] and found["embedding_size"] == 64
 
 
-def test_a_space(tiny: Any, ask: Ask) -> None:
+def test_a_space(tiny: Tiny, ask: Ask) -> None:
     found = ask("inspect", tiny.space.path)
     assert (found["kind"], found["space"], found["data"]) == ("space", "tiny", "npz:tiny.npz")
     assert found["architectures"] == ["lenetlike", "vanillacnn", "resnet8"]
@@ -40,13 +37,13 @@ def test_a_built_in_space_by_its_name(work: Path, ask: Ask) -> None:
     assert (found["kind"], found["space"]) == ("space", "digits")
 
 
-def test_a_zoo(tiny: Any, ask: Ask) -> None:
+def test_a_zoo(tiny: Tiny, ask: Ask) -> None:
     found = ask("inspect", tiny.zoo.path)
     assert (found["kind"], found["instances"], found["data"]) == ("zoo", 12, "npz:tiny.npz")
     assert found["train_val_test"]["resnet8"] == "2/1/1"
 
 
-def test_what_is_wrong_with_a_network_is_told_not_refused(tiny: Any, work: Path, ask: Ask) -> None:
+def test_what_is_wrong_with_a_network_is_told_not_refused(tiny: Tiny, work: Path, ask: Ask) -> None:
     state = load_file(tiny.networks["resnet8"])
     state["fc.bias"][0] = float("nan")
     torch.save({"module." + n: t for n, t in state.items()}, "nan.pt")
@@ -67,7 +64,7 @@ def test_what_is_wrong_with_a_network_is_told_not_refused(tiny: Any, work: Path,
     ],
 )
 def test_what_is_none_of_these_is_refused(
-    tiny: Any, work: Path, refused: Refused, code: int, name: str, expected: str
+    tiny: Tiny, work: Path, refused: Refused, code: int, name: str, expected: str
 ) -> None:
     Path("page.pt").write_text("<!DOCTYPE html><html><body>Sign in</body></html>")
     Path("folder").mkdir()

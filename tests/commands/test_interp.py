@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from click.testing import Result
 from PIL import Image
 
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
 
-def walk(tiny: Any, start: Path, end: Path, *options: object) -> list[object]:
+def walk(tiny: Tiny, start: Path, end: Path, *options: object) -> list[object]:
     return ["interp", start, end, "--space", tiny.space.path, *options]
 
 
 @pytest.mark.parametrize("steps", [1, 4])
 def test_there_is_one_row_more_than_steps(
-    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, rows: Callable[..., Any], steps: int
+    tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, rows: Rows, steps: int
 ) -> None:
     options = walk(tiny, emb["lenetlike"], emb["resnet8"], "--steps", steps, "--data", tiny.npz)
     found = ask(*options)["steps"]
@@ -39,7 +35,7 @@ def test_there_is_one_row_more_than_steps(
     assert list(work.iterdir()) == []
 
 
-def test_the_ends_are_what_the_ends_decode_to(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_the_ends_are_what_the_ends_decode_to(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     start, end = tiny.networks["lenetlike"], emb["resnet8"]
     found = ask(*walk(tiny, start, end, "--steps", 3, "--save-dir", "steps", "--data", tiny.npz))["steps"]
     ask("encode", start, "--space", tiny.space.path, "--data", tiny.npz, "-o", "start.emb")
@@ -50,7 +46,7 @@ def test_the_ends_are_what_the_ends_decode_to(tiny: Any, emb: dict[str, Path], w
         assert alone.keys() == walked.keys() and all(torch.equal(alone[n], walked[n]) for n in alone)
 
 
-def test_every_step_is_a_checkpoint_that_works(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_every_step_is_a_checkpoint_that_works(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     found = ask(*walk(tiny, emb["lenetlike"], emb["resnet8"], "--steps", 2, "--save-dir", "a/steps"))["steps"]
     for step in found:
         (again,) = ask(
@@ -59,7 +55,7 @@ def test_every_step_is_a_checkpoint_that_works(tiny: Any, emb: dict[str, Path], 
         assert again["arch"] == step["arch"]
 
 
-def test_the_table_as_a_file(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_the_table_as_a_file(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     found = ask(
         *walk(tiny, emb["lenetlike"], emb["lenetlike"], "--steps", 2, "--csv", "a.csv", "--weights", "--data", tiny.npz)
     )
@@ -70,7 +66,7 @@ def test_the_table_as_a_file(tiny: Any, emb: dict[str, Path], work: Path, ask: A
     assert {row["error"] for row in table} == {""}
 
 
-def test_the_figure_is_a_picture(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_the_figure_is_a_picture(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     for name in ("a.png", "b.png"):
         options = ["--steps", 2, "--plot", name, "--data", tiny.npz]
         ask(*walk(tiny, emb["lenetlike"], emb["resnet8"], *options))
@@ -79,7 +75,7 @@ def test_the_figure_is_a_picture(tiny: Any, emb: dict[str, Path], work: Path, as
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
-def test_weights_are_walked_beside_it(tiny: Any, work: Path, ask: Ask) -> None:
+def test_weights_are_walked_beside_it(tiny: Tiny, work: Path, ask: Ask) -> None:
     start, end = (tiny.single_zoo.file_of(i) for i in tiny.single_zoo.instances[:2])
     found = ask(*walk(tiny, start, end, "--steps", 2, "--weights", "--data", tiny.npz))
     assert [s["gamma"] for s in found["weight_steps"]] == [0, 0.5, 1]
@@ -89,7 +85,7 @@ def test_weights_are_walked_beside_it(tiny: Any, work: Path, ask: Ask) -> None:
 
 
 def test_weights_of_two_architectures_are_refused_before_the_work(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused, cli: Callable[..., Result]
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused, cli: Cli
 ) -> None:
     options = walk(tiny, tiny.networks["lenetlike"], emb["resnet8"], "--weights", "--data", tiny.npz)
     said = refused(2, *options)
@@ -97,9 +93,7 @@ def test_weights_of_two_architectures_are_refused_before_the_work(
     assert "refining" not in cli(*options).stderr
 
 
-def test_without_images_the_path_is_walked_and_saved_all_the_same(
-    tiny: Any, work: Path, cli: Callable[..., Result], ask: Ask
-) -> None:
+def test_without_images_the_path_is_walked_and_saved_all_the_same(tiny: Tiny, work: Path, cli: Cli, ask: Ask) -> None:
     options = walk(tiny, tiny.networks["lenetlike"], tiny.networks["resnet8"], "--steps", 2)
     result = cli(*options, "--csv", "a.csv", "--save-dir", "steps")
     assert result.exit_code == 0 and "No accuracy" in result.stderr
@@ -107,12 +101,12 @@ def test_without_images_the_path_is_walked_and_saved_all_the_same(
     assert all("accuracy" not in step and "loss" not in step for step in ask(*options)["steps"])
 
 
-def test_a_figure_of_accuracies_needs_images(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+def test_a_figure_of_accuracies_needs_images(tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     said = refused(2, *walk(tiny, emb["lenetlike"], emb["resnet8"], "--plot", "a.png"))
     assert "npz:tiny.npz" in said and "--data FILE.npz" in said
 
 
-def test_another_split_scores(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_another_split_scores(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     options = walk(tiny, emb["lenetlike"], emb["resnet8"], "--steps", 1, "--data", tiny.npz)
     by_split = {split: ask(*options, "--split", split) for split in ("train", "val", "test")}
     assert [found["split"] for found in by_split.values()] == list(by_split)
@@ -123,7 +117,7 @@ def test_another_split_scores(tiny: Any, emb: dict[str, Path], work: Path, ask: 
     ("option", "path"), [("--csv", "a.csv"), ("--plot", "a.png"), ("--save-dir", "steps")], ids=lambda v: v
 )
 def test_existing_outputs_are_kept_unless_forced(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused, ask: Ask, option: str, path: str
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused, ask: Ask, option: str, path: str
 ) -> None:
     options = walk(tiny, emb["lenetlike"], emb["resnet8"], "--steps", 2, "--data", tiny.npz, option, path)
     ask(*options)
@@ -133,7 +127,7 @@ def test_existing_outputs_are_kept_unless_forced(
     ask(*options, "--force")
 
 
-def test_a_folder_with_other_things_in_it_will_do(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_a_folder_with_other_things_in_it_will_do(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     Path("steps").mkdir()
     Path("steps/notes.txt").write_text("mine")
     ask(*walk(tiny, emb["lenetlike"], emb["resnet8"], "--steps", 1, "--save-dir", "steps"))
@@ -141,7 +135,7 @@ def test_a_folder_with_other_things_in_it_will_do(tiny: Any, emb: dict[str, Path
 
 
 def test_a_dry_run_reads_everything_and_writes_nothing(
-    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, cli: Cli, refused: Refused
 ) -> None:
     start, end = tiny.networks["lenetlike"], emb["resnet8"]
     outputs = ["--csv", "a.csv", "--plot", "a.png", "--save-dir", "steps"]
@@ -161,7 +155,9 @@ def test_a_dry_run_reads_everything_and_writes_nothing(
     assert "refining needs images" in refused(2, *walk(tiny, start, end, "--refine", 3, "--dry-run"))
 
 
-def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tiny: Any, work: Path, refused: Refused) -> None:
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
+    tiny: Tiny, work: Path, refused: Refused
+) -> None:
     Path("no.pt").write_text("no network")
     said = refused(2, *walk(tiny, Path("no.pt"), Path("no.pt"), "--device", "cuda:99", "--dry-run"))
     assert "cuda:99 was asked for; this machine has" in said and "--device cpu" in said
@@ -180,20 +176,22 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tiny: Any
     ],
 )
 def test_what_cannot_be_done_is_refused_before_the_work(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused, options: list[str], expected: str
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused, options: list[str], expected: str
 ) -> None:
     Path("taken").write_text("a file")
     assert expected in refused(2, *walk(tiny, emb["lenetlike"], emb["resnet8"], *options))
 
 
 def test_files_of_several_embeddings_are_refused_before_the_work(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused, cli: Callable[..., Result]
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused, cli: Cli
 ) -> None:
     options = walk(tiny, tiny.networks["resnet8"], emb["both"], "--data", tiny.npz)
     assert "holds 2 embeddings" in refused(3, *options)
     assert "refining" not in cli(*options).stderr
 
 
-def test_embeddings_of_another_space_are_refused(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+def test_embeddings_of_another_space_are_refused(
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused
+) -> None:
     said = refused(3, *walk(tiny, tiny.networks["resnet8"], emb["other"]))
     assert tiny.space.sha256[:12] in said and tiny.single_space.sha256[:12] in said

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from click.testing import Result
 from safetensors.torch import load_file
 
 from netspace_cli.core.spaces.embeddings import load_embeddings
-
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
 
-def command(tiny: Any, init: Path, *options: object) -> list[object]:
+def command(tiny: Tiny, init: Path, *options: object) -> list[object]:
     return ["lso", init, "--space", tiny.space.path, "--data", tiny.npz, "--images", 16, *options]
 
 
 @pytest.mark.parametrize("teacher", [True, False])
 def test_the_best_embedding_and_network_are_kept(
-    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, teacher: bool
+    tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, teacher: bool
 ) -> None:
     options = ["--steps", 6, "-o", "best.emb", "--decode", "best.pt", *(["--teacher", tiny.teacher] if teacher else [])]
     found = ask(*command(tiny, emb["vanillacnn"], *options))
@@ -44,7 +39,7 @@ def test_the_best_embedding_and_network_are_kept(
 
 
 def test_more_steps_lower_the_loss_and_validation_chooses(
-    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask
+    tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask
 ) -> None:
     found = ask(*command(tiny, emb["vanillacnn"], "--steps", 30, "--lr", 0.05))
     validated = [line["val_accuracy"] for line in found["history"] if "val_accuracy" in line]
@@ -55,7 +50,7 @@ def test_more_steps_lower_the_loss_and_validation_chooses(
 
 
 def test_where_nothing_is_better_than_the_start_it_says_what_to_try(
-    tiny: Any, emb: dict[str, Path], work: Path, cli: Callable[..., Result]
+    tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli
 ) -> None:
     result = cli(*command(tiny, emb["vanillacnn"], "--steps", 2, "--lr", 1e-12))
     assert result.exit_code == 0
@@ -63,7 +58,7 @@ def test_where_nothing_is_better_than_the_start_it_says_what_to_try(
     assert f"{said}: give another --lr (3e-12 or 3.3e-13), or more --steps." in result.stderr
 
 
-def test_a_checkpoint_is_encoded_and_refined_first(tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result]) -> None:
+def test_a_checkpoint_is_encoded_and_refined_first(tiny: Tiny, work: Path, ask: Ask, cli: Cli) -> None:
     init = tiny.networks["lenetlike"]
     result = cli(*command(tiny, init, "--steps", 2, "-o", "a.emb"))
     assert result.exit_code == 0 and "refining lenetlike: 2/2" in result.stderr and "Wrote a.emb." in result.stderr
@@ -72,13 +67,13 @@ def test_a_checkpoint_is_encoded_and_refined_first(tiny: Any, work: Path, ask: A
     assert torch.equal(*(load_embeddings(Path(f)).vectors for f in ("a.emb", "b.emb")))
 
 
-def test_the_rows_of_a_pipe(tiny: Any, emb: dict[str, Path], work: Path, rows: Callable[..., Any]) -> None:
+def test_the_rows_of_a_pipe(tiny: Tiny, emb: dict[str, Path], work: Path, rows: Rows) -> None:
     initial, optimized = rows(*command(tiny, emb["lenetlike"], "--steps", 1))
     assert (initial[""], optimized[""]) == ("initial", "optimized")
     assert 0 <= float(initial["accuracy"]) <= 1
 
 
-def test_the_same_command_gives_the_same_bytes(tiny: Any, emb: dict[str, Path], work: Path, ask: Ask) -> None:
+def test_the_same_command_gives_the_same_bytes(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     histories = []
     for name in ("a", "b"):
         options = ["--steps", 3, "-o", f"{name}.emb", "--decode", f"{name}.pt", "--teacher", tiny.teacher]
@@ -88,7 +83,7 @@ def test_the_same_command_gives_the_same_bytes(tiny: Any, emb: dict[str, Path], 
         assert Path(f"a{suffix}").read_bytes() == Path(f"b{suffix}").read_bytes()
 
 
-def test_another_architecture_can_be_aimed_at(tiny: Any, work: Path, cli: Callable[..., Result], ask: Ask) -> None:
+def test_another_architecture_can_be_aimed_at(tiny: Tiny, work: Path, cli: Cli, ask: Ask) -> None:
     options = command(tiny, tiny.networks["lenetlike"], "--arch", "resnet8", "--refine", 0, "--steps")
     assert ask(*options, 60, "--lr", 0.2)["optimized"]["arch"] == "resnet8"
     result = cli(*options, 1, "--lr", 1e-6)
@@ -96,7 +91,7 @@ def test_another_architecture_can_be_aimed_at(tiny: Any, work: Path, cli: Callab
 
 
 def test_a_dry_run_reads_everything_and_writes_nothing(
-    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, cli: Cli, refused: Refused
 ) -> None:
     outputs = ["-o", "best.emb", "--decode", "best.pt", "--dry-run"]
     options = command(tiny, tiny.networks["lenetlike"], "--steps", 7, "--teacher", tiny.teacher, *outputs)
@@ -114,22 +109,22 @@ def test_a_dry_run_reads_everything_and_writes_nothing(
     assert "holds 2 embeddings" in refused(3, *command(tiny, emb["both"], "--dry-run"))
 
 
-def test_a_device_that_is_not_there_is_refused_before_anything_is_read(tiny: Any, work: Path, refused: Refused) -> None:
+def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
+    tiny: Tiny, work: Path, refused: Refused
+) -> None:
     Path("no.pt").write_text("no network")
     said = refused(2, *command(tiny, Path("no.pt"), "--device", "cuda:99", "--dry-run"))
     assert "cuda:99 was asked for; this machine has" in said and "--device cpu" in said
 
 
-def test_nothing_is_written_unless_named_and_it_says_so(
-    tiny: Any, emb: dict[str, Path], work: Path, cli: Callable[..., Result]
-) -> None:
+def test_nothing_is_written_unless_named_and_it_says_so(tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli) -> None:
     result = cli(*command(tiny, emb["lenetlike"], "--steps", 1))
     assert result.exit_code == 0 and "Nothing was written: -o keeps the embedding" in result.stderr
     assert list(work.iterdir()) == []
 
 
 def test_one_of_the_teachers_in_a_file_is_named_by_its_key(
-    tiny: Any, emb: dict[str, Path], work: Path, ask: Ask, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, refused: Refused
 ) -> None:
     state = load_file(tiny.teacher)
     torch.save({"model": state, "model_ema": {n: 0 * t for n, t in state.items()}}, "both.pt")
@@ -162,11 +157,11 @@ def test_one_of_the_teachers_in_a_file_is_named_by_its_key(
     ],
 )
 def test_what_cannot_be_done_is_refused_before_the_work(
-    tiny: Any,
+    tiny: Tiny,
     emb: dict[str, Path],
     work: Path,
     refused: Refused,
-    cli: Callable[..., Result],
+    cli: Cli,
     code: int,
     options: list[str],
     expected: str,
@@ -177,21 +172,21 @@ def test_what_cannot_be_done_is_refused_before_the_work(
     assert "optimising" not in cli(*command(tiny, emb["lenetlike"], *options)).stderr
 
 
-def test_without_images_it_says_what_to_give(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+def test_without_images_it_says_what_to_give(tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     said = refused(2, "lso", emb["lenetlike"], "--space", tiny.space.path, "-o", "best.emb")
     assert "npz:tiny.npz, which space 'tiny' was trained on, are not at hand" in said
     assert "--data FILE.npz" in said
 
 
 def test_a_loss_that_explodes_ends_it_with_a_hint(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused
 ) -> None:
     said = refused(1, *command(tiny, emb["lenetlike"], "--steps", 4, "--lr", 1e30, "-o", "best.emb"))
     assert "not finite" in said and "--lr" in said
 
 
 def test_inputs_are_not_overwritten_even_with_force(
-    tiny: Any, emb: dict[str, Path], work: Path, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused
 ) -> None:
     Path("init.emb").write_bytes(emb["lenetlike"].read_bytes())
     assert "is an input" in refused(2, *command(tiny, Path("init.emb"), "-o", "init.emb", "--force"))

@@ -162,7 +162,7 @@ def test_a_bad_variable_is_refused_like_a_bad_flag(take: Callable[..., Result]) 
 
 
 def test_the_runner_is_built_from_the_options() -> None:
-    runner = RunnerOptions(device="cpu", seed=7, threads=1).runner()
+    runner = RunnerOptions(device="cpu", seed=7, threads=1).runner(Console())
     assert isinstance(runner, Runner)
     assert (str(runner.device), runner.seed, runner.threads) == ("cpu", 7, 1)
 
@@ -170,13 +170,13 @@ def test_the_runner_is_built_from_the_options() -> None:
 def test_the_number_of_threads_holds_from_the_runner_to_the_end_of_the_command() -> None:
     before = torch.get_num_threads()
     with click.Context(click.Command("some")):
-        RunnerOptions(device="cpu", threads=before + 1).runner()
+        RunnerOptions(device="cpu", threads=before + 1).runner(Console())
         assert torch.get_num_threads() == before + 1, "also for what is read before the work begins"
-        RunnerOptions(device="cpu").runner()
+        RunnerOptions(device="cpu").runner(Console())
         assert torch.get_num_threads() == before + 1, "none are asked for, so nothing changes"
     assert torch.get_num_threads() == before
     with pytest.raises(ConfigError, match="CUDA devices"):
-        RunnerOptions(device="cuda:99").runner()
+        RunnerOptions(device="cuda:99").runner(Console())
 
 
 def test_the_precisions_are_the_runner_s() -> None:

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image
 
 from netspace_cli.core.networks.network import read_network
-
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
 
-def command(tiny: Any, arch: str, *options: object) -> list[object]:
+def command(tiny: Tiny, arch: str, *options: object) -> list[object]:
     return ["prep", tiny.networks[arch], "--space", tiny.space.path, *options]
 
 
-def test_the_array_is_the_parameters_row_after_row(tiny: Any, work: Path, ask: Ask) -> None:
+def test_the_array_is_the_parameters_row_after_row(tiny: Tiny, work: Path, ask: Ask) -> None:
     found = ask(*command(tiny, "resnet8", "-o", "a.npy"))
     network = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
     size = network.architecture.parameters
@@ -33,13 +28,13 @@ def test_the_array_is_the_parameters_row_after_row(tiny: Any, work: Path, ask: A
     assert not grid.reshape(-1)[size:].any()
 
 
-def test_the_grid_can_be_chosen(tiny: Any, work: Path, rows: Callable[..., Any]) -> None:
+def test_the_grid_can_be_chosen(tiny: Tiny, work: Path, rows: Rows) -> None:
     (row,) = rows(*command(tiny, "lenetlike", "-o", "a.npy", "--height", 21, "--width", 1000))
     assert (row["height"], row["width"]) == ("21", "1000")
     assert np.load("a.npy").shape == (21, 1000)
 
 
-def test_a_picture_is_a_picture_and_always_the_same(tiny: Any, work: Path, ask: Ask) -> None:
+def test_a_picture_is_a_picture_and_always_the_same(tiny: Tiny, work: Path, ask: Ask) -> None:
     for name in ("a.png", "b.png"):
         ask(*command(tiny, "lenetlike", "-o", name, "--width", 500, "--height", 50))
     with Image.open("a.png") as picture:
@@ -48,7 +43,7 @@ def test_a_picture_is_a_picture_and_always_the_same(tiny: Any, work: Path, ask: 
     assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
 
 
-def test_a_resnet_is_recognised_without_a_space(tiny: Any, work: Path, ask: Ask) -> None:
+def test_a_resnet_is_recognised_without_a_space(tiny: Tiny, work: Path, ask: Ask) -> None:
     assert ask("prep", tiny.networks["resnet8"], "-o", "a.npy")["arch"] == "resnet8"
 
 
@@ -62,14 +57,14 @@ def test_a_resnet_is_recognised_without_a_space(tiny: Any, work: Path, ask: Ask)
     ],
 )
 def test_what_cannot_be_done_is_refused(
-    tiny: Any, work: Path, refused: Refused, code: int, options: list[str], expected: str
+    tiny: Tiny, work: Path, refused: Refused, code: int, options: list[str], expected: str
 ) -> None:
     Path("taken.npy").write_text("something else")
     assert expected in refused(code, *command(tiny, "lenetlike", *options))
 
 
 def test_a_dry_run_says_the_grid_and_writes_nothing(
-    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+    tiny: Tiny, work: Path, ask: Ask, cli: Cli, refused: Refused
 ) -> None:
     found = ask(*command(tiny, "resnet8", "-o", "a.npy", "--dry-run"))
     assert (found["dry_run"], found["height"], found["width"]) == (True, 8, 10_000)
@@ -80,13 +75,13 @@ def test_a_dry_run_says_the_grid_and_writes_nothing(
     assert "not .jpg" in refused(2, *command(tiny, "lenetlike", "-o", "a.jpg", "--dry-run"))
 
 
-def test_other_files_are_refused(tiny: Any, emb: dict[str, Path], work: Path, refused: Refused) -> None:
+def test_other_files_are_refused(tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     assert "an embedding file, not a checkpoint" in refused(3, "prep", emb["lenetlike"], "-o", "a.npy")
     shutil.copy(tiny.networks["lenetlike"], "net.npy")
     assert "is an input" in refused(2, "prep", "net.npy", "-o", "net.npy", "--force")
 
 
-def test_a_network_is_not_taken_for_what_it_is_not(tiny: Any, work: Path, cli: Callable[..., Result]) -> None:
+def test_a_network_is_not_taken_for_what_it_is_not(tiny: Tiny, work: Path, cli: Cli) -> None:
     result = cli(*command(tiny, "lenetlike", "-o", "a.npy", "--arch", "resnet8"))
     assert result.exit_code == 3 and "do not fit resnet8" in result.stderr and "leave out --arch" in result.stderr
     assert list(work.iterdir()) == []

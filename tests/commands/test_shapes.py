@@ -6,13 +6,12 @@ import csv
 from collections.abc import Callable
 from math import pi
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import trimesh
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from netspace_models.architectures import FieldSignal, ImageSignal, build
 from PIL import Image
 from safetensors.torch import load_file
@@ -28,12 +27,7 @@ from netspace_cli.core.shapes import solids as surface
 from netspace_cli.core.spaces.recipe import recipe_from
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.zoo import open_zoo
-
-Ask = Callable[..., dict[str, Any]]
-Cli = Callable[..., Result]
-Refused = Callable[..., str]
-Rows = Callable[..., list[dict[str, str]]]
-Tree = Callable[[Path], dict[str, bytes | None]]
+from tests.worlds import Ask, Cli, ReadTree, Refused, Rows, Solids, Tiny
 
 QUICK = ("--arch", "siren-8x1", "--steps", 3, "--points", 16)
 
@@ -58,7 +52,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def codes(solids: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+def codes(solids: Solids, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Embedding files of the test instances: "one" of them, and "both"."""
     folder = tmp_path_factory.mktemp("codes")
     for name, networks in (("one", solids.networks[:1]), ("both", solids.networks)):
@@ -75,14 +69,14 @@ def lenet(work: Path) -> Path:
     return Path("lenet.pt")
 
 
-def in_space(solids: Any, *command: object) -> list[object]:
+def in_space(solids: Solids, *command: object) -> list[object]:
     return [*command, "--space", solids.space.path]
 
 
 # zoo fit
 
 
-def test_a_zoo_is_fitted_and_shown(solids: Any, work: Path, few: None, ask: Ask, rows: Rows, cli: Cli) -> None:
+def test_a_zoo_is_fitted_and_shown(solids: Solids, work: Path, few: None, ask: Ask, rows: Rows, cli: Cli) -> None:
     found = ask("zoo", "fit", solids.grids, "-o", "zoo", *QUICK, "--counts", "2/1/1", "--licence", "MIT")
     zoo = open_zoo(Path("zoo"))
     assert [i["id"] for i in found["instances"]] == [i.id for i in zoo.instances]
@@ -97,7 +91,7 @@ def test_a_zoo_is_fitted_and_shown(solids: Any, work: Path, few: None, ask: Ask,
 
 
 def test_a_dry_run_says_what_would_be_fitted_and_makes_nothing(
-    solids: Any, work: Path, few: None, ask: Ask, cli: Cli
+    solids: Solids, work: Path, few: None, ask: Ask, cli: Cli
 ) -> None:
     command = ["zoo", "fit", solids.grids, "-o", "zoo", *QUICK, "--counts", "2/1/0"]
     planned = ask(*command, "--dry-run")
@@ -110,7 +104,7 @@ def test_a_dry_run_says_what_would_be_fitted_and_makes_nothing(
 
 
 def test_the_same_command_goes_on_where_it_was_stopped(
-    solids: Any, work: Path, few: None, ask: Ask, tree: Tree
+    solids: Solids, work: Path, few: None, ask: Ask, tree: ReadTree
 ) -> None:
     for name in ("whole", "cut"):
         ask("zoo", "fit", solids.grids, "-o", name, *QUICK, "--counts", "3/0/1", "--together", 2)
@@ -138,13 +132,13 @@ def test_the_same_command_goes_on_where_it_was_stopped(
     ],
 )
 def test_what_cannot_be_fitted_is_refused(
-    solids: Any, work: Path, refused: Refused, code: int, options: list[object], words: str
+    solids: Solids, work: Path, refused: Refused, code: int, options: list[object], words: str
 ) -> None:
     assert words in refused(code, "zoo", "fit", solids.grids, "-o", "zoo", *QUICK, *options)
 
 
 def test_other_settings_than_a_zoo_was_begun_with_are_refused(
-    solids: Any, work: Path, few: None, ask: Ask, refused: Refused
+    solids: Solids, work: Path, few: None, ask: Ask, refused: Refused
 ) -> None:
     command = ["zoo", "fit", solids.grids, "-o", "zoo", *QUICK, "--counts", "1/0/0"]
     ask(*command)
@@ -159,7 +153,7 @@ def test_other_settings_than_a_zoo_was_begun_with_are_refused(
     assert "file is not a folder" in refused(2, *command[:4], "file", *command[5:])
 
 
-def test_a_loss_that_runs_away_fails_the_run(solids: Any, work: Path, few: None, cli: Cli) -> None:
+def test_a_loss_that_runs_away_fails_the_run(solids: Solids, work: Path, few: None, cli: Cli) -> None:
     result = cli("zoo", "fit", solids.grids, "-o", "zoo", *QUICK, "--counts", "1/0/0", "--lr", "1e30")
     assert result.exit_code == 1
     assert "error: the loss is not finite at step 2 of 3.\nhint: Lower --lr.\n" in result.stderr
@@ -292,7 +286,8 @@ def test_pictures_are_fitted_and_have_no_surface(work: Path, ask: Ask, refused: 
 @pytest.mark.parametrize("suffix", [".ply", ".obj"])
 def test_the_mesh_of_a_ball_is_a_ball(work: Path, ask: Ask, suffix: str) -> None:
     found = ask("mesh", ball(Path("ball.pt"), 0.5), "-o", f"ball{suffix}", "--resolution", 24)
-    mesh: Any = trimesh.load_mesh(f"ball{suffix}")
+    mesh = trimesh.load_mesh(f"ball{suffix}")
+    assert isinstance(mesh, trimesh.Trimesh)
     assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * pi / 8, rel=0.03)
     assert mesh.bounds == pytest.approx(np.array([[-0.5] * 3, [0.5] * 3]), abs=0.01)
     (network,) = found["networks"]
@@ -339,7 +334,7 @@ def test_more_cells_than_memory_holds_are_refused_with_how_many_fit(
     assert "60000 cells along each axis take 80 GiB; this machine has 6. Ask for 11585 at most" in said
 
 
-def test_meshes_that_cannot_be_written_are_refused(work: Path, solids: Any, refused: Refused) -> None:
+def test_meshes_that_cannot_be_written_are_refused(work: Path, solids: Solids, refused: Refused) -> None:
     one, two = ball(Path("one.pt"), 0.5), ball(Path("two.pt"), 0.4)
     assert "a mesh file holds one shape; these are 2" in refused(2, "mesh", one, two, "-o", "both.ply")
     assert "a surface is written as .ply" in refused(2, "mesh", one, "-o", "one.gif")
@@ -351,7 +346,7 @@ def test_meshes_that_cannot_be_written_are_refused(work: Path, solids: Any, refu
 
 
 def test_the_architecture_of_a_bare_checkpoint_may_be_named(
-    work: Path, solids: Any, ask: Ask, refused: Refused
+    work: Path, solids: Solids, ask: Ask, refused: Refused
 ) -> None:
     torch.save(load_file(solids.networks[0]), "bare.pt")
     (named,) = ask("mesh", "bare.pt", "--arch", "siren-16x2", "-o", "a.ply", "--resolution", 8)["networks"]
@@ -362,7 +357,7 @@ def test_the_architecture_of_a_bare_checkpoint_may_be_named(
     assert "siren-9999x99 would have more than 9,798,040,098 parameters; 50,000,000 are the most." in said
 
 
-def test_embeddings_are_decoded_and_drawn(work: Path, solids: Any, codes: dict[str, Path], ask: Ask) -> None:
+def test_embeddings_are_decoded_and_drawn(work: Path, solids: Solids, codes: dict[str, Path], ask: Ask) -> None:
     found = ask(*in_space(solids, "mesh", codes["both"], solids.networks[0]), "-o", "a.png", "--resolution", 8)
     names = [str(codes["both"]) + ":0", str(codes["both"]) + ":1", str(solids.networks[0])]
     assert [n["path"] for n in found["networks"]] == names
@@ -373,7 +368,7 @@ def test_embeddings_are_decoded_and_drawn(work: Path, solids: Any, codes: dict[s
 
 
 def test_embeddings_have_no_surface_without_their_space(
-    work: Path, solids: Any, codes: dict[str, Path], refused: Refused
+    work: Path, solids: Solids, codes: dict[str, Path], refused: Refused
 ) -> None:
     assert "a mesh file holds one shape; these are 2" in refused(
         2, *in_space(solids, "mesh", codes["both"]), "-o", "a.ply"
@@ -390,7 +385,7 @@ def test_a_classifier_has_no_surface(lenet: Path, refused: Refused) -> None:
 # encode, decode, eval
 
 
-def test_networks_that_are_encoded_in_vain_are_told_of(solids: Any, work: Path, cli: Cli, ask: Ask) -> None:
+def test_networks_that_are_encoded_in_vain_are_told_of(solids: Solids, work: Path, cli: Cli, ask: Ask) -> None:
     module = solids.space.architectures[0].module.state_dict()
     for name, last in (("empty.pt", 100.0), ("full.pt", -100.0)):
         torch.save({**module, "layers.2.bias": torch.tensor([last])}, name)
@@ -404,7 +399,7 @@ def test_networks_that_are_encoded_in_vain_are_told_of(solids: Any, work: Path, 
 
 
 def test_options_for_checkpoints_have_no_part_in_a_mesh_of_embeddings(
-    solids: Any, work: Path, codes: dict[str, Path], cli: Cli
+    solids: Solids, work: Path, codes: dict[str, Path], cli: Cli
 ) -> None:
     command = in_space(
         solids, "mesh", codes["one"], "-o", "a.png", "--resolution", 8, "--key", "net", "--arch", "siren"
@@ -412,7 +407,7 @@ def test_options_for_checkpoints_have_no_part_in_a_mesh_of_embeddings(
     assert "--arch, --key: for checkpoints; embeddings are taken as they are." in cli(*command).stderr
 
 
-def test_shapes_are_encoded_scored_and_decoded(solids: Any, work: Path, ask: Ask, rows: Rows) -> None:
+def test_shapes_are_encoded_scored_and_decoded(solids: Solids, work: Path, ask: Ask, rows: Rows) -> None:
     found = ask(*in_space(solids, "encode", *solids.networks), "-o", "two.emb")
     assert found["data"]["signal"] == {"dimensions": 3, "values": 1}
     for row in found["networks"]:
@@ -428,7 +423,7 @@ def test_shapes_are_encoded_scored_and_decoded(solids: Any, work: Path, ask: Ask
     assert {"within .01", "IoU"} <= set(piped[0]) and "agreement" not in piped[0]
 
 
-def test_a_dry_run_of_encoding_writes_nothing(solids: Any, work: Path, ask: Ask, rows: Rows) -> None:
+def test_a_dry_run_of_encoding_writes_nothing(solids: Solids, work: Path, ask: Ask, rows: Rows) -> None:
     found = ask(*in_space(solids, "encode", solids.networks[0]), "-o", "one.emb", "--dry-run", "--refine", 7)
     assert (found["dry_run"], found["networks"][0]["refine_steps"]) == (True, 7)
     assert "within" not in found["networks"][0] and list(work.iterdir()) == []
@@ -439,7 +434,7 @@ def test_a_dry_run_of_encoding_writes_nothing(solids: Any, work: Path, ask: Ask,
     assert list(made) == columns and made["error"] != planned["error"]
 
 
-def test_a_zoo_is_evaluated_both_ways(solids: Any, work: Path, ask: Ask, rows: Rows) -> None:
+def test_a_zoo_is_evaluated_both_ways(solids: Solids, work: Path, ask: Ask, rows: Rows) -> None:
     command = in_space(solids, "eval", solids.zoo.path)
     found = ask(*command)
     assert [i["id"] for i in found["instances"]] == [i.id for i in solids.zoo.select(split="test")]
@@ -501,7 +496,7 @@ def test_spaces_of_pictures_have_no_overlaps(work: Path, ask: Ask, rows: Rows, r
     told = rows(*command)
     assert list(told[0]) == ["path", "step", "gamma", "arch", "change from the step before"]
     with open("row.csv", newline="") as file:
-        assert "weights_change" in csv.DictReader(file).fieldnames
+        assert "weights_change" in (csv.DictReader(file).fieldnames or ())
     with Image.open("row.png") as picture:
         assert picture.size[0] == pytest.approx(picture.size[1], rel=0.2), "three rows of three"
     assert "only paths between shapes can be bent" in refused(2, *command, "--bend")
@@ -513,14 +508,14 @@ def test_spaces_of_pictures_have_no_overlaps(work: Path, ask: Ask, rows: Rows, r
     assert found["target"] == "in/p0.png" and found["optimized"]["loss"] > 0
 
 
-def test_of_shapes_no_accuracies_can_be_drawn(solids: Any, work: Path, refused: Refused) -> None:
+def test_of_shapes_no_accuracies_can_be_drawn(solids: Solids, work: Path, refused: Refused) -> None:
     said = refused(2, *in_space(solids, "eval", solids.zoo.path), "--plot", "a.png")
     assert "--plot draws accuracies, which networks that are signals have not." in said
 
 
 @pytest.mark.parametrize("command", ["encode", "decode", "eval", "interp"])
 def test_points_are_always_at_hand_and_images_are_refused(
-    solids: Any, work: Path, codes: dict[str, Path], refused: Refused, command: str
+    solids: Solids, work: Path, codes: dict[str, Path], refused: Refused, command: str
 ) -> None:
     one = solids.networks[0]
     arguments: dict[str, list[object]] = {
@@ -537,7 +532,7 @@ def test_points_are_always_at_hand_and_images_are_refused(
 # interp
 
 
-def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask: Ask, cli: Cli) -> None:
+def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, ask: Ask, cli: Cli) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--weights", "--refine", 0, "--straight")
     found = ask(*command, "--csv", "a.csv", "--plot", "a.png", "--save-dir", "steps")
     for name in ("steps", "weight_steps", "aligned_weight_steps"):
@@ -567,7 +562,7 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Any, work: Path, ask:
         assert (picture.size[0] * 2, picture.size[1]) == (row.size[0] * 3, row.size[1] * 3)
 
 
-def test_a_bent_path_stands_beside_the_straight_one(solids: Any, work: Path, ask: Ask) -> None:
+def test_a_bent_path_stands_beside_the_straight_one(solids: Solids, work: Path, ask: Ask) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 3, "--refine", 0)
     plain, found = ask(*command, "--straight"), ask(*command, "--csv", "a.csv", "--save-dir", "steps")
     assert (plain["bent"], found["bent"]) == (False, True) and "straight_steps" not in plain
@@ -585,7 +580,7 @@ def test_a_bent_path_stands_beside_the_straight_one(solids: Any, work: Path, ask
 
 
 def test_a_straight_path_of_leaps_points_to_the_bent_one(
-    solids: Any, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    solids: Solids, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--refine", 0)
     advice = "without --straight a path is solved for that changes evenly"
@@ -596,13 +591,13 @@ def test_a_straight_path_of_leaps_points_to_the_bent_one(
     assert advice not in said and "more --steps are smaller ones" in said
 
 
-def test_a_single_step_is_straight(solids: Any, work: Path, ask: Ask) -> None:
+def test_a_single_step_is_straight(solids: Solids, work: Path, ask: Ask) -> None:
     found = ask(*in_space(solids, "interp", *solids.networks, "--steps", 1, "--refine", 0))
     assert found["bent"] is False and "straight_steps" not in found
 
 
 def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
-    solids: Any, work: Path, codes: dict[str, Path], cli: Cli
+    solids: Solids, work: Path, codes: dict[str, Path], cli: Cli
 ) -> None:
     said = "Both ends are embeddings: walked between are the weights of what they decode to"
     options = ("--steps", 1, "--weights", "--refine", 0)
@@ -613,7 +608,7 @@ def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
     )
 
 
-def test_a_folder_holds_the_steps_of_one_path(solids: Any, work: Path, cli: Cli) -> None:
+def test_a_folder_holds_the_steps_of_one_path(solids: Solids, work: Path, cli: Cli) -> None:
     command = in_space(
         solids, "interp", *solids.networks, "--refine", 0, "--straight", "--save-dir", "steps", "--force"
     )
@@ -623,7 +618,7 @@ def test_a_folder_holds_the_steps_of_one_path(solids: Any, work: Path, cli: Cli)
 
 
 def test_where_a_path_cannot_be_bent_it_is_straight(
-    solids: Any, work: Path, ask: Ask, refused: Refused, tmp_path: Path
+    solids: Solids, work: Path, ask: Ask, refused: Refused, tmp_path: Path
 ) -> None:
     table = solids.recipe.model_dump()
     table["backbone"]["path"], table["train"]["steps"] = "sketch", 2
@@ -636,14 +631,14 @@ def test_where_a_path_cannot_be_bent_it_is_straight(
     assert "the decoder of solids does not write along directions" in said and "Leave out --bend" in said
 
 
-def test_paths_of_classifiers_are_not_bent(tiny: Any, work: Path, refused: Refused) -> None:
+def test_paths_of_classifiers_are_not_bent(tiny: Tiny, work: Path, refused: Refused) -> None:
     said = refused(2, "interp", *list(tiny.networks.values())[:2], "--space", tiny.space.path, "--bend")
     assert "only paths between shapes can be bent, and the networks of tiny are none." in said
     assert "Leave out --bend." in said
 
 
 def test_steps_without_a_surface_keep_their_rows_and_are_told(
-    solids: Any, work: Path, cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch
+    solids: Solids, work: Path, cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(surface, "values_of", lambda architecture, vector, points, runner: torch.ones(len(points), 1))
     command = in_space(solids, "interp", *solids.networks, "--steps", 1, "--refine", 0, "--straight")
@@ -656,13 +651,13 @@ def test_steps_without_a_surface_keep_their_rows_and_are_told(
     assert Path("a.svg").exists()
 
 
-def test_a_dry_run_of_a_path_writes_nothing(solids: Any, work: Path, codes: dict[str, Path], ask: Ask) -> None:
+def test_a_dry_run_of_a_path_writes_nothing(solids: Solids, work: Path, codes: dict[str, Path], ask: Ask) -> None:
     command = in_space(solids, "interp", codes["one"], solids.networks[1], "--steps", 3, "--plot", "a.png", "--dry-run")
     found = ask(*command)
     assert (found["rows"], found["outputs"]) == (4, ["a.png"]) and list(work.iterdir()) == []
 
 
-def test_a_dry_run_says_that_the_path_would_be_bent(solids: Any, work: Path, cli: Cli) -> None:
+def test_a_dry_run_says_that_the_path_would_be_bent(solids: Solids, work: Path, cli: Cli) -> None:
     command = in_space(solids, "interp", *solids.networks, "--dry-run")
     assert "The path would be bent, solved for step by step" in cli(*command).stderr
     for options in (["--straight"], ["--steps", 1], ["--steps", 1, "--bend"]):
@@ -670,7 +665,7 @@ def test_a_dry_run_says_that_the_path_would_be_bent(solids: Any, work: Path, cli
 
 
 def test_options_without_a_part_in_a_path_are_told_of(
-    solids: Any, work: Path, codes: dict[str, Path], cli: Cli
+    solids: Solids, work: Path, codes: dict[str, Path], cli: Cli
 ) -> None:
     options = ("--refine", 3, "--split", "val", "--dry-run")
     said = cli(*in_space(solids, "interp", codes["one"], codes["one"], *options)).stderr
@@ -685,7 +680,7 @@ def test_options_without_a_part_in_a_path_are_told_of(
 
 
 @pytest.fixture
-def ellipsoid(solids: Any, work: Path, few: None) -> Path:
+def ellipsoid(solids: Solids, work: Path, few: None) -> Path:
     """One of the ellipsoids, as a file."""
     with np.load(solids.grids) as grids_of:
         np.savez("one.npz", occupancy=grids_of["occupancy"][3])
@@ -701,7 +696,7 @@ def scan(path: str, count: int = 200, *, normals: bool = False) -> Path:
     return Path(path)
 
 
-def standing(solids: Any, network: Path, target: Path) -> tuple[float, float]:
+def standing(solids: Solids, network: Path, target: Path) -> tuple[float, float]:
     """Share within 0.01 and squared error of a network on what of a target nothing was fitted to."""
     runner, read = Runner("cpu"), read_network(network, candidates=solids.space.architectures)
     return read_target(target, solids.space, runner).on(read.architecture, read.vector, "test")
@@ -714,7 +709,7 @@ BY_SOLVING = ["--method", "gauss-newton", "--steps", 4, "--images", 1024]
 @pytest.mark.parametrize("method", ["adam", "gauss-newton"])
 @pytest.mark.parametrize("kind", ["shape", "scan"])
 def test_an_embedding_is_brought_to_a_target(
-    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str, method: str
+    solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str, method: str
 ) -> None:
     target = ellipsoid if kind == "shape" else scan("part.npy")
     command = in_space(solids, "lso", codes["one"], "--target", target)
@@ -734,7 +729,7 @@ def test_an_embedding_is_brought_to_a_target(
 
 @pytest.mark.parametrize("method", ["adam", "gauss-newton"])
 def test_normals_of_a_scan_say_what_is_inside(
-    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, method: str
+    solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, method: str
 ) -> None:
     how = BY_ADAM if method == "adam" else ["--method", method, "--steps", 16, "--images", 4096]
     right = {}
@@ -753,7 +748,7 @@ def test_normals_of_a_scan_say_what_is_inside(
 
 @pytest.mark.parametrize("kind", ["shape", "scan"])
 def test_solved_steps_lead_further_than_as_many_along_the_gradient(
-    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str
+    solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str
 ) -> None:
     target = ellipsoid if kind == "shape" else scan("part.npy", 2000)
     command = in_space(solids, "lso", codes["one"], "--target", target)
@@ -767,7 +762,7 @@ def test_solved_steps_lead_further_than_as_many_along_the_gradient(
 @pytest.mark.parametrize("method", ["adam", "gauss-newton"])
 @pytest.mark.parametrize("kind", ["shape", "scan"])
 def test_the_same_target_gives_the_same_bytes_and_another_seed_does_not(
-    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str, method: str
+    solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str, method: str
 ) -> None:
     target = ellipsoid if kind == "shape" else scan("part.npy")
     command = in_space(solids, "lso", codes["one"], "--target", target, "--method", method, "--steps", 3)
@@ -779,7 +774,7 @@ def test_the_same_target_gives_the_same_bytes_and_another_seed_does_not(
 
 
 def test_a_dry_run_says_what_an_embedding_would_be_brought_to(
-    solids: Any, codes: dict[str, Path], ellipsoid: Path, ask: Ask, rows: Rows, tree: Tree
+    solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, rows: Rows, tree: ReadTree
 ) -> None:
     before = tree(Path.cwd())
     command = in_space(solids, "lso", codes["one"], "--target", ellipsoid, "-o", "a.emb", "--dry-run")
@@ -790,14 +785,14 @@ def test_a_dry_run_says_what_an_embedding_would_be_brought_to(
     assert tree(Path.cwd()) == before
 
 
-def test_shares_of_values_are_told_as_such(solids: Any, codes: dict[str, Path], ellipsoid: Path, rows: Rows) -> None:
+def test_shares_of_values_are_told_as_such(solids: Solids, codes: dict[str, Path], ellipsoid: Path, rows: Rows) -> None:
     first, second = rows(*in_space(solids, "lso", codes["one"], "--target", ellipsoid, "--steps", 1))
     assert list(first) == ["", "arch", "within .01", "loss"]
     assert (first[""], second[""]) == ("initial", "optimized")
 
 
 def test_a_target_that_is_an_open_mesh_is_repaired_on_request(
-    solids: Any, codes: dict[str, Path], work: Path, ask: Ask, refused: Refused
+    solids: Solids, codes: dict[str, Path], work: Path, ask: Ask, refused: Refused
 ) -> None:
     command = in_space(solids, "lso", codes["one"], "--target", box("open.ply", without=2), "--steps", 1)
     assert "Close it, or let --repair fill its holes." in refused(3, *command)
@@ -807,7 +802,7 @@ def test_a_target_that_is_an_open_mesh_is_repaired_on_request(
 
 
 def test_shapes_want_a_target_and_classifiers_have_none(
-    solids: Any, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
+    solids: Solids, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
 ) -> None:
     here = in_space(solids, "lso", codes["one"])
     assert "Missing option '--target': networks that are signals have no labels." in refused(2, *here)
@@ -821,7 +816,7 @@ def test_shapes_want_a_target_and_classifiers_have_none(
 
 
 def test_solving_has_no_rate_and_is_not_for_classifiers(
-    solids: Any, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
+    solids: Solids, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
 ) -> None:
     solve = ["--method", "gauss-newton"]
     said = refused(2, *in_space(solids, "lso", codes["one"], "--target", ellipsoid, *solve, "--lr", 0.1))
@@ -857,7 +852,7 @@ def pickled(path: Path) -> None:
     ],
 )
 def test_targets_that_are_none_are_refused(
-    solids: Any,
+    solids: Solids,
     work: Path,
     codes: dict[str, Path],
     refused: Refused,
@@ -870,7 +865,7 @@ def test_targets_that_are_none_are_refused(
     assert words in refused(code, *in_space(solids, "lso", codes["one"], "--target", name, "-o", "a.emb"))
 
 
-def test_a_target_is_one_shape(solids: Any, work: Path, codes: dict[str, Path], refused: Refused) -> None:
+def test_a_target_is_one_shape(solids: Solids, work: Path, codes: dict[str, Path], refused: Refused) -> None:
     said = refused(2, *in_space(solids, "lso", codes["one"], "--target", solids.grids, "-o", "a.emb"))
     assert f"{solids.grids} holds 8 shapes, one is needed. Give a file of one." in said
 
@@ -879,7 +874,7 @@ def test_a_target_is_one_shape(solids: Any, work: Path, codes: dict[str, Path], 
 
 
 def test_commands_for_classifiers_are_refused_on_shapes(
-    solids: Any, work: Path, codes: dict[str, Path], refused: Refused
+    solids: Solids, work: Path, codes: dict[str, Path], refused: Refused
 ) -> None:
     zoo, one = solids.zoo.path, codes["one"]
     for command in (
@@ -899,7 +894,7 @@ def test_commands_for_classifiers_are_refused_on_shapes(
     assert "is of networks that are signals" in said and "Leave out --data." in said
 
 
-def test_shapes_and_classifiers_do_not_fit_each_other_s_space(solids: Any, lenet: Path, refused: Refused) -> None:
+def test_shapes_and_classifiers_do_not_fit_each_other_s_space(solids: Solids, lenet: Path, refused: Refused) -> None:
     said = refused(3, *in_space(solids, "encode", lenet), "-o", "a.emb")
     assert "space 'solids' has siren-16x2 for points of 3 coordinates, 1 value" in said
     said = refused(3, "encode", solids.networks[0], "-o", "a.emb")
@@ -910,7 +905,7 @@ def test_shapes_and_classifiers_do_not_fit_each_other_s_space(solids: Any, lenet
     assert "a siren-3x1 for points of 3 coordinates, 1 value; space 'solids' has siren-16x2" in said
 
 
-def test_a_shape_says_what_it_is(solids: Any, work: Path, rows: Rows) -> None:
+def test_a_shape_says_what_it_is(solids: Solids, work: Path, rows: Rows) -> None:
     told = {row["what"]: row["value"] for row in rows("inspect", solids.networks[0])}
     assert (told["arch"], told["parameters"], told["signal"]) == (
         "siren-16x2",

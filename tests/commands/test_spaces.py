@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
 
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Rows, Tiny, space_file
 
 
 @pytest.fixture
@@ -23,13 +19,13 @@ def built_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_none(built_in: Path, ask: Ask, cli: Callable[..., Result]) -> None:
+def test_none(built_in: Path, ask: Ask, cli: Cli) -> None:
     assert ask("spaces")["spaces"] == []
     assert "netspace train" in cli("spaces").stderr
 
 
-def test_they_are_listed(tiny: Any, built_in: Path, ask: Ask, rows: Callable[..., Any]) -> None:
-    shutil.copy(tiny.space.path, built_in / "mini.safetensors")
+def test_they_are_listed(tiny: Tiny, built_in: Path, ask: Ask, rows: Rows) -> None:
+    shutil.copy(space_file(tiny.space), built_in / "mini.safetensors")
     (found,) = ask("spaces")["spaces"]
     assert (found["name"], found["data"], found["embedding_size"]) == ("mini", "npz:tiny.npz", 64)
     (row,) = rows("spaces")
@@ -37,13 +33,13 @@ def test_they_are_listed(tiny: Any, built_in: Path, ask: Ask, rows: Callable[...
 
 
 def test_the_one_that_knows_the_architecture_is_chosen(
-    tiny: Any, emb: dict[str, Path], built_in: Path, work: Path, ask: Ask, refused: Refused
+    tiny: Tiny, emb: dict[str, Path], built_in: Path, work: Path, ask: Ask, refused: Refused
 ) -> None:
-    shutil.copy(tiny.single_space.path, built_in / "a.safetensors")
+    shutil.copy(space_file(tiny.single_space), built_in / "a.safetensors")
     said = refused(3, "encode", tiny.networks["resnet8"], "-o", "a.emb")
     assert "no built-in space (a) has its architecture, resnet8" in said and "--space" in said
     assert "they belong to space 'tiny'" in refused(3, "decode", emb["resnet8"], "-o", "a.pt")
-    shutil.copy(tiny.space.path, built_in / "b.safetensors")
+    shutil.copy(space_file(tiny.space), built_in / "b.safetensors")
     assert ask("encode", tiny.networks["resnet8"], "-o", "a.emb")["space_sha256"] == tiny.space.sha256
     assert ask("decode", emb["resnet8"], "-o", "a.pt")["networks"][0]["arch"] == "resnet8"
     assert ask("encode", tiny.networks["resnet8"], "--space", "b", "-o", "b.emb")["space_sha256"] == tiny.space.sha256
@@ -51,18 +47,18 @@ def test_the_one_that_knows_the_architecture_is_chosen(
 
 
 def test_without_any_or_by_a_wrong_name_it_says_what_to_give(
-    tiny: Any, built_in: Path, work: Path, refused: Refused
+    tiny: Tiny, built_in: Path, work: Path, refused: Refused
 ) -> None:
     assert "--space PATH" in refused(2, "encode", tiny.networks["resnet8"], "-o", "a.emb")
-    shutil.copy(tiny.space.path, built_in / "mini.safetensors")
+    shutil.copy(space_file(tiny.space), built_in / "mini.safetensors")
     said = refused(2, "encode", tiny.networks["resnet8"], "--space", "digitz", "-o", "a.emb")
     assert "no space is called 'digitz'" in said and "mini" in said
 
 
 def test_a_card_is_shown_as_it_is_written_and_a_missing_one_is_said(
-    tiny: Any, built_in: Path, work: Path, ask: Ask, cli: Callable[..., Result], refused: Refused
+    tiny: Tiny, built_in: Path, work: Path, ask: Ask, cli: Cli, refused: Refused
 ) -> None:
-    shutil.copy(tiny.space.path, built_in / "mini.safetensors")
+    shutil.copy(space_file(tiny.space), built_in / "mini.safetensors")
     assert "space 'mini' has no card" in refused(2, "spaces", "mini")
     card = "# mini\n\n| arch | accuracy |\n|---|---|\n| lenetlike | 12 % |\n"
     (built_in / "mini.md").write_text(card, encoding="utf-8")

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console as RichConsole
 
 from netspace_cli.terminal.table_layout import GAP, WORD, Field, fold, pieces, table_of, widths
+from tests.worlds import Cli, Tiny
 
 WORDS = st.text(st.sampled_from("ab/-_. é中"), max_size=30)
 EVAL = [
@@ -101,7 +100,7 @@ def test_the_narrowest_screen_gets_everything(room: int) -> None:
 
 
 def test_commands_on_a_terminal_of_80_columns_break_no_heading(
-    tiny: Any, work: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("NO_COLOR", "1")

@@ -9,18 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from click.testing import Result
 
 from netspace_cli.core.spaces.space import load_space
-
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
 RECIPE = """
 [space]
@@ -50,7 +45,7 @@ def recipe(work: Path) -> Path:
     return Path("mini.toml")
 
 
-def command(tiny: Any, *options: object, zoo: Path | None = None) -> list[object]:
+def command(tiny: Tiny, *options: object, zoo: Path | None = None) -> list[object]:
     zoo = zoo or tiny.single_zoo.path
     return ["train", zoo, "--data", tiny.npz, "--recipe", "mini.toml", "--threads", 1, *options]
 
@@ -59,7 +54,7 @@ def command(tiny: Any, *options: object, zoo: Path | None = None) -> list[object
 SAME_BITS = ["--device", "cpu"]
 
 
-def test_a_space_is_written_and_works(tiny: Any, recipe: Path, ask: Ask) -> None:
+def test_a_space_is_written_and_works(tiny: Tiny, recipe: Path, ask: Ask) -> None:
     found = ask(*command(tiny, "-o", "mini.safetensors"))
     assert (found["output"], found["space"]) == ("mini.safetensors", "mini")
     space = load_space("mini.safetensors")
@@ -73,7 +68,7 @@ def test_a_space_is_written_and_works(tiny: Any, recipe: Path, ask: Ask) -> None
     assert ask("inspect", "mini.safetensors")["space"] == "mini"
 
 
-def test_the_same_command_gives_the_same_bytes_and_settings_count(tiny: Any, recipe: Path, ask: Ask) -> None:
+def test_the_same_command_gives_the_same_bytes_and_settings_count(tiny: Tiny, recipe: Path, ask: Ask) -> None:
     for name, options in (("a", []), ("b", []), ("c", ["-s", "train.lr=1e-4"]), ("d", ["--seed", 1])):
         ask(*command(tiny, "-o", f"{name}.safetensors", *SAME_BITS, *options))
     found = {name: Path(f"{name}.safetensors").read_bytes() for name in "abcd"}
@@ -81,7 +76,7 @@ def test_the_same_command_gives_the_same_bytes_and_settings_count(tiny: Any, rec
     assert len(set(found.values())) == 3
 
 
-def test_several_architectures_with_a_teacher(tiny: Any, recipe: Path, ask: Ask, refused: Refused) -> None:
+def test_several_architectures_with_a_teacher(tiny: Tiny, recipe: Path, ask: Ask, refused: Refused) -> None:
     options = command(tiny, "-o", "mini.safetensors", "-s", "train.steps=2", zoo=tiny.zoo.path)
     said = refused(2, *options)
     assert "lenetlike, vanillacnn, resnet8" in said and "--teacher" in said
@@ -89,7 +84,7 @@ def test_several_architectures_with_a_teacher(tiny: Any, recipe: Path, ask: Ask,
     assert [a.name for a in load_space("mini.safetensors").architectures] == ["lenetlike", "vanillacnn", "resnet8"]
 
 
-def test_a_dry_run_shows_the_settings_and_writes_nothing(tiny: Any, recipe: Path, ask: Ask, work: Path) -> None:
+def test_a_dry_run_shows_the_settings_and_writes_nothing(tiny: Tiny, recipe: Path, ask: Ask, work: Path) -> None:
     found = ask(*command(tiny, "-o", "mini.safetensors", "--dry-run", "-s", "train.steps=9"))
     assert found["recipe"]["train"]["steps"] == 9
     assert found["instances"] == {"lenetlike": {"train": 3, "val": 1}}
@@ -98,14 +93,14 @@ def test_a_dry_run_shows_the_settings_and_writes_nothing(tiny: Any, recipe: Path
     assert [p.name for p in work.iterdir()] == ["mini.toml"]
 
 
-def test_a_dry_run_tells_the_memory_that_training_takes(tiny: Any, recipe: Path, rows: Callable[..., Any]) -> None:
+def test_a_dry_run_tells_the_memory_that_training_takes(tiny: Tiny, recipe: Path, rows: Rows) -> None:
     shown = {row["setting"]: row["value"] for row in rows(*command(tiny, "-o", "mini.safetensors", "--dry-run"))}
     assert shown["memory, about"] == "0.0 GiB" and "," in shown["parameters"]
     assert shown["train.lr"] == "0.001"
 
 
 def test_more_memory_than_there_is_is_told_before_training(
-    tiny: Any, recipe: Path, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, recipe: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netspace_cli.core.runtime.runner.memory_of", lambda device: 2_000_000)
     for options in (["--dry-run"], []):
@@ -115,13 +110,13 @@ def test_more_memory_than_there_is_is_told_before_training(
         assert "Lower train.images (8) or backbone.probes (64)." in result.stderr
 
 
-def test_a_space_is_called_like_its_file(tiny: Any, recipe: Path, ask: Ask) -> None:
+def test_a_space_is_called_like_its_file(tiny: Tiny, recipe: Path, ask: Ask) -> None:
     Path("mini.toml").write_text(RECIPE.replace('name = "mini"', ""))
     assert ask(*command(tiny, "-o", "mine.safetensors"))["space"] == "mine"
     assert ask(*command(tiny, "-o", "b.safetensors", "-s", "space.name=other"))["space"] == "other"
 
 
-def test_a_finished_run_is_kept_unless_forced(tiny: Any, recipe: Path, ask: Ask, refused: Refused) -> None:
+def test_a_finished_run_is_kept_unless_forced(tiny: Tiny, recipe: Path, ask: Ask, refused: Refused) -> None:
     options = command(tiny, "-o", "mini.safetensors")
     ask(*options)
     first = Path("mini.safetensors").read_bytes()
@@ -163,18 +158,18 @@ def test_a_finished_run_is_kept_unless_forced(tiny: Any, recipe: Path, ask: Ask,
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_what_cannot_be_done_is_refused(
-    tiny: Any, recipe: Path, refused: Refused, options: list[str], expected: str
+    tiny: Tiny, recipe: Path, refused: Refused, options: list[str], expected: str
 ) -> None:
     Path("typo.toml").write_text("[train]\ninstanzes = 3\n")
     assert expected in refused(2, *command(tiny, "-o", "mini.safetensors", *options))
 
 
-def test_without_its_images_it_says_what_to_give(tiny: Any, recipe: Path, refused: Refused) -> None:
+def test_without_its_images_it_says_what_to_give(tiny: Tiny, recipe: Path, refused: Refused) -> None:
     said = refused(2, "train", tiny.single_zoo.path, "-o", "mini.safetensors")
     assert "npz:tiny.npz" in said and "not at hand" in said and "--data FILE.npz" in said
 
 
-def test_a_zoo_that_cannot_be_learnt_from_is_refused(tiny: Any, recipe: Path, refused: Refused) -> None:
+def test_a_zoo_that_cannot_be_learnt_from_is_refused(tiny: Tiny, recipe: Path, refused: Refused) -> None:
     only_train = tiny.teacher.parent.parent.parent
     said = refused(2, *command(tiny, "-o", "mini.safetensors", zoo=only_train))
     assert "no validation instances" in said
@@ -183,7 +178,7 @@ def test_a_zoo_that_cannot_be_learnt_from_is_refused(tiny: Any, recipe: Path, re
 
 
 def test_a_network_changed_behind_the_manifest_is_refused(
-    tiny: Any, recipe: Path, work: Path, refused: Refused
+    tiny: Tiny, recipe: Path, work: Path, refused: Refused
 ) -> None:
     import shutil
 
@@ -194,7 +189,7 @@ def test_a_network_changed_behind_the_manifest_is_refused(
     assert instance.sha256[:12] in said and "netspace zoo verify" in said
 
 
-def begun(tiny: Any, *options: object) -> subprocess.Popen[str]:
+def begun(tiny: Tiny, *options: object) -> subprocess.Popen[str]:
     """The command as a process of its own, running, its first steps done."""
     words = [str(each) for each in command(tiny, *options)]
     run = subprocess.Popen(
@@ -209,7 +204,7 @@ def begun(tiny: Any, *options: object) -> subprocess.Popen[str]:
     return run
 
 
-def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Any, recipe: Path, ask: Ask) -> None:
+def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Tiny, recipe: Path, ask: Ask) -> None:
     options = ["-o", "mini.safetensors", "-s", "train.steps=60", *SAME_BITS]
     with begun(tiny, *options) as run:
         run.send_signal(signal.SIGINT)
@@ -226,7 +221,7 @@ def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Any, rec
 
 
 def test_a_run_that_was_to_replace_a_space_goes_on_with_force(
-    tiny: Any, recipe: Path, ask: Ask, refused: Refused
+    tiny: Tiny, recipe: Path, ask: Ask, refused: Refused
 ) -> None:
     options = command(tiny, "-o", "mini.safetensors")
     ask(*options)
@@ -236,7 +231,7 @@ def test_a_run_that_was_to_replace_a_space_goes_on_with_force(
     assert "has done 4 of 6 steps: --resume --force goes on" in said and "nothing is left" not in said
 
 
-def test_terminated_it_saves_too(tiny: Any, recipe: Path) -> None:
+def test_terminated_it_saves_too(tiny: Tiny, recipe: Path) -> None:
     with begun(tiny, "-o", "mini.safetensors", "-s", "train.steps=100000", "--json") as run:
         run.send_signal(signal.SIGTERM)
         out, err = run.communicate(timeout=60)
@@ -254,7 +249,7 @@ def net():
 
 
 def test_anyone_s_own_architecture_from_zoo_to_checkpoint(
-    tiny: Any, recipe: Path, work: Path, ask: Ask, refused: Refused, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, recipe: Path, work: Path, ask: Ask, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the current folder, which is not on the search path."""
     Path("my_own_nets.py").write_text(OWN_NETWORK)
@@ -283,7 +278,7 @@ def test_anyone_s_own_architecture_from_zoo_to_checkpoint(
     assert f"--trust {name}" in refused(3, "decode", "a.emb", "--space", "mini.safetensors", "-o", "a3.pt")
 
 
-def test_a_run_in_use_is_left_alone(tiny: Any, recipe: Path, work: Path, cli: Callable[..., Result]) -> None:
+def test_a_run_in_use_is_left_alone(tiny: Tiny, recipe: Path, work: Path, cli: Cli) -> None:
     import fcntl
 
     Path("mini.run").mkdir()

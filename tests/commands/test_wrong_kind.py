@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -12,12 +10,11 @@ from netspace_models.errors import CheckpointError
 
 from netspace_cli.core.files.checkpoint import read_checkpoint, read_own
 from netspace_cli.core.files.safetensors_file import read_safetensors
-
-Refused = Callable[..., str]
+from tests.worlds import Refused, Tiny, space_file
 
 
 @pytest.fixture
-def checkpoints(tiny: Any, work: Path) -> list[Path]:
+def checkpoints(tiny: Tiny, work: Path) -> list[Path]:
     """The same network as torch.save writes it, as it once did, and as safetensors."""
     state = read_checkpoint(tiny.networks["resnet8"]).state
     torch.save(state, "net.pt")
@@ -35,21 +32,21 @@ def test_a_checkpoint_in_the_place_of_an_embedding_or_a_space(checkpoints: list[
         assert "`netspace encode` makes an embedding of it" in refused.value.hint
 
 
-def test_an_embedding_and_a_space_in_each_other_s_place(tiny: Any, emb: dict[str, Path]) -> None:
+def test_an_embedding_and_a_space_in_each_other_s_place(tiny: Tiny, emb: dict[str, Path]) -> None:
     with pytest.raises(CheckpointError, match=r"this is an embedding, not a space\. `netspace decode`"):
         read_own(emb["resnet8"], "space")
     with pytest.raises(CheckpointError, match=r"this is a space, not an embedding\. Give it with --space\."):
-        read_own(tiny.space.path, "embedding")
+        read_own(space_file(tiny.space), "embedding")
     assert set(read_own(emb["resnet8"], "embedding")[0]) == {"embedding"}
-    assert "zoo.embeddings" in read_own(tiny.space.path, "space")[0]
+    assert "zoo.embeddings" in read_own(space_file(tiny.space), "space")[0]
 
 
-def test_other_archives_are_no_checkpoints(tiny: Any) -> None:
+def test_other_archives_are_no_checkpoints(tiny: Tiny) -> None:
     with pytest.raises(CheckpointError, match=r"tiny\.npz: this is a zip archive, not a safetensors file"):
         read_safetensors(tiny.npz)
 
 
-def test_commands_say_so(tiny: Any, checkpoints: list[Path], refused: Refused) -> None:
+def test_commands_say_so(tiny: Tiny, checkpoints: list[Path], refused: Refused) -> None:
     for path in checkpoints[:2]:
         said = refused(3, "decode", path, "-o", "x.pt")
         assert f"{path}: this is a checkpoint" in said and "`netspace encode` makes an embedding of it" in said

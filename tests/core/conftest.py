@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from math import pi
-from typing import Any
 
 import pytest
 import torch
@@ -17,15 +15,14 @@ from netspace_cli.core.shapes.solids import Solid, solid_of
 from netspace_cli.core.spaces.recipe import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import train
-
-Ball = Callable[..., Network]
+from tests.worlds import MakeBall, MakeSolid, Point, Solids
 
 
 @pytest.fixture
-def ball() -> Ball:
+def ball() -> MakeBall:
     """Makes one: radius and centre; a negative radius for none at all."""
 
-    def made(radius: float, centre: tuple[float, float, float] = (0, 0, 0)) -> Network:
+    def made(radius: float, centre: Point = (0, 0, 0)) -> Network:
         """A network of three sines that is nearly |x - centre|² - radius²: cosines of a tenth of each coordinate."""
         architecture = build("siren-3x1", FieldSignal(3, 1))
         state = {
@@ -40,17 +37,17 @@ def ball() -> Ball:
 
 
 @pytest.fixture
-def solid(ball: Ball) -> Callable[..., Solid]:
+def solid(ball: MakeBall) -> MakeSolid:
     """Makes the solid of one, on a grid of so many cells a side."""
 
-    def made(radius: float, centre: tuple[float, float, float] = (0, 0, 0), resolution: int = 32) -> Solid:
+    def made(radius: float, centre: Point = (0, 0, 0), resolution: int = 32) -> Solid:
         return solid_of(ball(radius, centre), Runner("cpu"), resolution=resolution)
 
     return made
 
 
 @pytest.fixture(scope="session")
-def linear(solids: Any, tmp_path_factory: pytest.TempPathFactory) -> Space:
+def linear(solids: Solids, tmp_path_factory: pytest.TempPathFactory) -> Space:
     """A space of the solids, its decoder linear in the embedding."""
     table = solids.recipe.model_dump()
     table["backbone"] |= {"embedding_size": 256, "write": "direct", "read": "none", "feedback": 1}

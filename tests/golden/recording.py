@@ -116,7 +116,7 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
     return {}
 
 
-def _lasting(value: Any) -> Any:
+def _lasting(value: object) -> object:
     """A document without what changes from run to run, its numbers to so many digits."""
     if isinstance(value, Mapping):
         return {key: _lasting(item) for key, item in value.items() if key not in PASSING}

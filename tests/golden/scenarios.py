@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -239,7 +240,7 @@ def make_inputs(folder: Path) -> None:
 
     (folder / "samples").symlink_to(ROOT / "examples")
     draw = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, count in (("train", 60), ("val", 24), ("test", 30)):
         labels = np.arange(count) % 3
         images = draw.integers(0, 120, (count, 8, 8))

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,7 +17,7 @@ RELATIVE, ABSOLUTE = 2e-3, 6e-3
 QUICK = [scenario for scenario in SCENARIOS if not scenario.slow]
 
 
-def differences(found: Any, wanted: Any, *, bits: bool, at: str = "") -> list[str]:
+def differences(found: object, wanted: object, *, bits: bool, at: str = "") -> list[str]:
     """Where two answers differ, a line each; with `bits` numbers and tensors must be the very same."""
     if isinstance(found, dict) and isinstance(wanted, dict):
         lines = [f"{at}: {sorted(set(found) ^ set(wanted))} in one alone"] if set(found) != set(wanted) else []

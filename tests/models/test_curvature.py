@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import Architecture, ImageSignal, build
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
 from netspace_models.backbones.bases import LayerBases, cuts_of
 from netspace_models.curvature import curvature_moments
@@ -21,7 +21,7 @@ def draw(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def started(name: str = "lenetlike") -> tuple[Any, dict[str, Tensor], Tensor]:
+def started(name: str = "lenetlike") -> tuple[Architecture, dict[str, Tensor], Tensor]:
     """An architecture, parameters in which something is alive, and images."""
     architecture = build(name, SIGNAL)
     torch.manual_seed(0)

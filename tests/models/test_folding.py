@@ -116,7 +116,9 @@ def test_tracing_leaves_no_hooks_behind_even_when_it_fails() -> None:
         ([nn.ConvTranspose2d(2, 4, 3)], nn.BatchNorm2d(4)),
     ],
 )
-def test_a_norm_without_a_layer_before_it_is_refused(layers: list[nn.Module], norm: nn.Module, affine: bool) -> None:
+def test_a_norm_without_a_layer_before_it_is_refused(
+    layers: list[nn.Module], norm: nn.BatchNorm2d, affine: bool
+) -> None:
     kind = nn.BatchNorm2d(norm.num_features, affine=affine)
     with pytest.raises(UnknownArchitecture) as raised:
         trace(nn.Sequential(*layers, kind), IMAGES)

@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, ImageSignal, Signal, build
-from netspace_models.architectures.architecture import describe
+from netspace_models.architectures import Architecture, ImageSignal, build
+from netspace_models.architectures.architecture import Form, describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.symmetry import HiddenGroup, Member, reorder
@@ -23,11 +23,11 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def images(signal: Signal, count: int = 4) -> Tensor:
+def images(signal: ImageSignal, count: int = 4) -> Tensor:
     return torch.randn(count, signal.channels, signal.size, signal.size, generator=seeded(7))
 
 
-def shapes_by_hand(depth: int, signal: Signal) -> dict[str, tuple[int, ...]]:
+def shapes_by_hand(depth: int, signal: ImageSignal) -> dict[str, tuple[int, ...]]:
     """Names and shapes as the published files have them, in their order; no shortcut has a tensor."""
     leaves = ("weight", "bias", "running_mean", "running_var")
     shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (16, signal.channels, 3, 3)}
@@ -42,7 +42,7 @@ def shapes_by_hand(depth: int, signal: Signal) -> dict[str, tuple[int, ...]]:
     return shapes | {"linear.weight": (signal.classes, 64), "linear.bias": (signal.classes,)}
 
 
-def trained_looking(depth: int, signal: Signal) -> State:
+def trained_looking(depth: int, signal: ImageSignal) -> State:
     """Norms whose statistics, scales and shifts are a trained network's."""
     generator, state = seeded(0), {}
     for name, shape in shapes_by_hand(depth, signal).items():
@@ -85,7 +85,7 @@ def random_vector(architecture: Architecture) -> Tensor:
 
 @pytest.mark.parametrize("depth", [8, 20, 32])
 @pytest.mark.parametrize("signal", [CIFAR, SMALL])
-def test_names_shapes_and_their_order_are_the_published_ones(depth: int, signal: Signal) -> None:
+def test_names_shapes_and_their_order_are_the_published_ones(depth: int, signal: ImageSignal) -> None:
     architecture, shapes = build(f"resnet{depth}-a", signal), shapes_by_hand(depth, signal)
     own = {n: tuple(t.shape) for n, t in architecture.module.state_dict().items()}
     assert [(n, s) for n, s in own.items() if not n.endswith("num_batches_tracked")] == list(shapes.items())
@@ -105,7 +105,7 @@ def test_sizes_are_the_published_ones(depth: int, millions: float) -> None:
 
 @pytest.mark.parametrize("depth", [8, 20])
 @pytest.mark.parametrize("signal", [CIFAR, SMALL, ImageSignal(2, 11, 5), ImageSignal(1, 33, 2)])
-def test_a_folded_network_computes_what_the_state_dict_computes(depth: int, signal: Signal) -> None:
+def test_a_folded_network_computes_what_the_state_dict_computes(depth: int, signal: ImageSignal) -> None:
     architecture, state = build(f"resnet{depth}-a", signal), trained_looking(depth, signal)
     expected = run_by_hand(state, images(signal), depth)
     assert expected.std() > 0.1
@@ -114,10 +114,10 @@ def test_a_folded_network_computes_what_the_state_dict_computes(depth: int, sign
 
 
 @pytest.mark.parametrize("form", ["full", "fused"])
-def test_both_forms_are_told_apart_and_give_back_the_same_bits(form: str) -> None:
+def test_both_forms_are_told_apart_and_give_back_the_same_bits(form: Form) -> None:
     architecture = build("resnet8-a", SMALL)
     vector = architecture.to_vector(trained_looking(8, SMALL))
-    state = architecture.to_state(vector, form)  # type: ignore[arg-type]
+    state = architecture.to_state(vector, form)
     assert architecture.form_of(state) == form
     assert torch.equal(architecture.to_vector(state), vector)
     module = factory("resnet8-a")(SMALL).eval() if form == "full" else architecture.fused
@@ -223,7 +223,7 @@ def test_they_are_never_taken_for_the_resnets_with_convolutions_in_their_shortcu
     ours, theirs = build("resnet8", SMALL), build("resnet8-a", SMALL)
     for form in ("full", "fused"):
         for one, other in ((ours, theirs), (theirs, ours)):
-            state = one.to_state(torch.zeros(one.parameters), form)  # type: ignore[arg-type]
+            state = one.to_state(torch.zeros(one.parameters), form)
             with pytest.raises(NamesDiffer) as refused:
                 other.form_of(state)
             assert {"fc.weight", "linear.weight"} <= {*refused.value.missing, *refused.value.unexpected}

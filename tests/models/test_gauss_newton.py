@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -37,13 +38,21 @@ def network(signal: FieldSignal, seed: int = 0) -> tuple[Architecture, Tensor, T
     return architecture, vector, 2 * torch.rand(9, signal.dimensions, generator=seeded(1)) - 1
 
 
-def backbone(architecture: Architecture, **options: object) -> TokensBackbone:
+def backbone(architecture: Architecture, **options: Any) -> TokensBackbone:
     """One whose embedding moves weights along directions, and by attention as well."""
     torch.manual_seed(0)
     start = 0.05 * torch.randn(architecture.parameters)
     scale = torch.linspace(0.1, 0.2, len(architecture.spec.layers))
     init = ArchitectureInit(architecture.spec, start, scale, architecture.run, architecture=architecture)
-    sizes = {"embedding_size": 48, "latents": 4, "chunk": 32, "width": 16, "heads": 2, "depth": 1, "gain": 0.7}
+    sizes: dict[str, Any] = {
+        "embedding_size": 48,
+        "latents": 4,
+        "chunk": 32,
+        "width": 16,
+        "heads": 2,
+        "depth": 1,
+        "gain": 0.7,
+    }
     about = {"probe_shape": architecture.signal.input_shape, "outputs": architecture.signal.outputs, "values": True}
     given = {**sizes, **about, "path": "learnt", "read": "answers", "probes": 16, **options}
     return TokensBackbone({architecture.name: init}, **given)

@@ -14,6 +14,7 @@ from netspace_models.backbones import Backbone
 from netspace_models.losses import blended, distillation, task_and_teacher
 from netspace_models.objectives import BLEND_WIDTH, Batch, Weights, several_objective, single_objective
 from netspace_models.space_model import SpaceModel
+from netspace_models.spec import NetworkSpec
 from torch import Tensor, nn
 
 NAMES = ("tiny", "small", "large", "huge")
@@ -27,7 +28,7 @@ class Linear:
 
     name: str
     parameters: int
-    turn: float
+    turn: Tensor
 
     signal = ImageSignal(1, 2, 3)
 
@@ -39,7 +40,7 @@ class Recorder(Backbone):
     """Embeddings are the parameters doubled, decoding halves them; both are written down."""
 
     embedding_size = 6
-    specs: Mapping[str, object] = {}
+    specs: Mapping[str, NetworkSpec] = {}
 
     def __init__(self) -> None:
         super().__init__()
@@ -75,6 +76,7 @@ def kd(model: SpaceModel, arch: str, vector: Tensor, teacher: Tensor | None = TE
 
 
 def class_loss(model: SpaceModel, embedding: Tensor, class_id: int) -> Tensor:
+    assert model.head is not None
     return F.cross_entropy(model.head(embedding[None]), torch.tensor([class_id]))
 
 
@@ -188,7 +190,7 @@ def test_without_a_boundary_pair_interpolation_is_zero(counts: tuple[int, ...]) 
     terms = several_objective(model, given, given, BATCH, Weights())
     assert terms["interp"].item() == 0
     assert len(cast(Recorder, model.backbone).decoded) == sum(counts)
-    sum(terms.values()).backward()
+    sum(terms.values(), torch.zeros(())).backward()
 
 
 def test_unseen_architectures_are_trained_by_interpolation_alone() -> None:

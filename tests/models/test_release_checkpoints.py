@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal, Signal, build
+from netspace_models.architectures import ImageSignal, build
 from netspace_models.codec import WIDTH, from_prep, published_height, to_prep
 from torch import Tensor
 
@@ -51,7 +51,7 @@ def seeded(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def images(signal: Signal) -> Tensor:
+def images(signal: ImageSignal) -> Tensor:
     return torch.randn(3, signal.channels, signal.size, signal.size, generator=seeded(7))
 
 
@@ -65,7 +65,7 @@ def biased(layers: dict[str, tuple[int, ...]]) -> State:
     return state
 
 
-def vanillacnn(signal: Signal) -> dict[str, tuple[int, ...]]:
+def vanillacnn(signal: ImageSignal) -> dict[str, tuple[int, ...]]:
     convolutions, flat = VANILLACNN[signal]
     shapes, width = {}, 3
     for i, (channels, _) in enumerate(convolutions):
@@ -87,7 +87,7 @@ def convolutions_of_resnet(depth: int) -> Iterator[tuple[str, str, tuple[int, ..
             width = channels
 
 
-def resnet(depth: int, signal: Signal) -> State:
+def resnet(depth: int, signal: ImageSignal) -> State:
     """Convolutions without bias, and norms whose statistics, scales and shifts are a trained network's."""
     generator, state = seeded(1), {}
     for convolution, norm, shape, _ in convolutions_of_resnet(depth):
@@ -131,7 +131,7 @@ def run_lenetlike(state: State, x: Tensor) -> Tensor:
     return x @ state["fc3.weight"].T + state["fc3.bias"]
 
 
-def run_vanillacnn(state: State, x: Tensor, signal: Signal) -> Tensor:
+def run_vanillacnn(state: State, x: Tensor, signal: ImageSignal) -> Tensor:
     for i, (_, stride) in enumerate(VANILLACNN[signal][0]):
         x = leaky(F.conv2d(x, state[f"layers.{i}.weight"], state[f"layers.{i}.bias"], stride=stride, padding=1))
     return x.flatten(1) @ state["layers.5.weight"].T + state["layers.5.bias"]
@@ -156,7 +156,7 @@ def run_resnet(state: State, x: Tensor, depth: int) -> Tensor:
     return F.avg_pool2d(x, 8).flatten(1) @ state["fc.weight"].T + state["fc.bias"]
 
 
-def run_prep(grid: Tensor, x: Tensor, depth: int, signal: Signal) -> Tensor:
+def run_prep(grid: Tensor, x: Tensor, depth: int, signal: ImageSignal) -> Tensor:
     """A folded ResNet read off its PRep by position alone."""
     values, start = grid.flatten(), 0
 
@@ -181,11 +181,11 @@ def run_prep(grid: Tensor, x: Tensor, depth: int, signal: Signal) -> Tensor:
     return x
 
 
-def prep_of(name: str, state: State, signal: Signal, height: int) -> Tensor:
+def prep_of(name: str, state: State, signal: ImageSignal, height: int) -> Tensor:
     return to_prep(build(name, signal).to_vector(state), height=height, width=WIDTH)
 
 
-def run_ours(name: str, grid: Tensor, signal: Signal) -> Tensor:
+def run_ours(name: str, grid: Tensor, signal: ImageSignal) -> Tensor:
     architecture = build(name, signal)
     with torch.no_grad():
         return architecture.run(from_prep(grid, parameters=architecture.parameters), images(signal))
@@ -198,7 +198,7 @@ def close(found: Tensor, expected: Tensor) -> bool:
 
 @pytest.mark.parametrize("signal", SIGNALS)
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn"])
-def test_networks_without_norms_are_laid_out_bit_for_bit_and_compute_the_same(name: str, signal: Signal) -> None:
+def test_networks_without_norms_are_laid_out_bit_for_bit_and_compute_the_same(name: str, signal: ImageSignal) -> None:
     layers = LENETLIKE[signal] if name == "lenetlike" else vanillacnn(signal)
     state = biased(layers)
     height = published_height(architectures=1, size=signal.size)
@@ -211,7 +211,7 @@ def test_networks_without_norms_are_laid_out_bit_for_bit_and_compute_the_same(na
 
 
 @pytest.mark.parametrize(("name", "signal"), [("resnet8", CIFAR), ("resnet8", TINY_IMAGENET), ("resnet32", CIFAR)])
-def test_resnets_are_folded_and_laid_out_as_the_release_does(name: str, signal: Signal) -> None:
+def test_resnets_are_folded_and_laid_out_as_the_release_does(name: str, signal: ImageSignal) -> None:
     depth = int(name[6:])
     state = resnet(depth, signal)
     grid = prep_of(name, state, signal, 88)
@@ -226,7 +226,7 @@ def test_resnets_are_folded_and_laid_out_as_the_release_does(name: str, signal: 
 
 
 @pytest.mark.parametrize(("name", "signal"), [("resnet8", CIFAR), ("resnet8", TINY_IMAGENET), ("resnet32", CIFAR)])
-def test_folded_resnets_compute_what_the_release_computes(name: str, signal: Signal) -> None:
+def test_folded_resnets_compute_what_the_release_computes(name: str, signal: ImageSignal) -> None:
     depth = int(name[6:])
     state = resnet(depth, signal)
     grid = prep_of(name, state, signal, 88)
@@ -236,7 +236,7 @@ def test_folded_resnets_compute_what_the_release_computes(name: str, signal: Sig
 
 
 @pytest.mark.parametrize("signal", SIGNALS)
-def test_checkpoints_older_than_the_counters_are_read_alike(signal: Signal) -> None:
+def test_checkpoints_older_than_the_counters_are_read_alike(signal: ImageSignal) -> None:
     state = resnet(8, signal)
     old = {n: t for n, t in state.items() if not n.endswith("num_batches_tracked")}
     assert torch.equal(prep_of("resnet8", old, signal, 88), prep_of("resnet8", state, signal, 88))

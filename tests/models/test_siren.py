@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -202,11 +203,11 @@ def _renamed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {f"0.{name}": tensor for name, tensor in state.items()}
 
 
-def encoder(architecture: Architecture, **options: object) -> TokensBackbone:
+def encoder(architecture: Architecture, **options: Any) -> TokensBackbone:
     torch.manual_seed(0)
     scale = torch.ones(len(architecture.spec.layers))
     init = ArchitectureInit(architecture.spec, fresh(architecture), scale, run=architecture.run)
-    sizes = {"embedding_size": 32, "latents": 4, "chunk": 32, "width": 16, "heads": 2, "depth": 1}
+    sizes: dict[str, Any] = {"embedding_size": 32, "latents": 4, "chunk": 32, "width": 16, "heads": 2, "depth": 1}
     signal = architecture.signal
     return TokensBackbone(
         {architecture.name: init},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ from torch import Tensor
 SPEC = NetworkSpec.of({"a.weight": (7, 5), "a.bias": (7,), "b.weight": (3, 7), "b.bias": (3,), "scale": ()})
 OTHER = NetworkSpec.of({"c.weight": (4, 3), "c.bias": (4,)})
 SCALES = torch.tensor([0.1, 2.0, 0.5])
-SIZES = {"embedding_size": 24, "latents": 4, "chunk": 8, "width": 16, "heads": 2, "depth": 2}
+SIZES: dict[str, Any] = {"embedding_size": 24, "latents": 4, "chunk": 8, "width": 16, "heads": 2, "depth": 2}
 
 
 def starting_point() -> Tensor:
@@ -141,7 +142,7 @@ def test_different_networks_have_different_embeddings() -> None:
     assert (first - second).abs().max() > 1e-4
 
 
-def probing(**more: object) -> TokensBackbone:
+def probing(**more: Any) -> TokensBackbone:
     """A backbone that runs networks of a linear kind: three answers to inputs of five values."""
 
     def run(vector: Tensor, inputs: Tensor) -> Tensor:
@@ -326,7 +327,7 @@ def test_an_encoder_of_answers_alone_sees_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("option", [{"read": "answers"}, {"feedback": 1}])
-def test_without_probes_there_are_no_answers_to_go_by(option: dict[str, object]) -> None:
+def test_without_probes_there_are_no_answers_to_go_by(option: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="needs? probes, not 0") as raised:
         backbone(**option)
     assert raised.value.hint == "Give some: backbone.probes = 64."
@@ -350,7 +351,7 @@ def test_many_answers_share_a_token(probes: int, tokens: int) -> None:
         ({"embedding_size": 0}, "embedding_size 0"),
     ],
 )
-def test_sizes_that_cannot_be_are_refused(sizes: dict[str, int], text: str) -> None:
+def test_sizes_that_cannot_be_are_refused(sizes: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text) as raised:
         backbone(**sizes)
     assert raised.value.hint

@@ -204,7 +204,8 @@ class Clock:
 
 
 def test_a_log_says_how_far_it_is_every_ten_seconds_and_at_the_end() -> None:
-    clock, lines = Clock(), []
+    clock = Clock()
+    lines: list[str] = []
     log = LogLines(lines.append, clock=clock)
     log.start("train", 60)
     for step in range(60):

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import Result
 
 from netspace_cli.core.experiments import backbones as backbones_module
-
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Tiny
 
 TOKENS = """
 [backbone]
@@ -75,7 +70,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 
 def test_backbones_leave_spaces_tables_and_a_figure(
-    tiny: Any, work: Path, ask: Ask, recipes: tuple[Path, Path]
+    tiny: Tiny, work: Path, ask: Ask, recipes: tuple[Path, Path]
 ) -> None:
     tokens, conv = recipes
     command = ["experiment", "backbones", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz]
@@ -106,9 +101,7 @@ def test_backbones_leave_spaces_tables_and_a_figure(
     assert Path("out/runs.jsonl").read_bytes() == made, "what is finished is not done again"
 
 
-def test_a_recipe_that_is_too_slow_is_told(
-    tiny: Any, work: Path, cli: Callable[..., Result], recipes: tuple[Path, Path]
-) -> None:
+def test_a_recipe_that_is_too_slow_is_told(tiny: Tiny, work: Path, cli: Cli, recipes: tuple[Path, Path]) -> None:
     command = ["experiment", "backbones", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz]
     result = cli(*command, "--recipe", recipes[0], "--seconds", 0.5, "--marks", 1)
     assert result.exit_code == 0, result.output
@@ -117,7 +110,7 @@ def test_a_recipe_that_is_too_slow_is_told(
 
 
 def test_several_architectures_are_compared_with_a_teacher(
-    tiny: Any, work: Path, ask: Ask, refused: Refused, recipes: tuple[Path, Path]
+    tiny: Tiny, work: Path, ask: Ask, refused: Refused, recipes: tuple[Path, Path]
 ) -> None:
     command = ["experiment", "backbones", tiny.zoo.path, "-o", "out", "--data", tiny.npz, "--recipe", recipes[0]]
     command += ["--seconds", 2, "--marks", 1]
@@ -127,7 +120,7 @@ def test_several_architectures_are_compared_with_a_teacher(
 
 
 def test_rate_leaves_spaces_a_table_and_a_figure(
-    tiny: Any, work: Path, ask: Ask, refused: Refused, recipes: tuple[Path, Path]
+    tiny: Tiny, work: Path, ask: Ask, refused: Refused, recipes: tuple[Path, Path]
 ) -> None:
     command = ["experiment", "rate", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz, "--recipe", recipes[0]]
     command += ["--sizes", "6,64", "--teacher", tiny.teacher, *SEARCH]
@@ -151,7 +144,7 @@ def test_rate_leaves_spaces_a_table_and_a_figure(
 
 
 def test_what_compares_nothing_is_refused(
-    tiny: Any, work: Path, refused: Refused, recipes: tuple[Path, Path], tmp_path: Path
+    tiny: Tiny, work: Path, refused: Refused, recipes: tuple[Path, Path], tmp_path: Path
 ) -> None:
     tokens, _ = recipes
     backbones = ["experiment", "backbones", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz]

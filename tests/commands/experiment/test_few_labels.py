@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 import pytest
 
 from netspace_cli.core.experiments.few_labels import runs as few_labels_runs
 from netspace_cli.core.experiments.few_labels.methods import METHODS
-
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Tiny
 
 SMALL = ["--per-class", "2,5", "--seeds", 2, "--shift", "none,invert", "--steps", 3, "--images", 8, "--refine", 2]
 RUNS = 2 * (2 + 2 * 4 * (2 + 1))
@@ -29,12 +25,12 @@ def two_rates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def command(tiny: Any) -> list[object]:
+def command(tiny: Tiny) -> list[object]:
     zoo, space = tiny.single_zoo.path, tiny.single_space.path
     return ["experiment", "few-labels", zoo, "--space", space, "--data", tiny.npz, "-o", "out", *SMALL]
 
 
-def test_tables_a_figure_and_averages_of_the_runs(tiny: Any, work: Path, ask: Ask, command: list[object]) -> None:
+def test_tables_a_figure_and_averages_of_the_runs(tiny: Tiny, work: Path, ask: Ask, command: list[object]) -> None:
     found = ask(*command)
     tables = found["tables"]
     assert list(tables) == ["standing", "accuracy", "few_labels", "runs"]
@@ -97,7 +93,7 @@ def test_other_settings_are_not_mixed_with_what_is_there(
     assert "has runs of other settings: seed (0, now 3); steps (3, now 2). Go on with the settings" in told
 
 
-def test_another_architecture_of_the_zoo(tiny: Any, work: Path, ask: Ask) -> None:
+def test_another_architecture_of_the_zoo(tiny: Tiny, work: Path, ask: Ask) -> None:
     given = ["--space", tiny.space.path, "--data", tiny.npz, "-o", "out", *SMALL]
     few = ["--per-class", 2, "--seeds", 1, "--shift", "blur"]
     found = ask("experiment", "few-labels", tiny.zoo.path, *given, *few, "--arch", "resnet8")
@@ -108,14 +104,14 @@ def test_another_architecture_of_the_zoo(tiny: Any, work: Path, ask: Ask) -> Non
         assert [row["shift"] for row in csv.DictReader(file)] == ["blur"]
 
 
-def test_a_person_sees_what_is_short(work: Path, cli: Any, command: list[object]) -> None:
+def test_a_person_sees_what_is_short(work: Path, cli: Cli, command: list[object]) -> None:
     result = cli(*command, "--shift", "none", "--per-class", 2)
     assert result.exit_code == 0 and "\x1b" not in result.output
     assert "shift\tper class\tas it stands\tspace\trandom subspace\tall weights\tfrom scratch" in result.stdout
     assert "few labels: 4/4" in result.stderr and "none, 2 a class, from scratch, rate 0.01, seed 0" in result.stderr
 
 
-def test_what_cannot_be_done_is_refused(tiny: Any, work: Path, refused: Refused, command: list[object]) -> None:
+def test_what_cannot_be_done_is_refused(tiny: Tiny, work: Path, refused: Refused, command: list[object]) -> None:
     told = refused(2, *command, "--per-class", "5,100")
     assert "has 20 training images of the class '0'; 100 labelled images a class were asked for" in told
     assert "no shift is called 'fog'. Use some of none, blur, noise, invert" in refused(2, *command, "--shift", "fog")

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Refused, Tiny
 
 SMALL = ["--refine", 2, "--path-steps", 4, "--search-steps", 3, "--search-images", 8, "--teacher-images", 20]
 TRAINING = [
@@ -26,7 +24,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_one_architecture_leaves_tables_and_a_figure(tiny: Any, work: Path, ask: Ask) -> None:
+def test_one_architecture_leaves_tables_and_a_figure(tiny: Tiny, work: Path, ask: Ask) -> None:
     space = tiny.single_space.path
     given = ["--space", space, "--data", tiny.npz, "--teacher", tiny.teacher, *SMALL]
     found = ask("experiment", "single", tiny.single_zoo.path, "-o", "out", *given)
@@ -50,7 +48,7 @@ def test_one_architecture_leaves_tables_and_a_figure(tiny: Any, work: Path, ask:
     assert kept["data"]["splits"]["test"]["n"] == 30
 
 
-def test_the_tables_say_what_the_other_commands_say(tiny: Any, work: Path, ask: Ask) -> None:
+def test_the_tables_say_what_the_other_commands_say(tiny: Tiny, work: Path, ask: Ask) -> None:
     given = ["--space", tiny.single_space.path, "--data", tiny.npz]
     tables = ask("experiment", "single", tiny.single_zoo.path, "-o", "out", *given, *SMALL)["tables"]
     evaluated = ask("eval", tiny.single_zoo.path, *given, "--refine", 2)
@@ -72,7 +70,7 @@ def test_the_tables_say_what_the_other_commands_say(tiny: Any, work: Path, ask: 
         assert row["gain"] == pytest.approx(row["after"] - row["before"])
 
 
-def test_without_a_space_one_is_trained_first_and_kept(tiny: Any, work: Path, ask: Ask) -> None:
+def test_without_a_space_one_is_trained_first_and_kept(tiny: Tiny, work: Path, ask: Ask) -> None:
     command = ["experiment", "single", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz, *SMALL, *TRAINING]
     first = ask(*command)
     made = Path("out/space.safetensors").read_bytes()
@@ -82,7 +80,7 @@ def test_without_a_space_one_is_trained_first_and_kept(tiny: Any, work: Path, as
 
 
 def test_finished_searches_are_not_done_again(
-    tiny: Any, work: Path, ask: Ask, refused: Refused, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, work: Path, ask: Ask, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from netspace_cli.core.experiments import optimising
 
@@ -91,9 +89,14 @@ def test_finished_searches_are_not_done_again(
     kept = Path("out/searches.jsonl").read_text().splitlines()
     assert len(kept) == 1 + 2 * 4
     Path("out/searches.jsonl").write_text("\n".join(kept[:-1]) + "\n")
-    done = []
+    done: list[str] = []
     really = optimising.tuned
-    monkeypatch.setattr(optimising, "tuned", lambda method, *a, **k: done.append(method) or really(method, *a, **k))
+
+    def noted(method: str, *rest: Any, **options: Any) -> object:
+        done.append(method)
+        return really(method, *rest, **options)
+
+    monkeypatch.setattr(optimising, "tuned", noted)
     again = ask("experiment", *given, *SMALL)
     assert done == ["all weights"]
     assert again["tables"]["optimising"] == whole["tables"]["optimising"]
@@ -103,13 +106,13 @@ def test_finished_searches_are_not_done_again(
     assert "seed (0, now 1)" in refused(2, "experiment", *given, *SMALL, "--seed", 1)
 
 
-def test_another_recipe_than_the_space_s_is_refused(tiny: Any, work: Path, ask: Ask, refused: Refused) -> None:
+def test_another_recipe_than_the_space_s_is_refused(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
     command = ["experiment", "single", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz, *SMALL, *TRAINING]
     ask(*command)
     assert "trained with another recipe" in refused(2, *command, "-s", "train.lr=0.5")
 
 
-def test_several_architectures(tiny: Any, work: Path, ask: Ask) -> None:
+def test_several_architectures(tiny: Tiny, work: Path, ask: Ask) -> None:
     given = ["--space", tiny.space.path, "--data", tiny.npz, "--teacher", tiny.teacher, *SMALL]
     tables = ask("experiment", "several", tiny.zoo.path, "-o", "out", *given)["tables"]
     archs = [a.name for a in tiny.space.architectures]
@@ -122,7 +125,7 @@ def test_several_architectures(tiny: Any, work: Path, ask: Ask) -> None:
     assert [tables["order"][0]["first step"], tables["order"][-1]["last step"]] == [0, 4]
 
 
-def test_unseen_architectures_take_no_part_in_the_training(tiny: Any, work: Path, ask: Ask) -> None:
+def test_unseen_architectures_take_no_part_in_the_training(tiny: Tiny, work: Path, ask: Ask) -> None:
     command = ["experiment", "several", tiny.zoo.path, "-o", "out", "--data", tiny.npz, "--teacher", tiny.teacher]
     unseen = ["-s", 'space.unseen=["vanillacnn"]']
     found = ask(*command, *SMALL, *TRAINING, *unseen)
@@ -136,7 +139,7 @@ def test_unseen_architectures_take_no_part_in_the_training(tiny: Any, work: Path
     assert kept["unseen"] == ["vanillacnn"]
 
 
-def test_what_cannot_be_measured_is_refused(tiny: Any, work: Path, refused: Refused) -> None:
+def test_what_cannot_be_measured_is_refused(tiny: Tiny, work: Path, refused: Refused) -> None:
     one, many = tiny.single_space.path, tiny.space.path
     told = refused(2, "experiment", "single", tiny.zoo.path, "-o", "o", "--space", many, "--data", tiny.npz)
     assert "has lenetlike, vanillacnn, resnet8; this experiment is for one" in told

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from click.testing import Result
 from safetensors.torch import load_file
 
 from netspace_cli.core.zoos.zoo import open_zoo
-
-Ask = Callable[..., dict[str, Any]]
-Cli = Callable[..., Result]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, ReadTree, Refused, Rows, Tiny
 
 
 @pytest.fixture
-def nets(tiny: Any, work: Path) -> Path:
+def nets(tiny: Tiny, work: Path) -> Path:
     """Three nested checkpoints, one of them twice, a flat one and something broken."""
     Path("nets/runs").mkdir(parents=True)
     for n in range(3):
@@ -32,7 +26,7 @@ def nets(tiny: Any, work: Path) -> Path:
     return Path("nets")
 
 
-def test_foreign_checkpoints_are_adopted_where_they_lie(tiny: Any, nets: Path, ask: Ask, cli: Cli) -> None:
+def test_foreign_checkpoints_are_adopted_where_they_lie(tiny: Tiny, nets: Path, ask: Ask, cli: Cli) -> None:
     before = {p: p.read_bytes() for p in nets.rglob("*") if p.is_file()}
     found = ask("zoo", "index", "nets", "--data", tiny.npz, "--counts", "1/1/1", "--licence", "MIT")
     assert {i["arch"] for i in found["instances"]} == {"lenetlike", "resnet14"}
@@ -47,7 +41,7 @@ def test_foreign_checkpoints_are_adopted_where_they_lie(tiny: Any, nets: Path, a
     assert ask("zoo", "verify", "nets")["bad"] == []
 
 
-def test_it_says_what_it_left_out_what_is_missing_and_what_was_there(tiny: Any, nets: Path, cli: Cli) -> None:
+def test_it_says_what_it_left_out_what_is_missing_and_what_was_there(tiny: Tiny, nets: Path, cli: Cli) -> None:
     first = cli("zoo", "index", "nets", "--data", tiny.npz)
     said = first.stderr.splitlines()
     assert first.exit_code == 0
@@ -69,7 +63,7 @@ def test_it_says_what_it_left_out_what_is_missing_and_what_was_there(tiny: Any, 
 
 
 def test_a_dry_run_lists_what_would_be_and_writes_nothing(
-    tiny: Any, nets: Path, rows: Callable[..., Any], ask: Ask, cli: Cli, tree: Callable[[Path], Any]
+    tiny: Tiny, nets: Path, rows: Rows, ask: Ask, cli: Cli, tree: ReadTree
 ) -> None:
     before = tree(Path.cwd())
     would = rows("zoo", "index", "nets", "--data", tiny.npz, "--dry-run")
@@ -83,7 +77,7 @@ def test_a_dry_run_lists_what_would_be_and_writes_nothing(
     assert would == [{name: i[name] for name in ("id", "arch", "split", "file")} for i in done]
 
 
-def test_lists_say_what_is_adopted_and_in_which_split(tiny: Any, nets: Path, ask: Ask, refused: Refused) -> None:
+def test_lists_say_what_is_adopted_and_in_which_split(tiny: Tiny, nets: Path, ask: Ask, refused: Refused) -> None:
     Path("train.txt").write_text("lenetlike;d0;scifar10;somewhere/runs/0.pt\n")
     Path("test.txt").write_text("lenetlike;d0;scifar10;somewhere/runs/2.pt\n")
     lists = ["--list", "train.txt", "--list", "test.txt"]
@@ -97,7 +91,7 @@ def test_lists_say_what_is_adopted_and_in_which_split(tiny: Any, nets: Path, ask
     assert "test.txt: line 1: 'runs/2.pt' is no network; a line has class_name;parameter;…;path." in said
 
 
-def test_the_key_is_said_and_asked_for(tiny: Any, nets: Path, work: Path, cli: Cli, ask: Ask) -> None:
+def test_the_key_is_said_and_asked_for(tiny: Tiny, nets: Path, work: Path, cli: Cli, ask: Ask) -> None:
     states = [load_file(tiny.single_zoo.file_of(i)) for i in tiny.single_zoo.instances[4:6]]
     torch.save({"model": states[0], "ema": states[1]}, "nets/both.pt")
     said = cli("zoo", "index", "nets", "--data", tiny.npz, "--dry-run").stderr.splitlines()
@@ -107,7 +101,7 @@ def test_the_key_is_said_and_asked_for(tiny: Any, nets: Path, work: Path, cli: C
     assert "both" in [i["id"] for i in found["instances"]]
 
 
-def test_a_folder_without_networks_is_refused_and_stays_as_it_is(tiny: Any, work: Path, refused: Refused) -> None:
+def test_a_folder_without_networks_is_refused_and_stays_as_it_is(tiny: Tiny, work: Path, refused: Refused) -> None:
     Path("nets").mkdir()
     Path("nets/notes.txt").write_text("nothing here")
     said = refused(2, "zoo", "index", "nets", "--data", tiny.npz)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from click.testing import Result
 from netspace_models.errors import InputFileError
 from safetensors.torch import load_file
 
@@ -18,18 +15,14 @@ from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos.zoo import open_zoo
-
-Ask = Callable[..., dict[str, Any]]
-Refused = Callable[..., str]
+from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
 
-def train(tiny: Any, *options: object) -> list[object]:
+def train(tiny: Tiny, *options: object) -> list[object]:
     return ["zoo", "train", "zoo", "--data", tiny.npz, "--arch", "lenetlike", "--counts", "1/0/1", *options]
 
 
-def test_a_zoo_is_trained_grows_and_is_not_trained_twice(
-    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result]
-) -> None:
+def test_a_zoo_is_trained_grows_and_is_not_trained_twice(tiny: Tiny, work: Path, ask: Ask, cli: Cli) -> None:
     found = ask(*train(tiny, "--epochs", "0-2"))
     assert [i["arch"] for i in found["instances"]] == ["lenetlike"] * 2
     assert sorted(i["split"] for i in found["instances"]) == ["test", "train"]
@@ -43,13 +36,13 @@ def test_a_zoo_is_trained_grows_and_is_not_trained_twice(
     assert len(ask(*train(tiny, "--epochs", 0, "--seed", 10))["instances"]) == 6
 
 
-def test_the_table_sums_up(tiny: Any, work: Path, rows: Callable[..., Any]) -> None:
+def test_the_table_sums_up(tiny: Tiny, work: Path, rows: Rows) -> None:
     (row,) = rows(*train(tiny, "--epochs", 0))
     assert (row["arch"], row["train/val/test"]) == ("lenetlike", "1/0/1")
     assert float(row["lowest"]) <= float(row["mean"]) <= float(row["highest"])
 
 
-def test_the_accuracies_are_the_networks_own(tiny: Any, work: Path, ask: Ask) -> None:
+def test_the_accuracies_are_the_networks_own(tiny: Tiny, work: Path, ask: Ask) -> None:
     for instance in ask(*train(tiny, "--epochs", 1))["instances"]:
         network = read_network(Path("zoo") / instance["file"], candidates=tiny.space.architectures)
         with Runner("cpu") as runner:
@@ -57,7 +50,7 @@ def test_the_accuracies_are_the_networks_own(tiny: Any, work: Path, ask: Ask) ->
         assert instance["accuracy"] == pytest.approx(measured, abs=1e-6)
 
 
-def test_a_dry_run_lists_what_is_missing_and_writes_nothing(tiny: Any, work: Path, ask: Ask) -> None:
+def test_a_dry_run_lists_what_is_missing_and_writes_nothing(tiny: Tiny, work: Path, ask: Ask) -> None:
     jobs = ask(*train(tiny, "--epochs", 1, "--dry-run"))["jobs"]
     assert [(j["id"], j["epochs"]) for j in jobs] == [("lenetlike-0000", 1), ("lenetlike-0001", 1)]
     assert list(work.iterdir()) == []
@@ -81,19 +74,19 @@ def test_a_dry_run_lists_what_is_missing_and_writes_nothing(tiny: Any, work: Pat
     ],
 )
 def test_what_cannot_be_trained_is_refused(
-    tiny: Any, work: Path, refused: Refused, code: int, options: list[str], expected: str, dry: bool
+    tiny: Tiny, work: Path, refused: Refused, code: int, options: list[str], expected: str, dry: bool
 ) -> None:
     assert expected in refused(code, *train(tiny, *options, *(["--dry-run"] if dry else [])))
 
 
-def test_the_data_must_be_named(tiny: Any, work: Path, refused: Refused) -> None:
+def test_the_data_must_be_named(tiny: Tiny, work: Path, refused: Refused) -> None:
     assert "--data" in refused(2, "zoo", "train", "zoo", "--arch", "lenetlike")
     Path("nets").mkdir()
     assert "--data" in refused(2, "zoo", "index", "nets")
 
 
 @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
-def test_folders_of_other_things_are_left_alone(tiny: Any, work: Path, refused: Refused, dry: list[str]) -> None:
+def test_folders_of_other_things_are_left_alone(tiny: Tiny, work: Path, refused: Refused, dry: list[str]) -> None:
     shutil.copytree(tiny.single_zoo.path, "zoo")
     said = refused(2, *train(tiny, "--data", "digits", *dry))
     assert "npz:tiny.npz (1x8x8, 3 classes)" in said and "digits (1x16x16, 10 classes)" in said
@@ -103,7 +96,7 @@ def test_folders_of_other_things_are_left_alone(tiny: Any, work: Path, refused: 
     assert "is no zoo" in refused(2, *options)
 
 
-def test_show_lists_the_instances(tiny: Any, rows: Callable[..., Any], ask: Ask, work: Path) -> None:
+def test_show_lists_the_instances(tiny: Tiny, rows: Rows, ask: Ask, work: Path) -> None:
     listed = rows("zoo", "show", tiny.zoo.path)
     assert [r["id"] for r in listed] == [i.id for i in tiny.zoo.instances]
     found = ask("zoo", "show", tiny.zoo.path)
@@ -111,9 +104,7 @@ def test_show_lists_the_instances(tiny: Any, rows: Callable[..., Any], ask: Ask,
     assert found["data"]["name"] == "npz:tiny.npz"
 
 
-def test_verify_finds_what_changed_and_what_is_gone(
-    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result]
-) -> None:
+def test_verify_finds_what_changed_and_what_is_gone(tiny: Tiny, work: Path, ask: Ask, cli: Cli) -> None:
     import json
 
     shutil.copytree(tiny.single_zoo.path, "zoo")
@@ -133,7 +124,7 @@ def test_verify_finds_what_changed_and_what_is_gone(
 
 
 def test_verify_goes_on_after_a_file_that_cannot_be_read(
-    tiny: Any, work: Path, ask: Ask, cli: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, work: Path, ask: Ask, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = tiny.single_zoo.instances[0]
 
@@ -148,7 +139,7 @@ def test_verify_goes_on_after_a_file_that_cannot_be_read(
     assert f"{first.id}\t{first.file}\tunreadable" in result.stdout
 
 
-def test_verify_lists_what_is_as_it_should_be(tiny: Any, work: Path, cli: Callable[..., Result], ask: Ask) -> None:
+def test_verify_lists_what_is_as_it_should_be(tiny: Tiny, work: Path, cli: Cli, ask: Ask) -> None:
     result = cli("zoo", "verify", tiny.single_zoo.path)
     assert (result.exit_code, result.stderr) == (0, "7 of 7 files are as listed.\n")
     assert result.stdout.splitlines()[0] == "id\tfile\tstate"
@@ -157,7 +148,7 @@ def test_verify_lists_what_is_as_it_should_be(tiny: Any, work: Path, cli: Callab
     assert first == {"id": "lenetlike-0000", "file": tiny.single_zoo.instances[0].file, "state": "ok"}
 
 
-def test_a_manifest_that_points_elsewhere_is_refused(tiny: Any, work: Path, cli: Callable[..., Result]) -> None:
+def test_a_manifest_that_points_elsewhere_is_refused(tiny: Tiny, work: Path, cli: Cli) -> None:
     shutil.copytree(tiny.single_zoo.path, "zoo")
     manifest = Path("zoo/instances.jsonl")
     file = tiny.single_zoo.instances[0].file
@@ -167,7 +158,7 @@ def test_a_manifest_that_points_elsewhere_is_refused(tiny: Any, work: Path, cli:
         assert result.exit_code == 3 and "points outside the zoo: '../../secret.safetensors'" in result.stderr
 
 
-def test_an_instance_is_exported_as_it_is(tiny: Any, work: Path, ask: Ask, refused: Refused) -> None:
+def test_an_instance_is_exported_as_it_is(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
     instance = tiny.zoo.instances[0]
     found = ask("zoo", "export", tiny.zoo.path, instance.id, "-o", "a.pt")
     assert (found["arch"], found["output"]) == (instance.arch, "a.pt")
@@ -178,7 +169,7 @@ def test_an_instance_is_exported_as_it_is(tiny: Any, work: Path, ask: Ask, refus
     assert said.endswith("has no instance 'lenetlike-9999'. It has 4 such ids, from lenetlike-0000 to lenetlike-0003.")
 
 
-def test_export_says_what_it_wrote(tiny: Any, work: Path, cli: Callable[..., Result]) -> None:
+def test_export_says_what_it_wrote(tiny: Tiny, work: Path, cli: Cli) -> None:
     result = cli("zoo", "export", tiny.zoo.path, "resnet8-0001", "-o", "a.safetensors")
     assert (result.exit_code, result.stderr) == (0, "Wrote a.safetensors.\n")
     assert result.stdout.splitlines()[1].split("\t")[:2] == ["resnet8-0001", "resnet8"]

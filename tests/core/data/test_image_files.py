@@ -5,6 +5,7 @@ import pickle
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def arrays(*, n: int = 10, size: int = 8, channels: int = 0, classes: int = 3) -
 @pytest.fixture
 def npz(tmp_path: Path) -> Callable[..., str]:
     def save(**changes: np.ndarray | None) -> str:
-        held = {**arrays(), **changes}
+        held: dict[str, Any] = {**arrays(), **changes}
         np.savez(tmp_path / "own.npz", **{name: array for name, array in held.items() if array is not None})
         return str(tmp_path / "own.npz")
 

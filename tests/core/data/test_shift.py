@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -12,6 +11,7 @@ from netspace_models.errors import ConfigError
 from netspace_cli.core.data import shift as module
 from netspace_cli.core.data.images import SPLITS, ImageData, Split
 from netspace_cli.core.data.shift import NOISE, SHIFTS, check_shifts, shifted
+from tests.worlds import Tiny
 
 
 def stream(seed: int = 0) -> torch.Generator:
@@ -24,7 +24,7 @@ def flat(data: ImageData, value: int) -> ImageData:
 
 
 @pytest.mark.parametrize("how", SHIFTS)
-def test_only_the_pixels_change_and_the_record_says_how(tiny: Any, how: str) -> None:
+def test_only_the_pixels_change_and_the_record_says_how(tiny: Tiny, how: str) -> None:
     data = tiny.data
     before = {n: s.images.clone() for n, s in data.splits.items()}
     found = shifted(data, how, generator=stream())
@@ -39,18 +39,18 @@ def test_only_the_pixels_change_and_the_record_says_how(tiny: Any, how: str) -> 
         assert found.name == f"npz:tiny.npz, {how}" and len(found.notes) == len(data.notes) + 1
 
 
-def test_no_shift_is_the_data_itself(tiny: Any) -> None:
+def test_no_shift_is_the_data_itself(tiny: Tiny) -> None:
     assert shifted(tiny.data, "none", generator=stream()) is tiny.data
 
 
-def test_inverted_twice_is_as_before(tiny: Any) -> None:
+def test_inverted_twice_is_as_before(tiny: Tiny) -> None:
     once = shifted(tiny.data, "invert", generator=stream())
     assert torch.equal(once.splits["val"].images, 255 - tiny.data.splits["val"].images)
     twice = shifted(once, "invert", generator=stream())
     assert torch.equal(twice.splits["test"].images, tiny.data.splits["test"].images)
 
 
-def test_a_blur_keeps_what_is_flat_and_spreads_a_point_alike_to_all_sides(tiny: Any) -> None:
+def test_a_blur_keeps_what_is_flat_and_spreads_a_point_alike_to_all_sides(tiny: Tiny) -> None:
     grey = shifted(flat(tiny.data, 100), "blur", generator=stream())
     assert set(grey.splits["train"].images.unique().tolist()) == {100}
     image = torch.zeros(1, 1, 31, 31, dtype=torch.uint8)
@@ -63,7 +63,7 @@ def test_a_blur_keeps_what_is_flat_and_spreads_a_point_alike_to_all_sides(tiny: 
     assert torch.equal(found, found.flip(0)) and torch.equal(found, found.T)
 
 
-def test_noise_has_its_deviation_and_comes_from_the_stream_alone(tiny: Any) -> None:
+def test_noise_has_its_deviation_and_comes_from_the_stream_alone(tiny: Tiny) -> None:
     grey = flat(tiny.data, 128)
     first = shifted(grey, "noise", generator=stream(1)).splits
     again = shifted(grey, "noise", generator=stream(1)).splits
@@ -77,7 +77,7 @@ def test_noise_has_its_deviation_and_comes_from_the_stream_alone(tiny: Any) -> N
     assert inside == pytest.approx(0.683, abs=0.03) and abs(values.mean().item()) < 5
 
 
-def test_large_data_are_done_in_parts(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_large_data_are_done_in_parts(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = {how: shifted(tiny.data, how, generator=stream()) for how in ("blur", "invert")}
     monkeypatch.setattr(module, "_CHUNK", 7)
     for how, wanted in whole.items():
@@ -85,7 +85,7 @@ def test_large_data_are_done_in_parts(tiny: Any, monkeypatch: pytest.MonkeyPatch
         assert torch.equal(found.splits["train"].images, wanted.splits["train"].images)
 
 
-def test_no_other_words_are_shifts(tiny: Any) -> None:
+def test_no_other_words_are_shifts(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="no shift is called 'fog'. Use some of none, blur, noise, invert."):
         shifted(tiny.data, "fog", generator=stream())
     with pytest.raises(ConfigError, match="the shift 'blur' is given 2 times. Give each once."):

@@ -18,22 +18,23 @@ from netspace_cli.core.networks.network import Network, read_network, write_netw
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, embeddings_of
+from tests.worlds import Tiny
 
 
 @pytest.fixture(scope="module")
-def embeddings(tiny: Any) -> Embeddings:
+def embeddings(tiny: Tiny) -> Embeddings:
     """Of one network of each architecture."""
     networks = [read_network(p, candidates=tiny.space.architectures) for p in tiny.networks.values()]
     with Runner("cpu") as runner:
         return encode(networks, tiny.space, runner)
 
 
-def one_of(tiny: Any, *sources: str, **changes: Any) -> Embeddings:
+def one_of(tiny: Tiny, *sources: str, **changes: Any) -> Embeddings:
     origins = [Origin("lenetlike", source=source, **changes) for source in sources]
     return embeddings_of(tiny.space, tiny.space.embeddings[: len(sources)], origins)
 
 
-def build_all(embeddings: Embeddings, tiny: Any, **options: Any) -> list[Network]:
+def build_all(embeddings: Embeddings, tiny: Tiny, **options: Any) -> list[Network]:
     with Runner("cpu") as runner:
         return decode(embeddings, tiny.space, runner, **options)
 
@@ -41,7 +42,7 @@ def build_all(embeddings: Embeddings, tiny: Any, **options: Any) -> list[Network
 @pytest.mark.parametrize("arch", ["lenetlike", "vanillacnn", "resnet8"])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 def test_a_decoded_checkpoint_is_loaded_by_the_plain_module(
-    tiny: Any, embeddings: Embeddings, tmp_path: Path, arch: str, suffix: str
+    tiny: Tiny, embeddings: Embeddings, tmp_path: Path, arch: str, suffix: str
 ) -> None:
     (network, *_) = build_all(embeddings, tiny, arch=arch)
     path = tmp_path / f"net{suffix}"
@@ -57,7 +58,7 @@ def test_a_decoded_checkpoint_is_loaded_by_the_plain_module(
     assert (found.argmax(1) == labels).double().mean().item() == pytest.approx(told)
 
 
-def test_the_file_says_which_space_it_comes_from(tiny: Any, embeddings: Embeddings, tmp_path: Path) -> None:
+def test_the_file_says_which_space_it_comes_from(tiny: Tiny, embeddings: Embeddings, tmp_path: Path) -> None:
     networks = build_all(embeddings, tiny)
     write_decoded(networks[:1], [tmp_path / "n.safetensors"], tiny.space, force=False)
     metadata = read_checkpoint(tmp_path / "n.safetensors").metadata
@@ -65,7 +66,7 @@ def test_the_file_says_which_space_it_comes_from(tiny: Any, embeddings: Embeddin
     assert metadata["netspace.source_sha256"] == embeddings.origins[0].sha256
 
 
-def test_a_network_decodes_to_the_same_bits_alone_and_in_company(tiny: Any, embeddings: Embeddings) -> None:
+def test_a_network_decodes_to_the_same_bits_alone_and_in_company(tiny: Tiny, embeddings: Embeddings) -> None:
     together = build_all(embeddings, tiny)
     for i, network in enumerate(together):
         alone = replace(embeddings, vectors=embeddings.vectors[i : i + 1], origins=embeddings.origins[i : i + 1])
@@ -73,7 +74,7 @@ def test_a_network_decodes_to_the_same_bits_alone_and_in_company(tiny: Any, embe
         assert torch.equal(decode_row(embeddings.vectors[i], tiny.space).vector, network.vector)
 
 
-def test_the_architecture_is_that_of_the_network_and_the_classifier_s_on_request(tiny: Any) -> None:
+def test_the_architecture_is_that_of_the_network_and_the_classifier_s_on_request(tiny: Tiny) -> None:
     """As published the classifier decides; but who encodes a network wants its own module to load the answer."""
     own = tiny.space.model.recognise(tiny.space.embeddings[:1])[0].name
     others = [a.name for a in tiny.space.architectures if a.name != own]
@@ -84,7 +85,7 @@ def test_the_architecture_is_that_of_the_network_and_the_classifier_s_on_request
         assert build_all(embeddings, tiny, arch=others[0])[0].architecture.name == others[0]
 
 
-def test_the_layout_is_that_of_the_network_that_was_encoded(tiny: Any, tmp_path: Path) -> None:
+def test_the_layout_is_that_of_the_network_that_was_encoded(tiny: Tiny, tmp_path: Path) -> None:
     full = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
     write_network(tmp_path / "f.pt", Network(full.architecture, full.vector, "fused"), metadata={})
     fused = read_network(tmp_path / "f.pt", candidates=tiny.space.architectures)
@@ -99,25 +100,25 @@ def test_the_layout_is_that_of_the_network_that_was_encoded(tiny: Any, tmp_path:
     full.architecture.fused.load_state_dict(read_checkpoint(tmp_path / "b.pt").state, strict=True)
 
 
-def test_an_architecture_that_the_space_lacks_is_refused(tiny: Any, embeddings: Embeddings) -> None:
+def test_an_architecture_that_the_space_lacks_is_refused(tiny: Tiny, embeddings: Embeddings) -> None:
     with pytest.raises(WrongSpace, match="no resnet14"):
         build_all(embeddings, tiny, arch="resnet14")
 
 
-def test_embeddings_of_another_space_are_refused_naming_both(tiny: Any, embeddings: Embeddings) -> None:
+def test_embeddings_of_another_space_are_refused_naming_both(tiny: Tiny, embeddings: Embeddings) -> None:
     with pytest.raises(WrongSpace) as refused, Runner("cpu") as runner:
         decode(embeddings, tiny.single_space, runner)
     assert tiny.space.sha256[:12] in refused.value.message
     assert tiny.single_space.sha256[:12] in refused.value.message
 
 
-def test_an_embedding_that_decodes_to_nothing_finite_is_refused_by_its_source(tiny: Any) -> None:
+def test_an_embedding_that_decodes_to_nothing_finite_is_refused_by_its_source(tiny: Tiny) -> None:
     bad = replace(one_of(tiny, "net.pt"), vectors=torch.full((1, 64), 1e38))
     with pytest.raises(NotFinite, match=r"the embedding of net\.pt decodes to values that are not finite"):
         build_all(bad, tiny)
 
 
-def test_one_embedding_goes_to_one_file_and_several_to_a_directory(tiny: Any, tmp_path: Path) -> None:
+def test_one_embedding_goes_to_one_file_and_several_to_a_directory(tiny: Tiny, tmp_path: Path) -> None:
     one, two = one_of(tiny, "a.pt"), one_of(tiny, "a.pt", "b.pt")
     assert output_paths(tmp_path / "x.pt", one, force=False) == [tmp_path / "x.pt"]
     assert output_paths(tmp_path / "d", one, force=False) == [tmp_path / "d" / "a.pt"]
@@ -129,7 +130,7 @@ def test_one_embedding_goes_to_one_file_and_several_to_a_directory(tiny: Any, tm
     assert list(tmp_path.iterdir()) == []  # nothing is made before there is something to write
 
 
-def test_the_directory_is_made_when_the_networks_are_written(tiny: Any, tmp_path: Path) -> None:
+def test_the_directory_is_made_when_the_networks_are_written(tiny: Tiny, tmp_path: Path) -> None:
     found = one_of(tiny, "a.pt", "b.pt")
     paths = output_paths(tmp_path / "d", found, force=False)
     write_decoded(build_all(found, tiny), paths, tiny.space, force=False)
@@ -139,7 +140,7 @@ def test_the_directory_is_made_when_the_networks_are_written(tiny: Any, tmp_path
     assert output_paths(tmp_path / "d", found, force=True) == paths
 
 
-def test_a_directory_that_cannot_be_made_is_refused_before_any_work(tiny: Any, tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_made_is_refused_before_any_work(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     two = one_of(tiny, "a.pt", "b.pt")
     for force in (False, True):
@@ -160,7 +161,7 @@ def test_a_directory_that_cannot_be_made_is_refused_before_any_work(tiny: Any, t
     ],
 )
 def test_each_network_has_a_file_of_its_own_inside_the_directory(
-    tiny: Any, tmp_path: Path, sources: tuple[str, ...], names: list[str]
+    tiny: Tiny, tmp_path: Path, sources: tuple[str, ...], names: list[str]
 ) -> None:
     paths = output_paths(tmp_path / "d", one_of(tiny, *sources), force=False)
     assert [p.name for p in paths] == names

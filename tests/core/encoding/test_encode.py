@@ -18,22 +18,27 @@ from netspace_cli.core.encoding.encode import default_refine_steps, encode
 from netspace_cli.core.encoding.fidelity import fidelity
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.embeddings import Embeddings
+from netspace_cli.core.spaces.space import Space
+from tests.worlds import Tiny
 
 
 @pytest.fixture(scope="module")
-def networks(tiny: Any) -> list[Network]:
+def networks(tiny: Tiny) -> list[Network]:
     """Two architectures in turn, five networks."""
     chosen = [*tiny.zoo.select(arch="lenetlike")[:3], *tiny.zoo.select(arch="resnet8")[:2]]
     found = [read_network(tiny.zoo.file_of(i), candidates=tiny.space.architectures) for i in chosen]
     return [found[i] for i in (0, 3, 1, 4, 2)]
 
 
-def run(networks: Sequence[Network], tiny: Any, *, seed: int = 0, space: Any = None, **options: Any) -> Any:
+def run(
+    networks: Sequence[Network], tiny: Tiny, *, seed: int = 0, space: Space | None = None, **options: Any
+) -> Embeddings:
     with Runner("cpu", seed=seed) as runner:
         return encode(networks, space or tiny.space, runner, **options)
 
 
-def distance(tiny: Any, network: Network, embedding: Tensor) -> float:
+def distance(tiny: Tiny, network: Network, embedding: Tensor) -> float:
     """What refining minimises, on all training images."""
     images, _ = tiny.data.batch("train", slice(None))
     built = tiny.space.model.decode(network.architecture.name, embedding[None])[0]
@@ -42,7 +47,7 @@ def distance(tiny: Any, network: Network, embedding: Tensor) -> float:
         return distillation(network.architecture.run(built, images), wanted, temperature=4.0).item()
 
 
-def test_a_network_alone_and_in_company_has_the_same_bits(tiny: Any, networks: list[Network]) -> None:
+def test_a_network_alone_and_in_company_has_the_same_bits(tiny: Tiny, networks: list[Network]) -> None:
     together = run(networks, tiny)
     for i, network in enumerate(networks):
         assert torch.equal(run([network], tiny).vectors[0], together.vectors[i])
@@ -51,7 +56,7 @@ def test_a_network_alone_and_in_company_has_the_same_bits(tiny: Any, networks: l
 
 
 def test_company_plays_no_part_where_batches_change_the_bits(
-    tiny: Any, networks: list[Network], monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, networks: list[Network], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Larger models round otherwise in larger batches; the tiny one is made to."""
     plain = type(tiny.space.model).encode
@@ -62,7 +67,7 @@ def test_company_plays_no_part_where_batches_change_the_bits(
     assert all(torch.equal(run([n], tiny).vectors[0], together.vectors[i]) for i, n in enumerate(networks))
 
 
-def test_origins_say_where_each_row_comes_from(tiny: Any, networks: list[Network]) -> None:
+def test_origins_say_where_each_row_comes_from(tiny: Tiny, networks: list[Network]) -> None:
     found = run(networks, tiny)
     assert [o.source for o in found.origins] == [n.source for n in networks]
     assert [o.sha256 for o in found.origins] == [n.sha256 for n in networks]
@@ -73,7 +78,7 @@ def test_origins_say_where_each_row_comes_from(tiny: Any, networks: list[Network
     assert (refined.origins[0].how, refined.origins[0].steps) == ("refined", 3)
 
 
-def test_refining_comes_nearer_and_touches_nothing_else(tiny: Any, networks: list[Network]) -> None:
+def test_refining_comes_nearer_and_touches_nothing_else(tiny: Tiny, networks: list[Network]) -> None:
     chosen = networks[:2]
     space = replace(tiny.space, record={**tiny.space.record})
     space.record["recipe"] = {**space.record["recipe"], "refine": {"steps": 2, "images": 32, "lr": 0.02}}
@@ -89,21 +94,21 @@ def test_refining_comes_nearer_and_touches_nothing_else(tiny: Any, networks: lis
     assert not refined.vectors.requires_grad
 
 
-def test_refining_is_a_function_of_the_seed(tiny: Any, networks: list[Network]) -> None:
-    options = {"data": tiny.data, "refine_steps": 3}
+def test_refining_is_a_function_of_the_seed(tiny: Tiny, networks: list[Network]) -> None:
+    options: dict[str, Any] = {"data": tiny.data, "refine_steps": 3}
     first = run(networks, tiny, **options).vectors
     torch.manual_seed(9)
     assert torch.equal(run(networks, tiny, **options).vectors, first)
     assert not torch.equal(run(networks, tiny, seed=1, **options).vectors, first)
 
 
-def test_refined_networks_barely_depend_on_company(tiny: Any, networks: list[Network]) -> None:
+def test_refined_networks_barely_depend_on_company(tiny: Tiny, networks: list[Network]) -> None:
     together = run(networks, tiny, data=tiny.data, refine_steps=3).vectors
     alone = run(networks[2:3], tiny, data=tiny.data, refine_steps=3).vectors
     assert torch.allclose(together[2], alone[0], atol=1e-4)
 
 
-def test_refining_needs_no_labels(tiny: Any, networks: list[Network]) -> None:
+def test_refining_needs_no_labels(tiny: Tiny, networks: list[Network]) -> None:
     train = tiny.data.splits["train"]
     data = replace(
         tiny.data, splits={**tiny.data.splits, "train": replace(train, labels=torch.zeros_like(train.labels))}
@@ -112,25 +117,25 @@ def test_refining_needs_no_labels(tiny: Any, networks: list[Network]) -> None:
     assert torch.equal(found, run(networks[:1], tiny, data=tiny.data, refine_steps=3).vectors)
 
 
-def test_refining_without_images_is_refused(tiny: Any, networks: list[Network]) -> None:
+def test_refining_without_images_is_refused(tiny: Tiny, networks: list[Network]) -> None:
     with pytest.raises(DataUnavailable, match=r"refining needs images.*'tiny' \(npz:tiny.npz\)") as refused:
         run(networks, tiny, refine_steps=5)
     assert "--data" in refused.value.hint
     assert "--refine 0" in refused.value.hint
 
 
-def test_the_default_is_what_the_space_records_where_there_are_images(tiny: Any) -> None:
+def test_the_default_is_what_the_space_records_where_there_are_images(tiny: Tiny) -> None:
     assert default_refine_steps(tiny.space, tiny.data) == 2
     assert default_refine_steps(tiny.space, None) == 0
 
 
-def test_an_architecture_that_the_space_lacks_is_refused(tiny: Any) -> None:
+def test_an_architecture_that_the_space_lacks_is_refused(tiny: Tiny) -> None:
     other = read_network(tiny.teacher, signal=tiny.data.signal)
     with pytest.raises(WrongSpace, match="no resnet14; it has lenetlike, vanillacnn, resnet8"):
         run([other], tiny)
 
 
-def test_an_architecture_for_other_images_is_refused_with_both(tiny: Any) -> None:
+def test_an_architecture_for_other_images_is_refused_with_both(tiny: Tiny) -> None:
     other = build("lenetlike", ImageSignal(3, 32, 10))
     network = Network(other, torch.zeros(other.parameters), source="cifar.pt")
     with pytest.raises(WrongSpace, match=r"cifar\.pt: a lenetlike for 3x32x32, 10 classes with 62,006 .* has 20,791"):
@@ -139,7 +144,7 @@ def test_an_architecture_for_other_images_is_refused_with_both(tiny: Any) -> Non
 
 @pytest.mark.parametrize("steps", [0, 2])
 def test_weights_too_large_to_embed_are_refused_with_the_largest(
-    tiny: Any, networks: list[Network], steps: int
+    tiny: Tiny, networks: list[Network], steps: int
 ) -> None:
     vector = networks[2].vector.clone()
     vector[7] = -2.5e37
@@ -148,12 +153,12 @@ def test_weights_too_large_to_embed_are_refused_with_the_largest(
         run([networks[0], large], tiny, data=tiny.data, refine_steps=steps)
 
 
-def test_no_networks_are_refused(tiny: Any) -> None:
+def test_no_networks_are_refused(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="no networks were given"):
         run([], tiny)
 
 
-def test_fidelity_by_hand(tiny: Any, networks: list[Network]) -> None:
+def test_fidelity_by_hand(tiny: Tiny, networks: list[Network]) -> None:
     network = networks[0]
     with Runner("cpu") as runner:
         found = encode([network], tiny.space, runner)

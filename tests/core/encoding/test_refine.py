@@ -19,6 +19,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import prepare
+from tests.worlds import Solids, Tiny
 
 
 def refining(space: Space, **options: Any) -> Space:
@@ -27,7 +28,7 @@ def refining(space: Space, **options: Any) -> Space:
     return replace(space, record={**space.record, "recipe": recipe})
 
 
-def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Any) -> None:
+def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Solids) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="train")]
     errors: dict[str, float] = {}
@@ -41,7 +42,7 @@ def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Any) -> No
     assert errors["gauss-newton"] < 0.9 * errors["adam"] < 0.9 * errors["encoded"]
 
 
-def test_a_network_is_refined_the_same_alone_and_in_company(solids: Any) -> None:
+def test_a_network_is_refined_the_same_alone_and_in_company(solids: Solids) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     space = refining(solids.space, method="gauss-newton")
     vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
@@ -56,7 +57,7 @@ def test_a_network_is_refined_the_same_alone_and_in_company(solids: Any) -> None
     assert torch.equal(together, refined(vectors)) and not torch.equal(together, start)
 
 
-def test_values_that_are_not_finite_stop_it(solids: Any) -> None:
+def test_values_that_are_not_finite_stop_it(solids: Solids) -> None:
     (architecture,) = solids.zoo.architectures()
     space = refining(solids.space, method="gauss-newton")
     start = torch.full((1, space.model.embedding_size), torch.nan)
@@ -66,7 +67,7 @@ def test_values_that_are_not_finite_stop_it(solids: Any) -> None:
     assert raised.value.hint == "Raise refine.damping."
 
 
-def test_classifiers_and_decoders_without_directions_are_refused_before_training(tiny: Any, solids: Any) -> None:
+def test_classifiers_and_decoders_without_directions_are_refused_before_training(tiny: Tiny, solids: Solids) -> None:
     table = solids.recipe.model_dump()
     table["refine"]["method"] = "gauss-newton"
     with Runner("cpu") as runner:
@@ -84,7 +85,7 @@ def test_classifiers_and_decoders_without_directions_are_refused_before_training
                 prepare(solids.zoo, recipe_from({**table, "backbone": backbone}), field_data(solids.zoo.data), runner)
 
 
-def test_a_temperature_of_its_own_is_used_for_refining(tiny: Any) -> None:
+def test_a_temperature_of_its_own_is_used_for_refining(tiny: Tiny) -> None:
     networks = [read_network(tiny.networks["lenetlike"], candidates=tiny.space.architectures)]
     trained_at = tiny.space.recipe.train.temperature
 

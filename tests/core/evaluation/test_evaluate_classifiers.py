@@ -16,14 +16,20 @@ from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluat
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.networks.scores import accuracy, agreement
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Zoo
+from tests.worlds import Tiny
 
 
-def run(tiny: Any, *, zoo: Any = None, space: Any = None, **options: Any) -> Evaluation:
+def run(tiny: Tiny, *, zoo: Zoo | None = None, space: Space | None = None, **options: Any) -> Evaluation:
     with Runner("cpu") as runner:
         return evaluate(zoo or tiny.single_zoo, space or tiny.single_space, tiny.data, runner, **options)
 
 
-def rows(*values: tuple[str, str, float, float, float, float | None]) -> Evaluation:
+Row = tuple[str, str, float, float, float, float | None]
+
+
+def rows(*values: Row) -> Evaluation:
     return Evaluation(tuple(Evaluated(str(i), *v) for i, v in enumerate(values)))
 
 
@@ -61,7 +67,7 @@ def test_the_summary_of_one_architecture() -> None:
         [("a", "a", 0.1 * i, 0.5, 0.5, None) for i in range(4)],
     ],
 )
-def test_where_nothing_correlates_there_is_no_correlation(values: Any) -> None:
+def test_where_nothing_correlates_there_is_no_correlation(values: list[Row]) -> None:
     found = rows(*values).summary()
     assert found["pearson"] is None
     assert found["unrelated_agreement"] is None
@@ -76,7 +82,7 @@ def test_the_summary_counts_the_instances_seen() -> None:
     assert Evaluation(tuple(found)).summary()["seen"] is None, "of one it is not known"
 
 
-def test_each_row_is_the_instance_beside_what_it_decodes_to(tiny: Any) -> None:
+def test_each_row_is_the_instance_beside_what_it_decodes_to(tiny: Tiny) -> None:
     found = run(tiny, zoo=tiny.zoo, space=tiny.space)
     assert [e.id for e in found.instances] == ["lenetlike-0002", "vanillacnn-0001", "resnet8-0003"]
     images, labels = tiny.data.batch("test", slice(None))
@@ -96,7 +102,7 @@ def test_each_row_is_the_instance_beside_what_it_decodes_to(tiny: Any) -> None:
 
 
 def test_an_instance_that_is_recognised_as_another_is_told_and_scored_as_what_it_is(
-    tiny: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right = run(tiny, zoo=tiny.zoo, space=tiny.space).instances
     (always,) = (a for a in tiny.space.architectures if a.name == "resnet8")
@@ -105,11 +111,11 @@ def test_an_instance_that_is_recognised_as_another_is_told_and_scored_as_what_it
     assert wrong == tuple(replace(e, predicted_arch="resnet8") for e in right)
 
 
-def test_alone_there_is_nothing_unrelated_to_agree_with(tiny: Any) -> None:
+def test_alone_there_is_nothing_unrelated_to_agree_with(tiny: Tiny) -> None:
     assert all(e.unrelated_agreement is None for e in run(tiny, zoo=tiny.zoo, space=tiny.space).instances)
 
 
-def test_unrelated_instances_are_others_of_equal_accuracy(tiny: Any) -> None:
+def test_unrelated_instances_are_others_of_equal_accuracy(tiny: Tiny) -> None:
     found = run(tiny, split="train").instances
     images, labels = tiny.data.batch("test", slice(None))
     logits = {
@@ -127,14 +133,14 @@ def test_unrelated_instances_are_others_of_equal_accuracy(tiny: Any) -> None:
         assert row.unrelated_agreement == (pytest.approx(np.mean(others)) if others else None)
 
 
-def test_an_instance_counted_twice_agrees_with_itself(tiny: Any) -> None:
+def test_an_instance_counted_twice_agrees_with_itself(tiny: Tiny) -> None:
     one = tiny.single_zoo.select(split="test")[0]
     zoo = replace(tiny.single_zoo, instances=(one, replace(one, id="twin")))
     assert [e.unrelated_agreement for e in run(tiny, zoo=zoo).instances] == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(("split", "seen"), [("train", True), ("val", True), ("test", False)])
-def test_an_instance_is_seen_where_its_file_took_part_in_the_training(tiny: Any, split: str, seen: bool) -> None:
+def test_an_instance_is_seen_where_its_file_took_part_in_the_training(tiny: Tiny, split: str, seen: bool) -> None:
     renamed = replace(tiny.single_zoo, instances=tuple(replace(i, split="test") for i in tiny.single_zoo.instances))
     own = {i.id for i in tiny.single_zoo.select(split=split)}
     found = [e for e in run(tiny, zoo=renamed).instances if e.id in own]
@@ -142,43 +148,43 @@ def test_an_instance_is_seen_where_its_file_took_part_in_the_training(tiny: Any,
     assert {e.seen for e in found} == {seen}, "its file counts, not what its zoo says of it"
 
 
-def test_a_space_that_does_not_record_its_files_cannot_say_what_it_has_seen(tiny: Any) -> None:
+def test_a_space_that_does_not_record_its_files_cannot_say_what_it_has_seen(tiny: Tiny) -> None:
     rows = [{k: v for k, v in row.items() if k != "sha256"} for row in tiny.single_space.record["zoo"]]
     older = replace(tiny.single_space, record={**tiny.single_space.record, "zoo": rows})
     assert {e.seen for e in run(tiny, space=older).instances} == {None}
 
 
-def test_a_zoo_of_other_images_is_refused(tiny: Any) -> None:
+def test_a_zoo_of_other_images_is_refused(tiny: Tiny) -> None:
     splits = {**tiny.zoo.data["splits"], "test": {"n": 31, "sha256": "0" * 64}}
     other = replace(tiny.single_zoo, data={**tiny.zoo.data, "name": "npz:other.npz", "splits": splits})
     with pytest.raises(WrongSpace, match=r"npz:other\.npz .* 31 test images\); space 'tiny' is of npz:tiny\.npz"):
         run(tiny, zoo=other)
 
 
-def test_refining_is_passed_on(tiny: Any) -> None:
+def test_refining_is_passed_on(tiny: Tiny) -> None:
     plain, refined = run(tiny), run(tiny, refine_steps=2)
     assert [e.id for e in plain.instances] == [e.id for e in refined.instances]
     assert len(plain.instances) == 3
 
 
-def test_a_split_without_instances_is_told(tiny: Any) -> None:
+def test_a_split_without_instances_is_told(tiny: Tiny) -> None:
     zoo = replace(tiny.single_zoo, instances=tiny.single_zoo.select(split="train"))
     with pytest.raises(ConfigError, match="has no test instances"):
         run(tiny, zoo=zoo)
 
 
-def test_a_space_without_an_architecture_is_told(tiny: Any) -> None:
+def test_a_space_without_an_architecture_is_told(tiny: Tiny) -> None:
     with pytest.raises(WrongSpace, match="this space has no"):
         run(tiny, zoo=tiny.zoo)
 
 
-def test_a_changed_instance_is_told(tiny: Any) -> None:
+def test_a_changed_instance_is_told(tiny: Tiny) -> None:
     one = replace(tiny.single_zoo.select(split="test")[0], sha256="0" * 64)
     with pytest.raises(InputFileError, match="the manifest says 000000000000"):
         run(tiny, zoo=replace(tiny.single_zoo, instances=(one,)))
 
 
-def test_the_same_seed_gives_the_same_rows(tiny: Any) -> None:
+def test_the_same_seed_gives_the_same_rows(tiny: Tiny) -> None:
     first = run(tiny, refine_steps=2)
     torch.manual_seed(4)
     assert run(tiny, refine_steps=2) == first

@@ -16,6 +16,8 @@ from netspace_cli.core.evaluation.evaluate_fields import EvaluatedField, FieldEv
 from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import load_space
+from netspace_cli.core.zoos.zoo import Instance
+from tests.worlds import Solids
 
 
 class Told(Silent):
@@ -33,17 +35,17 @@ class Told(Silent):
 
 
 @pytest.fixture(scope="module")
-def data(solids: Any) -> FieldData:
+def data(solids: Solids) -> FieldData:
     return field_data(solids.zoo.data)
 
 
 @pytest.fixture(scope="module")
-def found(solids: Any, data: FieldData) -> FieldEvaluation:
+def found(solids: Solids, data: FieldData) -> FieldEvaluation:
     """The test instances, as the encoder embeds them."""
     return evaluate_fields(solids.zoo, solids.space, data, Runner("cpu"))
 
 
-def test_every_instance_is_scored_as_it_is_alone(solids: Any, data: FieldData, found: FieldEvaluation) -> None:
+def test_every_instance_is_scored_as_it_is_alone(solids: Solids, data: FieldData, found: FieldEvaluation) -> None:
     chosen = solids.zoo.select(split="test")
     assert [(e.id, e.arch) for e in found.instances] == [(i.id, "siren-16x2") for i in chosen]
     (architecture,), runner = solids.zoo.architectures(), Runner("cpu")
@@ -57,10 +59,10 @@ def test_every_instance_is_scored_as_it_is_alone(solids: Any, data: FieldData, f
         assert row.iou == pytest.approx(alone.iou, abs=1e-3)
 
 
-def test_the_nearest_training_instance_is_the_best_of_all(solids: Any, found: FieldEvaluation) -> None:
+def test_the_nearest_training_instance_is_the_best_of_all(solids: Solids, found: FieldEvaluation) -> None:
     (architecture,), points = solids.zoo.architectures(), grid_points(3, 32)
 
-    def inside(instance: Any) -> torch.Tensor:
+    def inside(instance: Instance) -> torch.Tensor:
         with torch.no_grad():
             return architecture.run(solids.zoo.network(instance, architecture).vector, points)[:, 0] < 0
 
@@ -72,7 +74,7 @@ def test_the_nearest_training_instance_is_the_best_of_all(solids: Any, found: Fi
         assert row.nearest_iou == pytest.approx(max(overlaps), abs=2e-3)
 
 
-def test_colours_have_no_solid_that_could_overlap(solids: Any, data: FieldData, found: FieldEvaluation) -> None:
+def test_colours_have_no_solid_that_could_overlap(solids: Solids, data: FieldData, found: FieldEvaluation) -> None:
     colours, runner = FieldData(data.signal, {"values": "colours"}), Runner("cpu")
     rows = evaluate_fields(solids.zoo, solids.space, colours, runner).instances
     assert [(e.iou, e.nearest_iou) for e in rows] == [(None, None)] * 2
@@ -85,7 +87,7 @@ def test_colours_have_no_solid_that_could_overlap(solids: Any, data: FieldData, 
     assert of_colours == replace(of_shape, iou=None, inside=None)
 
 
-def test_training_instances_have_no_nearest_and_were_seen(solids: Any, data: FieldData) -> None:
+def test_training_instances_have_no_nearest_and_were_seen(solids: Solids, data: FieldData) -> None:
     train, test = (evaluate_fields(solids.zoo, solids.space, data, Runner("cpu"), split=s) for s in ("train", "test"))
     assert [e.nearest_iou for e in train.instances] == [None] * 5
     assert [e.seen for e in train.instances] == [True] * 5
@@ -93,14 +95,14 @@ def test_training_instances_have_no_nearest_and_were_seen(solids: Any, data: Fie
     assert (train.summary()["seen"], train.summary()["nearest_iou"], test.summary()["seen"]) == (5, None, 0)
 
 
-def test_refining_brings_predicted_shapes_nearer(solids: Any, data: FieldData, found: FieldEvaluation) -> None:
+def test_refining_brings_predicted_shapes_nearer(solids: Solids, data: FieldData, found: FieldEvaluation) -> None:
     refined = evaluate_fields(solids.zoo, solids.space, data, Runner("cpu"), refine_steps=20)
     assert refined.summary()["error"] < found.summary()["error"]
 
 
-def test_progress_counts_the_instances(solids: Any, data: FieldData) -> None:
+def test_progress_counts_the_instances(solids: Solids, data: FieldData) -> None:
     told = Told()
-    evaluate_fields(solids.zoo, solids.space, data, Runner("cpu"), split="val", progress=told)
+    evaluate_fields(solids.zoo, solids.space, data, Runner("cpu", progress=told), split="val")
     assert ("scoring siren-16x2", 1) in told.begun and told.done == 1
 
 
@@ -122,7 +124,7 @@ def test_means_leave_out_what_is_not_known() -> None:
     assert (unknown["seen"], unknown["iou"], unknown["nearest_iou"]) == (None, None, None)
 
 
-def test_a_zoo_of_other_signals_and_a_split_without_instances_are_refused(solids: Any, data: FieldData) -> None:
+def test_a_zoo_of_other_signals_and_a_split_without_instances_are_refused(solids: Solids, data: FieldData) -> None:
     with pytest.raises(WrongSpace, match=r"is a zoo of points \(points of 3 .*They differ in: signal"):
         evaluate_fields(solids.zoo, load_space("digits"), data, Runner("cpu"))
     with pytest.raises(ConfigError, match="hold"):

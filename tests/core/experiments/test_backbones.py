@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from netspace_models.errors import ConfigError, RunFailed
 
 from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
 from netspace_cli.core.experiments import backbones as module
-from netspace_cli.core.experiments.backbones import Clock, backbones, begin, end_table, mark_table, paced
+from netspace_cli.core.experiments.backbones import Clock, Course, backbones, begin, end_table, mark_table, paced
 from netspace_cli.core.experiments.report import Report
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, recipe_from
 from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.training.loop import prepare
-from netspace_cli.core.training.step import rate_at
+from netspace_cli.core.training.step import Task, TrainState, rate_at
+from tests.worlds import Tiny
 
 TRAIN = {"instances": 2, "images": 8, "lr": 5e-3, "warmup": 50, "steps": 7}
 TOKENS = recipe_from(
@@ -51,6 +53,9 @@ class FakeTime:
         return self.now
 
 
+StepsTake = Callable[[float], FakeTime]
+
+
 @pytest.fixture
 def runner() -> Iterator[Runner]:
     with Runner("cpu") as runner:
@@ -58,14 +63,16 @@ def runner() -> Iterator[Runner]:
 
 
 @pytest.fixture
-def steps_take(monkeypatch: pytest.MonkeyPatch) -> Any:
-    def set_to(seconds: float) -> None:
-        monkeypatch.setattr(module, "perf_counter", FakeTime(seconds))
+def steps_take(monkeypatch: pytest.MonkeyPatch) -> StepsTake:
+    def set_to(seconds: float) -> FakeTime:
+        clock = FakeTime(seconds)
+        monkeypatch.setattr(module, "perf_counter", clock)
+        return clock
 
     return set_to
 
 
-def run(tiny: Any, folder: Path, recipes: dict[str, Recipe], runner: Runner, **given: Any) -> Report:
+def run(tiny: Tiny, folder: Path, recipes: dict[str, Recipe], runner: Runner, **given: Any) -> Report:
     return backbones(tiny.single_zoo, folder, recipes, tiny.data, runner, **given)
 
 
@@ -75,7 +82,7 @@ def rows_of(report: Report, name: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def compared(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+def compared(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """Two recipes of four steps each, measured at two marks."""
     folder = tmp_path_factory.mktemp("compared")
     with pytest.MonkeyPatch.context() as patch, Runner("cpu") as runner:
@@ -99,7 +106,7 @@ def test_each_recipe_has_a_row_at_each_mark(compared: tuple[Path, Report]) -> No
 
 
 def test_what_is_reported_is_the_space_that_is_written(
-    tiny: Any, compared: tuple[Path, Report], runner: Runner
+    tiny: Tiny, compared: tuple[Path, Report], runner: Runner
 ) -> None:
     folder, report = compared
     space = load_space(folder / "tokens/space.safetensors")
@@ -115,12 +122,12 @@ def test_what_is_reported_is_the_space_that_is_written(
 
 
 def test_what_is_finished_is_not_done_again(
-    tiny: Any, compared: tuple[Path, Report], runner: Runner, steps_take: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, compared: tuple[Path, Report], runner: Runner, steps_take: StepsTake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder, first = compared
     begun = []
 
-    def noted(task: Any, **given: Any) -> Any:
+    def noted(task: Task, **given: Any) -> Course:
         begun.append(task.recipe.space.name)
         return begin(task, **given)
 
@@ -137,11 +144,11 @@ def test_what_is_finished_is_not_done_again(
 
 @pytest.mark.parametrize("pace", [0.1, 1.0])
 def test_the_rate_falls_to_the_end_whatever_a_step_takes(
-    tiny: Any, tmp_path: Path, runner: Runner, steps_take: Any, monkeypatch: pytest.MonkeyPatch, pace: float
+    tiny: Tiny, tmp_path: Path, runner: Runner, steps_take: StepsTake, monkeypatch: pytest.MonkeyPatch, pace: float
 ) -> None:
     rates = []
 
-    def only_look(task: Any, state: Any) -> None:
+    def only_look(task: Task, state: TrainState) -> None:
         rates.append(rate_at(state.step, task.recipe.train))
         state.step += 1
 
@@ -156,7 +163,7 @@ def test_the_rate_falls_to_the_end_whatever_a_step_takes(
 
 
 def test_a_recipe_without_time_for_a_step_is_reported(
-    tiny: Any, tmp_path: Path, runner: Runner, steps_take: Any
+    tiny: Tiny, tmp_path: Path, runner: Runner, steps_take: StepsTake
 ) -> None:
     steps_take(12.0)
     report = run(tiny, tmp_path, {"tokens": TOKENS}, runner, seconds=8, marks=2)
@@ -169,7 +176,7 @@ def test_a_recipe_without_time_for_a_step_is_reported(
 
 
 def test_a_step_that_would_end_after_a_mark_does_not_count_for_it(
-    tiny: Any, tmp_path: Path, runner: Runner, steps_take: Any
+    tiny: Tiny, tmp_path: Path, runner: Runner, steps_take: StepsTake
 ) -> None:
     steps_take(3.0)
     marks = rows_of(run(tiny, tmp_path, {"tokens": TOKENS}, runner, seconds=8, marks=4), "marks")
@@ -182,11 +189,11 @@ def test_a_step_that_would_end_after_a_mark_does_not_count_for_it(
 
 
 def test_a_training_that_diverges_keeps_its_place(
-    tiny: Any, tmp_path: Path, runner: Runner, steps_take: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, runner: Runner, steps_take: StepsTake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = module.take_step
 
-    def diverging(task: Any, state: Any) -> Any:
+    def diverging(task: Task, state: TrainState) -> dict[str, float]:
         if state.step == 3:
             raise RunFailed("the loss is not finite at step 4.")
         return real(task, state)
@@ -198,7 +205,7 @@ def test_a_training_that_diverges_keeps_its_place(
     assert first["agreement"] is not None and (second["steps"], second["agreement"]) == (3, None)
     encoded, _ = rows_of(report, "end")
     assert encoded["remark"] == "the loss is not finite at step 4." and encoded["best step"] == 2
-    drawn = report.figures["figure"]().axes[1].get_lines()[0].get_ydata().tolist()
+    drawn = np.asarray(report.figures["figure"]().axes[1].get_lines()[0].get_ydata()).tolist()
     assert drawn == pytest.approx([100 * first["agreement"], float("nan")], nan_ok=True)
 
 
@@ -212,20 +219,20 @@ def test_the_clock_stands_still_outside(monkeypatch: pytest.MonkeyPatch) -> None
     assert clock.seconds == 3.5
 
 
-def test_a_warm_up_takes_a_tenth_at_most(tiny: Any, runner: Runner) -> None:
+def test_a_warm_up_takes_a_tenth_at_most(tiny: Tiny, runner: Runner) -> None:
     task = prepare(tiny.single_zoo, TOKENS, tiny.data, runner)
     warmups = {steps: paced(task, steps).recipe.train.warmup for steps in (5, 100, 500, 5000)}
     assert warmups == {5: 0, 100: 10, 500: 50, 5000: 50}
 
 
-def test_a_first_step_of_all_the_time_is_enough_to_know(tiny: Any, runner: Runner, steps_take: Any) -> None:
+def test_a_first_step_of_all_the_time_is_enough_to_know(tiny: Tiny, runner: Runner, steps_take: StepsTake) -> None:
     task = prepare(tiny.single_zoo, TOKENS, tiny.data, runner)
-    steps_take(9.0)
+    clock = steps_take(9.0)
     course = begin(task, seconds=9)
-    assert (course.warm, course.state.step, next(module.perf_counter.reads)) == (9.0, 0, 2)
+    assert (course.warm, course.state.step, next(clock.reads)) == (9.0, 0, 2)
 
 
-def test_what_compares_nothing_is_refused(tiny: Any, tmp_path: Path, runner: Runner) -> None:
+def test_what_compares_nothing_is_refused(tiny: Tiny, tmp_path: Path, runner: Runner) -> None:
     with pytest.raises(ConfigError, match="0 recipes, 5 s and 8 marks compare nothing"):
         run(tiny, tmp_path, {}, runner, seconds=5)
     untested = replace(tiny.single_zoo, instances=tiny.single_zoo.select(split="train"))

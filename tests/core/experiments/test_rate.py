@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from netspace_models.errors import ConfigError, RunFailed
@@ -28,8 +29,10 @@ from netspace_cli.core.runtime.minimise import Descent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import reach_of_subspace
 from netspace_cli.core.search.search import Reach
-from netspace_cli.core.spaces.recipe import Recipe, recipe_from
-from netspace_cli.core.spaces.space import load_space
+from netspace_cli.core.spaces.recipe import ConvRecipe, Recipe, TokensRecipe, recipe_from
+from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.zoos.zoo import Zoo
+from tests.worlds import Tiny
 
 SCALE = Scale(search_steps=2, search_images=8, teacher_images=20)
 
@@ -41,7 +44,7 @@ def runner() -> Iterator[Runner]:
 
 
 @pytest.fixture(scope="session")
-def recipe(tiny: Any) -> Recipe:
+def recipe(tiny: Tiny) -> Recipe:
     table = tiny.recipe.model_dump()
     table["train"] |= {"steps": 3, "validate_every": 3}
     table["backbone"]["probes"] = 2
@@ -49,7 +52,7 @@ def recipe(tiny: Any) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def told(tiny: Any, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
+def told(tiny: Tiny, recipe: Recipe, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Report]:
     """Two sizes, with all that is measured of each."""
     folder = tmp_path_factory.mktemp("told")
     with Runner("cpu") as runner:
@@ -61,13 +64,13 @@ def rows_of(report: Report) -> list[dict[str, Any]]:
     return [dict(zip((c.name for c in table.columns), row, strict=True)) for row in table.rows]
 
 
-def subspace(tiny: Any, size: int) -> Reach:
+def subspace(tiny: Tiny, size: int) -> Reach:
     architecture = tiny.single_space.architectures[0]
     best = by_validation(tiny.single_zoo, architecture.name, "train")[-1]
     return reach_of_subspace(tiny.single_zoo.network(best, architecture), size)
 
 
-def test_a_row_for_each_size_and_method(tiny: Any, told: tuple[Path, Report]) -> None:
+def test_a_row_for_each_size_and_method(tiny: Tiny, told: tuple[Path, Report]) -> None:
     rows = rows_of(told[1])
     parameters = tiny.single_space.architectures[0].parameters
     assert [(r["size"], r["method"]) for r in rows] == [(size, m) for size in (6, 64) for m in METHODS]
@@ -81,7 +84,7 @@ def test_a_row_for_each_size_and_method(tiny: Any, told: tuple[Path, Report]) ->
     assert told[1].facts["adapted"] == {6: "latents 3, not 4"}
 
 
-def test_the_table_says_what_evaluating_the_spaces_says(tiny: Any, told: tuple[Path, Report], runner: Runner) -> None:
+def test_the_table_says_what_evaluating_the_spaces_says(tiny: Tiny, told: tuple[Path, Report], runner: Runner) -> None:
     encoded, refined = rows_of(told[1])[3:5]
     space = load_space(told[0] / "64/space.safetensors")
     assert told[1].facts["space_sha256"][64] == space.sha256
@@ -91,13 +94,16 @@ def test_the_table_says_what_evaluating_the_spaces_says(tiny: Any, told: tuple[P
 
 
 def test_what_is_finished_is_not_done_again(
-    tiny: Any, recipe: Recipe, told: tuple[Path, Report], runner: Runner, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, recipe: Recipe, told: tuple[Path, Report], runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = []
+    measured: list[str] = []
     real = module._measured
-    monkeypatch.setattr(
-        module, "_measured", lambda zoo, space, *rest: measured.append(space.name) or real(zoo, space, *rest)
-    )
+
+    def noted(zoo: Zoo, space: Space, *rest: Any) -> object:
+        measured.append(space.name)
+        return real(zoo, space, *rest)
+
+    monkeypatch.setattr(module, "_measured", noted)
     folder, first = told
     again = rate(tiny.single_zoo, folder, recipe, tiny.data, runner, sizes=(64, 6), scale=SCALE)
     assert not measured
@@ -107,7 +113,7 @@ def test_what_is_finished_is_not_done_again(
 
 
 def test_without_searching_the_rest_is_the_same(
-    tiny: Any, recipe: Recipe, told: tuple[Path, Report], runner: Runner, tmp_path: Path
+    tiny: Tiny, recipe: Recipe, told: tuple[Path, Report], runner: Runner, tmp_path: Path
 ) -> None:
     report = rate(
         tiny.single_zoo, tmp_path, recipe, tiny.data, runner, sizes=(6,), scale=replace(SCALE, search_steps=0)
@@ -128,26 +134,42 @@ def test_the_figure_has_a_line_for_each_method_and_one_for_strangers(told: tuple
         assert len(axis.get_lines()) >= len(METHODS)
         for line, method in zip(axis.get_lines(), METHODS, strict=False):
             wanted = [100 * r[column] for r in rows if r["method"] == method]
-            assert line.get_xdata().tolist() == [6, 64] and line.get_ydata().tolist() == wanted
+            assert np.asarray(line.get_xdata()).tolist() == [6, 64] and np.asarray(line.get_ydata()).tolist() == wanted
     peers = rows[0]["peers' agreement"]
-    assert [line.get_ydata()[0] for line in agreement.get_lines()[3:]] == ([] if peers is None else [100 * peers])
+    assert [np.asarray(line.get_ydata())[0] for line in agreement.get_lines()[3:]] == (
+        [] if peers is None else [100 * peers]
+    )
 
 
 def test_a_size_is_cut_as_it_divides(recipe: Recipe) -> None:
     tokens = recipe_from({"backbone": {"latents": 32}})
-    cuts = {size: recipe_of_size(tokens, size).backbone.latents for size in (4096, 64, 48, 67, 5)}
-    assert cuts == {4096: 32, 64: 32, 48: 24, 67: 1, 5: 5}
+    cut = {size: recipe_of_size(tokens, size).backbone for size in (4096, 64, 48, 67, 5)}
+    assert {size: b.latents for size, b in cut.items() if isinstance(b, TokensRecipe)} == {
+        4096: 32,
+        64: 32,
+        48: 24,
+        67: 1,
+        5: 5,
+    }
     conv = recipe_from({"backbone": {"kind": "conv"}})
-    sides = {size: recipe_of_size(conv, size).backbone.side for size in (16384, 4096, 1024, 64, 96)}
-    assert sides == {16384: 64, 4096: 64, 1024: 32, 64: 8, 96: 4}
+    cut = {size: recipe_of_size(conv, size).backbone for size in (16384, 4096, 1024, 64, 96)}
+    assert {size: b.side for size, b in cut.items() if isinstance(b, ConvRecipe)} == {
+        16384: 64,
+        4096: 64,
+        1024: 32,
+        64: 8,
+        96: 4,
+    }
     assert recipe_of_size(conv, 1024).backbone.embedding_size == 1024
     assert adapted(conv, {size: recipe_of_size(conv, size) for size in (4096, 64)}) == {64: "side 8, not 64"}
     with pytest.raises(ConfigError, match="cannot read 100 values as pictures: 100 is no multiple of 4 x 4"):
         recipe_of_size(conv, 100)
 
 
-def test_what_measures_nothing_is_refused(tiny: Any, recipe: Recipe, runner: Runner, tmp_path: Path) -> None:
-    def refused(match: str, zoo: Any = tiny.single_zoo, given: Recipe = recipe, sizes: Any = (6, 64)) -> None:
+def test_what_measures_nothing_is_refused(tiny: Tiny, recipe: Recipe, runner: Runner, tmp_path: Path) -> None:
+    def refused(
+        match: str, zoo: Zoo = tiny.single_zoo, given: Recipe = recipe, sizes: tuple[int, ...] = (6, 64)
+    ) -> None:
         with pytest.raises(ConfigError, match=match):
             rate(zoo, tmp_path / "out", given, tiny.data, runner, sizes=sizes, scale=SCALE)
         assert not list(tmp_path.iterdir()), "nothing is written"
@@ -163,7 +185,7 @@ def test_what_measures_nothing_is_refused(tiny: Any, recipe: Recipe, runner: Run
     refused("0 validation and 0 test instances", zoo=untested)
 
 
-def test_the_start_is_where_it_is_to_be(tiny: Any, runner: Runner) -> None:
+def test_the_start_is_where_it_is_to_be(tiny: Tiny, runner: Runner) -> None:
     """The best training instance has nothing to go for: it stays at zero, and agrees with itself."""
     reach = subspace(tiny, 16)
     own = reach.build(reach.start)[None]
@@ -173,7 +195,7 @@ def test_the_start_is_where_it_is_to_be(tiny: Any, runner: Runner) -> None:
     assert subspace_fit.agreements(reach, reach.start, own, tiny.data, "val", runner) == [1.0]
 
 
-def test_fitting_brings_each_network_nearer(tiny: Any, runner: Runner) -> None:
+def test_fitting_brings_each_network_nearer(tiny: Tiny, runner: Runner) -> None:
     zoo, reach = tiny.single_zoo, subspace(tiny, 4096)
     targets = torch.stack(zoo.vectors(zoo.select(split="test"), reach.architecture))
     found = fit(reach, targets, tiny.data, runner, Descent(30, 20, lr=0.03), temperature=1.0)
@@ -190,11 +212,11 @@ def test_fitting_brings_each_network_nearer(tiny: Any, runner: Runner) -> None:
     torch.testing.assert_close(alone[0], found[1], rtol=1e-3, atol=1e-4)
 
 
-def test_the_images_are_those_of_refining(tiny: Any, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_images_are_those_of_refining(tiny: Tiny, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[torch.Tensor] = []
     real = ImageData.augmented
 
-    def noted(self: ImageData, *args: Any, **given: Any) -> Any:
+    def noted(self: ImageData, *args: Any, **given: Any) -> tuple[torch.Tensor, torch.Tensor]:
         images, labels = real(self, *args, **given)
         drawn.append(images)
         return images, labels
@@ -211,7 +233,7 @@ def test_the_images_are_those_of_refining(tiny: Any, runner: Runner, monkeypatch
     assert all(torch.equal(a, b) for a, b in zip(drawn, refining, strict=True))
 
 
-def test_no_test_split_chooses(tiny: Any, recipe: Recipe, runner: Runner) -> None:
+def test_no_test_split_chooses(tiny: Tiny, recipe: Recipe, runner: Runner) -> None:
     """Other test images and other test instances: the same rate."""
     zoo, architecture = tiny.single_zoo, tiny.single_space.architectures[0]
     before = fit_held_out(zoo, architecture, 16, recipe, tiny.data, runner)
@@ -223,7 +245,7 @@ def test_no_test_split_chooses(tiny: Any, recipe: Recipe, runner: Runner) -> Non
     torch.testing.assert_close(after.embeddings, before.embeddings[1:], rtol=1e-3, atol=1e-4)
 
 
-def test_the_subspace_is_around_the_best_by_validation(tiny: Any, recipe: Recipe, runner: Runner) -> None:
+def test_the_subspace_is_around_the_best_by_validation(tiny: Tiny, recipe: Recipe, runner: Runner) -> None:
     zoo, architecture = tiny.single_zoo, tiny.single_space.architectures[0]
     best = max(zoo.select(split="train"), key=lambda i: i.accuracy["val"])
     worst = min(zoo.select(split="train"), key=lambda i: i.accuracy["val"])
@@ -235,10 +257,10 @@ def test_the_subspace_is_around_the_best_by_validation(tiny: Any, recipe: Recipe
 
 
 def test_another_rate_falls_as_far() -> None:
-    assert at_rate(Descent(3, 8, 0.02, 0.001), 0.2) == Descent(3, 8, 0.2, pytest.approx(0.01))
+    assert astuple(at_rate(Descent(3, 8, 0.02, 0.001), 0.2)) == (3, 8, 0.2, pytest.approx(0.01))
 
 
-def test_fits_are_scored_on_the_test_images(tiny: Any, recipe: Recipe, runner: Runner) -> None:
+def test_fits_are_scored_on_the_test_images(tiny: Tiny, recipe: Recipe, runner: Runner) -> None:
     zoo, architecture = tiny.single_zoo, tiny.single_space.architectures[0]
     known = evaluate(zoo, tiny.single_space, tiny.data, runner).instances
     fitted = fit_held_out(zoo, architecture, 16, recipe, tiny.data, runner)
@@ -256,8 +278,12 @@ def test_fits_are_scored_on_the_test_images(tiny: Any, recipe: Recipe, runner: R
 def test_the_rate_is_sought_past_the_end_of_what_was_tried() -> None:
     def seek(best: float) -> tuple[float, list[float]]:
         asked: list[float] = []
-        chosen = best_rate(lambda lr: asked.append(lr) or (-abs(lr - best),), 1.0)
-        return chosen, asked
+
+        def nearness(lr: float) -> tuple[float, ...]:
+            asked.append(lr)
+            return (-abs(lr - best),)
+
+        return best_rate(nearness, 1.0), asked
 
     assert seek(1.0) == (1.0, [1 / 3, 1.0, 3.0])
     chosen, asked = seek(9.0)
@@ -266,10 +292,14 @@ def test_the_rate_is_sought_past_the_end_of_what_was_tried() -> None:
     assert len(asked) == MOST_RATES and chosen == min(asked)
 
 
-def test_a_rate_that_diverges_is_not_chosen(tiny: Any, recipe: Recipe, runner: Runner, monkeypatch: Any) -> None:
+def test_a_rate_that_diverges_is_not_chosen(
+    tiny: Tiny, recipe: Recipe, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = subspace_fit.fit
 
-    def fragile(reach: Reach, targets: Any, data: Any, runner: Any, descent: Descent, **given: Any) -> Any:
+    def fragile(
+        reach: Reach, targets: torch.Tensor, data: ImageData, runner: Runner, descent: Descent, **given: Any
+    ) -> object:
         if descent.lr > 0.01:
             raise RunFailed("the loss is not finite.")
         return real(reach, targets, data, runner, descent, **given)
@@ -280,12 +310,12 @@ def test_a_rate_that_diverges_is_not_chosen(tiny: Any, recipe: Recipe, runner: R
 
 
 def test_searching_starts_where_the_network_is_told(
-    tiny: Any, recipe: Recipe, runner: Runner, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, recipe: Recipe, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     starts: list[tuple[str, Reach]] = []
     real = module.tuned
 
-    def noted(kind: str, reach: Reach, *args: Any, **given: Any) -> Any:
+    def noted(kind: str, reach: Reach, *args: Any, **given: Any) -> object:
         starts.append((kind, reach))
         return real(kind, reach, *args, **given)
 
@@ -294,7 +324,7 @@ def test_searching_starts_where_the_network_is_told(
     architecture = space.architectures[0]
     fitted = fit_held_out(zoo, architecture, 64, recipe, tiny.data, runner)
     scale = replace(SCALE, refine_steps=2)
-    found = module._searches(zoo, space, fitted, tiny.data, runner, scale, None, None)
+    found = module._searches(zoo, space, fitted, tiny.data, runner, scale, None)
     assert tuple(found) == METHODS
     median = by_validation(zoo, architecture.name, "test")[1]
     network: Network = zoo.network(median, architecture)
@@ -310,6 +340,6 @@ def test_strangers_are_a_line_and_what_is_not_known_a_gap() -> None:
     curves = {"learnt": [Point(16, 0.1, 0.7), Point(64, None, None)]}
     mae, agreement = fidelity_over_size(curves, 0.5).axes
     line, strangers = agreement.get_lines()
-    assert set(strangers.get_ydata()) == {50.0}
-    assert line.get_ydata().tolist() == pytest.approx([70, float("nan")], nan_ok=True)
+    assert set(np.asarray(strangers.get_ydata())) == {50.0}
+    assert np.asarray(line.get_ydata()).tolist() == pytest.approx([70, float("nan")], nan_ok=True)
     assert len(mae.get_lines()) == 1 and [t.get_text() for t in mae.get_xticklabels()] == ["16", "64"]

@@ -6,11 +6,13 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from netspace_cli.core.experiments.paths import runs, spearman
 from netspace_cli.core.experiments.report import Column, Report, Table, write_report
+from netspace_cli.core.paths.path import Step
 
 COLUMNS = (Column("name"), Column("n", "count"), Column("accuracy", "share"), Column("r", "number"))
 
@@ -56,5 +58,5 @@ def test_an_architecture_that_comes_back_is_told_twice() -> None:
             self.step = step
             self.network = type("N", (), {"architecture": type("A", (), {"name": name})})
 
-    path = [Named(i, name) for i, name in enumerate("aabba")]
-    assert runs(path) == [("a", 0, 1), ("b", 2, 3), ("a", 4, 4)]  # type: ignore[arg-type]
+    path = [cast(Step, Named(i, name)) for i, name in enumerate("aabba")]
+    assert runs(path) == [("a", 0, 1), ("b", 2, 3), ("a", 4, 4)]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from netspace_models.errors import ConfigError, OutputExists
@@ -16,6 +15,7 @@ from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.paths.path import Step, interpolate
 from netspace_cli.core.paths.path_figure import plot_path
 from netspace_cli.core.runtime.runner import Runner
+from tests.worlds import Tiny
 
 HEADS = {".png": b"\x89PNG", ".svg": b"<?xml", ".pdf": b"%PDF"}
 EVALUATION = Evaluation(
@@ -24,7 +24,7 @@ EVALUATION = Evaluation(
 
 
 @pytest.fixture(scope="module")
-def steps(tiny: Any) -> list[Step]:
+def steps(tiny: Tiny) -> list[Step]:
     """One of them failed."""
     with Runner("cpu") as runner:
         found = interpolate(

@@ -135,7 +135,7 @@ def header_bytes(content: object, data: bytes = b"") -> bytes:
     return struct.pack("<Q", len(text)) + text + data
 
 
-def entry(shape: list[Any], begin: int, end: int, dtype: str = "F32") -> dict[str, object]:
+def entry(shape: list[object], begin: int, end: int, dtype: str = "F32") -> dict[str, object]:
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
@@ -275,7 +275,12 @@ def test_things_beside_the_weights_are_harmless_and_not_built(tmp_path: Path) ->
 def test_loading_is_never_retried_unsafely(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[object] = []
     load = torch.load
-    monkeypatch.setattr(torch, "load", lambda *a, **k: (calls.append(k.get("weights_only")), load(*a, **k))[1])
+
+    def noted(*arguments: Any, **options: Any) -> object:
+        calls.append(options.get("weights_only"))
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(torch, "load", noted)
     for content in (STATE, Call(os.system, "true"), torch.nn.Linear(1, 1)):
         path = written(tmp_path / "a.pt", torch_bytes(content))
         try:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from click.testing import Result
 from netspace_models.architectures import ImageSignal, Signal, build
 from netspace_models.errors import CheckpointError, ConfigError, UnknownArchitecture
 from torch import Tensor, nn
@@ -30,6 +27,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import recipe_from
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.train import ZooPlan, train_zoo
+from tests.worlds import Cli, Tiny
 
 State = dict[str, Tensor]
 CIFAR, TINY = ImageSignal(3, 32, 10), ImageSignal(1, 8, 3)
@@ -61,7 +59,7 @@ class Block(nn.Module):
 class Theirs(nn.Module):
     """A CIFAR-10 ResNet as the most common code for it has it."""
 
-    def __init__(self, depth: int, signal: Signal) -> None:
+    def __init__(self, depth: int, signal: ImageSignal) -> None:
         super().__init__()
         count = (depth - 2) // 6
         self.conv1 = nn.Conv2d(signal.channels, 16, kernel_size=3, stride=1, padding=1, bias=False)
@@ -77,7 +75,7 @@ class Theirs(nn.Module):
         return self.linear(out.view(out.size(0), -1))
 
 
-def trained(depth: int, signal: Signal, seed: int = 0) -> Theirs:
+def trained(depth: int, signal: ImageSignal, seed: int = 0) -> Theirs:
     """With the statistics of a network that has seen images."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -86,6 +84,7 @@ def trained(depth: int, signal: Signal, seed: int = 0) -> Theirs:
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.weight, 0.4, 1.4)
                 nn.init.normal_(module.bias, std=0.3)
+                assert module.running_mean is not None and module.running_var is not None
                 nn.init.normal_(module.running_mean, std=0.5)
                 nn.init.uniform_(module.running_var, 0.3, 2.0)
     return net.eval()
@@ -117,7 +116,7 @@ def test_a_published_teacher_is_recognised(tmp_path: Path, depth: int, parameter
 
 
 @pytest.mark.parametrize("depth", [8, 20])
-def test_it_gives_the_answers_that_its_own_module_gives(tiny: Any, tmp_path: Path, depth: int) -> None:
+def test_it_gives_the_answers_that_its_own_module_gives(tiny: Tiny, tmp_path: Path, depth: int) -> None:
     net = trained(depth, TINY)
     teacher = read_teacher(published(tmp_path / "net.th", net), TINY)
     assert teacher.architecture.name == f"resnet{depth}-a"
@@ -128,7 +127,7 @@ def test_it_gives_the_answers_that_its_own_module_gives(tiny: Any, tmp_path: Pat
     assert expected.std() > 0.05 and same(found, expected)
 
 
-def test_it_teaches(tiny: Any, tmp_path: Path, cli: Callable[..., Result]) -> None:
+def test_it_teaches(tiny: Tiny, tmp_path: Path, cli: Cli) -> None:
     path = published(tmp_path / "net.th", trained(20, TINY))
     common = ["--data", tiny.npz, "--teacher", path, "--json"]
     result = cli("lso", tiny.networks["lenetlike"], "--space", tiny.space.path, "--steps", 2, "--images", 8, *common)
@@ -149,7 +148,7 @@ def test_a_teacher_for_other_images_is_named_with_what_differs(tmp_path: Path) -
     assert refused.value.hint == "Give a teacher trained on these images."
 
 
-def test_a_space_of_them_encodes_and_decodes_what_others_load(tiny: Any, tmp_path: Path) -> None:
+def test_a_space_of_them_encodes_and_decodes_what_others_load(tiny: Tiny, tmp_path: Path) -> None:
     signal = tiny.data.signal
     with Runner("cpu") as runner:
         zoo = train_zoo(tmp_path / "zoo", ZooPlan(("resnet8-a",), (2, 1, 1), (1, 1), batch=20), tiny.data, runner)
@@ -169,7 +168,7 @@ def test_a_space_of_them_encodes_and_decodes_what_others_load(tiny: Any, tmp_pat
         assert same(net(images), predicted.architecture.run(predicted.vector, images))
 
 
-def test_what_is_read_is_written_back_for_its_own_module(tiny: Any, tmp_path: Path) -> None:
+def test_what_is_read_is_written_back_for_its_own_module(tiny: Tiny, tmp_path: Path) -> None:
     net = trained(14, TINY)
     images, _ = tiny.data.batch("test", slice(None))
     with torch.no_grad():
@@ -299,7 +298,7 @@ def training_leftovers(net: nn.Module) -> dict[str, object]:
 
 @pytest.mark.parametrize("place", ["state_dict", "model", "net", "model_state_dict", "network"])
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "_orig_mod.module."])
-def test_a_checkpoint_to_go_on_training_from(tiny: Any, tmp_path: Path, place: str, prefix: str) -> None:
+def test_a_checkpoint_to_go_on_training_from(tiny: Tiny, tmp_path: Path, place: str, prefix: str) -> None:
     net = trained(8, TINY)
     state = {prefix + n: t.clone() for n, t in net.state_dict().items()}
     torch.save({**training_leftovers(net), place: state}, tmp_path / "net.pt")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from netspace_models.architectures import ImageSignal, Signal, build
+from netspace_models.architectures.architecture import Form
 from netspace_models.errors import CheckpointError, ConfigError, NotFinite, OutputExists, UnknownArchitecture
 
 from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.networks.network import Network, check_teacher, read_network, write_network
+from tests.worlds import Tiny
 
 SIGNAL = ImageSignal(1, 8, 3)
 IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
-def test_a_network_computes_what_its_module_computes(tiny: Any, name: str) -> None:
+def test_a_network_computes_what_its_module_computes(tiny: Tiny, name: str) -> None:
     network = read_network(tiny.networks[name], signal=SIGNAL)
     module = build(name, SIGNAL).module
     module.load_state_dict(read_checkpoint(tiny.networks[name]).state, strict=True)
@@ -32,7 +33,7 @@ def test_a_network_computes_what_its_module_computes(tiny: Any, name: str) -> No
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
 @pytest.mark.parametrize("form", ["full", "fused"])
 def test_a_written_network_is_loaded_strictly_and_read_back(
-    tiny: Any, tmp_path: Path, name: str, suffix: str, form: Any
+    tiny: Tiny, tmp_path: Path, name: str, suffix: str, form: Form
 ) -> None:
     network = read_network(tiny.networks[name], signal=SIGNAL)
     path = tmp_path / f"net{suffix}"
@@ -45,7 +46,7 @@ def test_a_written_network_is_loaded_strictly_and_read_back(
     assert torch.allclose(again.vector, network.vector, atol=1e-5)
 
 
-def test_a_checkpoint_in_the_fused_form_is_read(tiny: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_in_the_fused_form_is_read(tiny: Tiny, tmp_path: Path) -> None:
     full = read_network(tiny.networks["resnet8"], signal=SIGNAL)
     write_network(tmp_path / "f.pt", Network(full.architecture, full.vector, "fused"), metadata={})
     fused = read_network(tmp_path / "f.pt", signal=SIGNAL)
@@ -53,7 +54,7 @@ def test_a_checkpoint_in_the_fused_form_is_read(tiny: Any, tmp_path: Path) -> No
     assert torch.equal(fused.vector, full.vector)
 
 
-def test_nested_and_prefixed_checkpoints_give_the_same_network(tiny: Any, tmp_path: Path) -> None:
+def test_nested_and_prefixed_checkpoints_give_the_same_network(tiny: Tiny, tmp_path: Path) -> None:
     plain = read_network(tiny.networks["resnet8"], signal=SIGNAL)
     state = read_checkpoint(tiny.networks["resnet8"]).state
     torch.save({"epoch": 1, "state_dict": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "n.pt")
@@ -63,7 +64,7 @@ def test_nested_and_prefixed_checkpoints_give_the_same_network(tiny: Any, tmp_pa
     assert torch.equal(read_network(tmp_path / "n.pt", signal=SIGNAL, key="state_dict").vector, plain.vector)
 
 
-def test_a_network_is_not_written_over_a_file(tiny: Any, tmp_path: Path) -> None:
+def test_a_network_is_not_written_over_a_file(tiny: Tiny, tmp_path: Path) -> None:
     network = read_network(tiny.networks["lenetlike"], signal=SIGNAL)
     (tmp_path / "net.pt").write_text("mine")
     with pytest.raises(OutputExists):
@@ -74,7 +75,7 @@ def test_a_network_is_not_written_over_a_file(tiny: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_values_that_are_not_finite_are_refused_by_name(tiny: Any, tmp_path: Path, value: float) -> None:
+def test_values_that_are_not_finite_are_refused_by_name(tiny: Tiny, tmp_path: Path, value: float) -> None:
     state = dict(read_checkpoint(tiny.networks["lenetlike"]).state)
     state["fc2.bias"] = torch.full_like(state["fc2.bias"], value)
     write_checkpoint(tmp_path / "net.pt", state)
@@ -82,7 +83,7 @@ def test_values_that_are_not_finite_are_refused_by_name(tiny: Any, tmp_path: Pat
         read_network(tmp_path / "net.pt", signal=SIGNAL)
 
 
-def test_what_is_no_checkpoint_or_no_architecture_is_named(tiny: Any, tmp_path: Path) -> None:
+def test_what_is_no_checkpoint_or_no_architecture_is_named(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"missing\.pt: no such file"):
         read_network(tmp_path / "missing.pt")
     state = read_checkpoint(tiny.networks["lenetlike"]).state

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.prep_files import check_prep, write_prep
+from tests.worlds import Tiny
 
 
 @pytest.fixture(scope="module")
-def network(tiny: Any) -> Network:
+def network(tiny: Tiny) -> Network:
     return read_network(tiny.networks["lenetlike"], signal=tiny.data.signal)
 
 
@@ -84,7 +85,8 @@ def test_a_network_of_zeros_and_single_values_is_a_picture_too(tmp_path: Path) -
 
 
 def test_the_grid_is_known_before_anything_is_written(network: Network, tmp_path: Path) -> None:
-    for options in ({}, {"width": 2_000}, {"height": 30, "width": 700}):
+    sizes: list[dict[str, Any]] = [{}, {"width": 2_000}, {"height": 30, "width": 700}]
+    for options in sizes:
         assert check_prep(network, tmp_path / "a.npy", **options) == write_prep(
             network, tmp_path / f"{len(options)}.npy", **options
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from netspace_models.architectures import FieldSignal, ImageSignal, Signal, build
+from netspace_models.architectures.architecture import Form
 from netspace_models.errors import UnknownArchitecture
 from torch import Tensor
 
@@ -95,9 +96,10 @@ def test_a_small_file_makes_no_large_network_of_sines(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     "signal", [ImageSignal(3, 32, 10), ImageSignal(1, 28, 10), ImageSignal(1, 16, 10), ImageSignal(3, 64, 200)]
 )
-def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str, signal: Signal) -> None:
+def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str, signal: ImageSignal) -> None:
     found = recognise(checkpoint(state_of(name, signal)))
     assert found.name == name
+    assert isinstance(found.signal, ImageSignal)
     assert (found.signal.channels, found.signal.classes) == (signal.channels, signal.classes)
     assert found.parameters == build(name, signal).parameters
 
@@ -109,9 +111,9 @@ def test_a_known_signal_is_used_where_the_size_is_unusual(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet8-a"])
 @pytest.mark.parametrize("form", ["full", "fused"])
-def test_both_forms_are_recognised(name: str, form: str) -> None:
+def test_both_forms_are_recognised(name: str, form: Form) -> None:
     architecture = build(name, SIGNAL)
-    state = architecture.to_state(torch.zeros(architecture.parameters), form)  # type: ignore[arg-type]
+    state = architecture.to_state(torch.zeros(architecture.parameters), form)
     found = recognise(checkpoint(state), signal=SIGNAL)
     assert (found.name, found.form_of(state)) == (name, form)
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pytest
 import torch
+from netspace_models.architectures import Architecture
 
 from netspace_cli.core.networks import scores as scoring
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.networks.scores import accuracy, agreement, cross_entropy, labels_of, logits_of, scores
 from netspace_cli.core.runtime.runner import Runner
+from tests.worlds import Tiny
 
 
 def test_measures_by_hand() -> None:
@@ -27,7 +29,7 @@ def test_measures_by_hand() -> None:
 
 
 @pytest.mark.parametrize("batch", [1, 7, 512])
-def test_logits_do_not_depend_on_the_batches(tiny: Any, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
+def test_logits_do_not_depend_on_the_batches(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     network = read_network(tiny.networks["resnet8"], signal=tiny.data.signal)
     images, _ = tiny.data.batch("test", slice(None))
     wanted = network.architecture.run(network.vector, images)
@@ -39,7 +41,7 @@ def test_logits_do_not_depend_on_the_batches(tiny: Any, monkeypatch: pytest.Monk
     assert not found.requires_grad
 
 
-def test_scores_are_of_all_splits_and_survive_a_lack_of_memory(tiny: Any) -> None:
+def test_scores_are_of_all_splits_and_survive_a_lack_of_memory(tiny: Tiny) -> None:
     network = read_network(tiny.networks["lenetlike"], signal=tiny.data.signal)
     with Runner("cpu") as runner:
         wanted = scores(network.architecture, network.vector, tiny.data, runner)
@@ -55,7 +57,7 @@ def test_scores_are_of_all_splits_and_survive_a_lack_of_memory(tiny: Any) -> Non
             return run(vector, images)
 
     with Runner("cpu") as runner:
-        found = scores(Small(), network.vector, tiny.data, runner)  # type: ignore[arg-type]
+        found = scores(cast(Architecture, Small()), network.vector, tiny.data, runner)
     assert found == wanted
     assert set(found) == {"train", "val", "test"}
     assert max(largest) <= 10

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from netspace_models.errors import InputFileError
@@ -13,6 +12,7 @@ from netspace_models.errors import InputFileError
 from netspace_cli.core.files.safetensors_file import read_safetensors, write_safetensors
 from netspace_cli.core.networks.trust import check_trusted, trusting
 from netspace_cli.core.spaces.space import load_space
+from tests.worlds import Tiny, space_file
 
 CANARY = """
 from pathlib import Path
@@ -30,8 +30,8 @@ def canary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "canary"
 
 
-def test_a_space_cannot_name_a_factory_that_the_user_has_not(tiny: Any, tmp_path: Path, canary: Path) -> None:
-    tensors, metadata = read_safetensors(tiny.single_space.path)
+def test_a_space_cannot_name_a_factory_that_the_user_has_not(tiny: Tiny, tmp_path: Path, canary: Path) -> None:
+    tensors, metadata = read_safetensors(space_file(tiny.single_space))
     record = json.loads(metadata["netspace.space"]) | {"architectures": ["canary_module:make"]}
     path = tmp_path / "hostile.safetensors"
     write_safetensors(path, tensors, {**metadata, "netspace.space": json.dumps(record)}, force=False)
@@ -40,7 +40,7 @@ def test_a_space_cannot_name_a_factory_that_the_user_has_not(tiny: Any, tmp_path
     assert not canary.exists()
 
 
-def test_a_zoo_cannot_name_a_factory_that_the_user_has_not(tiny: Any, canary: Path) -> None:
+def test_a_zoo_cannot_name_a_factory_that_the_user_has_not(tiny: Tiny, canary: Path) -> None:
     instances = tuple(replace(i, arch="canary_module:make") for i in tiny.single_zoo.instances)
     with pytest.raises(InputFileError, match="names the factory canary_module:make"):
         replace(tiny.single_zoo, instances=instances).architectures()

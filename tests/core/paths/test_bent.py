@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +23,7 @@ from netspace_cli.core.shapes.sdf_blend import Ends, even_gammas
 from netspace_cli.core.shapes.values import iou
 from netspace_cli.core.shapes.voxels import BAND, Cells, cut, repeated, scattered
 from netspace_cli.core.spaces.space import Space
+from tests.worlds import Solids, Tiny
 
 
 def balls(*radii: float) -> Ends:
@@ -74,7 +74,7 @@ def test_where_nothing_changes_steps_are_even(radii: tuple[float, float]) -> Non
     torch.testing.assert_close(even_gammas(balls(*radii), 4), torch.linspace(0, 1, 5))
 
 
-def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Any, linear: Space) -> None:
+def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Solids, linear: Space) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
     with Runner("cpu", seed=0) as runner:
@@ -94,7 +94,7 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Any, linear: 
         assert bend is not None and straight_line is not None and bend > straight_line + 0.05
 
 
-def test_crumbs_are_taken_away(solids: Any, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_crumbs_are_taken_away(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
     points = scattered(3, Runner("cpu", seed=0).generator("ends"))
@@ -111,7 +111,7 @@ def test_crumbs_are_taken_away(solids: Any, linear: Space, monkeypatch: pytest.M
     assert 0 < cells[6] < 0.8 * cells[0]
 
 
-def test_what_cannot_be_bent_is_refused(solids: Any, tiny: Any, linear: Space) -> None:
+def test_what_cannot_be_bent_is_refused(solids: Solids, tiny: Tiny, linear: Space) -> None:
     check_bend(linear, field_data(solids.zoo.data))
     assert isinstance(tiny.data, ImageData)
     with pytest.raises(ConfigError, match="only paths between shapes can be bent, and the networks of tiny are none"):

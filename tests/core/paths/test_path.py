@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from netspace_models.errors import ConfigError
+from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
 from netspace_cli.core.encoding.decode import decode_row
@@ -17,20 +18,21 @@ from netspace_cli.core.paths.path import Step, aligned, gammas, interpolate, int
 from netspace_cli.core.requests.inputs import Input, network_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Origin
+from tests.worlds import Tiny
 
 
-def ends(tiny: Any) -> tuple[Tensor, Tensor]:
+def ends(tiny: Tiny) -> tuple[Tensor, Tensor]:
     """Embeddings that stand for two architectures, if the space tells any two apart."""
     rows = tiny.space.embeddings
     return rows[0], rows[-1]
 
 
-def walk(tiny: Any, start: Tensor, end: Tensor, **options: Any) -> list[Step]:
+def walk(tiny: Tiny, start: Tensor, end: Tensor, **options: Any) -> list[Step]:
     with Runner("cpu") as runner:
         return interpolate(start, end, tiny.space, runner, **{"steps": 4, **options})
 
 
-def two_lenets(tiny: Any) -> list[Network]:
+def two_lenets(tiny: Tiny) -> list[Network]:
     chosen = tiny.single_zoo.select(arch="lenetlike")[:2]
     return [read_network(tiny.single_zoo.file_of(i), candidates=tiny.space.architectures) for i in chosen]
 
@@ -46,7 +48,7 @@ def test_gammas_run_from_nought_to_one_exactly() -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 3, 10])
-def test_the_ends_are_the_decoded_ends_bit_for_bit(tiny: Any, steps: int) -> None:
+def test_the_ends_are_the_decoded_ends_bit_for_bit(tiny: Tiny, steps: int) -> None:
     start, end = ends(tiny)
     path = walk(tiny, start, end, steps=steps)
     assert [s.step for s in path] == list(range(steps + 1))
@@ -56,7 +58,7 @@ def test_the_ends_are_the_decoded_ends_bit_for_bit(tiny: Any, steps: int) -> Non
         assert torch.equal(step.network.vector, wanted.vector)
 
 
-def test_the_ends_are_of_the_architectures_they_are_said_to_be(tiny: Any) -> None:
+def test_the_ends_are_of_the_architectures_they_are_said_to_be(tiny: Tiny) -> None:
     start, end = ends(tiny)
     names = [a.name for a in tiny.space.architectures]
     for first, last in zip(names, reversed(names), strict=True):
@@ -67,7 +69,7 @@ def test_the_ends_are_of_the_architectures_they_are_said_to_be(tiny: Any) -> Non
         assert [s.row() for s in path[1:-1]] == [s.row() for s in free[1:-1]]
 
 
-def test_backwards_is_the_same_path(tiny: Any) -> None:
+def test_backwards_is_the_same_path(tiny: Tiny) -> None:
     start, end = ends(tiny)
     forth, back = walk(tiny, start, end), walk(tiny, end, start)
     for a, b in zip(forth, back[::-1], strict=True):
@@ -75,7 +77,7 @@ def test_backwards_is_the_same_path(tiny: Any) -> None:
         assert torch.allclose(a.network.vector, b.network.vector, atol=1e-5)
 
 
-def test_scores_are_those_of_the_network_at_the_step(tiny: Any) -> None:
+def test_scores_are_those_of_the_network_at_the_step(tiny: Tiny) -> None:
     path = walk(tiny, *ends(tiny), data=tiny.data)
     images, labels = tiny.data.batch("test", slice(None))
     for step in path:
@@ -86,19 +88,19 @@ def test_scores_are_those_of_the_network_at_the_step(tiny: Any) -> None:
     assert [s.loss for s in on_val] != [s.loss for s in path]
 
 
-def test_without_images_the_path_is_decoded_only(tiny: Any) -> None:
+def test_without_images_the_path_is_decoded_only(tiny: Tiny) -> None:
     path = walk(tiny, *ends(tiny))
     assert all((s.accuracy, s.loss, s.error) == (None, None, "") for s in path)
     assert set(path[0].row()) == {"step", "gamma", "arch", "parameters"}
 
 
-def test_a_step_that_fails_keeps_its_place(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_fails_keeps_its_place(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     start, end = ends(tiny)
     good = walk(tiny, start, end, data=tiny.data)
     decode = type(tiny.space.model).decode
     middle = 0.5 * start + 0.5 * end
 
-    def failing(self: Any, arch: str, embeddings: Tensor) -> Tensor:
+    def failing(self: SpaceModel, arch: str, embeddings: Tensor) -> Tensor:
         found = decode(self, arch, embeddings)
         return found * float("nan") if torch.equal(embeddings[0], middle) else found
 
@@ -110,14 +112,14 @@ def test_a_step_that_fails_keeps_its_place(tiny: Any, monkeypatch: pytest.Monkey
     assert [s.row() for s in (*path[:2], *path[3:])] == [s.row() for s in (*good[:2], *good[3:])]
 
 
-def test_outputs_that_are_not_finite_are_a_failed_step_too(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_that_are_not_finite_are_a_failed_step_too(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     logits_of = walking.logits_of
     monkeypatch.setattr(walking, "logits_of", lambda *a: logits_of(*a) * float("inf"))
     path = walk(tiny, *ends(tiny), data=tiny.data)
     assert [s.error for s in path] == ["outputs are not finite"] * 5
 
 
-def test_weights_of_two_architectures_are_refused(tiny: Any) -> None:
+def test_weights_of_two_architectures_are_refused(tiny: Tiny) -> None:
     a, b = (read_network(tiny.networks[n], candidates=tiny.space.architectures) for n in ("lenetlike", "resnet8"))
     with pytest.raises(ConfigError, match=r"weights of a lenetlike \(.*\) and a resnet8 \(.*\)") as refused:
         interpolate_weights(a, b, Runner("cpu"), steps=2)
@@ -133,7 +135,7 @@ def test_weights_for_two_kinds_of_images_are_refused() -> None:
         interpolate_weights(a, b, Runner("cpu"), steps=2)
 
 
-def test_a_path_between_weights_is_a_straight_line(tiny: Any) -> None:
+def test_a_path_between_weights_is_a_straight_line(tiny: Tiny) -> None:
     a, b = two_lenets(tiny)
     path = interpolate_weights(a, b, Runner("cpu"), steps=4)
     assert torch.equal(path[0].network.vector, a.vector)
@@ -141,7 +143,7 @@ def test_a_path_between_weights_is_a_straight_line(tiny: Any) -> None:
     assert torch.allclose(path[1].network.vector, 0.75 * a.vector + 0.25 * b.vector)
 
 
-def test_aligning_keeps_the_function_and_comes_nearer(tiny: Any) -> None:
+def test_aligning_keeps_the_function_and_comes_nearer(tiny: Tiny) -> None:
     a, b = two_lenets(tiny)
     moved = aligned(a, b, Runner("cpu"))
     images, _ = tiny.data.batch("test", slice(None))
@@ -151,11 +153,12 @@ def test_aligning_keeps_the_function_and_comes_nearer(tiny: Any) -> None:
     assert torch.equal(aligned(a, shuffled, Runner("cpu")).vector, a.vector)
 
 
-def test_baselines_begin_and_end_with_the_networks_functions(tiny: Any) -> None:
+def test_baselines_begin_and_end_with_the_networks_functions(tiny: Tiny) -> None:
     a, b = two_lenets(tiny)
     inputs = [Input(tiny.npz, torch.zeros(64), Origin("lenetlike"), n) for n in (a, b)]
     with Runner("cpu") as runner:
-        paths = weight_paths(*(network_of(i, tiny.space, runner) for i in inputs), runner, steps=2, data=tiny.data)
+        one, other = (network_of(i, tiny.space, runner) for i in inputs)
+        paths = weight_paths(one, other, runner, steps=2, data=tiny.data)
     assert set(paths) == {"weights", "aligned weights"}
     images, _ = tiny.data.batch("test", slice(None))
     labels = labels_of(tiny.data, "test")
@@ -167,9 +170,10 @@ def test_baselines_begin_and_end_with_the_networks_functions(tiny: Any) -> None:
             assert step.accuracy == pytest.approx(accuracy(wanted, labels))
 
 
-def test_inputs_that_were_embeddings_take_part_as_what_they_decode_to(tiny: Any) -> None:
+def test_inputs_that_were_embeddings_take_part_as_what_they_decode_to(tiny: Tiny) -> None:
     vector = tiny.single_space.embeddings[0]
     inputs = [Input(tiny.npz, vector, Origin("lenetlike"), n) for n in (None, two_lenets(tiny)[0])]
     with Runner("cpu") as runner:
-        paths = weight_paths(*(network_of(i, tiny.single_space, runner) for i in inputs), runner, steps=1)
+        one, other = (network_of(i, tiny.single_space, runner) for i in inputs)
+        paths = weight_paths(one, other, runner, steps=1)
     assert torch.equal(paths["weights"][0].network.vector, decode_row(vector, tiny.single_space).vector)

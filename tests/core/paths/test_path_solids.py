@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable
 from math import pi
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from netspace_cli.core.paths.path_files import write_csv
 from netspace_cli.core.paths.path_solids import SolidStep, solid_steps
 from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
+from tests.worlds import MakeBall
 
 
 def walk(*networks: Network, failed: tuple[int, ...] = ()) -> list[SolidStep]:
@@ -29,7 +29,7 @@ def walk(*networks: Network, failed: tuple[int, ...] = ()) -> list[SolidStep]:
     return solid_steps(steps, Runner("cpu"))
 
 
-def test_balls_one_in_the_other_overlap_by_their_volumes(ball: Callable[..., Network]) -> None:
+def test_balls_one_in_the_other_overlap_by_their_volumes(ball: MakeBall) -> None:
     path = walk(ball(0.4), ball(0.6), ball(0.8))
     assert [s.iou is None for s in path] == [True, False, False]
     assert [s.iou for s in path[1:]] == pytest.approx([(4 / 6) ** 3, (6 / 8) ** 3], abs=0.03)
@@ -39,12 +39,12 @@ def test_balls_one_in_the_other_overlap_by_their_volumes(ball: Callable[..., Net
         assert (row["pieces"], row["largest"], step.error) == (1, 1.0, "") and "error" not in row
 
 
-def test_balls_apart_do_not_overlap_and_equal_ones_wholly(ball: Callable[..., Network]) -> None:
+def test_balls_apart_do_not_overlap_and_equal_ones_wholly(ball: MakeBall) -> None:
     left, right = ball(0.3, (-0.5, 0, 0)), ball(0.3, (0.5, 0, 0))
     assert [s.iou for s in walk(left, left, right)] == [None, 1.0, 0.0]
 
 
-def test_a_step_without_a_surface_keeps_its_row_and_says_so(ball: Callable[..., Network]) -> None:
+def test_a_step_without_a_surface_keeps_its_row_and_says_so(ball: MakeBall) -> None:
     path = walk(ball(0.5), ball(-0.5), ball(-0.5), ball(3.0), ball(0.5))
     outside, inside = "no surface: all of the box is outside", "no surface: all of the box is inside"
     assert [s.error for s in path] == ["", outside, outside, inside, ""]
@@ -57,7 +57,7 @@ def test_a_step_without_a_surface_keeps_its_row_and_says_so(ball: Callable[..., 
     assert rows[1]["error"] == outside and "iou" not in rows[2]
 
 
-def test_a_step_that_failed_has_no_solid_and_its_own_error(ball: Callable[..., Network]) -> None:
+def test_a_step_that_failed_has_no_solid_and_its_own_error(ball: MakeBall) -> None:
     path = walk(ball(0.5), ball(0.5), ball(0.5), ball(0.5), failed=(1,))
     assert [s.iou for s in path] == [None, None, None, 1.0]
     assert path[1].solid is None and path[1].error == "weights are not finite"
@@ -70,7 +70,7 @@ def test_a_step_that_failed_has_no_solid_and_its_own_error(ball: Callable[..., N
     }
 
 
-def test_between_weights_of_networks_every_step_is_looked_at(ball: Callable[..., Network]) -> None:
+def test_between_weights_of_networks_every_step_is_looked_at(ball: MakeBall) -> None:
     steps = interpolate_weights(ball(0.4), ball(0.8), Runner("cpu"), steps=2)
     path = solid_steps(steps, Runner("cpu"))
     middle = ((0.4**2 + 0.8**2) / 2) ** 0.5  # the last bias alone differs, by the squares
@@ -91,11 +91,11 @@ def test_progress_is_told_and_ended_even_when_a_network_is_no_shape() -> None:
     architecture = build("lenetlike", ImageSignal(1, 8, 3))
     wrong = Network(architecture, torch.zeros(architecture.parameters))
     with pytest.raises(ConfigError, match="lenetlike is for 1x8x8, 3 classes, so it has no surface"):
-        solid_steps([Step(0, 0.0, wrong)], Runner("cpu"), progress=Told())
+        solid_steps([Step(0, 0.0, wrong)], Runner("cpu", progress=Told()))
     assert told == [("looking at shapes", 1), "stop"]
 
 
-def test_a_path_of_shapes_as_a_file(tmp_path: Path, ball: Callable[..., Network]) -> None:
+def test_a_path_of_shapes_as_a_file(tmp_path: Path, ball: MakeBall) -> None:
     path = walk(ball(0.4), ball(-0.5), ball(0.6))
     write_csv(tmp_path / "path.csv", {"bent": path})
     with (tmp_path / "path.csv").open(newline="") as file:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -29,11 +28,12 @@ from netspace_cli.core.requests.inputs import read_inputs, read_networks, read_t
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces import built_in as spaces
 from netspace_cli.core.spaces.embeddings import Origin, embeddings_of, save_embeddings
-from netspace_cli.core.spaces.space import save_space
+from netspace_cli.core.spaces.space import Space, save_space
+from tests.worlds import Tiny
 
 
 @pytest.fixture
-def shelf(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def shelf(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Built in are `one` (lenetlike alone) and `three`."""
     (tmp_path / "shelf").mkdir()
     save_space(tmp_path / "shelf" / "one.safetensors", tiny.single_space)
@@ -48,19 +48,19 @@ def cifar(tmp_path: Path) -> Path:
     return tmp_path / "cifar.pt"
 
 
-def emb(tiny: Any, path: Path, count: int = 1, space: Any = None) -> Path:
+def emb(tiny: Tiny, path: Path, count: int = 1, space: Space | None = None) -> Path:
     space = space or tiny.space
     save_embeddings(path, embeddings_of(space, space.embeddings[:count], [Origin("lenetlike")] * count))
     return path
 
 
-def test_a_space_named_is_that_space(tiny: Any) -> None:
+def test_a_space_named_is_that_space(tiny: Tiny) -> None:
     assert space_for(tiny.space.path, []).sha256 == tiny.space.sha256
     assert space_for_zoo(tiny.space.path, tiny.zoo).sha256 == tiny.space.sha256
 
 
 @pytest.mark.usefixtures("shelf")
-def test_the_built_in_space_that_knows_every_input_is_chosen(tiny: Any, tmp_path: Path) -> None:
+def test_the_built_in_space_that_knows_every_input_is_chosen(tiny: Tiny, tmp_path: Path) -> None:
     lenet, resnet = tiny.networks["lenetlike"], tiny.networks["resnet8"]
     assert space_for(None, [lenet]).sha256 == tiny.single_space.sha256
     assert space_for(None, [lenet, resnet]).sha256 == tiny.space.sha256
@@ -70,7 +70,7 @@ def test_the_built_in_space_that_knows_every_input_is_chosen(tiny: Any, tmp_path
 
 
 @pytest.mark.usefixtures("shelf")
-def test_an_input_that_no_built_in_space_knows_is_named(tiny: Any, tmp_path: Path, cifar: Path) -> None:
+def test_an_input_that_no_built_in_space_knows_is_named(tiny: Tiny, tmp_path: Path, cifar: Path) -> None:
     with pytest.raises(WrongSpace, match=r"cifar\.pt: no built-in space \(.*\) has .*lenetlike for 3x32x32"):
         space_for(None, [tiny.networks["lenetlike"], cifar])
     foreign = replace(tiny.space, sha256="f" * 64)
@@ -81,7 +81,7 @@ def test_an_input_that_no_built_in_space_knows_is_named(tiny: Any, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("shelf")
-def test_embeddings_of_two_spaces_are_refused_with_both(tiny: Any, tmp_path: Path) -> None:
+def test_embeddings_of_two_spaces_are_refused_with_both(tiny: Tiny, tmp_path: Path) -> None:
     a, b = emb(tiny, tmp_path / "a.emb", space=tiny.single_space), emb(tiny, tmp_path / "b.emb")
     one, three = tiny.single_space.sha256[:12], tiny.space.sha256[:12]
     with pytest.raises(WrongSpace) as refused:
@@ -93,7 +93,7 @@ def test_embeddings_of_two_spaces_are_refused_with_both(tiny: Any, tmp_path: Pat
 
 @pytest.mark.usefixtures("shelf")
 def test_a_network_beside_an_embedding_whose_space_lacks_it_is_not_sent_to_another_space(
-    tiny: Any, tmp_path: Path, cifar: Path
+    tiny: Tiny, tmp_path: Path, cifar: Path
 ) -> None:
     a = emb(tiny, tmp_path / "a.emb", space=tiny.single_space)
     for other in (tiny.networks["resnet8"], cifar):
@@ -106,7 +106,7 @@ def test_a_network_beside_an_embedding_whose_space_lacks_it_is_not_sent_to_anoth
 
 @pytest.mark.usefixtures("shelf")
 def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apart = {"one": tiny.single_space.architectures, "other": tiny.space.architectures[1:]}
     monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart.get(path.stem, apart["other"]))
@@ -116,7 +116,7 @@ def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
 
 @pytest.mark.usefixtures("shelf")
 def test_networks_for_different_inputs_are_never_of_one_space(
-    tiny: Any, cifar: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     colours = (build("lenetlike", ImageSignal(3, 32, 10)),)
     apart = {"one": tiny.single_space.architectures, "three": colours}
@@ -128,7 +128,7 @@ def test_networks_for_different_inputs_are_never_of_one_space(
 
 
 @pytest.mark.usefixtures("shelf")
-def test_only_the_space_that_is_chosen_is_opened(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_space_that_is_chosen_is_opened(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(space_choice, "load_space", opened.append)
     space_for(None, [tiny.networks["resnet8"]])
@@ -137,7 +137,7 @@ def test_only_the_space_that_is_chosen_is_opened(tiny: Any, tmp_path: Path, monk
     assert opened == ["three"] * 3
 
 
-def test_without_any_space_it_says_so(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_any_space_it_says_so(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spaces, "BUILT_IN", tmp_path)
     with pytest.raises(ConfigError, match="none is built in") as refused:
         space_for(None, [tiny.networks["lenetlike"]])
@@ -147,7 +147,7 @@ def test_without_any_space_it_says_so(tiny: Any, tmp_path: Path, monkeypatch: py
 
 
 def test_the_spaces_own_images_are_used_where_they_are_at_hand(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert data_for(tiny.space, None) is None
@@ -159,7 +159,7 @@ def test_the_spaces_own_images_are_used_where_they_are_at_hand(
     assert required_data(named, tiny.space) is named
 
 
-def test_images_that_are_not_the_spaces_are_refused_with_both(tiny: Any) -> None:
+def test_images_that_are_not_the_spaces_are_refused_with_both(tiny: Tiny) -> None:
     differ = r"space 'tiny' is for 1x8x8, 3 classes; digits, brought to that size, has 1x8x8, 10 classes"
     with pytest.raises(ConfigError, match=differ):
         data_for(tiny.space, "digits")
@@ -179,7 +179,7 @@ OTHER_IMAGES = {
 
 
 @pytest.mark.parametrize("what", list(OTHER_IMAGES))
-def test_a_zoo_of_other_images_is_refused_with_both(tiny: Any, what: str) -> None:
+def test_a_zoo_of_other_images_is_refused_with_both(tiny: Tiny, what: str) -> None:
     check_zoo_images(tiny.zoo, tiny.space)
     value, named = OTHER_IMAGES[what]
     other = replace(tiny.zoo, data={**tiny.zoo.data, "name": "npz:other.npz", what: value})
@@ -193,34 +193,35 @@ def test_a_zoo_of_other_images_is_refused_with_both(tiny: Any, what: str) -> Non
     assert "--space" in refused.value.hint
 
 
-def test_the_same_images_under_another_name_or_without_a_record_will_do(tiny: Any) -> None:
+def test_the_same_images_under_another_name_or_without_a_record_will_do(tiny: Tiny) -> None:
     check_zoo_images(replace(tiny.zoo, data={**tiny.zoo.data, "name": "folder:elsewhere"}), tiny.space)
-    for splits in ({}, None, "none"):
+    unknown: list[object] = [{}, None, "none"]
+    for splits in unknown:
         check_zoo_images(replace(tiny.zoo, data={**tiny.zoo.data, "splits": splits}), tiny.space)
 
 
-def test_refining_without_images_is_refused(tiny: Any) -> None:
+def test_refining_without_images_is_refused(tiny: Tiny) -> None:
     check_refining(tiny.space, None, 0)
     check_refining(tiny.space, tiny.data, 3)
     with pytest.raises(DataUnavailable, match=r"refining needs images, and those of space 'tiny' \(npz:tiny\.npz\)"):
         check_refining(tiny.space, None, 3)
 
 
-def test_networks_are_read_in_order(tiny: Any) -> None:
+def test_networks_are_read_in_order(tiny: Tiny) -> None:
     paths = list(tiny.networks.values())
     found = read_networks([*paths, paths[0]], tiny.space)
     assert [n.source for n in found] == [str(p) for p in (*paths, paths[0])]
     assert all(n.architecture in tiny.space.architectures for n in found)
 
 
-def test_a_network_of_another_architecture_or_for_other_images_is_refused(tiny: Any, cifar: Path) -> None:
+def test_a_network_of_another_architecture_or_for_other_images_is_refused(tiny: Tiny, cifar: Path) -> None:
     with pytest.raises(WrongSpace, match=r"resnet14.*space 'tiny' has lenetlike, vanillacnn, resnet8"):
         read_networks([tiny.teacher], tiny.space)
     with pytest.raises(WrongSpace, match=r"cifar\.pt: a lenetlike for 3x32x32, 10 classes; .* for 1x8x8, 3 classes"):
         read_networks([cifar], tiny.space)
 
 
-def test_checkpoints_and_embeddings_are_taken_alike_and_in_order(tiny: Any, tmp_path: Path) -> None:
+def test_checkpoints_and_embeddings_are_taken_alike_and_in_order(tiny: Tiny, tmp_path: Path) -> None:
     lenet, resnet, file = tiny.networks["lenetlike"], tiny.networks["resnet8"], emb(tiny, tmp_path / "a.emb")
     with Runner("cpu") as runner:
         found = read_inputs([resnet, file, lenet], tiny.space, runner, data=None)
@@ -235,14 +236,14 @@ def test_checkpoints_and_embeddings_are_taken_alike_and_in_order(tiny: Any, tmp_
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".emb"])
-def test_one_input_twice_is_two_inputs(tiny: Any, tmp_path: Path, suffix: str) -> None:
+def test_one_input_twice_is_two_inputs(tiny: Tiny, tmp_path: Path, suffix: str) -> None:
     path = tiny.networks["lenetlike"] if suffix == ".pt" else emb(tiny, tmp_path / "a.emb")
     with Runner("cpu") as runner:
         a, b = read_inputs([path, path], tiny.space, runner, data=None)
     assert torch.equal(a.vector, b.vector)
 
 
-def test_checkpoints_are_refined_as_the_space_records_unless_told_otherwise(tiny: Any) -> None:
+def test_checkpoints_are_refined_as_the_space_records_unless_told_otherwise(tiny: Tiny) -> None:
     path = tiny.networks["lenetlike"]
     with Runner("cpu") as runner:
         (usual,) = read_inputs([path], tiny.space, runner, data=tiny.data)
@@ -257,7 +258,7 @@ def test_checkpoints_are_refined_as_the_space_records_unless_told_otherwise(tiny
     ]
 
 
-def test_an_embedding_file_of_several_or_of_another_space_is_refused(tiny: Any, tmp_path: Path) -> None:
+def test_an_embedding_file_of_several_or_of_another_space_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=r"two\.emb: it holds 2 embeddings, one is needed"):
         single(emb(tiny, tmp_path / "two.emb", 2), tiny.space)
     path = emb(tiny, tmp_path / "one.emb")
@@ -266,7 +267,7 @@ def test_an_embedding_file_of_several_or_of_another_space_is_refused(tiny: Any, 
         read_inputs([path], tiny.single_space, runner, data=None)
 
 
-def test_a_teacher_may_be_of_any_architecture_for_the_same_images(tiny: Any, cifar: Path) -> None:
+def test_a_teacher_may_be_of_any_architecture_for_the_same_images(tiny: Tiny, cifar: Path) -> None:
     teacher = read_teacher(tiny.teacher, tiny.space.signal)
     assert (teacher.architecture.name, teacher.architecture.signal) == ("resnet14", tiny.space.signal)
     assert read_teacher(tiny.teacher, tiny.space.signal, arch="resnet14").architecture.name == "resnet14"
@@ -276,14 +277,14 @@ def test_a_teacher_may_be_of_any_architecture_for_the_same_images(tiny: Any, cif
 
 
 @pytest.mark.usefixtures("shelf")
-def test_a_space_that_lacks_a_network_points_to_the_built_in_one_that_has_it(tiny: Any) -> None:
+def test_a_space_that_lacks_a_network_points_to_the_built_in_one_that_has_it(tiny: Tiny) -> None:
     with pytest.raises(WrongSpace) as refused:
         read_networks([tiny.networks["resnet8"]], tiny.single_space)
     assert refused.value.hint == "The built-in space three has it: --space three."
 
 
 def test_a_factory_is_an_architecture_like_any_other(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A space of a network that only its own module knows: trained, written, opened, used."""
     (tmp_path / "own_factories.py").write_text(

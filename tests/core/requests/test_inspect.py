@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,10 +20,11 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces import built_in as spaces
 from netspace_cli.core.spaces.embeddings import save_embeddings
 from netspace_cli.core.spaces.space import save_space
+from tests.worlds import Tiny, space_file
 
 
 @pytest.fixture(autouse=True)
-def shelf(tiny: Any, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shelf(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The tiny space is built in, so that its images' size is known."""
     folder = tmp_path_factory.mktemp("shelf")
     save_space(folder / "tiny.safetensors", tiny.space)
@@ -34,7 +34,7 @@ def shelf(tiny: Any, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pyte
 
 @pytest.mark.parametrize("arch", ["lenetlike", "vanillacnn", "resnet8"])
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_a_checkpoint(tiny: Any, tmp_path: Path, arch: str, suffix: str) -> None:
+def test_a_checkpoint(tiny: Tiny, tmp_path: Path, arch: str, suffix: str) -> None:
     state = read_checkpoint(tiny.networks[arch]).state
     write_checkpoint(tmp_path / f"a{suffix}", state)
     found = inspect(tmp_path / f"a{suffix}")
@@ -57,13 +57,13 @@ def test_a_checkpoint_of_nothing_known(tmp_path: Path) -> None:
     assert "'model'" in found["notes"][0]
 
 
-def test_an_architecture_that_it_is_not(tiny: Any) -> None:
+def test_an_architecture_that_it_is_not(tiny: Tiny) -> None:
     found = inspect(tiny.networks["lenetlike"], arch="resnet8")
     assert found["arch"] is None
     assert "do not fit resnet8" in found["reason"]
 
 
-def test_an_embedding(tiny: Any, tmp_path: Path) -> None:
+def test_an_embedding(tiny: Tiny, tmp_path: Path) -> None:
     network = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
     with Runner("cpu") as runner:
         embeddings = encode([network], tiny.space, runner)
@@ -74,15 +74,15 @@ def test_an_embedding(tiny: Any, tmp_path: Path) -> None:
     assert found["networks"] == [asdict(embeddings.origins[0])]
 
 
-def test_a_space(tiny: Any) -> None:
-    found = inspect(tiny.space.path)
+def test_a_space(tiny: Tiny) -> None:
+    found = inspect(space_file(tiny.space))
     assert (found["kind"], found["space"], found["backbone"]) == ("space", "tiny", "tokens")
     assert found["architectures"] == ["lenetlike", "vanillacnn", "resnet8"]
     assert (found["embedding_size"], found["refine_steps"], found["instances"]) == (64, 2, 9)
     assert (found["signal"], found["data"]) == ("1x8x8, 3 classes", "npz:tiny.npz")
 
 
-def test_a_zoo(tiny: Any) -> None:
+def test_a_zoo(tiny: Tiny) -> None:
     found = inspect(tiny.zoo.path)
     assert (found["kind"], found["instances"], found["data"]) == ("zoo", 12, "npz:tiny.npz")
     assert found["train_val_test"] == {"lenetlike": "2/1/1", "vanillacnn": "2/1/1", "resnet8": "2/1/1"}
@@ -103,8 +103,8 @@ def test_what_is_none_of_these_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("key", ["recipe", "zoo", "signal", "data", "netspace_version", "architectures"])
-def test_a_space_whose_record_is_not_whole_is_told(tiny: Any, tmp_path: Path, key: str) -> None:
-    tensors, metadata = read_safetensors(tiny.space.path)
+def test_a_space_whose_record_is_not_whole_is_told(tiny: Tiny, tmp_path: Path, key: str) -> None:
+    tensors, metadata = read_safetensors(space_file(tiny.space))
     record = json.loads(metadata["netspace.space"])
     del record[key]
     write_safetensors(tmp_path / "s.safetensors", tensors, {"netspace.space": json.dumps(record)}, force=False)
@@ -120,7 +120,7 @@ def test_the_built_in_spaces(shelf: Path) -> None:
 
 
 def test_a_built_in_space_by_its_name_unless_a_file_has_it(
-    tiny: Any, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, shelf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert inspect("tiny") == inspect(shelf / "tiny.safetensors")
@@ -130,12 +130,12 @@ def test_a_built_in_space_by_its_name_unless_a_file_has_it(
 
 
 @pytest.mark.parametrize("name", ["a.safetensors", "a.emb"])
-def test_a_checkpoint_by_the_name_of_something_else(tiny: Any, tmp_path: Path, name: str) -> None:
+def test_a_checkpoint_by_the_name_of_something_else(tiny: Tiny, tmp_path: Path, name: str) -> None:
     torch.save(read_checkpoint(tiny.networks["resnet8"]).state, tmp_path / name)
     assert (inspect(tmp_path / name)["kind"], inspect(tmp_path / name)["format"]) == ("checkpoint", "pt")
 
 
-def test_a_decoded_safetensors_file_is_a_checkpoint_and_no_space(tiny: Any, tmp_path: Path) -> None:
+def test_a_decoded_safetensors_file_is_a_checkpoint_and_no_space(tiny: Tiny, tmp_path: Path) -> None:
     from netspace_cli.core.encoding.decode import write_decoded
     from netspace_cli.core.networks.network import Network
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import cast
 
 import numpy as np
 import pytest
@@ -21,13 +21,14 @@ from netspace_cli.core.search.shape_objectives import ScanGoal, ShapeGoal, scan_
 from netspace_cli.core.shapes import grids, meshes, pictures
 from netspace_cli.core.shapes.scans import Scan
 from netspace_cli.core.shapes.sources import find_shapes
+from netspace_cli.core.spaces.space import Space
 
 SHAPES = FieldSignal(3, 1)
 
 
-def space(signal: Signal = SHAPES) -> Any:
+def space(signal: Signal = SHAPES) -> Space:
     """All that is asked of a space: its name and its signal."""
-    return SimpleNamespace(name="mine", signal=signal)
+    return cast(Space, SimpleNamespace(name="mine", signal=signal))
 
 
 def of_grid(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -193,7 +194,7 @@ def test_threads_are_restored_also_after_a_failure() -> None:
 
 
 def test_place_reaches_into_containers_and_leaves_the_rest() -> None:
-    thing = {"a": [torch.ones(2), (nn.Linear(1, 1), "text")], "b": None, "c": Path("x")}
+    thing: dict[str, Any] = {"a": [torch.ones(2), (nn.Linear(1, 1), "text")], "b": None, "c": Path("x")}
     placed = Runner("cpu").place(thing)
     assert torch.equal(placed["a"][0], torch.ones(2))
     assert isinstance(placed["a"][1], tuple)

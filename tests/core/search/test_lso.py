@@ -20,20 +20,23 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search import image_objective as goal_module
 from netspace_cli.core.search.lso import Optimised, Optimiser, decoded_network, optimise, optimiser_for
 from netspace_cli.core.spaces.space import Space
+from tests.worlds import Solids, Tiny
 
 
-def search(tiny: Any, *, single: bool = False, seed: int = 0, row: int = 0, **options: Any) -> Optimised:
+def search(tiny: Tiny, *, single: bool = False, seed: int = 0, row: int = 0, **options: Any) -> Optimised:
     space = tiny.single_space if single else tiny.space
     usual: dict[str, Any] = {"steps": 10, "lr": 0.05, "images": 16}
     with Runner("cpu", seed=seed) as runner:
         return optimise(options.pop("start", space.embeddings[row]), space, tiny.data, runner, **{**usual, **options})
 
 
-def teacher_of(tiny: Any) -> Network:
+def teacher_of(tiny: Tiny) -> Network:
     return read_network(tiny.teacher, signal=tiny.data.signal)
 
 
-def accuracy_of(tiny: Any, vector: Tensor, split: str, space: Any = None, *, arch: str | None = None) -> float:
+def accuracy_of(
+    tiny: Tiny, vector: Tensor, split: str, space: Space | None = None, *, arch: str | None = None
+) -> float:
     with Runner("cpu") as runner:
         built = decode_row(vector, space or tiny.space, arch=arch)
         return accuracy(
@@ -43,7 +46,7 @@ def accuracy_of(tiny: Any, vector: Tensor, split: str, space: Any = None, *, arc
 
 @pytest.mark.parametrize("single", [False, True])
 @pytest.mark.parametrize("guided", [False, True])
-def test_only_the_embedding_moves(tiny: Any, single: bool, guided: bool) -> None:
+def test_only_the_embedding_moves(tiny: Tiny, single: bool, guided: bool) -> None:
     space = tiny.single_space if single else tiny.space
     before = {n: t.clone() for n, t in space.model.state_dict().items()}
     start = space.embeddings[0].clone()
@@ -58,7 +61,7 @@ def test_only_the_embedding_moves(tiny: Any, single: bool, guided: bool) -> None
 
 @pytest.mark.parametrize("row", range(3))
 @pytest.mark.parametrize("lr", [0.05, 50.0])
-def test_the_best_by_validation_is_kept_and_is_never_worse_than_the_start(tiny: Any, row: int, lr: float) -> None:
+def test_the_best_by_validation_is_kept_and_is_never_worse_than_the_start(tiny: Tiny, row: int, lr: float) -> None:
     found = search(tiny, single=True, row=row, lr=lr, validate_every=2)
     start = tiny.single_space.embeddings[row]
     looks = {line["step"]: line["val_accuracy"] for line in found.history if "val_accuracy" in line}
@@ -72,28 +75,28 @@ def test_the_best_by_validation_is_kept_and_is_never_worse_than_the_start(tiny: 
         assert looks[found.step] == after
 
 
-def test_it_gets_better_where_there_is_something_to_gain(tiny: Any) -> None:
+def test_it_gets_better_where_there_is_something_to_gain(tiny: Tiny) -> None:
     found = search(tiny, single=True, steps=40)
     losses = [line["loss"] for line in found.history]
     assert sum(losses[-5:]) < sum(losses[:5])
     assert found.optimized.loss < found.initial.loss
 
 
-def test_initial_and_optimized_are_scores_on_the_test_split(tiny: Any) -> None:
+def test_initial_and_optimized_are_scores_on_the_test_split(tiny: Tiny) -> None:
     found = search(tiny)
     assert found.initial.accuracy == pytest.approx(accuracy_of(tiny, tiny.space.embeddings[0], "test"))
     assert found.optimized.accuracy == pytest.approx(accuracy_of(tiny, found.embedding, "test"))
 
 
-def test_the_test_split_is_looked_at_after_all_is_decided(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_test_split_is_looked_at_after_all_is_decided(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
     batch, augmented = ImageData.batch, ImageData.augmented
 
-    def spy_batch(self: ImageData, split: str, index: Any) -> Any:
+    def spy_batch(self: ImageData, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         asked.append(split)
         return batch(self, split, index)
 
-    def spy_augmented(self: ImageData, split: str, index: Any, **options: Any) -> Any:
+    def spy_augmented(self: ImageData, split: str, index: Tensor | slice, **options: Any) -> tuple[Tensor, Tensor]:
         asked.append(f"{split}, augmented")
         return augmented(self, split, index, **options)
 
@@ -106,7 +109,7 @@ def test_the_test_split_is_looked_at_after_all_is_decided(tiny: Any, monkeypatch
     assert asked.count("train, augmented") == 10
 
 
-def test_test_images_choose_nothing(tiny: Any) -> None:
+def test_test_images_choose_nothing(tiny: Tiny) -> None:
     from dataclasses import replace
 
     test = tiny.data.splits["test"]
@@ -119,7 +122,7 @@ def test_test_images_choose_nothing(tiny: Any) -> None:
     assert (found.step, found.history) == (wanted.step, wanted.history)
 
 
-def test_the_same_seed_gives_the_same_search_and_another_does_not(tiny: Any) -> None:
+def test_the_same_seed_gives_the_same_search_and_another_does_not(tiny: Tiny) -> None:
     first = search(tiny)
     torch.manual_seed(9)
     again = search(tiny)
@@ -128,7 +131,7 @@ def test_the_same_seed_gives_the_same_search_and_another_does_not(tiny: Any) -> 
     assert search(tiny, seed=1).history != first.history
 
 
-def test_another_architecture_than_the_one_recognised_can_be_asked_for(tiny: Any) -> None:
+def test_another_architecture_than_the_one_recognised_can_be_asked_for(tiny: Tiny) -> None:
     """What is kept stands for the architecture wanted, and what is told is of the instance it decodes to."""
     start = tiny.space.embeddings[0]
     own = tiny.space.model.recognise(start[None])[0].name
@@ -144,32 +147,32 @@ def test_another_architecture_than_the_one_recognised_can_be_asked_for(tiny: Any
         assert torch.equal(network.vector, decode_row(found.embedding, tiny.space).vector)
 
 
-def test_an_architecture_that_the_space_lacks_is_refused(tiny: Any) -> None:
+def test_an_architecture_that_the_space_lacks_is_refused(tiny: Tiny) -> None:
     with pytest.raises(WrongSpace, match="no resnet14"):
         search(tiny, arch="resnet14")
 
 
 @pytest.mark.parametrize("steps", [0, -1])
-def test_fewer_than_one_step_is_refused(tiny: Any, steps: int) -> None:
+def test_fewer_than_one_step_is_refused(tiny: Tiny, steps: int) -> None:
     with pytest.raises(ConfigError, match=f"{steps} steps optimise nothing"):
         search(tiny, steps=steps)
 
 
-def test_a_single_step_is_enough(tiny: Any) -> None:
+def test_a_single_step_is_enough(tiny: Tiny) -> None:
     assert [set(line) for line in search(tiny, steps=1).history] == [{"step", "loss", "val_accuracy", "val_loss"}]
 
 
-def test_a_teacher_for_other_classes_is_refused(tiny: Any) -> None:
+def test_a_teacher_for_other_classes_is_refused(tiny: Tiny) -> None:
     other = build("resnet8", ImageSignal(1, 8, 7))
     with pytest.raises(ConfigError, match="7 classes; these images are 1x8x8, 3 classes"):
         search(tiny, teacher=Network(other, torch.zeros(other.parameters)))
 
 
-def test_a_loss_that_is_not_finite_ends_the_search(tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_loss_that_is_not_finite_ends_the_search(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     loss = goal_module.Goal.loss
     steps: list[int] = []
 
-    def failing(self: Any, *rest: Any) -> Tensor:
+    def failing(self: goal_module.Goal, *rest: Any) -> Tensor:
         steps.append(1)
         return loss(self, *rest) * (float("nan") if len(steps) == 4 else 1.0)
 
@@ -178,7 +181,7 @@ def test_a_loss_that_is_not_finite_ends_the_search(tiny: Any, monkeypatch: pytes
         search(tiny)
 
 
-def test_the_loss_told_is_that_of_eq_5_and_6_by_hand(tiny: Any) -> None:
+def test_the_loss_told_is_that_of_eq_5_and_6_by_hand(tiny: Tiny) -> None:
     """With the teacher, with the labels alone, and for one architecture eq. 1."""
     teacher = read_network(tiny.teacher, signal=tiny.data.signal)
     images, labels = tiny.data.batch("test", slice(0, 30))
@@ -209,7 +212,7 @@ def recorded(space: Space, section: str, **values: Any) -> Space:
     return replace(space, record={**space.record, "recipe": changed})
 
 
-def test_what_is_left_open_is_as_the_space_records_it(tiny: Any, solids: Any) -> None:
+def test_what_is_left_open_is_as_the_space_records_it(tiny: Tiny, solids: Solids) -> None:
     points = field_data(solids.zoo.data)
     solved = recorded(solids.space, "refine", method="gauss-newton", steps=7, images=99)
     assert optimiser_for(tiny.space, tiny.data) == Optimiser("adam", 200, 128)
@@ -221,7 +224,7 @@ def test_what_is_left_open_is_as_the_space_records_it(tiny: Any, solids: Any) ->
     assert optimiser_for(solved, points, method="adam", lr=0.1) == Optimiser("adam", 200, 128, 0.1)
 
 
-def test_each_architecture_is_optimised_at_its_own_rate(tiny: Any) -> None:
+def test_each_architecture_is_optimised_at_its_own_rate(tiny: Tiny) -> None:
     space = recorded(tiny.space, "lso", lr=0.02, rates={"vanillacnn": 0.5})
     found = {}
     with Runner("cpu", seed=0) as runner:

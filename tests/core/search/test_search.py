@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import (
@@ -17,21 +19,22 @@ from netspace_cli.core.search.baselines import (
     reach_of_weights,
 )
 from netspace_cli.core.search.image_objective import Goal
-from netspace_cli.core.search.search import Found, search
+from netspace_cli.core.search.search import Found, Reach, search
+from tests.worlds import Tiny
 
 
 @pytest.fixture(scope="module")
-def network(tiny: Any) -> Network:
+def network(tiny: Tiny) -> Network:
     return read_network(tiny.networks["lenetlike"], candidates=tiny.space.architectures)
 
 
-def run(tiny: Any, reach: Any, **options: Any) -> Found:
+def run(tiny: Tiny, reach: Reach, **options: Any) -> Found:
     with Runner("cpu") as runner:
         goal = Goal(tiny.data, runner, **options)
         return search(reach, goal, steps=20, lr=0.02, images=16)
 
 
-def test_the_start_of_each_reach_is_the_network_itself(tiny: Any, network: Network) -> None:
+def test_the_start_of_each_reach_is_the_network_itself(tiny: Tiny, network: Network) -> None:
     images, _ = tiny.data.batch("train", slice(0, 16))
     directions = reach_of_directions(network, 64, images, torch.Generator().manual_seed(0))
     for reach in (reach_of_subspace(network, 64), directions, reach_of_weights(network)):
@@ -56,7 +59,9 @@ def test_a_layer_of_zeros_can_be_moved(network: Network) -> None:
 
 
 @pytest.mark.parametrize("reach_of", [lambda n: reach_of_subspace(n, 256), reach_of_weights])
-def test_the_loss_falls_and_what_is_told_is_of_the_network_returned(tiny: Any, network: Network, reach_of: Any) -> None:
+def test_the_loss_falls_and_what_is_told_is_of_the_network_returned(
+    tiny: Tiny, network: Network, reach_of: Callable[[Network], Reach]
+) -> None:
     reach = reach_of(network)
     found = run(tiny, reach)
     assert found.validation.loss < max(line["loss"] for line in found.history)
@@ -67,22 +72,23 @@ def test_the_loss_falls_and_what_is_told_is_of_the_network_returned(tiny: Any, n
     assert found.optimized.arch == "lenetlike"
 
 
-def test_only_the_images_named_are_learnt_from(tiny: Any, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_images_named_are_learnt_from(tiny: Tiny, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Tensor] = []
-    batch = type(tiny.data).batch
+    batch = ImageData.batch
 
-    def noting(self: Any, split: str, index: Any) -> Any:
+    def noting(self: ImageData, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         if split == "train":
-            seen.append(torch.as_tensor(index))
+            assert isinstance(index, Tensor)
+            seen.append(index)
         return batch(self, split, index)
 
-    monkeypatch.setattr(type(tiny.data), "batch", noting)
+    monkeypatch.setattr(ImageData, "batch", noting)
     allowed = torch.tensor([2, 5, 11])
     run(tiny, reach_of_weights(network), index=allowed, augment=False)
     assert seen and set(torch.cat(seen).tolist()) == set(allowed.tolist())
 
 
-def test_without_augmentation_the_teacher_is_asked_once(tiny: Any, network: Network) -> None:
+def test_without_augmentation_the_teacher_is_asked_once(tiny: Tiny, network: Network) -> None:
     teacher = read_network(tiny.teacher, signal=tiny.data.signal)
     index = torch.arange(10)
     with Runner("cpu") as runner:

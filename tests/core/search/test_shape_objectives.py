@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, build
+from netspace_models.architectures import Architecture, FieldSignal, build
 from scipy.spatial import KDTree
 from torch import Tensor
 
@@ -40,16 +40,16 @@ class Known:
         return self.function(inputs)
 
 
-def known(function: Callable[[Tensor], Tensor]) -> Any:
-    return Known(function)
+def known(function: Callable[[Tensor], Tensor]) -> Architecture:
+    return cast(Architecture, Known(function))
 
 
-def to_ball(radius: float, slope: float = 1.0) -> Any:
+def to_ball(radius: float, slope: float = 1.0) -> Architecture:
     """The signed distance to a ball, enlarged."""
     return known(lambda x: slope * (x.norm(dim=1, keepdim=True) - radius))
 
 
-def constant(value: float) -> Any:
+def constant(value: float) -> Architecture:
     return known(lambda x: 0 * x[:, :1] + value)
 
 
@@ -116,7 +116,7 @@ def test_the_loss_of_a_scan_is_nothing_for_the_distance_to_it() -> None:
     ],
 )
 def test_the_loss_of_a_scan_is_the_squared_distance_and_how_far_the_slope_is_from_one(
-    architecture: Any, expected: float
+    architecture: Architecture, expected: float
 ) -> None:
     goal = scan_goal(on_ball(200, 0.6), Runner("cpu"))
     assert goal.loss(architecture, NOTHING, 0, 64).item() == pytest.approx(expected, rel=1e-4)

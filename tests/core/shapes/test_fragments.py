@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import pytest
 import torch
@@ -23,6 +22,7 @@ from netspace_cli.core.shapes.fragments import Wanted, even_and_near, mended
 from netspace_cli.core.shapes.voxels import Cells, cut, distances_at, scattered
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
+from tests.worlds import Solids
 
 
 def values(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> Tensor:
@@ -36,7 +36,7 @@ def crumbs(found: Tensor, cells: Cells) -> int:
 
 
 @pytest.fixture
-def crumbled(solids: Any, linear: Space, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+def crumbled(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> Tensor:
     """An embedding whose network has crumbs: halfway along a bent path that is not mended."""
     networks = [solids.zoo.network(i, linear.architectures[0]) for i in solids.zoo.select(split="test")]
     with monkeypatch.context() as patch, Runner("cpu", seed=0) as runner:
@@ -128,14 +128,17 @@ def test_where_nothing_is_near_enough_to_hold_a_crumb_all_that_is_missing_around
 
 
 def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
-    solids: Any, linear: Space, monkeypatch: pytest.MonkeyPatch
+    solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (architecture,) = solids.zoo.architectures()
     vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
-    start, asked = torch.zeros(len(vectors), linear.model.embedding_size), []
+    start = torch.zeros(len(vectors), linear.model.embedding_size)
+    asked: list[list[Wanted]] = []
+    kept: list[bool] = []
 
-    def spy(embedding: Tensor, wanted: Wanted, fine: Sequence[Wanted], *_: Any, keep: bool) -> Tensor:
-        asked.append((wanted, *fine, keep))
+    def spy(embedding: Tensor, wanted: Wanted, fine: Sequence[Wanted], *_: object, keep: bool) -> Tensor:
+        asked.append([wanted, *fine])
+        kept.append(keep)
         return embedding + 1
 
     recipe = linear.recipe.model_dump()
@@ -147,8 +150,8 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
             data = field_data({**solids.zoo.data, "values": values_are})
             found.append(refine(start, vectors, architecture.name, space, data, runner, steps=2))
         monkeypatch.setattr(gauss_newton, "mended", spy)
-    assert len(asked) == len(vectors) and all(keep for *_, keep in asked)
-    for vector, (*both, _) in zip(vectors, asked, strict=True):
+    assert len(asked) == len(vectors) and all(kept)
+    for vector, both in zip(vectors, asked, strict=True):
         for wanted in both:
             torch.testing.assert_close(wanted.values, architecture.run(vector, wanted.cells.points)[:, 0])
         assert both[1].cells.sides == (128, 128, 128)
@@ -156,7 +159,7 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
 
 
 def test_shapes_far_from_or_near_a_surface_everywhere_are_refined_and_walked_between(
-    solids: Any, linear: Space
+    solids: Solids, linear: Space
 ) -> None:
     data, (architecture,) = field_data(solids.zoo.data), linear.architectures
     state = architecture.module.state_dict()

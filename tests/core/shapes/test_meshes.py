@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +28,7 @@ def few_and_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grids, "FINEST", 24)
 
 
-def written(path: Path, mesh: Any) -> Path:
+def written(path: Path, mesh: trimesh.Trimesh | trimesh.Scene | trimesh.PointCloud) -> Path:
     mesh.export(path)
     return path
 
@@ -178,7 +177,7 @@ def test_faces_that_look_inwards_are_refused_and_turned_on_request(tmp_path: Pat
 
 
 @pytest.mark.parametrize("mesh", [box(2.4, 1, 1), box(0.5, 0.5, 0.5, at=(0, 0, 0.95))])
-def test_as_it_is_a_mesh_beyond_the_box_is_refused(tmp_path: Path, mesh: Any) -> None:
+def test_as_it_is_a_mesh_beyond_the_box_is_refused(tmp_path: Path, mesh: trimesh.Trimesh) -> None:
     path = written(tmp_path / "far.ply", mesh)
     with pytest.raises(InputFileError) as refused:
         read_mesh(path, repair=False, scale=False)

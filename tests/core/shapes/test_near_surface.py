@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 
@@ -19,9 +17,10 @@ from netspace_cli.core.shapes.near_surface import (
     with_near,
 )
 from netspace_cli.core.shapes.values import values_of
+from tests.worlds import Solids
 
 
-def test_the_points_kept_are_those_where_each_network_is_nearest_to_zero(solids: Any) -> None:
+def test_the_points_kept_are_those_where_each_network_is_nearest_to_zero(solids: Solids) -> None:
     data, architecture, runner = field_data(solids.zoo.data), solids.space.architectures[0], Runner("cpu")
     vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
     near = near_surfaces(architecture, vectors, data, runner, share=0.5)
@@ -33,7 +32,7 @@ def test_the_points_kept_are_those_where_each_network_is_nearest_to_zero(solids:
         assert (everywhere < kept.max()).sum() == KEPT - 1
 
 
-def test_there_are_none_without_a_surface_or_where_none_are_wanted(solids: Any) -> None:
+def test_there_are_none_without_a_surface_or_where_none_are_wanted(solids: Solids) -> None:
     data, architecture = field_data(solids.zoo.data), solids.space.architectures[0]
     pictures = FieldData(data.signal, {"values": "colours"})
     vectors = torch.zeros(1, architecture.parameters)

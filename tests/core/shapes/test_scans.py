@@ -40,7 +40,7 @@ def test_scans_are_read_as_they_lie(tmp_path: Path, name: str) -> None:
     assert found.normals is None and np.array_equal(found.points.numpy(), points)
 
 
-UPWARDS = np.tile(np.float32([0.6, 0, 0.8]), (40, 1))
+UPWARDS = np.tile(np.array([0.6, 0, 0.8], np.float32), (40, 1))
 
 
 def with_normals(path: Path, normals: np.ndarray, kind: str = "ascii") -> Path:
@@ -71,7 +71,7 @@ def test_normals_are_read_and_brought_to_length_one(tmp_path: Path, name: str, k
 @pytest.mark.parametrize("name", ["a.npy", "a.xyz", "a.ply"])
 def test_columns_that_are_no_normals_are_refused_with_their_lengths(tmp_path: Path, name: str) -> None:
     colours = UPWARDS.copy()
-    colours[:3] *= np.float32([[0], [0.94], [100]])
+    colours[:3] *= np.array([[0], [0.94], [100]], np.float32)
     path = with_normals(tmp_path / name, colours)
     with pytest.raises(InputFileError) as refused:
         read_scan(path)

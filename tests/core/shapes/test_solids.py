@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
 from math import pi
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from matplotlib.figure import Figure
 from netspace_models.architectures import FieldSignal, ImageSignal, Signal, build
 from netspace_models.errors import ConfigError, OutputExists, RunFailed
 
@@ -22,9 +21,10 @@ from netspace_cli.core.shapes import drawing
 from netspace_cli.core.shapes.drawing import draw_surfaces
 from netspace_cli.core.shapes.mesh_files import check_surface_output, surface_of, write_surface
 from netspace_cli.core.shapes.solids import Solid, check_shape, solid_looked_at_twice, solid_of
+from tests.worlds import MakeBall, MakeSolid
 
 
-def test_the_values_of_a_solid_stand_in_the_order_of_the_axes(solid: Callable[..., Solid]) -> None:
+def test_the_values_of_a_solid_stand_in_the_order_of_the_axes(solid: MakeSolid) -> None:
     found = solid(0.5, (0.25, -0.25, 0.5), resolution=8).values
     axis = (np.arange(8) + 0.5) / 4 - 1
     x, y, z = np.meshgrid(axis, axis, axis, indexing="ij")
@@ -35,7 +35,7 @@ def test_the_values_of_a_solid_stand_in_the_order_of_the_axes(solid: Callable[..
 
 @pytest.mark.parametrize(("radius", "centre"), [(0.5, (0, 0, 0)), (0.4, (0.2, -0.1, 0.3)), (0.7, (-0.2, 0.2, 0.0))])
 def test_the_surface_of_a_ball_is_closed_and_lies_where_the_ball_does(
-    radius: float, centre: tuple[float, float, float], solid: Callable[..., Solid]
+    radius: float, centre: tuple[float, float, float], solid: MakeSolid
 ) -> None:
     found = surface_of(solid(radius, centre), "ball")
     assert found.is_watertight and found.is_winding_consistent and found.body_count == 1
@@ -45,7 +45,7 @@ def test_the_surface_of_a_ball_is_closed_and_lies_where_the_ball_does(
     assert found.bounds == pytest.approx(np.add([centre, centre], [[-radius] * 3, [radius] * 3]), abs=0.01)
 
 
-def test_finer_cells_bring_the_surface_nearer(solid: Callable[..., Solid]) -> None:
+def test_finer_cells_bring_the_surface_nearer(solid: MakeSolid) -> None:
     errors = [
         abs(np.linalg.norm(surface_of(solid(0.5, resolution=n), "ball").vertices, axis=1) - 0.5).max()
         for n in (8, 16, 32)
@@ -53,7 +53,7 @@ def test_finer_cells_bring_the_surface_nearer(solid: Callable[..., Solid]) -> No
     assert errors[0] > 3 * errors[1] > 9 * errors[2]
 
 
-def test_a_solid_that_the_box_cuts_is_closed(solid: Callable[..., Solid]) -> None:
+def test_a_solid_that_the_box_cuts_is_closed(solid: MakeSolid) -> None:
     found = surface_of(solid(1.2), "ball")
     assert found.is_watertight and 6 < found.volume < 8
     assert np.array_equal(found.bounds, [[-1] * 3, [1] * 3]), "no vertex leaves the box"
@@ -72,12 +72,12 @@ def test_volume_and_pieces_count_cells() -> None:
 
 
 @pytest.mark.parametrize(("radius", "where"), [(-0.5, "outside"), (3.0, "inside")])
-def test_a_shape_without_a_surface_is_refused(radius: float, where: str, solid: Callable[..., Solid]) -> None:
+def test_a_shape_without_a_surface_is_refused(radius: float, where: str, solid: MakeSolid) -> None:
     with pytest.raises(RunFailed, match=f"it: no surface: all of the box is {where}"):
         surface_of(solid(radius), "it")
 
 
-def test_without_the_extra_surfaces_are_refused(monkeypatch: pytest.MonkeyPatch, solid: Callable[..., Solid]) -> None:
+def test_without_the_extra_surfaces_are_refused(monkeypatch: pytest.MonkeyPatch, solid: MakeSolid) -> None:
     monkeypatch.setitem(sys.modules, "skimage", None)
     with pytest.raises(ConfigError, match="meshes need skimage, which is not installed"):
         surface_of(solid(0.5), "it")
@@ -91,9 +91,7 @@ def test_without_the_extra_surfaces_are_refused(monkeypatch: pytest.MonkeyPatch,
         ("lenetlike", ImageSignal(1, 8, 3), "1x8x8, 3 classes"),
     ],
 )
-def test_networks_that_are_no_shape_are_refused(
-    name: str, signal: Signal, words: str, ball: Callable[..., Network]
-) -> None:
+def test_networks_that_are_no_shape_are_refused(name: str, signal: Signal, words: str, ball: MakeBall) -> None:
     architecture = build(name, signal)
     network = Network(architecture, torch.zeros(architecture.parameters))
     with pytest.raises(ConfigError, match=f"{name} is for {words}, so it has no surface"):
@@ -104,9 +102,7 @@ def test_networks_that_are_no_shape_are_refused(
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_what_is_looked_at_twice_is_the_same_solid_exact_near_its_surface(
-    ball: Callable[..., Network], parts: int
-) -> None:
+def test_what_is_looked_at_twice_is_the_same_solid_exact_near_its_surface(ball: MakeBall, parts: int) -> None:
     network = ball(0.5, (0.1, 0, -0.2))
     found = solid_looked_at_twice(network, Runner("cpu"), resolution=20, parts=parts)
     exact = solid_of(network, Runner("cpu"), resolution=20 * parts)
@@ -117,7 +113,7 @@ def test_what_is_looked_at_twice_is_the_same_solid_exact_near_its_surface(
     assert not np.allclose(found.values, exact.values, atol=1e-3), "far from it, the coarse grid's values"
 
 
-def test_a_coarser_solid_is_the_same_nearly(solid: Callable[..., Solid]) -> None:
+def test_a_coarser_solid_is_the_same_nearly(solid: MakeSolid) -> None:
     coarse, exact = solid(0.5, resolution=40).coarser(), solid(0.5, resolution=20)
     assert coarse.values.shape == exact.values.shape
     np.testing.assert_allclose(coarse.values, exact.values, atol=0.01)
@@ -136,12 +132,13 @@ def test_mesh_files_hold_one_shape_and_pictures_any_number() -> None:
 
 
 @pytest.mark.parametrize("suffix", [".ply", ".obj", ".stl", ".off", ".glb"])
-def test_a_written_surface_is_read_again(tmp_path: Path, suffix: str, solid: Callable[..., Solid]) -> None:
+def test_a_written_surface_is_read_again(tmp_path: Path, suffix: str, solid: MakeSolid) -> None:
     surface = surface_of(solid(0.4, (0.3, 0, 0), resolution=16), "ball")
     for name in ("one", "two"):
         write_surface(tmp_path / (name + suffix), surface)
     assert (tmp_path / f"one{suffix}").read_bytes() == (tmp_path / f"two{suffix}").read_bytes()
-    again: Any = trimesh.load_mesh(tmp_path / f"one{suffix}")
+    again = trimesh.load_mesh(tmp_path / f"one{suffix}")
+    assert isinstance(again, trimesh.Trimesh)
     assert again.is_watertight and len(again.faces) == len(surface.faces)
     assert again.volume == pytest.approx(surface.volume, rel=1e-3)
     assert again.bounds == pytest.approx(surface.bounds, abs=1e-4)
@@ -152,26 +149,26 @@ def test_a_written_surface_is_read_again(tmp_path: Path, suffix: str, solid: Cal
 
 
 def test_a_shape_without_a_surface_keeps_its_place_in_a_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solid: Callable[..., Solid]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, solid: MakeSolid
 ) -> None:
-    figures: list[Any] = []
+    figures: list[Figure] = []
     monkeypatch.setattr(drawing, "write_figure", lambda figure, path, force: figures.append(figure))
     surface = surface_of(solid(0.5, resolution=8), "ball")
-    rows = [
+    rows: list[tuple[str, list[tuple[str, trimesh.Trimesh | str]]]] = [
         ("space", [("a", surface), ("b", "nothing inside of it at all"), ("c", surface)]),
         ("weights", [("d", surface)]),
     ]
     draw_surfaces(tmp_path / "rows.png", rows)
     (figure,) = figures
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", "d"]
-    places = [(axes.get_subplotspec().rowspan.start, axes.get_subplotspec().colspan.start) for axes in figure.axes]
-    assert places == [(0, 0), (0, 1), (0, 2), (1, 0)]
+    places = [axes.get_subplotspec() for axes in figure.axes]
+    assert [(at.rowspan.start, at.colspan.start) for at in places if at is not None] == [(0, 0), (0, 1), (0, 2), (1, 0)]
     written = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert written == [["space"], ["nothing inside of it\nat all"], [], ["weights"]]
     assert [len(axes.collections) for axes in figure.axes] == [1, 0, 1, 1]
 
 
-def test_the_same_shapes_give_the_same_picture(tmp_path: Path, solid: Callable[..., Solid]) -> None:
+def test_the_same_shapes_give_the_same_picture(tmp_path: Path, solid: MakeSolid) -> None:
     surface = surface_of(solid(0.5, resolution=8), "ball")
     for name in ("one.svg", "two.svg"):
         draw_surfaces(tmp_path / name, [("", [("a", surface), ("b", "nothing")])])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from netspace_cli.core.encoding.fidelity import field_fidelity
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.values import UNITS, iou, mean_error, scoring_points, values_of, within
+from tests.worlds import Solids
 
 
 def column(*values: float) -> Tensor:
@@ -43,7 +43,9 @@ def test_the_error_is_the_mean_absolute_difference() -> None:
         ((1, 1, 0, 1), (1, 0, 1, 1), None),
     ],
 )
-def test_intersection_over_union_of_what_is_below_zero(one: Any, other: Any, expected: float | None) -> None:
+def test_intersection_over_union_of_what_is_below_zero(
+    one: tuple[float, ...], other: tuple[float, ...], expected: float | None
+) -> None:
     assert iou(column(*one), column(*other)) == expected
     assert iou(column(*other), column(*one)) == expected
 
@@ -86,7 +88,7 @@ def test_values_do_not_depend_on_the_size_of_batches(monkeypatch: pytest.MonkeyP
     assert whole.shape == (512, 1) and not whole.requires_grad
 
 
-def test_the_fidelity_of_a_shape_is_that_of_what_its_embedding_decodes_to(solids: Any) -> None:
+def test_the_fidelity_of_a_shape_is_that_of_what_its_embedding_decodes_to(solids: Solids) -> None:
     network = read_network(solids.networks[0], candidates=solids.space.architectures)
     data, runner = field_data(solids.zoo.data), Runner("cpu")
     points = grid_points(3, 32)
@@ -103,7 +105,7 @@ def test_the_fidelity_of_a_shape_is_that_of_what_its_embedding_decodes_to(solids
         assert found.predicted_arch == "siren-16x2"
 
 
-def test_a_target_without_a_solid_overlaps_with_nothing(solids: Any) -> None:
+def test_a_target_without_a_solid_overlaps_with_nothing(solids: Solids) -> None:
     network = read_network(solids.networks[0], candidates=solids.space.architectures)
     state = network.architecture.to_state(network.vector)
     state["layers.2.bias"] += 100

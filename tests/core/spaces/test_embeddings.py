@@ -21,6 +21,7 @@ from netspace_cli.core.spaces.embeddings import (
     load_embeddings,
     save_embeddings,
 )
+from tests.worlds import Tiny, space_file
 
 ORIGINS = (
     Origin("lenetlike", "full", "näme.pt", "a" * 64),
@@ -35,7 +36,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "a.emb"
 
 
-def tamper(path: Path, *, vectors: Any = None, **changes: Any) -> None:
+def tamper(path: Path, *, vectors: torch.Tensor | None = None, **changes: Any) -> None:
     """Change single things of an embedding file; None takes a key out."""
     tensors, metadata = read_safetensors(path)
     record = json.loads(metadata["netspace.embedding"]) | changes
@@ -115,20 +116,20 @@ def test_a_record_that_is_no_table_is_told(path: Path, record: str) -> None:
         load_embeddings(path)
 
 
-def test_other_files_are_told_apart(tmp_path: Path, tiny: Any) -> None:
+def test_other_files_are_told_apart(tmp_path: Path, tiny: Tiny) -> None:
     write_safetensors(tmp_path / "x.emb", {"a": torch.ones(1)}, {}, force=False)
     with pytest.raises(InputFileError, match="this is a checkpoint, not an embedding"):
         load_embeddings(tmp_path / "x.emb")
     with pytest.raises(InputFileError, match="no such file"):
         load_embeddings(tmp_path / "y.emb")
     with pytest.raises(InputFileError, match="this is a space, not an embedding"):
-        load_embeddings(tiny.space.path)
+        load_embeddings(space_file(tiny.space))
     (tmp_path / "z.emb").write_bytes(b"\x89PNG" * 10)
     with pytest.raises(InputFileError, match="PNG"):
         load_embeddings(tmp_path / "z.emb")
 
 
-def test_an_embedding_of_another_space_is_refused_naming_both(tiny: Any) -> None:
+def test_an_embedding_of_another_space_is_refused_naming_both(tiny: Tiny) -> None:
     own = embeddings_of(tiny.space, torch.zeros(1, 64), ORIGINS[:1])
     check_space("a.emb", own, tiny.space)
     one, other = tiny.space.sha256[:12], tiny.single_space.sha256[:12]
@@ -136,7 +137,7 @@ def test_an_embedding_of_another_space_is_refused_naming_both(tiny: Any) -> None
         check_space("a.emb", own, tiny.single_space)
 
 
-def test_an_embedding_of_another_size_is_refused_with_both(tiny: Any) -> None:
+def test_an_embedding_of_another_size_is_refused_with_both(tiny: Tiny) -> None:
     with pytest.raises(InputFileError, match=r"a\.emb: its embeddings have 7 values, the space's have 64"):
         check_space("a.emb", embeddings_of(tiny.space, torch.zeros(1, 7), ORIGINS[:1]), tiny.space)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from netspace_cli.core.spaces import built_in as spaces
 from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces, space_path
 from netspace_cli.core.spaces.embeddings import Origin, embeddings_of, save_embeddings
 from netspace_cli.core.spaces.space import load_space, save_space
+from tests.worlds import Tiny, space_file
 
 
 @pytest.fixture
-def path(tiny: Any, tmp_path: Path) -> Path:
+def path(tiny: Tiny, tmp_path: Path) -> Path:
     save_space(tmp_path / "s.safetensors", tiny.single_space)
     return tmp_path / "s.safetensors"
 
 
 @pytest.fixture
-def shelf(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def shelf(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The built-in spaces are `one` and `two`."""
     folder = tmp_path / "shelf"
     folder.mkdir()
@@ -36,7 +38,12 @@ def shelf(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def tamper(path: Path, change: Any = None, tensors: Any = None) -> None:
+ChangeTensors = Callable[[dict[str, torch.Tensor]], object]
+
+
+def tamper(
+    path: Path, change: Callable[[dict[str, Any]], object] | None = None, tensors: ChangeTensors | None = None
+) -> None:
     """Change the record, the tensors or both of a space's file, in place."""
     found, metadata = read_safetensors(path)
     record = json.loads(metadata["netspace.space"])
@@ -47,8 +54,8 @@ def tamper(path: Path, change: Any = None, tensors: Any = None) -> None:
     write_safetensors(path, found, {**metadata, "netspace.space": json.dumps(record)}, force=True)
 
 
-def test_a_loaded_space_encodes_and_decodes_bit_for_bit(tiny: Any) -> None:
-    loaded = load_space(tiny.space.path)
+def test_a_loaded_space_encodes_and_decodes_bit_for_bit(tiny: Tiny) -> None:
+    loaded = load_space(space_file(tiny.space))
     generator = torch.Generator().manual_seed(0)
     for architecture in tiny.space.architectures:
         vectors = torch.randn(2, architecture.parameters, generator=generator)
@@ -65,30 +72,30 @@ def test_a_loaded_space_encodes_and_decodes_bit_for_bit(tiny: Any) -> None:
     assert loaded.recipe == tiny.recipe
 
 
-def test_a_loaded_space_is_frozen_and_loading_leaves_the_random_stream_alone(tiny: Any) -> None:
+def test_a_loaded_space_is_frozen_and_loading_leaves_the_random_stream_alone(tiny: Tiny) -> None:
     torch.manual_seed(3)
     wanted = torch.rand(2)
     torch.manual_seed(3)
-    loaded = load_space(tiny.space.path)
+    loaded = load_space(space_file(tiny.space))
     assert torch.equal(torch.rand(2), wanted)
     assert not loaded.model.training
     assert not any(p.requires_grad for p in loaded.model.parameters())
 
 
-def test_the_same_space_gives_the_same_bytes(tiny: Any, path: Path, tmp_path: Path) -> None:
+def test_the_same_space_gives_the_same_bytes(tiny: Tiny, path: Path, tmp_path: Path) -> None:
     again = save_space(tmp_path / "again.safetensors", load_space(path))
-    assert again.path.read_bytes() == path.read_bytes() == tiny.single_space.path.read_bytes()  # type: ignore[union-attr]
+    assert space_file(again).read_bytes() == path.read_bytes() == space_file(tiny.single_space).read_bytes()
     assert again.sha256 == sha256_of(path)
 
 
-def test_an_existing_file_is_kept(tiny: Any, path: Path) -> None:
+def test_an_existing_file_is_kept(tiny: Tiny, path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(OutputExists):
         save_space(path, tiny.space)
     assert path.read_bytes() == before
 
 
-def test_a_checkpoint_is_no_space(tiny: Any, tmp_path: Path) -> None:
+def test_a_checkpoint_is_no_space(tiny: Tiny, tmp_path: Path) -> None:
     torch.save({"a": torch.ones(3)}, tmp_path / "a.pt")
     torch.save({"a": torch.ones(3)}, tmp_path / "b.pt", _use_new_zipfile_serialization=False)
     for path in (tiny.networks["lenetlike"], tmp_path / "a.pt", tmp_path / "b.pt"):
@@ -97,7 +104,7 @@ def test_a_checkpoint_is_no_space(tiny: Any, tmp_path: Path) -> None:
         assert "`netspace encode` makes an embedding of it" in refused.value.hint
 
 
-def test_an_embedding_is_no_space(tiny: Any, tmp_path: Path) -> None:
+def test_an_embedding_is_no_space(tiny: Tiny, tmp_path: Path) -> None:
     save_embeddings(tmp_path / "a.emb", embeddings_of(tiny.space, tiny.space.embeddings[:1], [Origin("resnet8")]))
     with pytest.raises(InputFileError, match=r"a\.emb: this is an embedding, not a space\.") as refused:
         load_space(tmp_path / "a.emb")
@@ -191,7 +198,7 @@ def test_a_record_that_is_no_json_is_told(path: Path) -> None:
 def test_missing_extra_and_misshaped_tensors_are_told(path: Path) -> None:
     whole = path.read_bytes()
 
-    def damaged(change: Any, words: str) -> None:
+    def damaged(change: ChangeTensors, words: str) -> None:
         path.write_bytes(whole)
         tamper(path, tensors=change)
         with pytest.raises(InputFileError, match=f"(?s)not a whole space .*{words}"):
@@ -223,7 +230,7 @@ def test_where_none_is_built_in_it_says_so(tmp_path: Path, monkeypatch: pytest.M
     assert "none" in refused.value.hint
 
 
-def test_built_in_spaces_are_opened_by_name(tiny: Any, shelf: Path) -> None:
+def test_built_in_spaces_are_opened_by_name(tiny: Tiny, shelf: Path) -> None:
     assert built_in_spaces() == {"one": shelf / "one.safetensors", "two": shelf / "two.safetensors"}
     assert load_space("two").sha256 == tiny.space.sha256
     assert space_path("one") == shelf / "one.safetensors"

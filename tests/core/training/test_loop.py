@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 from netspace_models.architectures import ImageSignal, build
-from netspace_models.backbones import ConvBackbone
+from netspace_models.backbones import ConvBackbone, TokensBackbone
 from netspace_models.errors import (
     CheckpointError,
     ConfigError,
@@ -25,6 +26,8 @@ from netspace_models.errors import (
     OutputExists,
     RunFailed,
 )
+from netspace_models.objectives import Batch
+from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData, Split
@@ -33,13 +36,16 @@ from netspace_cli.core.encoding.decode import decode
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.paths.path import interpolate
+from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, recipe_from
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.training import step as train_step
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.training.run_folder import RunFolder
+from netspace_cli.core.training.step import Task
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+from tests.worlds import Solids, Tiny
 
 STEPS = 6
 
@@ -62,22 +68,30 @@ class Signals:
         self.open -= 1
 
 
-def recipe_of(tiny: Any, **train_settings: Any) -> Recipe:
+def recipe_of(tiny: Tiny, **train_settings: Any) -> Recipe:
     table = tiny.recipe.model_dump()
     table["train"] |= {"steps": STEPS, "validate_every": 2, "checkpoint_every": 2, "warmup": 0, **train_settings}
     return recipe_from(table)
 
 
-def learn(tiny: Any, path: Path, *, several: bool = False, seed: int = 0, **options: Any) -> Space:
+def learn(
+    tiny: Tiny,
+    path: Path,
+    *,
+    several: bool = False,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Space:
     """Train on the tiny zoos; options of `train` replace what is usual here."""
     usual: dict[str, Any] = {"zoo": tiny.single_zoo, "recipe": recipe_of(tiny), "data": tiny.data}
     if several:
         usual |= {"zoo": tiny.zoo, "teacher": teacher_of(tiny)}
-    with Runner("cpu", seed=seed) as runner:
+    with Runner("cpu", seed=seed, progress=progress) as runner:
         return train(output=path, runner=runner, **{**usual, **options})
 
 
-def teacher_of(tiny: Any) -> Network:
+def teacher_of(tiny: Tiny) -> Network:
     return read_network(tiny.teacher, signal=tiny.data.signal)
 
 
@@ -86,7 +100,7 @@ def metrics_of(path: Path) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def whole(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of one architecture that was never stopped."""
     path = tmp_path_factory.mktemp("whole") / "s.safetensors"
     learn(tiny, path)
@@ -103,7 +117,7 @@ def assert_same_run(path: Path, other: Path) -> None:
     [(1, signal.SIGTERM, 143), (3, signal.SIGINT, 130), (4, signal.SIGTERM, 143), (5, signal.SIGINT, 130)],
 )
 def test_a_stopped_run_goes_on_to_the_same_bits(
-    tiny: Any, whole: Path, tmp_path: Path, after: int, number: signal.Signals, code: int
+    tiny: Tiny, whole: Path, tmp_path: Path, after: int, number: signal.Signals, code: int
 ) -> None:
     path, progress = tmp_path / "s.safetensors", Signals(after, number)
     with pytest.raises(Interrupted, match=f"stopped after step {after} of {STEPS}") as stopped:
@@ -116,14 +130,14 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     assert_same_run(path, whole)
 
 
-def test_a_stop_is_announced_once(tiny: Any, tmp_path: Path) -> None:
+def test_a_stop_is_announced_once(tiny: Tiny, tmp_path: Path) -> None:
     heard: list[str] = []
     with pytest.raises(Interrupted):
         learn(tiny, tmp_path / "s.safetensors", progress=Signals(2, signal.SIGTERM), on_stop=lambda: heard.append(""))
     assert len(heard) == 1
 
 
-def test_no_validation_is_reported_before_there_was_one(tiny: Any, tmp_path: Path) -> None:
+def test_no_validation_is_reported_before_there_was_one(tiny: Tiny, tmp_path: Path) -> None:
     shown: list[dict[str, object]] = []
 
     class Fields(Signals):
@@ -135,7 +149,7 @@ def test_no_validation_is_reported_before_there_was_one(tiny: Any, tmp_path: Pat
     assert ["val" in fields for fields in shown] == [False, True, True, True, True, True]
 
 
-def test_a_space_without_a_name_is_called_like_its_file_and_resumes_as_such(tiny: Any, tmp_path: Path) -> None:
+def test_a_space_without_a_name_is_called_like_its_file_and_resumes_as_such(tiny: Tiny, tmp_path: Path) -> None:
     table = recipe_of(tiny).model_dump()
     del table["space"]["name"]
     recipe, path = recipe_from(table), tmp_path / "mine.safetensors"
@@ -148,7 +162,7 @@ def test_a_space_without_a_name_is_called_like_its_file_and_resumes_as_such(tiny
     assert path.read_bytes() == (tmp_path / "other.safetensors").read_bytes()
 
 
-def test_a_run_stopped_again_and_again_goes_on_to_the_same_bits(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_a_run_stopped_again_and_again_goes_on_to_the_same_bits(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     for after in (1, 2, 3, 4, 5):
         with pytest.raises(Interrupted):
@@ -157,13 +171,13 @@ def test_a_run_stopped_again_and_again_goes_on_to_the_same_bits(tiny: Any, whole
     assert_same_run(path, whole)
 
 
-def test_a_stop_at_the_last_step_is_no_stop(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_a_stop_at_the_last_step_is_no_stop(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     learn(tiny, path, progress=Signals(STEPS, signal.SIGTERM))
     assert_same_run(path, whole)
 
 
-def test_a_finished_run_resumed_writes_the_same_again(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_a_finished_run_resumed_writes_the_same_again(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     learn(tiny, path)
     path.unlink()
@@ -171,7 +185,7 @@ def test_a_finished_run_resumed_writes_the_same_again(tiny: Any, whole: Path, tm
     assert_same_run(path, whole)
 
 
-def test_several_architectures_go_on_to_the_same_bits(tiny: Any, tmp_path: Path) -> None:
+def test_several_architectures_go_on_to_the_same_bits(tiny: Tiny, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.safetensors", tmp_path / "s.safetensors"
     learn(tiny, whole, several=True)
     with pytest.raises(Interrupted):
@@ -194,13 +208,13 @@ class Killer(Silent):
         self.done += n
         if self.done == 5:
             os.kill(os.getpid(), 9)
-with Runner("cpu") as runner:
+with Runner("cpu", progress=Killer()) as runner:
     recipe = Recipe.model_validate_json(recipe)
-    train(open_zoo(Path(zoo)), Path(output), recipe, load_data(data), runner, progress=Killer())
+    train(open_zoo(Path(zoo)), Path(output), recipe, load_data(data), runner)
 """
 
 
-def test_a_killed_run_goes_on_to_the_same_bits(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_to_the_same_bits(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     words = [tiny.single_zoo.path, tiny.npz, recipe_of(tiny).model_dump_json(), path]
     done = subprocess.run([sys.executable, "-c", KILLED, *map(str, words)], capture_output=True, timeout=120)
@@ -211,7 +225,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tiny: Any, whole: Path, tmp_path:
     assert_same_run(path, whole)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     torch.manual_seed(5)  # the process's own stream plays no part
     learn(tiny, tmp_path / "a.safetensors")
     assert_same_run(tmp_path / "a.safetensors", whole)
@@ -220,7 +234,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tiny: Any, whol
     assert metrics_of(tmp_path / "b.safetensors") != metrics_of(whole)
 
 
-def test_training_leaves_the_process_own_stream_alone(tiny: Any, tmp_path: Path) -> None:
+def test_training_leaves_the_process_own_stream_alone(tiny: Tiny, tmp_path: Path) -> None:
     torch.manual_seed(5)
     wanted = torch.rand(3)
     torch.manual_seed(5)
@@ -228,7 +242,7 @@ def test_training_leaves_the_process_own_stream_alone(tiny: Any, tmp_path: Path)
     assert torch.equal(torch.rand(3), wanted)
 
 
-def test_other_settings_are_not_resumed_and_are_named(tiny: Any, tmp_path: Path) -> None:
+def test_other_settings_are_not_resumed_and_are_named(tiny: Tiny, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     with pytest.raises(Interrupted):
         learn(tiny, path, progress=Signals(2, signal.SIGTERM))
@@ -253,7 +267,7 @@ def test_other_settings_are_not_resumed_and_are_named(tiny: Any, tmp_path: Path)
     assert (tmp_path / "s.run" / "checkpoint.pt").read_bytes() == checkpoint
 
 
-def test_force_begins_again(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_force_begins_again(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     learn(tiny, path, recipe=recipe_of(tiny, lr=0.01))
     with pytest.raises(OutputExists):
@@ -262,17 +276,17 @@ def test_force_begins_again(tiny: Any, whole: Path, tmp_path: Path) -> None:
     assert_same_run(path, whole)
 
 
-def test_nothing_to_resume_is_told(tiny: Any, tmp_path: Path) -> None:
+def test_nothing_to_resume_is_told(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"s.run has no checkpoint to go on from"):
         learn(tiny, tmp_path / "s.safetensors", resume=True)
 
 
-def test_a_second_run_of_one_output_is_refused(tiny: Any, tmp_path: Path) -> None:
+def test_a_second_run_of_one_output_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with RunFolder(tmp_path / "s.run").locked(), pytest.raises(ConfigError, match="in use by another run"):
         learn(tiny, tmp_path / "s.safetensors")
 
 
-def test_an_output_that_the_run_could_not_write_is_refused_before_work(tiny: Any, tmp_path: Path) -> None:
+def test_an_output_that_the_run_could_not_write_is_refused_before_work(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"a space is written as \.safetensors"):
         learn(tiny, tmp_path / "s.run")
     with pytest.raises(ConfigError, match="there is no folder"):
@@ -281,7 +295,7 @@ def test_an_output_that_the_run_could_not_write_is_refused_before_work(tiny: Any
 
 
 @pytest.mark.parametrize("state", [None, {"step": 2}, {"step": 2, "model": {"a": torch.ones(1)}}])
-def test_a_corrupt_checkpoint_is_named(tiny: Any, tmp_path: Path, state: dict[str, Any] | None) -> None:
+def test_a_corrupt_checkpoint_is_named(tiny: Tiny, tmp_path: Path, state: dict[str, Any] | None) -> None:
     path = tmp_path / "s.safetensors"
     with pytest.raises(Interrupted):
         learn(tiny, path, progress=Signals(2, signal.SIGTERM))
@@ -294,11 +308,14 @@ def test_a_corrupt_checkpoint_is_named(tiny: Any, tmp_path: Path, state: dict[st
         learn(tiny, path, resume=True)
 
 
-def _fails_from(step: int, monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+MakeTerms = Callable[[SpaceModel], dict[str, Tensor]]
+
+
+def _fails_from(step: int, monkeypatch: pytest.MonkeyPatch, make: MakeTerms) -> None:
     """From this step on the objective is what `make` makes of the model."""
     objective, seen = train_step._objective, []
 
-    def failing(task: Any, model: Any, batch: Any, generator: Any) -> dict[str, Tensor]:
+    def failing(task: Task, model: SpaceModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         seen.append(1)
         return make(model) if len(seen) >= step else objective(task, model, batch, generator)
 
@@ -319,7 +336,7 @@ def _fails_from(step: int, monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
     ids=["nan", "inf", "gradient"],
 )
 def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
-    tiny: Any, whole: Path, tmp_path: Path, make: Any, words: str
+    tiny: Tiny, whole: Path, tmp_path: Path, make: MakeTerms, words: str
 ) -> None:
     path = tmp_path / "s.safetensors"
     progress = Signals(99, signal.SIGTERM)
@@ -334,7 +351,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_checkpoint(
 
 
 def test_the_gradient_is_checked_where_it_is_not_clipped(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fails_from(1, monkeypatch, lambda model: {"pred": (0 * next(model.parameters()).sum()).sqrt()})
     with pytest.raises(RunFailed, match="gradient"):
@@ -342,11 +359,11 @@ def test_the_gradient_is_checked_where_it_is_not_clipped(
 
 
 def test_a_validation_that_is_not_finite_ends_the_run(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     terms = train_step._terms
 
-    def failing(task: Any, model: Any, *rest: Any) -> dict[str, Tensor]:
+    def failing(task: Task, model: SpaceModel, *rest: Any) -> dict[str, Tensor]:
         found = terms(task, model, *rest)
         return found if model.training else {name: term * float("nan") for name, term in found.items()}
 
@@ -355,7 +372,7 @@ def test_a_validation_that_is_not_finite_ends_the_run(
         learn(tiny, tmp_path / "s.safetensors")
 
 
-def test_test_instances_are_not_opened(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_test_instances_are_not_opened(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     zoo = open_zoo(tmp_path / "zoo")
     first, *rest = zoo.select(split="test")
@@ -367,7 +384,7 @@ def test_test_instances_are_not_opened(tiny: Any, whole: Path, tmp_path: Path) -
     assert (tmp_path / "s.safetensors").read_bytes() == whole.read_bytes()
 
 
-def test_test_images_play_no_part(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_test_images_play_no_part(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     test = tiny.data.splits["test"]
     other = Split(255 - test.images, test.labels.flip(0))
     data: ImageData = replace(tiny.data, splits={**tiny.data.splits, "test": other})
@@ -376,7 +393,7 @@ def test_test_images_play_no_part(tiny: Any, whole: Path, tmp_path: Path) -> Non
     assert all(torch.equal(t, wanted.model.state_dict()[n]) for n, t in found.model.state_dict().items())
 
 
-def test_the_best_step_is_chosen_on_validation(tiny: Any, tmp_path: Path) -> None:
+def test_the_best_step_is_chosen_on_validation(tiny: Tiny, tmp_path: Path) -> None:
     """A rate so high that it gets worse: what is written is the model as it was at the best validation."""
     changes: dict[str, Any] = {"lr": 0.5, "schedule": "constant", "validate_every": 1}
     found = learn(tiny, tmp_path / "s.safetensors", recipe=recipe_of(tiny, **changes))
@@ -388,7 +405,7 @@ def test_the_best_step_is_chosen_on_validation(tiny: Any, tmp_path: Path) -> Non
     assert all(torch.equal(t, short.model.state_dict()[n]) for n, t in found.model.state_dict().items())
 
 
-def without(tiny: Any, arch: str, path: Path) -> Zoo:
+def without(tiny: Tiny, arch: str, path: Path) -> Zoo:
     """The tiny zoo as if it never had an architecture."""
     shutil.copytree(tiny.zoo.path, path)
     shutil.rmtree(path / "instances" / arch)
@@ -397,13 +414,13 @@ def without(tiny: Any, arch: str, path: Path) -> Zoo:
     return open_zoo(path)
 
 
-def unseen_recipe(tiny: Any, *names: str) -> Recipe:
+def unseen_recipe(tiny: Tiny, *names: str) -> Recipe:
     table = recipe_of(tiny).model_dump()
     table["space"]["unseen"] = names
     return recipe_from(table)
 
 
-def test_no_instance_of_an_unseen_architecture_leaves_a_trace(tiny: Any, tmp_path: Path) -> None:
+def test_no_instance_of_an_unseen_architecture_leaves_a_trace(tiny: Tiny, tmp_path: Path) -> None:
     """The same bytes whether the zoo has instances of it or not."""
     recipe = unseen_recipe(tiny, "vanillacnn")
     zoo = without(tiny, "vanillacnn", tmp_path / "zoo")
@@ -418,19 +435,20 @@ def test_no_instance_of_an_unseen_architecture_leaves_a_trace(tiny: Any, tmp_pat
     assert torch.isfinite(network.vector).all()
 
 
-def test_an_unseen_architecture_that_nothing_would_train_is_refused(tiny: Any, tmp_path: Path) -> None:
+def test_an_unseen_architecture_that_nothing_would_train_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     for name in ("lenetlike", "resnet8"):
         with pytest.raises(ConfigError, match=rf"{name} \([0-9,]+ parameters\) is unseen and lies between no two"):
             learn(tiny, tmp_path / "s.safetensors", several=True, recipe=unseen_recipe(tiny, name))
 
 
-def test_a_random_start_is_another_start(tiny: Any, whole: Path, tmp_path: Path) -> None:
+def test_a_random_start_is_another_start(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     table = recipe_of(tiny).model_dump()
     table["space"]["start"] = "random"
     found = learn(tiny, tmp_path / "s.safetensors", recipe=recipe_from(table))
-    bias = found.model.backbone.codec("lenetlike").bias  # type: ignore[operator]
-    trained = load_space(whole).model.backbone.codec("lenetlike").bias  # type: ignore[operator]
-    assert (bias - trained).abs().mean() > 0.5  # in deviations of each layer
+    ours, theirs = found.model.backbone, load_space(whole).model.backbone
+    assert isinstance(ours, TokensBackbone) and isinstance(theirs, TokensBackbone)
+    apart = (ours.codec("lenetlike").bias - theirs.codec("lenetlike").bias).abs().mean()
+    assert apart > 0.5, "in deviations of each layer"
     with Runner("cpu") as runner:
         network = read_network(tiny.networks["lenetlike"], candidates=found.architectures)
         assert torch.isfinite(decode(encode([network], found, runner), found, runner)[0].vector).all()
@@ -440,7 +458,7 @@ CONV = {"kind": "conv", "embedding_size": 256, "side": 16, "height": 8}
 
 
 @pytest.mark.parametrize("several", [False, True])
-def test_the_conv_backbone_goes_the_whole_way(tiny: Any, tmp_path: Path, several: bool) -> None:
+def test_the_conv_backbone_goes_the_whole_way(tiny: Tiny, tmp_path: Path, several: bool) -> None:
     table = recipe_of(tiny, steps=2).model_dump()
     table["backbone"] = {**CONV, "width": 9_648 if several else 2_600}
     path, recipe = tmp_path / "s.safetensors", recipe_from(table)
@@ -454,12 +472,12 @@ def test_the_conv_backbone_goes_the_whole_way(tiny: Any, tmp_path: Path, several
         assert torch.equal(found.vectors, encode(networks, trained, runner, data=tiny.data, refine_steps=1).vectors)
         built = decode(found, space, runner, arch=archs[1])
         assert torch.isfinite(built[0].vector).all()
-        steps = interpolate(*found.vectors, space, runner, steps=2, data=tiny.data)
+        steps = interpolate(found.vectors[0], found.vectors[1], space, runner, steps=2, data=tiny.data)
     assert len(steps) == 3
     assert not any(step.error for step in steps)
 
 
-def test_the_conv_backbone_learns_shapes(solids: Any, tmp_path: Path) -> None:
+def test_the_conv_backbone_learns_shapes(solids: Solids, tmp_path: Path) -> None:
     """Eq. 2 with the published backbone: nearer to the networks' values."""
     settings = {"steps": 100, "instances": 4, "images": 256, "lr": 2e-3, "warmup": 0, "validate_every": 50}
     recipe = recipe_from({"backbone": {**CONV, "width": 400}, "train": settings, "refine": {"steps": 2}})
@@ -471,14 +489,14 @@ def test_the_conv_backbone_learns_shapes(solids: Any, tmp_path: Path) -> None:
         found = encode(networks, space, runner, data=data, refine_steps=0)
         built = decode(found, space, runner)
         assert torch.isfinite(torch.stack([network.vector for network in built])).all()
-        steps = interpolate(*found.vectors, space, runner, steps=2)
+        steps = interpolate(found.vectors[0], found.vectors[1], space, runner, steps=2)
     assert not any(step.error for step in steps)
     told = [json.loads(line) for line in (tmp_path / "s.run/metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in told]
     assert sum(losses[-10:]) / 10 < 0.4 * losses[0]
 
 
-def test_a_conv_backbone_too_small_for_a_network_is_refused(tiny: Any, tmp_path: Path) -> None:
+def test_a_conv_backbone_too_small_for_a_network_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     table = recipe_of(tiny).model_dump()
     table["backbone"] = {**CONV, "width": 1_000}
     words = r"20,791 parameters; a PRep of 8 x 1000 holds 8,000\. .*-s backbone\.height=24"
@@ -487,13 +505,13 @@ def test_a_conv_backbone_too_small_for_a_network_is_refused(tiny: Any, tmp_path:
     assert not list(tmp_path.rglob("*.pt"))
 
 
-def test_several_architectures_without_a_teacher_are_refused(tiny: Any, tmp_path: Path) -> None:
+def test_several_architectures_without_a_teacher_are_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"several architectures \(lenetlike, vanillacnn, resnet8\)") as refused:
         learn(tiny, tmp_path / "s.safetensors", several=True, teacher=None)
     assert "--teacher" in refused.value.hint
 
 
-def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny: Any, tmp_path: Path) -> None:
+def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny: Tiny, tmp_path: Path) -> None:
     table = recipe_of(tiny).model_dump()
     table["train"]["own"] = 2.0
     with pytest.raises(
@@ -502,14 +520,14 @@ def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny
         learn(tiny, tmp_path / "s.safetensors", recipe=recipe_from(table))
 
 
-def test_a_teacher_for_other_classes_is_refused(tiny: Any, tmp_path: Path) -> None:
+def test_a_teacher_for_other_classes_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     other = build("resnet14", ImageSignal(1, 8, 5))
     teacher = Network(other, torch.zeros(other.parameters), source="teach.pt")
     with pytest.raises(ConfigError, match=r"teacher teach\.pt is for 1x8x8, 5 classes; these images are 1x8x8, 3"):
         learn(tiny, tmp_path / "s.safetensors", several=True, teacher=teacher)
 
 
-def test_other_images_than_the_zoos_are_refused(tiny: Any, tmp_path: Path) -> None:
+def test_other_images_than_the_zoos_are_refused(tiny: Tiny, tmp_path: Path) -> None:
     test = tiny.data.splits["test"]
     wide = {s: Split(test.images.expand(-1, 3, -1, -1), test.labels) for s in tiny.data.splits}
     signal_ = replace(tiny.data.signal, channels=3)
@@ -518,7 +536,7 @@ def test_other_images_than_the_zoos_are_refused(tiny: Any, tmp_path: Path) -> No
         learn(tiny, tmp_path / "s.safetensors", data=data)
 
 
-def test_the_record_says_how_the_space_was_made(tiny: Any, whole: Path) -> None:
+def test_the_record_says_how_the_space_was_made(tiny: Tiny, whole: Path) -> None:
     space = load_space(whole)
     assert space.record["recipe"] == recipe_of(tiny).model_dump(mode="json")
     assert space.record["data"] == tiny.data.record()

@@ -22,6 +22,7 @@ from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.memory import Footprint, footprint
 from netspace_cli.core.training.step import _objective
 from netspace_cli.core.zoos.zoo import Instance, Zoo
+from tests.worlds import Tiny
 
 CONV = {"kind": "conv", "embedding_size": 256, "side": 16, "height": 12, "width": 10_000}
 
@@ -32,7 +33,7 @@ def zoo_of(*archs: str, count: int = 16) -> Zoo:
     return Zoo(Path("zoo"), {"name": "cifar10", "signal": {"channels": 3, "size": 32, "classes": 10}}, instances)
 
 
-def recipe_of(tiny: Any, backbone: dict[str, Any] | None, **train: Any) -> Recipe:
+def recipe_of(tiny: Tiny, backbone: dict[str, Any] | None, **train: Any) -> Recipe:
     table = tiny.recipe.model_dump()
     if backbone is not None:
         table["backbone"] = backbone
@@ -42,7 +43,7 @@ def recipe_of(tiny: Any, backbone: dict[str, Any] | None, **train: Any) -> Recip
 
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("backbone", [None, CONV], ids=["tokens", "conv"])
-def test_the_parameters_are_those_of_the_model(tiny: Any, several: bool, backbone: dict[str, Any] | None) -> None:
+def test_the_parameters_are_those_of_the_model(tiny: Tiny, several: bool, backbone: dict[str, Any] | None) -> None:
     zoo, recipe = tiny.zoo if several else tiny.single_zoo, recipe_of(tiny, backbone)
     found = footprint(recipe, zoo)
     sizes = {n: p.numel() for n, p in build_model(recipe, zoo.architectures()).named_parameters()}
@@ -54,7 +55,7 @@ def test_the_parameters_are_those_of_the_model(tiny: Any, several: bool, backbon
 @pytest.mark.parametrize(("several", "instances"), [(False, 1), (False, 3), (True, 1), (True, 2)])
 @pytest.mark.parametrize("backbone", [None, CONV], ids=["tokens", "conv"])
 def test_the_step_s_bytes_are_those_that_a_step_keeps(
-    tiny: Any, several: bool, instances: int, backbone: dict[str, Any] | None
+    tiny: Tiny, several: bool, instances: int, backbone: dict[str, Any] | None
 ) -> None:
     """Counted again in a step with values: the losses, which the estimate leaves out, are a small part."""
     recipe = recipe_of(tiny, backbone, instances=instances)
@@ -118,7 +119,7 @@ def test_fewer_instances_than_asked_for_are_counted_as_they_are() -> None:
     assert few.step_bytes and many.step_bytes and 4 * few.step_bytes == many.step_bytes
 
 
-def test_sizes_that_do_not_go_together_are_refused(tiny: Any) -> None:
+def test_sizes_that_do_not_go_together_are_refused(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="width of 15 into 2 heads"):
         footprint(recipe_of(tiny, {**tiny.recipe.backbone.model_dump(), "width": 15}), tiny.single_zoo)
     with pytest.raises(DoesNotFit, match=r"20,791 parameters.*-s backbone.height=24"):
@@ -130,7 +131,7 @@ def test_a_zoo_of_nothing_is_refused() -> None:
         footprint(recipe_from({}), zoo_of())
 
 
-def test_counting_leaves_the_process_own_stream_alone(tiny: Any) -> None:
+def test_counting_leaves_the_process_own_stream_alone(tiny: Tiny) -> None:
     torch.manual_seed(3)
     wanted = torch.rand(2)
     torch.manual_seed(3)
@@ -139,7 +140,7 @@ def test_counting_leaves_the_process_own_stream_alone(tiny: Any) -> None:
 
 
 def test_an_architecture_that_computes_with_values_leaves_the_step_open(
-    tiny: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Architecture.run
     monkeypatch.setattr(Architecture, "run", lambda self, v, x: run(self, v, x) * float(v.sum()))

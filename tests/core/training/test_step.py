@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from netspace_models.backbones import TokensBackbone
 from netspace_models.errors import ConfigError
 
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
@@ -19,22 +21,23 @@ from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import Task, _batch, _disguised, rate_at, take_step, validate
 from netspace_cli.core.training.training_set import deviation
+from tests.worlds import Solids, Tiny
 
 
-def task_of(tiny: Any, runner: Runner, **train: Any) -> Task:
+def task_of(tiny: Tiny, runner: Runner, **train: Any) -> Task:
     table = tiny.recipe.model_dump()
     table["train"] |= {"shuffle": False, "interpolation": 0.0, **train}
     teacher = read_network(tiny.teacher, signal=tiny.data.signal)
     return prepare(tiny.zoo, recipe_from(table), tiny.data, runner, teacher=teacher)
 
 
-def test_a_step_of_several_architectures_is_eq_5_and_6_by_hand(tiny: Any) -> None:
+def test_a_step_of_several_architectures_is_eq_5_and_6_by_hand(tiny: Tiny) -> None:
     with Runner("cpu") as runner:
         # All training instances at once, so that which are drawn does not matter.
         task = task_of(tiny, runner, instances=2)
         state = new_state(task)
         batch = _batch(task, runner.generator("step", 0))
-        assert task.teacher is not None
+        assert task.teacher is not None and batch.labels is not None
         with torch.no_grad():
             teacher = task.teacher.architecture.run(task.teacher.vector, batch.inputs)
             kd = class_loss = 0.0
@@ -62,7 +65,7 @@ def test_the_rate_rises_then_falls_as_a_cosine_or_stays() -> None:
     assert rate_at(109, TrainRecipe(steps=110, warmup=10, lr=0.5, schedule="constant")) == 0.5
 
 
-def test_noise_is_a_share_of_each_layers_deviation_and_leaves_the_targets_alone(tiny: Any) -> None:
+def test_noise_is_a_share_of_each_layers_deviation_and_leaves_the_targets_alone(tiny: Tiny) -> None:
     architecture = tiny.space.model.architecture("resnet8")
     vectors = torch.stack(tiny.zoo.vectors(tiny.zoo.select(arch="resnet8"), architecture))
     before = vectors.clone()
@@ -77,7 +80,7 @@ def test_noise_is_a_share_of_each_layers_deviation_and_leaves_the_targets_alone(
     assert torch.equal(quiet, vectors)
 
 
-def test_shuffled_inputs_are_the_same_function_in_another_order(tiny: Any) -> None:
+def test_shuffled_inputs_are_the_same_function_in_another_order(tiny: Tiny) -> None:
     architecture = tiny.space.model.architecture("lenetlike")
     (vector, *_) = tiny.zoo.vectors(tiny.zoo.select(arch="lenetlike"), architecture)
     seen = _disguised(architecture, vector[None], TrainRecipe(shuffle=True), torch.Generator().manual_seed(0))[0]
@@ -92,24 +95,24 @@ def test_a_single_value_has_no_deviation() -> None:
 
 
 def test_validation_images_are_of_all_classes_even_if_files_lie_in_order(
-    tiny: Any, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netspace_cli.core.training.step.VALIDATION_IMAGES", 12)
     asked: list[torch.Tensor] = []
     with Runner("cpu") as runner:
         task = task_of(tiny, runner)
-        val = task.data.splits["val"]
+        val = tiny.data.splits["val"]
         order = val.labels.argsort()
         ordered = replace(val, images=val.images[order], labels=val.labels[order])
-        data = replace(task.data, splits={**task.data.splits, "val": ordered})
-        real = type(data).batch
+        data = replace(tiny.data, splits={**tiny.data.splits, "val": ordered})
+        real = ImageData.batch
 
-        def watched(self: Any, split: str, index: Any) -> Any:
+        def watched(self: ImageData, split: str, index: torch.Tensor | slice) -> tuple[torch.Tensor, torch.Tensor]:
             found = real(self, split, index)
             asked.append(found[1])
             return found
 
-        monkeypatch.setattr(type(data), "batch", watched)
+        monkeypatch.setattr(ImageData, "batch", watched)
         state = new_state(task)
         asked.clear()
         validate(replace(task, data=data), state)
@@ -117,13 +120,13 @@ def test_validation_images_are_of_all_classes_even_if_files_lie_in_order(
     assert set(asked[0].tolist()) == {0, 1, 2}
 
 
-def test_one_architecture_takes_no_teacher(tiny: Any) -> None:
+def test_one_architecture_takes_no_teacher(tiny: Tiny) -> None:
     teacher = read_network(tiny.teacher, signal=tiny.data.signal)
     with Runner("cpu") as runner, pytest.raises(ConfigError, match=r"lenetlike\) learns from its own.*Leave out"):
         prepare(tiny.single_zoo, tiny.recipe, tiny.data, runner, teacher=teacher)
 
 
-def test_stretching_shows_other_shapes_at_every_step_and_never_to_validation(solids: Any) -> None:
+def test_stretching_shows_other_shapes_at_every_step_and_never_to_validation(solids: Solids) -> None:
     recipe, data = solids.recipe, field_data(solids.zoo.data)
     losses, validations = [], []
     with Runner("cpu") as runner:
@@ -137,14 +140,16 @@ def test_stretching_shows_other_shapes_at_every_step_and_never_to_validation(sol
     assert validations[0] == validations[1]
 
 
-def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_hardly(tiny: Any) -> None:
+def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_hardly(tiny: Tiny) -> None:
     table = tiny.recipe.model_dump()
     table["space"]["unseen"], table["train"]["fresh"] = ["vanillacnn"], 3
     recipe = recipe_from(table)
     with Runner("cpu") as runner:
         task = prepare(tiny.zoo, recipe, tiny.data, runner, teacher=read_network(tiny.teacher, signal=tiny.data.signal))
         state = new_state(task)
-        codecs = {arch: state.model.backbone.codec(arch) for arch in ("lenetlike", "vanillacnn")}
+        backbone = state.model.backbone
+        assert isinstance(backbone, TokensBackbone)
+        codecs = {arch: backbone.codec(arch) for arch in ("lenetlike", "vanillacnn")}
         before = {arch: (c.bias * c.sigma()).detach().clone() for arch, c in codecs.items()}
         take_step(task, state)
     rate = recipe.train.fresh * rate_at(0, recipe.train)

@@ -6,7 +6,6 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -20,6 +19,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, recipe_from
 from netspace_cli.core.training.training_set import (
     FRESH,
+    TrainingSet,
     _layer_scale,
     fresh_vectors,
     initial_values,
@@ -27,12 +27,13 @@ from netspace_cli.core.training.training_set import (
     without_instance,
 )
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+from tests.worlds import Tiny
 
 # Training images, for those that look at some.
 INPUTS = torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
-def load(zoo: Zoo, recipe: Recipe) -> Any:
+def load(zoo: Zoo, recipe: Recipe) -> TrainingSet:
     with Runner("cpu") as runner:
         return load_training_set(zoo, recipe, runner)
 
@@ -41,11 +42,11 @@ def only(zoo: Zoo, *splits: str) -> Zoo:
     return replace(zoo, instances=tuple(i for i in zoo.instances if i.split in splits))
 
 
-def unseen(tiny: Any, *names: str) -> Recipe:
+def unseen(tiny: Tiny, *names: str) -> Recipe:
     return recipe_from({**tiny.recipe.model_dump(), "space": {"unseen": names}})
 
 
-def test_rows_are_the_instances_of_their_split(tiny: Any) -> None:
+def test_rows_are_the_instances_of_their_split(tiny: Tiny) -> None:
     training = load(tiny.zoo, tiny.recipe)
     assert [a.name for a in training.architectures] == ["lenetlike", "vanillacnn", "resnet8"]
     assert set(training.vectors) == {(s, a.name) for s in ("train", "val") for a in training.architectures}
@@ -57,24 +58,29 @@ def test_rows_are_the_instances_of_their_split(tiny: Any) -> None:
             assert torch.equal(row, read_network(tiny.zoo.file_of(instance), signal=tiny.data.signal).vector)
 
 
-def test_the_start_is_the_best_training_instance_by_validation_images(tiny: Any) -> None:
+def test_the_start_is_the_best_training_instance_by_validation_images(tiny: Tiny) -> None:
     training = load(tiny.zoo, tiny.recipe)
     inits = initial_values(training, tiny.recipe, Runner("cpu"), INPUTS)
     for a in training.architectures:
         instances = training.instances["train", a.name]
         best = max(instances, key=lambda i: i.accuracy["val"])
-        assert torch.equal(inits[a.name].start, training.vectors["train", a.name][instances.index(best)])
+        start = inits[a.name].start
+        assert start is not None
+        assert torch.equal(start, training.vectors["train", a.name][instances.index(best)])
 
 
-def test_accuracy_on_test_images_does_not_choose_the_start(tiny: Any) -> None:
+def test_accuracy_on_test_images_does_not_choose_the_start(tiny: Tiny) -> None:
     lines = [replace(i, accuracy={**i.accuracy, "test": 1 - i.accuracy["test"]}) for i in tiny.zoo.instances]
     zoo = replace(tiny.zoo, instances=tuple(lines))
     one = initial_values(load(tiny.zoo, tiny.recipe), tiny.recipe, Runner("cpu"), INPUTS)
     other = initial_values(load(zoo, tiny.recipe), tiny.recipe, Runner("cpu"), INPUTS)
-    assert all(torch.equal(one[name].start, other[name].start) for name in one)
+    for name, init in one.items():
+        start = other[name].start
+        assert init.start is not None and start is not None
+        assert torch.equal(init.start, start)
 
 
-def test_a_random_start_takes_no_instance(tiny: Any) -> None:
+def test_a_random_start_takes_no_instance(tiny: Tiny) -> None:
     recipe = recipe_from({**tiny.recipe.model_dump(), "space": {"start": "random"}})
     training = load(tiny.zoo, recipe)
     inits = initial_values(training, recipe, Runner("cpu"), INPUTS)
@@ -85,7 +91,7 @@ def test_a_random_start_takes_no_instance(tiny: Any) -> None:
     assert without_instance(training, recipe) == ("lenetlike", "vanillacnn", "resnet8")
 
 
-def test_an_unseen_architecture_starts_from_fresh_modules_alone(tiny: Any) -> None:
+def test_an_unseen_architecture_starts_from_fresh_modules_alone(tiny: Tiny) -> None:
     recipe = unseen(tiny, "vanillacnn", "vanillacnn")
     training = load(tiny.zoo, recipe)
     assert [a.name for a in training.architectures] == ["lenetlike", "vanillacnn", "resnet8"]
@@ -118,14 +124,14 @@ def test_what_passes_through_a_fresh_network_is_as_wide_as_its_batch_norms_make_
     assert len(widths) >= 7 and min(widths) > 0.9 and max(widths) < 1.1
 
 
-def test_unseen_architectures_must_exist_and_lie_between_seen_ones(tiny: Any) -> None:
+def test_unseen_architectures_must_exist_and_lie_between_seen_ones(tiny: Tiny) -> None:
     with pytest.raises(UnknownArchitecture, match="no architecture is called 'resnt8'"):
         load(tiny.zoo, unseen(tiny, "resnt8"))
     with pytest.raises(ConfigError, match="resnet20 .* is unseen and lies between no two"):
         load(tiny.zoo, unseen(tiny, "resnet20"))
 
 
-def test_missing_splits_are_named(tiny: Any) -> None:
+def test_missing_splits_are_named(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="has no validation instances"):
         load(only(tiny.zoo, "train", "test"), tiny.recipe)
     with pytest.raises(ConfigError, match="has no training instances of lenetlike") as refused:
@@ -133,13 +139,13 @@ def test_missing_splits_are_named(tiny: Any) -> None:
     assert "space.unseen" in refused.value.hint
 
 
-def test_a_rate_for_an_architecture_that_is_not_there_is_named(tiny: Any) -> None:
+def test_a_rate_for_an_architecture_that_is_not_there_is_named(tiny: Tiny) -> None:
     rates = tiny.recipe.lso.model_copy(update={"rates": {"lenetlike": 0.1, "lenet": 0.2}})
     with pytest.raises(ConfigError, match="lso.rates has lenet, which the space will not have: lenetlike, "):
         load(tiny.zoo, tiny.recipe.model_copy(update={"lso": rates}))
 
 
-def test_an_instance_that_was_changed_is_named(tiny: Any, tmp_path: Path) -> None:
+def test_an_instance_that_was_changed_is_named(tiny: Tiny, tmp_path: Path) -> None:
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     zoo = open_zoo(tmp_path / "zoo")
     instance = zoo.select(split="train")[0]
@@ -151,7 +157,7 @@ def test_an_instance_that_was_changed_is_named(tiny: Any, tmp_path: Path) -> Non
         load(zoo, tiny.recipe)
 
 
-def test_dead_layers_and_dead_networks_have_a_scale(tiny: Any, tmp_path: Path) -> None:
+def test_dead_layers_and_dead_networks_have_a_scale(tiny: Tiny, tmp_path: Path) -> None:
     """Instances of nothing but zeros: the deviations are zero, what the decoder divides by is not."""
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     manifest, lines = tmp_path / "zoo" / "instances.jsonl", []

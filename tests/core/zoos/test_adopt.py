@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,20 +30,21 @@ from netspace_cli.core.zoos import manifest as zoo_manifest
 from netspace_cli.core.zoos.adopt import Adopted, index_folder
 from netspace_cli.core.zoos.export import export_instance
 from netspace_cli.core.zoos.zoo import open_zoo, verify
+from tests.worlds import Tiny
 
 
-def index(folder: Path, tiny: Any, **options: Any) -> Adopted:
+def index(folder: Path, tiny: Tiny, **options: Any) -> Adopted:
     with Runner("cpu") as runner:
         return index_folder(folder, tiny.data, runner, **options)
 
 
-def states(tiny: Any, count: int) -> list[dict[str, torch.Tensor]]:
+def states(tiny: Tiny, count: int) -> list[dict[str, torch.Tensor]]:
     """So many different lenetlikes."""
     state = read_checkpoint(tiny.networks["lenetlike"]).state
     return [{name: tensor * (1 + n / 64) for name, tensor in state.items()} for n in range(count)]
 
 
-def fill(folder: Path, tiny: Any, count: int) -> None:
+def fill(folder: Path, tiny: Tiny, count: int) -> None:
     """00.pt, 01.pt, ...: different lenetlikes."""
     for n, state in enumerate(states(tiny, count)):
         write_checkpoint(folder / f"{n:02d}.pt", state)
@@ -53,7 +55,7 @@ def splits(adopted: Adopted, arch: str = "lenetlike") -> dict[str, int]:
 
 
 @pytest.fixture
-def folder(tiny: Any, tmp_path: Path) -> Path:
+def folder(tiny: Tiny, tmp_path: Path) -> Path:
     """Checkpoints as they come: three formats, nested, prefixed, in folders; and things that are none."""
     root = tmp_path / "theirs"
     (root / "deep" / "er").mkdir(parents=True)
@@ -72,7 +74,7 @@ def folder(tiny: Any, tmp_path: Path) -> Path:
     return root
 
 
-def test_checkpoints_of_all_kinds_are_adopted_and_the_rest_reported(tiny: Any, folder: Path) -> None:
+def test_checkpoints_of_all_kinds_are_adopted_and_the_rest_reported(tiny: Tiny, folder: Path) -> None:
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     adopted = index(folder, tiny, licence="MIT")
     found = {i.id: i for i in adopted.zoo.instances}
@@ -98,14 +100,14 @@ def test_checkpoints_of_all_kinds_are_adopted_and_the_rest_reported(tiny: Any, f
     assert {p: p.read_bytes() for p in before} == before
 
 
-def test_an_adopted_zoo_is_a_zoo(tiny: Any, folder: Path) -> None:
+def test_an_adopted_zoo_is_a_zoo(tiny: Tiny, folder: Path) -> None:
     zoo = index(folder, tiny).zoo
     assert [word for _, word in verify(zoo)] == ["ok"] * 4
     for architecture in zoo.architectures():
         assert zoo.vectors(zoo.select(arch=architecture.name), architecture)
 
 
-def test_the_same_file_is_taken_once(tiny: Any, tmp_path: Path) -> None:
+def test_the_same_file_is_taken_once(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     fill(tmp_path, tiny, 2)
     for copy in ("000.pt", "b/copy.pt"):
@@ -119,7 +121,7 @@ def test_the_same_file_is_taken_once(tiny: Any, tmp_path: Path) -> None:
     ]
 
 
-def test_a_network_is_taken_once_whatever_file_it_is_in(tiny: Any, tmp_path: Path) -> None:
+def test_a_network_is_taken_once_whatever_file_it_is_in(tiny: Tiny, tmp_path: Path) -> None:
     (state,) = states(tiny, 1)
     write_checkpoint(tmp_path / "a.pt", state)
     write_checkpoint(tmp_path / "b.safetensors", state)
@@ -130,7 +132,7 @@ def test_a_network_is_taken_once_whatever_file_it_is_in(tiny: Any, tmp_path: Pat
     assert [(left.path.name, left.reason) for left in adopted.refused] == [("b.safetensors", said), ("c.pth", said)]
 
 
-def test_folded_and_unfolded_files_of_a_network_are_one(tiny: Any, tmp_path: Path) -> None:
+def test_folded_and_unfolded_files_of_a_network_are_one(tiny: Tiny, tmp_path: Path) -> None:
     network = read_network(tiny.networks["resnet8"], signal=tiny.data.signal)
     write_checkpoint(tmp_path / "a.pt", read_checkpoint(tiny.networks["resnet8"]).state)
     write_checkpoint(tmp_path / "b.pt", network.architecture.to_state(network.vector, "fused"))
@@ -139,7 +141,7 @@ def test_folded_and_unfolded_files_of_a_network_are_one(tiny: Any, tmp_path: Pat
     assert "the same network as" in adopted.refused[0].reason
 
 
-def test_what_is_indexed_already_is_not_taken_again(tiny: Any, tmp_path: Path) -> None:
+def test_what_is_indexed_already_is_not_taken_again(tiny: Tiny, tmp_path: Path) -> None:
     first, second = states(tiny, 2)
     write_checkpoint(tmp_path / "b.pt", first)
     index(tmp_path, tiny)
@@ -155,7 +157,7 @@ def test_what_is_indexed_already_is_not_taken_again(tiny: Any, tmp_path: Path) -
     ]
 
 
-def test_a_network_that_is_listed_twice_already_is_told(tiny: Any, tmp_path: Path) -> None:
+def test_a_network_that_is_listed_twice_already_is_told(tiny: Tiny, tmp_path: Path) -> None:
     fill(tmp_path, tiny, 1)
     index(tmp_path, tiny)
     (tmp_path / "copy.pt").write_bytes((tmp_path / "00.pt").read_bytes())
@@ -170,7 +172,7 @@ def test_a_network_that_is_listed_twice_already_is_told(tiny: Any, tmp_path: Pat
     assert gone in index(tmp_path, tiny).notes
 
 
-def test_run_again_it_adds_what_is_new_and_nothing_else(tiny: Any, folder: Path) -> None:
+def test_run_again_it_adds_what_is_new_and_nothing_else(tiny: Tiny, folder: Path) -> None:
     first = index(folder, tiny).zoo
     manifest = (folder / "instances.jsonl").read_bytes()
     assert index(folder, tiny).zoo.instances == first.instances
@@ -181,7 +183,7 @@ def test_run_again_it_adds_what_is_new_and_nothing_else(tiny: Any, folder: Path)
     assert (third.instances[-1].id, third.instances[-1].arch) == ("new", "vanillacnn")
 
 
-def test_one_name_with_two_extensions_is_two_instances(tiny: Any, tmp_path: Path) -> None:
+def test_one_name_with_two_extensions_is_two_instances(tiny: Tiny, tmp_path: Path) -> None:
     names = ("a.pt", "a.pt.pt", "a.pth", "a.safetensors")
     for name, state in zip(names, states(tiny, 4), strict=True):
         write_checkpoint(tmp_path / name, state)
@@ -191,14 +193,14 @@ def test_one_name_with_two_extensions_is_two_instances(tiny: Any, tmp_path: Path
     assert len(index(tmp_path, tiny).zoo.instances) == len(open_zoo(tmp_path).instances) == 4
 
 
-def test_splits_are_in_the_proportions_asked_for(tiny: Any, tmp_path: Path) -> None:
+def test_splits_are_in_the_proportions_asked_for(tiny: Tiny, tmp_path: Path) -> None:
     fill(tmp_path, tiny, 10)
     adopted = index(tmp_path, tiny, shares=(6, 1, 3))
     assert splits(adopted) == {"train": 6, "val": 1, "test": 3}
     assert adopted.notes == ()
 
 
-def test_splits_are_drawn_from_the_seed(tiny: Any, tmp_path: Path) -> None:
+def test_splits_are_drawn_from_the_seed(tiny: Tiny, tmp_path: Path) -> None:
     fill(tmp_path, tiny, 10)
 
     def drawn(seed: int) -> list[str]:
@@ -209,7 +211,7 @@ def test_splits_are_drawn_from_the_seed(tiny: Any, tmp_path: Path) -> None:
     assert len({tuple(drawn(seed)) for seed in range(5)}) > 1
 
 
-def test_each_split_of_each_architecture_gets_an_instance(tiny: Any, tmp_path: Path) -> None:
+def test_each_split_of_each_architecture_gets_an_instance(tiny: Tiny, tmp_path: Path) -> None:
     fill(tmp_path, tiny, 4)
     for n in range(3):
         state = {name: t * (1 + n / 64) for name, t in read_checkpoint(tiny.networks["vanillacnn"]).state.items()}
@@ -222,7 +224,7 @@ def test_each_split_of_each_architecture_gets_an_instance(tiny: Any, tmp_path: P
     assert adopted.notes == ("resnet8: 1 instance is too few for train, val and test; none is in val or test.",)
 
 
-def test_what_is_added_fills_the_splits_up(tiny: Any, tmp_path: Path) -> None:
+def test_what_is_added_fills_the_splits_up(tiny: Tiny, tmp_path: Path) -> None:
     for n, state in enumerate(states(tiny, 10)):
         write_checkpoint(tmp_path / f"{n}.pt", state)
         adopted = index(tmp_path, tiny, shares=(6, 1, 3))
@@ -230,13 +232,13 @@ def test_what_is_added_fills_the_splits_up(tiny: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shares", [(0, 0, 0), (-1, 2, 2), (1, 2)])
-def test_shares_that_make_no_splits_are_refused(tiny: Any, tmp_path: Path, shares: tuple[int, ...]) -> None:
+def test_shares_that_make_no_splits_are_refused(tiny: Tiny, tmp_path: Path, shares: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="make no splits"):
         index(tmp_path, tiny, shares=shares)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_of_nothing_that_fits_stays_as_it_was(tiny: Any, tmp_path: Path) -> None:
+def test_a_folder_of_nothing_that_fits_stays_as_it_was(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="holds no checkpoint files.") as refused:
         index(tmp_path, tiny)
     assert refused.value.hint.startswith("Files ending in .safetensors, .pt, .pth, .th are looked for")
@@ -248,13 +250,13 @@ def test_a_folder_of_nothing_that_fits_stays_as_it_was(tiny: Any, tmp_path: Path
     assert [p.name for p in tmp_path.iterdir()] == ["a.pt"]
 
 
-def test_no_folder_is_told_and_none_is_made(tiny: Any, tmp_path: Path) -> None:
+def test_no_folder_is_told_and_none_is_made(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nowhere is no folder"):
         index(tmp_path / "nowhere", tiny)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_architecture_can_be_named(tiny: Any, folder: Path) -> None:
+def test_an_architecture_can_be_named(tiny: Tiny, folder: Path) -> None:
     adopted = index(folder, tiny, arch="resnet8")
     assert [i.id for i in adopted.zoo.instances] == ["prefixed"]
     assert "do not fit resnet8" in adopted.refused[0].reason
@@ -262,12 +264,12 @@ def test_an_architecture_can_be_named(tiny: Any, folder: Path) -> None:
     assert len(adopted.refused) == 6
 
 
-def test_an_architecture_that_nobody_knows_is_refused_once(tiny: Any, folder: Path) -> None:
+def test_an_architecture_that_nobody_knows_is_refused_once(tiny: Tiny, folder: Path) -> None:
     with pytest.raises(UnknownArchitecture, match="no architecture is called 'lenetlik'. Did you mean lenetlike?"):
         index(folder, tiny, arch="lenetlik")
 
 
-def test_a_zoo_that_was_trained_can_be_added_to(tiny: Any, tmp_path: Path) -> None:
+def test_a_zoo_that_was_trained_can_be_added_to(tiny: Tiny, tmp_path: Path) -> None:
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     shutil.copy(tiny.networks["resnet8"], tmp_path / "zoo" / "found.safetensors")
     adopted = index(tmp_path / "zoo", tiny)
@@ -276,7 +278,7 @@ def test_a_zoo_that_was_trained_can_be_added_to(tiny: Any, tmp_path: Path) -> No
     assert (adopted.refused, adopted.already) == ((), len(tiny.single_zoo.instances))
 
 
-def test_a_zoo_that_was_trained_is_not_indexed_anew(tiny: Any, tmp_path: Path) -> None:
+def test_a_zoo_that_was_trained_is_not_indexed_anew(tiny: Tiny, tmp_path: Path) -> None:
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     manifest = (tmp_path / "zoo" / "instances.jsonl").read_bytes()
     with pytest.raises(ConfigError, match="7 of 7 instances in .*zoo were trained by netspace") as refused:
@@ -285,7 +287,7 @@ def test_a_zoo_that_was_trained_is_not_indexed_anew(tiny: Any, tmp_path: Path) -
     assert (tmp_path / "zoo" / "instances.jsonl").read_bytes() == manifest
 
 
-def test_indexed_anew_it_is_as_if_never_indexed(tiny: Any, tmp_path: Path) -> None:
+def test_indexed_anew_it_is_as_if_never_indexed(tiny: Tiny, tmp_path: Path) -> None:
     fill(tmp_path, tiny, 6)
     index(tmp_path, tiny, shares=(1, 0, 0))
     (tmp_path / "00.pt").unlink()
@@ -302,7 +304,7 @@ def test_indexed_anew_it_is_as_if_never_indexed(tiny: Any, tmp_path: Path) -> No
         assert (tmp_path / name).read_bytes() == (tmp_path / f"again-{name}").read_bytes()
 
 
-def test_indexing_anew_takes_other_images_and_mends_what_is_broken(tiny: Any, tmp_path: Path) -> None:
+def test_indexing_anew_takes_other_images_and_mends_what_is_broken(tiny: Tiny, tmp_path: Path) -> None:
     fill(tmp_path, tiny, 3)
     index(tmp_path, tiny)
     record = json.loads((tmp_path / "zoo.json").read_text())
@@ -325,15 +327,15 @@ def test_indexing_anew_takes_other_images_and_mends_what_is_broken(tiny: Any, tm
 
 @pytest.mark.parametrize("fails", ["scores", "instances.jsonl", "zoo.json"])
 def test_what_fails_while_indexing_anew_leaves_what_was_listed(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
 ) -> None:
     fill(tmp_path, tiny, 4)
     index(tmp_path, tiny, licence="old")
     before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     calls = []
 
-    def failing(work: Any) -> Any:
-        def run(*arguments: Any, **options: Any) -> Any:
+    def failing(work: Callable[..., object]) -> Callable[..., object]:
+        def run(*arguments: object, **options: object) -> object:
             calls.append(arguments)
             if (fails == "scores" and len(calls) == 3) or getattr(arguments[0], "name", "") == fails:
                 raise RunFailed("out of memory")
@@ -355,7 +357,7 @@ def test_what_fails_while_indexing_anew_leaves_what_was_listed(
 
 
 def test_what_was_scored_before_a_failure_is_kept_and_the_rest_added_later(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(tmp_path, tiny, 6)
     real, calls = zoo_index.scores, []
@@ -375,7 +377,7 @@ def test_what_was_scored_before_a_failure_is_kept_and_the_rest_added_later(
     assert splits(adopted) == {"train": 2, "val": 2, "test": 2}
 
 
-def test_a_dry_run_says_what_would_be_and_writes_nothing(tiny: Any, folder: Path) -> None:
+def test_a_dry_run_says_what_would_be_and_writes_nothing(tiny: Tiny, folder: Path) -> None:
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     would = index(folder, tiny, dry_run=True, licence="MIT")
     assert {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()} == before
@@ -387,7 +389,7 @@ def test_a_dry_run_says_what_would_be_and_writes_nothing(tiny: Any, folder: Path
     assert (folder / "instances.jsonl").read_bytes() == manifest
 
 
-def test_the_entry_of_a_nested_checkpoint_can_be_named(tiny: Any, tmp_path: Path) -> None:
+def test_the_entry_of_a_nested_checkpoint_can_be_named(tiny: Tiny, tmp_path: Path) -> None:
     first, second = states(tiny, 2)
     torch.save({"model": first, "ema": second}, tmp_path / "a.pt")
     with pytest.raises(ConfigError, match="none of 1") as refused:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -13,10 +12,11 @@ from netspace_models.errors import ConfigError, InputFileError, OutputExists
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.zoos.export import export_instance
 from netspace_cli.core.zoos.zoo import open_zoo
+from tests.worlds import Tiny
 
 
 @pytest.mark.parametrize("name", ["a.pt", "a.safetensors"])
-def test_what_comes_out_is_what_is_in(tiny: Any, tmp_path: Path, name: str) -> None:
+def test_what_comes_out_is_what_is_in(tiny: Tiny, tmp_path: Path, name: str) -> None:
     for instance in tiny.zoo.select(split="test"):
         network = export_instance(tiny.zoo, instance.id, tmp_path / name, force=True)
         own, written = (read_checkpoint(p).state for p in (tiny.zoo.file_of(instance), tmp_path / name))
@@ -38,14 +38,14 @@ def test_what_comes_out_is_what_is_in(tiny: Any, tmp_path: Path, name: str) -> N
         ("7" * 5000, "lists its 12 instances."),
     ],
 )
-def test_who_asks_for_another_instance_is_told_what_there_is(tiny: Any, tmp_path: Path, asked: str, hint: str) -> None:
+def test_who_asks_for_another_instance_is_told_what_there_is(tiny: Tiny, tmp_path: Path, asked: str, hint: str) -> None:
     with pytest.raises(ConfigError, match="zoo has no instance") as refused:
         export_instance(tiny.zoo, asked, tmp_path / "a.pt")
     assert refused.value.hint.endswith(hint)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_instance_s_own_file_is_not_written_over(tiny: Any, tmp_path: Path) -> None:
+def test_an_instance_s_own_file_is_not_written_over(tiny: Tiny, tmp_path: Path) -> None:
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     zoo = open_zoo(tmp_path / "zoo")
     file = zoo.file_of(zoo.instances[1])
@@ -58,7 +58,7 @@ def test_an_instance_s_own_file_is_not_written_over(tiny: Any, tmp_path: Path) -
         export_instance(zoo, zoo.instances[0].id, tmp_path / "a.zip")
 
 
-def test_a_file_that_changed_is_not_exported(tiny: Any, tmp_path: Path) -> None:
+def test_a_file_that_changed_is_not_exported(tiny: Tiny, tmp_path: Path) -> None:
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     zoo = open_zoo(tmp_path / "zoo")
     shutil.copy(zoo.file_of(zoo.instances[1]), zoo.file_of(zoo.instances[0]))

@@ -18,7 +18,7 @@ from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime import runner as running
-from netspace_cli.core.runtime.progress import Silent
+from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.sources import ShapeSource
@@ -27,6 +27,7 @@ from netspace_cli.core.zoos import fitting
 from netspace_cli.core.zoos.fit import FitErrors, data_of, fit_errors, fit_jobs, fit_zoo, fits_so_far
 from netspace_cli.core.zoos.fitting import FitPlan, fit, in_parts, starts
 from netspace_cli.core.zoos.zoo import Instance, Zoo, open_zoo, verify
+from tests.worlds import Stopper
 
 PLAN = FitPlan("siren-8x1", (3, 1, 1), steps=6, points=32, lr=3e-3, together=2)
 
@@ -50,9 +51,16 @@ def ball(name: str, radius: float, *, scale: float = 1.0, bad: bool = False, cou
 BALLS = [ball(f"ball{i}", 0.3 + 0.1 * i) for i in range(5)]
 
 
-def make(path: Path, plan: FitPlan = PLAN, shapes: list[ShapeSource] = BALLS, *, seed: int = 0, **more: Any) -> Zoo:
-    with Runner("cpu", seed=seed) as runner:
-        return fit_zoo(path, shapes, plan, runner, **more)
+def make(
+    path: Path,
+    plan: FitPlan = PLAN,
+    shapes: list[ShapeSource] = BALLS,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Zoo:
+    with Runner("cpu", seed=seed, progress=progress) as runner:
+        return fit_zoo(path, shapes, plan, runner)
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +128,7 @@ def test_files_are_plain_state_dicts(whole: Zoo) -> None:
 
 @pytest.mark.parametrize("steps", [1, 6, 7, 17])
 def test_a_stopped_zoo_goes_on_to_the_same_files(
-    whole: Zoo, tmp_path: Path, steps: int, stopper: Callable[[int], Silent]
+    whole: Zoo, tmp_path: Path, steps: int, stopper: type[Stopper]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "zoo", progress=stopper(steps))
@@ -129,7 +137,7 @@ def test_a_stopped_zoo_goes_on_to_the_same_files(
     assert make(tmp_path / "zoo").instances == whole.instances
 
 
-def test_a_finished_zoo_is_left_alone(whole: Zoo, stopper: Callable[[int], Silent]) -> None:
+def test_a_finished_zoo_is_left_alone(whole: Zoo, stopper: type[Stopper]) -> None:
     before = {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in whole.path.rglob("*") if p.is_file()}
     assert make(whole.path, progress=stopper(1)).instances == whole.instances
     assert {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in whole.path.rglob("*") if p.is_file()} == before
@@ -196,7 +204,12 @@ def test_weights_that_are_not_finite_in_the_end_are_no_network(monkeypatch: pyte
 def test_nothing_is_placed_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """Some accelerators have none."""
     placed: list[torch.Tensor] = []
-    monkeypatch.setattr(Runner, "place", lambda self, thing: placed.append(thing) or thing)
+
+    def place(self: Runner, thing: torch.Tensor) -> torch.Tensor:
+        placed.append(thing)
+        return thing
+
+    monkeypatch.setattr(Runner, "place", place)
     architecture = build("siren-8x1", FieldSignal(3, 1))
     with Runner("cpu") as runner:
         shape = BALLS[0].read(runner.generator("a"))
@@ -339,9 +352,7 @@ def test_a_zoo_of_other_signals_is_refused(whole: Zoo) -> None:
         make(whole.path, shapes=pictures)
 
 
-def test_a_shape_that_is_none_is_found_out_before_any_is_fitted(
-    tmp_path: Path, stopper: Callable[[int], Silent]
-) -> None:
+def test_a_shape_that_is_none_is_found_out_before_any_is_fitted(tmp_path: Path, stopper: type[Stopper]) -> None:
     shapes = [*BALLS[:4], ball("ball4", 0.5, bad=True)]
     with pytest.raises(InputFileError, match="ball4.npz: no shape"):
         fits_so_far(tmp_path / "zoo", shapes, fit_jobs(shapes, PLAN, 0), PLAN)

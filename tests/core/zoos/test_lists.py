@@ -14,17 +14,18 @@ from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos.adopt import Adopted, index_folder
 from netspace_cli.core.zoos.lists import read_lists, split_named
+from tests.worlds import Tiny
 
 Lister = Callable[..., Path]
 
 
-def index(folder: Path, tiny: Any, *lists: Path, **options: Any) -> Adopted:
+def index(folder: Path, tiny: Tiny, *lists: Path, **options: Any) -> Adopted:
     with Runner("cpu") as runner:
         return index_folder(folder, tiny.data, runner, lists=lists, **options)
 
 
 @pytest.fixture
-def nets(tiny: Any, tmp_path: Path) -> Path:
+def nets(tiny: Tiny, tmp_path: Path) -> Path:
     """Networks in folders as the published code has them: lenet/0.pt, lenet/1.pt, vanillacnn/0.pt, resnet8/0.pt."""
     root = tmp_path / "nets"
     for name, arch in (("lenet", "lenetlike"), ("vanillacnn", "vanillacnn"), ("resnet8", "resnet8")):
@@ -49,7 +50,7 @@ def listed(tmp_path: Path) -> Lister:
 PLACE = "models/ckpts/cifar10/multi"
 
 
-def test_the_published_form_becomes_a_zoo(tiny: Any, nets: Path, listed: Lister) -> None:
+def test_the_published_form_becomes_a_zoo(tiny: Tiny, nets: Path, listed: Lister) -> None:
     lists = [
         listed("train.txt", f"lenetlike;d0;scifar10;{PLACE}/lenet/0.pt", f"vanilla_cnn;d1;{PLACE}/vanillacnn/0.pt", ""),
         listed("val.txt", f"lenetlike;d0;scifar10;/home/somebody/{PLACE}/lenet/1.pt"),
@@ -67,7 +68,7 @@ def test_the_published_form_becomes_a_zoo(tiny: Any, nets: Path, listed: Lister)
     assert "lenetlike: 2 instances are too few for train, val and test; none is in test." in adopted.notes
 
 
-def test_a_list_that_names_no_split_leaves_it_to_be_drawn(tiny: Any, nets: Path, listed: Lister) -> None:
+def test_a_list_that_names_no_split_leaves_it_to_be_drawn(tiny: Tiny, nets: Path, listed: Lister) -> None:
     file = listed("all.txt", "lenetlike;0.71;nets/lenet/0.pt", "lenetlike;0.64;nets/lenet/1.pt")
     adopted = index(nets, tiny, file, listed("test.txt", "resnet8;nets/resnet8/0.pt"), shares=(1, 1, 0))
     found = {i.id: i.split for i in adopted.zoo.instances}
@@ -109,7 +110,7 @@ def test_as_many_last_parts_as_possible_count(nets: Path, listed: Lister) -> Non
     assert entry.path == nets / "lenet" / "0.pt"
 
 
-def test_files_that_are_not_there_or_elsewhere_are_left_out_by_line(tiny: Any, nets: Path, listed: Lister) -> None:
+def test_files_that_are_not_there_or_elsewhere_are_left_out_by_line(tiny: Tiny, nets: Path, listed: Lister) -> None:
     outside = nets.parent / "other.pt"
     shutil.copy(nets / "lenet" / "1.pt", outside)
     lines = ["lenetlike;lenet/0.pt", "lenetlike;/far/lenet/7.pt", f"lenetlike;{outside}", "lenetlike;x\0.pt"]
@@ -130,7 +131,7 @@ def test_two_paths_that_lead_to_one_file_by_their_last_parts_are_refused(nets: P
     assert "further up" in bad.value.hint
 
 
-def test_a_file_in_two_lists_is_taken_once(tiny: Any, nets: Path, listed: Lister) -> None:
+def test_a_file_in_two_lists_is_taken_once(tiny: Tiny, nets: Path, listed: Lister) -> None:
     train = listed("train.txt", "lenetlike;nets/lenet/0.pt")
     test = listed("test.txt", "lenetlike;nets/lenet/0.pt", "lenetlike;./nets/lenet/0.pt", "lenetlike;nets/lenet/1.pt")
     shutil.copy(nets / "lenet" / "0.pt", nets / "lenet" / "1.pt")
@@ -143,7 +144,7 @@ def test_a_file_in_two_lists_is_taken_once(tiny: Any, nets: Path, listed: Lister
     ]
 
 
-def test_a_network_of_another_class_than_the_list_s_is_left_out(tiny: Any, nets: Path, listed: Lister) -> None:
+def test_a_network_of_another_class_than_the_list_s_is_left_out(tiny: Tiny, nets: Path, listed: Lister) -> None:
     lines = ["vanilla_cnn;d1;nets/lenet/0.pt", "resnet_fusedbn;d3;d32;nets/resnet8/0.pt", "lenetlike;nets/lenet/1.pt"]
     adopted = index(nets, tiny, listed("train.txt", *lines))
     assert [i.id for i in adopted.added] == ["lenet/1"]
@@ -167,7 +168,7 @@ def test_a_network_of_another_class_than_the_list_s_is_left_out(tiny: Any, nets:
     ],
 )
 def test_a_line_that_is_no_network_is_named(
-    tiny: Any, nets: Path, listed: Lister, line: str, words: str, hint: str
+    tiny: Tiny, nets: Path, listed: Lister, line: str, words: str, hint: str
 ) -> None:
     file = listed("train.txt", "lenetlike;nets/lenet/0.pt", "", line)
     with pytest.raises(InputFileError) as bad:
@@ -186,7 +187,7 @@ def test_what_is_no_list_is_told(nets: Path, listed: Lister) -> None:
         read_lists([nets / "missing.txt"], nets)
 
 
-def test_what_is_indexed_with_another_split_is_told(tiny: Any, nets: Path, listed: Lister) -> None:
+def test_what_is_indexed_with_another_split_is_told(tiny: Tiny, nets: Path, listed: Lister) -> None:
     index(nets, tiny, listed("train.txt", "lenetlike;nets/lenet/0.pt", "lenetlike;nets/lenet/1.pt"))
     test = listed("test.txt", "lenetlike;nets/lenet/1.pt")
     again = index(nets, tiny, test, listed("train.txt", "lenetlike;nets/lenet/0.pt"))
@@ -197,12 +198,12 @@ def test_what_is_indexed_with_another_split_is_told(tiny: Any, nets: Path, liste
     assert [(i.id, i.split) for i in anew.zoo.instances] == [("lenet/1", "test")]
 
 
-def test_a_list_and_an_architecture_are_one_too_many(tiny: Any, nets: Path, listed: Lister) -> None:
+def test_a_list_and_an_architecture_are_one_too_many(tiny: Tiny, nets: Path, listed: Lister) -> None:
     with pytest.raises(ConfigError, match="--arch resnet8 and a list both say what the networks are"):
         index(nets, tiny, listed("train.txt", "lenetlike;nets/lenet/0.pt"), arch="resnet8")
 
 
-def test_lists_that_name_nothing_that_is_there_make_no_zoo(tiny: Any, nets: Path, listed: Lister) -> None:
+def test_lists_that_name_nothing_that_is_there_make_no_zoo(tiny: Tiny, nets: Path, listed: Lister) -> None:
     with pytest.raises(ConfigError, match="none of 2 checkpoint files could be adopted") as refused:
         index(nets, tiny, listed("train.txt", "lenetlike;a.pt", "lenetlike;b.pt"))
     assert "The first, a.pt: no such file" in refused.value.hint

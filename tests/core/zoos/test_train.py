@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,17 +19,26 @@ from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.networks.scores import accuracy, labels_of
 from netspace_cli.core.networks.trust import trusting
-from netspace_cli.core.runtime.progress import Silent
+from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import train as zoo_train
 from netspace_cli.core.zoos.train import Job, ZooPlan, jobs_of, train_zoo
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo, verify
+from tests.worlds import Stopper, Tiny
 
 PLAN = ZooPlan(("lenetlike", "vanillacnn"), (2, 1, 1), (0, 3), batch=20)
 
 
-def make(path: Path, data: ImageData, plan: ZooPlan = PLAN, *, seed: int = 0, **options: Any) -> Zoo:
-    with Runner("cpu", seed=seed) as runner:
+def make(
+    path: Path,
+    data: ImageData,
+    plan: ZooPlan = PLAN,
+    *,
+    seed: int = 0,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Zoo:
+    with Runner("cpu", seed=seed, progress=progress) as runner:
         return train_zoo(path, plan, data, runner, **options)
 
 
@@ -39,7 +47,7 @@ def files_of(zoo: Zoo) -> dict[str, tuple[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+def whole(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     """The plan's zoo, trained in one go."""
     return make(tmp_path_factory.mktemp("whole") / "zoo", tiny.data)
 
@@ -64,7 +72,7 @@ def test_the_zoo_is_what_the_plan_asks_for(whole: Zoo) -> None:
     assert all(i.licence == PLAN.licence for i in whole.instances)
 
 
-def test_accuracies_are_those_of_the_files(tiny: Any, whole: Zoo) -> None:
+def test_accuracies_are_those_of_the_files(tiny: Tiny, whole: Zoo) -> None:
     for instance in whole.instances[:3]:
         network = read_network(whole.file_of(instance), signal=tiny.data.signal)
         for split in ("train", "val", "test"):
@@ -73,7 +81,7 @@ def test_accuracies_are_those_of_the_files(tiny: Any, whole: Zoo) -> None:
             assert instance.accuracy[split] == pytest.approx(accuracy(logits, labels_of(tiny.data, split)), abs=1e-6)
 
 
-def test_files_are_plain_state_dicts(tiny: Any, whole: Zoo) -> None:
+def test_files_are_plain_state_dicts(tiny: Tiny, whole: Zoo) -> None:
     instance = whole.select(arch="lenetlike")[0]
     checkpoint = read_checkpoint(whole.file_of(instance))
     module = build("lenetlike", tiny.data.signal).module
@@ -82,7 +90,7 @@ def test_files_are_plain_state_dicts(tiny: Any, whole: Zoo) -> None:
     assert whole.file_of(instance).parent == whole.path / "instances" / "lenetlike"
 
 
-def test_an_instance_of_no_epochs_is_its_initialisation(tiny: Any, whole: Zoo) -> None:
+def test_an_instance_of_no_epochs_is_its_initialisation(tiny: Tiny, whole: Zoo) -> None:
     (instance,) = (i for i in whole.select(arch="lenetlike") if i.epochs == 0)
     torch.manual_seed(instance.seed or 0)
     fresh = type(build("lenetlike", tiny.data.signal).module)(tiny.data.signal)
@@ -92,7 +100,7 @@ def test_an_instance_of_no_epochs_is_its_initialisation(tiny: Any, whole: Zoo) -
 
 @pytest.mark.parametrize("after", [1, 5])
 def test_a_stopped_zoo_goes_on_to_the_same_instances(
-    tiny: Any, whole: Zoo, tmp_path: Path, after: int, stopper: Callable[[int], Silent]
+    tiny: Tiny, whole: Zoo, tmp_path: Path, after: int, stopper: type[Stopper]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path / "zoo", tiny.data, progress=stopper(after))
@@ -102,13 +110,13 @@ def test_a_stopped_zoo_goes_on_to_the_same_instances(
     assert files_of(resumed) == files_of(whole)
 
 
-def test_a_finished_zoo_is_left_alone(tiny: Any, whole: Zoo) -> None:
+def test_a_finished_zoo_is_left_alone(tiny: Tiny, whole: Zoo) -> None:
     before = {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in whole.path.rglob("*") if p.is_file()}
     assert make(whole.path, tiny.data).instances == whole.instances
     assert {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in whole.path.rglob("*") if p.is_file()} == before
 
 
-def test_a_file_without_its_line_is_made_again(tiny: Any, whole: Zoo, tmp_path: Path) -> None:
+def test_a_file_without_its_line_is_made_again(tiny: Tiny, whole: Zoo, tmp_path: Path) -> None:
     """What a kill between the two leaves."""
     plan = replace(PLAN, arch=("lenetlike",))
     zoo = make(tmp_path / "zoo", tiny.data, plan)
@@ -119,7 +127,7 @@ def test_a_file_without_its_line_is_made_again(tiny: Any, whole: Zoo, tmp_path: 
 
 
 def test_two_workers_make_the_same_files_and_end_when_they_are_stopped(
-    tiny: Any, whole: Zoo, tmp_path: Path, stopper: Callable[[int], Silent]
+    tiny: Tiny, whole: Zoo, tmp_path: Path, stopper: type[Stopper]
 ) -> None:
     # One pool for both, as starting its processes takes seconds.
     with pytest.raises(KeyboardInterrupt) as stopped:
@@ -131,7 +139,7 @@ def test_two_workers_make_the_same_files_and_end_when_they_are_stopped(
     assert {i.id: i for i in zoo.instances} == {i.id: i for i in whole.instances}
 
 
-def test_the_same_seed_gives_the_same_files_and_another_does_not(tiny: Any, whole: Zoo, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_files_and_another_does_not(tiny: Tiny, whole: Zoo, tmp_path: Path) -> None:
     plan = replace(PLAN, arch=("lenetlike",))
     torch.manual_seed(7)
     wanted = torch.rand(3)
@@ -144,7 +152,7 @@ def test_the_same_seed_gives_the_same_files_and_another_does_not(tiny: Any, whol
     assert not {i.id for i in other.instances} & {i.id for i in again.instances}
 
 
-def test_instances_of_another_seed_or_architecture_are_added(tiny: Any, tmp_path: Path) -> None:
+def test_instances_of_another_seed_or_architecture_are_added(tiny: Tiny, tmp_path: Path) -> None:
     one = replace(PLAN, arch=("lenetlike",), counts=(1, 0, 0), epochs=(0, 0))
     make(tmp_path / "zoo", tiny.data, one)
     make(tmp_path / "zoo", tiny.data, one, seed=1)
@@ -154,7 +162,7 @@ def test_instances_of_another_seed_or_architecture_are_added(tiny: Any, tmp_path
 
 @pytest.mark.parametrize("change", [{"epochs": (1, 3)}, {"counts": (1, 2, 1)}])
 def test_what_another_plan_made_is_not_taken_for_done(
-    tiny: Any, whole: Zoo, tmp_path: Path, change: dict[str, Any]
+    tiny: Tiny, whole: Zoo, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     before = (whole.path / "instances.jsonl").read_bytes()
     with pytest.raises(ConfigError, match=r"has \w+-000\d already, as \w+ instance of \d epochs; this plan") as refused:
@@ -163,7 +171,7 @@ def test_what_another_plan_made_is_not_taken_for_done(
     assert (whole.path / "instances.jsonl").read_bytes() == before
 
 
-def test_other_data_are_refused(tiny: Any, whole: Zoo) -> None:
+def test_other_data_are_refused(tiny: Tiny, whole: Zoo) -> None:
     with pytest.raises(ConfigError, match=r"They differ in: padding\."):
         make(whole.path, replace(tiny.data, padding=0))
 
@@ -183,14 +191,14 @@ def test_other_data_are_refused(tiny: Any, whole: Zoo) -> None:
     ],
 )
 def test_a_plan_that_makes_no_zoo_is_refused_before_anything_is_written(
-    tiny: Any, tmp_path: Path, change: dict[str, Any], words: str
+    tiny: Tiny, tmp_path: Path, change: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         make(tmp_path / "zoo", tiny.data, replace(PLAN, **change))
     assert not (tmp_path / "zoo").exists()
 
 
-def test_half_precision_is_refused_before_anything_is_written(tiny: Any, tmp_path: Path) -> None:
+def test_half_precision_is_refused_before_anything_is_written(tiny: Tiny, tmp_path: Path) -> None:
     with Runner("cpu") as runner:
         runner.precision = torch.float16  # as on an accelerator, where networks run at it
         with pytest.raises(ConfigError, match="fp16 is not for gradient steps"):
@@ -198,7 +206,7 @@ def test_half_precision_is_refused_before_anything_is_written(tiny: Any, tmp_pat
     assert not (tmp_path / "zoo").exists()
 
 
-def test_an_unknown_architecture_is_refused_before_anything_is_written(tiny: Any, tmp_path: Path) -> None:
+def test_an_unknown_architecture_is_refused_before_anything_is_written(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(UnknownArchitecture, match="Did you mean lenetlike"):
         make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlik",)))
     assert not (tmp_path / "zoo").exists()
@@ -221,7 +229,9 @@ def test_factories_of_one_name_in_two_modules_keep_apart() -> None:
     assert len(set(ids)) == 2
 
 
-def test_the_manifest_says_how_instances_were_trained_and_other_settings_are_refused(tiny: Any, tmp_path: Path) -> None:
+def test_the_manifest_says_how_instances_were_trained_and_other_settings_are_refused(
+    tiny: Tiny, tmp_path: Path
+) -> None:
     plan = replace(PLAN, arch=("lenetlike",), counts=(1, 0, 0))
     (instance,) = make(tmp_path / "zoo", tiny.data, plan).instances
     assert instance.training == {"optimizer": "adam", "lr": plan.lr, "weight_decay": 0.0, "batch": 20}
@@ -236,7 +246,7 @@ def make(signal):
 """
 
 
-def test_a_zoo_of_a_factory(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_zoo_of_a_factory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "zoo_factory_module.py").write_text(FACTORY)
     monkeypatch.syspath_prepend(tmp_path)
     zoo = make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("zoo_factory_module:make",)))
@@ -249,7 +259,7 @@ def test_a_zoo_of_a_factory(tiny: Any, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_loss_that_is_not_finite_names_the_instance_and_keeps_the_others(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fresh = zoo_train._fresh
 
@@ -265,7 +275,7 @@ def test_a_loss_that_is_not_finite_names_the_instance_and_keeps_the_others(
     assert [i.id for i in open_zoo(tmp_path / "zoo").instances] == ["lenetlike-0000", "lenetlike-0001"]
 
 
-def test_sgd_is_another_way(tiny: Any, whole: Zoo, tmp_path: Path) -> None:
+def test_sgd_is_another_way(tiny: Tiny, whole: Zoo, tmp_path: Path) -> None:
     zoo = make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlike",), optimizer="sgd", lr=0.05))
     trained = {i.id for i in zoo.instances if i.epochs}
     ours, theirs = files_of(zoo), files_of(whole)
@@ -287,7 +297,7 @@ def without():
 
 
 def test_one_image_a_step_is_refused_where_batch_norms_cannot_do_with_it(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets_of_one_image.py").write_text(OWN_NETS)
@@ -304,7 +314,7 @@ def test_one_image_a_step_is_refused_where_batch_norms_cannot_do_with_it(
         assert len(make(tmp_path / "one", tiny.data, plan).instances) == 2
 
 
-def test_a_resnet_whose_maps_are_one_pixel_is_refused_one_image_a_step(tiny: Any, tmp_path: Path) -> None:
+def test_a_resnet_whose_maps_are_one_pixel_is_refused_one_image_a_step(tiny: Tiny, tmp_path: Path) -> None:
     splits = {name: replace(split, images=split.images[..., :4, :4]) for name, split in tiny.data.splits.items()}
     data = replace(tiny.data, signal=replace(tiny.data.signal, size=4), splits=splits)
     with pytest.raises(ConfigError, match=r"resnet8 cannot be trained on 1 image a step \(--batch 1\)"):
@@ -312,7 +322,7 @@ def test_a_resnet_whose_maps_are_one_pixel_is_refused_one_image_a_step(tiny: Any
 
 
 def test_workers_find_an_architecture_of_the_current_folder(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets_for_workers.py").write_text(OWN_NETS)

@@ -14,10 +14,11 @@ from netspace_models.errors import ConfigError, InputFileError
 
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.zoos.zoo import Instance, append_instance, create_zoo, open_zoo, verify
+from tests.worlds import Tiny
 
 
 @pytest.fixture
-def zoo_path(tiny: Any, tmp_path: Path) -> Path:
+def zoo_path(tiny: Tiny, tmp_path: Path) -> Path:
     """A zoo of its own to spoil."""
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     return tmp_path / "zoo"
@@ -37,7 +38,7 @@ def an_instance(**changes: Any) -> Instance:
     return replace(Instance("a", "lenetlike", "train", "a.pt", "0" * 64), **changes)
 
 
-def test_a_manifest_comes_back_as_it_was_written(tiny: Any, tmp_path: Path) -> None:
+def test_a_manifest_comes_back_as_it_was_written(tiny: Tiny, tmp_path: Path) -> None:
     instances = [an_instance(id=str(i), seed=i, epochs=2 * i, accuracy={"test": 1 / 3}) for i in range(3)]
     instances.append(an_instance(id="naïve ü\u2028\x85", licence="CC0-1.0"))
     create_zoo(tmp_path / "zoo", tiny.data.record(), {"licence": "MIT"})
@@ -49,7 +50,7 @@ def test_a_manifest_comes_back_as_it_was_written(tiny: Any, tmp_path: Path) -> N
     assert zoo.signal == tiny.data.signal
 
 
-def test_a_zoo_needs_nothing_but_json_and_safetensors_to_read(tiny: Any) -> None:
+def test_a_zoo_needs_nothing_but_json_and_safetensors_to_read(tiny: Tiny) -> None:
     from safetensors.torch import load_file
 
     record = json.loads((tiny.zoo.path / "zoo.json").read_text())
@@ -58,7 +59,7 @@ def test_a_zoo_needs_nothing_but_json_and_safetensors_to_read(tiny: Any) -> None
         assert load_file(tiny.zoo.path / line["file"])
 
 
-def test_instances_are_selected_by_split_and_architecture(tiny: Any) -> None:
+def test_instances_are_selected_by_split_and_architecture(tiny: Tiny) -> None:
     zoo = tiny.zoo
     assert len(zoo.select()) == len(zoo.instances) == 12
     assert {i.split for i in zoo.select(split="val")} == {"val"}
@@ -68,7 +69,7 @@ def test_instances_are_selected_by_split_and_architecture(tiny: Any) -> None:
     assert sizes == sorted(sizes)
 
 
-def test_networks_are_those_of_the_files(tiny: Any) -> None:
+def test_networks_are_those_of_the_files(tiny: Tiny) -> None:
     (architecture,) = tiny.single_zoo.architectures()
     instance = tiny.single_zoo.instances[0]
     network = tiny.single_zoo.network(instance, architecture)
@@ -78,7 +79,7 @@ def test_networks_are_those_of_the_files(tiny: Any) -> None:
 
 
 @pytest.mark.parametrize("file", ["../../x", "/etc/passwd", "a/../../x", "instances/../../x"])
-def test_a_manifest_that_points_outside_is_refused(tiny: Any, zoo_path: Path, file: str) -> None:
+def test_a_manifest_that_points_outside_is_refused(tiny: Tiny, zoo_path: Path, file: str) -> None:
     rewrite(zoo_path, {**lines_of(zoo_path)[0], "file": file})
     zoo = open_zoo(zoo_path)
     for use in (lambda: zoo.file_of(zoo.instances[0]), lambda: verify(zoo)):
@@ -90,7 +91,7 @@ def test_a_manifest_that_points_outside_is_refused(tiny: Any, zoo_path: Path, fi
 
 
 @pytest.mark.parametrize("file", ["", ".", "instances", "no\0such", "x" * 300])
-def test_a_manifest_that_points_at_no_file_is_refused(tiny: Any, zoo_path: Path, file: str) -> None:
+def test_a_manifest_that_points_at_no_file_is_refused(tiny: Tiny, zoo_path: Path, file: str) -> None:
     rewrite(zoo_path, {**lines_of(zoo_path)[0], "file": file})
     zoo = open_zoo(zoo_path)
     (architecture,) = zoo.architectures()
@@ -195,7 +196,7 @@ def test_verify_finds_what_is_missing_and_what_was_changed(zoo_path: Path) -> No
         zoo.network(zoo.instances[1], architecture)
 
 
-def test_a_zoo_of_other_data_is_refused_and_the_difference_named(tiny: Any, zoo_path: Path) -> None:
+def test_a_zoo_of_other_data_is_refused_and_the_difference_named(tiny: Tiny, zoo_path: Path) -> None:
     record = tiny.data.record()
     assert create_zoo(zoo_path, record, {}).instances == open_zoo(zoo_path).instances
     with pytest.raises(ConfigError, match=r"is a zoo of npz:tiny.npz \(1x8x8, 3 classes\).*They differ in: padding\."):
@@ -204,7 +205,7 @@ def test_a_zoo_of_other_data_is_refused_and_the_difference_named(tiny: Any, zoo_
         create_zoo(zoo_path, {**record, "name": "other"}, {})
 
 
-def test_what_is_no_zoo_is_not_made_one(tiny: Any, tmp_path: Path) -> None:
+def test_what_is_no_zoo_is_not_made_one(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.jsonl").write_text("mine")
@@ -214,7 +215,7 @@ def test_what_is_no_zoo_is_not_made_one(tiny: Any, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder", "notes.jsonl"]
 
 
-def test_an_instance_added_by_another_process_is_not_added_again(tiny: Any, tmp_path: Path) -> None:
+def test_an_instance_added_by_another_process_is_not_added_again(tiny: Tiny, tmp_path: Path) -> None:
     create_zoo(tmp_path / "zoo", tiny.data.record(), {})
     append_instance(tmp_path / "zoo", an_instance())
     append_instance(tmp_path / "zoo", an_instance())

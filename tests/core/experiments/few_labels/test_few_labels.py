@@ -41,7 +41,9 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import reach_of_weights
 from netspace_cli.core.search.lso import goal_of
 from netspace_cli.core.search.search import search
+from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
+from tests.worlds import Tiny
 
 PLAN = FewLabels(per_class=(2,), seeds=2, shifts=("invert",), steps=4, images=8, val_images=10, refine_steps=0)
 OUTCOMES = ("rate", "step", "val_accuracy", "val_loss", "used", "averaged")
@@ -62,7 +64,7 @@ def two_rates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(few_labels_runs, "LADDER", (0.003, 0.01))
 
 
-def bench_of(zoo: Zoo, space: Any, data: ImageData, runner: Runner, arch: str, plan: FewLabels = PLAN) -> Bench:
+def bench_of(zoo: Zoo, space: Space, data: ImageData, runner: Runner, arch: str, plan: FewLabels = PLAN) -> Bench:
     return Bench(zoo, best_instance(zoo, arch), space.model.architecture(arch), space, data, runner, plan)
 
 
@@ -78,7 +80,7 @@ def test_as_many_images_of_each_class_and_fewer_are_among_more() -> None:
     assert not torch.equal(more, balanced(labels, 3, 5, torch.Generator().manual_seed(2)))
 
 
-def test_what_adapts_holds_labelled_training_images_and_never_the_test_images(tiny: Any, runner: Runner) -> None:
+def test_what_adapts_holds_labelled_training_images_and_never_the_test_images(tiny: Tiny, runner: Runner) -> None:
     images = Shifted(bench_of(tiny.zoo, tiny.space, tiny.data, runner, "lenetlike"), "invert")
     held = images.labelled(2, runner)
     assert held.splits["train"].labels.bincount().tolist() == [2, 2, 2]
@@ -89,7 +91,7 @@ def test_what_adapts_holds_labelled_training_images_and_never_the_test_images(ti
     assert not test & {image.numpy().tobytes() for split in held.splits.values() for image in split.images}
 
 
-def test_the_best_by_validation_of_the_training_instances_is_taken(tiny: Any) -> None:
+def test_the_best_by_validation_of_the_training_instances_is_taken(tiny: Tiny) -> None:
     rows = tiny.single_zoo.select(split="train")
     assert best_instance(tiny.single_zoo, "lenetlike").accuracy["val"] == max(i.accuracy["val"] for i in rows)
     lowest = replace(tiny.single_zoo, instances=tuple(replace(i, accuracy={"val": 0.5}) for i in rows[:2]))
@@ -102,10 +104,12 @@ def test_the_best_by_validation_of_the_training_instances_is_taken(tiny: Any) ->
         best_instance(tiny.single_zoo, "resnet8")
 
 
-def test_fine_tuning_is_the_search_of_all_weights_where_there_are_no_batch_norms(tiny: Any, runner: Runner) -> None:
+def test_fine_tuning_is_the_search_of_all_weights_where_there_are_no_batch_norms(tiny: Tiny, runner: Runner) -> None:
     bench = bench_of(tiny.zoo, tiny.space, tiny.data, runner, "lenetlike")
     module = instance_module(tiny.zoo, bench.instance, bench.architecture)
-    found = train_module(module, bench.architecture, tiny.data, runner, Descent(20, 8, 0.003, 0.003 / 20), Silent())
+    found = train_module(
+        module, bench.architecture, tiny.data, runner, Descent(20, 8, 0.003, 0.003 / 20), Silent().advance
+    )
     goal = goal_of(tiny.space, tiny.data, runner, None)
     wanted = search(reach_of_weights(bench.start.network), goal, steps=20, lr=0.003, images=8)
     assert (found.step, found.accuracy) == (wanted.step, wanted.validation.accuracy)
@@ -113,17 +117,17 @@ def test_fine_tuning_is_the_search_of_all_weights_where_there_are_no_batch_norms
     assert found.step > 0 and not torch.allclose(found.vector, bench.start.network.vector, atol=1e-4)
 
 
-def test_batch_norms_are_trained_with_the_rest(tiny: Any, runner: Runner) -> None:
+def test_batch_norms_are_trained_with_the_rest(tiny: Tiny, runner: Runner) -> None:
     bench = bench_of(tiny.zoo, tiny.space, tiny.data, runner, "resnet8")
     module = instance_module(tiny.zoo, bench.instance, bench.architecture)
     assert torch.allclose(bench.architecture.to_vector(module.state_dict()), bench.start.network.vector)
     before = {n: t.clone() for n, t in module.state_dict().items() if n.endswith("running_mean")}
-    train_module(module, bench.architecture, tiny.data, runner, Descent(2, 8, 0.003, 0.003), Silent())
+    train_module(module, bench.architecture, tiny.data, runner, Descent(2, 8, 0.003, 0.003), Silent().advance)
     assert before and all(not torch.equal(module.state_dict()[n], t) for n, t in before.items())
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_method_depends_on_the_runner_s_seed_alone(tiny: Any, runner: Runner, method: str) -> None:
+def test_a_method_depends_on_the_runner_s_seed_alone(tiny: Tiny, runner: Runner, method: str) -> None:
     bench = bench_of(tiny.zoo, tiny.space, tiny.data, runner, "resnet8")
     images = Shifted(bench, "none")
     start: Start = bench.start
@@ -133,7 +137,7 @@ def test_a_method_depends_on_the_runner_s_seed_alone(tiny: Any, runner: Runner, 
         torch.manual_seed(torch.seed() % 1000)  # whatever the process has drawn before
         with Runner("cpu", seed=seed) as own:
             data = images.labelled(2, own)
-            found = adapt(method, start, data, own, lr=0.01, steps=3, images=8, progress=Silent())
+            found = adapt(method, start, data, own, lr=0.01, steps=3, images=8)
         return found.vector, found.step, found.accuracy, found.loss
 
     first, again, other = outcome(0), outcome(0), outcome(1)
@@ -158,18 +162,18 @@ def test_rates_are_tried_until_the_best_is_neither_lowest_nor_highest() -> None:
 
 
 def test_the_first_seed_climbs_the_ladder_and_the_others_take_its_rate(
-    tiny: Any, runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here the rate of 0.3 is the best of the first seed, and the lowest the best of the others."""
 
-    def adapted(self: Any, method: str, per_class: int, seed: int, rate: float, progress: Any) -> dict[str, Any]:
+    def adapted(self: Shifted, method: str, per_class: int, seed: int, rate: float) -> dict[str, Any]:
         return {"step": 1, "val_accuracy": -abs(rate - 0.3) if seed == 0 else -rate, "val_loss": 0, "test_accuracy": 0}
 
     monkeypatch.setattr(Shifted, "adapted", adapted)
     monkeypatch.setattr(Shifted, "standing", lambda self, what: {"val_accuracy": 0.0, "test_accuracy": 0.0})
     bench = bench_of(tiny.zoo, tiny.space, tiny.data, runner, "lenetlike")
     with run_log(tmp_path / "runs.jsonl", {}) as log:
-        runs = all_runs(bench, log, Silent())
+        runs = all_runs(bench, log)
     for method in METHODS:
         own = [(r["seed"], r["rate"], r["used"]) for r in runs if r["method"] == method]
         tried = [rate for rate in LADDER if rate >= RATES[method][0]]
@@ -183,7 +187,7 @@ def test_the_best_run_is_by_validation_accuracy_then_loss_and_must_be_finished()
         best_run([run_of(0.1, None), run_of(0.3, None)])
 
 
-def test_a_run_that_diverges_keeps_its_place(tiny: Any, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_diverges_keeps_its_place(tiny: Tiny, runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     images = Shifted(bench_of(tiny.zoo, tiny.space, tiny.data, runner, "lenetlike"), "none")
 
     def fail(*given: Any, **named: Any) -> None:
@@ -193,14 +197,14 @@ def test_a_run_that_diverges_keeps_its_place(tiny: Any, runner: Runner, monkeypa
         raise RunFailed("out of memory on cpu.") from MemoryError()
 
     monkeypatch.setattr(few_labels_runs, "adapt", fail)
-    found = images.adapted("space", 2, 0, 0.01, Silent())
+    found = images.adapted("space", 2, 0, 0.01)
     assert found["error"] == "the loss is not finite at step 2 of 4." and found["test_accuracy"] is None
     monkeypatch.setattr(few_labels_runs, "adapt", run_out)
     with pytest.raises(RunFailed, match="out of memory"):
-        images.adapted("space", 2, 0, 0.01, Silent())
+        images.adapted("space", 2, 0, 0.01)
 
 
-def test_the_test_split_chooses_nothing(tiny: Any, runner: Runner, tmp_path: Path, two_rates: None) -> None:
+def test_the_test_split_chooses_nothing(tiny: Tiny, runner: Runner, tmp_path: Path, two_rates: None) -> None:
     def runs(data: ImageData, name: str) -> list[dict[str, Any]]:
         report = few_labels(tiny.single_zoo, tiny.single_space, data, runner, tmp_path / name, plan=PLAN)
         assert {len(t.rows) for t in report.tables} == {2, 1, 4, 12}
@@ -219,7 +223,7 @@ def test_the_test_split_chooses_nothing(tiny: Any, runner: Runner, tmp_path: Pat
     assert [r.get("val_loss") for r in chosen] != [r.get("val_loss") for r in clean], "validation does choose"
 
 
-def test_more_than_a_class_has_is_refused_before_any_work(tiny: Any, runner: Runner, tmp_path: Path) -> None:
+def test_more_than_a_class_has_is_refused_before_any_work(tiny: Tiny, runner: Runner, tmp_path: Path) -> None:
     plan = replace(PLAN, per_class=(5, 21))
     told = "npz:tiny.npz has 20 training images of the class '0'; 21 labelled images a class were asked for. Ask for"
     with pytest.raises(ConfigError, match=told):
