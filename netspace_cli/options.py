@@ -85,16 +85,18 @@ class RunnerOptions:
     seed: int = 0
     threads: int | None = None
 
-    def runner(self) -> Runner:
-        """A runner of these options; importing it imports torch. Its number of threads holds from here to the end of
-        the command: reading a space is work, too.
+    def runner(self, console: Console) -> Runner:
+        """A runner of these options that shows progress on the console; importing it imports torch. Its number of
+        threads holds from here to the end of the command: reading a space is work, too.
 
         Raises:
             ConfigError: a device or precision that this machine does not have.
         """
         from netspace_cli.core.runtime.runner import Runner, held_threads
 
-        runner = Runner(self.device, precision=self.precision, threads=self.threads, seed=self.seed)
+        runner = Runner(
+            self.device, precision=self.precision, threads=self.threads, seed=self.seed, progress=console.reporter()
+        )
         context = click.get_current_context(silent=True)
         if context is not None:
             context.with_resource(held_threads(self.threads))

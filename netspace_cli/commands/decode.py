@@ -55,7 +55,7 @@ def decode(
 
     if recognised and arch is not None:
         raise click.UsageError("--arch and --recognised say both what is built: give one of them.")
-    runner = running.runner()
+    runner = running.runner(console)
     check_no_input([output], [embedding, space])
     embeddings = load_embeddings(embedding)
     opened = space_for(space, [embedding])

@@ -56,7 +56,7 @@ def encode(
     from netspace_cli.core.requests.inputs import read_networks
     from netspace_cli.core.spaces.embeddings import check_embedding_output, save_embeddings
 
-    runner = running.runner()
+    runner = running.runner(console)
     check_embedding_output(output)
     check_no_input([output], [*networks, space])
     check_output(output, force=force)
@@ -80,7 +80,7 @@ def encode(
     ]
     if not dry_run:
         with runner:
-            embeddings = embed(read, opened, runner, data=images, refine_steps=steps, progress=console.reporter())
+            embeddings = embed(read, opened, runner, data=images, refine_steps=steps)
             if images is not None:
                 for row, found in zip(rows, fidelities(read, embeddings, opened, images, runner), strict=True):
                     row |= vars(found)

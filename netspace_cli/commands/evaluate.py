@@ -82,7 +82,7 @@ def evaluate(
     from netspace_cli.core.requests.choose_space import check_zoo, space_for_zoo
     from netspace_cli.core.zoos.zoo import open_zoo
 
-    runner = running.runner()
+    runner = running.runner(console)
     if plot is not None:
         check_no_input([plot], [space])
         check_output(plot, force=force)
@@ -103,8 +103,7 @@ def evaluate(
     way: Way = evaluate_fields if isinstance(images, FieldData) else evaluate_images
     with runner:
         found = {
-            how: way.compare(opened, chosen, images, runner, split=split, refine_steps=n, progress=console.reporter())
-            for how, n in steps.items()
+            how: way.compare(opened, chosen, images, runner, split=split, refine_steps=n) for how, n in steps.items()
         }
         report = runner.report()
     console.cost(report)

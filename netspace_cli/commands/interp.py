@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from netspace_cli.core.data.points import Data
     from netspace_cli.core.paths.path import Step
     from netspace_cli.core.requests.inputs import Input
-    from netspace_cli.core.runtime.progress import Progress
     from netspace_cli.core.runtime.runner import Runner
     from netspace_cli.core.spaces.space import Space
 
@@ -101,7 +100,7 @@ def interp(
     from netspace_cli.core.requests.inputs import check_same_architecture, read_inputs
     from netspace_cli.core.requests.plan import planned_inputs
 
-    runner = running.runner()
+    runner = running.runner(console)
     check_no_input([csv_path, plot, save_dir], [start, end, space])
     check_path_outputs(csv_path, plot, save_dir, force=force)
     opened = space_for(space, (start, end), arch=arch, key=key)
@@ -130,15 +129,14 @@ def interp(
             console.note(f"{output} would be written.")
         return
     with runner:
-        progress = console.reporter()
         how: dict[str, Any] = {"refine_steps": refine, "arch": arch, "key": key}
-        a, b = read_inputs((start, end), opened, runner, data=images, progress=progress, **how)
+        a, b = read_inputs((start, end), opened, runner, data=images, **how)
         way: dict[str, Any] = {"name": main, "weights": weights, "steps": steps, "split": split}
-        walks = _walk(a, b, opened, images, runner, progress=progress, **way)
+        walks = _walk(a, b, opened, images, runner, **way)
         path = walks[main]
         looked: dict[str, Any] = walks
         if sight is not None:
-            looked = {name: sight.look(each, name, runner, progress) for name, each in walks.items()}
+            looked = {name: sight.look(each, name, runner) for name, each in walks.items()}
         report = runner.report()
     console.cost(report)
     if csv_path is not None:
@@ -179,7 +177,6 @@ def _walk(
     weights: bool,
     steps: int,
     split: str,
-    progress: Progress,
 ) -> dict[str, list[Step]]:
     """The path of that name, and those that are shown beside it."""
     from netspace_cli.core.data.images import ImageData
@@ -189,13 +186,13 @@ def _walk(
     from netspace_cli.core.requests.inputs import network_of
 
     images = data if isinstance(data, ImageData) else None
-    common: dict[str, Any] = {"data": images, "split": split, "progress": progress}
+    common: dict[str, Any] = {"data": images, "split": split}
     ends = (a.origin.arch, b.origin.arch)
     straight = interpolate(a.vector, b.vector, space, runner, steps=steps, ends=ends, **common)
     walks = {name: straight}
     if name == BENT:
         assert isinstance(data, FieldData)  # seen to before
-        way = bent(a.vector, b.vector, space, data, runner, steps=steps, progress=progress)
+        way = bent(a.vector, b.vector, space, data, runner, steps=steps)
         walks = {name: walk(list(way), space, runner, ends=ends, **common), STRAIGHT: straight}
     if weights:
         one, other = (network_of(end, space, runner) for end in (a, b))

@@ -102,7 +102,7 @@ def lso(
     from netspace_cli.core.search.search import Aim
     from netspace_cli.core.spaces.embeddings import Origin, check_embedding_output, embeddings_of, save_embeddings
 
-    runner = running.runner()
+    runner = running.runner(console)
     check_no_input([output, decoded], [init, teacher.path, space])
     if output is not None:
         check_embedding_output(output)
@@ -151,7 +151,6 @@ def lso(
             data=data_set,
             refine_steps=refine,
             key=key,
-            progress=console.reporter(),
         )
         found = optimise_towards(
             aim,
@@ -159,7 +158,6 @@ def lso(
             opened,
             optimiser,
             arch=arch or begin.origin.arch,
-            progress=console.reporter(),
         )
         network = decoded_network(found, opened, runner, form=begin.origin.form)
         report = runner.report()

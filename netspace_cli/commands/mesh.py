@@ -53,7 +53,7 @@ def mesh(
     from netspace_cli.core.shapes.mesh_files import check_surface_output
     from netspace_cli.core.shapes.rendered_pictures import is_picture
 
-    runner = running.runner()
+    runner = running.runner(console)
     check_no_input([output], [*networks, space])
     check_output(output, force=force)
     check_surface_output(output, len(networks))

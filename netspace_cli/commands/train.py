@@ -62,7 +62,7 @@ def train(
     from netspace_cli.core.training.run_folder import check_run
     from netspace_cli.core.zoos.zoo import open_zoo
 
-    runner = running.runner()
+    runner = running.runner(console)
     chosen = load_recipe(recipe, settings).named(output)
     check_no_input([output], [teacher.path, recipe])
     folder = check_run(output, resume=resume, force=force)
@@ -87,7 +87,6 @@ def train(
             teacher=guide,
             resume=resume,
             force=force,
-            progress=console.reporter(),
             on_stop=lambda: console.note(STOPPING),
         )
         report = runner.report()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from netspace_cli.core.paths.path import Step
     from netspace_cli.core.paths.path_pictures import FrameStep
     from netspace_cli.core.paths.path_solids import SolidStep
-    from netspace_cli.core.runtime.progress import Progress
     from netspace_cli.core.runtime.runner import Runner
 
 # Steps that overlap less with the one before are leaps, not steps.
@@ -29,7 +28,7 @@ class Sight(Protocol):
         """Raises ConfigError where something is not installed that drawing needs."""
         ...
 
-    def look(self, path: Sequence[Step], name: str, runner: Runner, progress: Progress) -> Sequence[Any]:
+    def look(self, path: Sequence[Step], name: str, runner: Runner) -> Sequence[Any]:
         """What stands at each step of the path of that name."""
         ...
 
@@ -61,11 +60,11 @@ class ShapeSight:
 
         check_mesh_extra()
 
-    def look(self, path: Sequence[Step], name: str, runner: Runner, progress: Progress) -> Sequence[SolidStep]:
+    def look(self, path: Sequence[Step], name: str, runner: Runner) -> Sequence[SolidStep]:
         """Their solids."""
         from netspace_cli.core.paths.path_solids import solid_steps
 
-        return solid_steps(path, runner, name=name, progress=progress)
+        return solid_steps(path, runner, name=name)
 
     def show(self, console: Console, walks: Mapping[str, Sequence[SolidStep]]) -> None:
         """Volumes, pieces and overlaps."""
@@ -98,11 +97,11 @@ class PictureSight:
     def check_drawing(self) -> None:
         """Nothing beyond what every figure needs."""
 
-    def look(self, path: Sequence[Step], name: str, runner: Runner, progress: Progress) -> Sequence[FrameStep]:
+    def look(self, path: Sequence[Step], name: str, runner: Runner) -> Sequence[FrameStep]:
         """Their pixels."""
         from netspace_cli.core.paths.path_pictures import frame_steps
 
-        return frame_steps(path, runner, name=name, progress=progress)
+        return frame_steps(path, runner, name=name)
 
     def show(self, console: Console, walks: Mapping[str, Sequence[FrameStep]]) -> None:
         """How much each differs from the step before."""

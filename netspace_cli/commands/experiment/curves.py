@@ -55,7 +55,7 @@ def backbones(
     if len(named) < len(recipes):
         names = ", ".join(str(path) for path in recipes)
         raise click.UsageError(f"{len(recipes)} recipes have {len(named)} names: {names}. Rename those that are alike.")
-    runner = running.runner()
+    runner = running.runner(console)
     opened, images, guide = begin(output, zoo, data, teacher)
     with runner:
         report = measure(
@@ -67,7 +67,6 @@ def backbones(
             seconds=seconds,
             marks=marks,
             teacher=guide,
-            progress=console.reporter(),
         )
         cost = runner.report()
     for name, remark in report.facts["remarks"].items():
@@ -119,7 +118,7 @@ def rate(
     from netspace_cli.core.experiments.rate import rate as measure
     from netspace_cli.core.spaces.recipe import load_recipe
 
-    runner = running.runner()
+    runner = running.runner(console)
     opened, images, guide = begin(output, zoo, data, teacher)
     with runner:
         report = measure(
@@ -131,7 +130,6 @@ def rate(
             sizes=sizes,
             scale=Scale(**scale),
             teacher=guide,
-            progress=console.reporter(),
         )
         cost = runner.report()
     for size, cut in report.facts["adapted"].items():

@@ -68,15 +68,13 @@ def few_labels(
     from netspace_cli.core.requests.choose_space import space_for_zoo
     from netspace_cli.core.zoos.zoo import open_zoo
 
-    runner = running.runner()
+    runner = running.runner(console)
     check_folder(output)
     check_figure(output / "figure.png")
     opened = open_zoo(zoo)
     known = space_for_zoo(space, opened)
     images = required_data(images_for(known, data), known)
     with runner:
-        report = measure(
-            opened, known, images, runner, output, plan=FewLabels(**plan), arch=arch, progress=console.reporter()
-        )
+        report = measure(opened, known, images, runner, output, plan=FewLabels(**plan), arch=arch)
         cost = runner.report()
     finish(console, output, report, images, cost, known)

@@ -123,15 +123,13 @@ def _run(
 ) -> None:
     from netspace_cli.core.experiments.held_out import Scale
 
-    runner = running.runner()
+    runner = running.runner(console)
     opened, images, guide = begin(output, zoo, data, teacher)
     with runner:
         known = _space(space, opened, output, recipe, settings, images, runner, guide, console)
         steps = known.recipe.refine.steps if refine is None else refine
         chosen = Scale(refine_steps=steps, **scale)
-        report = measure(
-            opened, output, known, images, runner, scale=chosen, teacher=guide, progress=console.reporter()
-        )
+        report = measure(opened, output, known, images, runner, scale=chosen, teacher=guide)
         cost = runner.report()
     finish(console, output, report, images, cost, known)
 
@@ -163,7 +161,6 @@ def _space(
         data,
         runner,
         teacher=teacher if several else None,
-        progress=console.reporter(),
     )
 
 

@@ -71,7 +71,7 @@ def fit(
     from netspace_cli.core.zoos.fit import fit_errors, fit_jobs, fit_zoo, fits_so_far
     from netspace_cli.core.zoos.fitting import FitPlan
 
-    runner = running.runner()
+    runner = running.runner(console)
     chosen = FitPlan(**plan)
     sources = find_shapes(shapes, repair=repair, scale=not as_is)
     jobs = fit_jobs(sources, chosen, running.seed)
@@ -83,7 +83,7 @@ def fit(
         console.document({"jobs": [{"id": j.id, "split": j.split, "kind": j.source.kind} for j in todo]})
         return
     with runner:
-        zoo = fit_zoo(output, sources, chosen, runner, progress=console.reporter())
+        zoo = fit_zoo(output, sources, chosen, runner)
         report = runner.report()
     console.cost(report)
     rows = [

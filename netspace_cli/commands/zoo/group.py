@@ -123,7 +123,7 @@ def train(
 
     if data is None:
         raise click.UsageError("Missing option '--data': a zoo is trained on images.")
-    runner = running.runner()
+    runner = running.runner(console)
     chosen = ZooPlan(**plan)
     chosen.check()
     images = load_data(data)
@@ -136,7 +136,7 @@ def train(
         console.document({"jobs": jobs})
         return
     with runner:
-        trained = train_zoo(directory, chosen, images, runner, workers=workers, progress=console.reporter())
+        trained = train_zoo(directory, chosen, images, runner, workers=workers)
         report = runner.report()
     console.cost(report)
     summary(console, trained)

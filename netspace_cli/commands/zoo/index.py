@@ -96,12 +96,10 @@ def index(
 
     if data is None:
         raise click.UsageError("Missing option '--data': the images the networks were trained on.")
-    runner = running.runner()
+    runner = running.runner(console)
     loaded = load_data(data)
     with runner:
-        adopted = index_folder(
-            directory, loaded, runner, force=force, dry_run=dry_run, progress=console.reporter(), **wanted
-        )
+        adopted = index_folder(directory, loaded, runner, force=force, dry_run=dry_run, **wanted)
         report = runner.report()
     console.cost(report)
     for each in adopted.refused:

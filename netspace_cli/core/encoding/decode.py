@@ -41,7 +41,7 @@ def decode(
         NotFinite: an embedding decodes to NaN or infinity.
     """
     check_space(embeddings.origins[0].source if embeddings.origins else "embeddings", embeddings, space)
-    space = space.to(runner.device)
+    space = runner.place(space)
     networks = []
     for vector, origin in zip(embeddings.vectors, embeddings.origins, strict=True):
         named = None if recognised else arch or origin.arch

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from netspace_cli.core.data.points import Data
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, embeddings_of
 from netspace_cli.core.spaces.space import Space
@@ -25,7 +24,6 @@ def encode(
     *,
     data: Data | None = None,
     refine_steps: int = 0,
-    progress: Progress | None = None,
 ) -> Embeddings:
     """Embed networks.
 
@@ -43,7 +41,7 @@ def encode(
     """
     check_refining(space, data, refine_steps)
     _check_networks(networks, space)
-    space = space.to(runner.device)
+    space = runner.place(space)
     rows: dict[int, Tensor] = {}
     for arch in dict.fromkeys(n.architecture.name for n in networks):
         places = [i for i, n in enumerate(networks) if n.architecture.name == arch]
@@ -53,9 +51,7 @@ def encode(
             found = torch.cat([space.model.encode(arch, v[None]) for v in vectors])
         _check_found([networks[i] for i in places], found)
         if refine_steps and data is not None:
-            found = refine(
-                found, vectors, arch, space, runner.place(data), runner, steps=refine_steps, progress=progress
-            )
+            found = refine(found, vectors, arch, space, runner.place(data), runner, steps=refine_steps)
         rows.update(zip(places, found, strict=True))
     how = "refined" if refine_steps else "encoded"
     origins = [Origin(n.architecture.name, n.form, n.source, n.sha256, how, refine_steps) for n in networks]

@@ -56,7 +56,7 @@ def fidelity(
         embedding: (E,).
         split: of the images.
     """
-    space, data = space.to(runner.device), runner.place(data)
+    space, data = runner.place(space), runner.place(data)
     placed = runner.place(embedding)
     built = decode_row(placed, space, arch=network.architecture.name)
     target = logits_of(network.architecture, runner.place(network.vector), data, split, runner)
@@ -97,7 +97,7 @@ def field_fidelity(network: Network, embedding: Tensor, space: Space, data: Fiel
         network: the target.
         embedding: (E,).
     """
-    space, points = space.to(runner.device), runner.place(scoring_points(data))
+    space, points = runner.place(space), runner.place(scoring_points(data))
     placed = runner.place(embedding)
     built = decode_row(placed, space, arch=network.architecture.name)
     target = values_of(network.architecture, runner.place(network.vector), points, runner)

@@ -8,7 +8,6 @@ from torch import Tensor
 
 from netspace_cli.core.data.points import Data, FieldData
 from netspace_cli.core.runtime.minimise import descend
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.near_surface import near_surfaces, with_near
 from netspace_cli.core.spaces.recipe import check_method
@@ -29,7 +28,6 @@ def refine(
     runner: Runner,
     *,
     steps: int,
-    progress: Progress | None = None,
 ) -> Tensor:
     """Steps on embeddings alone towards their networks' own outputs, on unlabelled images or on points.
 
@@ -44,13 +42,12 @@ def refine(
     Raises:
         ConfigError: the space's method is not for networks such as these.
     """
-    progress = progress or Silent()
     with runner.guard(f"refining {len(vectors)} networks at once", "Encode fewer at once."):
         if space.recipe.refine.method == "adam":
-            return _by_adam(embeddings, vectors, arch, space, data, runner, steps, progress)
+            return _by_adam(embeddings, vectors, arch, space, data, runner, steps)
         check_method(space.recipe, data)
         assert isinstance(data, FieldData)
-        return approach(embeddings, vectors, arch, space, data, runner, steps=steps, progress=progress)
+        return approach(embeddings, vectors, arch, space, data, runner, steps=steps)
 
 
 def _by_adam(
@@ -61,7 +58,6 @@ def _by_adam(
     data: Data,
     runner: Runner,
     steps: int,
-    progress: Progress,
 ) -> Tensor:
     recipe = space.recipe
     descent = recipe.refine.descent(steps)
@@ -82,7 +78,7 @@ def _by_adam(
         return loss
 
     runner.check_gradients()
-    return descend(embeddings, loss_at, descent, progress, description=f"refining {arch}")
+    return descend(embeddings, loss_at, descent, runner, description=f"refining {arch}")
 
 
 def check_refining(space: Space, data: Data | None, steps: int) -> None:

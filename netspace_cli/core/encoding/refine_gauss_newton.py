@@ -15,7 +15,6 @@ from netspace_models.gauss_newton import weights_by_distance
 from torch import Tensor
 
 from netspace_cli.core.data.points import FieldData
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.fragments import Wanted, mended
 from netspace_cli.core.shapes.near_surface import near_surfaces, with_near
@@ -36,7 +35,6 @@ def approach(
     runner: Runner,
     *,
     steps: int,
-    progress: Progress,
 ) -> Tensor:
     """Gauss-Newton steps on embeddings, each network by itself.
 
@@ -53,9 +51,8 @@ def approach(
     near = near_surfaces(architecture, vectors, data, runner, share=share)
     solver = solver_of(space, arch)
     cells = Cells(runner.place(scattered(data.signal.dimensions, runner.generator("cells"))))
-    progress.start(f"refining {arch}", steps * len(vectors))
     found = []
-    try:
+    with runner.progress(f"refining {arch}", steps * len(vectors)) as tick:
         for i, (start, vector) in enumerate(zip(embeddings, vectors, strict=True)):
             embedding, path = start, []
             for step in range(steps):
@@ -71,7 +68,7 @@ def approach(
                     raise RunFailed("refining came to values that are not finite.", "Raise refine.damping.")
                 path.append(embedding)
                 runner.count(1, "steps")
-                progress.advance(1, loss=loss)
+                tick(1, loss=loss)
             embedding = torch.stack(path[-max(1, steps // LATER) :]).mean(dim=0)
             if data.has_surface:
                 whole = Wanted(cells, distances_at(cells.points, architecture, vector, runner))
@@ -79,6 +76,4 @@ def approach(
                 fine = Wanted(small, distances_at(small.points, architecture, vector, runner))
                 embedding = mended(embedding, whole, [fine], solver, runner, keep=True)
             found.append(embedding)
-    finally:
-        progress.stop()
     return torch.stack(found)

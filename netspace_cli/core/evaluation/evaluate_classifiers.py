@@ -15,7 +15,6 @@ from netspace_cli.core.encoding.decode import decode_row, recognised_in
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
@@ -114,7 +113,6 @@ def evaluate(
     *,
     split: str = "test",
     refine_steps: int = 0,
-    progress: Progress | None = None,
 ) -> Evaluation:
     """Encode every instance of a split, decode it, and score both on the images of the test split.
 
@@ -126,12 +124,11 @@ def evaluate(
         WrongSpace: the zoo is of other images than the space, or has an architecture that the space lacks.
     """
     check_zoo_images(zoo, space)
-    progress = progress or Silent()
-    space, data = space.to(runner.device), runner.place(data)
+    space, data = runner.place(space), runner.place(data)
     results: list[Evaluated] = []
     for chosen, networks in read_targets(zoo, split):
-        vectors = encode(networks, space, runner, data=data, refine_steps=refine_steps, progress=progress).vectors
-        results += _compare(chosen, networks, runner.place(vectors), space, data, runner, progress)
+        vectors = encode(networks, space, runner, data=data, refine_steps=refine_steps).vectors
+        results += _compare(chosen, networks, runner.place(vectors), space, data, runner)
     return Evaluation(tuple(results))
 
 
@@ -142,21 +139,17 @@ def _compare(
     space: Space,
     data: ImageData,
     runner: Runner,
-    progress: Progress,
 ) -> list[Evaluated]:
     architecture, labels = networks[0].architecture, labels_of(data, "test")
     arch, seen = architecture.name, files_seen(space)
-    progress.start(f"scoring {arch}", len(instances))
-    try:
+    with runner.progress(f"scoring {arch}", len(instances)) as tick:
         targets, rows = [], []
         for instance, network, embedding in zip(instances, networks, embeddings, strict=True):
             targets.append(logits_of(architecture, runner.place(network.vector), data, "test", runner))
             built = decode_row(embedding, space, arch=arch)
             predicted = logits_of(built.architecture, built.vector, data, "test", runner)
             rows.append((instance, recognised_in(embedding, space).name, predicted))
-            progress.advance(1)
-    finally:
-        progress.stop()
+            tick(1)
     return [
         Evaluated(
             instance.id,

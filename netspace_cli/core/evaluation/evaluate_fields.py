@@ -13,7 +13,6 @@ from torch import Tensor
 from netspace_cli.core.data.points import FieldData
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.values import iou, likeness, scoring_points, values_of
 from netspace_cli.core.spaces.space import Space
@@ -69,7 +68,6 @@ def evaluate_fields(
     *,
     split: str = "test",
     refine_steps: int = 0,
-    progress: Progress | None = None,
 ) -> FieldEvaluation:
     """Encode every instance of a split, decode it, and compare both on a grid.
 
@@ -80,16 +78,14 @@ def evaluate_fields(
         WrongSpace: the zoo is of other signals than the space, or has an architecture that the space lacks.
     """
     check_zoo_images(zoo, space)
-    progress = progress or Silent()
-    space, data = space.to(runner.device), runner.place(data)
+    space, data = runner.place(space), runner.place(data)
     points, seen = scoring_points(data), files_seen(space)
     known = _training_values(zoo, points, runner) if split != "train" else []
     rows: list[EvaluatedField] = []
     for chosen, networks in read_targets(zoo, split):
         architecture = networks[0].architecture
-        vectors = encode(networks, space, runner, data=data, refine_steps=refine_steps, progress=progress).vectors
-        progress.start(f"scoring {architecture.name}", len(chosen))
-        try:
+        vectors = encode(networks, space, runner, data=data, refine_steps=refine_steps).vectors
+        with runner.progress(f"scoring {architecture.name}", len(chosen)) as tick:
             for instance, network, embedding in zip(chosen, networks, runner.place(vectors), strict=True):
                 target = values_of(architecture, runner.place(network.vector), points, runner)
                 built = decode_row(embedding, space, arch=architecture.name)
@@ -103,9 +99,7 @@ def evaluate_fields(
                         None if seen is None else instance.sha256 in seen,
                     )
                 )
-                progress.advance(1)
-        finally:
-            progress.stop()
+                tick(1)
     return FieldEvaluation(tuple(rows))
 
 

@@ -19,7 +19,6 @@ from netspace_models.errors import ConfigError, RunFailed
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.space import Space, save_space
@@ -108,7 +107,6 @@ def backbones(
     seconds: float,
     marks: int = 8,
     teacher: Network | None = None,
-    progress: Progress | None = None,
 ) -> Report:
     """Train a space with each recipe for the same time, and measure each at marks along the way.
 
@@ -142,7 +140,7 @@ def backbones(
             done = log.find(key)
             if done is None:
                 task = prepare(zoo, recipe, data, runner, teacher=teacher)
-                ran = _run(name, sizes[name], task, zoo, folder / name, seconds, marks, progress or Silent())
+                ran = _run(name, sizes[name], task, zoo, folder / name, seconds, marks)
                 done = log.add({**key, "ran": asdict(ran)})
             found.append(_ran(done["ran"]))
     facts = {"seconds": seconds, "marks": marks, "remarks": {r.name: r.remark for r in found if r.remark}}
@@ -182,7 +180,7 @@ class Course:
     def space(self, zoo: Zoo) -> Space:
         """The space as it is now, recorded with the steps done; its model is the one in training."""
         task = paced(self.task, max(1, self.state.step))
-        embeddings = zoo_embeddings(task.training, self.state.model.eval())
+        embeddings = zoo_embeddings(task.training, self.state.model.eval(), task.runner)
         return Space(self.state.model, record_of(task, self.state, zoo), embeddings)
 
 
@@ -207,14 +205,12 @@ def paced(task: Task, steps: int) -> Task:
     return replace(task, recipe=task.recipe.model_copy(update={"train": train}))
 
 
-def _run(
-    name: str, parameters: int, task: Task, zoo: Zoo, folder: Path, seconds: float, marks: int, progress: Progress
-) -> Ran:
+def _run(name: str, parameters: int, task: Task, zoo: Zoo, folder: Path, seconds: float, marks: int) -> Ran:
     """Train against the clock, measuring at the marks; then measure the best of them on held-out instances."""
     due = [seconds * (i + 1) / marks for i in range(marks)]
     course, found, remark = begin(task, seconds=seconds), list[Mark](), ""
     try:
-        _train(course, found, due, zoo, f"training {name}, seconds", progress)
+        _train(course, found, due, zoo, f"training {name}, seconds")
     except RunFailed as failure:
         remark = failure.message
         found += [Mark(mark, course.clock.seconds, course.state.step) for mark in due[len(found) :]]
@@ -224,19 +220,16 @@ def _run(
         remark = f"no step in {seconds:g} s: one takes {pace:.3g} s"
     end: dict[str, dict[str, Any]] = {}
     if course.state.best:
-        end, unrefined = _measured_best(course, zoo, folder, progress)
+        end, unrefined = _measured_best(course, zoo, folder)
         remark = remark or unrefined
     kind = task.recipe.backbone.kind
     return Ran(name, kind, parameters, pace, course.state.best_step, tuple(found), end, remark)
 
 
-def _train(
-    course: Course, found: list[Mark], due: Sequence[float], zoo: Zoo, description: str, progress: Progress
-) -> None:
+def _train(course: Course, found: list[Mark], due: Sequence[float], zoo: Zoo, description: str) -> None:
     """Whole steps until the last mark; each mark is added to `found` when it is measured."""
     shown = 0
-    progress.start(description, round(due[-1]))
-    try:
+    with course.task.runner.progress(description, round(due[-1])) as tick:
         while len(found) < len(due):
             mark = due[len(found)]
             # A step that would end after the mark does not count for it.
@@ -244,10 +237,8 @@ def _train(
                 found.append(_measured(course, zoo, mark, found[-1] if found else None))
                 continue
             course.step(due[-1])
-            progress.advance(int(course.clock.seconds) - shown, steps=course.state.step)
+            tick(int(course.clock.seconds) - shown, steps=course.state.step)
             shown = int(course.clock.seconds)
-    finally:
-        progress.stop()
 
 
 def _measured(course: Course, zoo: Zoo, mark: float, last: Mark | None) -> Mark:
@@ -260,7 +251,7 @@ def _measured(course: Course, zoo: Zoo, mark: float, last: Mark | None) -> Mark:
     return Mark(mark, course.clock.seconds, state.step, *(found[name] for name in ("pearson", "mae", "agreement")))
 
 
-def _measured_best(course: Course, zoo: Zoo, folder: Path, progress: Progress) -> tuple[dict[str, dict[str, Any]], str]:
+def _measured_best(course: Course, zoo: Zoo, folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
     """Write the space of the best mark and measure it on the held-out instances, refined as its recipe says;
     with the reason where refining failed."""
     state, task, remark = course.state, course.task, ""
@@ -270,10 +261,10 @@ def _measured_best(course: Course, zoo: Zoo, folder: Path, progress: Progress) -
     space = save_space(folder / "space.safetensors", course.space(zoo), force=True)
     steps = task.recipe.refine.steps
     try:
-        measured = measure(zoo, space, _images(task), task.runner, refine_steps=steps, progress=progress)
+        measured = measure(zoo, space, _images(task), task.runner, refine_steps=steps)
     except RunFailed as failure:
         remark = f"refining: {failure.message}"
-        measured = measure(zoo, space, _images(task), task.runner, refine_steps=0, progress=progress)
+        measured = measure(zoo, space, _images(task), task.runner, refine_steps=0)
     end = {how: {**m.evaluation.summary(), "steps": m.steps, "seconds": m.seconds} for how, m in measured.items()}
     return end, remark
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.evaluation.evaluate_classifiers import Evaluation, evaluate
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -57,16 +56,14 @@ class Measured:
     seconds: float
 
 
-def measure(
-    zoo: Zoo, space: Space, data: ImageData, runner: Runner, *, refine_steps: int, progress: Progress | None = None
-) -> dict[str, Measured]:
+def measure(zoo: Zoo, space: Space, data: ImageData, runner: Runner, *, refine_steps: int) -> dict[str, Measured]:
     """The test instances, encoded and, with `refine_steps`, refined."""
     found = {}
     for how, steps in (("encoded", 0), ("refined", refine_steps)):
         if how == "refined" and not steps:
             continue
         began = time.perf_counter()
-        evaluation = evaluate(zoo, space, data, runner, refine_steps=steps, progress=progress)
+        evaluation = evaluate(zoo, space, data, runner, refine_steps=steps)
         found[how] = Measured(evaluation, steps, (time.perf_counter() - began) / len(evaluation.instances))
     return found
 

@@ -13,7 +13,6 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.requests.inputs import Input
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.image_objective import Goal
 from netspace_cli.core.search.lso import goal_of
@@ -52,7 +51,6 @@ def trained_space(
     runner: Runner,
     *,
     teacher: Network | None = None,
-    progress: Progress | None = None,
 ) -> Space:
     """The space of an experiment, `folder`/space.safetensors: opened where it is there, else trained.
 
@@ -72,7 +70,7 @@ def trained_space(
         return space
     folder.mkdir(parents=True, exist_ok=True)
     begun = RunFolder(folder / "space.run").checkpoint.exists()
-    return train(zoo, path, recipe, data, runner, teacher=teacher, resume=begun, progress=progress)
+    return train(zoo, path, recipe, data, runner, teacher=teacher, resume=begun)
 
 
 def weakest_and_strongest(zoo: Zoo, arch: str) -> tuple[Instance, Instance]:
@@ -101,11 +99,10 @@ def refined_input(
     data: ImageData,
     runner: Runner,
     scale: Scale,
-    progress: Progress | None,
 ) -> Input:
     """An instance of a zoo as the commands see a checkpoint: encoded, and refined by the scale's steps."""
     network = zoo.network(instance, space.model.architecture(instance.arch))
-    found = encode([network], space, runner, data=data, refine_steps=scale.refine_steps, progress=progress)
+    found = encode([network], space, runner, data=data, refine_steps=scale.refine_steps)
     how = "refined" if scale.refine_steps else "encoded"
     origin = Origin(instance.arch, network.form, network.source, network.sha256, how, scale.refine_steps)
     return Input(zoo.file_of(instance), found.vectors[0], origin, network)
@@ -113,7 +110,7 @@ def refined_input(
 
 def encoded_input(zoo: Zoo, instance: Instance, space: Space, data: ImageData, runner: Runner) -> Input:
     """`refined_input` without refining."""
-    return refined_input(zoo, instance, space, data, runner, Scale(refine_steps=0), None)
+    return refined_input(zoo, instance, space, data, runner, Scale(refine_steps=0))
 
 
 def placed(end: Input, runner: Runner) -> Network:

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import reach_of_directions, reach_of_subspace, reach_of_weights
 from netspace_cli.core.search.image_objective import Goal
@@ -64,7 +63,6 @@ class Searches:
     goal: Goal
     scale: Scale
     what: Mapping[str, Any]
-    progress: Progress | None = None
 
     def best(self, start: str, method: str, reach: Reach) -> Tuned:
         """Tuned, from the instance `start`; not done again if it was finished before.
@@ -76,7 +74,7 @@ class Searches:
         done = self.log.find(key)
         if done is None:
             steps, images = self.scale.search_steps, self.scale.search_images
-            found = tuned(method, reach, self.goal, steps=steps, images=images, progress=self.progress)
+            found = tuned(method, reach, self.goal, steps=steps, images=images)
             done = self.log.add({**key, **asdict(found)})
         return Tuned(**{field.name: done[field.name] for field in fields(Tuned)})
 
@@ -90,7 +88,6 @@ def kept_searches(
     runner: Runner,
     teacher: Network | None,
     scale: Scale,
-    progress: Progress | None = None,
 ) -> Iterator[Searches]:
     """Begin the searches of an experiment, or go on with those in `folder`/searches.jsonl.
 
@@ -103,7 +100,7 @@ def kept_searches(
     settings = settings_of("searches", zoo, data, runner, teacher)
     what = {"space": space.sha256, **{k: v for k, v in vars(scale).items() if k != "path_steps"}}
     with run_log(folder / "searches.jsonl", settings) as log:
-        yield Searches(log, goal_for(space, data, runner, teacher, scale), scale, what, progress)
+        yield Searches(log, goal_for(space, data, runner, teacher, scale), scale, what)
 
 
 def reaches(space: Space, network: Network, embedding: Tensor, goal: Goal) -> dict[str, Reach]:
@@ -120,7 +117,7 @@ def reaches(space: Space, network: Network, embedding: Tensor, goal: Goal) -> di
     }
 
 
-def tuned(method: str, reach: Reach, goal: Goal, *, steps: int, images: int, progress: Progress | None = None) -> Tuned:
+def tuned(method: str, reach: Reach, goal: Goal, *, steps: int, images: int) -> Tuned:
     """Search with one rate after another and keep the best by validation accuracy, then loss.
 
     Raises:
@@ -131,7 +128,7 @@ def tuned(method: str, reach: Reach, goal: Goal, *, steps: int, images: int, pro
     def validation(lr: float) -> tuple[float, float]:
         description = f"{method}, rate {lr:.2g}"
         try:
-            found = search(reach, goal, steps=steps, lr=lr, images=images, progress=progress, description=description)
+            found = search(reach, goal, steps=steps, lr=lr, images=images, description=description)
         except RunFailed:
             return (-1.0, 0.0)
         tried[lr] = found

@@ -18,7 +18,6 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.lso import reach_of
 from netspace_cli.core.search.search import Reach
@@ -72,7 +71,6 @@ def rate(
     sizes: Sequence[int] = SIZES,
     scale: Scale,
     teacher: Network | None = None,
-    progress: Progress | None = None,
 ) -> Report:
     """Train a space of each size, and tell the held-out instances in it and in a random subspace.
 
@@ -106,8 +104,8 @@ def rate(
             key = {"size": size, "recipe": own.model_dump(mode="json")}
             done = log.find(key)
             if done is None:
-                space = trained_space(zoo, folder / str(size), own, data, runner, progress=progress)
-                rows = _measured(zoo, space, data, runner, scale, teacher, progress)
+                space = trained_space(zoo, folder / str(size), own, data, runner)
+                rows = _measured(zoo, space, data, runner, scale, teacher)
                 done = log.add({**key, "space_sha256": space.sha256, "told": [asdict(row) for row in rows]})
             found += [Told(**row) for row in done["told"]]
             spaces[size] = done["space_sha256"]
@@ -174,17 +172,16 @@ def _measured(
     runner: Runner,
     scale: Scale,
     teacher: Network | None,
-    progress: Progress | None,
 ) -> list[Told]:
     """One size: learnt, encoded and refined, and the random subspace."""
-    space, data = space.to(runner.device), runner.place(data)
+    space, data = runner.place(space), runner.place(data)
     architecture, recipe, size = space.architectures[0], space.recipe, space.model.embedding_size
-    measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps, progress=progress)
-    fitted = fit_held_out(zoo, architecture, size, recipe, data, runner, progress=progress)
+    measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps)
+    fitted = fit_held_out(zoo, architecture, size, recipe, data, runner)
     known = measured["encoded"].evaluation.instances
     targets = runner.place(torch.stack(zoo.vectors(zoo.select(split="test"), architecture)))
     beside = Measured(evaluate_fits(fitted, known, targets, data, runner), scale.refine_steps, fitted.seconds)
-    searches = _searches(zoo, space, fitted, data, runner, scale, teacher, progress)
+    searches = _searches(zoo, space, fitted, data, runner, scale, teacher)
     return [
         Told(size, method, m.steps, lr, m.seconds, m.evaluation.summary(), searches.get(method))
         for method, m, lr in zip(
@@ -204,7 +201,6 @@ def _searches(
     runner: Runner,
     scale: Scale,
     teacher: Network | None,
-    progress: Progress | None,
 ) -> dict[str, dict[str, Any]]:
     """By method: optimised from the held-out instance of median validation accuracy, as it is told there."""
     if not scale.search_steps:
@@ -213,14 +209,14 @@ def _searches(
     median = middling(zoo, arch)
     row = [i.id for i in zoo.select(split="test")].index(median.id)
     encoded = encoded_input(zoo, median, space, data, runner).vector
-    refined = refined_input(zoo, median, space, data, runner, scale, progress).vector
+    refined = refined_input(zoo, median, space, data, runner, scale).vector
     starts: dict[str, tuple[str, Reach]] = {
         METHODS[0]: ("space", reach_of(space, runner.place(encoded)[None], arch)),
         METHODS[1]: ("space", reach_of(space, runner.place(refined)[None], arch)),
         METHODS[2]: ("random subspace", replace(fitted.reach, start=fitted.embeddings[row : row + 1])),
     }
     goal = goal_for(space, data, runner, teacher, scale)
-    options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images, "progress": progress}
+    options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images}
     found = {method: tuned(kind, reach, goal, **options) for method, (kind, reach) in starts.items()}
     return {method: {k: v for k, v in asdict(best).items() if k != "method"} for method, best in found.items()}
 

@@ -13,7 +13,6 @@ from netspace_models.errors import ConfigError
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.paths.path import Step, interpolate
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.lso import reach_of
 from netspace_cli.core.spaces.space import Space
@@ -36,7 +35,6 @@ def several(
     *,
     scale: Scale,
     teacher: Network | None = None,
-    progress: Progress | None = None,
 ) -> Report:
     """Fidelity by architecture, a path from the smallest to the largest, and optimising in each.
 
@@ -53,18 +51,18 @@ def several(
     """
     if len(space.architectures) < 2:
         raise ConfigError(f"space {space.name!r} has one architecture; this experiment is for several.", "See: single.")
-    space, data = space.to(runner.device), runner.place(data)
+    space, data = runner.place(space), runner.place(data)
     seen = zoo_of(zoo, [a.name for a in space.architectures if a.name not in space.recipe.space.unseen])
-    measured = measure(seen, space, data, runner, refine_steps=scale.refine_steps, progress=progress)
+    measured = measure(seen, space, data, runner, refine_steps=scale.refine_steps)
     archs = [a.name for a in space.architectures]
     first, last = (middling(zoo, arch) for arch in (archs[0], archs[-1]))
     ends = [encoded_input(zoo, i, space, data, runner) for i in (first, last)]
-    common: dict[str, Any] = {"steps": scale.path_steps, "data": data, "progress": progress}
+    common: dict[str, Any] = {"steps": scale.path_steps, "data": data}
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, ends=(archs[0], archs[-1]), **common)
     tables = [summary_table(measured), order_table(path), drawn_table(path, zoo, space)]
     figures = {"figure": lambda: fidelity_and_path(measured, path, {})}
     if scale.search_steps:
-        with kept_searches(folder, zoo, space, data, runner, teacher, scale, progress) as searches:
+        with kept_searches(folder, zoo, space, data, runner, teacher, scale) as searches:
             tried = _optimised(seen, space, data, runner, searches)
         tables.append(optimising_table(tried))
         figures["optimising"] = lambda: gains(tried)

@@ -11,7 +11,6 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.paths.path import interpolate, weight_paths
 from netspace_cli.core.requests.inputs import network_of
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -33,7 +32,6 @@ def single(
     *,
     scale: Scale,
     teacher: Network | None = None,
-    progress: Progress | None = None,
 ) -> Report:
     """Fidelity, a path from the weakest to the strongest held-out instance, and optimising from both.
 
@@ -47,18 +45,18 @@ def single(
     names = [a.name for a in zoo.architectures()]
     if len(names) != 1:
         raise ConfigError(f"{zoo.path} has {', '.join(names)}; this experiment is for one.", "See: several.")
-    space, data = space.to(runner.device), runner.place(data)
-    measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps, progress=progress)
+    space, data = runner.place(space), runner.place(data)
+    measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps)
     held_out = weakest_and_strongest(zoo, names[0])
-    ends = [refined_input(zoo, i, space, data, runner, scale, progress) for i in held_out]
-    common: dict[str, Any] = {"steps": scale.path_steps, "data": data, "progress": progress}
+    ends = [refined_input(zoo, i, space, data, runner, scale) for i in held_out]
+    common: dict[str, Any] = {"steps": scale.path_steps, "data": data}
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, **common)
     one, other = (network_of(end, space, runner) for end in ends)
     baselines = weight_paths(one, other, runner, **common)
     tables = [summary_table(measured), order_table(path, baselines)]
     figures = {"figure": lambda: fidelity_and_path(measured, path, baselines)}
     if scale.search_steps:
-        with kept_searches(folder, zoo, space, data, runner, teacher, scale, progress) as searches:
+        with kept_searches(folder, zoo, space, data, runner, teacher, scale) as searches:
             starts = zip(("weakest", "strongest"), held_out, ends, strict=True)
             tried = {
                 f"{title} held-out instance": [

@@ -18,7 +18,6 @@ from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluat
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.minimise import Descent, descend
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import reach_of_subspace
 from netspace_cli.core.search.search import Reach
@@ -53,8 +52,6 @@ def fit_held_out(
     recipe: Recipe,
     data: ImageData,
     runner: Runner,
-    *,
-    progress: Progress | None = None,
 ) -> Fitted:
     """Fit the test instances in a random subspace around the best training instance by validation.
 
@@ -77,14 +74,14 @@ def fit_held_out(
 
     def validation_agreement(lr: float) -> tuple[float]:
         try:
-            found = fit(reach, chosen, data, runner, at_rate(descent, lr), temperature=temperature, progress=progress)
+            found = fit(reach, chosen, data, runner, at_rate(descent, lr), temperature=temperature)
         except RunFailed:
             return (-1.0,)
         return (mean(agreements(reach, found, chosen, data, "val", runner)),)
 
     lr = best_rate(validation_agreement, descent.lr)
     began = time.perf_counter()
-    found = fit(reach, held_out, data, runner, at_rate(descent, lr), temperature=temperature, progress=progress)
+    found = fit(reach, held_out, data, runner, at_rate(descent, lr), temperature=temperature)
     return Fitted(reach, found, lr, (time.perf_counter() - began) / len(found))
 
 
@@ -96,7 +93,6 @@ def fit(
     descent: Descent,
     *,
     temperature: float,
-    progress: Progress | None = None,
 ) -> Tensor:
     """Steps towards networks' own outputs on unlabelled images, as `encode.refine` takes them: the same
     loss, and the same images at the same step.
@@ -125,7 +121,7 @@ def fit(
     start = reach.start.expand(len(targets), -1)
     description = f"fitting with rate {descent.lr:.3g}"
     with runner.guard(f"fitting {len(targets)} networks at once"):
-        return descend(start, loss_at, descent, progress or Silent(), description=description)
+        return descend(start, loss_at, descent, runner, description=description)
 
 
 def at_rate(descent: Descent, lr: float) -> Descent:

@@ -15,7 +15,6 @@ from netspace_models.gauss_newton import Solver, weights_by_distance
 from torch import Tensor
 
 from netspace_cli.core.data.points import FieldData
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.fragments import Wanted, even_and_near, mended
 from netspace_cli.core.shapes.sdf_blend import Ends, even_gammas
@@ -39,7 +38,6 @@ def bent(
     runner: Runner,
     *,
     steps: int,
-    progress: Progress | None = None,
 ) -> Tensor:
     """(N + 1, E) embeddings of a bent path, the first and the last of them exactly `start` and `end`.
 
@@ -51,7 +49,7 @@ def bent(
         ConfigError: see `check_bend`.
     """
     check_bend(space, data)
-    space, progress = space.to(runner.device), progress or Silent()
+    space = runner.place(space)
     architecture = space.model.architectures[0]
     line = runner.place(torch.stack(straight(start, end, steps)))
     solver = solver_of(space, architecture.name)
@@ -59,13 +57,10 @@ def bent(
         vectors = space.model.decode(architecture.name, torch.stack([line[0], line[-1]]))
     ends = _known(vectors, architecture, runner)
     gammas, found = even_gammas(ends, steps), [line[0]]
-    progress.start("bending the path", max(0, steps - 1))
-    try:
+    with runner.progress("bending the path", max(0, steps - 1)) as tick:
         for embedding, gamma in zip(line[1:-1], gammas[1:-1], strict=True):
             found.append(_solved(embedding, ends, vectors, gamma, solver, runner))
-            progress.advance(1)
-    finally:
-        progress.stop()
+            tick(1)
     return torch.stack([*found, line[-1]])
 
 

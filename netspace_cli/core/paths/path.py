@@ -15,7 +15,6 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of, logits_of
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 
@@ -62,7 +61,6 @@ def interpolate(
     data: ImageData | None = None,
     ends: tuple[str, str] | None = None,
     split: str = "test",
-    progress: Progress | None = None,
 ) -> list[Step]:
     """Walk from one embedding straight to another.
 
@@ -74,7 +72,7 @@ def interpolate(
         ConfigError: fewer than one step.
     """
     path = straight(runner.place(start), runner.place(end), steps)
-    return walk(path, space, runner, data=data, ends=ends, split=split, progress=progress)
+    return walk(path, space, runner, data=data, ends=ends, split=split)
 
 
 def straight(start: Tensor, end: Tensor, steps: int) -> list[Tensor]:
@@ -90,7 +88,6 @@ def walk(
     data: ImageData | None = None,
     ends: tuple[str, str] | None = None,
     split: str = "test",
-    progress: Progress | None = None,
 ) -> list[Step]:
     """Decode and score every embedding of a path.
 
@@ -101,11 +98,11 @@ def walk(
         data: for scores; without them the path is decoded only.
         split: whose images are scored.
     """
-    space = space.to(runner.device)
+    space = runner.place(space)
     first, last = ends or (None, None)
     archs = [first, *[None] * (len(path) - 2), last]
     networks = [decode_row(runner.place(z), space, arch=arch) for z, arch in zip(path, archs, strict=True)]
-    return _scored(networks, data, runner, split, progress or Silent(), "walking the path")
+    return _scored(networks, data, runner, split, "walking the path")
 
 
 def interpolate_weights(
@@ -116,7 +113,6 @@ def interpolate_weights(
     steps: int,
     data: ImageData | None = None,
     split: str = "test",
-    progress: Progress | None = None,
 ) -> list[Step]:
     """The baseline: the same walk between the parameters themselves.
 
@@ -132,7 +128,7 @@ def interpolate_weights(
         )
     a, b = runner.place(start.vector), runner.place(end.vector)
     networks = [Network(start.architecture, (1 - g) * a + g * b) for g in gammas(steps)]
-    return _scored(networks, data, runner, split, progress or Silent(), "walking between the weights")
+    return _scored(networks, data, runner, split, "walking between the weights")
 
 
 def weight_paths(
@@ -143,14 +139,13 @@ def weight_paths(
     steps: int,
     data: ImageData | None = None,
     split: str = "test",
-    progress: Progress | None = None,
 ) -> dict[str, list[Step]]:
     """The baselines of a path: "weights", and "aligned weights" where the hidden units are known.
 
     Raises:
         ConfigError: two architectures.
     """
-    common: dict[str, Any] = {"steps": steps, "data": data, "split": split, "progress": progress}
+    common: dict[str, Any] = {"steps": steps, "data": data, "split": split}
     paths = {"weights": interpolate_weights(start, end, runner, **common)}
     if start.architecture.hidden_groups:
         paths["aligned weights"] = interpolate_weights(start, aligned(start, end, runner), runner, **common)
@@ -185,19 +180,15 @@ def _scored(
     data: ImageData | None,
     runner: Runner,
     split: str,
-    progress: Progress,
     description: str,
 ) -> list[Step]:
     placed = runner.place(data) if data is not None else None
     rows = []
-    progress.start(description, len(networks))
-    try:
+    with runner.progress(description, len(networks)) as tick:
         for i, network in enumerate(networks):
             rows.append(_score(i, i / (len(networks) - 1), network, placed, runner, split))
             found = rows[-1].accuracy
-            progress.advance(1, **({} if found is None else {"accuracy": found}))
-    finally:
-        progress.stop()
+            tick(1, **({} if found is None else {"accuracy": found}))
     return rows
 
 

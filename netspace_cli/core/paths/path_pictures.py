@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.rendered_pictures import Frame, frame_of
 
@@ -43,9 +42,7 @@ class FrameStep:
         return row if self.change is None else {**row, "change": self.change}
 
 
-def frame_steps(
-    path: Sequence[Step], runner: Runner, *, name: str = "", progress: Progress | None = None
-) -> list[FrameStep]:
+def frame_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list[FrameStep]:
     """The pictures along a path.
 
     Args:
@@ -55,7 +52,7 @@ def frame_steps(
         ConfigError: the networks are no pictures.
     """
     looking = f"looking at pictures{name and f', {name}'}"
-    frames = seen(path, lambda network: frame_of(network, runner), progress, description=looking)
+    frames = seen(path, lambda network: frame_of(network, runner), runner, description=looking)
     befores = [None, *frames[:-1]]
     return [FrameStep(s, frame, _change(b, frame)) for s, b, frame in zip(path, befores, frames, strict=True)]
 

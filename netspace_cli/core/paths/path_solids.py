@@ -9,7 +9,6 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.solids import Solid, solid_looked_at_twice
 
@@ -55,9 +54,7 @@ class SolidStep:
         return row | {name: value for name, value in scores.items() if value is not None}
 
 
-def solid_steps(
-    path: Sequence[Step], runner: Runner, *, name: str = "", progress: Progress | None = None
-) -> list[SolidStep]:
+def solid_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list[SolidStep]:
     """The solids along a path.
 
     Args:
@@ -69,26 +66,20 @@ def solid_steps(
     solids = seen(
         path,
         lambda network: solid_looked_at_twice(network, runner, resolution=RESOLUTION),
-        progress,
+        runner,
         description=f"looking at shapes{name and f', {name}'}",
     )
     befores = [None, *solids[:-1]]
     return [SolidStep(s, solid, _overlap(b, solid)) for s, b, solid in zip(path, befores, solids, strict=True)]
 
 
-def seen(
-    path: Sequence[Step], look: Callable[[Network], T], progress: Progress | None, *, description: str
-) -> list[T | None]:
+def seen(path: Sequence[Step], look: Callable[[Network], T], runner: Runner, *, description: str) -> list[T | None]:
     """What is seen of the network at each step; None where the step failed."""
-    progress = progress or Silent()
     found: list[T | None] = []
-    progress.start(description, len(path))
-    try:
+    with runner.progress(description, len(path)) as tick:
         for step in path:
             found.append(None if step.error else look(step.network))
-            progress.advance(1)
-    finally:
-        progress.stop()
+            tick(1)
     return found
 
 

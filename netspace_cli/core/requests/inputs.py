@@ -16,7 +16,6 @@ from netspace_cli.core.encoding.encode import default_refine_steps, encode
 from netspace_cli.core.files.safetensors_file import read_safetensors
 from netspace_cli.core.networks.factories import known_signal
 from netspace_cli.core.networks.network import Network, check_teacher, read_network
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import architectures_of, built_in_spaces
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, check_space, is_embedding, load_embeddings
@@ -44,7 +43,7 @@ def network_of(given: Input, space: Space, runner: Runner) -> Network:
     """The network an input was; of an embedding what it decodes to."""
     if given.network is not None:
         return given.network
-    return decode_row(runner.place(given.vector), space.to(runner.device), arch=given.origin.arch)
+    return decode_row(runner.place(given.vector), runner.place(space), arch=given.origin.arch)
 
 
 def read_inputs(
@@ -56,7 +55,6 @@ def read_inputs(
     refine_steps: int | None = None,
     arch: str | None = None,
     key: str | None = None,
-    progress: Progress | None = None,
 ) -> list[Input]:
     """Checkpoints, encoded and refined, and embedding files, as they are: one vector each.
 
@@ -75,7 +73,7 @@ def read_inputs(
     if files:
         networks = read_networks(files, space, arch=arch, key=key)
         steps = default_refine_steps(space, data) if refine_steps is None else refine_steps
-        encoded = encode(networks, space, runner, data=data, refine_steps=steps, progress=progress)
+        encoded = encode(networks, space, runner, data=data, refine_steps=steps)
         for i, path in enumerate(files):
             found[path] = Input(path, encoded.vectors[i], encoded.origins[i], networks[i])
     return [found[p] for p in paths]

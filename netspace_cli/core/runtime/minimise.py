@@ -10,7 +10,7 @@ import torch
 from netspace_models.errors import RunFailed
 from torch import Tensor
 
-from .progress import Progress
+from .runner import Runner
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def descend(
     start: Tensor,
     loss_at: Callable[[Tensor, int], Tensor],
     descent: Descent,
-    progress: Progress,
+    runner: Runner,
     *,
     description: str,
     fused: bool = False,
@@ -49,7 +49,7 @@ def descend(
     Args:
         start: (B, E); left as it is.
         loss_at: from embeddings (B, E) and the step's number to a scalar.
-        descent: steps and rates.
+        descent: steps and rates; runner: shows the progress.
         description: for the progress.
         fused: whether all of Adam is one pass over the values: faster where these are many; else torch chooses.
         after: called after each step with the number of steps done, the embeddings and the step's loss.
@@ -60,8 +60,7 @@ def descend(
     """
     embedding = start.detach().clone().requires_grad_(True)
     optimizer = torch.optim.Adam([embedding], lr=descent.lr, fused=fused or None)
-    progress.start(description, descent.steps)
-    try:
+    with runner.progress(description, descent.steps) as tick:
         for step in range(descent.steps):
             for group in optimizer.param_groups:
                 group["lr"] = descent.rate(step)
@@ -73,7 +72,5 @@ def descend(
             optimizer.step()
             if after is not None:
                 after(step + 1, embedding.detach(), loss.item())
-            progress.advance(1, loss=loss.item())
-    finally:
-        progress.stop()
+            tick(1, loss=loss.item())
     return embedding.detach()

@@ -1,4 +1,4 @@
-"""How the library tells of its progress without knowing of terminals."""
+"""Progress reporting for library code; knows nothing about terminals."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ class Progress(Protocol):
 
     def stop(self) -> None:
         """End the piece of work begun last."""
+
+
+class Tick(Protocol):
+    """Says that `n` more units of the piece of work begun last are done; `fields` are figures to show beside it."""
+
+    def __call__(self, n: int = 1, **fields: object) -> None: ...
 
 
 class Silent:

@@ -18,7 +18,9 @@ from typing import Any, Self, TypeVar
 
 import torch
 from netspace_models.errors import ConfigError, RunFailed
-from torch import Tensor
+from torch import Tensor, nn
+
+from .progress import Progress, Silent, Tick
 
 T = TypeVar("T")
 
@@ -50,12 +52,19 @@ class Runner:
         precision: "float32", "bf16" or "fp16"; anything but float32 means autocast.
         threads: processor threads, None for torch's own choice.
         seed: root of every random stream.
+        progress: what is told how far work has come; None for nobody.
     Raises:
         ConfigError: a device or precision that this machine does not have, fewer than one thread.
     """
 
     def __init__(
-        self, device: str = "auto", *, precision: str = "float32", threads: int | None = None, seed: int = 0
+        self,
+        device: str = "auto",
+        *,
+        precision: str = "float32",
+        threads: int | None = None,
+        seed: int = 0,
+        progress: Progress | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(f"{threads} processor threads cannot work.", "Give at least one: --threads 1.")
@@ -64,6 +73,8 @@ class Runner:
         self.precision_name = precision
         self.threads = threads
         self.seed = seed
+        self._progress = progress or Silent()
+        self._placed: dict[int, tuple[Any, Any]] = {}
         self._counted: dict[str, int] = {}
         self._began = time.perf_counter()
         self._held = ExitStack()
@@ -80,6 +91,7 @@ class Runner:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._held.close()
+        self._placed = {}
 
     @property
     def device_name(self) -> str:
@@ -88,11 +100,33 @@ class Runner:
             return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
         return str(self.device)
 
+    @contextmanager
+    def progress(self, description: str, total: int | None = None) -> Iterator[Tick]:
+        """Show how far a piece of work has come while the block runs; pieces may be nested.
+
+        Args:
+            total: units of the whole work; None where it is not known.
+        Returns:
+            A function to call with the number of units done since the last call (1), and figures worth showing.
+        """
+        self._progress.start(description, total)
+        try:
+            yield self._progress.advance
+        finally:
+            self._progress.stop()
+
     def place(self, thing: T) -> T:
-        """`thing` on the device: tensors, modules, whatever has `.to`, and dicts, lists and tuples of them."""
+        """`thing` on the device: tensors, modules, whatever has `.to`, and dicts, lists and tuples of them.
+
+        Spaces and data sets are copied to another device once: asked again, the same copy comes back.
+        """
         moved: Any = thing
-        if hasattr(thing, "to"):
+        if isinstance(thing, Tensor | nn.Module):
             moved = thing.to(self.device)
+        elif hasattr(thing, "to"):
+            known = self._placed.get(id(thing))
+            moved = thing.to(self.device) if known is None else known[1]
+            self._placed[id(thing)] = (thing, moved)  # kept, so that no other thing gets its id
         elif isinstance(thing, Mapping):
             moved = {k: self.place(v) for k, v in thing.items()}
         elif isinstance(thing, list | tuple):

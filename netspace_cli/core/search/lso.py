@@ -19,7 +19,6 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.data.points import Data
 from netspace_cli.core.encoding.decode import decode_row, recognised_in
 from netspace_cli.core.networks.network import Network, check_teacher
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import check_solvable
 from netspace_cli.core.spaces.solver import solver_of
@@ -117,7 +116,6 @@ def optimise(
     lr: float | None = None,
     images: int | None = None,
     validate_every: int | None = None,
-    progress: Progress | None = None,
 ) -> Optimised:
     """Search the space from an embedding for an instance that does its task better.
 
@@ -135,8 +133,8 @@ def optimise(
         RunFailed: the loss is not finite.
     """
     optimiser = optimiser_for(space, data, method="adam", steps=steps, images=images, lr=lr)
-    goal = goal_of(space.to(runner.device), data, runner, teacher)
-    how: dict[str, Any] = {"arch": arch, "validate_every": validate_every, "progress": progress}
+    goal = goal_of(runner.place(space), data, runner, teacher)
+    how: dict[str, Any] = {"arch": arch, "validate_every": validate_every}
     return optimise_towards(goal, embedding, space, optimiser, **how)
 
 
@@ -148,7 +146,6 @@ def optimise_towards(
     *,
     arch: str | None = None,
     validate_every: int | None = None,
-    progress: Progress | None = None,
 ) -> Optimised:
     """`optimise` for any aim, on its runner; where networks are shapes, accuracies are shares of values, or of a
     scan's points, that are within 0.01.
@@ -157,10 +154,10 @@ def optimise_towards(
         WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
-    space = space.to(goal.runner.device)
+    space = goal.runner.place(space)
     reach = reach_of(space, goal.runner.place(embedding)[None], arch)
     name = reach.architecture.name
-    how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": validate_every, "progress": progress}
+    how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": validate_every}
     how["description"] = f"optimising a {name}"
     lr = optimiser.rate(space, name)
     if lr is not None:
@@ -214,5 +211,5 @@ def goal_of(
 
 def decoded_network(found: Optimised, space: Space, runner: Runner, *, form: Form = "full") -> Network:
     """The instance an optimised embedding decodes to, on the processor."""
-    network = decode_row(runner.place(found.embedding), space.to(runner.device), arch=found.arch)
+    network = decode_row(runner.place(found.embedding), runner.place(space), arch=found.arch)
     return Network(network.architecture, network.vector.cpu(), form)

@@ -15,7 +15,6 @@ from netspace_models.architectures import Architecture
 from torch import Tensor
 
 from netspace_cli.core.runtime.minimise import Descent, descend
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 
 
@@ -154,7 +153,6 @@ def search(
     lr: float,
     images: int,
     validate_every: int | None = None,
-    progress: Progress | None = None,
     description: str = "searching",
 ) -> Found:
     """Follow the goal's gradient within reach: Adam, the rate falling to a twentieth as a cosine.
@@ -177,5 +175,5 @@ def search(
     goal.runner.check_gradients()
     descent = Descent(steps, images, lr, lr / 20)
     with goal.runner.guard("in a step of the search", "Lower --images."):
-        descend(reach.start, loss_at, descent, progress or Silent(), description=description, after=course.after)
+        descend(reach.start, loss_at, descent, goal.runner, description=description, after=course.after)
     return course.found()

@@ -15,8 +15,6 @@ from netspace_models.errors import RunFailed
 from netspace_models.gauss_newton import Solver
 from torch import Tensor
 
-from netspace_cli.core.runtime.progress import Progress, Silent
-
 from .search import Aim, Course, Found, Reach
 
 
@@ -42,7 +40,6 @@ def search_by_solving(
     steps: int,
     points: int,
     validate_every: int | None = None,
-    progress: Progress | None = None,
     description: str = "searching",
 ) -> Found:
     """`search`, by Gauss-Newton steps.
@@ -54,24 +51,21 @@ def search_by_solving(
     Raises:
         RunFailed: values that are not finite.
     """
-    progress, course = progress or Silent(), Course(reach, goal, steps, validate_every)
+    course = Course(reach, goal, steps, validate_every)
     embedding = reach.start[0]
-    progress.start(description, steps)
-    try:
-        with goal.runner.guard("in a step of the search", "Lower --images."):
-            for step in range(steps):
-                with torch.no_grad():
-                    vector = reach.build(embedding[None])
-                    asked, wanted, weights = goal.wanted(reach.architecture, vector, step, points)
-                embedding, loss = solver.step(embedding, wanted, asked, weights)
-                if not math.isfinite(loss):
-                    raise RunFailed(
-                        f"the values are not finite at step {step + 1} of {steps}.",
-                        "Begin elsewhere, or raise --images.",
-                    )
-                goal.runner.count(1, "steps")
-                course.after(step + 1, embedding[None], loss)
-                progress.advance(1, loss=loss)
-    finally:
-        progress.stop()
+    runner = goal.runner
+    with runner.progress(description, steps) as tick, runner.guard("in a step of the search", "Lower --images."):
+        for step in range(steps):
+            with torch.no_grad():
+                vector = reach.build(embedding[None])
+                asked, wanted, weights = goal.wanted(reach.architecture, vector, step, points)
+            embedding, loss = solver.step(embedding, wanted, asked, weights)
+            if not math.isfinite(loss):
+                raise RunFailed(
+                    f"the values are not finite at step {step + 1} of {steps}.",
+                    "Begin elsewhere, or raise --images.",
+                )
+            runner.count(1, "steps")
+            course.after(step + 1, embedding[None], loss)
+            tick(1, loss=loss)
     return course.found()

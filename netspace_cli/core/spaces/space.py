@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -64,8 +65,10 @@ class Space:
         return recipe_from(self.record["recipe"])
 
     def to(self, device: torch.device) -> Self:
-        """The space with its embeddings on a device; its model is moved there, not copied."""
-        return replace(self, model=self.model.to(device), embeddings=self.embeddings.to(device))
+        """The space on a device: itself where it is there, else a copy. This one stays where it is."""
+        if self.embeddings.device == device and all(p.device == device for p in self.model.parameters()):
+            return self
+        return replace(self, model=deepcopy(self.model).to(device), embeddings=self.embeddings.to(device))
 
 
 def save_space(path: Path, space: Space, *, force: bool = False) -> Space:

@@ -13,7 +13,6 @@ from netspace_models.stretch import check_stretching
 
 from netspace_cli.core.data.points import Data, FieldData
 from netspace_cli.core.networks.network import Network, check_teacher
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.provenance import provenance
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
@@ -42,7 +41,6 @@ def train(
     teacher: Network | None = None,
     resume: bool = False,
     force: bool = False,
-    progress: Progress | None = None,
     on_stop: Callable[[], None] | None = None,
 ) -> Space:
     """Train a space on a zoo's training instances and write it.
@@ -84,10 +82,10 @@ def train(
                 ) from failure
         else:
             folder.begin(settings, force=force)
-        _loop(task, state, folder, stop, progress or Silent())
+        _loop(task, state, folder, stop)
     state.model.load_state_dict(state.best)
     state.model.eval().requires_grad_(False).zero_grad()
-    embeddings = zoo_embeddings(task.training, state.model, progress)
+    embeddings = zoo_embeddings(task.training, state.model, runner)
     return save_space(output, Space(state.model, record_of(task, state, zoo), embeddings), force=force)
 
 
@@ -148,11 +146,10 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     return Task(recipe, training, data, teacher, runner, near)
 
 
-def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, progress: Progress) -> None:
+def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -> None:
     recipe = task.recipe.train
-    progress.start("training the space", recipe.steps)
-    progress.advance(state.step)
-    try:
+    with task.runner.progress("training the space", recipe.steps) as tick:
+        tick(state.step)
         while state.step < recipe.steps:
             with task.runner.guard("in a training step", FEWER):
                 terms = take_step(task, state)
@@ -163,7 +160,7 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, p
                 with task.runner.guard("while validating", FEWER):
                     line["val"] = validate(task, state)
             folder.log(line)
-            progress.advance(1, loss=terms["loss"], **({"val": state.best_loss} if state.best else {}))
+            tick(1, loss=terms["loss"], **({"val": state.best_loss} if state.best else {}))
             if state.step % recipe.checkpoint_every == 0 or last or stop.requested:
                 folder.save(state.state_dict())
             if stop.requested and not last:
@@ -171,8 +168,6 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest, p
                     f"stopped after step {state.step} of {recipe.steps}; the checkpoint is in {folder.path}.",
                     "The same command with --resume goes on.",
                 )
-    finally:
-        progress.stop()
 
 
 def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:

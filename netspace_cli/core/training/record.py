@@ -9,8 +9,8 @@ import torch
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.provenance import provenance
+from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 from .step import Task, TrainState
@@ -45,17 +45,13 @@ def _rows(training: TrainingSet) -> list[tuple[str, str]]:
     return [(s, a.name) for a in training.architectures for s in ("train", "val") if (s, a.name) in training.vectors]
 
 
-def zoo_embeddings(training: TrainingSet, model: SpaceModel, progress: Progress | None = None) -> Tensor:
+def zoo_embeddings(training: TrainingSet, model: SpaceModel, runner: Runner) -> Tensor:
     """(N, E) of all training and validation instances, in the order of the space's record; `model` is in eval mode."""
-    progress, found = progress or Silent(), []
+    found = []
     rows = [training.vectors[key] for key in _rows(training)]
-    progress.start("encoding the zoo", sum(len(vectors) for vectors in rows))
-    try:
-        with torch.no_grad():
-            for (_, arch), vectors in zip(_rows(training), rows, strict=True):
-                for some in vectors.split(ENCODED_AT_ONCE):
-                    found.append(model.encode(arch, some))
-                    progress.advance(len(some))
-    finally:
-        progress.stop()
+    with runner.progress("encoding the zoo", sum(len(vectors) for vectors in rows)) as tick, torch.no_grad():
+        for (_, arch), vectors in zip(_rows(training), rows, strict=True):
+            for some in vectors.split(ENCODED_AT_ONCE):
+                found.append(model.encode(arch, some))
+                tick(len(some))
     return torch.cat(found)

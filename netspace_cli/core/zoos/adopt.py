@@ -26,7 +26,6 @@ from netspace_cli.core.files.outputs import check_output
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.scores import scores
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 
 from .lists import Entry, read_lists, split_named
@@ -105,7 +104,6 @@ def index_folder(
     lists: Sequence[Path] = (),
     force: bool = False,
     dry_run: bool = False,
-    progress: Progress | None = None,
 ) -> Adopted:
     """Recognise and score the checkpoints below a folder and write a manifest beside them.
 
@@ -128,7 +126,6 @@ def index_folder(
             anew and was trained by netspace.
         InputFileError: a list with a line that is none.
     """
-    progress = progress or Silent()
     _check(folder, shares, arch, lists)
     before = existing_zoo(folder, data, force=force)
     kept = before.instances if before is not None and not force else ()
@@ -136,14 +133,14 @@ def index_folder(
     seen, candidates, notes = _met_before(before if kept else None)
     if arch is not None:
         candidates = (resolve_architecture(arch, data.signal),)
-    found, refused = _recognise(_unlisted(entries, folder, kept), seen, candidates, data, arch, key, progress)
+    found, refused = _recognise(_unlisted(entries, folder, kept), seen, candidates, data, arch, key, runner)
     if not found and not kept:
         raise _nothing(folder, entries, refused)
     added = _instances(found, folder, kept, shares, runner.seed)
     added = [replace(i, licence=licence, training={"key": key} if key else {}) for i in added]
     zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": licence})
     if not dry_run:
-        scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner, progress)
+        scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
         zoo = write_zoo(zoo, scored, before, force=force)
     notes += [f"{file.name} names no split (train, val or test): drawn." for file in lists if not split_named(file)]
     notes += missing_splits(zoo.instances, shares)
@@ -208,15 +205,14 @@ def _recognise(
     data: ImageData,
     arch: str | None,
     key: str | None,
-    progress: Progress,
+    runner: Runner,
 ) -> tuple[list[_Found], list[LeftOut]]:
     """What can be adopted, and the rest. Parameters are not kept: a zoo may be larger than the memory."""
     found: list[_Found] = []
     refused: list[LeftOut] = []
     if not entries:
         return found, refused
-    progress.start("recognising", len(entries))
-    try:
+    with runner.progress("recognising", len(entries)) as tick:
         for entry in entries:
             try:
                 if entry.problem:
@@ -232,9 +228,7 @@ def _recognise(
                 line = f" ({entry.line})" if entry.line else ""
                 reason = failure.message.removeprefix(f"{entry.path}: ")
                 refused.append(LeftOut(entry.path, reason + line, failure.hint))
-            progress.advance(1)
-    finally:
-        progress.stop()
+            tick(1)
     return found, refused
 
 
@@ -283,18 +277,14 @@ def _scored(
     architectures: Mapping[str, Architecture],
     data: ImageData,
     runner: Runner,
-    progress: Progress,
 ) -> Iterator[Instance]:
     if not instances:
         return
     placed = runner.place(data)
-    progress.start("scoring", len(instances))
-    try:
+    with runner.progress("scoring", len(instances)) as tick:
         for instance in instances:
             architecture = architectures[instance.arch]
             vector = runner.place(zoo.network(instance, architecture).vector)
             found = scores(architecture, vector, placed, runner)
             yield replace(instance, accuracy={split: round(value, 6) for split, value in found.items()})
-            progress.advance(1)
-    finally:
-        progress.stop()
+            tick(1)

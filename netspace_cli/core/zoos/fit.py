@@ -17,7 +17,6 @@ from netspace_cli.core.data.points import COLOURS, DISTANCES, FieldData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.networks.factories import resolve_architecture
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.sources import ShapeSource
@@ -54,9 +53,7 @@ def fit_jobs(sources: Sequence[ShapeSource], plan: FitPlan, seed: int) -> list[F
     return [FitJob(sources[i].name, split, sources[i], seed + i) for i, split in zip(chosen, splits, strict=True)]
 
 
-def fit_zoo(
-    path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: Runner, *, progress: Progress | None = None
-) -> Zoo:
+def fit_zoo(path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: Runner) -> Zoo:
     """Fit what a plan asks for and is not there yet; the manifest grows by a group of networks at a time.
 
     Args:
@@ -73,13 +70,12 @@ def fit_zoo(
     data = data_of(sources)
     architecture = resolve_architecture(plan.arch, data.signal)
     todo = fits_so_far(path, sources, jobs, plan)
-    progress = progress or Silent()
     for start in range(0, len(todo), plan.together):
         group = todo[start : start + plan.together]
         name = f"fitting {start + 1}-{start + len(group)} of {len(todo)}"
         shapes = [job.source.read(runner.generator("shape", job.id)) for job in group]
         create_zoo(path, data.record(), {"licence": plan.licence})
-        vectors = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, progress, name)
+        vectors = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, name)
         for job, shape, vector in zip(group, shapes, vectors, strict=True):
             append_instance(path, _write(path, job, shape, vector, architecture, plan, runner))
         runner.count(len(group), "instances")

@@ -15,7 +15,6 @@ from torch.autograd.function import once_differentiable
 
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.runtime.minimise import Descent, descend
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.sources import ShapeSource
@@ -76,7 +75,6 @@ def fit(
     architecture: Architecture,
     plan: FitPlan,
     runner: Runner,
-    progress: Progress | None = None,
     description: str = "fitting",
 ) -> Tensor:
     """Fit networks to shapes, all in the same steps.
@@ -112,9 +110,7 @@ def fit(
     runner.check_gradients()
     descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
     with runner.guard(f"fitting {len(shapes)} networks at once", "Lower --together or --points."):
-        found = descend(
-            runner.place(begin), loss_at, descent, progress or Silent(), description=description, fused=True
-        )
+        found = descend(runner.place(begin), loss_at, descent, runner, description=description, fused=True)
     if not torch.isfinite(found).all():
         raise RunFailed(f"the weights are not finite after step {plan.steps} of {plan.steps}.", "Lower --lr.")
     return found.cpu()

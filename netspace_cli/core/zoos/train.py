@@ -21,7 +21,6 @@ from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.factories import fresh_module, resolve_architecture
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.networks.trust import trusting
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 
 from .zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
@@ -138,7 +137,6 @@ def train_zoo(
     runner: Runner,
     *,
     workers: int = 1,
-    progress: Progress | None = None,
 ) -> Zoo:
     """Train what a plan asks for and is not there yet; the manifest grows as instances are finished.
 
@@ -161,17 +159,15 @@ def train_zoo(
     jobs = jobs_of(plan, runner.seed)
     _check_done(path, jobs, done, plan.settings(runner.precision_name))
     todo = [j for j in jobs if j.id not in done]
-    progress = progress or Silent()
-    progress.start("training the zoo", len(todo))
-    try:
-        # Closed, so that workers end when the work is broken off here, and not some time later.
-        with closing(_results(todo, plan, data, runner, path, workers)) as results:
-            for instance in results:
-                append_instance(path, instance)
-                runner.count(1, "instances")
-                progress.advance(1, id=instance.id, test=instance.accuracy["test"])
-    finally:
-        progress.stop()
+    # Closed, so that workers end when the work is broken off here, and not some time later.
+    with (
+        runner.progress("training the zoo", len(todo)) as tick,
+        closing(_results(todo, plan, data, runner, path, workers)) as results,
+    ):
+        for instance in results:
+            append_instance(path, instance)
+            runner.count(1, "instances")
+            tick(1, id=instance.id, test=instance.accuracy["test"])
     return open_zoo(path)
 
 

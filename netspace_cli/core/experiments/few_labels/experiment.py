@@ -22,7 +22,6 @@ from netspace_cli.core.experiments.held_out import by_validation
 from netspace_cli.core.experiments.report import Column, Report, Table
 from netspace_cli.core.experiments.run_log import run_log
 from netspace_cli.core.requests.inputs import has_architecture, lacks
-from netspace_cli.core.runtime.progress import Progress, Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
@@ -44,7 +43,6 @@ def few_labels(
     *,
     plan: FewLabels,
     arch: str | None = None,
-    progress: Progress | None = None,
 ) -> Report:
     """Adapt the best training instance to few labelled images, by each method, for each shift.
 
@@ -65,7 +63,7 @@ def few_labels(
         raise lacks(zoo.path, architecture, space)
     bench = Bench(zoo, best_instance(zoo, architecture.name), architecture, space, data, runner, plan)
     with run_log(folder / "runs.jsonl", bench.settings) as log:
-        runs = all_runs(bench, log, progress or Silent())
+        runs = all_runs(bench, log)
     return _report(bench, runs)
 
 

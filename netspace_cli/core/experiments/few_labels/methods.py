@@ -16,7 +16,7 @@ from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.minimise import Descent
-from netspace_cli.core.runtime.progress import Progress
+from netspace_cli.core.runtime.progress import Tick
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.search.baselines import reach_of_subspace
 from netspace_cli.core.search.image_objective import Goal
@@ -78,7 +78,6 @@ def adapt(
     lr: float,
     steps: int,
     images: int,
-    progress: Progress,
     description: str = "adapting",
 ) -> Adapted:
     """Adapt by one of METHODS, with the labels alone.
@@ -100,17 +99,14 @@ def adapt(
             torch.manual_seed(runner.seed)
             fresh = method == "from scratch"
             module = fresh_module(architecture.name, architecture.signal) if fresh else deepcopy(start.module)
-            progress.start(description, steps)
-            try:
-                return train_module(runner.place(module), architecture, data, runner, descent, progress)
-            finally:
-                progress.stop()
+            with runner.progress(description, steps) as tick:
+                return train_module(runner.place(module), architecture, data, runner, descent, tick)
     if method == "space":
         reach = reach_of(start.space, start.embedding[None], architecture.name)
     else:
         reach = reach_of_subspace(start.network, start.space.model.embedding_size)
     goal = goal_of(start.space, data, runner, None)
-    found = search(reach, goal, steps=steps, lr=lr, images=images, progress=progress, description=description)
+    found = search(reach, goal, steps=steps, lr=lr, images=images, description=description)
     return Adapted(found.vector, found.step, found.validation.accuracy, found.validation.loss)
 
 
@@ -128,12 +124,13 @@ def instance_module(zoo: Zoo, instance: Instance, architecture: Architecture) ->
 
 
 def train_module(
-    module: nn.Module, architecture: Architecture, data: ImageData, runner: Runner, descent: Descent, progress: Progress
+    module: nn.Module, architecture: Architecture, data: ImageData, runner: Runner, descent: Descent, tick: Tick
 ) -> Adapted:
     """Train all of a module on the images, and with the rates, that `search` takes.
 
     Args:
         module: of the architecture, in either of its forms, on the device of the work; is trained.
+        tick: told of every step.
     Raises:
         RunFailed: the loss is not finite.
     """
@@ -153,7 +150,7 @@ def train_module(
         loss.backward()
         optimizer.step()
         runner.count(1, "steps")
-        progress.advance(1, loss=loss.item())
+        tick(1, loss=loss.item())
         if step % every == 0 or step == descent.steps:
             best = max(best, _look(module, architecture, goal, step), key=lambda a: (a.accuracy, -a.loss))
     return best

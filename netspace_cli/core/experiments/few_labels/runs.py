@@ -19,7 +19,6 @@ from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.experiments.held_out import Scale, refined_input
 from netspace_cli.core.experiments.run_log import RunLog
 from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
-from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
@@ -111,9 +110,9 @@ class Bench:
     @cached_property
     def start(self) -> Start:
         """The instance, also encoded and refined on the images as they are."""
-        space, data = self.space.to(self.runner.device), self.runner.place(self.data)
+        space, data = self.runner.place(self.space), self.runner.place(self.data)
         scale = Scale(refine_steps=self.plan.refine_steps)
-        given = refined_input(self.zoo, self.instance, space, data, self.runner, scale, None)
+        given = refined_input(self.zoo, self.instance, space, data, self.runner, scale)
         assert given.network is not None
         network = replace(given.network, vector=self.runner.place(given.network.vector))
         module = instance_module(self.zoo, self.instance, self.architecture)
@@ -146,12 +145,12 @@ class Shifted:
         val, test = (self._correct(network.vector, split) for split in ("val", "test"))
         return {"val_accuracy": val, "test_accuracy": test}
 
-    def adapted(self, method: str, per_class: int, seed: int, rate: float, progress: Progress) -> Run:
+    def adapted(self, method: str, per_class: int, seed: int, rate: float) -> Run:
         """One run: what validation chose, and how that does on the test split."""
         plan, runner = self.bench.plan, copy(self.bench.runner)
         runner.seed = seed
         data = self.labelled(per_class, runner)
-        common: dict[str, Any] = {"lr": rate, "steps": plan.steps, "images": plan.images, "progress": progress}
+        common: dict[str, Any] = {"lr": rate, "steps": plan.steps, "images": plan.images}
         words = f"{self.shift}, {per_class} a class, {method}, rate {rate}, seed {seed}"
         try:
             found = adapt(method, self.bench.start, data, runner, **common, description=words)
@@ -198,7 +197,7 @@ def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Gene
     return torch.cat([order[labels[order] == c][:per_class] for c in range(classes)])
 
 
-def all_runs(bench: Bench, log: RunLog, progress: Progress) -> list[Run]:
+def all_runs(bench: Bench, log: RunLog) -> list[Run]:
     """Every run of the plan, in order; those in the log are taken from it, the others added.
 
     Returns:
@@ -206,17 +205,14 @@ def all_runs(bench: Bench, log: RunLog, progress: Progress) -> list[Run]:
     """
     plan = bench.plan
     found: list[Run] = []
-    progress.start("few labels", len(plan.shifts) * len(plan.per_class) * len(METHODS))
-    try:
+    with bench.runner.progress("few labels", len(plan.shifts) * len(plan.per_class) * len(METHODS)) as tick:
         for shift in plan.shifts:
-            work = _Work(Shifted(bench, shift), log, progress)
+            work = _Work(Shifted(bench, shift), log)
             found += [work.done(what) for what in STANDING]
             for per_class in plan.per_class:
                 for method in METHODS:
                     found += work.tuned(method, per_class)
-                    progress.advance(1)
-    finally:
-        progress.stop()
+                    tick(1)
     return found
 
 
@@ -226,7 +222,6 @@ class _Work:
 
     images: Shifted
     log: RunLog
-    progress: Progress
 
     def tuned(self, method: str, per_class: int) -> list[Run]:
         """The first seed with one rate after another, then the other seeds with the best of them."""
@@ -247,7 +242,7 @@ class _Work:
             return there
         if seed is None or rate is None:
             return self.log.add({**what, **self.images.standing(method)})
-        return self.log.add({**what, **self.images.adapted(method, per_class, seed, rate, self.progress)})
+        return self.log.add({**what, **self.images.adapted(method, per_class, seed, rate)})
 
 
 def best_run(tried: Sequence[Run]) -> Run:
