@@ -59,7 +59,7 @@ def main(scanned: Path, begin: Path) -> None:
         print(f"{begin.name} overlaps {scanned.name} by {overlap(start, target, runner):.3f}")
         for name, scan in scans_of(target, runner).items():
             clock = time.perf_counter()
-            found = optimise_towards(scan_goal(scan, runner), embedding, space, optimiser_for(space, data))
+            found = optimise_towards(scan_goal(scan, runner), embedding, space, optimiser_for(space))
             seconds = time.perf_counter() - clock
             share = overlap(decoded_network(found, space, runner), target, runner)
             print(

@@ -16,7 +16,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
-    "Evaluation": "evaluation.evaluate_classifiers",
+    "Evaluation": "kinds.kind",
     "ImageData": "data.images",
     "Network": "networks.network",
     "Recipe": "spaces.recipe",
@@ -26,7 +26,7 @@ _HOMES = {
     "ZooPlan": "zoos.train",
     "decode": "encoding.decode",
     "encode": "encoding.encode",
-    "evaluate": "evaluation.evaluate_classifiers",
+    "evaluate": "evaluation.evaluate",
     "fidelity": "encoding.fidelity",
     "index_folder": "zoos.adopt",
     "inspect": "requests.inspect",

@@ -20,9 +20,6 @@ from netspace_cli.core.networks.trust import trusting
 from netspace_cli.terminal.console import Console
 
 if TYPE_CHECKING:
-    from netspace_models.architectures import Signal
-
-    from netspace_cli.core.networks.network import Network
     from netspace_cli.core.runtime.runner import Runner
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -103,32 +100,6 @@ class RunnerOptions:
         return runner
 
 
-@dataclass(frozen=True)
-class TeacherOptions:
-    """The teacher that the command line names, or that there is none.
-
-    Args:
-        path: its checkpoint, None for no teacher.
-        arch: its architecture, None to recognise it.
-        key: where in a nested checkpoint it is, None for the usual places.
-    """
-
-    path: Path | None = None
-    arch: str | None = None
-    key: str | None = None
-
-    def read(self, signal: Signal) -> Network | None:
-        """The network, for what a space's networks take and give; importing what reads it imports torch.
-
-        Raises:
-            CheckpointError: no checkpoint, or several without `key`.
-            UnknownArchitecture: it fits no architecture for such images and classes.
-        """
-        from netspace_cli.core.requests.inputs import read_teacher
-
-        return None if self.path is None else read_teacher(self.path, signal, arch=self.arch, key=self.key)
-
-
 def _shared_option(*names: str, **settings: Any) -> Callable[[F], F]:
     """An option with a variable for all commands, named after its long flag."""
     flag = next(name for name in names if name.startswith("--"))
@@ -175,7 +146,7 @@ key = click.option("--key", metavar="NAME", help="Where in a nested checkpoint t
 
 
 def teacher(*, help: str) -> Callable[[F], F]:
-    """--teacher, --teacher-arch, --teacher-key: passes `teacher: TeacherOptions`.
+    """--teacher, --teacher-arch, --teacher-key: passes `teacher: Teacher`.
 
     Raises:
         click.UsageError: one of the latter two without the first.
@@ -190,7 +161,9 @@ def teacher(*, help: str) -> Callable[[F], F]:
             alone = next((flag for flag, value in given.items() if value is not None), None)
             if teacher is None and alone is not None:
                 raise click.UsageError(f"{alone} says something of a --teacher, and there is none: give both.")
-            return command(*args, teacher=TeacherOptions(teacher, teacher_arch, teacher_key), **rest)
+            from netspace_cli.core.requests.inputs import Teacher
+
+            return command(*args, teacher=Teacher(teacher, teacher_arch, teacher_key), **rest)
 
         return _apply(
             with_teacher,

@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
@@ -22,7 +23,7 @@ TERMINAL = ("click", "rich")
 UPPER = tuple(f"netspace_cli.{name}" for name in ("commands", "views", "terminal", "cli", "options", "__main__"))
 # The rooms of the library: each imports those before it alone. `sampling` is to come between encoding and paths.
 CORE_ROOMS = (
-    *("runtime", "files", "data", "networks", "shapes", "zoos", "spaces", "training", "encoding"),
+    *("runtime", "files", "data", "networks", "shapes", "kinds", "zoos", "spaces", "training", "encoding"),
     *("paths", "search", "evaluation", "requests", "experiments"),
 )
 UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
@@ -191,6 +192,11 @@ def test_the_source_keeps_the_rules(rule: Callable[[Module], list[str]]) -> None
 def test_rooms_import_one_way() -> None:
     assert wrong_rooms(_modules("netspace_cli"), "netspace_cli.core", CORE_ROOMS) == []
     assert cycles(_modules("netspace_cli", "models")) == []
+
+
+def test_every_package_is_installed() -> None:
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    assert sorted(listed) == sorted(m.name for m in _modules("netspace_cli", "models") if m.is_package)
 
 
 def test_every_room_says_what_it_is() -> None:

@@ -11,7 +11,7 @@ import torch
 
 from netspace_cli.core.data.points import FieldData, field_data
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.encoding.fidelity import field_fidelity
+from netspace_cli.core.encoding.fidelity import fidelity
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import BUILT_IN
@@ -59,15 +59,15 @@ def test_encoded_chairs_are_nearer_to_themselves_than_any_other_chair(
     assert {row["split"] for row in space.record["zoo"]} == {"train", "val"}
     assert (torch.cdist(encoded, space.embeddings) > 1).all(), "they took no part in training"
     with Runner("cpu") as runner:
-        found = [field_fidelity(n, v, space, data, runner) for n, v in zip(samples, encoded, strict=True)]
-        crossed = [field_fidelity(n, v, space, data, runner) for n, v in zip(samples, encoded.roll(1, 0), strict=True)]
+        found = [fidelity(n, v, space, data, runner) for n, v in zip(samples, encoded, strict=True)]
+        crossed = [fidelity(n, v, space, data, runner) for n, v in zip(samples, encoded.roll(1, 0), strict=True)]
     assert min(f.iou or 0 for f in found) > 0.75 > 0.35 > max(f.iou or 0 for f in crossed)
 
 
 def test_refined_they_are_nearer_still(space: Space, data: FieldData, samples: list[Network]) -> None:
     with Runner("cpu", seed=0) as runner:
         vectors = encode(samples[:1], space, runner, data=data, refine_steps=6).vectors
-        found = field_fidelity(samples[0], vectors[0], space, data, runner)
+        found = fidelity(samples[0], vectors[0], space, data, runner)
     assert (found.iou or 0) > 0.87 and found.error < 0.009
 
 

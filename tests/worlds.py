@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -116,6 +116,11 @@ Tree = dict[str, bytes | None]
 ReadTree = Callable[[Path], Tree]
 Ask = Callable[..., dict[str, Any]]
 Rows = Callable[..., list[dict[str, str]]]
+
+
+def with_values(space: Space, values: str) -> Space:
+    """A space of fields whose record says that their values are others: signed distances, or colours."""
+    return replace(space, record={**space.record, "data": {**space.record["data"], "values": values}})
 
 
 class Cli(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -19,7 +19,10 @@ class ImageSignal:
         channels: colour channels C of an image.
         size: height and width S of an image, in pixels.
         classes: number of logits K.
+        logits: whether outputs are logits, not values with a squared error.
     """
+
+    logits: ClassVar[bool] = True
 
     channels: int
     size: int
@@ -51,7 +54,10 @@ class FieldSignal:
     Attributes:
         dimensions: coordinates D of a point.
         values: numbers K at a point (1: a signed distance, a grey value).
+        logits: as of `ImageSignal`.
     """
+
+    logits: ClassVar[bool] = False
 
     dimensions: int
     values: int

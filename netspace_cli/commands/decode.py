@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netspace_cli import options
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, integer, percent
+from netspace_cli.terminal.formats import Column, integer
+from netspace_cli.views.view import view_of
+
+if TYPE_CHECKING:
+    from netspace_cli.core.requests.decode import DecodeTask
 
 
 @click.command()
@@ -25,17 +28,11 @@ from netspace_cli.terminal.formats import Column, integer, percent
 @options.running
 @options.shared
 def decode(
-    embedding: Path,
-    output: Path,
-    arch: str | None,
-    recognised: bool,
     fused: bool,
-    space: str | None,
-    data: str | None,
-    force: bool,
     dry_run: bool,
     running: options.RunnerOptions,
     console: Console,
+    **asked: Any,
 ) -> None:
     """Build the networks that embeddings stand for.
 
@@ -43,45 +40,28 @@ def decode(
 
     Example: netspace decode a.emb -o a2.pt
     """
-    from netspace_cli.core.data.images import ImageData
-    from netspace_cli.core.data.points import FieldData
-    from netspace_cli.core.encoding.decode import decode as build
-    from netspace_cli.core.encoding.decode import output_paths, write_decoded
-    from netspace_cli.core.files.outputs import check_no_input
-    from netspace_cli.core.networks.scores import accuracies_on_test
-    from netspace_cli.core.requests.choose_data import data_for, no_accuracy, recorded
-    from netspace_cli.core.requests.choose_space import space_for
-    from netspace_cli.core.spaces.embeddings import check_space, load_embeddings
+    from netspace_cli.core.requests.decode import DecodeRequest
 
-    if recognised and arch is not None:
-        raise click.UsageError("--arch and --recognised say both what is built: give one of them.")
     runner = running.runner(console)
-    check_no_input([output], [embedding, space])
-    embeddings = load_embeddings(embedding)
-    opened = space_for(space, [embedding])
-    check_space(embedding, embeddings, opened)
-    paths = output_paths(output, embeddings, force=force)
-    images = data_for(opened, data)
+    task = DecodeRequest(**asked, form="fused" if fused else None).prepare()
     with runner:
-        form: Any = "fused" if fused else None
-        networks = build(embeddings, opened, runner, arch=arch, recognised=recognised, form=form)
-        accuracies = (
-            accuracies_on_test(networks, images, runner) if isinstance(images, ImageData) else [None] * len(networks)
-        )
-    rows: list[dict[str, Any]] = [
-        {"arch": n.architecture.name, "parameters": n.architecture.parameters, "path": path}
-        | ({} if found is None else {"accuracy": found})
-        for n, path, found in zip(networks, paths, accuracies, strict=True)
-    ]
+        networks = task.run(runner)
+        rows = task.rows(networks, runner)
     if not dry_run:
-        write_decoded(networks, paths, opened, force=force)
-    columns: list[str | Column] = ["network", "arch", Column("parameters", integer)]
-    cells = [[r["path"], r["arch"], r["parameters"]] for r in rows]
-    if not isinstance(images, FieldData):
-        columns.append(Column("accuracy", percent))
-        cells = [[*each, r.get("accuracy")] for each, r in zip(cells, rows, strict=True)]
-    console.table(f"{opened.name}: decoded", columns, cells)
-    console.document({"networks": rows, "space": opened.name, "data": recorded(images), "dry_run": dry_run})
-    if images is None:
-        console.note(no_accuracy(opened))
+        task.write(networks)
+    _show(console, task, rows, dry_run=dry_run)
+
+
+def _show(console: Console, task: DecodeTask, rows: list[dict[str, Any]], *, dry_run: bool) -> None:
+    from netspace_cli.core.requests.choose_data import no_accuracy
+
+    more, output = view_of(task.space.kind).decoded, task.request.output
+    console.table(
+        f"{task.space.name}: decoded",
+        ["network", "arch", Column("parameters", integer), *(column for _, column in more)],
+        [(row["path"], row["arch"], row["parameters"], *(row.get(name) for name, _ in more)) for row in rows],
+    )
+    console.document({"networks": rows, **task.record(), "dry_run": dry_run})
+    if task.data is None:
+        console.note(no_accuracy(task.space))
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")

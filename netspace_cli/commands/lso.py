@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.unused_options import note_ignored
+from netspace_cli.commands.unused_options import note_unused
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
+from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
-    from netspace_cli.core.networks.network import Network
+    from netspace_cli.core.requests.inputs import Teacher
+    from netspace_cli.core.requests.lso import LsoRequest, LsoTask
+    from netspace_cli.core.search.lso import Optimised
 
 
 @click.command()
@@ -58,25 +60,12 @@ if TYPE_CHECKING:
 @options.running
 @options.shared
 def lso(
-    init: Path,
-    teacher: options.TeacherOptions,
-    target: Path | None,
-    repair: bool,
-    method: str | None,
-    steps: int | None,
-    lr: float | None,
-    images: int | None,
-    output: Path | None,
-    decoded: Path | None,
-    arch: str | None,
+    teacher: Teacher,
     refine: int | None,
-    space: str | None,
-    data: str | None,
-    key: str | None,
-    force: bool,
     dry_run: bool,
     running: options.RunnerOptions,
     console: Console,
+    **asked: Any,
 ) -> None:
     """Optimise an embedding, the decoder frozen, so that its network does the task better.
 
@@ -88,104 +77,36 @@ def lso(
 
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
     """
-    from netspace_cli.core.data.images import ImageData
-    from netspace_cli.core.data.points import Data, FieldData
-    from netspace_cli.core.encoding.decode import write_decoded
-    from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
-    from netspace_cli.core.files.outputs import check_no_input, check_output
-    from netspace_cli.core.requests.choose_data import data_for, recorded, required_data
-    from netspace_cli.core.requests.choose_space import space_for
-    from netspace_cli.core.requests.inputs import read_inputs
-    from netspace_cli.core.requests.plan import planned_inputs
-    from netspace_cli.core.requests.shape_objective import read_target
-    from netspace_cli.core.search.lso import decoded_network, goal_of, optimise_towards, optimiser_for
-    from netspace_cli.core.search.search import Aim
-    from netspace_cli.core.spaces.embeddings import Origin, check_embedding_output, embeddings_of, save_embeddings
+    from netspace_cli.core.requests.lso import LsoRequest
 
     runner = running.runner(console)
-    check_no_input([output, decoded], [init, teacher.path, space])
-    if output is not None:
-        check_embedding_output(output)
-        check_output(output, force=force)
-    if decoded is not None:
-        check_checkpoint_suffix(decoded)
-        check_output(decoded, force=force)
-    opened = space_for(space, [init], key=key)
-    if arch is not None:
-        opened.model.architecture(arch)
-    data_set: Data = required_data(data_for(opened, data), opened)
-    if target is None and isinstance(data_set, FieldData):
-        raise click.UsageError("Missing option '--target': networks that are signals have no labels.")
-    if teacher.path is not None and target is not None:
-        raise click.UsageError("--teacher and --target say both what to become: give one of them.")
-    if repair and target is None:
-        raise click.UsageError("--repair closes a --target that is a mesh: give one.")
-    optimiser = optimiser_for(opened, data_set, method=method, steps=steps, images=images, lr=lr)
-    guide = teacher.read(opened.signal)
-    shape = None if target is None else read_target(target, opened, runner, repair=repair)
-    document: dict[str, Any] = {"space": opened.name, "data": recorded(data_set), "teacher": teacher.path}
-    document |= {
-        "method": optimiser.method,
-        "steps": optimiser.steps,
-        "images": optimiser.images,
-        "target": target,
-        "output": output,
-        "decoded": decoded,
-    }
-    # --arch is what is aimed at here.
-    note_ignored(console, [init], data_set, among=("refine", "key"))
+    task = LsoRequest(**asked, teacher=teacher, refine_steps=refine).prepare(runner)
+    # --arch is the architecture wanted here.
+    note_unused(console, [task.request.init], task.space.kind, among=("refine", "key"))
     if dry_run:
-        (row,) = planned_inputs((init,), opened, data=data_set, refine_steps=refine, key=key)
-        wanted = arch or row["arch"]
-        _show_plan(console, row, wanted, guide, {**document, "lr": optimiser.rate(opened, wanted)})
+        _show_plan(console, task)
         return
     with runner:
-        aim: Aim | None = shape
-        if isinstance(data_set, ImageData):
-            aim = aim or goal_of(opened, data_set, runner, guide)
-        assert aim is not None
-        (begin,) = read_inputs(
-            (init,),
-            opened,
-            runner,
-            data=data_set,
-            refine_steps=refine,
-            key=key,
-        )
-        found = optimise_towards(
-            aim,
-            begin.vector,
-            opened,
-            optimiser,
-            arch=arch or begin.origin.arch,
-        )
-        network = decoded_network(found, opened, runner, form=begin.origin.form)
+        found, _ = task.run(runner)
         report = runner.report()
     console.cost(report)
-    if output is not None:
-        origin = Origin(found.arch, begin.origin.form, str(init), begin.origin.sha256, "optimised", found.step)
-        save_embeddings(output, embeddings_of(opened, found.embedding[None], [origin]), force=force)
-    if decoded is not None:
-        write_decoded([network], [decoded], opened, force=force)
+    _show(console, task, found)
+    outcome = {"lr": found.lr, "best_step": found.step, "initial": found.initial, "optimized": found.optimized}
+    console.document({**task.record(), **outcome, "history": found.history, "report": report})
+    _remark(console, task.request, found)
+
+
+def _show(console: Console, task: LsoTask, found: Optimised) -> None:
+    ends = (("initial", found.initial), ("optimized", found.optimized))
     console.table(
-        f"best after {found.step} of {optimiser.steps} steps",
-        ["", "arch", Column("accuracy" if target is None else "within .01", percent), Column("loss", decimal)],
-        [
-            ("initial", found.initial.arch, found.initial.accuracy, found.initial.loss),
-            ("optimized", found.optimized.arch, found.optimized.accuracy, found.optimized.loss),
-        ],
+        f"best after {found.step} of {task.optimiser.steps} steps",
+        ["", "arch", Column(view_of(task.space.kind).score, percent), Column("loss", decimal)],
+        [(name, end.arch, end.accuracy, end.loss) for name, end in ends],
     )
-    console.document(
-        {
-            **document,
-            "lr": found.lr,
-            "best_step": found.step,
-            "initial": found.initial,
-            "optimized": found.optimized,
-            "history": found.history,
-            "report": report,
-        }
-    )
+
+
+def _remark(console: Console, asked: LsoRequest, found: Optimised) -> None:
+    """What a reader of the table may ask, and what was written."""
     if found.step == 0:
         lr = found.lr
         rates = "" if lr is None else f" another --lr ({3 * lr:.2g} or {lr / 3:.2g}), or"
@@ -195,21 +116,20 @@ def lso(
             f"The space still takes the best embedding for a {found.optimized.arch}, not the {found.arch} aimed at: "
             "give it more --steps or a higher --lr."
         )
-    for path in filter(None, (output, decoded)):
+    for path in filter(None, (asked.output, asked.decoded)):
         console.note(f"Wrote {path}.")
-    if output is None and decoded is None:
+    if asked.output is None and asked.decoded is None:
         console.note("Nothing was written: -o keeps the embedding, --decode the network.")
 
 
-def _show_plan(
-    console: Console, start: dict[str, Any], arch: str, teacher: Network | None, document: dict[str, Any]
-) -> None:
-    guide = document["target"] or ("the labels" if teacher is None else teacher.architecture.name)
+def _show_plan(console: Console, task: LsoTask) -> None:
+    plan, asked = task.plan(), task.request
+    start = plan["input"]
     console.table(
         "would optimise",
         ["network", "arch", Column("refined", integer), "aim", "towards", Column("steps", integer)],
-        [(start["path"], start["arch"], start["refine_steps"], arch, guide, document["steps"])],
+        [(start["path"], start["arch"], start["refine_steps"], plan["arch"], task.towards, task.optimiser.steps)],
     )
-    console.document({**document, "input": start, "arch": arch, "dry_run": True})
-    for path in filter(None, (document["output"], document["decoded"])):
+    console.document({**task.record(), **plan, "dry_run": True})
+    for path in filter(None, (asked.output, asked.decoded)):
         console.note(f"{path} would be written.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.unused_options import note_ignored
+from netspace_cli.commands.unused_options import note_unused
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer, percent
 
@@ -57,7 +57,7 @@ def mesh(
     check_no_input([output], [*networks, space])
     check_output(output, force=force)
     check_surface_output(output, len(networks))
-    note_ignored(console, networks, None, among=("arch", "key"))
+    note_unused(console, networks, None, among=("arch", "key"))
     with runner:
         signals = read_signals(networks, space, runner, arch=arch, key=key)
         show = _show_pictures if all(is_picture(s.architecture.signal) for s in signals) else _show_surfaces

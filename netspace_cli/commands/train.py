@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +11,10 @@ from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer
 
 if TYPE_CHECKING:
-    from netspace_cli.core.training.memory import Footprint
-    from netspace_cli.core.training.step import Task
+    from netspace_cli.core.requests.inputs import Teacher
+    from netspace_cli.core.requests.train import TrainTask
+    from netspace_cli.core.runtime.runner import Runner
+    from netspace_cli.core.spaces.space import Space
 
 STOPPING = (
     "Stopping after this step, with a checkpoint. A second signal stops at once; the steps since the last "
@@ -34,17 +35,11 @@ STOPPING = (
 @options.running
 @options.shared
 def train(
-    zoo: Path,
-    output: Path,
-    recipe: Path | None,
-    settings: dict[str, str],
-    teacher: options.TeacherOptions,
-    resume: bool,
-    data: str | None,
-    force: bool,
+    teacher: Teacher,
     dry_run: bool,
     running: options.RunnerOptions,
     console: Console,
+    **asked: Any,
 ) -> None:
     """Learn a space from the networks in ZOO.
 
@@ -52,87 +47,46 @@ def train(
 
     Example: netspace train zoo/ -o space.safetensors --recipe digits.toml --teacher resnet56.pt
     """
-    from netspace_cli.core.files.outputs import check_no_input
-    from netspace_cli.core.requests.choose_data import data_of_zoo
-    from netspace_cli.core.runtime.runner import memory_of
-    from netspace_cli.core.spaces.recipe import load_recipe
-    from netspace_cli.core.training.loop import prepare
-    from netspace_cli.core.training.loop import train as learn
-    from netspace_cli.core.training.memory import footprint
-    from netspace_cli.core.training.run_folder import check_run
-    from netspace_cli.core.zoos.zoo import open_zoo
+    from netspace_cli.core.requests.train import TrainRequest
 
     runner = running.runner(console)
-    chosen = load_recipe(recipe, settings).named(output)
-    check_no_input([output], [teacher.path, recipe])
-    folder = check_run(output, resume=resume, force=force)
-    opened = open_zoo(zoo)
-    needed = footprint(chosen, opened)
-    images = data_of_zoo(opened, data)
-    guide = teacher.read(opened.signal)
+    task = TrainRequest(**asked, teacher=teacher).prepare()
     with runner:
-        warning = needed.warning(chosen, memory_of(runner.device))
+        warning = task.warning(runner)
         if warning is not None:
             console.note(f"warning: {warning}")
         if dry_run:
-            task = prepare(opened, chosen, images, runner, teacher=guide)
-            _show_plan(console, task, needed)
+            _show_plan(console, task, runner)
             return
-        space = learn(
-            opened,
-            output,
-            chosen,
-            images,
-            runner,
-            teacher=guide,
-            resume=resume,
-            force=force,
-            on_stop=lambda: console.note(STOPPING),
-        )
+        space = task.run(runner, on_stop=lambda: console.note(STOPPING))
         report = runner.report()
     console.cost(report)
-    best = space.record["best"]
+    _show(console, task, space, report)
+
+
+def _show(console: Console, task: TrainTask, space: Space, report: dict[str, Any]) -> None:
+    best, output = space.record["best"], task.request.output
+    names, size = ", ".join(a.name for a in space.architectures), space.model.embedding_size
+    measures = [Column("val loss", decimal), Column("seconds", decimal)]
     console.table(
         f"space {space.name}",
-        [
-            "space",
-            "architectures",
-            Column("embedding", integer),
-            "best step",
-            Column("val loss", decimal),
-            Column("seconds", decimal),
-        ],
-        [
-            (
-                output,
-                ", ".join(a.name for a in space.architectures),
-                space.model.embedding_size,
-                best["step"],
-                best["val_loss"],
-                report["seconds"],
-            )
-        ],
+        ["space", "architectures", Column("embedding", integer), "best step", *measures],
+        [(output, names, size, best["step"], best["val_loss"], report["seconds"])],
     )
-    console.document(
-        {
-            "output": output,
-            "space": space.name,
-            "space_sha256": space.sha256,
-            "record": space.record,
-            "report": report,
-        }
-    )
-    console.note(f"Wrote {output}; the run's settings, metrics and checkpoint are in {folder.path}.")
+    identity = {"output": output, "space": space.name, "space_sha256": space.sha256}
+    console.document({**identity, "record": space.record, "report": report})
+    console.note(f"Wrote {output}; the run's settings, metrics and checkpoint are in {task.folder.path}.")
 
 
-def _show_plan(console: Console, task: Task, needed: Footprint) -> None:
-    settings = task.recipe.model_dump(mode="json")
+def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
+    prepared, needed = task.plan(runner), task.footprint
+    settings = prepared.recipe.model_dump(mode="json")
     rows = [(f"{section}.{key}", str(value)) for section, table in settings.items() for key, value in table.items()]
     rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB")]
     console.table("would train with", ["setting", "value"], rows)
     counts = {
-        a.name: {split: len(task.training.instances.get((split, a.name), ())) for split in ("train", "val")}
-        for a in task.training.architectures
+        a.name: {split: len(prepared.training.instances.get((split, a.name), ())) for split in ("train", "val")}
+        for a in prepared.training.architectures
     }
     for name, by_split in counts.items():
         console.note(f"{name}: {by_split['train']} instances to train on, {by_split['val']} to validate on")

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from netspace_cli.core.evaluation import evaluate_classifiers as evaluating
-from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluation
+from netspace_cli.core.kinds.images import Evaluated
+from netspace_cli.core.kinds.images import ImageEvaluation as Evaluation
+from netspace_cli.core.requests import evaluate as evaluating
 from netspace_cli.core.spaces.space import save_space
 from netspace_cli.core.zoos.zoo import Instance
 from tests.worlds import Ask, Cli, Refused, Tiny

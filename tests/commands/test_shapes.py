@@ -585,7 +585,7 @@ def test_a_straight_path_of_leaps_points_to_the_bent_one(
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--refine", 0)
     advice = "without --straight a path is solved for that changes evenly"
     assert advice not in cli(*command, "--straight").stderr, "the ends are nearly the same"
-    monkeypatch.setattr("netspace_cli.views.interp_fields.JUMP", 1.0)
+    monkeypatch.setattr("netspace_cli.views.shapes.JUMP", 1.0)
     assert advice in " ".join(cli(*command, "--straight").stderr.split())
     said = " ".join(cli(*command).stderr.split())
     assert advice not in said and "more --steps are smaller ones" in said
@@ -809,7 +809,7 @@ def test_shapes_want_a_target_and_classifiers_have_none(
     said = refused(2, *here, "--teacher", solids.networks[1])
     assert "Missing option '--target'" in said
     said = refused(2, *here, "--teacher", solids.networks[1], "--target", ellipsoid)
-    assert "--teacher and --target say both what to become: give one of them." in said
+    assert "--teacher and --target say both what to become. Give one of them." in said
     said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", "--target", ellipsoid)
     assert "space 'digits' is of classifiers (1x16x16, 10 classes), which become no shape." in said
     assert "Give a --teacher, or nothing for the labels." in said

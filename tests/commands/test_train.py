@@ -102,7 +102,7 @@ def test_a_dry_run_tells_the_memory_that_training_takes(tiny: Tiny, recipe: Path
 def test_more_memory_than_there_is_is_told_before_training(
     tiny: Tiny, recipe: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netspace_cli.core.runtime.runner.memory_of", lambda device: 2_000_000)
+    monkeypatch.setattr("netspace_cli.core.requests.train.memory_of", lambda device: 2_000_000)
     for options in (["--dry-run"], []):
         result = cli(*command(tiny, "-o", "mini.safetensors", *options))
         assert result.exit_code == 0

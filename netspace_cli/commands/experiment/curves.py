@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from netspace_cli import options
 from netspace_cli.commands.experiment.parts import begin, counts, finish
 from netspace_cli.terminal.console import Console
+
+if TYPE_CHECKING:
+    from netspace_cli.core.requests.inputs import Teacher
 
 
 @click.command()
@@ -35,7 +39,7 @@ def backbones(
     seconds: float,
     marks: int,
     data: str | None,
-    teacher: options.TeacherOptions,
+    teacher: Teacher,
     running: options.RunnerOptions,
     console: Console,
 ) -> None:
@@ -101,7 +105,7 @@ def rate(
     settings: dict[str, str],
     sizes: tuple[int, ...],
     data: str | None,
-    teacher: options.TeacherOptions,
+    teacher: Teacher,
     running: options.RunnerOptions,
     console: Console,
     **scale: int,

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from netspace_cli.core.data.images import ImageData
     from netspace_cli.core.experiments.report import Report
     from netspace_cli.core.networks.network import Network
+    from netspace_cli.core.requests.inputs import Teacher
     from netspace_cli.core.runtime.runner import Runner
     from netspace_cli.core.spaces.space import Space
     from netspace_cli.core.zoos.zoo import Zoo
@@ -115,7 +116,7 @@ def _run(
     settings: dict[str, str],
     space: str | None,
     data: str | None,
-    teacher: options.TeacherOptions,
+    teacher: Teacher,
     running: options.RunnerOptions,
     console: Console,
     refine: int | None,

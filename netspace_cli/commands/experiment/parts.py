@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from netspace_cli.core.data.images import ImageData
     from netspace_cli.core.experiments.report import Report
     from netspace_cli.core.networks.network import Network
+    from netspace_cli.core.requests.inputs import Teacher
     from netspace_cli.core.spaces.space import Space
     from netspace_cli.core.zoos.zoo import Zoo
-    from netspace_cli.options import TeacherOptions
 
 # Longer tables are for the files, not for the eye.
 SHOWN_ROWS = 24
@@ -37,18 +37,19 @@ def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     return tuple(int(word) for word in given)
 
 
-def begin(folder: Path, zoo: Path, data: str | None, teacher: TeacherOptions) -> tuple[Zoo, ImageData, Network | None]:
+def begin(folder: Path, zoo: Path, data: str | None, teacher: Teacher) -> tuple[Zoo, ImageData, Network | None]:
     """What an experiment works on, read once its folder is known to take the results."""
     from netspace_cli.core.files.figures import check_figure
     from netspace_cli.core.files.outputs import check_folder
     from netspace_cli.core.requests.choose_data import images_of_zoo
+    from netspace_cli.core.requests.inputs import read_wanted_teacher
     from netspace_cli.core.zoos.zoo import open_zoo
 
     check_folder(folder)
     check_figure(folder / "figure.png")
     opened = open_zoo(zoo)
     images = images_of_zoo(opened, data)
-    return opened, images, teacher.read(opened.signal)
+    return opened, images, read_wanted_teacher(teacher, opened.signal)
 
 
 def finish(

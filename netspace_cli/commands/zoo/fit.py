@@ -10,10 +10,8 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.zoo.index import Counts
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, decimal, integer, percent
-
-# What is told of a network that is a signal.
-FIT_COLUMNS = (Column("within .01", percent), Column("error", decimal))
+from netspace_cli.terminal.formats import Column, decimal, integer
+from netspace_cli.views.fields import FIT_COLUMNS
 
 
 @click.command()

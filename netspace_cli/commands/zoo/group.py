@@ -9,10 +9,11 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.zoo.fit import FIT_COLUMNS, fit
+from netspace_cli.commands.zoo.fit import fit
 from netspace_cli.commands.zoo.index import Counts, image_data, index, summary
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, integer, percent
+from netspace_cli.terminal.formats import Column, integer
+from netspace_cli.views.view import view_of
 
 
 class Range(click.ParamType):
@@ -151,22 +152,12 @@ def show(directory: Path, console: Console) -> None:
 
     Example: netspace zoo show zoo
     """
-    from netspace_models.architectures import FieldSignal
-
     from netspace_cli.core.zoos.zoo import open_zoo
 
     opened = open_zoo(directory)
-    told: tuple[Column | str, ...]
-    rows: list[tuple[object, ...]]
-    if isinstance(opened.signal, FieldSignal):
-        told = FIT_COLUMNS
-        rows = [(i.id, i.arch, i.split, i.accuracy.get("test"), i.training.get("error")) for i in opened.instances]
-    else:
-        told = ("epochs", Column("val", percent), Column("test", percent))
-        rows = [
-            (i.id, i.arch, i.split, i.epochs, i.accuracy.get("val"), i.accuracy.get("test")) for i in opened.instances
-        ]
-    console.table(f"{directory}: {opened.data['name']}", ["id", "arch", "split", *told], rows)
+    view = view_of(opened.kind)
+    rows = [(i.id, i.arch, i.split, *view.instance_row(i)) for i in opened.instances]
+    console.table(f"{directory}: {opened.data['name']}", ["id", "arch", "split", *view.instance], rows)
     console.document({"zoo": str(directory), "data": opened.data, "instances": opened.instances})
 
 

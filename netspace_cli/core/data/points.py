@@ -13,8 +13,6 @@ from torch import Tensor
 
 from netspace_cli.core.runtime.runner import GIB, memory_of
 
-from .images import ImageData
-
 NAME = "points"
 # Networks that are shapes: one value, a signed distance, at points of three coordinates.
 SHAPES = FieldSignal(3, 1)
@@ -71,10 +69,6 @@ class FieldData:
     def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
         """`draw`: points need no augmenting."""
         return self.draw(split, count, generator)
-
-
-# What networks are asked about: images of a data set, or points.
-Data = ImageData | FieldData
 
 
 def field_data(record: Mapping[str, Any]) -> FieldData:

@@ -8,7 +8,7 @@ import torch
 from netspace_models.errors import ConfigError, NotFinite, WrongSpace
 from torch import Tensor
 
-from netspace_cli.core.data.points import Data
+from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, embeddings_of

@@ -6,14 +6,13 @@ from netspace_models.errors import DataUnavailable
 from netspace_models.objectives import class_loss, imitation
 from torch import Tensor
 
-from netspace_cli.core.data.points import Data, FieldData
+from netspace_cli.core.data.data import Data
 from netspace_cli.core.runtime.minimise import descend
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes.near_surface import near_surfaces, with_near
 from netspace_cli.core.spaces.recipe import check_method
 from netspace_cli.core.spaces.space import Space
 
-from .refine_gauss_newton import approach
+from .refine_gauss_newton import refine_by_gauss_newton
 
 # How much keeping the ClassId weighs against imitating the network.
 CLASS_WEIGHT = 1.0
@@ -45,9 +44,8 @@ def refine(
     with runner.guard(f"refining {len(vectors)} networks at once", "Encode fewer at once."):
         if space.recipe.refine.method == "adam":
             return _by_adam(embeddings, vectors, arch, space, data, runner, steps)
-        check_method(space.recipe, data)
-        assert isinstance(data, FieldData)
-        return approach(embeddings, vectors, arch, space, data, runner, steps=steps)
+        check_method(space.recipe, space.kind)
+        return refine_by_gauss_newton(embeddings, vectors, arch, space, data, runner, steps=steps)
 
 
 def _by_adam(
@@ -62,14 +60,10 @@ def _by_adam(
     recipe = space.recipe
     descent = recipe.refine.descent(steps)
     model, architecture = space.model, space.model.architecture(arch)
-    share, near = recipe.train.near, None
-    if isinstance(data, FieldData):
-        near = near_surfaces(architecture, vectors, data, runner, share=share)
+    sample = space.kind.sampler(architecture, vectors, data, runner, near=recipe.train.near)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
-        generator = runner.generator("refine", step)
-        inputs, _ = data.draw("train", descent.images, generator)
-        inputs = with_near(inputs, near, share, generator)
+        inputs = sample(descent.images, runner.generator("refine", step))
         with runner.autocast():
             predicted = model.decode(arch, current)
             losses = imitation(architecture, predicted, vectors, inputs, temperature=recipe.refine_temperature)

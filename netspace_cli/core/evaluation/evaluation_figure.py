@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from netspace_cli.core.files.figures import COLOURS, blank_figure, write_figure
+from netspace_cli.core.kinds.images import ImageEvaluation
 
-from .evaluate_classifiers import Evaluation
 
-
-def plot_evaluation(path: Path, evaluations: Mapping[str, Evaluation], *, force: bool = False) -> None:
+def plot_evaluation(path: Path, evaluations: Mapping[str, ImageEvaluation], *, force: bool = False) -> None:
     """Target against predicted accuracy, one colour an architecture; on the diagonal nothing is lost.
 
     Args:

@@ -17,7 +17,8 @@ from typing import Any
 from netspace_models.errors import ConfigError, RunFailed
 
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
+from netspace_cli.core.evaluation.evaluate import evaluate
+from netspace_cli.core.kinds.images import require_images
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe
@@ -247,7 +248,7 @@ def _measured(course: Course, zoo: Zoo, mark: float, last: Mark | None) -> Mark:
     if last is not None and last.steps == state.step:
         return replace(last, mark=mark)
     validate(task, state)
-    found = evaluate(zoo, course.space(zoo), _images(task), task.runner, split="val").summary()
+    found = evaluate(zoo, course.space(zoo), require_images(task.data), task.runner, split="val").summary()
     return Mark(mark, course.clock.seconds, state.step, *(found[name] for name in ("pearson", "mae", "agreement")))
 
 
@@ -261,17 +262,12 @@ def _measured_best(course: Course, zoo: Zoo, folder: Path) -> tuple[dict[str, di
     space = save_space(folder / "space.safetensors", course.space(zoo), force=True)
     steps = task.recipe.refine.steps
     try:
-        measured = measure(zoo, space, _images(task), task.runner, refine_steps=steps)
+        measured = measure(zoo, space, require_images(task.data), task.runner, refine_steps=steps)
     except RunFailed as failure:
         remark = f"refining: {failure.message}"
-        measured = measure(zoo, space, _images(task), task.runner, refine_steps=0)
+        measured = measure(zoo, space, require_images(task.data), task.runner, refine_steps=0)
     end = {how: {**m.evaluation.summary(), "steps": m.steps, "seconds": m.seconds} for how, m in measured.items()}
     return end, remark
-
-
-def _images(task: Task) -> ImageData:
-    assert isinstance(task.data, ImageData)  # as `backbones` was given them
-    return task.data
 
 
 def _ran(kept: Mapping[str, Any]) -> Ran:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netspace_cli.core.files.figures import COLOURS
-from netspace_cli.core.paths.path_figure import GREYS
+from netspace_cli.core.networks.path_figure import GREYS
 
 from .figures import panels
 

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.evaluation.evaluate_classifiers import Evaluation, evaluate
+from netspace_cli.core.evaluation.evaluate import evaluate
+from netspace_cli.core.kinds.images import ImageEvaluation as Evaluation
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netspace_cli.core.files.figures import COLOURS
-from netspace_cli.core.paths.path import Step
-from netspace_cli.core.paths.path_figure import GREYS
+from netspace_cli.core.networks.path_figure import GREYS
+from netspace_cli.core.networks.path_step import Step
 
 from .fidelity import Measured
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 from scipy.stats import spearmanr
 
-from netspace_cli.core.paths.path import Step
+from netspace_cli.core.networks.path_step import Step
 
 from .report import Column, Table
 

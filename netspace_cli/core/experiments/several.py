@@ -12,7 +12,8 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.paths.path import Step, interpolate
+from netspace_cli.core.networks.path_step import Step
+from netspace_cli.core.paths.path import interpolate
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.lso import reach_of
 from netspace_cli.core.spaces.space import Space

@@ -10,7 +10,7 @@ from netspace_models.errors import ConfigError
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.paths.path import interpolate, weight_paths
-from netspace_cli.core.requests.inputs import network_of
+from netspace_cli.core.paths.walks import network_at
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -51,7 +51,7 @@ def single(
     ends = [refined_input(zoo, i, space, data, runner, scale) for i in held_out]
     common: dict[str, Any] = {"steps": scale.path_steps, "data": data}
     path = interpolate(ends[0].vector, ends[1].vector, space, runner, **common)
-    one, other = (network_of(end, space, runner) for end in ends)
+    one, other = (network_at(end.end, space, runner) for end in ends)
     baselines = weight_paths(one, other, runner, **common)
     tables = [summary_table(measured), order_table(path, baselines)]
     figures = {"figure": lambda: fidelity_and_path(measured, path, baselines)}

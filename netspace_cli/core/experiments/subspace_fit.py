@@ -14,7 +14,8 @@ from netspace_models.objectives import imitation
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluation
+from netspace_cli.core.kinds.images import Evaluated
+from netspace_cli.core.kinds.images import ImageEvaluation as Evaluation
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.minimise import Descent, descend

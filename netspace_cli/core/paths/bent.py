@@ -14,7 +14,6 @@ from netspace_models.errors import ConfigError
 from netspace_models.gauss_newton import Solver, weights_by_distance
 from torch import Tensor
 
-from netspace_cli.core.data.points import FieldData
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.fragments import Wanted, even_and_near, mended
 from netspace_cli.core.shapes.sdf_blend import Ends, even_gammas
@@ -34,7 +33,6 @@ def bent(
     start: Tensor,
     end: Tensor,
     space: Space,
-    data: FieldData,
     runner: Runner,
     *,
     steps: int,
@@ -43,12 +41,11 @@ def bent(
 
     Args:
         start, end: (E,) embeddings of a space of shapes.
-        data: the space's own.
         steps: N.
     Raises:
         ConfigError: see `check_bend`.
     """
-    check_bend(space, data)
+    check_bend(space)
     space = runner.place(space)
     architecture = space.model.architectures[0]
     line = runner.place(torch.stack(straight(start, end, steps)))
@@ -79,17 +76,17 @@ def _solved(embedding: Tensor, ends: Ends, vectors: Tensor, gamma: Tensor, solve
     return mended(embedding, Wanted(ends.cells, wanted), fine, solver, runner, keep=False)
 
 
-def check_bend(space: Space, data: object) -> None:
+def check_bend(space: Space) -> None:
     """Refuse a space whose paths cannot be bent.
 
     Raises:
         ConfigError: its networks are no shapes, or its decoder does not write along directions.
     """
-    if not (isinstance(data, FieldData) and data.has_surface):
+    if not space.kind.has_surface:
         raise ConfigError(
             f"only paths between shapes can be bent, and the networks of {space.name} are none.", "Leave out --bend."
         )
-    if not bendable(space, data):
+    if not bendable(space):
         raise ConfigError(
             f"to bend a path, its embeddings are solved for, and the decoder of {space.name} does not write along "
             "directions.",
@@ -97,10 +94,9 @@ def check_bend(space: Space, data: object) -> None:
         )
 
 
-def bendable(space: Space, data: object) -> bool:
+def bendable(space: Space) -> bool:
     """Whether a space's paths can be bent: its networks are shapes, and its decoder writes along directions."""
-    shapes = isinstance(data, FieldData) and data.has_surface
-    return shapes and space.model.backbone.directions(space.model.architectures[0].name) is not None
+    return space.kind.has_surface and space.model.backbone.directions(space.model.architectures[0].name) is not None
 
 
 def _known(vectors: Tensor, architecture: Architecture, runner: Runner) -> Ends:

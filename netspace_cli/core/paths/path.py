@@ -3,52 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
-import torch
 from netspace_models.alignment import align
 from netspace_models.errors import ConfigError
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.decode import decode_row
+from netspace_cli.core.kinds.registry import kind_of
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of, logits_of
+from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of a path.
-
-    Attributes:
-        step: 0 ... N; gamma: step / N.
-        network: what stands there.
-        accuracy, loss: on the split; None without images, or where the step failed.
-        error: why it failed, "" if it did not. A failed step keeps its place.
-    """
-
-    scores: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
-
-    step: int
-    gamma: float
-    network: Network
-    accuracy: float | None = None
-    loss: float | None = None
-    error: str = ""
-
-    def row(self) -> dict[str, Any]:
-        """As scripts read it; scores only where there are any."""
-        row: dict[str, Any] = {
-            "step": self.step,
-            "gamma": self.gamma,
-            "arch": self.network.architecture.name,
-            "parameters": self.network.architecture.parameters,
-        }
-        scores = {"accuracy": self.accuracy, "loss": self.loss, "error": self.error or None}
-        return row | {name: value for name, value in scores.items() if value is not None}
 
 
 def interpolate(
@@ -58,7 +25,7 @@ def interpolate(
     runner: Runner,
     *,
     steps: int,
-    data: ImageData | None = None,
+    data: Data | None = None,
     ends: tuple[str, str] | None = None,
     split: str = "test",
 ) -> list[Step]:
@@ -85,7 +52,7 @@ def walk(
     space: Space,
     runner: Runner,
     *,
-    data: ImageData | None = None,
+    data: Data | None = None,
     ends: tuple[str, str] | None = None,
     split: str = "test",
 ) -> list[Step]:
@@ -102,7 +69,7 @@ def walk(
     first, last = ends or (None, None)
     archs = [first, *[None] * (len(path) - 2), last]
     networks = [decode_row(runner.place(z), space, arch=arch) for z, arch in zip(path, archs, strict=True)]
-    return _scored(networks, data, runner, split, "walking the path")
+    return space.kind.score(networks, data, runner, split=split, description="walking the path")
 
 
 def interpolate_weights(
@@ -111,7 +78,7 @@ def interpolate_weights(
     runner: Runner,
     *,
     steps: int,
-    data: ImageData | None = None,
+    data: Data | None = None,
     split: str = "test",
 ) -> list[Step]:
     """The baseline: the same walk between the parameters themselves.
@@ -128,7 +95,8 @@ def interpolate_weights(
         )
     a, b = runner.place(start.vector), runner.place(end.vector)
     networks = [Network(start.architecture, (1 - g) * a + g * b) for g in gammas(steps)]
-    return _scored(networks, data, runner, split, "walking between the weights")
+    kind = kind_of(start.architecture.signal, {})
+    return kind.score(networks, data, runner, split=split, description="walking between the weights")
 
 
 def weight_paths(
@@ -137,7 +105,7 @@ def weight_paths(
     runner: Runner,
     *,
     steps: int,
-    data: ImageData | None = None,
+    data: Data | None = None,
     split: str = "test",
 ) -> dict[str, list[Step]]:
     """The baselines of a path: "weights", and "aligned weights" where the hidden units are known.
@@ -173,32 +141,3 @@ def gammas(steps: int) -> list[float]:
     if steps < 1:
         raise ConfigError(f"{steps} steps make no path.", "Give at least one: --steps 1.")
     return [i / steps for i in range(steps + 1)]
-
-
-def _scored(
-    networks: Sequence[Network],
-    data: ImageData | None,
-    runner: Runner,
-    split: str,
-    description: str,
-) -> list[Step]:
-    placed = runner.place(data) if data is not None else None
-    rows = []
-    with runner.progress(description, len(networks)) as tick:
-        for i, network in enumerate(networks):
-            rows.append(_score(i, i / (len(networks) - 1), network, placed, runner, split))
-            found = rows[-1].accuracy
-            tick(1, **({} if found is None else {"accuracy": found}))
-    return rows
-
-
-def _score(step: int, gamma: float, network: Network, data: ImageData | None, runner: Runner, split: str) -> Step:
-    if not torch.isfinite(network.vector).all():
-        return Step(step, gamma, network, error="weights are not finite")
-    if data is None:
-        return Step(step, gamma, network)
-    logits = logits_of(network.architecture, network.vector, data, split, runner)
-    if not torch.isfinite(logits).all():
-        return Step(step, gamma, network, error="outputs are not finite")
-    labels = labels_of(data, split)
-    return Step(step, gamma, network, accuracy(logits, labels), cross_entropy(logits, labels))

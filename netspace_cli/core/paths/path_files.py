@@ -5,27 +5,12 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
 
 from netspace_cli.core.files.checkpoint import write_checkpoint
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import atomic_write, check_folder, check_output
-
-from .path import Step
-
-
-class Rowed(Protocol):
-    """A step that can be told as a row.
-
-    Attributes:
-        scores: what it may have been scored by.
-    """
-
-    scores: ClassVar[tuple[str, ...]]
-
-    def row(self) -> dict[str, Any]:
-        """As scripts read it."""
-        ...
+from netspace_cli.core.kinds.kind import PathStep
+from netspace_cli.core.networks.path_step import Step
 
 
 def check_path_outputs(csv_path: Path | None, plot: Path | None, folder: Path | None, *, force: bool) -> None:
@@ -46,7 +31,7 @@ def check_path_outputs(csv_path: Path | None, plot: Path | None, folder: Path | 
             check_output(taken, force=force)
 
 
-def write_csv(path: Path, walks: Mapping[str, Sequence[Rowed]], *, force: bool = False) -> None:
+def write_csv(path: Path, walks: Mapping[str, Sequence[PathStep]], *, force: bool = False) -> None:
     """One row a step; failed steps keep theirs.
 
     Args:

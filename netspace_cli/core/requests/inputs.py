@@ -10,12 +10,12 @@ from netspace_models.architectures import Architecture, Signal
 from netspace_models.errors import CheckpointError, ConfigError, InputFileError, UnknownArchitecture, WrongSpace
 from torch import Tensor
 
-from netspace_cli.core.data.points import Data
-from netspace_cli.core.encoding.decode import decode_row
+from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.encode import default_refine_steps, encode
 from netspace_cli.core.files.safetensors_file import read_safetensors
 from netspace_cli.core.networks.factories import known_signal
 from netspace_cli.core.networks.network import Network, check_teacher, read_network
+from netspace_cli.core.paths.walks import PathEnd
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import architectures_of, built_in_spaces
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, check_space, is_embedding, load_embeddings
@@ -38,12 +38,27 @@ class Input:
     origin: Origin
     network: Network | None = None
 
+    @property
+    def end(self) -> PathEnd:
+        """As an end of a path."""
+        return PathEnd(self.vector, self.origin.arch, self.network)
 
-def network_of(given: Input, space: Space, runner: Runner) -> Network:
-    """The network an input was; of an embedding what it decodes to."""
-    if given.network is not None:
-        return given.network
-    return decode_row(runner.place(given.vector), runner.place(space), arch=given.origin.arch)
+
+@dataclass(frozen=True)
+class Teacher:
+    """A teacher that is asked for.
+
+    Attributes:
+        path: its checkpoint; None for no teacher.
+        arch: its architecture, None to recognise it; key: where its parameters are in a nested checkpoint.
+    """
+
+    path: Path | None = None
+    arch: str | None = None
+    key: str | None = None
+
+
+NO_TEACHER = Teacher()
 
 
 def read_inputs(
@@ -113,6 +128,13 @@ def read_teacher(path: Path, signal: Signal, *, arch: str | None = None, key: st
             raise unknown from None
         check_teacher(other, signal)
         raise
+
+
+def read_wanted_teacher(teacher: Teacher, signal: Signal) -> Network | None:
+    """`read_teacher` of a request; None where no teacher is asked for."""
+    if teacher.path is None:
+        return None
+    return read_teacher(teacher.path, signal, arch=teacher.arch, key=teacher.key)
 
 
 def read_networks(

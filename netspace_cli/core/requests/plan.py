@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from netspace_cli.core.data.points import Data
+from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.encode import default_refine_steps
 from netspace_cli.core.encoding.refine import check_refining
 from netspace_cli.core.spaces.embeddings import is_embedding

@@ -16,7 +16,6 @@ from netspace_models.objectives import class_loss
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.data.points import Data
 from netspace_cli.core.encoding.decode import decode_row, recognised_in
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.runtime.runner import Runner
@@ -79,7 +78,6 @@ class Optimiser:
 
 def optimiser_for(
     space: Space,
-    data: Data,
     *,
     method: str | None = None,
     steps: int | None = None,
@@ -96,7 +94,7 @@ def optimiser_for(
     given: dict[str, Any] = {n: v for n, v in {"steps": steps, "images": images, "lr": lr}.items() if v is not None}
     if (method or refining.method) == "adam":
         return Optimiser("adam", **{"steps": usual.steps, "images": usual.images, **given})
-    check_solvable(space.recipe, data, "--method gauss-newton")
+    check_solvable(space.recipe, space.kind, "--method gauss-newton")
     if lr is not None:
         raise ConfigError(
             f"gauss-newton has no rate, and --lr {lr:g} gives one.", "Leave out --lr, or give --method adam."
@@ -132,7 +130,7 @@ def optimise(
         WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
-    optimiser = optimiser_for(space, data, method="adam", steps=steps, images=images, lr=lr)
+    optimiser = optimiser_for(space, method="adam", steps=steps, images=images, lr=lr)
     goal = goal_of(runner.place(space), data, runner, teacher)
     how: dict[str, Any] = {"arch": arch, "validate_every": validate_every}
     return optimise_towards(goal, embedding, space, optimiser, **how)

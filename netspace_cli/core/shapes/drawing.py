@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from netspace_cli.core.files.figures import COLOURS, write_figure
 
+from .mesh_files import surface_of
+from .path_pictures import PictureStep
+from .path_solids import SolidStep
 from .rendered_pictures import Frame
 
 if TYPE_CHECKING:
@@ -43,6 +46,24 @@ def draw_frames(
         rows: (name, [(title, picture or why there is none)]), all of one length.
     """
     _draw_rows(path, rows, _draw_frame, projection=None, force=force)
+
+
+def draw_solid_paths(path: Path, paths: Mapping[str, Sequence[SolidStep]], *, force: bool = False) -> None:
+    """The shapes of each path in a row, under its name."""
+    rows = []
+    for name, steps in paths.items():
+        shapes = [
+            (f"{s.step.gamma:.2f}", s.error if s.error or s.solid is None else surface_of(s.solid.coarser(), name))
+            for s in steps
+        ]
+        rows.append((name, shapes))
+    draw_surfaces(path, rows, force=force)
+
+
+def draw_picture_paths(path: Path, paths: Mapping[str, Sequence[PictureStep]], *, force: bool = False) -> None:
+    """The pictures of each path in a row, under its name."""
+    rows = [(name, [(f"{s.step.gamma:.2f}", s.frame or s.error) for s in steps]) for name, steps in paths.items()]
+    draw_frames(path, rows, force=force)
 
 
 def _draw_rows(

@@ -6,7 +6,7 @@ import torch
 from netspace_models.architectures import Architecture
 from torch import Tensor
 
-from netspace_cli.core.data.points import FieldData
+from netspace_cli.core.data.data import Data
 from netspace_cli.core.runtime.runner import Runner
 
 from .values import values_of
@@ -19,19 +19,14 @@ JITTER = 0.02
 EDGE = 0.95
 
 
-def near_surfaces(
-    architecture: Architecture, vectors: Tensor, data: FieldData, runner: Runner, *, share: float
-) -> Tensor | None:
+def near_surfaces(architecture: Architecture, vectors: Tensor, data: Data, runner: Runner) -> Tensor:
     """The points of the box nearest to each network's surface.
 
     Args:
         vectors: (B, P) on the runner's device.
-        share: of a step's points that are to be near; 0 for none.
     Returns:
-        (B, KEPT, D) on the runner's device; None where there is no surface, or none is to be near it.
+        (B, KEPT, D) on the runner's device.
     """
-    if not share or not data.has_surface:
-        return None
     points, _ = data.draw("train", CANDIDATES, runner.generator("near"))
     points = runner.place(points)
     found = []

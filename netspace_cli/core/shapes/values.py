@@ -5,7 +5,7 @@ from __future__ import annotations
 from netspace_models.architectures import Architecture
 from torch import Tensor
 
-from netspace_cli.core.data.points import FieldData, grid_points
+from netspace_cli.core.data.points import grid_points
 from netspace_cli.core.runtime.runner import Runner
 
 # As published (section 5): values this near to each other count as equal.
@@ -18,11 +18,9 @@ BATCH = 16_384
 UNITS = 256
 
 
-def scoring_points(data: FieldData) -> Tensor:
-    """(N, D) where networks are compared, on the data's device."""
-    dimensions = data.signal.dimensions
-    points = grid_points(dimensions, RESOLUTIONS.get(dimensions, 8))
-    return points.to(data.device or points.device)
+def scoring_points(dimensions: int) -> Tensor:
+    """(N, D) where networks are compared, at points of D coordinates."""
+    return grid_points(dimensions, RESOLUTIONS.get(dimensions, 8))
 
 
 def values_of(architecture: Architecture, vector: Tensor, points: Tensor, runner: Runner) -> Tensor:
@@ -56,9 +54,3 @@ def iou(one: Tensor, other: Tensor) -> float | None:
     a, b = one[:, 0] < 0, other[:, 0] < 0
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else None
-
-
-def likeness(target: Tensor, predicted: Tensor, data: FieldData) -> tuple[float, float | None, float]:
-    """`within`, `iou` and `mean_error` of values (N, K); no IoU of signals that are no shapes."""
-    overlap = iou(target, predicted) if data.has_surface else None
-    return within(target, predicted), overlap, mean_error(target, predicted)

@@ -12,7 +12,7 @@ from netspace_models.errors import ConfigError
 from netspace_models.gauss_newton import DAMPING
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
 
-from netspace_cli.core.data.points import Data, FieldData
+from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.runtime.minimise import Descent
 
 
@@ -273,17 +273,17 @@ def _known_keys() -> list[str]:
     return keys
 
 
-def check_method(recipe: Recipe, data: Data) -> None:
+def check_method(recipe: Recipe, kind: Kind) -> None:
     """Refuse a method of refining that is not for such data.
 
     Raises:
         ConfigError: Gauss-Newton for classifiers, or for a decoder without directions.
     """
     if recipe.refine.method == "gauss-newton":
-        check_solvable(recipe, data, "refine.method = 'gauss-newton'")
+        check_solvable(recipe, kind, "refine.method = 'gauss-newton'")
 
 
-def check_solvable(recipe: Recipe, data: Data, asked: str) -> None:
+def check_solvable(recipe: Recipe, kind: Kind, asked: str) -> None:
     """Refuse Gauss-Newton where it is not for the networks or the decoder.
 
     Args:
@@ -291,7 +291,7 @@ def check_solvable(recipe: Recipe, data: Data, asked: str) -> None:
     Raises:
         ConfigError: classifiers, or a decoder without directions.
     """
-    if not isinstance(data, FieldData):
+    if not kind.solvable:
         raise ConfigError(
             f"{asked} is for networks that are signals, and these are classifiers.", "Leave it at 'adam'."
         )

@@ -18,6 +18,8 @@ from torch import Tensor
 from netspace_cli.core.files.checkpoint import check_finite, read_own
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.safetensors_file import write_safetensors
+from netspace_cli.core.kinds.kind import Kind
+from netspace_cli.core.kinds.registry import kind_of
 from netspace_cli.core.networks.factories import recorded_architecture
 
 from .built_in import space_path
@@ -58,6 +60,11 @@ class Space:
     def signal(self) -> Signal:
         """What its networks take and give."""
         return signal_from(self.record["signal"])
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What differs from one kind of network to another."""
+        return kind_of(self.signal, self.record["data"])
 
     @cached_property
     def recipe(self) -> Recipe:

@@ -6,13 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from netspace_models.architectures import FieldSignal
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.curvature import curvature_moments
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
-from netspace_cli.core.data.points import Data
+from netspace_cli.core.data.data import Data
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.model import build_model
 
@@ -53,8 +52,9 @@ def _with_moments(
         init = inits[architecture.name]
         assert init.start is not None  # only a model whose values are loaded afterwards has none
         state = task.runner.place(architecture.spec.unflatten(init.start))
-        values = isinstance(architecture.signal, FieldSignal)
-        moments = curvature_moments(architecture.fused, state, inputs, generator=generator, values=values)
+        moments = curvature_moments(
+            architecture.fused, state, inputs, generator=generator, values=not architecture.signal.logits
+        )
         found[architecture.name] = replace(init, moments=moments)
     return found
 

@@ -9,14 +9,12 @@ from typing import Any
 
 import torch
 from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
-from netspace_models.stretch import check_stretching
 
-from netspace_cli.core.data.points import Data, FieldData
+from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.runtime.provenance import provenance
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
-from netspace_cli.core.shapes.near_surface import near_surfaces
 from netspace_cli.core.spaces.recipe import Recipe, check_method
 from netspace_cli.core.spaces.space import Space, save_space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -25,9 +23,8 @@ from .first_model import new_state
 from .record import record_of, zoo_embeddings
 from .run_folder import MADE_WITH, RunFolder, check_run
 from .step import Task, TrainState, take_step, validate
-from .training_set import load_training_set
+from .training_set import TrainingSet, load_training_set
 
-STRETCHED_POINTS = 256
 FEWER = "Lower train.images or train.instances, e.g. -s train.images=64."
 
 
@@ -103,15 +100,24 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
             f"{zoo.path} is a zoo for {zoo.signal.describe()}; {data.name} has {data.signal.describe()}.",
             "Give the zoo's own data.",
         )
-    check_method(recipe, data)
+    check_method(recipe, zoo.kind)
     training = load_training_set(zoo, recipe, runner)
-    if len(training.architectures) > 1 and isinstance(data, FieldData):
-        raise ConfigError(
-            f"{zoo.path} has networks that are signals of several architectures "
-            f"({', '.join(a.name for a in training.architectures)}); a space of them has one: there is no teacher that "
-            "all could imitate.",
-            "Train a space of each.",
-        )
+    zoo.kind.check_architectures([a.name for a in training.architectures], str(zoo.path))
+    _check_teacher_needed(training, teacher, recipe)
+    runner.check_gradients()
+    if teacher is not None:
+        check_teacher(teacher, data.signal)
+        teacher = replace(teacher, vector=runner.place(teacher.vector))
+    data = runner.place(data)
+    seen = training.seen()
+    weights = {a.name: training.vectors["train", a.name] for a in seen}
+    near, stretch = recipe.train.near, recipe.train.stretch
+    vary = zoo.kind.variation(weights, seen, data, runner, near=near, stretch=stretch)
+    return Task(recipe, training, data, teacher, runner, vary, zoo.kind)
+
+
+def _check_teacher_needed(training: TrainingSet, teacher: Network | None, recipe: Recipe) -> None:
+    """Several architectures need a teacher (eq. 3), one has no use for it (eq. 1)."""
     if len(training.architectures) > 1 and teacher is None:
         names = ", ".join(a.name for a in training.architectures)
         raise ConfigError(
@@ -130,20 +136,6 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
             f"({training.architectures[0].name}) networks imitate themselves alone (eq. 1).",
             "Leave it out.",
         )
-    runner.check_gradients()
-    if teacher is not None:
-        check_teacher(teacher, data.signal)
-        teacher = replace(teacher, vector=runner.place(teacher.vector))
-    data, near = runner.place(data), None
-    if isinstance(data, FieldData):
-        (architecture,) = training.architectures
-        vectors = training.vectors["train", architecture.name]
-        stretch = recipe.train.stretch > 1 and data.has_surface
-        near = near_surfaces(architecture, vectors, data, runner, share=1 if stretch else recipe.train.near)
-        if stretch:
-            points, _ = data.draw("train", STRETCHED_POINTS, runner.generator("stretch"))
-            check_stretching(architecture, vectors[0], points)
-    return Task(recipe, training, data, teacher, runner, near)
 
 
 def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -12,31 +12,28 @@ from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
 from netspace_models.objectives import Batch, Terms, Weights, several_objective, single_objective
 from netspace_models.space_model import SpaceModel
-from netspace_models.stretch import stretched
 from torch import Tensor
 
-from netspace_cli.core.data.points import Data, FieldData
+from netspace_cli.core.data.data import Data
+from netspace_cli.core.kinds.kind import Kind, Variation
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes.near_surface import drawn_stretch, with_near
 from netspace_cli.core.spaces.recipe import Recipe, TrainRecipe
 
 from .training_set import TrainingSet, deviation
 
-VALIDATION_IMAGES, VALIDATION_POINTS = 512, 4096
-
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what; fixed for the whole run. `near`: (N, M, D) points near the surface of each training
-    instance, where networks are shapes."""
+    """What is trained on what; fixed for the whole run. `vary` is how a step varies its instances and inputs."""
 
     recipe: Recipe
     training: TrainingSet
     data: Data
     teacher: Network | None
     runner: Runner
-    near: Tensor | None = None
+    vary: Variation
+    kind: Kind
 
     @property
     def weights(self) -> Weights:
@@ -142,8 +139,7 @@ def validate(task: Task, state: TrainState) -> float:
         RunFailed: it is not finite.
     """
     state.model.eval()
-    count = VALIDATION_POINTS if isinstance(task.data, FieldData) else VALIDATION_IMAGES
-    inputs, labels = task.data.sample("val", count, task.runner.generator("validation"))
+    inputs, labels = task.data.sample("val", task.kind.validation_inputs, task.runner.generator("validation"))
     losses = []
     with torch.no_grad(), task.runner.autocast():
         batch = Batch(inputs, labels, _teacher_logits(task, inputs))
@@ -167,16 +163,7 @@ def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Gen
     for a in task.training.seen():
         vectors = task.training.vectors["train", a.name]
         rows = _drawn_rows(vectors, task.recipe.train.instances, generator)
-        targets[a.name] = vectors[rows]
-        near = None if task.near is None else task.near[rows]
-        if near is not None and task.recipe.train.stretch > 1:
-            scale, shift = drawn_stretch(near, task.recipe.train.stretch, generator)
-            targets[a.name] = stretched(a, targets[a.name], scale, shift)
-            near = near * scale[:, None] + shift[:, None]
-        batch = replace(batch, inputs=with_near(batch.inputs, near, task.recipe.train.near, generator))
-        if isinstance(task.data, FieldData) and len(rows) > 1:
-            gammas = torch.rand(len(rows), generator=generator).to(rows.device)
-            batch = replace(batch, gammas=gammas, distances=task.data.has_surface)
+        targets[a.name], batch = task.vary(a, vectors[rows], rows, batch, generator)
     inputs = {a.name: _disguised(a, targets[a.name], task.recipe.train, generator) for a in task.training.seen()}
     return _terms(task, model, inputs, targets, batch)
 

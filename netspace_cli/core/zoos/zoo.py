@@ -12,6 +12,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -22,6 +23,8 @@ from torch import Tensor
 from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import atomic_write
+from netspace_cli.core.kinds.kind import Kind
+from netspace_cli.core.kinds.registry import kind_of
 from netspace_cli.core.networks.factories import recorded_architecture
 from netspace_cli.core.networks.network import Network, read_network
 
@@ -78,6 +81,11 @@ class Zoo:
     def signal(self) -> Signal:
         """What its networks take and give."""
         return signal_from(self.data["signal"])
+
+    @cached_property
+    def kind(self) -> Kind:
+        """What differs from one kind of network to another."""
+        return kind_of(self.signal, self.data)
 
     def architectures(self) -> tuple[Architecture, ...]:
         """Its architectures, by number of parameters: the place of each is its ClassId."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.encoding.fidelity import field_fidelity
+from netspace_cli.core.encoding.fidelity import fidelity
 from netspace_cli.core.encoding.refine import refine
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
@@ -38,7 +38,7 @@ def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Solids) ->
         with Runner("cpu", seed=0) as runner:
             found = encode(networks, space, runner, data=data, refine_steps=steps)
             pairs = zip(networks, found.vectors, strict=True)
-            errors[method] = sum(field_fidelity(n, v, space, data, runner).error for n, v in pairs)
+            errors[method] = sum(fidelity(n, v, space, data, runner).error for n, v in pairs)
     assert errors["gauss-newton"] < 0.9 * errors["adam"] < 0.9 * errors["encoded"]
 
 

@@ -12,7 +12,9 @@ from netspace_models.errors import ConfigError, InputFileError, WrongSpace
 
 from netspace_cli.core.encoding.decode import decode
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluation, evaluate
+from netspace_cli.core.evaluation.evaluate import evaluate
+from netspace_cli.core.kinds.images import Evaluated
+from netspace_cli.core.kinds.images import ImageEvaluation as Evaluation
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.networks.scores import accuracy, agreement
 from netspace_cli.core.runtime.runner import Runner

@@ -11,13 +11,14 @@ from netspace_models.errors import ConfigError, WrongSpace
 
 from netspace_cli.core.data.points import FieldData, field_data, grid_points
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.encoding.fidelity import field_fidelity
-from netspace_cli.core.evaluation.evaluate_fields import EvaluatedField, FieldEvaluation, evaluate_fields
+from netspace_cli.core.encoding.fidelity import fidelity
+from netspace_cli.core.evaluation.evaluate import evaluate
+from netspace_cli.core.kinds.fields import EvaluatedField, FieldEvaluation
 from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.zoos.zoo import Instance
-from tests.worlds import Solids
+from tests.worlds import Solids, with_values
 
 
 class Told(Silent):
@@ -42,7 +43,9 @@ def data(solids: Solids) -> FieldData:
 @pytest.fixture(scope="module")
 def found(solids: Solids, data: FieldData) -> FieldEvaluation:
     """The test instances, as the encoder embeds them."""
-    return evaluate_fields(solids.zoo, solids.space, data, Runner("cpu"))
+    whole = evaluate(solids.zoo, solids.space, data, Runner("cpu"))
+    assert isinstance(whole, FieldEvaluation)
+    return whole
 
 
 def test_every_instance_is_scored_as_it_is_alone(solids: Solids, data: FieldData, found: FieldEvaluation) -> None:
@@ -52,7 +55,7 @@ def test_every_instance_is_scored_as_it_is_alone(solids: Solids, data: FieldData
     for instance, row in zip(chosen, found.instances, strict=True):
         network = solids.zoo.network(instance, architecture)
         (embedding,) = encode([network], solids.space, runner).vectors
-        alone = field_fidelity(network, embedding, solids.space, data, runner)
+        alone = fidelity(network, embedding, solids.space, data, runner)
         # A batch of two and one alone differ by float noise.
         assert row.within == pytest.approx(alone.within, abs=1e-3)
         assert row.error == pytest.approx(alone.error, abs=1e-4)
@@ -75,20 +78,20 @@ def test_the_nearest_training_instance_is_the_best_of_all(solids: Solids, found:
 
 
 def test_colours_have_no_solid_that_could_overlap(solids: Solids, data: FieldData, found: FieldEvaluation) -> None:
-    colours, runner = FieldData(data.signal, {"values": "colours"}), Runner("cpu")
-    rows = evaluate_fields(solids.zoo, solids.space, colours, runner).instances
+    colours, runner = with_values(solids.space, "colours"), Runner("cpu")
+    rows = evaluate(solids.zoo, colours, data, runner).instances
     assert [(e.iou, e.nearest_iou) for e in rows] == [(None, None)] * 2
     assert [(e.within, e.error) for e in rows] == [(e.within, e.error) for e in found.instances]
     (instance, _), (architecture,) = solids.zoo.select(split="test"), solids.zoo.architectures()
     network = solids.zoo.network(instance, architecture)
     (embedding,) = encode([network], solids.space, runner).vectors
-    of_shape, of_colours = (field_fidelity(network, embedding, solids.space, d, runner) for d in (data, colours))
+    of_shape, of_colours = (fidelity(network, embedding, s, data, runner) for s in (solids.space, colours))
     assert of_shape.iou is not None
     assert of_colours == replace(of_shape, iou=None, inside=None)
 
 
 def test_training_instances_have_no_nearest_and_were_seen(solids: Solids, data: FieldData) -> None:
-    train, test = (evaluate_fields(solids.zoo, solids.space, data, Runner("cpu"), split=s) for s in ("train", "test"))
+    train, test = (evaluate(solids.zoo, solids.space, data, Runner("cpu"), split=s) for s in ("train", "test"))
     assert [e.nearest_iou for e in train.instances] == [None] * 5
     assert [e.seen for e in train.instances] == [True] * 5
     assert [e.seen for e in test.instances] == [False] * 2
@@ -96,13 +99,13 @@ def test_training_instances_have_no_nearest_and_were_seen(solids: Solids, data: 
 
 
 def test_refining_brings_predicted_shapes_nearer(solids: Solids, data: FieldData, found: FieldEvaluation) -> None:
-    refined = evaluate_fields(solids.zoo, solids.space, data, Runner("cpu"), refine_steps=20)
+    refined = evaluate(solids.zoo, solids.space, data, Runner("cpu"), refine_steps=20)
     assert refined.summary()["error"] < found.summary()["error"]
 
 
 def test_progress_counts_the_instances(solids: Solids, data: FieldData) -> None:
     told = Told()
-    evaluate_fields(solids.zoo, solids.space, data, Runner("cpu", progress=told), split="val")
+    evaluate(solids.zoo, solids.space, data, Runner("cpu", progress=told), split="val")
     assert ("scoring siren-16x2", 1) in told.begun and told.done == 1
 
 
@@ -126,6 +129,6 @@ def test_means_leave_out_what_is_not_known() -> None:
 
 def test_a_zoo_of_other_signals_and_a_split_without_instances_are_refused(solids: Solids, data: FieldData) -> None:
     with pytest.raises(WrongSpace, match=r"is a zoo of points \(points of 3 .*They differ in: signal"):
-        evaluate_fields(solids.zoo, load_space("digits"), data, Runner("cpu"))
+        evaluate(solids.zoo, load_space("digits"), data, Runner("cpu"))
     with pytest.raises(ConfigError, match="hold"):
-        evaluate_fields(solids.zoo, solids.space, data, Runner("cpu"), split="holdout")
+        evaluate(solids.zoo, solids.space, data, Runner("cpu"), split="holdout")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from netspace_models.errors import ConfigError, RunFailed
 
-from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
+from netspace_cli.core.evaluation.evaluate import evaluate
 from netspace_cli.core.experiments import backbones as module
 from netspace_cli.core.experiments.backbones import Clock, Course, backbones, begin, end_table, mark_table, paced
 from netspace_cli.core.experiments.report import Report

@@ -15,7 +15,7 @@ from netspace_models.losses import distillation
 
 from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
+from netspace_cli.core.evaluation.evaluate import evaluate
 from netspace_cli.core.experiments import rate as module
 from netspace_cli.core.experiments import subspace_fit
 from netspace_cli.core.experiments.curves import Point, fidelity_over_size

@@ -12,7 +12,7 @@ import pytest
 
 from netspace_cli.core.experiments.paths import runs, spearman
 from netspace_cli.core.experiments.report import Column, Report, Table, write_report
-from netspace_cli.core.paths.path import Step
+from netspace_cli.core.networks.path_step import Step
 
 COLUMNS = (Column("name"), Column("n", "count"), Column("accuracy", "share"), Column("r", "number"))
 

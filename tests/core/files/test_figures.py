@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from netspace_models.errors import ConfigError, OutputExists
 
-from netspace_cli.core.evaluation.evaluate_classifiers import Evaluated, Evaluation
 from netspace_cli.core.evaluation.evaluation_figure import plot_evaluation
 from netspace_cli.core.files.figures import check_figure
-from netspace_cli.core.paths.path import Step, interpolate
-from netspace_cli.core.paths.path_figure import plot_path
+from netspace_cli.core.kinds.images import Evaluated
+from netspace_cli.core.kinds.images import ImageEvaluation as Evaluation
+from netspace_cli.core.networks.path_figure import plot_path
+from netspace_cli.core.networks.path_step import Step
+from netspace_cli.core.paths.path import interpolate
 from netspace_cli.core.runtime.runner import Runner
 from tests.worlds import Tiny
 

@@ -11,7 +11,6 @@ from netspace_models.errors import ConfigError
 from netspace_models.losses import blended
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.paths.bent import bent, check_bend
@@ -23,7 +22,7 @@ from netspace_cli.core.shapes.sdf_blend import Ends, even_gammas
 from netspace_cli.core.shapes.values import iou
 from netspace_cli.core.shapes.voxels import BAND, Cells, cut, repeated, scattered
 from netspace_cli.core.spaces.space import Space
-from tests.worlds import Solids, Tiny
+from tests.worlds import Solids, Tiny, with_values
 
 
 def balls(*radii: float) -> Ends:
@@ -79,8 +78,8 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Solids, linea
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
     with Runner("cpu", seed=0) as runner:
         start, end = encode(networks, linear, runner, data=data).vectors
-        path = bent(start, end, linear, data, runner, steps=4)
-        again = bent(start, end, linear, data, runner, steps=4)
+        path = bent(start, end, linear, runner, steps=4)
+        again = bent(start, end, linear, runner, steps=4)
         line = torch.stack(straight(start, end, 4))
     assert path.shape == line.shape and torch.equal(path, again)
     assert torch.equal(path[0], start) and torch.equal(path[-1], end)
@@ -103,7 +102,7 @@ def test_crumbs_are_taken_away(solids: Solids, linear: Space, monkeypatch: pytes
         start, end = encode(networks, linear, runner, data=data).vectors
         for mends in (0, 6):
             monkeypatch.setattr(mend_module, "MENDS", mends)
-            path = bent(start, end, linear, data, runner, steps=4)
+            path = bent(start, end, linear, runner, steps=4)
             with torch.no_grad():
                 values = architecture.run_each(linear.model.decode(architecture.name, path[1:-1]), points)[..., 0]
             cells[mends] = sum(int(crumbs_of((v < 0).numpy().reshape(64, 64, 64)).sum()) for v in values)
@@ -112,13 +111,11 @@ def test_crumbs_are_taken_away(solids: Solids, linear: Space, monkeypatch: pytes
 
 
 def test_what_cannot_be_bent_is_refused(solids: Solids, tiny: Tiny, linear: Space) -> None:
-    check_bend(linear, field_data(solids.zoo.data))
-    assert isinstance(tiny.data, ImageData)
+    check_bend(linear)
     with pytest.raises(ConfigError, match="only paths between shapes can be bent, and the networks of tiny are none"):
-        check_bend(tiny.space, tiny.data)
-    pictures = field_data({**solids.zoo.data, "values": "colours"})
+        check_bend(tiny.space)
     with pytest.raises(ConfigError, match="only paths between shapes"):
-        check_bend(linear, pictures)
+        check_bend(with_values(linear, "colours"))
 
 
 @pytest.mark.parametrize("parts", [2, 3])

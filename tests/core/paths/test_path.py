@@ -11,11 +11,13 @@ from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
 from netspace_cli.core.encoding.decode import decode_row
+from netspace_cli.core.networks import path_step as walking
 from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of
-from netspace_cli.core.paths import path as walking
-from netspace_cli.core.paths.path import Step, aligned, gammas, interpolate, interpolate_weights, weight_paths
-from netspace_cli.core.requests.inputs import Input, network_of
+from netspace_cli.core.paths.path import aligned, gammas, interpolate, interpolate_weights, weight_paths
+from netspace_cli.core.paths.walks import network_at
+from netspace_cli.core.requests.inputs import Input
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Origin
 from tests.worlds import Tiny
@@ -157,7 +159,7 @@ def test_baselines_begin_and_end_with_the_networks_functions(tiny: Tiny) -> None
     a, b = two_lenets(tiny)
     inputs = [Input(tiny.npz, torch.zeros(64), Origin("lenetlike"), n) for n in (a, b)]
     with Runner("cpu") as runner:
-        one, other = (network_of(i, tiny.space, runner) for i in inputs)
+        one, other = (network_at(i.end, tiny.space, runner) for i in inputs)
         paths = weight_paths(one, other, runner, steps=2, data=tiny.data)
     assert set(paths) == {"weights", "aligned weights"}
     images, _ = tiny.data.batch("test", slice(None))
@@ -174,6 +176,6 @@ def test_inputs_that_were_embeddings_take_part_as_what_they_decode_to(tiny: Tiny
     vector = tiny.single_space.embeddings[0]
     inputs = [Input(tiny.npz, vector, Origin("lenetlike"), n) for n in (None, two_lenets(tiny)[0])]
     with Runner("cpu") as runner:
-        one, other = (network_of(i, tiny.single_space, runner) for i in inputs)
+        one, other = (network_at(i.end, tiny.single_space, runner) for i in inputs)
         paths = weight_paths(one, other, runner, steps=1)
     assert torch.equal(paths["weights"][0].network.vector, decode_row(vector, tiny.single_space).vector)

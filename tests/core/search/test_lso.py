@@ -12,7 +12,6 @@ from netspace_models.errors import ConfigError, RunFailed, WrongSpace
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.data.points import field_data
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
@@ -213,15 +212,14 @@ def recorded(space: Space, section: str, **values: Any) -> Space:
 
 
 def test_what_is_left_open_is_as_the_space_records_it(tiny: Tiny, solids: Solids) -> None:
-    points = field_data(solids.zoo.data)
     solved = recorded(solids.space, "refine", method="gauss-newton", steps=7, images=99)
-    assert optimiser_for(tiny.space, tiny.data) == Optimiser("adam", 200, 128)
-    assert optimiser_for(tiny.space, tiny.data, steps=3, images=5, lr=0.2) == Optimiser("adam", 3, 5, 0.2)
-    assert optimiser_for(recorded(tiny.space, "lso", steps=4, images=6), tiny.data) == Optimiser("adam", 4, 6)
-    assert optimiser_for(solids.space, points) == Optimiser("adam", 200, 128)
-    assert optimiser_for(solved, points) == Optimiser("gauss-newton", 7, 99)
-    assert optimiser_for(solved, points, steps=2, images=9) == Optimiser("gauss-newton", 2, 9)
-    assert optimiser_for(solved, points, method="adam", lr=0.1) == Optimiser("adam", 200, 128, 0.1)
+    assert optimiser_for(tiny.space) == Optimiser("adam", 200, 128)
+    assert optimiser_for(tiny.space, steps=3, images=5, lr=0.2) == Optimiser("adam", 3, 5, 0.2)
+    assert optimiser_for(recorded(tiny.space, "lso", steps=4, images=6)) == Optimiser("adam", 4, 6)
+    assert optimiser_for(solids.space) == Optimiser("adam", 200, 128)
+    assert optimiser_for(solved) == Optimiser("gauss-newton", 7, 99)
+    assert optimiser_for(solved, steps=2, images=9) == Optimiser("gauss-newton", 2, 9)
+    assert optimiser_for(solved, method="adam", lr=0.1) == Optimiser("adam", 200, 128, 0.1)
 
 
 def test_each_architecture_is_optimised_at_its_own_rate(tiny: Tiny) -> None:

@@ -10,9 +10,9 @@ from netspace_models.gauss_newton import Solver
 from torch import Tensor
 
 from netspace_cli.core.data.points import COLOURS, DISTANCES, field_data
-from netspace_cli.core.encoding import refine_gauss_newton as gauss_newton
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.encoding.refine import refine
+from netspace_cli.core.kinds import fields
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.paths.bent import bent
 from netspace_cli.core.runtime.runner import Runner
@@ -22,7 +22,7 @@ from netspace_cli.core.shapes.fragments import Wanted, even_and_near, mended
 from netspace_cli.core.shapes.voxels import Cells, cut, distances_at, scattered
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
-from tests.worlds import Solids
+from tests.worlds import Solids, with_values
 
 
 def values(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> Tensor:
@@ -42,7 +42,7 @@ def crumbled(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> 
     with monkeypatch.context() as patch, Runner("cpu", seed=0) as runner:
         patch.setattr(mend_module, "MENDS", 0)
         start, end = encode(networks, linear, runner, data=field_data(solids.zoo.data)).vectors
-        return bent(start, end, linear, field_data(solids.zoo.data), runner, steps=4)[2]
+        return bent(start, end, linear, runner, steps=4)[2]
 
 
 def test_points_lie_evenly_and_near_the_surface() -> None:
@@ -147,9 +147,9 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     found = []
     for values_are in (DISTANCES, DISTANCES, COLOURS):
         with Runner("cpu", seed=0) as runner:
-            data = field_data({**solids.zoo.data, "values": values_are})
-            found.append(refine(start, vectors, architecture.name, space, data, runner, steps=2))
-        monkeypatch.setattr(gauss_newton, "mended", spy)
+            own, data = with_values(space, values_are), field_data(solids.zoo.data)
+            found.append(refine(start, vectors, architecture.name, own, data, runner, steps=2))
+        monkeypatch.setattr(fields, "mended", spy)
     assert len(asked) == len(vectors) and all(kept)
     for vector, both in zip(vectors, asked, strict=True):
         for wanted in both:
@@ -171,5 +171,5 @@ def test_shapes_far_from_or_near_a_surface_everywhere_are_refined_and_walked_bet
     space = Space(linear.model, {**linear.record, "recipe": recipe}, linear.embeddings)
     with Runner("cpu", seed=0) as runner:
         start, end = encode(networks, space, runner, data=data, refine_steps=1).vectors
-        path = bent(start, end, space, data, runner, steps=2)
+        path = bent(start, end, space, runner, steps=2)
     assert path.shape == (3, space.model.embedding_size) and torch.isfinite(path).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from netspace_cli.core.data.points import FieldData, field_data
+from netspace_cli.core.data.points import field_data
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.near_surface import (
     CANDIDATES,
@@ -23,21 +23,13 @@ from tests.worlds import Solids
 def test_the_points_kept_are_those_where_each_network_is_nearest_to_zero(solids: Solids) -> None:
     data, architecture, runner = field_data(solids.zoo.data), solids.space.architectures[0], Runner("cpu")
     vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
-    near = near_surfaces(architecture, vectors, data, runner, share=0.5)
-    assert near is not None and near.shape == (2, KEPT, 3)
+    near = near_surfaces(architecture, vectors, data, runner)
+    assert near.shape == (2, KEPT, 3)
     drawn, _ = data.draw("train", CANDIDATES, runner.generator("near"))
     for vector, points in zip(vectors, near, strict=True):
         kept = values_of(architecture, vector, points, runner).abs()
         everywhere = values_of(architecture, vector, drawn, runner).abs()
         assert (everywhere < kept.max()).sum() == KEPT - 1
-
-
-def test_there_are_none_without_a_surface_or_where_none_are_wanted(solids: Solids) -> None:
-    data, architecture = field_data(solids.zoo.data), solids.space.architectures[0]
-    pictures = FieldData(data.signal, {"values": "colours"})
-    vectors = torch.zeros(1, architecture.parameters)
-    assert near_surfaces(architecture, vectors, pictures, Runner("cpu"), share=0.5) is None
-    assert near_surfaces(architecture, vectors, data, Runner("cpu"), share=0) is None
 
 
 @pytest.mark.parametrize(("share", "own"), [(0.25, 2), (1.0, 8)])

@@ -12,11 +12,11 @@ from netspace_models.errors import ConfigError, OutputExists
 from PIL import Image
 
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.paths.path import Step
+from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.paths.path_files import write_csv
-from netspace_cli.core.paths.path_pictures import frame_steps
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.drawing import draw_frames
+from netspace_cli.core.shapes.path_pictures import picture_steps
 from netspace_cli.core.shapes.rendered_pictures import Frame, check_picture_output, frame_of, is_picture, write_frame
 
 
@@ -66,7 +66,7 @@ def test_only_one_or_three_values_of_two_coordinates_are_a_picture() -> None:
 def test_a_path_tells_how_much_each_picture_differs_from_the_one_before(tmp_path: Path) -> None:
     steps = [Step(i, i / 3, flat(level)) for i, level in enumerate((-1.0, -1.0, 1.0))]
     steps.append(Step(3, 1.0, flat(0.0), error="not finite"))
-    path = frame_steps(steps, Runner("cpu"))
+    path = picture_steps(steps, Runner("cpu"))
     assert [step.change for step in path] == [None, 0, 1, None]
     assert [step.error for step in path] == ["", "", "", "not finite"] and path[3].frame is None
     assert "change" not in path[0].row() and path[2].row()["change"] == 1

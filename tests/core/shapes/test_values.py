@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.points import FieldData, field_data, grid_points
 from netspace_cli.core.encoding.decode import decode_row
-from netspace_cli.core.encoding.fidelity import field_fidelity
+from netspace_cli.core.encoding.fidelity import fidelity
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.values import UNITS, iou, mean_error, scoring_points, values_of, within
@@ -62,7 +62,7 @@ def test_points_stand_at_the_centres_of_cells_the_last_axis_fastest() -> None:
 
 @pytest.mark.parametrize(("dimensions", "count"), [(1, 4096), (2, 192**2), (3, 32**3), (4, 8**4)])
 def test_signals_of_any_dimensions_are_compared_at_about_as_many_points(dimensions: int, count: int) -> None:
-    found = scoring_points(FieldData(FieldSignal(dimensions, 1)))
+    found = scoring_points(dimensions)
     assert found.shape == (count, dimensions)
     assert float(found.max()) < 1 and float(found.mean().abs()) < 1e-5
 
@@ -94,7 +94,7 @@ def test_the_fidelity_of_a_shape_is_that_of_what_its_embedding_decodes_to(solids
     points = grid_points(3, 32)
     for seed in range(2):
         embedding = torch.randn(64, generator=torch.Generator().manual_seed(seed))
-        found = field_fidelity(network, embedding, solids.space, data, runner)
+        found = fidelity(network, embedding, solids.space, data, runner)
         with torch.no_grad():
             target = network.architecture.run(network.vector, points)[:, 0]
             predicted = network.architecture.run(decode_row(embedding, solids.space).vector, points)[:, 0]
@@ -111,5 +111,5 @@ def test_a_target_without_a_solid_overlaps_with_nothing(solids: Solids) -> None:
     state["layers.2.bias"] += 100
     empty = replace(network, vector=network.architecture.to_vector(state))
     embedding = torch.zeros(64)
-    found = field_fidelity(empty, embedding, solids.space, field_data(solids.zoo.data), Runner("cpu"))
+    found = fidelity(empty, embedding, solids.space, field_data(solids.zoo.data), Runner("cpu"))
     assert (found.iou, found.within, found.inside) == (0, 0, 0) and 90 < found.error < 110

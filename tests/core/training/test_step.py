@@ -14,6 +14,7 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.data.points import field_data
+from netspace_cli.core.kinds.images import ImageKind
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import TrainRecipe, recipe_from
@@ -97,10 +98,10 @@ def test_a_single_value_has_no_deviation() -> None:
 def test_validation_images_are_of_all_classes_even_if_files_lie_in_order(
     tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("netspace_cli.core.training.step.VALIDATION_IMAGES", 12)
     asked: list[torch.Tensor] = []
     with Runner("cpu") as runner:
         task = task_of(tiny, runner)
+        kind = ImageKind(tiny.data.signal, validation_inputs=12)
         val = tiny.data.splits["val"]
         order = val.labels.argsort()
         ordered = replace(val, images=val.images[order], labels=val.labels[order])
@@ -115,7 +116,7 @@ def test_validation_images_are_of_all_classes_even_if_files_lie_in_order(
         monkeypatch.setattr(ImageData, "batch", watched)
         state = new_state(task)
         asked.clear()
-        validate(replace(task, data=data), state)
+        validate(replace(task, data=data, kind=kind), state)
     assert len(asked[0]) == 12
     assert set(asked[0].tolist()) == {0, 1, 2}
 

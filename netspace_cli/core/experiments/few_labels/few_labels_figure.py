@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from netspace_cli.core.experiments.figures import panels
 from netspace_cli.core.files.figures import COLOURS
-from netspace_cli.core.paths.path_figure import GREYS
+from netspace_cli.core.networks.path_figure import GREYS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

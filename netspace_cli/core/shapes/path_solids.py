@@ -9,10 +9,9 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.solids import Solid, solid_looked_at_twice
-
-from .path import Step
 
 # Cells along each axis, cut in two near the surface: with fewer, thin parts of one shape come apart. Crumbs of bent
 # paths are looked for in other cells than these.

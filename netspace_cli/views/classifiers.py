@@ -1,38 +1,62 @@
-"""netspace eval, of classifiers: its tables and numbers."""
+"""Classifiers of images: accuracies, agreement, and what is between two of them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
 
 if TYPE_CHECKING:
-    from netspace_cli.core.evaluation.evaluate_classifiers import Evaluation
+    from netspace_cli.core.kinds.images import ImageEvaluation
+    from netspace_cli.core.paths.walks import Walks
+    from netspace_cli.core.zoos.zoo import Instance
 
 
-def compare(*given: Any, **wanted: Any) -> Evaluation:
-    """`core.evaluation.evaluate_classifiers`."""
-    from netspace_cli.core.evaluation.evaluate_classifiers import evaluate
+class ClassifierView:
+    """Columns and tables of classifiers."""
 
-    return evaluate(*given, **wanted)
+    fidelity: Sequence[tuple[str, Column]] = (
+        ("target_accuracy", Column("target", percent)),
+        ("predicted_accuracy", Column("predicted", percent)),
+        ("agreement", Column("agreement", percent)),
+    )
+    score = "accuracy"
+    instance: Sequence[str | Column] = ("epochs", Column("val", percent), Column("test", percent))
+    decoded: Sequence[tuple[str, Column]] = (("accuracy", Column("accuracy", percent)),)
+
+    def instance_row(self, instance: Instance) -> Sequence[object]:
+        """Epochs, and accuracies on two splits."""
+        return (instance.epochs, instance.accuracy.get("val"), instance.accuracy.get("test"))
+
+    def note_fidelity(self, console: Console, row: Mapping[str, Any]) -> None:
+        """Accuracies speak for themselves."""
+
+    def show_evaluation(self, console: Console, title: str, found: Mapping[str, ImageEvaluation]) -> None:
+        """Every instance, each architecture's means, and why some of them are blank."""
+        _show_instances(console, title, found)
+        _show_summaries(console, found)
+        _explain_blanks(console, found)
+
+    def show_path(self, console: Console, found: Walks) -> None:
+        """A row for each step, with the accuracies of the paths beside it."""
+        path, baselines = found.networks[found.main], found.baselines
+        columns: list[str | Column] = ["step", Column("gamma", decimal), "arch", Column("parameters", integer)]
+        columns += [Column("accuracy", percent), Column("loss", decimal)]
+        columns += [Column(name, percent) for name in baselines]
+        rows = []
+        for i, step in enumerate(path):
+            row = step.row()
+            cells = [row.get(name) for name in ("step", "gamma", "arch", "parameters", "accuracy", "loss")]
+            rows.append([*cells, *(found.networks[name][i].accuracy for name in baselines)])
+        console.table("from one network to the other", columns, rows)
+        for step in path:
+            if step.error:
+                console.note(f"step {step.step}: {step.error}")
 
 
-def show(console: Console, title: str, found: Mapping[str, Evaluation]) -> None:
-    """Every instance, each architecture's means, and why some of them are blank."""
-    _show_instances(console, title, found)
-    _show_summaries(console, found)
-    _explain_blanks(console, found)
-
-
-def numbers(found: Evaluation) -> dict[str, Any]:
-    """Instances, the summary of all, and that of each architecture."""
-    by_arch = {arch: found.summary(arch) for arch in found.architectures()}
-    return {"instances": found.instances, "summary": found.summary(), "by_arch": by_arch}
-
-
-def _show_instances(console: Console, title: str, found: Mapping[str, Evaluation]) -> None:
+def _show_instances(console: Console, title: str, found: Mapping[str, ImageEvaluation]) -> None:
     console.table(
         title,
         [
@@ -64,7 +88,7 @@ def _show_instances(console: Console, title: str, found: Mapping[str, Evaluation
     )
 
 
-def _show_summaries(console: Console, found: Mapping[str, Evaluation]) -> None:
+def _show_summaries(console: Console, found: Mapping[str, ImageEvaluation]) -> None:
     rows = []
     for how, each in found.items():
         names: list[str | None] = [*each.architectures()]
@@ -107,7 +131,7 @@ def _show_summaries(console: Console, found: Mapping[str, Evaluation]) -> None:
     )
 
 
-def _explain_blanks(console: Console, found: Mapping[str, Evaluation]) -> None:
+def _explain_blanks(console: Console, found: Mapping[str, ImageEvaluation]) -> None:
     """What a reader of the tables may ask."""
     summaries = [each.summary(arch) for each in found.values() for arch in (None, *each.architectures())]
     blank = []

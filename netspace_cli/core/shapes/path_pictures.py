@@ -8,15 +8,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.rendered_pictures import Frame, frame_of
 
-from .path import Step
 from .path_solids import seen
 
 
 @dataclass(frozen=True)
-class FrameStep:
+class PictureStep:
     """One step of a path between pictures.
 
     Attributes:
@@ -42,7 +42,7 @@ class FrameStep:
         return row if self.change is None else {**row, "change": self.change}
 
 
-def frame_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list[FrameStep]:
+def picture_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list[PictureStep]:
     """The pictures along a path.
 
     Args:
@@ -54,7 +54,7 @@ def frame_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list
     looking = f"looking at pictures{name and f', {name}'}"
     frames = seen(path, lambda network: frame_of(network, runner), runner, description=looking)
     befores = [None, *frames[:-1]]
-    return [FrameStep(s, frame, _change(b, frame)) for s, b, frame in zip(path, befores, frames, strict=True)]
+    return [PictureStep(s, frame, _change(b, frame)) for s, b, frame in zip(path, befores, frames, strict=True)]
 
 
 def _change(one: Frame | None, other: Frame | None) -> float | None:

@@ -12,11 +12,12 @@ from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.paths.path import Step, interpolate_weights
+from netspace_cli.core.networks.path_step import Step
+from netspace_cli.core.paths.path import interpolate_weights
 from netspace_cli.core.paths.path_files import write_csv
-from netspace_cli.core.paths.path_solids import SolidStep, solid_steps
 from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.path_solids import SolidStep, solid_steps
 from tests.worlds import MakeBall
 
 

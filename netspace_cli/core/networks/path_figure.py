@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from netspace_cli.core.files.figures import COLOURS, blank_figure, write_figure
-
-from .path import Step
+from netspace_cli.core.networks.path_step import Step
 
 # In points of accuracy: on a narrower axis a picture or two would look like a cliff.
 LEAST_SPAN = 10.0

@@ -1,0 +1,337 @@
+"""Neural fields: networks that are shapes, pictures, or any other values at the points of a box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from netspace_models.architectures import Architecture, FieldSignal
+from netspace_models.errors import ConfigError
+from netspace_models.gauss_newton import Solver, weights_by_distance
+from netspace_models.objectives import Batch
+from netspace_models.stretch import check_stretching, stretched
+from torch import Tensor
+
+from netspace_cli.core.data.data import Data
+from netspace_cli.core.data.points import FieldData, field_data
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.path_step import Step, score_steps
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.drawing import draw_picture_paths, draw_solid_paths
+from netspace_cli.core.shapes.fragments import Wanted, mended
+from netspace_cli.core.shapes.meshes import check_mesh_extra
+from netspace_cli.core.shapes.near_surface import drawn_stretch, near_surfaces, with_near
+from netspace_cli.core.shapes.path_pictures import PictureStep, picture_steps
+from netspace_cli.core.shapes.path_solids import SolidStep, solid_steps
+from netspace_cli.core.shapes.values import iou, mean_error, scoring_points, values_of, within
+from netspace_cli.core.shapes.voxels import Cells, cut, distances_at, scattered
+
+from .kind import Judged, Mender, PathStep, Sampler, Variation
+
+VALIDATION_POINTS = 4096
+STRETCHED_POINTS = 256
+
+
+@dataclass(frozen=True)
+class FieldFidelity:
+    """How a predicted instance compares with its target at the centres of a grid's cells.
+
+    Attributes:
+        within: share of values that differ by less than 0.01.
+        iou: intersection over union of the solids, where a signed distance is below zero; None where neither has
+            an inside, and of fields that are no signed distances.
+        error: mean absolute difference.
+        predicted_arch: the architecture the embedding is classified as.
+        inside: share of the box that is inside the target; None of fields that are no signed distances.
+    """
+
+    within: float
+    iou: float | None
+    error: float
+    predicted_arch: str
+    inside: float | None
+
+
+@dataclass(frozen=True)
+class EvaluatedField:
+    """One instance of a zoo beside what its embedding decodes to, at the centres of a grid's cells.
+
+    Attributes:
+        id, arch: of the instance.
+        within: share of values that differ by less than 0.01.
+        iou: intersection over union of the solids; None where neither has an inside.
+        error: mean absolute difference.
+        nearest_iou: the highest IoU of the target with a training instance: what a space must beat.
+        seen: as of `Evaluated`.
+    """
+
+    id: str
+    arch: str
+    within: float
+    iou: float | None
+    error: float
+    nearest_iou: float | None
+    seen: bool | None = None
+
+
+@dataclass(frozen=True)
+class FieldEvaluation:
+    """All instances, and in short."""
+
+    instances: tuple[EvaluatedField, ...]
+
+    def summary(self) -> dict[str, Any]:
+        """Number, number seen (None where the space does not record it), and means; None of no instance."""
+        rows = self.instances
+        return {
+            "n": len(rows),
+            "seen": None if any(e.seen is None for e in rows) else sum(bool(e.seen) for e in rows),
+            **{name: _mean([getattr(e, name) for e in rows]) for name in ("within", "iou", "error", "nearest_iou")},
+        }
+
+    def documented(self) -> dict[str, Any]:
+        """Instances and their summary."""
+        return {"instances": self.instances, "summary": self.summary()}
+
+
+@dataclass
+class FieldEvaluator:
+    """Compares fields on the cells of a grid.
+
+    Attributes:
+        points: (N, D) the cells' centres, on the runner's device.
+        training: values of the zoo's training instances there, in half precision: there may be hundreds.
+        has_surface: whether values are signed distances.
+        rows: of the instances judged so far.
+    """
+
+    points: Tensor
+    runner: Runner
+    training: Sequence[Tensor]
+    has_surface: bool
+    rows: list[EvaluatedField] = field(default_factory=list)
+
+    def outputs(self, network: Network) -> Tensor:
+        """(N, K) values, on the processor."""
+        return values_of(network.architecture, self.runner.place(network.vector), self.points, self.runner)
+
+    def judge(self, instances: Sequence[Judged]) -> None:
+        """Add the instances of one architecture, each beside the nearest training instance."""
+        for judged in instances:
+            scores = _scores(judged.target, judged.predicted, has_surface=self.has_surface)
+            nearest = _nearest(judged.target, self.training) if self.has_surface else None
+            self.rows.append(EvaluatedField(judged.id, judged.arch, *scores, nearest, judged.seen))
+
+    def evaluation(self) -> FieldEvaluation:
+        """All that were added."""
+        return FieldEvaluation(tuple(self.rows))
+
+
+@dataclass(frozen=True)
+class FieldKind:
+    """Fields that nobody can see: values at points of a box.
+
+    Attributes:
+        has_surface: whether values are signed distances, zero on a surface.
+    """
+
+    signal: FieldSignal
+    has_surface: bool = False
+    name: str = "fields"
+    has_splits: bool = False
+    solvable: bool = True
+    validation_inputs: int = VALIDATION_POINTS
+
+    def data_of_space(self, record: Mapping[str, Any], spec: str | None, owner: str) -> FieldData:
+        """Points, which are always at hand."""
+        return self.data_of_zoo(record, spec, owner)
+
+    def data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> FieldData:
+        """Points, which are always at hand."""
+        if spec is not None:
+            raise ConfigError(
+                f"{owner} is of networks that are signals: they are asked about points, which need no {spec}.",
+                "Leave out --data.",
+            )
+        return field_data(record)
+
+    def check_architectures(self, names: Sequence[str], owner: str) -> None:
+        """Refuse several: there is no teacher that all could imitate."""
+        if len(names) > 1:
+            raise ConfigError(
+                f"{owner} has networks that are signals of several architectures ({', '.join(names)}); a space of "
+                "them has one: there is no teacher that all could imitate.",
+                "Train a space of each.",
+            )
+
+    def sampler(
+        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near: float
+    ) -> Sampler:
+        """Points of the box for all networks, or of each its own, some of them near its surface."""
+        close = self._near_surfaces(architecture, weights, data, runner, near)
+
+        def draw(count: int, generator: torch.Generator) -> Tensor:
+            points, _ = data.draw("train", count, generator)
+            return with_near(points, close, near, generator)
+
+        return draw
+
+    def _near_surfaces(
+        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, share: float
+    ) -> Tensor | None:
+        if not (self.has_surface and share):
+            return None
+        return near_surfaces(architecture, weights, data, runner)
+
+    def variation(
+        self,
+        weights: Mapping[str, Tensor],
+        architectures: Sequence[Architecture],
+        data: Data,
+        runner: Runner,
+        *,
+        near: float,
+        stretch: float,
+    ) -> Variation:
+        """Stretch shapes, ask near their surfaces, and look at the path from each instance to the next.
+
+        Raises:
+            ConfigError: an architecture that cannot be stretched.
+        """
+        (architecture,) = architectures
+        stretching = stretch > 1 and self.has_surface
+        own = weights[architecture.name]
+        close = self._near_surfaces(architecture, own, data, runner, 1 if stretching else near)
+        if stretching:
+            points, _ = data.draw("train", STRETCHED_POINTS, runner.generator("stretch"))
+            check_stretching(architecture, own[0], points)
+
+        def varied(
+            architecture: Architecture, targets: Tensor, rows: Tensor, batch: Batch, generator: torch.Generator
+        ) -> tuple[Tensor, Batch]:
+            surface = None if close is None else close[rows]
+            if surface is not None and stretching:
+                scale, shift = drawn_stretch(surface, stretch, generator)
+                targets = stretched(architecture, targets, scale, shift)
+                surface = surface * scale[:, None] + shift[:, None]
+            batch = replace(batch, inputs=with_near(batch.inputs, surface, near, generator))
+            if len(rows) > 1:
+                gammas = torch.rand(len(rows), generator=generator).to(rows.device)
+                batch = replace(batch, gammas=gammas, distances=self.has_surface)
+            return targets, batch
+
+        return varied
+
+    def error_weights(self, wanted: Tensor) -> Tensor | None:
+        """The nearer a signed distance is to zero, the more it weighs."""
+        return weights_by_distance(wanted) if self.has_surface else None
+
+    def mender(self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner) -> Mender:
+        """Removes fragments that refining has left, and restores thin connections."""
+        if not self.has_surface:
+            return lambda embedding: embedding
+        cells = Cells(runner.place(scattered(self.signal.dimensions, runner.generator("cells"))))
+        whole = Wanted(cells, distances_at(cells.points, architecture, weights, runner))
+        small = cut(cells, whole.values)
+        fine = Wanted(small, distances_at(small.points, architecture, weights, runner))
+        return lambda embedding: mended(embedding, whole, [fine], solver, runner, keep=True)
+
+    def compare(
+        self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str
+    ) -> FieldFidelity:
+        """Values on a grid; splits have no part in it."""
+        points = runner.place(scoring_points(self.signal.dimensions))
+        one, other = (values_of(n.architecture, runner.place(n.vector), points, runner) for n in (target, predicted))
+        inside = (one[:, 0] < 0).double().mean().item() if self.has_surface else None
+        return FieldFidelity(*_scores(one, other, has_surface=self.has_surface), recognised, inside)
+
+    def accuracies(self, networks: Sequence[Network], data: Data | None, runner: Runner) -> list[float | None]:
+        """There are no labels."""
+        return [None] * len(networks)
+
+    def evaluator(self, data: Data, runner: Runner, training: Iterable[Network]) -> FieldEvaluator:
+        """Compares on a grid; of signed distances beside all training instances."""
+        points = runner.place(scoring_points(self.signal.dimensions))
+        known = (
+            [values_of(n.architecture, runner.place(n.vector), points, runner).to(torch.float16) for n in training]
+            if self.has_surface
+            else []
+        )
+        return FieldEvaluator(points, runner, known, self.has_surface)
+
+    def score(
+        self, networks: Sequence[Network], data: Data | None, runner: Runner, *, split: str, description: str
+    ) -> list[Step]:
+        """There are no labels to score on."""
+        return score_steps(networks, None, runner, split, description)
+
+    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[PathStep]:
+        """The steps as they are."""
+        return path
+
+    def check_drawing(self) -> None:
+        """Refuse: nobody can see such fields."""
+        raise ConfigError(
+            f"networks for {self.signal.describe()} cannot be drawn.", "Only classifiers, shapes and pictures can."
+        )
+
+    def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
+        """Refuse."""
+        self.check_drawing()
+
+
+@dataclass(frozen=True)
+class ShapeKind(FieldKind):
+    """Shapes: signed distances at points of three coordinates."""
+
+    name: str = "shapes"
+
+    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[SolidStep]:
+        """The solids along a path."""
+        return solid_steps(path, runner, name=name)
+
+    def check_drawing(self) -> None:
+        """Refuse without the extra `mesh`."""
+        check_mesh_extra()
+
+    def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
+        """The surfaces of each path, in a row."""
+        draw_solid_paths(file, seen, force=force)
+
+
+@dataclass(frozen=True)
+class PictureKind(FieldKind):
+    """Pictures: one or three values at points of two coordinates."""
+
+    name: str = "pictures"
+
+    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[PictureStep]:
+        """The pictures along a path."""
+        return picture_steps(path, runner, name=name)
+
+    def check_drawing(self) -> None:
+        """Nothing beyond what every figure needs."""
+
+    def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
+        """The pictures of each path, in a row."""
+        draw_picture_paths(file, seen, force=force)
+
+
+def _scores(target: Tensor, predicted: Tensor, *, has_surface: bool) -> tuple[float, float | None, float]:
+    """Share of values (N, K) within 0.01, intersection over union, mean error."""
+    overlap = iou(target, predicted) if has_surface else None
+    return within(target, predicted), overlap, mean_error(target, predicted)
+
+
+def _nearest(target: Tensor, known: Sequence[Tensor]) -> float | None:
+    found = [score for score in (iou(target, values) for values in known) if score is not None]
+    return max(found, default=None)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    present = [v for v in values if v is not None]
+    return float(np.mean(present)) if present else None

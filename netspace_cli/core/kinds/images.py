@@ -1,0 +1,319 @@
+"""Classifiers of images: what they are asked about, how two of them compare, how a zoo of them is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from netspace_models.architectures import Architecture, ImageSignal
+from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
+from netspace_models.gauss_newton import Solver
+from netspace_models.objectives import Batch
+from torch import Tensor
+
+from netspace_cli.core.data.data import Data
+from netspace_cli.core.data.datasets import data_available, load_data
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.path_figure import plot_path
+from netspace_cli.core.networks.path_step import Step, score_steps
+from netspace_cli.core.networks.scores import accuracies_on_test, accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner
+
+from .kind import Judged, Mender, Sampler, Variation
+
+# Two instances count as equally accurate within this many points.
+EQUAL_WITHIN = 0.02
+VALIDATION_IMAGES = 512
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How a predicted instance compares with its target on a split.
+
+    Attributes:
+        target_accuracy, predicted_accuracy: fractions.
+        agreement: share of images on which both predict the same class.
+        predicted_arch: the architecture the embedding is classified as; the accuracy is that of the
+            network's own architecture all the same, which is what decoding gives.
+    """
+
+    target_accuracy: float
+    predicted_accuracy: float
+    agreement: float
+    predicted_arch: str
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One instance of a zoo beside what its embedding decodes to.
+
+    Attributes:
+        id, arch: of the instance; predicted_arch: what its embedding is classified as. The predicted
+            instance is of the instance's own architecture all the same, which is what decoding gives.
+        target_accuracy, predicted_accuracy: fractions on the split's images.
+        agreement: share of images on which both predict the same class.
+        unrelated_agreement: the same between the target and other instances of equal accuracy, trained on
+            their own; None where the zoo has none.
+        seen: whether the very file took part in the space's training, to learn from or to choose the best
+            step by; None where the space does not record it.
+    """
+
+    id: str
+    arch: str
+    predicted_arch: str
+    target_accuracy: float
+    predicted_accuracy: float
+    agreement: float
+    unrelated_agreement: float | None
+    seen: bool | None = None
+
+
+@dataclass(frozen=True)
+class ImageEvaluation:
+    """All instances, and in short."""
+
+    instances: tuple[Evaluated, ...]
+
+    def summary(self, arch: str | None = None) -> dict[str, Any]:
+        """Of one architecture or of all: number, number seen, share of architectures recognised, mean
+        accuracies, Pearson correlation and mean absolute error between them, mean agreement.
+
+        `unrelated_agreement` is the mean over the n_paired instances that have others of equal accuracy;
+        `agreement_paired` is the agreement over those alone, so that the two can be compared.
+
+        None: Pearson where there is nothing to correlate (fewer than three, or all alike), the two means of
+        no instance, and `seen` where the space does not record it.
+        """
+        rows = [e for e in self.instances if arch is None or e.arch == arch]
+        target = np.array([e.target_accuracy for e in rows])
+        predicted = np.array([e.predicted_accuracy for e in rows])
+        pairs = [(e.agreement, e.unrelated_agreement) for e in rows if e.unrelated_agreement is not None]
+        paired, unrelated = np.mean(pairs, axis=0).tolist() if pairs else (None, None)
+        return {
+            "n": len(rows),
+            "seen": None if any(e.seen is None for e in rows) else sum(bool(e.seen) for e in rows),
+            "arch_accuracy": float(np.mean([e.arch == e.predicted_arch for e in rows])),
+            "target_accuracy": float(target.mean()),
+            "predicted_accuracy": float(predicted.mean()),
+            "pearson": _pearson(target, predicted),
+            "mae": float(np.abs(target - predicted).mean()),
+            "agreement": float(np.mean([e.agreement for e in rows])),
+            "n_paired": len(pairs),
+            "agreement_paired": paired,
+            "unrelated_agreement": unrelated,
+        }
+
+    def architectures(self) -> list[str]:
+        """Names in order of appearance."""
+        return list(dict.fromkeys(e.arch for e in self.instances))
+
+    def documented(self) -> dict[str, Any]:
+        """Instances, the summary of all, and that of each architecture."""
+        by_arch = {arch: self.summary(arch) for arch in self.architectures()}
+        return {"instances": self.instances, "summary": self.summary(), "by_arch": by_arch}
+
+
+@dataclass
+class ImageEvaluator:
+    """Compares classifiers on the images of the test split.
+
+    Attributes:
+        data: on the runner's device.
+        rows: of the instances judged so far.
+    """
+
+    data: ImageData
+    runner: Runner
+    rows: list[Evaluated] = field(default_factory=list)
+
+    def outputs(self, network: Network) -> Tensor:
+        """(N, K) logits, on the processor."""
+        return logits_of(network.architecture, self.runner.place(network.vector), self.data, "test", self.runner)
+
+    def judge(self, instances: Sequence[Judged]) -> None:
+        """Add the instances of one architecture, each beside the others of equal accuracy."""
+        labels = labels_of(self.data, "test")
+        targets = [i.target for i in instances]
+        self.rows += [
+            Evaluated(
+                judged.id,
+                judged.arch,
+                judged.recognised,
+                accuracy(judged.target, labels),
+                accuracy(judged.predicted, labels),
+                agreement(judged.target, judged.predicted),
+                _unrelated(row, targets, labels),
+                judged.seen,
+            )
+            for row, judged in enumerate(instances)
+        ]
+
+    def evaluation(self) -> ImageEvaluation:
+        """All that were added."""
+        return ImageEvaluation(tuple(self.rows))
+
+
+@dataclass(frozen=True)
+class ImageKind:
+    """Classifiers of images."""
+
+    signal: ImageSignal
+    name: str = "classifiers"
+    has_splits: bool = True
+    has_surface: bool = False
+    solvable: bool = False
+    validation_inputs: int = VALIDATION_IMAGES
+
+    def data_of_space(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData | None:
+        """The images named, else the space's own if they are at hand, else None."""
+        if spec is None:
+            return self._own_data(record)
+        data = load_data(spec, size=self.signal.size)
+        if data.signal != self.signal:
+            raise ConfigError(
+                f"{owner} is for {self.signal.describe()}; {spec}, brought to that size, has {data.signal.describe()}.",
+                "Give images like those the space was trained on, or another space (--space).",
+            )
+        # Its networks know images in the space's own normalisation, whatever these images' mean is.
+        return replace(data, mean=tuple(record["mean"]), std=tuple(record["std"]))
+
+    def _own_data(self, record: Mapping[str, Any]) -> ImageData | None:
+        """The images a space was trained on, where they are at hand.
+
+        Files and folders are recorded by their names alone, so whatever lies there under that name is compared
+        with the record: other images would score and refine without a word.
+        """
+        name = str(record["name"])
+        if not data_available(name):
+            return None
+        if not name.startswith(("npz:", "folder:")):
+            return load_data(name, size=self.signal.size)
+        try:
+            data = load_data(name, size=self.signal.size)
+        except (DataUnavailable, InputFileError):
+            return None  # something else of the same name
+        return data if data.record()["splits"] == record["splits"] else None
+
+    def data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData:
+        """The images named, else those the zoo was trained on."""
+        name = str(record["name"])
+        if spec is None and not data_available(name):
+            raise DataUnavailable(
+                f"the images of {name}, which {owner} was trained on, are not at hand.", data_hint(name)
+            )
+        return load_data(spec or name, size=self.signal.size)
+
+    def check_architectures(self, names: Sequence[str], owner: str) -> None:
+        """Classifiers of several architectures share a space, taught by one teacher."""
+
+    def sampler(
+        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near: float
+    ) -> Sampler:
+        """Augmented training images, the same for all networks."""
+        return lambda count, generator: data.draw("train", count, generator)[0]
+
+    def variation(
+        self,
+        weights: Mapping[str, Tensor],
+        architectures: Sequence[Architecture],
+        data: Data,
+        runner: Runner,
+        *,
+        near: float,
+        stretch: float,
+    ) -> Variation:
+        """Instances and images as they are."""
+
+        def unvaried(
+            architecture: Architecture, targets: Tensor, rows: Tensor, batch: Batch, generator: torch.Generator
+        ) -> tuple[Tensor, Batch]:
+            return targets, batch
+
+        return unvaried
+
+    def error_weights(self, wanted: Tensor) -> Tensor | None:
+        """All alike."""
+        return None
+
+    def mender(self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner) -> Mender:
+        """There is nothing to mend."""
+        return lambda embedding: embedding
+
+    def compare(
+        self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str
+    ) -> Fidelity:
+        """Accuracies and agreement on a split's images."""
+        images = require_images(data)
+        one, other = (
+            logits_of(n.architecture, runner.place(n.vector), images, split, runner) for n in (target, predicted)
+        )
+        labels = labels_of(images, split)
+        return Fidelity(accuracy(one, labels), accuracy(other, labels), agreement(one, other), recognised)
+
+    def accuracies(self, networks: Sequence[Network], data: Data | None, runner: Runner) -> list[float | None]:
+        """Of each network on the test split; None without images."""
+        if data is None:
+            return [None] * len(networks)
+        return [*accuracies_on_test(networks, require_images(data), runner)]
+
+    def evaluator(self, data: Data, runner: Runner, training: Iterable[Network]) -> ImageEvaluator:
+        """Compares on the test split; training instances have no part in it."""
+        return ImageEvaluator(require_images(data), runner)
+
+    def score(
+        self, networks: Sequence[Network], data: Data | None, runner: Runner, *, split: str, description: str
+    ) -> list[Step]:
+        """Accuracies and losses on a split's images, where there are any."""
+        images = None if data is None else require_images(data)
+        return score_steps(networks, images, runner, split, description)
+
+    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[Step]:
+        """The steps themselves."""
+        return path
+
+    def check_drawing(self) -> None:
+        """Nothing beyond what every figure needs."""
+
+    def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
+        """Accuracy along the path."""
+        plot_path(file, seen[main], {name: path for name, path in seen.items() if name != main}, force=force)
+
+
+def require_images(data: Data) -> ImageData:
+    """Data of classifiers, where classes and their labels are needed.
+
+    Raises:
+        ConfigError: data of another kind.
+    """
+    if not isinstance(data, ImageData):
+        raise ConfigError(f"{data.name} has no labelled images.", "This is for classifiers.")
+    return data
+
+
+def data_hint(name: str) -> str:
+    """How to name a recorded data set on the command line."""
+    word = name.partition(":")[0]
+    spec = "FILE.npz" if word == "npz" else f"{word}:DIR"
+    return f"Name them with --data, e.g. --data {spec}."
+
+
+def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | None:
+    """Mean agreement with the other instances of the split that are as accurate."""
+    own = accuracy(targets[row], labels)
+    others = [
+        agreement(targets[row], t)
+        for i, t in enumerate(targets)
+        if i != row and abs(accuracy(t, labels) - own) <= EQUAL_WITHIN
+    ]
+    return float(np.mean(others)) if others else None
+
+
+def _pearson(a: np.ndarray, b: np.ndarray) -> float | None:
+    if len(a) < 3 or min(a.std(), b.std()) < 1e-9:
+        return None
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,81 @@
+"""One step of a path between networks, and its score on images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.runtime.runner import Runner
+
+from .network import Network
+from .scores import accuracy, cross_entropy, labels_of, logits_of
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a path.
+
+    Attributes:
+        step: 0 ... N; gamma: step / N.
+        network: what stands there.
+        accuracy, loss: on the split; None without images, or where the step failed.
+        error: why it failed, "" if it did not. A failed step keeps its place.
+    """
+
+    scores: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
+
+    step: int
+    gamma: float
+    network: Network
+    accuracy: float | None = None
+    loss: float | None = None
+    error: str = ""
+
+    def row(self) -> dict[str, Any]:
+        """As scripts read it; scores only where there are any."""
+        row: dict[str, Any] = {
+            "step": self.step,
+            "gamma": self.gamma,
+            "arch": self.network.architecture.name,
+            "parameters": self.network.architecture.parameters,
+        }
+        scores = {"accuracy": self.accuracy, "loss": self.loss, "error": self.error or None}
+        return row | {name: value for name, value in scores.items() if value is not None}
+
+
+def score_steps(
+    networks: Sequence[Network],
+    data: ImageData | None,
+    runner: Runner,
+    split: str,
+    description: str,
+) -> list[Step]:
+    """Networks as the steps of a path, scored on the images of a split; not scored without images.
+
+    Args:
+        description: of the work, for the progress.
+    """
+    placed = runner.place(data) if data is not None else None
+    rows = []
+    with runner.progress(description, len(networks)) as tick:
+        for i, network in enumerate(networks):
+            rows.append(_score(i, i / (len(networks) - 1), network, placed, runner, split))
+            found = rows[-1].accuracy
+            tick(1, **({} if found is None else {"accuracy": found}))
+    return rows
+
+
+def _score(step: int, gamma: float, network: Network, data: ImageData | None, runner: Runner, split: str) -> Step:
+    if not torch.isfinite(network.vector).all():
+        return Step(step, gamma, network, error="weights are not finite")
+    if data is None:
+        return Step(step, gamma, network)
+    logits = logits_of(network.architecture, network.vector, data, split, runner)
+    if not torch.isfinite(logits).all():
+        return Step(step, gamma, network, error="outputs are not finite")
+    labels = labels_of(data, split)
+    return Step(step, gamma, network, accuracy(logits, labels), cross_entropy(logits, labels))

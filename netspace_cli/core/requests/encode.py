@@ -1,0 +1,109 @@
+"""Encoding checkpoints, as a person asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netspace_cli.core.data.data import Data
+from netspace_cli.core.encoding.encode import default_refine_steps, encode
+from netspace_cli.core.encoding.fidelity import fidelities
+from netspace_cli.core.encoding.refine import check_refining
+from netspace_cli.core.files.outputs import check_no_input, check_output
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.embeddings import check_embedding_output, save_embeddings
+from netspace_cli.core.spaces.space import Space
+
+from .choose_data import data_for, recorded
+from .choose_space import space_for
+from .inputs import read_networks
+
+
+@dataclass(frozen=True)
+class EncodeRequest:
+    """What is asked for.
+
+    Attributes:
+        networks: checkpoints.
+        output: of the embeddings; force: replace it.
+        refine_steps: None for what the space records.
+        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        arch, key: how checkpoints are read.
+    """
+
+    networks: Sequence[Path]
+    output: Path
+    refine_steps: int | None = None
+    space: str | None = None
+    data: str | None = None
+    arch: str | None = None
+    key: str | None = None
+    force: bool = False
+
+    def prepare(self) -> EncodeTask:
+        """Read the networks and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, OutputExists, WrongSpace, DataUnavailable, CheckpointError: say what and why.
+        """
+        check_embedding_output(self.output)
+        check_no_input([self.output], [*self.networks, self.space])
+        check_output(self.output, force=self.force)
+        space = space_for(self.space, self.networks, arch=self.arch, key=self.key)
+        networks = read_networks(self.networks, space, arch=self.arch, key=self.key)
+        data = data_for(space, self.data)
+        steps = default_refine_steps(space, data) if self.refine_steps is None else self.refine_steps
+        check_refining(space, data, steps)
+        return EncodeTask(self, space, data, networks, steps)
+
+
+@dataclass(frozen=True)
+class EncodeTask:
+    """Networks that can be encoded.
+
+    Attributes:
+        request: what was asked for.
+        space, data: opened; data None where the space's own are not at hand.
+        networks: read; refine_steps: of each.
+    """
+
+    request: EncodeRequest
+    space: Space
+    data: Data | None
+    networks: Sequence[Network]
+    refine_steps: int
+
+    def rows(self) -> list[dict[str, Any]]:
+        """{path, arch, parameters, embedding_size, refine_steps} of each network."""
+        return [
+            {
+                "path": n.source,
+                "arch": n.architecture.name,
+                "parameters": n.architecture.parameters,
+                "embedding_size": self.space.model.embedding_size,
+                "refine_steps": self.refine_steps,
+            }
+            for n in self.networks
+        ]
+
+    def run(self, runner: Runner) -> list[dict[str, Any]]:
+        """Encode, compare and write; returns `rows` with how each network compares with what it decodes to."""
+        embeddings = encode(self.networks, self.space, runner, data=self.data, refine_steps=self.refine_steps)
+        rows = self.rows()
+        if self.data is not None:
+            found = fidelities(self.networks, embeddings, self.space, self.data, runner)
+            rows = [{**row, **vars(each)} for row, each in zip(rows, found, strict=True)]
+        save_embeddings(self.request.output, embeddings, force=self.request.force)
+        return rows
+
+    def record(self) -> dict[str, Any]:
+        """What the outcome depends on, for a JSON document."""
+        return {
+            "space": self.space.name,
+            "space_sha256": self.space.sha256,
+            "data": recorded(self.data),
+            "output": self.request.output,
+        }

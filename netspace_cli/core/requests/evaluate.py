@@ -1,0 +1,132 @@
+"""Comparing the instances of a zoo with what they decode to, as a person asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data.data import Data
+from netspace_cli.core.evaluation.evaluate import evaluate, read_targets
+from netspace_cli.core.evaluation.evaluation_figure import plot_evaluation
+from netspace_cli.core.evaluation.same_data import check_zoo_images
+from netspace_cli.core.files.figures import check_figure
+from netspace_cli.core.files.outputs import check_no_input, check_output
+from netspace_cli.core.kinds.kind import Evaluation
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+
+from .choose_data import data_for, recorded, required_data
+from .choose_space import check_zoo, space_for_zoo
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What is asked for.
+
+    Attributes:
+        zoo: a zoo's folder; split: of its instances.
+        refine_steps: of each embedding; None for both the encoder alone and what the space records.
+        plot: a figure to draw; force: replace it.
+        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+    """
+
+    zoo: Path
+    split: str = "test"
+    refine_steps: int | None = None
+    plot: Path | None = None
+    space: str | None = None
+    data: str | None = None
+    force: bool = False
+
+    def prepare(self) -> EvaluateTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
+        """
+        if self.plot is not None:
+            check_no_input([self.plot], [self.space])
+            check_output(self.plot, force=self.force)
+            check_figure(self.plot)
+        zoo = open_zoo(self.zoo)
+        space = space_for_zoo(self.space, zoo)
+        check_zoo_images(zoo, space)
+        check_zoo(zoo, space, self.split)
+        data = required_data(data_for(space, self.data), space)
+        if self.plot is not None and not space.kind.has_splits:
+            raise ConfigError("--plot draws accuracies, which networks that are signals have not.", "Leave it out.")
+        return EvaluateTask(self, zoo, space, data)
+
+
+@dataclass(frozen=True)
+class EvaluateTask:
+    """A zoo that can be compared.
+
+    Attributes:
+        request: what was asked for.
+        zoo, space, data: opened.
+    """
+
+    request: EvaluateRequest
+    zoo: Zoo
+    space: Space
+    data: Data
+
+    @property
+    def steps(self) -> dict[str, int]:
+        """How embeddings are made, and by how many steps of refining each."""
+        refine = self.request.refine_steps
+        if refine is None:
+            own = self.space.recipe.refine.steps
+            return {"encoded": 0, **({"refined": own} if own else {})}
+        return {"refined": refine} if refine else {"encoded": 0}
+
+    def counts(self) -> dict[str, int]:
+        """Instances by architecture; all files are read, so that a bad one is found."""
+        return {chosen[0].arch: len(chosen) for chosen, _ in read_targets(self.zoo, self.request.split)}
+
+    def run(self, runner: Runner) -> dict[str, Evaluation]:
+        """An evaluation for each way to an embedding."""
+        return {
+            how: evaluate(self.zoo, self.space, self.data, runner, split=self.request.split, refine_steps=n)
+            for how, n in self.steps.items()
+        }
+
+    def write(self, found: Mapping[str, Any]) -> None:
+        """Draw the figure that was asked for."""
+        if self.request.plot is not None:
+            plot_evaluation(self.request.plot, found, force=self.request.force)
+
+    def record(self) -> dict[str, Any]:
+        """What the outcome depends on, for a JSON document."""
+        return {
+            "space": self.space.name,
+            "data": recorded(self.data),
+            "zoo": self.request.zoo,
+            "split": self.request.split,
+        }
+
+    def document(self, found: Mapping[str, Evaluation]) -> dict[str, Any]:
+        """{refine_steps, instances, summary, …} of the first way, those of a second under `refined`."""
+        first, *others = [{"refine_steps": n, **found[how].documented()} for how, n in self.steps.items()]
+        return {**first, **({"refined": others[0]} if others else {})}
+
+    def remark(self, summary: Mapping[str, Any]) -> str | None:
+        """What to say of instances that the space may have been trained on; None for nothing."""
+        name = self.space.name
+        if summary["seen"] is None:
+            return (
+                f"Space {name} does not record the files it was trained on, so it is not known whether it has "
+                "seen these instances."
+            )
+        if summary["seen"] and self.request.split == "test":
+            return (
+                f"Caution: {summary['seen']} of these {summary['n']} test instances took part in the training of space "
+                f"{name}; on them it is not tested."
+            )
+        return None

@@ -1,0 +1,171 @@
+"""Latent space optimisation, as a person asks for it: towards what, by which optimiser, from where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.data.data import Data
+from netspace_cli.core.encoding.decode import write_decoded
+from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
+from netspace_cli.core.files.outputs import check_no_input, check_output
+from netspace_cli.core.kinds.images import require_images
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.search.lso import (
+    Optimised,
+    Optimiser,
+    decoded_network,
+    goal_of,
+    optimise_towards,
+    optimiser_for,
+)
+from netspace_cli.core.search.search import Aim
+from netspace_cli.core.spaces.embeddings import Origin, check_embedding_output, embeddings_of, save_embeddings
+from netspace_cli.core.spaces.space import Space
+
+from .choose_data import data_for, recorded, required_data
+from .choose_space import space_for
+from .inputs import NO_TEACHER, Teacher, read_inputs, read_wanted_teacher
+from .plan import planned_inputs
+from .shape_objective import read_target
+
+
+@dataclass(frozen=True)
+class LsoRequest:
+    """What is asked for.
+
+    Attributes:
+        init: a checkpoint or an embedding file.
+        teacher: to imitate; without, the labels alone.
+        target: a shape to become; repair: close it where it is an open mesh.
+        arch: the architecture wanted; None for that of the start.
+        method, steps, images, lr: as of `optimiser_for`.
+        output, decoded: of the best embedding and of its network; force: replace them.
+        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        refine_steps, key: how a checkpoint is read and encoded.
+    """
+
+    init: Path
+    teacher: Teacher = NO_TEACHER
+    target: Path | None = None
+    repair: bool = False
+    arch: str | None = None
+    method: str | None = None
+    steps: int | None = None
+    images: int | None = None
+    lr: float | None = None
+    output: Path | None = None
+    decoded: Path | None = None
+    space: str | None = None
+    data: str | None = None
+    refine_steps: int | None = None
+    key: str | None = None
+    force: bool = False
+
+    def prepare(self, runner: Runner) -> LsoTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Args:
+            runner: its seed draws the samples of a target.
+        Raises:
+            ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
+        """
+        self._check_outputs()
+        space = space_for(self.space, [self.init], key=self.key)
+        if self.arch is not None:
+            space.model.architecture(self.arch)
+        data = required_data(data_for(space, self.data), space)
+        self._check_objective(space)
+        optimiser = optimiser_for(space, method=self.method, steps=self.steps, images=self.images, lr=self.lr)
+        guide = read_wanted_teacher(self.teacher, space.signal)
+        shape = None if self.target is None else read_target(self.target, space, runner, repair=self.repair)
+        return LsoTask(self, space, data, optimiser, guide, shape)
+
+    def _check_outputs(self) -> None:
+        check_no_input([self.output, self.decoded], [self.init, self.teacher.path, self.space])
+        if self.output is not None:
+            check_embedding_output(self.output)
+            check_output(self.output, force=self.force)
+        if self.decoded is not None:
+            check_checkpoint_suffix(self.decoded)
+            check_output(self.decoded, force=self.force)
+
+    def _check_objective(self, space: Space) -> None:
+        if self.target is None and not space.kind.has_splits:
+            raise ConfigError("Missing option '--target': networks that are signals have no labels.", "Name a shape.")
+        if self.teacher.path is not None and self.target is not None:
+            raise ConfigError("--teacher and --target say both what to become.", "Give one of them.")
+        if self.repair and self.target is None:
+            raise ConfigError("--repair closes a --target that is a mesh.", "Give one.")
+
+
+@dataclass(frozen=True)
+class LsoTask:
+    """An optimisation that can begin.
+
+    Attributes:
+        request: what was asked for.
+        space, data: opened.
+        optimiser: what moves the embedding.
+        teacher: to imitate, None for none; shape: to become, None for none.
+    """
+
+    request: LsoRequest
+    space: Space
+    data: Data
+    optimiser: Optimiser
+    teacher: Network | None
+    shape: Aim | None
+
+    @property
+    def towards(self) -> str | Path:
+        """What is aimed at, in words."""
+        return self.request.target or ("the labels" if self.teacher is None else self.teacher.architecture.name)
+
+    def plan(self) -> dict[str, Any]:
+        """The start, as of `planned_inputs`, with `aim`, the architecture, and `lr`; nothing is computed."""
+        asked = self.request
+        (row,) = planned_inputs(
+            (asked.init,), self.space, data=self.data, refine_steps=asked.refine_steps, key=asked.key
+        )
+        arch = asked.arch or row["arch"]
+        return {"input": row, "arch": arch, "lr": self.optimiser.rate(self.space, arch)}
+
+    def run(self, runner: Runner) -> tuple[Optimised, Network]:
+        """Optimise, and write what was asked for; returns the outcome and its network."""
+        asked = self.request
+        objective = self.shape or goal_of(self.space, require_images(self.data), runner, self.teacher)
+        (start,) = read_inputs(
+            (asked.init,), self.space, runner, data=self.data, refine_steps=asked.refine_steps, key=asked.key
+        )
+        arch = asked.arch or start.origin.arch
+        found = optimise_towards(objective, start.vector, self.space, self.optimiser, arch=arch)
+        network = decoded_network(found, self.space, runner, form=start.origin.form)
+        if asked.output is not None:
+            origin = Origin(
+                found.arch, start.origin.form, str(asked.init), start.origin.sha256, "optimised", found.step
+            )
+            embeddings = embeddings_of(self.space, found.embedding[None], [origin])
+            save_embeddings(asked.output, embeddings, force=asked.force)
+        if asked.decoded is not None:
+            write_decoded([network], [asked.decoded], self.space, force=asked.force)
+        return found, network
+
+    def record(self) -> dict[str, Any]:
+        """What the outcome depends on, for a JSON document."""
+        asked = self.request
+        return {
+            "space": self.space.name,
+            "data": recorded(self.data),
+            "teacher": asked.teacher.path,
+            "method": self.optimiser.method,
+            "steps": self.optimiser.steps,
+            "images": self.optimiser.images,
+            "target": asked.target,
+            "output": asked.output,
+            "decoded": asked.decoded,
+        }

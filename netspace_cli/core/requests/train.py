@@ -1,0 +1,93 @@
+"""Training a space on a zoo, as a person asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from netspace_cli.core.data.data import Data
+from netspace_cli.core.files.outputs import check_no_input
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.runner import Runner, memory_of
+from netspace_cli.core.spaces.recipe import Recipe, load_recipe
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.training.loop import prepare, train
+from netspace_cli.core.training.memory import Footprint, footprint
+from netspace_cli.core.training.run_folder import RunFolder, check_run
+from netspace_cli.core.training.step import Task
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+
+from .choose_data import data_of_zoo
+from .inputs import NO_TEACHER, Teacher, read_wanted_teacher
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """What is asked for.
+
+    Attributes:
+        zoo: a zoo's folder; output: the space's file.
+        recipe, settings: as of `load_recipe`.
+        teacher: for several architectures.
+        data: a data set as of `load_data`; None for the zoo's own.
+        resume, force: as of `train`.
+    """
+
+    zoo: Path
+    output: Path
+    recipe: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    teacher: Teacher = NO_TEACHER
+    data: str | None = None
+    resume: bool = False
+    force: bool = False
+
+    def prepare(self) -> TrainTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, OutputExists, DataUnavailable, InputFileError: say what and why.
+        """
+        recipe = load_recipe(self.recipe, self.settings).named(self.output)
+        check_no_input([self.output], [self.teacher.path, self.recipe])
+        folder = check_run(self.output, resume=self.resume, force=self.force)
+        zoo = open_zoo(self.zoo)
+        needed = footprint(recipe, zoo)
+        data = data_of_zoo(zoo, self.data)
+        return TrainTask(self, recipe, zoo, data, read_wanted_teacher(self.teacher, zoo.signal), needed, folder)
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """A training that can begin.
+
+    Attributes:
+        request: what was asked for.
+        recipe, zoo, data, teacher: read.
+        footprint: what it takes; folder: of its run.
+    """
+
+    request: TrainRequest
+    recipe: Recipe
+    zoo: Zoo
+    data: Data
+    teacher: Network | None
+    footprint: Footprint
+    folder: RunFolder
+
+    def warning(self, runner: Runner) -> str | None:
+        """What to say of the memory that it takes; None if there is enough."""
+        return self.footprint.warning(self.recipe, memory_of(runner.device))
+
+    def plan(self, runner: Runner) -> Task:
+        """Everything read and checked; nothing is trained."""
+        return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teacher)
+
+    def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Space:
+        """Train and write the space."""
+        asked = self.request
+        how = {"resume": asked.resume, "force": asked.force}
+        return train(
+            self.zoo, asked.output, self.recipe, self.data, runner, teacher=self.teacher, on_stop=on_stop, **how
+        )

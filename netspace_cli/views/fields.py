@@ -1,0 +1,85 @@
+"""Neural fields: how near predicted values are to their targets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer, percent
+
+from .classifiers import ClassifierView
+
+if TYPE_CHECKING:
+    from netspace_cli.core.kinds.fields import FieldEvaluation
+    from netspace_cli.core.paths.walks import Walks
+    from netspace_cli.core.zoos.zoo import Instance
+
+# How predicted instances compare with their targets.
+FIDELITY = (
+    ("within", Column("within .01", percent)),
+    ("iou", Column("IoU", decimal)),
+    ("error", Column("error", decimal)),
+)
+MEASURES = (
+    *FIDELITY,
+    ("nearest_iou", Column("nearest IoU", decimal)),
+)
+# What a fit of a network to a shape or a picture comes to.
+FIT_COLUMNS = (Column("within .01", percent), Column("error", decimal))
+
+# Solids that overlap less are not the same shape to anybody who looks.
+POOR = 0.5
+
+
+class FieldView:
+    """Columns and tables of fields."""
+
+    fidelity: Sequence[tuple[str, Column]] = FIDELITY
+    score = "within .01"
+    instance: Sequence[str | Column] = FIT_COLUMNS
+    decoded: Sequence[tuple[str, Column]] = ()
+
+    def instance_row(self, instance: Instance) -> Sequence[object]:
+        """How near the network is to what it was fitted to."""
+        return (instance.accuracy.get("test"), instance.training.get("error"))
+
+    def note_fidelity(self, console: Console, row: Mapping[str, Any]) -> None:
+        """Warn when a network has no surface or decodes to a different shape."""
+        inside, iou = row.get("inside"), row.get("iou")
+        if inside in (0, 1):
+            side = "inside" if inside else "outside"
+            console.note(f"{row['path']}: all of the box is {side}, so this network is no shape, nor is its embedding.")
+        elif iou is not None and iou < POOR:
+            console.note(
+                f"{row['path']}: what its embedding decodes to overlaps with it by {iou:.2f} (IoU) only: the space "
+                "does not know such shapes. More steps of --refine may bring it nearer."
+            )
+
+    def show_evaluation(self, console: Console, title: str, found: Mapping[str, FieldEvaluation]) -> None:
+        """Every instance, then the means."""
+        columns = [column for _, column in MEASURES]
+        console.table(
+            title,
+            ["id", "how", "arch", "seen", *columns],
+            [
+                (e.id, how, e.arch, None if e.seen is None else "yes" if e.seen else "no", *_measures(vars(e)))
+                for how, each in found.items()
+                for e in each.instances
+            ],
+        )
+        summaries = {how: each.summary() for how, each in found.items()}
+        console.table(
+            "means",
+            ["how", Column("n", integer), Column("seen", integer), *columns],
+            [(how, s["n"], s["seen"], *_measures(s)) for how, s in summaries.items()],
+        )
+        console.note('"nearest IoU" is that of the target with the nearest training instance: what a space must beat.')
+
+    def show_path(self, console: Console, found: Walks) -> None:
+        """Which architecture is where: nobody can see such fields."""
+        ClassifierView().show_path(console, found)
+
+
+def _measures(values: Mapping[str, Any]) -> list[Any]:
+    return [values[name] for name, _ in MEASURES]

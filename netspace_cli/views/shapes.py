@@ -1,0 +1,58 @@
+"""Shapes: volumes, pieces and overlaps along a path."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer, percent
+
+from .fields import FieldView
+
+if TYPE_CHECKING:
+    from netspace_cli.core.paths.walks import Walks
+
+# Steps that overlap less with the one before are leaps, not steps.
+JUMP = 0.6
+
+
+class ShapeView(FieldView):
+    """Columns and tables of shapes."""
+
+    def show_path(self, console: Console, found: Walks) -> None:
+        """Volumes, pieces and overlaps of each step of each path."""
+        columns = [
+            Column("volume", percent),
+            Column("pieces", integer),
+            Column("in the largest", percent),
+            Column("IoU with the step before", decimal),
+        ]
+        show_paths(console, "from one shape to the other", columns, found.seen)
+
+
+def note_jumps(console: Console, path: Sequence[Any], *, bent: bool) -> None:
+    """Tell where a path changes by leaps, and of a straight one that it can be bent."""
+    least = min((step.iou for step in path if step.iou is not None), default=1.0)
+    if least < JUMP:
+        advice = (
+            "more --steps are smaller ones" if bent else "without --straight a path is solved for that changes evenly"
+        )
+        console.note(f"Steps overlap with the one before by as little as {least:.2f} (IoU): {advice}.")
+
+
+def show_paths(console: Console, title: str, columns: Sequence[Column], paths: Mapping[str, Sequence[Any]]) -> None:
+    """A row for each step, its scores under these columns."""
+    console.table(
+        title,
+        ["path", "step", Column("gamma", decimal), "arch", *columns],
+        [
+            (name, *(row[k] for k in ("step", "gamma", "arch")), *(row.get(k) for k in step.scores))
+            for name, walk in paths.items()
+            for step, row in ((step, step.row()) for step in walk)
+        ],
+    )
+    for name, walk in paths.items():
+        for step in walk:
+            if step.error:
+                console.note(f"{name}, step {step.step.step}: {step.error}.")
