@@ -42,14 +42,14 @@ def prep(
     """
     from netspace_cli.core.files.outputs import check_no_input, check_output
     from netspace_cli.core.networks.prep_files import check_prep, write_prep
-    from netspace_cli.core.requests.inputs import read_given
+    from netspace_cli.core.requests.reader import CheckpointReader
     from netspace_cli.core.spaces.built_in import built_in_architectures
     from netspace_cli.core.spaces.space import load_space
 
     check_no_input([output], [network, space])
     check_output(output, force=force)
     candidates = built_in_architectures() if space is None else load_space(space).architectures
-    read = read_given(network, candidates=candidates, arch=arch, key=key)
+    read = CheckpointReader(arch, key).network(network, candidates=candidates)
     make = check_prep if dry_run else write_prep
     shape = make(read, output, height=height, width=width, force=force)
     console.table(

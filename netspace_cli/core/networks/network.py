@@ -11,7 +11,7 @@ from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError
 from torch import Tensor
 
-from netspace_cli.core.files.checkpoint import check_finite, read_checkpoint, write_checkpoint
+from netspace_cli.core.files.checkpoint import Checkpoint, check_finite, read_checkpoint, write_checkpoint
 
 from .recognise import recognise
 
@@ -56,14 +56,27 @@ def read_network(
         UnknownArchitecture: nothing fits; the message has the nearest and the differences.
         NotFinite: NaN or infinity among the values.
     """
-    checkpoint = read_checkpoint(Path(path), key=key)
+    return recognise_network(
+        read_checkpoint(Path(path), key=key), path, candidates=candidates, arch=arch, signal=signal
+    )
+
+
+def recognise_network(
+    checkpoint: Checkpoint,
+    source: Path | str,
+    *,
+    candidates: Sequence[Architecture] = (),
+    arch: str | None = None,
+    signal: Signal | None = None,
+) -> Network:
+    """The network in a checkpoint; arguments and errors as of `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, signal=signal)
     return Network(
         architecture,
         architecture.to_vector(checkpoint.state),
         architecture.form_of(checkpoint.state),
-        str(path),
+        str(source),
         checkpoint.sha256,
         checkpoint.notes,
     )

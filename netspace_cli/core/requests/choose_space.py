@@ -15,7 +15,8 @@ from netspace_cli.core.spaces.embeddings import Embeddings, is_embedding, load_e
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo
 
-from .inputs import has_architecture, is_among, lacks, read_given, read_networks
+from .inputs import has_architecture, is_among, lacks, read_networks
+from .reader import CheckpointReader
 
 
 def space_for_zoo(source: str | Path | None, zoo: Zoo) -> Space:
@@ -34,14 +35,12 @@ def space_for_zoo(source: str | Path | None, zoo: Zoo) -> Space:
     raise WrongSpace(f"{zoo.path}: no built-in space has all of {names}.", "Name one with --space.")
 
 
-def space_for(
-    source: str | Path | None, paths: Sequence[Path], *, arch: str | None = None, key: str | None = None
-) -> Space:
+def space_for(source: str | Path | None, paths: Sequence[Path], reader: CheckpointReader | None = None) -> Space:
     """The space named, or the built-in one that knows every input; only the one chosen is opened.
 
     Args:
         source: a built-in name or a path; None to choose.
-        paths: checkpoints or embedding files.
+        paths: checkpoints or embedding files; reader: of the checkpoints.
     Raises:
         WrongSpace: no built-in space knows an input, or none knows all; the message has what they are.
     """
@@ -49,12 +48,13 @@ def space_for(
         return load_space(source)
     if not built_in_spaces():
         raise ConfigError("no space was named, and none is built in.", "Name one: --space PATH.")
+    reader = reader or CheckpointReader()
     embedded = {p: load_embeddings(p) for p in paths if is_embedding(p)}
     if embedded:
         owner = load_space(_owner(embedded))
-        _check_beside(next(iter(embedded)), [p for p in paths if p not in embedded], owner, arch, key)
+        _check_beside(next(iter(embedded)), [p for p in paths if p not in embedded], owner, reader)
         return owner
-    return load_space(_space_of_checkpoints(paths, arch, key))
+    return load_space(_space_of_checkpoints(paths, reader))
 
 
 def check_zoo(zoo: Zoo, space: Space, split: str) -> None:
@@ -95,10 +95,10 @@ def _owner(embedded: Mapping[Path, Embeddings]) -> str:
     )
 
 
-def _check_beside(embedded: Path, others: Sequence[Path], owner: Space, arch: str | None, key: str | None) -> None:
+def _check_beside(embedded: Path, others: Sequence[Path], owner: Space, reader: CheckpointReader) -> None:
     """Refuse checkpoints of architectures that the space of an embedding beside them lacks: no other space will do."""
     try:
-        read_networks(others, owner, arch=arch, key=key)
+        read_networks(others, owner, reader)
     except WrongSpace as lacking:
         raise WrongSpace(
             f"{lacking.message} {embedded} is an embedding of that space.",
@@ -110,10 +110,10 @@ def _tag(embeddings: Embeddings) -> str:
     return f"{embeddings.space!r} ({embeddings.space_sha256[:12]})"
 
 
-def _space_of_checkpoints(paths: Sequence[Path], arch: str | None, key: str | None) -> str:
+def _space_of_checkpoints(paths: Sequence[Path], reader: CheckpointReader) -> str:
     """The first built-in space with the architectures of all these checkpoints."""
     known = {name: architectures_of(path) for name, path in built_in_spaces().items()}
-    homes = {p: [n for n, candidates in known.items() if _is_for(p, candidates, arch, key)] for p in paths}
+    homes = {p: [n for n, candidates in known.items() if _is_for(p, candidates, reader)] for p in paths}
     for name in known:
         if all(name in found for found in homes.values()):
             return name
@@ -127,9 +127,8 @@ def _space_of_checkpoints(paths: Sequence[Path], arch: str | None, key: str | No
             if len(signals) == 1
             else f"Give networks of one space: these are for {' and '.join(s.describe() for s in signals)}.",
         )
-    architecture = read_given(
-        homeless, candidates=[a for candidates in known.values() for a in candidates], arch=arch, key=key
-    ).architecture
+    every = [a for candidates in known.values() for a in candidates]
+    architecture = reader.network(homeless, candidates=every).architecture
     raise WrongSpace(
         f"{homeless}: no built-in space ({', '.join(known)}) has its architecture, {architecture.name} for "
         f"{known_signal(architecture)}.",
@@ -137,8 +136,8 @@ def _space_of_checkpoints(paths: Sequence[Path], arch: str | None, key: str | No
     )
 
 
-def _is_for(path: Path, candidates: Sequence[Architecture], arch: str | None, key: str | None) -> bool:
+def _is_for(path: Path, candidates: Sequence[Architecture], reader: CheckpointReader) -> bool:
     try:
-        return is_among(candidates, read_given(path, candidates=candidates, arch=arch, key=key).architecture)
+        return is_among(candidates, reader.network(path, candidates=candidates).architecture)
     except UnknownArchitecture:
         return False  # another space may know it; what is to be said of one that none knows is said with all of them

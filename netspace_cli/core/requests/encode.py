@@ -20,6 +20,7 @@ from netspace_cli.core.spaces.space import Space
 from .choose_data import data_for, recorded
 from .choose_space import space_for
 from .inputs import read_networks
+from .reader import CheckpointReader
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,9 @@ class EncodeRequest:
         check_embedding_output(self.output)
         check_no_input([self.output], [*self.networks, self.space])
         check_output(self.output, force=self.force)
-        space = space_for(self.space, self.networks, arch=self.arch, key=self.key)
-        networks = read_networks(self.networks, space, arch=self.arch, key=self.key)
+        reader = CheckpointReader(self.arch, self.key)
+        space = space_for(self.space, self.networks, reader)
+        networks = read_networks(self.networks, space, reader)
         data = data_for(space, self.data)
         steps = default_refine_steps(space, data) if self.refine_steps is None else self.refine_steps
         check_refining(space, data, steps)

@@ -14,7 +14,7 @@ from netspace_cli.core.shapes.solids import check_shape
 from netspace_cli.core.spaces.embeddings import check_space, is_embedding, load_embeddings
 
 from .choose_space import space_for
-from .inputs import read_given
+from .reader import CheckpointReader
 
 
 def read_signals(
@@ -31,9 +31,10 @@ def read_signals(
         WrongSpace: embeddings of another space.
     """
     found: list[Network] = []
+    reader = CheckpointReader(arch, key)
     for path in paths:
         if not is_embedding(path):
-            found.append(read_given(path, arch=arch, key=key))
+            found.append(reader.network(path))
             continue
         embeddings, opened = load_embeddings(path), space_for(space, [path])
         check_space(path, embeddings, opened)

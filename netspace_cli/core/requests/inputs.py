@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netspace_models.architectures import Architecture, Signal
-from netspace_models.errors import CheckpointError, ConfigError, InputFileError, UnknownArchitecture, WrongSpace
+from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture, WrongSpace
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.encode import default_refine_steps, encode
-from netspace_cli.core.files.safetensors_file import read_safetensors
 from netspace_cli.core.networks.factories import known_signal
-from netspace_cli.core.networks.network import Network, check_teacher, read_network
+from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.paths.walks import PathEnd
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import architectures_of, built_in_spaces
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, check_space, is_embedding, load_embeddings
 from netspace_cli.core.spaces.space import Space
+
+from .reader import CheckpointReader
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,13 @@ def read_inputs(
     *,
     data: Data | None,
     refine_steps: int | None = None,
-    arch: str | None = None,
-    key: str | None = None,
+    reader: CheckpointReader | None = None,
 ) -> list[Input]:
     """Checkpoints, encoded and refined, and embedding files, as they are: one vector each.
 
     Args:
         refine_steps: for checkpoints; None for what the space records.
+        reader: of the checkpoints.
     Raises:
         InputFileError: an embedding file with more than one embedding.
         WrongSpace: an input of another space.
@@ -86,7 +87,7 @@ def read_inputs(
             embeddings = single(path, space)
             found[path] = Input(path, embeddings.vectors[0], embeddings.origins[0])
     if files:
-        networks = read_networks(files, space, arch=arch, key=key)
+        networks = read_networks(files, space, reader)
         steps = default_refine_steps(space, data) if refine_steps is None else refine_steps
         encoded = encode(networks, space, runner, data=data, refine_steps=steps)
         for i, path in enumerate(files):
@@ -119,11 +120,12 @@ def read_teacher(path: Path, signal: Signal, *, arch: str | None = None, key: st
         ConfigError: it is for other images or classes; says both.
         UnknownArchitecture: it fits no architecture at all.
     """
+    reader = CheckpointReader(arch, key)
     try:
-        return read_given(path, arch=arch, signal=signal, key=key)
+        return reader.network(path, signal=signal)
     except UnknownArchitecture as unknown:
         try:
-            other = read_given(path, arch=arch, key=key)
+            other = reader.network(path)
         except UnknownArchitecture:
             raise unknown from None
         check_teacher(other, signal)
@@ -137,29 +139,28 @@ def read_wanted_teacher(teacher: Teacher, signal: Signal) -> Network | None:
     return read_teacher(teacher.path, signal, arch=teacher.arch, key=teacher.key)
 
 
-def read_networks(
-    paths: Sequence[Path], space: Space, *, arch: str | None = None, key: str | None = None
-) -> list[Network]:
+def read_networks(paths: Sequence[Path], space: Space, reader: CheckpointReader | None = None) -> list[Network]:
     """Checkpoints of a space's architectures.
 
     Raises:
         WrongSpace: an architecture that the space does not have.
     """
-    return [_read_for(path, space, arch, key) for path in paths]
+    reader = reader or CheckpointReader()
+    return [_read_for(path, space, reader) for path in paths]
 
 
-def _read_for(path: Path, space: Space, arch: str | None, key: str | None) -> Network:
+def _read_for(path: Path, space: Space, reader: CheckpointReader) -> Network:
     failure: UnknownArchitecture | None = None
     found: Network | None = None
     try:
-        found = read_given(path, candidates=space.architectures, arch=arch, key=key)
+        found = reader.network(path, candidates=space.architectures)
         if has_architecture(space, found.architecture):
             return found
     except UnknownArchitecture as unknown:
         failure = unknown
     try:
         # What it is for images of this space, whatever their size, says best why it does not belong.
-        found = read_given(path, arch=arch, signal=space.signal, key=key)
+        found = reader.network(path, signal=space.signal)
     except UnknownArchitecture:
         if failure is not None:
             raise failure from None
@@ -167,50 +168,13 @@ def _read_for(path: Path, space: Space, arch: str | None, key: str | None) -> Ne
     raise lacks(path, found.architecture, space)
 
 
-def read_given(
-    path: Path,
-    *,
-    candidates: Sequence[Architecture] = (),
-    arch: str | None = None,
-    signal: Signal | None = None,
-    key: str | None = None,
-) -> Network:
-    """`read_network`, for files people give: an embedding or a space in a checkpoint's place is called so.
-
-    Raises:
-        CheckpointError: the file is an embedding or a space; else as `read_network`.
-    """
-    try:
-        return read_network(path, candidates=candidates, arch=arch, signal=signal, key=key)
-    except UnknownArchitecture as failure:
-        other = _other_kind(path)
-        if other is None:
-            raise
-        raise CheckpointError(path, f"this is {other[0]}, not a checkpoint.", other[1]) from failure
-
-
-def _other_kind(path: Path) -> tuple[str, str] | None:
-    """What of netspace's own a file is instead of a checkpoint, and what can be done with it."""
-    try:
-        _, metadata = read_safetensors(path)
-    except InputFileError:
-        return None
-    if "netspace.embedding" in metadata:
-        return "an embedding file", "`netspace decode` makes a checkpoint of it."
-    if "netspace.space" in metadata:
-        return "a space", "Give a network's checkpoint here, and the space with --space."
-    return None
-
-
-def check_same_architecture(
-    paths: Sequence[Path], space: Space, *, arch: str | None = None, key: str | None = None
-) -> None:
+def check_same_architecture(paths: Sequence[Path], space: Space, reader: CheckpointReader) -> None:
     """Refuse to mix the weights of several architectures, before any work.
 
     Raises:
         ConfigError: names them.
     """
-    names = list(dict.fromkeys(_architecture_of(p, space, arch, key) for p in paths))
+    names = list(dict.fromkeys(_architecture_of(p, space, reader) for p in paths))
     if len(names) > 1:
         raise ConfigError(
             f"weights of a {names[0]} and a {names[1]} cannot be interpolated.",
@@ -218,10 +182,10 @@ def check_same_architecture(
         )
 
 
-def _architecture_of(path: Path, space: Space, arch: str | None, key: str | None) -> str:
+def _architecture_of(path: Path, space: Space, reader: CheckpointReader) -> str:
     if is_embedding(path):
         return single(path, space).origins[0].arch
-    return read_networks([path], space, arch=arch, key=key)[0].architecture.name
+    return read_networks([path], space, reader)[0].architecture.name
 
 
 def has_architecture(space: Space, architecture: Architecture) -> bool:

@@ -17,6 +17,7 @@ from .choose_data import data_for, recorded, required_data
 from .choose_space import space_for
 from .inputs import check_same_architecture, read_inputs
 from .plan import planned_inputs
+from .reader import CheckpointReader
 
 
 @dataclass(frozen=True)
@@ -61,15 +62,16 @@ class InterpRequest:
         """
         check_no_input([self.csv, self.plot, self.save_dir], [self.start, self.end, self.space])
         check_path_outputs(self.csv, self.plot, self.save_dir, force=self.force)
-        space = space_for(self.space, (self.start, self.end), arch=self.arch, key=self.key)
+        reader = CheckpointReader(self.arch, self.key)
+        space = space_for(self.space, (self.start, self.end), reader)
         data = data_for(space, self.data)
         if self.plot is not None:
             space.kind.check_drawing()
             required_data(data, space)
         bend = is_bent(space, self.bend, self.steps)
         if self.weights:
-            check_same_architecture((self.start, self.end), space, arch=self.arch, key=self.key)
-        return InterpTask(self, space, data, bend)
+            check_same_architecture((self.start, self.end), space, reader)
+        return InterpTask(self, space, data, bend, reader)
 
 
 @dataclass(frozen=True)
@@ -80,18 +82,19 @@ class InterpTask:
         request: what was asked for.
         space, data: opened; data None where the space's own are not at hand.
         bend: whether the path is bent.
+        reader: of the checkpoints.
     """
 
     request: InterpRequest
     space: Space
     data: Data | None
     bend: bool
+    reader: CheckpointReader
 
     @property
     def reading(self) -> dict[str, Any]:
         """How checkpoints are read and encoded."""
-        asked = self.request
-        return {"refine_steps": asked.refine_steps, "arch": asked.arch, "key": asked.key}
+        return {"refine_steps": self.request.refine_steps, "reader": self.reader}
 
     @property
     def can_bend(self) -> bool:

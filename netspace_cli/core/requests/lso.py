@@ -31,6 +31,7 @@ from .choose_data import data_for, recorded, required_data
 from .choose_space import space_for
 from .inputs import NO_TEACHER, Teacher, read_inputs, read_wanted_teacher
 from .plan import planned_inputs
+from .reader import CheckpointReader
 from .shape_objective import read_target
 
 
@@ -75,7 +76,8 @@ class LsoRequest:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
         self._check_outputs()
-        space = space_for(self.space, [self.init], key=self.key)
+        reader = CheckpointReader(key=self.key)
+        space = space_for(self.space, [self.init], reader)
         if self.arch is not None:
             space.model.architecture(self.arch)
         data = required_data(data_for(space, self.data), space)
@@ -83,7 +85,7 @@ class LsoRequest:
         optimiser = optimiser_for(space, method=self.method, steps=self.steps, images=self.images, lr=self.lr)
         guide = read_wanted_teacher(self.teacher, space.signal)
         shape = None if self.target is None else read_target(self.target, space, runner, repair=self.repair)
-        return LsoTask(self, space, data, optimiser, guide, shape)
+        return LsoTask(self, space, data, optimiser, guide, shape, reader)
 
     def _check_outputs(self) -> None:
         check_no_input([self.output, self.decoded], [self.init, self.teacher.path, self.space])
@@ -112,6 +114,7 @@ class LsoTask:
         space, data: opened.
         optimiser: what moves the embedding.
         teacher: to imitate, None for none; shape: to become, None for none.
+        reader: of a checkpoint to start from.
     """
 
     request: LsoRequest
@@ -120,6 +123,7 @@ class LsoTask:
     optimiser: Optimiser
     teacher: Network | None
     shape: Aim | None
+    reader: CheckpointReader
 
     @property
     def towards(self) -> str | Path:
@@ -130,7 +134,7 @@ class LsoTask:
         """The start, as of `planned_inputs`, with `aim`, the architecture, and `lr`; nothing is computed."""
         asked = self.request
         (row,) = planned_inputs(
-            (asked.init,), self.space, data=self.data, refine_steps=asked.refine_steps, key=asked.key
+            (asked.init,), self.space, data=self.data, refine_steps=asked.refine_steps, reader=self.reader
         )
         arch = asked.arch or row["arch"]
         return {"input": row, "arch": arch, "lr": self.optimiser.rate(self.space, arch)}
@@ -140,7 +144,7 @@ class LsoTask:
         asked = self.request
         objective = self.shape or goal_of(self.space, require_images(self.data), runner, self.teacher)
         (start,) = read_inputs(
-            (asked.init,), self.space, runner, data=self.data, refine_steps=asked.refine_steps, key=asked.key
+            (asked.init,), self.space, runner, data=self.data, refine_steps=asked.refine_steps, reader=self.reader
         )
         arch = asked.arch or start.origin.arch
         found = optimise_towards(objective, start.vector, self.space, self.optimiser, arch=arch)

@@ -13,6 +13,7 @@ from netspace_cli.core.spaces.embeddings import is_embedding
 from netspace_cli.core.spaces.space import Space
 
 from .inputs import read_networks, single
+from .reader import CheckpointReader
 
 
 def planned_inputs(
@@ -21,8 +22,7 @@ def planned_inputs(
     *,
     data: Data | None,
     refine_steps: int | None = None,
-    arch: str | None = None,
-    key: str | None = None,
+    reader: CheckpointReader | None = None,
 ) -> list[dict[str, Any]]:
     """What `read_inputs` would make of these files, refused as it would refuse them.
 
@@ -41,7 +41,7 @@ def planned_inputs(
             architecture = space.model.architecture(single(path, space).origins[0].arch)
         else:
             check_refining(space, data, steps)
-            architecture = read_networks([path], space, arch=arch, key=key)[0].architecture
+            architecture = read_networks([path], space, reader)[0].architecture
         rows.append(
             {
                 "path": path,

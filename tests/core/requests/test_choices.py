@@ -25,6 +25,7 @@ from netspace_cli.core.requests import choose_space as space_choice
 from netspace_cli.core.requests.choose_data import data_for, required_data
 from netspace_cli.core.requests.choose_space import space_for, space_for_zoo
 from netspace_cli.core.requests.inputs import read_inputs, read_networks, read_teacher, single
+from netspace_cli.core.requests.reader import CheckpointReader
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces import built_in as spaces
 from netspace_cli.core.spaces.embeddings import Origin, embeddings_of, save_embeddings
@@ -307,7 +308,7 @@ def test_a_factory_is_an_architecture_like_any_other(
         space = load_space(path)
         file = zoo.file_of(zoo.select(split="test")[0])
         for arch in (None, name):
-            (given,) = read_inputs([file], space, runner, data=tiny.data, arch=arch)
+            (given,) = read_inputs([file], space, runner, data=tiny.data, reader=CheckpointReader(arch))
             found = embeddings_of(space, given.vector[None], [given.origin])
             (network,) = decode(found, space, runner)
             state = network.architecture.to_state(network.vector, given.origin.form)

@@ -1,0 +1,55 @@
+"""Checkpoints that a person names, each read once however often it is asked what it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from netspace_models.architectures import Architecture, Signal
+from netspace_models.errors import CheckpointError, InputFileError, UnknownArchitecture
+
+from netspace_cli.core.files.checkpoint import Checkpoint, read_checkpoint, read_safetensors
+from netspace_cli.core.networks.network import Network, recognise_network
+
+
+class CheckpointReader:
+    """Reads the checkpoints of one command.
+
+    Args:
+        arch: their architecture, None to recognise it.
+        key: where in a nested checkpoint the state dict lies, None for the usual places.
+    """
+
+    def __init__(self, arch: str | None = None, key: str | None = None) -> None:
+        self.arch, self.key = arch, key
+        self._checkpoints: dict[Path, Checkpoint] = {}
+
+    def network(self, path: Path, *, candidates: Sequence[Architecture] = (), signal: Signal | None = None) -> Network:
+        """`read_network`; an embedding or a space in a checkpoint's place is called so.
+
+        Raises:
+            CheckpointError: the file is an embedding or a space; else as `read_network`.
+        """
+        if path not in self._checkpoints:
+            self._checkpoints[path] = read_checkpoint(path, key=self.key)
+        checkpoint = self._checkpoints[path]
+        try:
+            return recognise_network(checkpoint, path, candidates=candidates, arch=self.arch, signal=signal)
+        except UnknownArchitecture as failure:
+            other = _other_kind(path)
+            if other is None:
+                raise
+            raise CheckpointError(path, f"this is {other[0]}, not a checkpoint.", other[1]) from failure
+
+
+def _other_kind(path: Path) -> tuple[str, str] | None:
+    """What of netspace's own a file is instead of a checkpoint, and what can be done with it."""
+    try:
+        _, metadata = read_safetensors(path)
+    except InputFileError:
+        return None
+    if "netspace.embedding" in metadata:
+        return "an embedding file", "`netspace decode` makes a checkpoint of it."
+    if "netspace.space" in metadata:
+        return "a space", "Give a network's checkpoint here, and the space with --space."
+    return None
