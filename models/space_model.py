@@ -38,6 +38,11 @@ class SpaceModel(nn.Module):
         """E."""
         return self.backbone.embedding_size
 
+    def ordered_parameters(self) -> list[nn.Parameter]:
+        """All parameters, in the order in which the optimiser of a saved run numbers them."""
+        head = [] if self.head is None else list(self.head.parameters())
+        return [*self.backbone.ordered_parameters(), *head]
+
     def class_id(self, arch: str) -> int:
         """An architecture's place by size.
 

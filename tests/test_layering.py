@@ -29,6 +29,11 @@ CORE_ROOMS = (
 UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
 DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
+# Of netspace_models likewise.
+MODEL_ROOMS = (
+    *("errors", "signal", "parameters", "architectures", "second_order"),
+    *("heads", "backbones", "space_model", "training"),
+)
 
 
 @dataclass(frozen=True)
@@ -132,27 +137,30 @@ def prints(module: Module) -> list[str]:
     return [f"{module.name}:{call.lineno} prints" for name, call in module.calls() if name == "print"]
 
 
-RULES = (wrong_imports, unsafe_loads, chosen_devices, prints)
+def room_order_faults(modules: Sequence[Module], package: str, order: Sequence[str]) -> list[str]:
+    """Imports from one room of a package into a later one, and modules that are in no room.
 
+    Args:
+        modules: parsed, of any packages.
+        package: dotted name of the one whose rooms are looked at; its own `__init__` is in none.
+        order: names of its folders and modules; each may import those before it, and itself.
+    """
 
-def room_of(name: str, package: str) -> str:
-    """The folder of `package` that a module is in; "" of a module elsewhere."""
-    return name.removeprefix(f"{package}.").partition(".")[0] if name.startswith(f"{package}.") else ""
+    def room(name: str) -> str:
+        return name.removeprefix(f"{package}.").partition(".")[0] if name.startswith(f"{package}.") else ""
 
-
-def wrong_rooms(modules: Sequence[Module], package: str, rooms: Sequence[str]) -> list[str]:
-    """Modules of a package that are in no known room, and imports from a room that comes later."""
     faults = []
     for module in modules:
-        own = room_of(module.name, package)
-        if not own:
-            continue
-        if own not in rooms:
+        here = room(module.name)
+        if here and here not in order:
             faults.append(f"{module.name} is in no room of {package}")
-            continue
-        later = rooms[rooms.index(own) + 1 :]
-        faults += [f"{module.name} imports {n}" for n in module.imports() if room_of(n, package) in later]
+        elif here:
+            later = order[order.index(here) + 1 :]
+            faults += [f"{module.name} imports {name}" for name in module.imports() if room(name) in later]
     return faults
+
+
+RULES = (wrong_imports, unsafe_loads, chosen_devices, prints)
 
 
 def cycles(modules: Sequence[Module]) -> list[list[str]]:
@@ -190,7 +198,7 @@ def test_the_source_keeps_the_rules(rule: Callable[[Module], list[str]]) -> None
 
 
 def test_rooms_import_one_way() -> None:
-    assert wrong_rooms(_modules("netspace_cli"), "netspace_cli.core", CORE_ROOMS) == []
+    assert room_order_faults(_modules("netspace_cli"), "netspace_cli.core", CORE_ROOMS) == []
     assert cycles(_modules("netspace_cli", "models")) == []
 
 
@@ -205,28 +213,35 @@ def test_every_room_says_what_it_is() -> None:
         assert words and words.partition("\n")[0].endswith("."), package.name
 
 
-@pytest.mark.parametrize(
-    ("name", "source"),
-    [
-        ("netspace_cli.core.files.checkpoint", "from netspace_cli.core.spaces.space import Space"),
-        ("netspace_cli.core.files.checkpoint", "def f():\n    from ..zoos import zoo"),
-        ("netspace_cli.core.runtime.runner", "import netspace_cli.core.files.inputs"),
-        ("netspace_cli.core.checks", "import json"),
-    ],
-)
-def test_an_import_of_a_later_room_is_found(name: str, source: str) -> None:
-    assert len(wrong_rooms([Module(name, ast.parse(source))], "netspace_cli.core", CORE_ROOMS)) >= 1
-
-
-def test_imports_of_earlier_rooms_are_left_alone() -> None:
-    source = "from netspace_cli.core.files.inputs import sha256_of\nfrom .space import Space"
-    module = Module("netspace_cli.core.spaces.embeddings", ast.parse(source))
-    assert wrong_rooms([module], "netspace_cli.core", CORE_ROOMS) == []
-
-
 def test_a_circle_is_found() -> None:
     a, b = (Module(f"p.{x}", ast.parse(f"from p import {y}")) for x, y in (("a", "b"), ("b", "a")))
     assert cycles([a, b]) != [] == cycles([a])
+
+
+def test_rooms_import_those_before_them() -> None:
+    modules = _modules("models")
+    assert {name.partition(".")[0] for name in (m.name.removeprefix("netspace_models.") for m in modules)} >= set(
+        MODEL_ROOMS
+    )
+    assert room_order_faults(modules, "netspace_models", MODEL_ROOMS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "faults"),
+    [
+        ("pkg.low.a", "from ..high import b", ["pkg.low.a imports pkg.high", "pkg.low.a imports pkg.high.b"]),
+        ("pkg.low.a", "def f():\n    import pkg.high.b", ["pkg.low.a imports pkg.high.b"]),
+        ("pkg.low.a", "from .. import high", ["pkg.low.a imports pkg.high"]),
+        ("pkg.low.a", "from .b import high\nfrom other.high import x", []),
+        ("pkg.high", "from .low import a\nimport torch", []),
+        ("pkg.attic.a", "import torch", ["pkg.attic.a is in no room of pkg"]),
+        ("other.low.a", "from pkg import high", []),
+        ("pkg", "from .high import b", []),
+    ],
+)
+def test_a_way_back_between_rooms_is_found(name: str, source: str, faults: list[str]) -> None:
+    module = Module(name, ast.parse(source), is_package=name == "pkg")
+    assert room_order_faults([module], "pkg", ("low", "high")) == faults
 
 
 def test_no_test_imports_models_by_its_folder() -> None:
@@ -242,6 +257,12 @@ def test_no_test_imports_models_by_its_folder() -> None:
         (wrong_imports, "netspace_cli.core.encoding.encode", "from netspace_cli import terminal"),
         (wrong_imports, "netspace_cli.core.encoding.encode", "from ...options import space"),
         (wrong_imports, "netspace_cli.core.encoding.encode", "from ... import cli"),
+        (wrong_imports, "netspace_models.parameters.prep_grid", "import click"),
+        (wrong_imports, "netspace_models.parameters.prep_grid", "def f():\n    from rich.table import Table"),
+        (wrong_imports, "netspace_models.parameters.prep_grid", "from netspace_cli.core import files"),
+        (wrong_imports, "netspace_cli.core.encoding.encode", "from netspace_cli import terminal"),
+        (wrong_imports, "netspace_cli.core.encoding.encode", "from ...options import space"),
+        (wrong_imports, "netspace_cli.core.encoding.encode", "from ... import cli"),
         (wrong_imports, "netspace_cli.commands.encode", "import models.codec"),
         (wrong_imports, "tests.test_codec", "from models import codec"),
         (unsafe_loads, "netspace_cli.core.data.images", "import torch\ntorch.load(path)"),
@@ -252,8 +273,8 @@ def test_no_test_imports_models_by_its_folder() -> None:
         (unsafe_loads, "netspace_cli.core.data.images", "import numpy as np\nnp.load(path, allow_pickle=True)"),
         (chosen_devices, "netspace_cli.core.encoding.encode", "x.cuda()"),
         (chosen_devices, "netspace_cli.core.encoding.encode", "f(x)[0].cuda()"),
-        (chosen_devices, "netspace_models.codec", "def f(device='cuda:0'): ..."),
-        (chosen_devices, "netspace_models.codec", "import torch\ntorch.cuda.is_available()"),
+        (chosen_devices, "netspace_models.parameters.prep_grid", "def f(device='cuda:0'): ..."),
+        (chosen_devices, "netspace_models.parameters.prep_grid", "import torch\ntorch.cuda.is_available()"),
         (prints, "netspace_cli.core.encoding.encode", "print('done')"),
     ],
 )
@@ -264,7 +285,7 @@ def test_the_rules_find_what_they_are_for(rule: Callable[[Module], list[str]], n
 @pytest.mark.parametrize(
     ("name", "source", "is_package"),
     [
-        ("netspace_models.codec", "from .spec import Spec\nfrom torch.cuda import amp", False),
+        ("netspace_models.parameters.prep_grid", "from .spec import Spec\nfrom torch.cuda import amp", False),
         ("netspace_models.architectures", "from . import registry\nfrom ..errors import DoesNotFit", True),
         ("netspace_cli.core.encoding.encode", "from . import files\nfrom netspace_models import codec", False),
         ("netspace_cli.core.runtime.runner", "import torch\ntorch.cuda.is_available()\nname = 'cuda'", False),

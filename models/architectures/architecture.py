@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ..errors import NamesDiffer, UnknownArchitecture
-from ..folding import FoldedPair, check_folding, fold, fused_module, trace, unfold
-from ..spec import NetworkSpec
-from ..symmetry import HiddenGroup, draw_orders, reorder
-from .signal import FieldSignal, ImageSignal, Signal
+from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold
+from ..parameters.spec import NetworkSpec
+from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
+from ..signal import Signal
 
 Form = Literal["full", "fused"]
 
@@ -113,8 +113,8 @@ class Architecture:
             inputs = inputs.expand(len(vectors), *inputs.shape)
         each = getattr(self.fused, "forward_each", None)
         if each is not None:
-            found: Tensor = each(self.spec.unflatten(vectors), inputs)
-            return found
+            outputs: Tensor = each(self.spec.unflatten(vectors), inputs)
+            return outputs
         return vmap(self.run)(vectors, inputs)
 
     def shuffle(self, vector: Tensor, generator: torch.Generator) -> Tensor:
@@ -146,30 +146,24 @@ def describe(name: str, module: nn.Module, signal: Signal, *, verify: bool = Tru
             outputs = module(example)
     except (RuntimeError, TypeError, ValueError, IndexError) as failure:
         raise UnknownArchitecture(
-            f"{name} does not run on {_inputs(signal)}: {failure}",
+            f"{name} does not run on {signal.describe_inputs()}: {failure}",
             "Give the data it was made for.",
         ) from failure
-    found = f"outputs of shape {tuple(outputs.shape)}" if isinstance(outputs, Tensor) else f"a {type(outputs).__name__}"
-    if not isinstance(outputs, Tensor) or tuple(outputs.shape) != (2, signal.outputs):
-        one, what = ("image", "a classifier with one logit a class")
-        if isinstance(signal, FieldSignal):
-            one, what = ("point", "a network with one output a value")
+    is_tensor = isinstance(outputs, Tensor)
+    result = f"outputs of shape {tuple(outputs.shape)}" if is_tensor else f"a {type(outputs).__name__}"
+    if not is_tensor or tuple(outputs.shape) != (2, signal.outputs):
         raise UnknownArchitecture(
-            f"{name} gives {found} for two {one}s; {(2, signal.outputs)} is needed.", f"The factory must build {what}."
+            f"{name} gives {result} for two {signal.one}s; {(2, signal.outputs)} is needed.",
+            f"The factory must build {signal.network}.",
         )
-    seen = trace(module, example)
-    fused = fused_module(module, seen.pairs).requires_grad_(False)
+    traced = trace(module, example)
+    fused = fused_module(module, traced.pairs).requires_grad_(False)
     groups = getattr(module, "hidden_groups", None)
-    spec = NetworkSpec.of(_shapes_in_order(fused, seen.order))
-    architecture = Architecture(name, signal, module, fused, seen.pairs, spec, groups() if groups else ())
+    spec = NetworkSpec.of(_shapes_in_order(fused, traced.order))
+    architecture = Architecture(name, signal, module, fused, traced.pairs, spec, groups() if groups else ())
     if verify:
         _verify(architecture, example)
     return architecture
-
-
-def _inputs(signal: Signal) -> str:
-    """In words: "images of 3x32x32, 10 classes", "points of 3 coordinates, 1 value"."""
-    return f"{'images of ' if isinstance(signal, ImageSignal) else ''}{signal.describe()}"
 
 
 def _verify(architecture: Architecture, images: Tensor) -> None:
@@ -203,8 +197,8 @@ def _check_groups(architecture: Architecture, images: Tensor) -> None:
             f"the hidden groups of {architecture.name} do not fit its parameters: {failure}.",
             "Name folded parameters: a layer followed by a batch norm has a bias.",
         ) from failure
-    wanted, found = architecture.run(vector, images), architecture.run(shuffled, images)
-    off, size = float((found - wanted).abs().max()), float(wanted.abs().max())
+    before, after = architecture.run(vector, images), architecture.run(shuffled, images)
+    off, size = float((after - before).abs().max()), float(before.abs().max())
     if not off <= 1e-3 * size:
         raise UnknownArchitecture(
             f"reordering the hidden groups of {architecture.name} changes its outputs by {off:.2g} "

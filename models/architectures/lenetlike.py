@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..symmetry import HiddenGroup, chain
-from .signal import ImageSignal
+from ..parameters.symmetry import HiddenGroup, chain
+from ..signal import ImageSignal
 
 SLOPE = 0.01
 

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 from ..errors import UnknownArchitecture
+from ..signal import FieldSignal, ImageSignal, Signal
 from .architecture import Architecture, describe
 from .lenetlike import LeNetLike
 from .resnet import ResNet
 from .resnet_a import ResNetA
-from .signal import FieldSignal, ImageSignal, Signal
 from .siren import LAYERS, WIDTH, Siren
 from .vanillacnn import VanillaCNN
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..symmetry import HiddenGroup, Member
-from .signal import ImageSignal
+from ..parameters.symmetry import HiddenGroup, Member
+from ..signal import ImageSignal
 
 SLOPE = 0.01
 STAGES = ((16, 1), (32, 2), (64, 2))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..symmetry import HiddenGroup, Member
+from ..parameters.symmetry import HiddenGroup, Member
+from ..signal import ImageSignal
 from .resnet import STAGES
-from .signal import ImageSignal
 
 
 class BlockA(nn.Module):

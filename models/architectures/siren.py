@@ -13,8 +13,8 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
-from ..symmetry import HiddenGroup, chain
-from .signal import FieldSignal
+from ..parameters.symmetry import HiddenGroup, chain
+from ..signal import FieldSignal
 
 OMEGA = 30.0
 WIDTH, LAYERS = 256, 2
@@ -50,8 +50,8 @@ class Siren(nn.Module):
         *hidden, last = self._linear()
         for layer in hidden:
             x = torch.sin(OMEGA * layer(x))
-        found: Tensor = last(x)
-        return found
+        values: Tensor = last(x)
+        return values
 
     def forward_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
         """Many networks at once, one batched product a layer.

@@ -80,8 +80,7 @@ def _show(console: Console, task: TrainTask, space: Space, report: dict[str, Any
 
 def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
     prepared, needed = task.plan(runner), task.footprint
-    settings = prepared.recipe.model_dump(mode="json")
-    rows = [(f"{section}.{key}", str(value)) for section, table in settings.items() for key, value in table.items()]
+    rows = [(key, str(value)) for key, value in prepared.recipe.values().items()]
     rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB")]
     console.table("would train with", ["setting", "value"], rows)
     counts = {
@@ -92,7 +91,7 @@ def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
         console.note(f"{name}: {by_split['train']} instances to train on, {by_split['val']} to validate on")
     console.document(
         {
-            "recipe": settings,
+            "recipe": task.recipe.model_dump(mode="json"),
             "instances": counts,
             "parameters": needed.parameters,
             "estimated_memory_bytes": needed.total_bytes,

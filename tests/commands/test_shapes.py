@@ -621,7 +621,7 @@ def test_where_a_path_cannot_be_bent_it_is_straight(
     solids: Solids, work: Path, ask: Ask, refused: Refused, tmp_path: Path
 ) -> None:
     table = solids.recipe.model_dump()
-    table["backbone"]["path"], table["train"]["steps"] = "sketch", 2
+    table["backbone"]["direct"], table["train"]["steps"] = {"kind": "sketch"}, 2
     with Runner("cpu") as runner:
         data = field_data(solids.zoo.data)
         space = train(solids.zoo, tmp_path / "sketch.safetensors", recipe_from(table), data, runner)

@@ -107,7 +107,7 @@ def test_more_memory_than_there_is_is_told_before_training(
         result = cli(*command(tiny, "-o", "mini.safetensors", *options))
         assert result.exit_code == 0
         assert "warning: " in result.stderr and "more than half of the 0.0 GiB there are" in result.stderr
-        assert "Lower train.images (8) or backbone.probes (64)." in result.stderr
+        assert "Lower train.images (8) or backbone.reader.probes (64)." in result.stderr
 
 
 def test_a_space_is_called_like_its_file(tiny: Tiny, recipe: Path, ask: Ask) -> None:

@@ -50,8 +50,9 @@ def solid(ball: MakeBall) -> MakeSolid:
 def linear(solids: Solids, tmp_path_factory: pytest.TempPathFactory) -> Space:
     """A space of the solids, its decoder linear in the embedding."""
     table = solids.recipe.model_dump()
-    table["backbone"] |= {"embedding_size": 256, "write": "direct", "read": "none", "feedback": 1}
-    table["backbone"] |= {"solve": 2, "solve_points": 512, "solve_near": 0.5}
+    table["backbone"] |= {"embedding_size": 256, "writer": {"kind": "direct"}, "feedback": {"rounds": 1}}
+    table["backbone"] |= {"reader": {"kind": "constant", "probes": 16}}
+    table["backbone"] |= {"solve": {"steps": 2, "points": 512, "near_surface_share": 0.5}}
     with Runner("cpu") as runner:
         path = tmp_path_factory.mktemp("linear") / "linear.safetensors"
         return train(solids.zoo, path, recipe_from(table), field_data(solids.zoo.data), runner)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 import torch
 from netspace_models.architectures import FieldSignal, ImageSignal, Signal, build, signal_from
-from netspace_models.objectives import imitation
+from netspace_models.training.objectives import imitation
 from torch import Tensor
 
 IMAGES, SHAPE, COLOURS = ImageSignal(3, 8, 10), FieldSignal(3, 1), FieldSignal(2, 3)

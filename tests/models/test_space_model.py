@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 from netspace_models.architectures import ImageSignal, build
-from netspace_models.backbones import ArchitectureInit, TokensBackbone
+from netspace_models.backbones import ArchitectureInit
+from netspace_models.backbones.tokens.settings import ReaderSettings, TokensSettings
 from netspace_models.errors import ConfigError, WrongSpace
 from netspace_models.heads import MLPHead
-from netspace_models.objectives import Batch, Weights, several_objective
 from netspace_models.space_model import SpaceModel
+from netspace_models.training.objectives import Batch, Weights, several_objective
 
 SIGNAL = ImageSignal(1, 8, 3)
 NAMES = ("lenetlike", "vanillacnn", "resnet8")
@@ -19,7 +20,10 @@ def space(*names: str, head: bool = True) -> SpaceModel:
     torch.manual_seed(0)
     architectures = [build(n, SIGNAL) for n in names]
     inits = {a.name: ArchitectureInit(a.spec, None, torch.full((len(a.spec.layers),), 0.1)) for a in architectures}
-    backbone = TokensBackbone(inits, embedding_size=32, latents=4, chunk=512, width=16, depth=1, heads=2)
+    settings = TokensSettings(
+        embedding_size=32, latents=4, chunk=512, width=16, depth=1, heads=2, reader=ReaderSettings(probes=0)
+    )
+    backbone = settings.build(inits, SIGNAL)
     return SpaceModel(architectures, backbone, MLPHead(32, len(names)) if head else None)
 
 

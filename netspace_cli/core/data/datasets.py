@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures.signal import ImageSignal
+from netspace_models.architectures import ImageSignal
 from netspace_models.errors import ConfigError, InputFileError
 from torch import Tensor
 

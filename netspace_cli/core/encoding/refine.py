@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from netspace_models.errors import DataUnavailable
-from netspace_models.objectives import class_loss, imitation
+from netspace_models.training.objectives import class_loss, imitation
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data

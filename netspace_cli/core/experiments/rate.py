@@ -21,7 +21,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.lso import reach_of
 from netspace_cli.core.search.search import Reach
-from netspace_cli.core.spaces.recipe import ConvRecipe, Recipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.memory import footprint
@@ -140,28 +140,15 @@ def recipe_of_size(recipe: Recipe, size: int) -> Recipe:
     the recipe's own: the latents of the tokens backbone, the side of the picture of conv.
 
     Raises:
-        ConfigError: the conv backbone has no such cut.
+        ConfigError: the backbone has no such cut.
     """
-    backbone: dict[str, Any] = recipe.backbone.model_dump()
-    if isinstance(recipe.backbone, ConvRecipe):
-        sides = [side for side in range(4, recipe.backbone.side + 1, 4) if size % side**2 == 0]
-        if not sides:
-            raise ConfigError(
-                f"the conv backbone cannot read {size} values as pictures: {size} is no multiple of 4 x 4.",
-                "Give multiples of 32: --sizes 64,256,1024.",
-            )
-        backbone["side"] = max(sides)
-    else:
-        most = min(recipe.backbone.latents, size)
-        backbone["latents"] = max(count for count in range(1, most + 1) if size % count == 0)
-    return recipe_from({**recipe.model_dump(), "backbone": {**backbone, "embedding_size": size}})
+    return recipe.model_copy(update={"backbone": recipe.backbone.with_embedding_size(size)})
 
 
 def adapted(recipe: Recipe, recipes: Mapping[int, Recipe]) -> dict[int, str]:
     """By size, how its recipe's cut differs from the one given: "latents 16, not 32"."""
-    name = "side" if isinstance(recipe.backbone, ConvRecipe) else "latents"
-    cuts = {size: getattr(own.backbone, name) for size, own in recipes.items()}
-    given = getattr(recipe.backbone, name)
+    name, given = recipe.backbone.granularity
+    cuts = {size: own.backbone.granularity[1] for size, own in recipes.items()}
     return {size: f"{name} {cut}, not {given}" for size, cut in cuts.items() if cut != given}
 
 

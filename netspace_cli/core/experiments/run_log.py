@@ -12,6 +12,8 @@ from typing import Any, BinaryIO
 
 from netspace_models.errors import ConfigError, InputFileError
 
+from netspace_cli.core.spaces.recipe import translated_recipe
+
 _SHORT = 60  # characters; longer values say nothing in a message
 
 
@@ -64,7 +66,13 @@ def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
             _append(file, {"settings": settings})
         else:
             _check_settings(path, lines[0].get("settings"), json.loads(json.dumps(settings)))
-        yield RunLog(file, lines[1:])
+        yield RunLog(file, [_translated(line) for line in lines[1:]])
+
+
+def _translated(run: dict[str, Any]) -> dict[str, Any]:
+    """A run whose recipe, if it has one, may be from when keys had other names."""
+    recipe = run.get("recipe")
+    return {**run, "recipe": translated_recipe(recipe)} if isinstance(recipe, dict) else run
 
 
 def _append(file: BinaryIO, line: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from statistics import mean
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
-from netspace_models.objectives import imitation
+from netspace_models.training.objectives import imitation
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData

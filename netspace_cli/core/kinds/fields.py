@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from netspace_models.architectures import Architecture, FieldSignal
 from netspace_models.errors import ConfigError
-from netspace_models.gauss_newton import Solver, weights_by_distance
-from netspace_models.objectives import Batch
-from netspace_models.stretch import check_stretching, stretched
+from netspace_models.parameters.rescale import check_rescaling, rescaled
+from netspace_models.second_order.gauss_newton import Solver, weights_by_distance
+from netspace_models.training.objectives import Batch
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -208,7 +208,7 @@ class FieldKind:
         close = self._near_surfaces(architecture, own, data, runner, 1 if stretching else near)
         if stretching:
             points, _ = data.draw("train", STRETCHED_POINTS, runner.generator("stretch"))
-            check_stretching(architecture, own[0], points)
+            check_rescaling(architecture, own[0], points)
 
         def varied(
             architecture: Architecture, targets: Tensor, rows: Tensor, batch: Batch, generator: torch.Generator
@@ -216,7 +216,7 @@ class FieldKind:
             surface = None if close is None else close[rows]
             if surface is not None and stretching:
                 scale, shift = drawn_stretch(surface, stretch, generator)
-                targets = stretched(architecture, targets, scale, shift)
+                targets = rescaled(architecture, targets, scale, shift)
                 surface = surface * scale[:, None] + shift[:, None]
             batch = replace(batch, inputs=with_near(batch.inputs, surface, near, generator))
             if len(rows) > 1:

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from netspace_models.architectures import Architecture, ImageSignal
 from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
-from netspace_models.gauss_newton import Solver
-from netspace_models.objectives import Batch
+from netspace_models.second_order.gauss_newton import Solver
+from netspace_models.training.objectives import Batch
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data

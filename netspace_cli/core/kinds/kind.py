@@ -9,8 +9,8 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 from netspace_models.architectures import Architecture, Signal
-from netspace_models.gauss_newton import Solver
-from netspace_models.objectives import Batch
+from netspace_models.second_order.gauss_newton import Solver
+from netspace_models.training.objectives import Batch
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data

@@ -19,7 +19,7 @@ from netspace_models.architectures import Architecture, FieldSignal, ImageSignal
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
-from netspace_models.spec import NetworkSpec
+from netspace_models.parameters.spec import NetworkSpec
 from torch import nn
 
 from netspace_cli.core.runtime.runner import kept_random_state

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from netspace_models.codec import SEVERAL_HEIGHT, SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, to_prep
 from netspace_models.errors import ConfigError
+from netspace_models.parameters.prep_grid import SEVERAL_HEIGHT, SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, to_prep
 from PIL import Image
 from torch import Tensor
 

@@ -2,8 +2,8 @@
 
 Halfway along a straight path stands nearly the mean of two signed distances, in which whatever only one shape has is
 thin or gone; and most of the change happens in the first and the last steps. A bent path leaves the straight line:
-its steps are the ends' blends (`netspace_models.losses.blended`) without crumbs, so far from each other that shapes
-change evenly.
+its steps are the ends' blends (`netspace_models.training.losses.blended`) without crumbs, so far from each other that
+shapes change evenly.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
-from netspace_models.gauss_newton import Solver, weights_by_distance
+from netspace_models.second_order.gauss_newton import Solver, weights_by_distance
 from torch import Tensor
 
 from netspace_cli.core.runtime.runner import Runner
@@ -90,7 +90,7 @@ def check_bend(space: Space) -> None:
         raise ConfigError(
             f"to bend a path, its embeddings are solved for, and the decoder of {space.name} does not write along "
             "directions.",
-            "Leave out --bend, or train a space with backbone.path = 'learnt'.",
+            "Leave out --bend, or train a space with backbone.direct.kind = 'learnt'.",
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from netspace_models.alignment import align
 from netspace_models.errors import ConfigError
+from netspace_models.parameters.alignment import align
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.backbones.bases import LayerBases
-from netspace_models.backbones.sketch import sketch_plan
-from netspace_models.curvature import curvature_moments
+from netspace_models.backbones.tokens.directions import LowRankDirections
+from netspace_models.backbones.tokens.sketch import sketch_plan
+from netspace_models.second_order.curvature import curvature_moments
 from torch import Tensor
 
 from netspace_cli.core.networks.network import Network
@@ -37,7 +37,7 @@ def reach_of_subspace(network: Network, size: int) -> Reach:
 
 def reach_of_directions(network: Network, size: int, images: Tensor, generator: torch.Generator) -> Reach:
     """A subspace of at most `size` dimensions around one network along its own directions of curvature, in
-    units of its layers' deviations: the bases of the tokens backbone, and nothing learnt.
+    units of its layers' deviations: those of the tokens backbone, and nothing learnt.
 
     Args:
         network: on the device of the work.
@@ -48,12 +48,12 @@ def reach_of_directions(network: Network, size: int, images: Tensor, generator: 
     architecture, device = network.architecture, network.vector.device
     state = architecture.spec.unflatten(network.vector)
     moments = curvature_moments(architecture.fused, state, images, generator=generator)
-    bases = LayerBases(architecture.spec, size, moments, generator).to(device)
+    directions = LowRankDirections(architecture.spec, size, moments, generator).to(device)
     step = layer_deviations(architecture, network.vector)
     return Reach(
         architecture,
         torch.zeros(1, size, device=device),
-        lambda z: network.vector + step * bases(z)[0],
+        lambda z: network.vector + step * directions(z)[0],
     )
 
 

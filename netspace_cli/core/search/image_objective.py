@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.losses import distillation, task_and_teacher
+from netspace_models.training.losses import distillation, task_and_teacher
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData

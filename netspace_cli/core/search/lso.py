@@ -12,7 +12,7 @@ from typing import Any
 
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError
-from netspace_models.objectives import class_loss
+from netspace_models.training.objectives import class_loss
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
@@ -25,8 +25,7 @@ from netspace_cli.core.spaces.space import Space
 
 from .image_objective import Goal
 from .search import Aim, Reach, Standing, search
-from .search_gauss_newton import search_by_solving
-from .shape_objectives import ScanGoal, ShapeGoal
+from .search_gauss_newton import SolvedAim, search_by_solving
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,8 @@ def optimise_towards(
     if lr is not None:
         found = search(reach, goal, lr=lr, images=optimiser.images, **how)
     else:
-        assert isinstance(goal, ShapeGoal | ScanGoal)  # seen to by `optimiser_for`
+        if not isinstance(goal, SolvedAim):
+            raise ConfigError("only shapes and scans can be solved for.", "Optimise by adam.")
         found = search_by_solving(reach, goal, solver_of(space, name), points=optimiser.images, **how)
     best = found.variables[0].cpu()
     return Optimised(best, name, lr, found.step, found.initial, found.optimized, found.history)

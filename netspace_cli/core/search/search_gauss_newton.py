@@ -7,17 +7,18 @@ than many along the gradient.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
-from netspace_models.gauss_newton import Solver
+from netspace_models.second_order.gauss_newton import Solver
 from torch import Tensor
 
 from .search import Aim, Course, Found, Reach
 
 
+@runtime_checkable
 class SolvedAim(Aim, Protocol):
     """An aim that says at which points it wants which values."""
 

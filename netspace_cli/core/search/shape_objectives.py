@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.gauss_newton import weights_by_distance
-from netspace_models.losses import output_matching
+from netspace_models.second_order.gauss_newton import weights_by_distance
+from netspace_models.training.losses import output_matching
 from scipy.spatial import KDTree
 from torch import Tensor
 from torch.func import grad, vmap

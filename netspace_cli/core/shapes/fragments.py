@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from netspace_models.gauss_newton import Solver, weights_by_distance
+from netspace_models.second_order.gauss_newton import Solver, weights_by_distance
 from scipy import ndimage
 from torch import Tensor
 

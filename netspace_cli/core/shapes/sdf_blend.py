@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from netspace_models.losses import blended
+from netspace_models.training.losses import blended
 from scipy import ndimage
 from torch import Tensor
 

@@ -5,51 +5,38 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from functools import lru_cache, reduce
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
+from netspace_models.backbones.registry import BACKBONES, DEFAULT
+from netspace_models.backbones.settings import BackboneSettings
 from netspace_models.errors import ConfigError
-from netspace_models.gauss_newton import DAMPING
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError
+from netspace_models.second_order.gauss_newton import DAMPING
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    PositiveFloat,
+    PositiveInt,
+    SerializeAsAny,
+    TypeAdapter,
+    ValidationError,
+)
 
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.runtime.minimise import Descent
 
+# What pydantic calls a key that a section does not have, of models and of dataclasses.
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class TokensRecipe(_Section):
-    """The tokens backbone's sizes (see `netspace_models.backbones.TokensBackbone`)."""
-
-    kind: Literal["tokens"] = "tokens"
-    embedding_size: PositiveInt = 4096
-    latents: PositiveInt = 32
-    chunk: PositiveInt = 256
-    width: PositiveInt = 128
-    depth: PositiveInt = 2
-    heads: PositiveInt = 4
-    path: Literal["sketch", "curvature", "learnt"] = "sketch"
-    gain: float = Field(1.0, ge=0)
-    read: Literal["all", "answers", "none"] = "all"
-    write: Literal["all", "direct"] = "all"
-    feedback: int = Field(0, ge=0)
-    second_order: bool = False
-    solve: int = Field(0, ge=0)
-    solve_points: int = Field(8192, ge=1)
-    solve_near: float = Field(0.0, ge=0, le=1)
-    probes: int = Field(64, ge=0)
-
-
-class ConvRecipe(_Section):
-    """The conv backbone's sizes; height None is the published one for the case at hand."""
-
-    kind: Literal["conv"] = "conv"
-    embedding_size: PositiveInt = 4096
-    height: PositiveInt | None = None
-    width: PositiveInt = 10_000
-    side: PositiveInt = 64
 
 
 class SpaceRecipe(_Section):
@@ -156,10 +143,16 @@ class LsoRecipe(_Section):
 
 
 class Recipe(_Section):
-    """All of it. Unknown keys are refused."""
+    """All of it. Unknown keys are refused; `recipe_from` says which, in words.
+
+    Attributes:
+        backbone: of the kind that the registry of backbones has under its name.
+    """
 
     space: SpaceRecipe = SpaceRecipe()
-    backbone: Annotated[TokensRecipe | ConvRecipe, Field(discriminator="kind")] = TokensRecipe()
+    backbone: Annotated[
+        SerializeAsAny[InstanceOf[BackboneSettings]], BeforeValidator(lambda table: _backbone_from(table))
+    ] = Field(default_factory=lambda: _backbone_from({}))
     train: TrainRecipe = TrainRecipe()
     refine: RefineRecipe = RefineRecipe()
     lso: LsoRecipe = LsoRecipe()
@@ -168,6 +161,14 @@ class Recipe(_Section):
     def refine_temperature(self) -> float:
         """Of refining: its own, else that of training."""
         return self.refine.temperature or self.train.temperature
+
+    def values(self) -> dict[str, Any]:
+        """All values in JSON's terms, by the key that sets each: "backbone.reader.probes"."""
+        values: dict[str, Any] = {}
+        for name, table in self.model_dump(mode="json").items():
+            own = _flattened(table) if name == "backbone" else table
+            values |= {f"{name}.{key}": value for key, value in own.items()}
+        return values
 
     def named(self, output: Path) -> Recipe:
         """The same with a name: its own, else that of the space's file without its extension."""
@@ -181,7 +182,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -
 
     Args:
         path: a TOML file; None for the defaults.
-        overrides: by "section.key", values in TOML's notation; a bare word is taken as a string.
+        overrides: by "section.key" or "section.table.key", values in TOML's notation; a bare word is taken as a string.
     Raises:
         ConfigError: not TOML, an unknown key (with the nearest), or a value that does not fit.
     """
@@ -191,86 +192,196 @@ def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -
             table = tomllib.loads(path.read_text())
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
             raise ConfigError(f"{path} cannot be read as a recipe: {failure}.") from failure
-    for key, text in (overrides or {}).items():
-        _override(table, key, text)
+    values = {key: _value(text) for key, text in (overrides or {}).items()}
+    # First, as it says how other keys are read.
+    if "backbone.kind" in values:
+        _set(table, "backbone.kind", values.pop("backbone.kind"))
+    table = translated_recipe(table)
+    for key, value in values.items():
+        for name, each in _translated_override(table, key, value).items():
+            _set(table, name, each)
     return recipe_from(table)
 
 
 def recipe_from(table: Mapping[str, Any]) -> Recipe:
-    """A recipe from nested tables.
+    """A recipe from nested tables; keys of older recipes are read as well.
 
     Raises:
         ConfigError: an unknown key (with the nearest), or a value that does not fit.
     """
-    table = {**table}
-    backbone = table.get("backbone")
-    if isinstance(backbone, dict) and "kind" not in backbone:
-        table["backbone"] = {"kind": "tokens", **backbone}
+    table = translated_recipe(table)
     try:
-        return Recipe.model_validate(table)
+        backbone = _backbone_from(table.pop("backbone", {}))
+    except ValidationError as failure:
+        raise ConfigError(*_explain(failure, "backbone")) from failure
+    try:
+        return Recipe.model_validate({**table, "backbone": backbone})
     except ValidationError as failure:
         raise ConfigError(*_explain(failure)) from failure
 
 
-def _override(table: dict[str, Any], key: str, text: str) -> None:
-    settable = [k for k in _known_keys() if "." in k]
-    if key not in settable:
-        form = "" if key.count(".") == 1 else ": keys are section.key"
-        near = _nearest(key, settable)
-        hint = f"Did you mean {near!r}?" if near else "Keys are such as train.steps; see examples/recipes."
-        raise ConfigError(f"the recipe has no key {key!r}{form}.", hint)
+def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's tables with keys of older recipes under their names of today, nothing checked or added.
+
+    Raises:
+        ConfigError: a value has both an older key and one of today.
+    """
+    table = {**table}
+    if isinstance(table.get("backbone"), dict):
+        table["backbone"] = _settings(table["backbone"]).translate(table["backbone"])
+    return table
+
+
+def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:
+    """Those of a backbone's kind; of one that is not known, those that no key has been renamed of."""
+    kind = backbone.get("kind", DEFAULT)
+    return BACKBONES.get(kind, BackboneSettings) if isinstance(kind, str) else BackboneSettings
+
+
+def _backbone_from(table: Any) -> BackboneSettings:
+    """Raises ValidationError, its places those of the section `backbone`."""
+    if isinstance(table, BackboneSettings):
+        return table
+    if isinstance(table, dict) and "kind" not in table:
+        table = {"kind": DEFAULT, **table}
+    return _adapter(tuple(BACKBONES.values())).validate_python(table)
+
+
+@lru_cache(maxsize=4)
+def _adapter(kinds: tuple[type[BackboneSettings], ...]) -> TypeAdapter[BackboneSettings]:
+    """Of one of these kinds, by its `kind`."""
+    union: Any = Annotated[reduce(or_, kinds), Field(discriminator="kind")] if len(kinds) > 1 else kinds[0]
+    return TypeAdapter(union)
+
+
+def _value(text: str) -> Any:
+    """In TOML's notation; a bare word is a string."""
     try:
-        value = tomllib.loads(f"x = {text}")["x"]
+        return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
-        value = text
-    name, _, last = key.partition(".")
-    section = table.setdefault(name, {})
-    if not isinstance(section, dict):
-        raise ConfigError(f"{name} is not a section of a recipe.", "See examples/recipes.")
-    section[last] = value
+        return text
+
+
+def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Keys of today and their values.
+
+    Raises:
+        ConfigError: a key that cannot be set.
+    """
+    settable = _settable_keys()
+    if key in settable:
+        return {key: value}
+    backbone = table.get("backbone", {})
+    own = _settings(backbone) if isinstance(backbone, dict) else BackboneSettings
+    # What only another kind knows is refused with the recipe as a whole, which has the better words for it.
+    for kind in (own, *BACKBONES.values()):
+        values = _translated_key(kind, key, value)
+        if values.keys() <= set(settable):
+            return values
+    whole = key.count(".") == 1 or (key.startswith("backbone.") and key.count(".") == 2)
+    form = "" if whole else ": keys are section.key, or backbone.part.key"
+    near = _nearest(key, settable)
+    hint = f"Did you mean {near!r}?" if near else "Keys are such as train.steps; see examples/recipes."
+    raise ConfigError(f"the recipe has no key {key!r}{form}.", hint)
+
+
+def _translated_key(kind: type[BackboneSettings], key: str, value: Any) -> dict[str, Any]:
+    """What a dotted key stands for in a kind of backbone, by keys of today; itself where that knows of no other."""
+    section, _, last = key.partition(".")
+    if section != "backbone" or not last:
+        return {key: value}
+    return {f"backbone.{name}": each for name, each in _flattened(kind.translate({last: value})).items()}
+
+
+def _flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, by dotted keys."""
+    values: dict[str, Any] = {}
+    for key, value in table.items():
+        values |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return values
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    """Raises ConfigError where a part of a dotted key is a value, not a table."""
+    *sections, last = key.split(".")
+    for i, name in enumerate(sections):
+        # Tables may be the caller's own, so they are copied.
+        section = table.get(name, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"{'.'.join(sections[: i + 1])} is not a section of a recipe.", "See examples/recipes.")
+        table[name] = table = {**section}
+    table[last] = value
 
 
 def _nearest(key: str, known: Sequence[str]) -> str | None:
     """The known key that is most like `key`, by its whole or by its last word; None where none is."""
-    by_last = {k.rpartition(".")[2]: k for k in reversed(known)}
+    # Of keys with the same last word those of a section come before those of a table in it, then the first.
+    by_last: dict[str, str] = {}
+    for each in sorted(known, key=lambda k: k.count(".")):
+        by_last.setdefault(each.rpartition(".")[2], each)
     whole = difflib.get_close_matches(key, known, n=1)
     last = difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1)
     return whole[0] if whole else by_last[last[0]] if last else None
 
 
-def _explain(failure: ValidationError) -> tuple[str, str]:
-    """The first fault in words, and the next step."""
+def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
+    """The first fault in words, and the next step.
+
+    Args:
+        section: in which places lie, where they are not those of the whole recipe.
+    """
     fault = failure.errors()[0]
-    # The tag of the backbone's union is pydantic's own step in the path, not the user's.
-    path = [str(p) for i, p in enumerate(fault["loc"]) if not (i == 1 and fault["loc"][0] == "backbone")]
-    key = ".".join(path) or "backbone.kind"
-    if fault["type"] == "extra_forbidden" and key in _known_keys():
-        kind = fault["loc"][1]
-        return f"the {kind} backbone has no {key}.", "Leave it out: it is a size of the other kind."
-    if fault["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, _known_keys(), n=1, cutoff=0.5)
+    place = [str(p) for p in fault["loc"]]
+    # The tag of the backbone's union is pydantic's own step in the place, not the user's.
+    kind = place.pop(0) if section and place and place[0] in BACKBONES else ""
+    key = ".".join([section, *place] if section else place)
+    known = _known_keys()
+    of_other = any(_translated_key(other, key, None).keys() <= set(known) for other in BACKBONES.values())
+    if fault["type"] in _UNKNOWN and of_other:
+        return f"the {kind} backbone has no {key}.", "Leave it out: it belongs to the other kind."
+    if fault["type"] in _UNKNOWN:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
         return (
             f"the recipe has no key {key!r}.",
             f"Did you mean {near[0]!r}?" if near else "See examples/recipes.",
         )
+    # pydantic would name the class.
+    reason = "input should be a table" if fault["type"] == "dataclass_type" else fault["msg"].lower()
     return (
-        f"the recipe's {key} = {fault['input']!r} does not do: {fault['msg'].lower()}.",
+        f"the recipe's {key} = {fault['input']!r} does not do: {reason}.",
         "See examples/recipes.",
     )
 
 
 def _known_keys() -> list[str]:
+    """Of sections, of tables in them, and of values."""
     keys = []
-    for name, section in (
-        ("space", SpaceRecipe),
-        ("backbone", TokensRecipe),
-        ("backbone", ConvRecipe),
-        ("train", TrainRecipe),
-        ("refine", RefineRecipe),
-        ("lso", LsoRecipe),
+    for name, kinds in (
+        ("space", [SpaceRecipe]),
+        ("backbone", list(BACKBONES.values())),
+        ("train", [TrainRecipe]),
+        ("refine", [RefineRecipe]),
+        ("lso", [LsoRecipe]),
     ):
-        keys += [name, *(f"{name}.{key}" for key in section.model_fields)]
+        keys += [name, *(f"{name}.{key}" for kind in kinds for key in _keys_of(kind))]
+    return list(dict.fromkeys(keys))
+
+
+def _keys_of(section: type) -> list[str]:
+    if not is_dataclass(section):
+        return list(section.model_fields)  # type: ignore[attr-defined]
+    types, keys = get_type_hints(section), []
+    for field in fields(section):
+        keys.append(field.name)
+        if is_dataclass(types[field.name]):
+            keys += [f"{field.name}.{key}" for key in _keys_of(types[field.name])]
     return keys
+
+
+def _settable_keys() -> list[str]:
+    """Of values."""
+    known = _known_keys()
+    return [key for key in known if "." in key and not any(other.startswith(f"{key}.") for other in known)]
 
 
 def check_method(recipe: Recipe, kind: Kind) -> None:
@@ -295,10 +406,10 @@ def check_solvable(recipe: Recipe, kind: Kind, asked: str) -> None:
         raise ConfigError(
             f"{asked} is for networks that are signals, and these are classifiers.", "Leave it at 'adam'."
         )
-    backbone = recipe.backbone
-    if not isinstance(backbone, TokensRecipe) or backbone.path == "sketch" or not backbone.gain:
-        told = f", path {backbone.path!r}, gain {backbone.gain:g}" if isinstance(backbone, TokensRecipe) else ""
+    if not recipe.backbone.solvable:
         raise ConfigError(
-            f"{asked} needs a decoder that writes along directions; this one is of the {backbone.kind} backbone{told}.",
-            "Set backbone.path to 'learnt' or 'curvature' and leave backbone.gain at 1, or leave the method at 'adam'.",
+            f"{asked} needs a decoder that writes along directions; this one is of "
+            f"{recipe.backbone.describe_decoder()}.",
+            "Set backbone.direct.kind to 'learnt' or 'curvature' and leave backbone.direct.gain at 1, or leave the "
+            "method at 'adam'.",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from netspace_models.gauss_newton import Solver
+from netspace_models.second_order.gauss_newton import Solver
 
 from .space import Space
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from netspace_models.backbones import ArchitectureInit
-from netspace_models.curvature import curvature_moments
+from netspace_models.second_order.curvature import curvature_moments
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
 
@@ -24,7 +24,7 @@ CURVATURE_INPUTS = 512
 def new_state(task: Task) -> TrainState:
     inputs, generator = curvature_inputs(task.data, task.runner)
     inits = initial_values(task.training, task.recipe, task.runner, inputs)
-    if getattr(task.recipe.backbone, "path", "sketch") != "sketch":
+    if task.recipe.backbone.needs_curvature:
         inits = _with_moments(inits, task, inputs, generator)
     with kept_random_state():
         torch.manual_seed(task.runner.seed)
@@ -38,7 +38,8 @@ def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
     nothing trained it; a decoder that starts at an instance has no use for such steps."""
     starts = model.backbone.starts(without_instance(task.training, task.recipe))
     apart = {id(start) for start, _ in starts}
-    groups: list[dict[str, Any]] = [{"params": [p for p in model.parameters() if id(p) not in apart], "pace": 1.0}]
+    rest = [p for p in model.ordered_parameters() if id(p) not in apart]
+    groups: list[dict[str, Any]] = [{"params": rest, "pace": 1.0}]
     groups += [{"params": [start], "pace": task.recipe.train.fresh * pace} for start, pace in starts]
     return torch.optim.Adam(groups, task.recipe.train.lr)
 
@@ -66,9 +67,7 @@ def curvature_inputs(data: Data, runner: Runner) -> tuple[Tensor, torch.Generato
 
 
 def _begin_at_inputs(model: SpaceModel, task: Task) -> None:
-    """Probes are learnt, but noise tells little of a network at first: they begin at training images, or points."""
-    probes = getattr(model.backbone, "probes", None)
-    if probes is not None:
-        inputs, _ = task.data.sample("train", len(probes), task.runner.generator("probes"))
-        with torch.no_grad():
-            probes[: len(inputs)] = inputs
+    """Let probes begin at training images, or points."""
+    if model.backbone.probe_count:
+        inputs, _ = task.data.sample("train", model.backbone.probe_count, task.runner.generator("probes"))
+        model.backbone.begin_at(inputs)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,7 +23,7 @@ from torch.overrides import TorchFunctionMode
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.runtime.runner import GIB, kept_random_state
 from netspace_cli.core.spaces.model import build_model
-from netspace_cli.core.spaces.recipe import ConvRecipe, Recipe
+from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Zoo
 
 NOWHERE = "meta"
@@ -83,14 +84,9 @@ class Footprint:
 
 def _settings_to_lower(recipe: Recipe, by_weights: bool) -> list[str]:
     """The two settings that memory depends on most, with their values."""
-    conv = isinstance(recipe.backbone, ConvRecipe)
-    if by_weights:
-        names = ["backbone.embedding_size", "backbone.height"] if conv else ["backbone.width", "backbone.chunk"]
-    else:
-        names = ["train.instances"] if recipe.train.instances > 1 else []
-        names += ["backbone.embedding_size", "backbone.height"] if conv else ["train.images", "backbone.probes"]
-    table: dict[str, Any] = {"backbone": recipe.backbone.model_dump(), "train": recipe.train.model_dump()}
-    values = [(name, table[name.partition(".")[0]][name.partition(".")[2]]) for name in names[:2]]
+    names = [] if by_weights or recipe.train.instances == 1 else ["train.instances"]
+    names += recipe.backbone.settings_to_lower(by_weights)
+    values = [(name, attrgetter(name)(recipe)) for name in names[:2]]
     return [name if value is None else f"{name} ({value})" for name, value in values]
 
 

@@ -13,6 +13,7 @@ import torch
 from netspace_models.errors import CheckpointError, ConfigError, InputFileError, OutputExists
 
 from netspace_cli.core.files.outputs import atomic_write, check_output
+from netspace_cli.core.spaces.recipe import translated_recipe
 
 MADE_WITH = "made_with"  # of the settings: versions, device and threads
 _SHORT = 80  # characters; longer values say nothing in a message
@@ -93,6 +94,9 @@ class RunFolder:
         if not self.checkpoint.exists():
             raise ConfigError(f"{self.path} has no checkpoint to go on from.", "Leave out --resume to begin.")
         before, now = self._settings(), json.loads(json.dumps(settings))
+        # A run may have been begun when keys of recipes had other names.
+        if isinstance(before.get("recipe"), dict):
+            before["recipe"] = translated_recipe(before["recipe"])
         # Told, not compared: a run may go on elsewhere, though not with the same bits.
         for each in (before, now):
             each.pop(MADE_WITH, None)

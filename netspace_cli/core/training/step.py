@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
-from netspace_models.objectives import Batch, Terms, Weights, several_objective, single_objective
 from netspace_models.space_model import SpaceModel
+from netspace_models.training.objectives import Batch, Terms, Weights, several_objective, single_objective
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -103,7 +103,7 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
         group["lr"] = group["pace"] * rate_at(state.step, recipe)
     state.optimizer.zero_grad()
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip or math.inf)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.ordered_parameters(), recipe.clip or math.inf)
     if not torch.isfinite(norm):
         raise _diverged("gradient", state.step + 1)
     state.optimizer.step()

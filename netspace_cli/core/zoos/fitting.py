@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
-from netspace_models.losses import output_matching
+from netspace_models.training.losses import output_matching
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 

@@ -15,7 +15,7 @@ SMALL = ["--refine", 2, "--path-steps", 4, "--search-steps", 3, "--search-images
 TRAINING = [
     *("-s", "backbone.embedding_size=64", "-s", "backbone.latents=4", "-s", "backbone.chunk=64"),
     *("-s", "backbone.width=16", "-s", "backbone.heads=2", "-s", "train.steps=4", "-s", "train.images=8"),
-    *("-s", "train.instances=1", "-s", "train.validate_every=2", "-s", "backbone.probes=2"),
+    *("-s", "train.instances=1", "-s", "train.validate_every=2", "-s", "backbone.reader.probes=2"),
 ]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from netspace_models.architectures.signal import ImageSignal
+from netspace_models.architectures import ImageSignal
 from netspace_models.errors import ConfigError, DataUnavailable
 
 from netspace_cli.core.data.datasets import data_available, digits_index, load_data

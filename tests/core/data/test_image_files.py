@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from netspace_models.architectures.signal import ImageSignal
+from netspace_models.architectures import ImageSignal
 from netspace_models.errors import DataUnavailable, InputFileError
 from PIL import Image
 from torchvision.datasets import CIFAR10

@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from netspace_models.architectures.signal import ImageSignal
+from netspace_models.architectures import ImageSignal
 from netspace_models.errors import ConfigError, DataUnavailable
 
 from netspace_cli.core.data.images import ImageData, Split

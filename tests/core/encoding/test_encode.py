@@ -10,7 +10,7 @@ import pytest
 import torch
 from netspace_models.architectures import ImageSignal, build
 from netspace_models.errors import ConfigError, DataUnavailable, NotFinite, WrongSpace
-from netspace_models.losses import distillation
+from netspace_models.training.losses import distillation
 from torch import Tensor
 
 from netspace_cli.core.encoding.decode import decode, decode_row

@@ -77,11 +77,11 @@ def test_classifiers_and_decoders_without_directions_are_refused_before_training
         with pytest.raises(ConfigError, match="is for networks that are signals, and these are classifiers"):
             prepare(tiny.zoo, recipe_from(table), tiny.data, runner)
         for backbone, words in (
-            ({**table["backbone"], "path": "sketch"}, "this one is of the tokens backbone, path 'sketch', gain 1."),
-            ({**table["backbone"], "gain": 0.0}, "this one is of the tokens backbone, path 'curvature', gain 0."),
-            ({"kind": "conv"}, "this one is of the conv backbone."),
+            ({"direct": {"kind": "sketch"}}, "of the tokens backbone, direct.kind 'sketch', gain 1."),
+            ({"direct": {"kind": "learnt", "gain": 0}}, "of the tokens backbone, direct.kind 'learnt', gain 0."),
+            ({"kind": "conv"}, "of the conv backbone."),
         ):
-            with pytest.raises(ConfigError, match=f"needs a decoder that writes along directions; {words}"):
+            with pytest.raises(ConfigError, match=f"needs a decoder that writes along directions; this one is {words}"):
                 prepare(solids.zoo, recipe_from({**table, "backbone": backbone}), field_data(solids.zoo.data), runner)
 
 

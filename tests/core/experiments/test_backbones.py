@@ -26,7 +26,7 @@ from tests.worlds import Tiny
 TRAIN = {"instances": 2, "images": 8, "lr": 5e-3, "warmup": 50, "steps": 7}
 TOKENS = recipe_from(
     {
-        "backbone": {"embedding_size": 64, "latents": 4, "chunk": 64, "width": 16, "heads": 2, "probes": 2},
+        "backbone": {"embedding_size": 64, "latents": 4, "chunk": 64, "width": 16, "heads": 2, "reader": {"probes": 2}},
         "train": TRAIN,
         "refine": {"steps": 2, "images": 8},
     }
@@ -238,7 +238,7 @@ def test_what_compares_nothing_is_refused(tiny: Tiny, tmp_path: Path, runner: Ru
     untested = replace(tiny.single_zoo, instances=tiny.single_zoo.select(split="train"))
     with pytest.raises(ConfigError, match="has 0 validation and 0 test instances; this experiment needs both"):
         backbones(untested, tmp_path, {"tokens": TOKENS}, tiny.data, runner, seconds=5)
-    small = recipe_from({**CONV.model_dump(), "backbone": {**CONV.backbone.model_dump(), "height": 4}})
+    small = recipe_from({**CONV.model_dump(), "backbone": {**CONV.model_dump()["backbone"], "height": 4}})
     with pytest.raises(Exception, match="lenetlike has"):
         run(tiny, tmp_path, {"tokens": TOKENS, "conv": small}, runner, seconds=5)
     assert not list(tmp_path.iterdir()), "nothing is written"

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from netspace_models.backbones.conv.settings import ConvSettings
+from netspace_models.backbones.tokens.settings import TokensSettings
 from netspace_models.errors import ConfigError, RunFailed
-from netspace_models.losses import distillation
+from netspace_models.training.losses import distillation
 
 from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.encoding.encode import encode
@@ -29,7 +31,7 @@ from netspace_cli.core.runtime.minimise import Descent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import reach_of_subspace
 from netspace_cli.core.search.search import Reach
-from netspace_cli.core.spaces.recipe import ConvRecipe, Recipe, TokensRecipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe, recipe_from
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo
 from tests.worlds import Tiny
@@ -47,7 +49,7 @@ def runner() -> Iterator[Runner]:
 def recipe(tiny: Tiny) -> Recipe:
     table = tiny.recipe.model_dump()
     table["train"] |= {"steps": 3, "validate_every": 3}
-    table["backbone"]["probes"] = 2
+    table["backbone"]["reader"] = {"probes": 2}
     return recipe_from(table)
 
 
@@ -144,7 +146,7 @@ def test_the_figure_has_a_line_for_each_method_and_one_for_strangers(told: tuple
 def test_a_size_is_cut_as_it_divides(recipe: Recipe) -> None:
     tokens = recipe_from({"backbone": {"latents": 32}})
     cut = {size: recipe_of_size(tokens, size).backbone for size in (4096, 64, 48, 67, 5)}
-    assert {size: b.latents for size, b in cut.items() if isinstance(b, TokensRecipe)} == {
+    assert {size: b.latents for size, b in cut.items() if isinstance(b, TokensSettings)} == {
         4096: 32,
         64: 32,
         48: 24,
@@ -153,7 +155,7 @@ def test_a_size_is_cut_as_it_divides(recipe: Recipe) -> None:
     }
     conv = recipe_from({"backbone": {"kind": "conv"}})
     cut = {size: recipe_of_size(conv, size).backbone for size in (16384, 4096, 1024, 64, 96)}
-    assert {size: b.side for size, b in cut.items() if isinstance(b, ConvRecipe)} == {
+    assert {size: b.side for size, b in cut.items() if isinstance(b, ConvSettings)} == {
         16384: 64,
         4096: 64,
         1024: 32,

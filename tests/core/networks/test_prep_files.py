@@ -11,8 +11,8 @@ import pytest
 import torch
 from netspace_models.architectures import ImageSignal
 from netspace_models.architectures.architecture import describe
-from netspace_models.codec import from_prep
 from netspace_models.errors import ConfigError, DoesNotFit, OutputExists
+from netspace_models.parameters.prep_grid import from_prep
 from PIL import Image
 from torch import Tensor, nn
 

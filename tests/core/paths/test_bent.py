@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from netspace_models.errors import ConfigError
-from netspace_models.losses import blended
+from netspace_models.training.losses import blended
 from torch import Tensor
 
 from netspace_cli.core.data.points import field_data

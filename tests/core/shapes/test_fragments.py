@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 import torch
-from netspace_models.gauss_newton import Solver
+from netspace_models.second_order.gauss_newton import Solver
 from torch import Tensor
 
 from netspace_cli.core.data.points import COLOURS, DISTANCES, field_data

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from netspace_models.backbones.conv import ConvSettings
+from netspace_models.backbones.tokens import TokensSettings
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.spaces.recipe import ConvRecipe, TokensRecipe, load_recipe, recipe_from
+from netspace_cli.core.spaces.recipe import load_recipe, recipe_from
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "recipes").glob("*.toml"))
 
@@ -26,7 +28,7 @@ def test_every_example_loads(path: Path) -> None:
 def test_no_file_gives_the_defaults() -> None:
     recipe = load_recipe(None)
     assert recipe == recipe_from({})
-    assert isinstance(recipe.backbone, TokensRecipe)
+    assert isinstance(recipe.backbone, TokensSettings)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +101,9 @@ def test_a_space_without_a_name_gets_that_of_its_file() -> None:
 
 def test_the_backbone_is_chosen_by_its_kind() -> None:
     conv = load_recipe(None, {"backbone.kind": "conv", "backbone.side": "32"}).backbone
-    assert isinstance(conv, ConvRecipe)
+    assert isinstance(conv, ConvSettings)
     assert conv.side == 32
-    assert isinstance(load_recipe(None, {"backbone.latents": "16"}).backbone, TokensRecipe)
+    assert isinstance(load_recipe(None, {"backbone.latents": "16"}).backbone, TokensSettings)
 
 
 @pytest.mark.parametrize(

@@ -204,16 +204,16 @@ def test_missing_extra_and_misshaped_tensors_are_told(path: Path) -> None:
         with pytest.raises(InputFileError, match=f"(?s)not a whole space .*{words}"):
             load_space(path)
 
-    damaged(lambda t: t.pop("model.backbone.start"), "backbone.start")
+    damaged(lambda t: t.pop("model.backbone.reader.start"), "backbone.reader.start")
     damaged(lambda t: t.update({"model.more": torch.ones(1)}), "more")
-    damaged(lambda t: t.update({"model.backbone.start": torch.ones(2, 2)}), "backbone.start")
+    damaged(lambda t: t.update({"model.backbone.reader.start": torch.ones(2, 2)}), "backbone.reader.start")
     damaged(lambda t: t.pop("zoo.embeddings"), "zoo.embeddings")
     damaged(lambda t: t.update({"zoo.embeddings": torch.ones(1, 64)}), r"shape \(1, 64\) for 4 instances")
 
 
 def test_values_that_are_not_finite_are_named(path: Path) -> None:
-    tamper(path, tensors=lambda t: t["model.backbone.start"].fill_(float("nan")))
-    with pytest.raises(NotFinite, match=r"s\.safetensors: .*model\.backbone\.start"):
+    tamper(path, tensors=lambda t: t["model.backbone.reader.start"].fill_(float("nan")))
+    with pytest.raises(NotFinite, match=r"s\.safetensors: .*model\.backbone\.reader\.start"):
         load_space(path)
 
 

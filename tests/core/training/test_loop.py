@@ -26,8 +26,8 @@ from netspace_models.errors import (
     OutputExists,
     RunFailed,
 )
-from netspace_models.objectives import Batch
 from netspace_models.space_model import SpaceModel
+from netspace_models.training.objectives import Batch
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData, Split
@@ -447,7 +447,7 @@ def test_a_random_start_is_another_start(tiny: Tiny, whole: Path, tmp_path: Path
     found = learn(tiny, tmp_path / "s.safetensors", recipe=recipe_from(table))
     ours, theirs = found.model.backbone, load_space(whole).model.backbone
     assert isinstance(ours, TokensBackbone) and isinstance(theirs, TokensBackbone)
-    apart = (ours.codec("lenetlike").bias - theirs.codec("lenetlike").bias).abs().mean()
+    apart = (ours.head("lenetlike").bias - theirs.head("lenetlike").bias).abs().mean()
     assert apart > 0.5, "in deviations of each layer"
     with Runner("cpu") as runner:
         network = read_network(tiny.networks["lenetlike"], candidates=found.architectures)

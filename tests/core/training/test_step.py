@@ -150,11 +150,11 @@ def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_
         state = new_state(task)
         backbone = state.model.backbone
         assert isinstance(backbone, TokensBackbone)
-        codecs = {arch: backbone.codec(arch) for arch in ("lenetlike", "vanillacnn")}
-        before = {arch: (c.bias * c.sigma()).detach().clone() for arch, c in codecs.items()}
+        heads = {arch: backbone.head(arch) for arch in ("lenetlike", "vanillacnn")}
+        before = {arch: (h.bias * h.sigma()).detach().clone() for arch, h in heads.items()}
         take_step(task, state)
     rate = recipe.train.fresh * rate_at(0, recipe.train)
-    moved = {arch: (c.bias * c.sigma() - before[arch]).abs().mean().item() for arch, c in codecs.items()}
+    moved = {arch: (h.bias * h.sigma() - before[arch]).abs().mean().item() for arch, h in heads.items()}
     # Of kernels at the rim of such small pictures many weights meet nothing but padding, and stay.
     assert 0.4 * rate < moved["vanillacnn"] < 1.2 * rate
     assert moved["lenetlike"] < 0.05 * rate

@@ -1,0 +1,13 @@
+"""Backbones by the name that recipes have for them."""
+
+from __future__ import annotations
+
+from .conv.settings import ConvSettings
+from .settings import BackboneSettings
+from .tokens.settings import TokensSettings
+
+DEFAULT = "tokens"
+BACKBONES: dict[str, type[BackboneSettings]] = {
+    "tokens": TokensSettings,
+    "conv": ConvSettings,
+}

@@ -1,0 +1,101 @@
+"""What a recipe says of a backbone: the interface that recipes and those who read them go by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Self
+
+from annotated_types import Ge, Gt
+from torch import nn
+
+from ..errors import ConfigError
+from ..signal import Signal
+from .backbone import ArchitectureInit, Backbone
+
+# Bounds are checked where a recipe is read. A value beyond them that comes from code is refused by `build` where it
+# makes no backbone.
+Positive = Annotated[int, Gt(0)]
+Count = Annotated[int, Ge(0)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A table of a recipe. Unknown keys, NaN and infinity are refused where one is read."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
+
+
+@dataclass(frozen=True)
+class BackboneSettings(Settings):
+    """The recipe's `[backbone]`; each kind of backbone has its own.
+
+    Attributes:
+        kind: name of the backbone in the registry.
+        embedding_size: E.
+    """
+
+    kind: str
+    embedding_size: Positive
+
+    def build(self, inits: Mapping[str, ArchitectureInit], signal: Signal) -> Backbone:
+        """A fresh backbone; values are drawn from torch's current stream.
+
+        Args:
+            inits: what is known of each architecture, by name, smallest first.
+            signal: what they take and give.
+        Raises:
+            ConfigError: sizes that do not go together.
+            DoesNotFit: an architecture is too large.
+        """
+        raise NotImplementedError
+
+    def build_head(self, architectures: int) -> nn.Module:
+        """A fresh classifier of embeddings (B, E) into architectures, logits (B, A)."""
+        raise NotImplementedError
+
+    @classmethod
+    def translate(cls, table: Mapping[str, Any]) -> dict[str, Any]:
+        """The table with keys of older recipes under their names of today.
+
+        Raises:
+            ConfigError: a value has both.
+        """
+        return dict(table)
+
+    @property
+    def needs_curvature(self) -> bool:
+        """Whether `build` asks for `ArchitectureInit.moments`."""
+        return False
+
+    @property
+    def solvable(self) -> bool:
+        """Whether the decoder writes along directions (`Backbone.directions`), so that embeddings can be solved for."""
+        return False
+
+    def describe_decoder(self) -> str:
+        """The settings that decide whether it is `solvable`, for messages: "the conv backbone"."""
+        return f"the {self.kind} backbone"
+
+    @property
+    def granularity(self) -> tuple[str, int]:
+        """Key and value of the setting that has to divide the embedding size."""
+        return "embedding_size", self.embedding_size
+
+    def with_embedding_size(self, size: int) -> Self:
+        """The same for another E, its granularity at most as it is here.
+
+        Raises:
+            ConfigError: the backbone has no such size.
+        """
+        raise ConfigError(
+            f"the {self.kind} backbone has one embedding size alone, {self.embedding_size}.", "Use another backbone."
+        )
+
+    def settings_to_lower(self, by_weights: bool) -> tuple[str, ...]:
+        """Keys of the recipe that memory depends on most, e.g. "backbone.width", "train.images".
+
+        Args:
+            by_weights: where the model's own values take most of it; else a step's activations do.
+        """
+        return ("backbone.embedding_size",) if by_weights else ("train.images",)

@@ -1,0 +1,142 @@
+"""Low-rank directions: a way from the embedding to every layer's weights.
+
+The weights of a layer, seen as a matrix (n, m) of outputs by inputs, receive U M Vᵀ: U (n, a) and V (m, b) hold
+directions, and M (a, b) is a part of the embedding. Directions are those in which a change shows most (the
+leading eigenvectors of `curvature_moments`), or random ones where nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from torch import Tensor, nn
+
+from ...parameters.spec import NetworkSpec
+from ...second_order.curvature import Moments
+from ..backbone import Directions
+from .head import DirectPath
+
+# How the number of directions grows with the size of a side: n ** EXPONENT.
+EXPONENT = 0.5
+
+
+@dataclass(frozen=True)
+class Block:
+    """One parameter's M: (n, m) its matrix, (a, b) how many directions, `offset` where M begins in the embedding."""
+
+    name: str
+    n: int
+    m: int
+    a: int
+    b: int
+    offset: int
+
+    @property
+    def size(self) -> int:
+        """Values of M."""
+        return self.a * self.b
+
+
+def choose_ranks(spec: NetworkSpec, embedding_size: int) -> tuple[Block, ...]:
+    """Share an embedding out among parameters.
+
+    Each side of each parameter gets as many directions as its square root, times a factor that uses the embedding
+    up, and all of them where there are fewer. The values exceed `embedding_size` only where one for each parameter
+    is already too many.
+    """
+    shapes = [(p.name, p.shape[0] if p.shape else 1, prod(p.shape[1:])) for p in spec.parameters]
+
+    def ranks(factor: float) -> list[tuple[int, int]]:
+        sides = [[min(k, max(1, round(factor * k**EXPONENT))) for k in (n, m)] for _, n, m in shapes]
+        return [(a, b) for a, b in sides]
+
+    low, high = 0.0, 1.0
+    # The factor by doubling, then by bisection.
+    while sum(a * b for a, b in ranks(high)) < min(embedding_size, spec.size) and high < 1e6:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        fits = sum(a * b for a, b in ranks(middle)) <= embedding_size
+        low, high = (middle, high) if fits else (low, middle)
+    # At the very top every side is whole; below it the lower bound is the one that fits.
+    chosen = ranks(high) if sum(a * b for a, b in ranks(high)) <= embedding_size else ranks(low)
+    blocks, offset = [], 0
+    for (name, n, m), (a, b) in zip(shapes, chosen, strict=True):
+        blocks.append(Block(name, n, m, a, b, offset))
+        offset += a * b
+    return tuple(blocks)
+
+
+class LowRankDirections(DirectPath):
+    """Directions of an architecture's parameters, as `left<i>` (n, a) and `right<i>` (m, b).
+
+    Args:
+        spec: its parameters.
+        embedding_size: E.
+        moments: of its starting point, by parameter name; parameters without are given random directions.
+        generator: of the random ones; None for torch's current stream.
+        learnt: whether they are parameters, learnt with the rest from where they begin, or buffers that stay.
+    """
+
+    places: Tensor
+
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        embedding_size: int,
+        moments: Mapping[str, tuple[Tensor, Tensor]] | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        learnt: bool = False,
+    ) -> None:
+        super().__init__()
+        self.blocks = choose_ranks(spec, embedding_size)
+        by_name: Mapping[str, tuple[Tensor, Tensor]] = moments or Moments()
+        for i, block in enumerate(self.blocks):
+            inputs, gradients = by_name.get(block.name, (None, None))
+            for side, directions in (
+                ("left", _directions(gradients, block.n, block.a, generator)),
+                ("right", _directions(inputs, block.m, block.b, generator)),
+            ):
+                if learnt:
+                    self.register_parameter(f"{side}{i}", nn.Parameter(directions))
+                else:
+                    self.register_buffer(f"{side}{i}", directions)
+        total = sum(block.size for block in self.blocks)
+        # An embedding smaller than one value for each parameter serves several with the same value.
+        self.register_buffer("places", torch.arange(total) % embedding_size, persistent=False)
+
+    def directions(self) -> dict[str, Directions]:
+        """U, V and places of each parameter, by name, as they are now."""
+        parts = self.places.split([block.size for block in self.blocks])
+        return {
+            block.name: (*self._sides(i), part) for i, (block, part) in enumerate(zip(self.blocks, parts, strict=True))
+        }
+
+    def _sides(self, i: int) -> tuple[Tensor, Tensor]:
+        """U (n, a) and V (m, b) of one parameter."""
+        return getattr(self, f"left{i}"), getattr(self, f"right{i}")
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        values = embeddings[:, self.places]
+        written = []
+        for i, block in enumerate(self.blocks):
+            middle = values[:, block.offset : block.offset + block.size].unflatten(1, (block.a, block.b))
+            left, right = self._sides(i)
+            matrix = left @ middle @ right.T  # U M V', (B, n, m)
+            written.append(matrix.flatten(1))
+        return torch.cat(written, dim=1)
+
+
+def _directions(moments: Tensor | None, size: int, count: int, generator: torch.Generator | None) -> Tensor:
+    """(size, count) orthogonal directions of length sqrt(size / count)."""
+    if moments is None:
+        directions = torch.linalg.qr(torch.randn(size, count, dtype=torch.float64, generator=generator))[0]
+    else:
+        directions = torch.linalg.eigh(moments.double())[1].flip(1)[:, :count]
+    # Eigenvectors have no sign of their own; fixed here, so that every machine finds the same ones.
+    strongest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
+    return (directions * strongest.sign() * (size / count) ** 0.5).float().contiguous()

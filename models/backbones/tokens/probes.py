@@ -1,0 +1,70 @@
+"""Learnt inputs that networks are run on, and their answers as tokens."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.func import vmap
+
+from ..backbone import Run
+
+# Most tokens that answers make; where there are more probes they share tokens.
+MOST_TOKENS = 256
+# Values of a field that are near zero.
+NEAR = 0.1
+
+
+class Probes(nn.Module):
+    """Probe inputs and the features of the answers to them.
+
+    Args:
+        count: number of probes R; shape: of one, e.g. (C, S, S).
+        outputs: values K that a network answers to one probe.
+    """
+
+    def __init__(self, count: int, shape: tuple[int, ...], outputs: int) -> None:
+        super().__init__()
+        self.inputs = nn.Parameter(torch.randn(count, *shape))
+        self.group = _group(count)
+        self.outputs = outputs
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens T."""
+        return len(self.inputs) // self.group
+
+    @property
+    def features(self) -> int:
+        """Of each token, F."""
+        return 2 * self.outputs * self.group
+
+    def forward(self, run: Run, vectors: Tensor) -> Tensor:
+        """(B, T, F): what each network (B, P) answers."""
+        return self._features(run, vectors).unflatten(1, (-1, self.group)).flatten(2)
+
+    def _features(self, run: Run, vectors: Tensor) -> Tensor:
+        """(B, R, 2 K)."""
+        raise NotImplementedError
+
+
+class ClassifierProbes(Probes):
+    """Images, answered by logits: their signed logarithm, as they grow without bound in training, and their softmax."""
+
+    def _features(self, run: Run, vectors: Tensor) -> Tensor:
+        # Convolutions gain nothing by running together.
+        logits = torch.stack([run(vector, self.inputs) for vector in vectors])
+        centred = logits - logits.mean(dim=-1, keepdim=True)
+        return torch.cat([centred.sign() * centred.abs().log1p(), logits.softmax(dim=-1)], dim=-1)
+
+
+class FieldProbes(Probes):
+    """Points, answered by values: as they are, and enlarged about zero, where a surface lies."""
+
+    def _features(self, run: Run, vectors: Tensor) -> Tensor:
+        values = vmap(run, in_dims=(0, None))(vectors, self.inputs)
+        return torch.cat([values, (values / NEAR).tanh()], dim=-1)
+
+
+def _group(probes: int) -> int:
+    """Answers in one token: as few as leave MOST_TOKENS tokens at most."""
+    return next(size for size in range(1, probes + 1) if probes % size == 0 and probes // size <= MOST_TOKENS)

@@ -1,0 +1,286 @@
+"""The recipe's `[backbone]` of the tokens backbone, and how its parts are chosen by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, Self
+
+import torch
+from annotated_types import Ge, Le
+from torch import nn
+
+from ...errors import ConfigError
+from ...heads import MLPHead
+from ...signal import Signal
+from ..backbone import ArchitectureInit
+from ..settings import BackboneSettings, Count, Positive, Settings
+from .backbone import TokensBackbone
+from .chunks import Chunks
+from .directions import LowRankDirections
+from .feedback import FIRST_SHARE, AttendingCorrection, Correction, Feedback, GradientCorrection
+from .head import ArchitectureHead, DirectPath, starting_bias
+from .old_names import translated
+from .probes import ClassifierProbes, FieldProbes, Probes
+from .reader import AnswerTokens, AttendingReader, ChunkPositions, ConstantReader, Reader, WeightTokens
+from .sketch import SketchPath
+from .solving import Solving
+from .writer import AttendingWriter, DirectWriter, Writer
+
+
+@dataclass(frozen=True)
+class ReaderSettings(Settings):
+    """`[backbone.reader]`: what the encoder goes by.
+
+    Attributes:
+        kind: "weights", and answers where there are probes; or "answers" alone: then an embedding does not depend on
+            the order of hidden units, or on anything else but what the network computes; or "constant": the first
+            embedding is the same for all networks, and feedback follows the gradient alone.
+        probes: number of inputs that networks are run on (0: they are read, not run); learnt with the rest.
+    """
+
+    kind: Literal["weights", "answers", "constant"] = "weights"
+    probes: Count = 64
+
+
+@dataclass(frozen=True)
+class WriterSettings(Settings):
+    """`[backbone.writer]`: what the decoder adds to the direct path.
+
+    Attributes:
+        kind: "attention"; or "direct" for nothing: then weights are linear in the embedding.
+    """
+
+    kind: Literal["attention", "direct"] = "attention"
+
+
+@dataclass(frozen=True)
+class DirectSettings(Settings):
+    """`[backbone.direct]`: the embedding's own path to every weight.
+
+    Attributes:
+        kind: "sketch"; "curvature" for the directions in which changes of each layer show most; or "learnt" for
+            directions that begin as those and are learnt.
+        gain: of that path (0 turns it off).
+    """
+
+    kind: Literal["sketch", "curvature", "learnt"] = "sketch"
+    gain: Annotated[float, Ge(0)] = 1.0
+
+
+@dataclass(frozen=True)
+class FeedbackSettings(Settings):
+    """`[backbone.feedback]`: how the encoder corrects its embedding by what it decodes to.
+
+    Attributes:
+        rounds: how many times.
+        second_order: whether training sees through the gradients that feedback follows.
+    """
+
+    rounds: Count = 0
+    second_order: bool = False
+
+
+@dataclass(frozen=True)
+class SolveSettings(Settings):
+    """`[backbone.solve]`: how the embeddings of neural fields are solved for in the end.
+
+    Attributes:
+        steps: Gauss-Newton steps towards the network's values; 0 for none. Training goes without them.
+        points: number of points at which these values are taken.
+        near_surface_share: share of the points that lie where the values are nearest to zero, of signed distances.
+    """
+
+    steps: Count = 0
+    points: Positive = 8192
+    near_surface_share: Annotated[float, Ge(0), Le(1)] = 0.0
+
+
+@dataclass(frozen=True)
+class TokensSettings(BackboneSettings):
+    """Sizes and parts of the tokens backbone.
+
+    Attributes:
+        embedding_size: E = latents x values a latent.
+        latents: number of latent vectors M.
+        chunk: weights a token C.
+        width: of the encoder and the decoder D.
+        depth: rounds of cross- and self-attention in the encoder.
+        heads: of every attention.
+        reader, writer, direct, feedback, solve: the parts.
+    """
+
+    kind: Literal["tokens"] = "tokens"
+    embedding_size: Positive = 4096
+    latents: Positive = 32
+    chunk: Positive = 256
+    width: Positive = 128
+    depth: Positive = 2
+    heads: Positive = 4
+    reader: ReaderSettings = ReaderSettings()
+    writer: WriterSettings = WriterSettings()
+    direct: DirectSettings = DirectSettings()
+    feedback: FeedbackSettings = FeedbackSettings()
+    solve: SolveSettings = SolveSettings()
+
+    def build(self, inits: Mapping[str, ArchitectureInit], signal: Signal) -> TokensBackbone:
+        """Make the parts and put them together.
+
+        What is drawn at random is drawn in this order: a seed gives the same values for ever.
+        """
+        self._check(solvable=self.solvable and not signal.logits)
+        positions: list[ChunkPositions] = []
+        queries: list[nn.Parameter] = []
+        heads: dict[str, ArchitectureHead] = {}
+        for name, init in inits.items():
+            chunks = Chunks(init.spec, self.chunk)
+            count = len(chunks.places)
+            if self.reader.kind == "weights":
+                positions.append(ChunkPositions(count, len(init.spec.layers), self.width))
+            if self.writer.kind == "attention":
+                queries.append(nn.Parameter(torch.randn(count, self.width)))
+            bias = starting_bias(name, init, chunks)
+            heads[name] = ArchitectureHead(init, chunks, bias, self._direct_path(name, init), gain=self.direct.gain)
+        weights = WeightTokens(positions, self.chunk, self.width) if self.reader.kind == "weights" else None
+        probes = self._probes(signal) if self.reader.probes else None
+        reader = self._reader(weights, probes)
+        writer = self._writer(queries)
+        rounds = [self._correction(probes) for _ in range(self.feedback.rounds)] if probes is not None else []
+        solve = self.solve
+        return TokensBackbone(
+            self.embedding_size,
+            heads,
+            reader,
+            writer,
+            Feedback(rounds, second_order=self.feedback.second_order),
+            probes,
+            Solving(solve.steps, solve.points, solve.near_surface_share) if solve.steps else None,
+        )
+
+    def build_head(self, architectures: int) -> nn.Module:
+        return MLPHead(self.embedding_size, architectures)
+
+    def _direct_path(self, name: str, init: ArchitectureInit) -> DirectPath:
+        if self.direct.kind == "sketch":
+            return SketchPath(name, init.spec.size, self.embedding_size)
+        learnt = self.direct.kind == "learnt"
+        return LowRankDirections(init.spec, self.embedding_size, init.moments, learnt=learnt)
+
+    def _probes(self, signal: Signal) -> Probes:
+        kind = ClassifierProbes if signal.logits else FieldProbes
+        return kind(self.reader.probes, signal.input_shape, signal.outputs)
+
+    def _reader(self, weights: WeightTokens | None, probes: Probes | None) -> Reader:
+        if self.reader.kind == "constant":
+            return ConstantReader(self.embedding_size)
+        sources: dict[str, nn.Module] = {}
+        if weights is not None:
+            sources["weights"] = weights
+        if probes is not None:
+            sources["answers"] = AnswerTokens(probes.tokens, probes.features, self.width)
+        return AttendingReader(
+            sources,
+            latents=self.latents,
+            values=self._values,
+            width=self.width,
+            depth=self.depth,
+            heads=self.heads,
+        )
+
+    def _writer(self, queries: Sequence[nn.Parameter]) -> Writer:
+        if self.writer.kind == "direct":
+            return DirectWriter()
+        return AttendingWriter(
+            queries,
+            latents=self.latents,
+            values=self._values,
+            chunk=self.chunk,
+            width=self.width,
+            heads=self.heads,
+        )
+
+    def _correction(self, probes: Probes) -> Correction:
+        share = FIRST_SHARE if self.feedback.second_order else 0.0
+        if self.reader.kind == "constant":
+            return GradientCorrection(self.embedding_size, share=share)
+        return AttendingCorrection(
+            probes.tokens,
+            probes.features,
+            width=self.width,
+            heads=self.heads,
+            latents=self.latents,
+            values=self._values,
+            share=share,
+        )
+
+    @property
+    def _values(self) -> int:
+        """Of the embedding for each latent vector."""
+        return self.embedding_size // self.latents
+
+    def _check(self, *, solvable: bool) -> None:
+        """Refuse sizes and parts that do not go together."""
+        sizes = {name: getattr(self, name) for name in ("latents", "chunk", "width", "depth", "heads")}
+        if min(self.embedding_size, *sizes.values()) < 1:
+            named = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise ConfigError(
+                f"sizes of the tokens backbone must be 1 or more, not embedding_size {self.embedding_size}, {named}.",
+                "Choose larger ones.",
+            )
+        if self.embedding_size % self.latents or self.width % self.heads:
+            raise ConfigError(
+                f"an embedding of {self.embedding_size} values cannot be cut into {self.latents} latents, "
+                f"or a width of {self.width} into {self.heads} heads.",
+                "Choose sizes that divide.",
+            )
+        self._check_encoder(solvable=solvable)
+
+    def _check_encoder(self, *, solvable: bool) -> None:
+        kind, probes, rounds = self.reader.kind, self.reader.probes, self.feedback.rounds
+        some = "Give some: backbone.reader.probes = 64."
+        if kind == "answers" and not probes:
+            raise ConfigError("an encoder of answers alone needs probes, not 0.", some)
+        if rounds and not probes:
+            raise ConfigError("feedback compares answers, so it needs probes, not 0.", some)
+        if self.solve.steps and not solvable:
+            raise ConfigError(
+                "only networks that are signals can be solved for, by decoders that write along directions.",
+                "Set backbone.solve.steps to 0; or backbone.direct.kind to 'learnt'.",
+            )
+        if kind == "constant" and not rounds:
+            raise ConfigError(
+                "an encoder that reads nothing gives all networks the same embedding to learn from.",
+                "Let it ask: backbone.feedback.rounds = 3; or set backbone.reader.kind to 'answers'.",
+            )
+        if rounds < 0:
+            raise ConfigError(
+                f"there cannot be {rounds} rounds of feedback.", "Give 0 or more: backbone.feedback.rounds."
+            )
+
+    @classmethod
+    def translate(cls, table: Mapping[str, Any]) -> dict[str, Any]:
+        return translated(table)
+
+    @property
+    def needs_curvature(self) -> bool:
+        return self.direct.kind != "sketch"
+
+    @property
+    def solvable(self) -> bool:
+        return self.direct.kind != "sketch" and self.direct.gain > 0
+
+    def describe_decoder(self) -> str:
+        return f"the {self.kind} backbone, direct.kind {self.direct.kind!r}, gain {self.direct.gain:g}"
+
+    @property
+    def granularity(self) -> tuple[str, int]:
+        return "latents", self.latents
+
+    def with_embedding_size(self, size: int) -> Self:
+        most = min(self.latents, size)
+        return replace(self, embedding_size=size, latents=max(n for n in range(1, most + 1) if size % n == 0))
+
+    def settings_to_lower(self, by_weights: bool) -> tuple[str, ...]:
+        if by_weights:
+            return "backbone.width", "backbone.chunk"
+        return "train.images", "backbone.reader.probes"

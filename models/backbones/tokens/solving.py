@@ -1,0 +1,66 @@
+"""The end of an encoder of neural fields: the embedding is solved for, from the network's own values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...architectures import Architecture
+from ...second_order.gauss_newton import DAMPING, Solver, weights_by_distance
+from ...signal import even_points
+from ..backbone import Directions
+
+# Points looked at for each one that is taken near the surface.
+CANDIDATES = 8
+
+
+@dataclass(frozen=True)
+class Solving:
+    """Solve for embeddings by Gauss-Newton.
+
+    Attributes:
+        steps: Gauss-Newton steps of each network.
+        points: number of points at which a network's values are the targets.
+        near_surface_share: share of them that are where its values are nearest to zero, of signed distances; values
+            near zero weigh more then.
+    """
+
+    steps: int
+    points: int
+    near_surface_share: float
+
+    def target_points(self, architecture: Architecture, vector: Tensor) -> Tensor:
+        """(points, D) of the box, the same each time: evenly over it (Sobol's sequence), and near the surface."""
+        near = round(self.near_surface_share * self.points)
+        count = max(self.points - near, CANDIDATES * near)
+        candidates = even_points(architecture.signal.input_shape[0], count).to(vector)
+        even = candidates[: self.points - near]
+        if not near:
+            return even
+        distance = architecture.run(vector, candidates).abs().amin(dim=1)
+        return torch.cat([even, candidates[distance.topk(near, largest=False).indices]])
+
+    @torch.no_grad()
+    def solve(
+        self,
+        architecture: Architecture,
+        decode: Callable[[Tensor], Tensor],
+        directions: Mapping[str, Directions],
+        vectors: Tensor,
+        embeddings: Tensor,
+    ) -> Tensor:
+        """(B, E) embeddings nearer to what networks (B, P) compute, each by itself."""
+        solver, solved = Solver(architecture, decode, directions, DAMPING), []
+        # Whatever the caller's number format: equations are not solved in 8 bits.
+        with torch.autocast(vectors.device.type, enabled=False):
+            for embedding, vector in zip(embeddings, vectors, strict=True):
+                points = self.target_points(architecture, vector)
+                targets = architecture.run(vector, points).flatten()
+                weights = weights_by_distance(targets) if self.near_surface_share else None
+                for _ in range(self.steps):
+                    embedding, _ = solver.step(embedding, targets, points, weights)
+                solved.append(embedding)
+        return torch.stack(solved)

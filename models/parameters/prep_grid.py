@@ -1,0 +1,73 @@
+"""PRep: a network's flat parameters on an H x W grid, row after row (section "PRep" of the paper)."""
+
+from __future__ import annotations
+
+from math import ceil
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..errors import DoesNotFit
+
+WIDTH = 10_000
+SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, SEVERAL_HEIGHT = 8, 16, 88
+
+
+def published_height(*, architectures: int, size: int) -> int:
+    """Rows of the published grids of width 10,000: 88 for several architectures, else 8, or 16 for
+    images of 48 pixels and more (Tiny-ImageNet)."""
+    if architectures > 1:
+        return SEVERAL_HEIGHT
+    return SINGLE_HEIGHT_LARGE if size >= 48 else SINGLE_HEIGHT
+
+
+def check_fits(
+    parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, setting: str = "--height {}"
+) -> None:
+    """Refuse a network that a grid cannot hold.
+
+    Args:
+        parameters: how many the network has.
+        height, width: of the grid.
+        owner: how the network is called in the error.
+        multiple: of which heights must be one.
+        setting: how a height is asked for, in the words of whoever asks; {} stands for the height.
+
+    Raises:
+        DoesNotFit: both numbers, and the height that would do.
+    """
+    if parameters > height * width:
+        enough = multiple * ceil(parameters / (multiple * width))
+        raise DoesNotFit(
+            f"{owner} has {parameters:,} parameters; a PRep of {height} x {width} holds {height * width:,}.",
+            f"A height of {enough} would do ({setting.format(enough)}).",
+        )
+
+
+def to_prep(vector: Tensor, *, height: int, width: int, owner: str = "the network") -> Tensor:
+    """Lay flat parameters out on the grid, zeros after the last.
+
+    Args:
+        vector: (..., P) in PRep order.
+        height, width: of the grid.
+        owner: how the network is called in an error.
+    Returns:
+        (..., H, W). `from_prep` undoes it, bit for bit.
+    Raises:
+        DoesNotFit: P > H * W.
+    """
+    parameters = vector.shape[-1]
+    check_fits(parameters, height=height, width=width, owner=owner)
+    padded = F.pad(vector, (0, height * width - parameters))
+    return padded.reshape(*vector.shape[:-1], height, width)
+
+
+def from_prep(grid: Tensor, *, parameters: int) -> Tensor:
+    """The first P values of a (..., H, W) grid, row after row: (..., P).
+
+    Raises:
+        DoesNotFit: the grid holds fewer than P.
+    """
+    height, width = grid.shape[-2:]
+    check_fits(parameters, height=height, width=width, owner="the network")
+    return grid.flatten(-2)[..., :parameters]

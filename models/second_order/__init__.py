@@ -1,0 +1,1 @@
+"""Curvature and Gauss-Newton steps; imports architectures, parameters, signal and errors."""

@@ -1,0 +1,112 @@
+"""What a network takes and what it gives: the shape of its data, without the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.quasirandom import SobolEngine
+
+
+@dataclass(frozen=True, order=True)
+class ImageSignal:
+    """Square images in, class logits out.
+
+    Attributes:
+        channels: colour channels C of an image.
+        size: height and width S of an image, in pixels.
+        classes: number of logits K.
+        logits: whether outputs are logits, not values with a squared error.
+        one: what one input is called; network: what gives such outputs, in words.
+    """
+
+    logits: ClassVar[bool] = True
+    one: ClassVar[str] = "image"
+    network: ClassVar[str] = "a classifier with one logit a class"
+
+    channels: int
+    size: int
+    classes: int
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one image: (C, S, S)."""
+        return (self.channels, self.size, self.size)
+
+    @property
+    def outputs(self) -> int:
+        """Values that a network gives for one image: K."""
+        return self.classes
+
+    def describe(self) -> str:
+        """As people write it: "3x32x32, 10 classes"."""
+        return f"{self.channels}x{self.size}x{self.size}, {self.classes} classes"
+
+    def describe_inputs(self) -> str:
+        """`describe`, where it is said of inputs: "images of 3x32x32, 10 classes"."""
+        return f"images of {self.describe()}"
+
+    def example(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, C, S, S) that a network must run on: values between 0 and 1."""
+        return torch.rand(count, *self.input_shape, generator=generator)
+
+
+@dataclass(frozen=True, order=True)
+class FieldSignal:
+    """Points of the box [-1, 1]^D in, values there out: a network that is itself a signal, a shape or a picture.
+
+    Attributes:
+        dimensions: coordinates D of a point.
+        values: numbers K at a point (1: a signed distance, a grey value).
+        logits, one, network: as of `ImageSignal`.
+    """
+
+    logits: ClassVar[bool] = False
+    one: ClassVar[str] = "point"
+    network: ClassVar[str] = "a network with one output a value"
+
+    dimensions: int
+    values: int
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Of one point: (D,)."""
+        return (self.dimensions,)
+
+    @property
+    def outputs(self) -> int:
+        """Values that a network gives for one point: K."""
+        return self.values
+
+    def describe(self) -> str:
+        """As people write it: "points of 3 coordinates, 1 value"."""
+        return f"points of {self.dimensions} coordinates, {self.values} value{'s' if self.values > 1 else ''}"
+
+    def describe_inputs(self) -> str:
+        """`describe`, which says what inputs are."""
+        return self.describe()
+
+    def example(self, count: int, generator: torch.Generator) -> Tensor:
+        """(count, D) that a network must run on: points of the box."""
+        return 2 * torch.rand(count, *self.input_shape, generator=generator) - 1
+
+
+def even_points(dimensions: int, count: int) -> Tensor:
+    """(count, D) points of the box, evenly over it and the same each time: the first of Sobol's sequence."""
+    return 2 * SobolEngine(dimensions).draw(count) - 1
+
+
+Signal = ImageSignal | FieldSignal
+
+
+def signal_from(record: Mapping[str, Any]) -> Signal:
+    """Undo `dataclasses.asdict` on either kind.
+
+    Raises:
+        TypeError: the record is of neither.
+    """
+    kind = FieldSignal if "dimensions" in record else ImageSignal
+    return kind(**record)

@@ -1,0 +1,193 @@
+"""What a step of training minimises: eq. 1 for one architecture, eq. 3-12 for several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..architectures import Architecture
+from ..space_model import SpaceModel
+from .losses import blended, distillation, output_matching, task_and_teacher
+
+# Of blended distances, in units of the half box: halfway, parts of one shape alone are thinner by 0.01.
+BLEND_WIDTH = 0.015
+# Of the distillation of instances' own answers.
+OWN_TEMPERATURE = 1.0
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term; and, of several
+    architectures, the weight of each instance's own answers beside the teacher's, 0 as published."""
+
+    temperature: float = 4.0
+    alpha: float = 0.9
+    interpolation: float = 1.0
+    own: float = 0.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs of one step.
+
+    Attributes:
+        inputs: (N, C, S, S) images, (N, D) points, or each instance's own points (B, N, D).
+        labels: (N,) of images; teacher: (N, K) logits, if there is one.
+        gammas: (B,) where the path from each instance to the next one is looked at, for networks that are
+            signals; None for nowhere.
+        distances: whether these are signed distances, which are blended, not averaged.
+    """
+
+    inputs: Tensor
+    labels: Tensor | None = None
+    teacher: Tensor | None = None
+    gammas: Tensor | None = None
+    distances: bool = False
+
+
+Terms = dict[str, Tensor]
+
+
+def single_objective(
+    model: SpaceModel, arch: str, inputs: Tensor, targets: Tensor, batch: Batch, weights: Weights
+) -> Terms:
+    """Eq. 1, 2: predicted instances imitate their own targets, mean over instances; and of signals what
+    stands between two of them is a blend of both.
+
+    Args:
+        inputs: (B, P) parameters as the encoder sees them (perhaps with hidden units reordered).
+        targets: (B, P) parameters of the same networks, run to get the target logits.
+    Returns:
+        {"pred": the loss, "interp": of paths, where they are looked at}.
+    """
+    embeddings, architecture = model.encode(arch, inputs), model.architecture(arch)
+    predicted = model.decode(arch, embeddings)
+    losses = imitation(architecture, predicted, targets, batch.inputs, temperature=weights.temperature)
+    terms = {"pred": losses.mean()}
+    if batch.gammas is not None and weights.interpolation > 0:
+        gammas = batch.gammas[:, None]
+        between = model.decode(arch, torch.lerp(embeddings, embeddings.roll(-1, 0), gammas))
+        terms["interp"] = weights.interpolation * _blend_loss(architecture, between, targets, batch)
+    return terms
+
+
+def _blend_loss(architecture: Architecture, between: Tensor, targets: Tensor, batch: Batch) -> Tensor:
+    """How far networks (B, P), each between a target and the next one, are from the blend of both."""
+    assert batch.gammas is not None
+    points, gammas = batch.inputs, batch.gammas[:, None, None]
+    if points.dim() == 3:
+        points = torch.cat([points[:, ::2], points.roll(-1, 0)[:, 1::2]], dim=1)
+    with torch.no_grad():
+        one, other = (architecture.run_each(t, points) for t in (targets, targets.roll(-1, 0)))
+        blend = blended(one, other, gammas, width=BLEND_WIDTH) if batch.distances else torch.lerp(one, other, gammas)
+    return output_matching(architecture.run_each(between, points), blend)
+
+
+def imitation(
+    architecture: Architecture, predicted: Tensor, targets: Tensor, inputs: Tensor, *, temperature: float
+) -> Tensor:
+    """How far each of several predicted instances (B, P) answers from its target (B, P): eq. 1 for
+    classifiers, eq. 2 for networks that are signals, whose outputs have no temperature.
+
+    Args:
+        inputs: (N, *signal.input_shape) for all of them, or for signals (B, N, D), each instance's own.
+    Returns:
+        (B,).
+    """
+    logits = architecture.signal.logits
+    run = _one_by_one(architecture) if logits else architecture.run_each
+    with torch.no_grad():
+        outputs = run(targets, inputs)
+    pairs = zip(run(predicted, inputs), outputs, strict=True)
+    if not logits:
+        return torch.stack([output_matching(p, t) for p, t in pairs])
+    return torch.stack([distillation(p, t, temperature=temperature) for p, t in pairs])
+
+
+def _one_by_one(architecture: Architecture) -> Callable[[Tensor, Tensor], Tensor]:
+    """Convolutions gain nothing by running together."""
+    return lambda vectors, inputs: torch.stack([architecture.run(vector, inputs) for vector in vectors])
+
+
+def several_objective(
+    model: SpaceModel,
+    inputs: Mapping[str, Tensor],
+    targets: Mapping[str, Tensor],
+    batch: Batch,
+    weights: Weights,
+) -> Terms:
+    """Eq. 3-12: teacher, labels and ClassId for each instance, and the same along boundary pairs.
+
+    Sums over instances and over pairs, as published. Instances are decoded as the architecture they are;
+    the published code takes the classifier's word, which is the same once it is trained. A teacher makes all
+    instances of an architecture alike; with `weights.own` each also imitates itself (eq. 1).
+
+    Args:
+        inputs: by architecture, (B_a, P_a) parameters as the encoder sees them.
+        targets: parameters of the same networks, for their own answers.
+    Returns:
+        {"kd": eq. 5 summed, "class": eq. 6 summed, "own": eq. 1 summed, if it has a weight, "interp": eq. 11 summed
+        over pairs and gammas}.
+    """
+    embeddings = {arch: model.encode(arch, vectors) for arch, vectors in inputs.items()}
+    kd, ids, own = [], [], []
+    for arch, embedding in embeddings.items():
+        for e, target in zip(embedding, targets[arch], strict=True):
+            logits = _decoded_logits(model, arch, e, batch)
+            kd.append(_guided(logits, batch, weights))
+            if weights.own > 0:
+                own.append(_imitated(logits, model.architecture(arch), target, batch))
+        ids.append(class_loss(model, embedding, model.class_id(arch)))
+    terms = {"kd": torch.stack(kd).sum(), "class": torch.stack(ids).sum()}
+    if own:
+        terms["own"] = weights.own * torch.stack(own).sum()
+    if weights.interpolation > 0 and len(model.architectures) > 2:
+        terms["interp"] = weights.interpolation * _interpolation_loss(model, embeddings, batch, weights)
+    return terms
+
+
+def _interpolation_loss(model: SpaceModel, embeddings: Mapping[str, Tensor], batch: Batch, weights: Weights) -> Tensor:
+    """Eq. 7-12: at gamma = i / (A - 1) between one instance of the smallest and one of the largest
+    architecture stands an instance of the architecture with ClassId i."""
+    names = [a.name for a in model.architectures]
+    smallest, largest = embeddings.get(names[0]), embeddings.get(names[-1])
+    total = torch.zeros((), device=batch.inputs.device)
+    if smallest is None or largest is None:
+        return total
+    for a in smallest:
+        for b in largest:
+            for i in range(1, len(names) - 1):
+                gamma = i / (len(names) - 1)
+                between = (1 - gamma) * a + gamma * b
+                total = total + class_loss(model, between[None], i)
+                total = total + _guided(_decoded_logits(model, names[i], between, batch), batch, weights)
+    return total
+
+
+def _decoded_logits(model: SpaceModel, arch: str, embedding: Tensor, batch: Batch) -> Tensor:
+    """(N, K) what the network of an embedding (E,) answers."""
+    vector = model.decode(arch, embedding[None])[0]
+    return model.architecture(arch).run(vector, batch.inputs)
+
+
+def _guided(logits: Tensor, batch: Batch, weights: Weights) -> Tensor:
+    """Eq. 5."""
+    assert batch.labels is not None  # several architectures are trained on images alone
+    return task_and_teacher(logits, batch.teacher, batch.labels, temperature=weights.temperature, alpha=weights.alpha)
+
+
+def _imitated(logits: Tensor, architecture: Architecture, target: Tensor, batch: Batch) -> Tensor:
+    """Eq. 1 at a temperature where the answers themselves count, not how unlikely the others are."""
+    with torch.no_grad():
+        own_logits = architecture.run(target, batch.inputs)
+    return distillation(logits, own_logits, temperature=OWN_TEMPERATURE)
+
+
+def class_loss(model: SpaceModel, embeddings: Tensor, class_id: int) -> Tensor:
+    """Eq. 6, summed over embeddings (B, E) that should stand for the architecture of one ClassId."""
+    labels = torch.full((len(embeddings),), class_id, device=embeddings.device)
+    return F.cross_entropy(model.classify(embeddings), labels, reduction="sum")
