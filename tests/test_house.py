@@ -1,0 +1,116 @@
+"""How long a function may be and how much it may ask for: what is over today is listed, and nothing else may be."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+LINES, PARAMETERS = 60, 8
+# These lists may only become shorter: who mends a function takes it out.
+TOO_LONG = frozenset(
+    {
+        "models/backbones/tokens.py:TokensBackbone.__init__",
+        "netspace_cli/commands/decode.py:decode",
+        "netspace_cli/commands/encode.py:encode",
+        "netspace_cli/commands/evaluate.py:evaluate",
+        "netspace_cli/commands/interp.py:interp",
+        "netspace_cli/commands/lso.py:lso",
+        "netspace_cli/commands/train.py:train",
+    }
+)
+TOO_MANY_PARAMETERS = frozenset(
+    {
+        "models/backbones/tokens.py:TokensBackbone.__init__",
+        "netspace_cli/commands/experiment/group.py:_run",
+        "netspace_cli/commands/experiment/group.py:_space",
+        "netspace_cli/commands/interp.py:_walk",
+        "netspace_cli/core/search/lso.py:optimise",
+        "netspace_cli/core/training/loop.py:train",
+        "netspace_cli/core/zoos/adopt.py:index_folder",
+    }
+)
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def functions(body: ast.AST, within: str = "") -> Iterator[tuple[str, Function]]:
+    """Every function of a file, methods and inner ones too, by its dotted name."""
+    for node in ast.iter_child_nodes(body):
+        named = isinstance(node, Function | ast.ClassDef)
+        name = f"{within}.{node.name}".lstrip(".") if named else within
+        if isinstance(node, Function):
+            yield name, node
+        yield from functions(node, name)
+
+
+def lines(function: Function) -> int:
+    """From `def` to the last line; decorators do not count."""
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def parameters(function: Function) -> int:
+    """What a caller may give: neither `self` nor what `*` and `**` collect."""
+    given = function.args
+    names = [each.arg for each in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return len(names) - (names[:1] in (["self"], ["cls"]))
+
+
+def is_command(function: Function) -> bool:
+    """Whether click calls it, with every option that a person can give: `@click.command()`, `@zoo.command("fit")`."""
+    called = (each.func if isinstance(each, ast.Call) else each for each in function.decorator_list)
+    return any(isinstance(each, ast.Attribute) and each.attr in ("command", "group") for each in called)
+
+
+def found_where(is_over: Callable[[Function], bool]) -> set[str]:
+    """The functions of the package of which this holds, as `file:name`."""
+    return {
+        f"{path.relative_to(ROOT).as_posix()}:{name}"
+        for package in ("netspace_cli", "models")
+        for path in (ROOT / package).rglob("*.py")
+        for name, function in functions(ast.parse(path.read_text()))
+        if is_over(function)
+    }
+
+
+def test_no_function_is_too_long_but_those_listed() -> None:
+    found = found_where(lambda function: lines(function) > LINES)
+    assert found - TOO_LONG == set(), f"at most {LINES} lines"
+    assert TOO_LONG - found == set(), "mended or gone: take these out of TOO_LONG"
+
+
+def test_no_function_has_too_many_parameters_but_those_listed() -> None:
+    found = found_where(lambda function: parameters(function) > PARAMETERS and not is_command(function))
+    assert found - TOO_MANY_PARAMETERS == set(), f"at most {PARAMETERS} parameters"
+    assert TOO_MANY_PARAMETERS - found == set(), "mended or gone: take these out of TOO_MANY_PARAMETERS"
+
+
+def only(source: str) -> Function:
+    """The first function of a source."""
+    return next(function for _, function in functions(ast.parse(source)))
+
+
+def test_lines_and_parameters_are_counted() -> None:
+    assert lines(only("@cache\n\ndef f():\n    a = 1\n    return a")) == 3
+    assert parameters(only("class A:\n    def f(self, a, /, b, *c, d=1, **e): ...")) == 3
+    assert parameters(only("async def f(a, b): ...")) == 2
+    nested = "class A:\n    if x:\n        def f(self):\n            def g(): ..."
+    assert [name for name, _ in functions(ast.parse(nested))] == ["A.f", "A.f.g"]
+
+
+@pytest.mark.parametrize(
+    ("decorator", "is_one"),
+    [
+        ("@click.command()", True),
+        ("@click.group(invoke_without_command=True)", True),
+        ("@zoo.command('fit')", True),
+        ("@zoo.command", True),
+        ("@options.shared", False),
+        ("@property", False),
+    ],
+)
+def test_a_command_is_known_by_its_decorator(decorator: str, is_one: bool) -> None:
+    assert is_command(only(f"{decorator}\ndef f(): ...")) is is_one
