@@ -1,6 +1,9 @@
 """The main job from end to end, on what ships with netspace: run by `make demo`, under a minute.
 
-Each line beginning with $ can be typed as it stands. Results go to demo/.
+Each line beginning with $ can be typed as it stands. Results go to demo/, which is made anew, or to a new folder that
+is named; fewer steps than 20 are for seeing quickly that all of it runs.
+
+python examples/demo.py [new folder] [steps]
 """
 
 from __future__ import annotations
@@ -12,45 +15,40 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-OUT = HERE.parent / "demo"
 NETWORKS = [f"examples/digits/{name}.pt" for name in ("lenet", "vanillacnn", "resnet8", "resnet32")]
 TEACHER = "examples/digits/resnet56.pt"
-
-COMMANDS = [
-    ["spaces"],
-    ["encode", *NETWORKS, "-o", "demo/all.emb", "--refine", "20"],
-    ["encode", "examples/digits/lenet.pt", "-o", "demo/lenet.emb"],
-    ["decode", "demo/lenet.emb", "-o", "demo/lenet2.pt"],
-    ["inspect", "demo/lenet2.pt"],
-    ["interp", NETWORKS[0], NETWORKS[3], "--steps", "20", "--plot", "demo/path.png", "--csv", "demo/path.csv"],
-    [
-        "lso",
-        "demo/lenet.emb",
-        "--teacher",
-        TEACHER,
-        "--steps",
-        "60",
-        "-o",
-        "demo/best.emb",
-        "--decode",
-        "demo/best.pt",
-    ],
-]
+OUT = "demo"
 
 
-def main() -> int:
+def commands(out: str, steps: int) -> list[str]:
+    """Command lines without `netspace`, in the order in which they need each other."""
+    lenet, resnet32 = NETWORKS[0], NETWORKS[3]
+    return [
+        "spaces",
+        f"encode {' '.join(NETWORKS)} -o {out}/all.emb --refine {steps}",
+        f"encode {lenet} -o {out}/lenet.emb",
+        f"decode {out}/lenet.emb -o {out}/lenet2.pt",
+        f"inspect {out}/lenet2.pt",
+        f"interp {lenet} {resnet32} --steps {steps} --plot {out}/path.png --csv {out}/path.csv",
+        f"lso {out}/lenet.emb --teacher {TEACHER} --steps {3 * steps} -o {out}/best.emb --decode {out}/best.pt",
+    ]
+
+
+def main(out: str = OUT, steps: int = 20) -> int:
     """Run every command in turn; the first that fails ends the demo with its exit code."""
-    shutil.rmtree(OUT, ignore_errors=True)
-    OUT.mkdir()
+    if out == OUT:
+        shutil.rmtree(HERE.parent / OUT, ignore_errors=True)
+    (HERE.parent / out).mkdir()
     began = time.perf_counter()
-    for command in COMMANDS:
-        print(f"\n$ netspace {' '.join(command)}", flush=True)
-        code = subprocess.run([sys.executable, "-m", "netspace_cli", *command], cwd=HERE.parent, check=False).returncode
+    for command in commands(out, steps):
+        print(f"\n$ netspace {command}", flush=True)
+        words = [sys.executable, "-m", "netspace_cli", *command.split()]
+        code = subprocess.run(words, cwd=HERE.parent, check=False).returncode
         if code:
             return code
-    print(f"\nDone in {time.perf_counter() - began:.0f} s. The picture of the path is demo/path.png.")
+    print(f"\nDone in {time.perf_counter() - began:.0f} s. The picture of the path is {out}/path.png.")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(main(*sys.argv[1:2], *map(int, sys.argv[2:3])))

@@ -3,7 +3,7 @@
 Beside it, a step's matrix products and sines alone, one network at a time: where these take nearly all of the time,
 there is little that fitting together could spare.
 
-python examples/fit_together.py [number of networks]
+python examples/fit_together.py [number of networks] [steps]
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
 from netspace_cli.core.zoos.fit import data_of, fit_jobs
 from netspace_cli.core.zoos.fitting import FitPlan, fit, starts
 
-STEPS, TIMES = 40, 3
+TIMES = 3
 # The usual network and number of points a step, then more points, then smaller networks.
 CASES = (("siren", FitPlan.points), ("siren", 2048), ("siren-64x2", FitPlan.points), ("siren-64x2", 2048))
 
@@ -61,10 +61,10 @@ def seconds_of(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def compare(sources: Sequence[ShapeSource], arch: str, points: int, runner: Runner) -> None:
+def compare(sources: Sequence[ShapeSource], arch: str, points: int, steps: int, runner: Runner) -> None:
     """Prints seconds for both ways, the median of some times in turn, and their ratio."""
     count = len(sources)
-    plan = FitPlan(arch, counts=(count, 0, 0), steps=STEPS, points=points)
+    plan = FitPlan(arch, counts=(count, 0, 0), steps=steps, points=points)
     architecture = resolve_architecture(arch, data_of(sources).signal)
     jobs = fit_jobs(sources, plan, seed=0)
     shapes = [job.source.read(runner.generator("shape", job.id)) for job in jobs]
@@ -77,26 +77,26 @@ def compare(sources: Sequence[ShapeSource], arch: str, points: int, runner: Runn
         return torch.cat([fit(begin[i : i + 1], shapes[i : i + 1], architecture, plan, runner) for i in range(count)])
 
     def bare_steps() -> None:
-        for _ in range(STEPS * count):
+        for _ in range(steps * count):
             bare_step(architecture, plan.points)
 
     off = float((all_at_once() - one_by_one()).abs().max())  # what is slow the first time only, too
     taken = [[seconds_of(work) for work in (all_at_once, one_by_one, bare_steps)] for _ in range(TIMES)]
     seconds, of_each, bare = (median(column) for column in zip(*taken, strict=True))
-    print(f"{count} networks of {architecture.parameters:,} parameters, {STEPS} steps of {plan.points} points:")
+    print(f"{count} networks of {architecture.parameters:,} parameters, {steps} steps of {plan.points} points:")
     print(f"  together {seconds:.2f} s, one by one {of_each:.2f} s: {of_each / seconds:.2f} times")
     print(f"  products and sines alone, one by one {bare:.2f} s: {of_each / bare:.2f} times")
     print(f"  largest difference between the weights: {off:.1e}")
 
 
-def main(count: int) -> None:
+def main(count: int = 16, steps: int = 40) -> None:
     """Compares both ways for large and small networks, and for many and few points a step."""
     with TemporaryDirectory() as folder, Runner("cpu", seed=0) as runner:
         write_boxes(Path(folder) / "boxes.npz", count)
         sources = find_shapes(Path(folder) / "boxes.npz")
         for arch, points in CASES:
-            compare(sources, arch, points, runner)
+            compare(sources, arch, points, steps, runner)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 16)
+    main(*map(int, sys.argv[1:3]))
