@@ -1,44 +1,68 @@
-# make setup   an environment in .venv with netspace and all that developing it needs
-# make test    the test suite
-# make check   everything a change has to pass
-# make demo    the examples, end to end
+# What a developer runs. `make help` prints each target with the words behind its ##.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Each test runs on one thread; the fixtures of a file are made once.
-WORKERS := --numprocesses=auto --maxprocesses=4 --dist=loadfile
+PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# torch pins these itself, for the machine it is installed on.
+PINNED_BY_TORCH := nvidia-|cuda-|triton=
 
-.PHONY: setup test check demo format clean
+.DEFAULT_GOAL := setup
+# `check` ends with the tests, whose last line is pytest's own.
+.NOTPARALLEL:
+.PHONY: help setup quick test lint types check lowest constraints demo format clean
 
-setup: $(INSTALLED)
+help: ## What there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(INSTALLED): pyproject.toml
+setup: $(INSTALLED) ## An environment in .venv with netspace and all that developing it needs
+
+$(INSTALLED): pyproject.toml constraints.txt
 	@command -v $(PYTHON) > /dev/null || \
 	    { echo "error: no $(PYTHON) here. Name a Python of 3.11 or newer: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("error: $(PYTHON) is Python %d.%d; netspace needs 3.11 or newer. Name one: make PYTHON=python3.12" % sys.version_info[:2])'
 	@echo "Installing netspace and what it needs into $(VENV); the first time takes some minutes."
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c constraints.txt
 	@touch $@
 
-test: setup
-	$(BIN)/python -m pytest $(WORKERS)
+quick: setup ## The tests that are not marked slow
+	$(BIN)/python $(PYTEST) -m "not slow"
 
-check: setup
+test: setup ## All tests
+	$(BIN)/python $(PYTEST)
+
+lint: setup ## Style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
-	$(BIN)/python -m pytest $(WORKERS)
 
-demo: setup
+types: setup ## Types
+	$(BIN)/mypy
+
+check: lint types test ## All that a change has to pass
+
+lowest: ## All tests with the lowest versions that pyproject.toml allows, in build/lowest
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python tools/lowest.py > build/lowest/constraints.txt
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c build/lowest/constraints.txt
+	build/lowest/bin/python $(PYTEST)
+
+constraints: setup ## constraints.txt anew, from the newest versions that pyproject.toml allows
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip list --format=freeze --exclude-editable \
+	    | grep -Evi '^(pip|setuptools|wheel)=|^($(PINNED_BY_TORCH))' | sed 's/+.*//'; } > constraints.new
+	@mv constraints.new constraints.txt
+	@touch $(INSTALLED)
+
+demo: setup ## The examples, end to end
 	$(BIN)/python examples/demo.py
 
-format: setup
+format: setup ## What of the style can be mended by itself
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-clean:
+clean: ## Away with what was built or cached; .venv stays
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find netspace_cli models tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
