@@ -1,4 +1,4 @@
-"""netspace inspect: what is this file?"""
+"""netspace inspect: what a file is."""
 
 from __future__ import annotations
 

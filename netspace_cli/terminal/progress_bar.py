@@ -45,6 +45,7 @@ class Work:
 
 
 def rate_of(each_second: float) -> str:
+    """A rate as people read it: `1,200/s`, `0.25/s`."""
     return f"{each_second:,.0f}/s" if each_second >= 100 else f"{each_second:.2g}/s"
 
 
@@ -53,6 +54,7 @@ def _figure(value: object) -> str:
 
 
 def duration(seconds: float) -> str:
+    """A time as people read it: `12 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -55,4 +55,5 @@ def screen_of(stream: TextIO) -> RichConsole:
 
 
 def is_dumb() -> bool:
+    """Whether the terminal can do no more than print lines."""
     return os.environ.get("TERM") in ("dumb", "unknown")

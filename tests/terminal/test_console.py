@@ -288,10 +288,10 @@ def test_results_beside_a_bar_stay_on_stdout(terminal: Callable[[], Terminal], m
 
 def test_a_bar_is_ended_by_an_error(terminal: Callable[[], Terminal]) -> None:
     screen = terminal()
-    with pytest.raises(ValueError), Console() as console:
+    with pytest.raises(ValueError, match="broken off"), Console() as console:
         console.reporter().start("outer", 2)
         console.reporter().start("inner", 2)
-        raise ValueError
+        raise ValueError("broken off")
     assert screen.getvalue().count("\x1b[?25l") == screen.getvalue().count("\x1b[?25h") == 1
     assert sys.stderr is screen
 

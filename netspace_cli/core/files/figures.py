@@ -35,6 +35,7 @@ def check_figure(path: Path) -> None:
 
 
 def blank_figure(width: float, height: float, *, panels: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure of so many inches with panels side by side, which share their axes' ranges."""
     # Figure itself, not pyplot: no global state, no window system.
     from matplotlib.figure import Figure
 

@@ -39,18 +39,17 @@ class Reach:
 
 
 class Aim(Protocol):
-    """What a search minimises, on the device of its runner.
-
-    Attributes:
-        runner: device and random streams.
-        by_loss: whether the loss alone chooses what is kept; else the accuracy does, and the loss between equals.
-    """
+    """What a search minimises, on the device of its runner."""
 
     @property
-    def runner(self) -> Runner: ...
+    def runner(self) -> Runner:
+        """Device and random streams."""
+        ...
 
     @property
-    def by_loss(self) -> bool: ...
+    def by_loss(self) -> bool:
+        """Whether the loss alone chooses what is kept; else the accuracy does, and the loss between equals."""
+        ...
 
     def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
         """Of a network on so many of the inputs; the same step draws the same."""

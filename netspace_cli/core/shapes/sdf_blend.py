@@ -30,7 +30,6 @@ class Ends:
     Attributes:
         points: (R^D, D) one in each of a grid's cells.
         one, other: (R^D,) values there.
-        cells: these cells; sides: (R, …), D of them.
     """
 
     points: Tensor
@@ -39,10 +38,12 @@ class Ends:
 
     @property
     def cells(self) -> Cells:
+        """The cells that the points are in."""
         return Cells(self.points)
 
     @property
     def sides(self) -> tuple[int, ...]:
+        """(R, …), D of them."""
         return self.cells.sides
 
     @cached_property

@@ -22,6 +22,7 @@ CURVATURE_INPUTS = 512
 
 
 def new_state(task: Task) -> TrainState:
+    """The model before its first step, and its optimiser; the same for the same seed."""
     inputs, generator = curvature_inputs(task.data, task.runner)
     inits = initial_values(task.training, task.recipe, task.runner, inputs)
     if task.recipe.backbone.needs_curvature:

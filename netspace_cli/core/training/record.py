@@ -20,6 +20,7 @@ ENCODED_AT_ONCE = 16
 
 
 def record_of(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
+    """What a space's file says of it beside its weights: made from what, how, with which result."""
     rows = [i for key in _rows(task.training) for i in task.training.instances[key]]
     return {
         "name": task.recipe.space.name,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -57,12 +56,11 @@ class Net(nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def factory_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def factory_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "factories_for_tests.py").write_text(SOURCE)
     (tmp_path / "broken_for_tests.py").write_text("import no_such_package_anywhere\n")
     (tmp_path / "half_written_for_tests.py").write_text("def make(:\n")
     monkeypatch.syspath_prepend(tmp_path)
-    yield
 
 
 def test_names_of_factories_have_a_colon() -> None:
