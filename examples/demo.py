@@ -8,6 +8,7 @@ python examples/demo.py [new folder] [steps]
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
@@ -34,21 +35,24 @@ def commands(out: str, steps: int) -> list[str]:
     ]
 
 
-def main(out: str = OUT, steps: int = 20) -> int:
+def main(folder: str = OUT, steps: int = 20) -> int:
     """Run every command in turn; the first that fails ends the demo with its exit code."""
-    if out == OUT:
+    if folder == OUT:
         shutil.rmtree(HERE.parent / OUT, ignore_errors=True)
-    (HERE.parent / out).mkdir()
+    (HERE.parent / folder).mkdir()
     began = time.perf_counter()
-    for command in commands(out, steps):
+    for command in commands(folder, steps):
         print(f"\n$ netspace {command}", flush=True)
         words = [sys.executable, "-m", "netspace_cli", *command.split()]
         code = subprocess.run(words, cwd=HERE.parent, check=False).returncode
         if code:
             return code
-    print(f"\nDone in {time.perf_counter() - began:.0f} s. The picture of the path is {out}/path.png.")
+    print(f"\nDone in {time.perf_counter() - began:.0f} s. The picture of the path is {folder}/path.png.")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main(*sys.argv[1:2], *map(int, sys.argv[2:3])))
+    given = argparse.ArgumentParser(description="The main job from end to end.")
+    given.add_argument("folder", nargs="?", default=OUT)
+    given.add_argument("steps", nargs="?", type=int, default=20)
+    raise SystemExit(main(**vars(given.parse_args())))

@@ -122,7 +122,7 @@ def test_a_snippet_that_differs_is_found() -> None:
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_trains_a_step(path: Path, tiny: Tiny, solids: Solids, tmp_path: Path, cli: Cli) -> None:
     recipe = load_recipe(path)
-    small = {f"backbone.{key}": value for key, value in SMALL[recipe.backbone.kind].items()}
+    small: dict[str, object] = {f"backbone.{key}": value for key, value in SMALL[recipe.backbone.kind].items()}
     small |= {f"train.{key}": value for key, value in ONE_STEP.items()} | {"refine.images": 8}
     command: list[object] = ["train", "--recipe", path, "-o", tmp_path / "space.safetensors"]
     if path.stem == "shapes":

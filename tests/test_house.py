@@ -1,8 +1,9 @@
-"""How long a function may be and how much it may ask for: what is over today is listed, and nothing else may be."""
+"""How long a function may be and how much it may ask for, with lists of what is over today; what commits are called."""
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -40,8 +41,9 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 def functions(body: ast.AST, within: str = "") -> Iterator[tuple[str, Function]]:
     """Every function of a file, methods and inner ones too, by its dotted name."""
     for node in ast.iter_child_nodes(body):
-        named = isinstance(node, Function | ast.ClassDef)
-        name = f"{within}.{node.name}".lstrip(".") if named else within
+        name = within
+        if isinstance(node, Function | ast.ClassDef):
+            name = f"{within}.{node.name}".lstrip(".")
         if isinstance(node, Function):
             yield name, node
         yield from functions(node, name)
@@ -114,3 +116,19 @@ def test_lines_and_parameters_are_counted() -> None:
 )
 def test_a_command_is_known_by_its_decorator(decorator: str, is_one: bool) -> None:
     assert is_command(only(f"{decorator}\ndef f(): ...")) is is_one
+
+
+@pytest.mark.parametrize(
+    ("message", "is_refused"),
+    [
+        ("Add a subject\n\nMore of it. And more.\n", False),
+        ("x" * 72 + "\n\n" + "y" * 100, False),
+        ("x" * 73, True),
+        ("Add a full stop.", True),
+        ("Add a full stop. \n\nMore of it\n", True),
+        ("Read version 1.2\n", False),
+    ],
+)
+def test_the_hook_for_subjects_refuses_long_ones_and_full_stops(message: str, is_refused: bool) -> None:
+    (rule,) = re.findall(r"entry: '(.+)'", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert (re.search(rule, message, re.MULTILINE | re.DOTALL) is not None) is is_refused
