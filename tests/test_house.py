@@ -15,12 +15,6 @@ LINES, PARAMETERS = 60, 8
 TOO_LONG = frozenset(
     {
         "models/backbones/tokens.py:TokensBackbone.__init__",
-        "netspace_cli/commands/decode.py:decode",
-        "netspace_cli/commands/encode.py:encode",
-        "netspace_cli/commands/evaluate.py:evaluate",
-        "netspace_cli/commands/interp.py:interp",
-        "netspace_cli/commands/lso.py:lso",
-        "netspace_cli/commands/train.py:train",
     }
 )
 TOO_MANY_PARAMETERS = frozenset(
@@ -28,7 +22,7 @@ TOO_MANY_PARAMETERS = frozenset(
         "models/backbones/tokens.py:TokensBackbone.__init__",
         "netspace_cli/commands/experiment/group.py:_run",
         "netspace_cli/commands/experiment/group.py:_space",
-        "netspace_cli/commands/interp.py:_walk",
+        "netspace_cli/core/paths/walks.py:walks",
         "netspace_cli/core/search/lso.py:optimise",
         "netspace_cli/core/training/loop.py:train",
         "netspace_cli/core/zoos/adopt.py:index_folder",
