@@ -133,7 +133,16 @@ def _lasting(value: object) -> object:
         return {key: _lasting(item) for key, item in value.items() if key not in PASSING}
     if isinstance(value, list):
         return [_lasting(item) for item in value]
+    if isinstance(value, str):
+        return _anywhere(value)
     return rounded(value) if isinstance(value, float) else value
+
+
+def _anywhere(text: str) -> str:
+    """Text without the folder that this checkout lies in."""
+    import netspace_cli
+
+    return text.replace(f"{Path(netspace_cli.__file__).resolve().parents[1]}{os.sep}", "")
 
 
 def rounded(value: float) -> float:
@@ -142,8 +151,8 @@ def rounded(value: float) -> float:
 
 
 def _timeless(text: str) -> str:
-    """Text without durations, rates and amounts of memory."""
-    text = re.sub(r"\b\d+ min \d+ s\b|\b[\d.,]+ (s|MiB|GiB)\b|\b[\d.,]+/s", "…", text)
+    """Text without durations, rates, amounts of memory, and where this checkout lies."""
+    text = re.sub(r"\b\d+ min \d+ s\b|\b[\d.,]+ (s|MiB|GiB)\b|\b[\d.,]+/s", "…", _anywhere(text))
     return re.sub(r"\t\d+(\.\d+)?$", "\t…", text, flags=re.MULTILINE) if "val loss" in text else text
 
 
