@@ -47,7 +47,7 @@ lowest: ## All tests with the lowest versions that pyproject.toml allows, in bui
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/python tools/lowest.py > build/lowest/constraints.txt
 	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c build/lowest/constraints.txt
-	build/lowest/bin/python $(PYTEST)
+	build/lowest/bin/python $(PYTEST) -W default  # of newer packages that they need, old versions may warn
 
 constraints: setup ## constraints.txt anew, from the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 from click.testing import Result
 
 from netspace_cli.core.data.images import ImageData
@@ -16,6 +17,10 @@ from netspace_cli.core.shapes.solids import Solid
 from netspace_cli.core.spaces.recipe import Recipe, recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
+
+NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
+PICKLED = "This file contains pickled (object) data." if NUMPY >= (2, 2) else "Cannot load file containing pickled data"
+"""What numpy says of a file that it would have to unpickle."""
 
 TINY_RECIPE = {
     "space": {"name": "tiny"},

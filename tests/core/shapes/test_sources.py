@@ -14,6 +14,7 @@ from netspace_models.errors import ConfigError, InputFileError
 
 from netspace_cli.core.shapes import grids, sources
 from netspace_cli.core.shapes.sources import find_shapes
+from tests.worlds import PICKLED
 
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
 
@@ -145,7 +146,7 @@ def spoilt(path: Path) -> None:
     ("make", "why"),
     [
         (of_bytes(b""), "No data left in file"),
-        (of_bytes(b"a letter"), "This file contains pickled (object) data."),
+        (of_bytes(b"a letter"), PICKLED),
         (single, "it holds a single array"),
         (cut, "File is not a zip file"),
         (spoilt, "Bad CRC-32 for file 'occupancy.npy'"),
