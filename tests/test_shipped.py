@@ -98,6 +98,7 @@ def test_the_path_leads_through_the_four_architectures_in_order(
     assert min(third.accuracy or 0, two_thirds.accuracy or 0) >= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lenet", "resnet8"])
 def test_optimising_towards_the_teacher_lowers_the_loss_and_keeps_the_accuracy(
     space: Space, digits: ImageData, samples: dict[str, Network], teacher: Network, name: str
@@ -110,6 +111,7 @@ def test_optimising_towards_the_teacher_lowers_the_loss_and_keeps_the_accuracy(
     assert found.optimized.accuracy >= found.initial.accuracy - 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_decoded_samples_load_in_plain_pytorch(
     space: Space, samples: dict[str, Network], name: str, tmp_path: Path
@@ -131,6 +133,7 @@ def test_decoded_samples_load_in_plain_pytorch(
     assert accuracy >= 97
 
 
+@pytest.mark.slow
 def test_the_plain_modules_compute_what_ours_do(samples: dict[str, Network], digits: ImageData, tmp_path: Path) -> None:
     with Runner("cpu") as runner:
         for name in ("lenet", "resnet8"):

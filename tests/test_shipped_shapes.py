@@ -64,6 +64,7 @@ def test_encoded_chairs_are_nearer_to_themselves_than_any_other_chair(
     assert min(f.iou or 0 for f in found) > 0.75 > 0.35 > max(f.iou or 0 for f in crossed)
 
 
+@pytest.mark.slow
 def test_refined_they_are_nearer_still(space: Space, data: FieldData, samples: list[Network]) -> None:
     with Runner("cpu", seed=0) as runner:
         vectors = encode(samples[:1], space, runner, data=data, refine_steps=6).vectors
@@ -71,6 +72,7 @@ def test_refined_they_are_nearer_still(space: Space, data: FieldData, samples: l
     assert (found.iou or 0) > 0.87 and found.error < 0.009
 
 
+@pytest.mark.slow
 def test_the_order_of_hidden_units_does_not_matter(
     space: Space, data: FieldData, samples: list[Network], encoded: torch.Tensor
 ) -> None:
@@ -85,6 +87,7 @@ def test_the_order_of_hidden_units_does_not_matter(
     assert (found - encoded[0]).norm() < 0.02 * encoded[0].norm()
 
 
+@pytest.mark.slow
 def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     row = ("--steps", 2, "--refine", 0, "--plot", "row.png")
@@ -97,6 +100,7 @@ def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Cli, monkeypatch: pytest.M
     assert document["steps"][1]["volume"] > 1.5 * document["straight_steps"][1]["volume"]
 
 
+@pytest.mark.slow
 def test_the_example_scans_a_surface_all_around_and_from_one_side(samples: list[Network]) -> None:
     example = runpy.run_path(str(ROOT / "examples" / "scan.py"))
     with Runner("cpu") as runner:

@@ -107,6 +107,7 @@ def test_there_is_a_job_for_every_command(tiny: Tiny, emb: dict[str, Path], soli
     assert set(jobs(tiny, emb, solids)) == {" ".join(words) for words, _ in LEAVES if words[0] != "experiment"}
 
 
+@pytest.mark.slow
 def test_all_works_without_a_network_and_always_with_the_same_bytes(
     tiny: Tiny,
     emb: dict[str, Path],
@@ -163,6 +164,7 @@ def process(*arguments: object, **settings: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(words, **(streams | settings))
 
 
+@pytest.mark.slow
 def test_somebody_s_own_folders_of_the_same_names_are_not_imported(tiny: Tiny, work: Path) -> None:
     for name in ("models", "examples", "tests"):
         Path(name).mkdir()
@@ -173,6 +175,7 @@ def test_somebody_s_own_folders_of_the_same_names_are_not_imported(tiny: Tiny, w
     assert json.loads(out)["arch"] == "resnet8"
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_does_not_stop_the_work(tiny: Tiny, emb: dict[str, Path], work: Path) -> None:
     command = ["interp", emb["lenetlike"], emb["resnet8"], "--space", tiny.space.path, "--steps", "4", "--csv", "a.csv"]
     with process(*command, env={**os.environ, "COLUMNS": "20", "TERM": "dumb"}) as run:

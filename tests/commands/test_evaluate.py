@@ -191,6 +191,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
     assert "cuda:99 was asked for; this machine has" in said and "--device cpu" in said
 
 
+@pytest.mark.slow
 def test_the_figure_is_a_picture_and_kept(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
     ask(*command(tiny, "--plot", "a.png"))
     ask(*command(tiny, "--plot", "one.png", "--refine", 0))

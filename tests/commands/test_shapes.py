@@ -532,6 +532,7 @@ def test_points_are_always_at_hand_and_images_are_refused(
 # interp
 
 
+@pytest.mark.slow
 def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, ask: Ask, cli: Cli) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--weights", "--refine", 0, "--straight")
     found = ask(*command, "--csv", "a.csv", "--plot", "a.png", "--save-dir", "steps")
@@ -562,6 +563,7 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, a
         assert (picture.size[0] * 2, picture.size[1]) == (row.size[0] * 3, row.size[1] * 3)
 
 
+@pytest.mark.slow
 def test_a_bent_path_stands_beside_the_straight_one(solids: Solids, work: Path, ask: Ask) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 3, "--refine", 0)
     plain, found = ask(*command, "--straight"), ask(*command, "--csv", "a.csv", "--save-dir", "steps")
@@ -579,6 +581,7 @@ def test_a_bent_path_stands_beside_the_straight_one(solids: Solids, work: Path, 
     )
 
 
+@pytest.mark.slow
 def test_a_straight_path_of_leaps_points_to_the_bent_one(
     solids: Solids, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -727,6 +730,7 @@ def test_an_embedding_is_brought_to_a_target(
     torch.testing.assert_close(best, again, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["adam", "gauss-newton"])
 def test_normals_of_a_scan_say_what_is_inside(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, method: str

@@ -204,6 +204,7 @@ def begun(tiny: Tiny, *options: object) -> subprocess.Popen[str]:
     return run
 
 
+@pytest.mark.slow
 def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Tiny, recipe: Path, ask: Ask) -> None:
     options = ["-o", "mini.safetensors", "-s", "train.steps=60", *SAME_BITS]
     with begun(tiny, *options) as run:
@@ -231,6 +232,7 @@ def test_a_run_that_was_to_replace_a_space_goes_on_with_force(
     assert "has done 4 of 6 steps: --resume --force goes on" in said and "nothing is left" not in said
 
 
+@pytest.mark.slow
 def test_terminated_it_saves_too(tiny: Tiny, recipe: Path) -> None:
     with begun(tiny, "-o", "mini.safetensors", "-s", "train.steps=100000", "--json") as run:
         run.send_signal(signal.SIGTERM)

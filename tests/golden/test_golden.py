@@ -14,7 +14,11 @@ from tests.golden.scenarios import SCENARIOS, Scenario
 ANSWERS = Path(__file__).parent / "answers"
 # Two processors may round an answer to different sides, and one digit of the test split is .0025.
 RELATIVE, ABSOLUTE = 2e-3, 6e-3
-QUICK = [scenario for scenario in SCENARIOS if not scenario.slow]
+RECORDED = [
+    pytest.param(scenario, id=scenario.name, marks=[pytest.mark.slow] if scenario.name in ("shapes", "zoo") else [])
+    for scenario in SCENARIOS
+    if not scenario.slow
+]
 
 
 def differences(found: object, wanted: object, *, bits: bool, at: str = "") -> list[str]:
@@ -35,7 +39,7 @@ def differences(found: object, wanted: object, *, bits: bool, at: str = "") -> l
     return [] if found == wanted else [f"{at}: {found!r}, was {wanted!r}"]
 
 
-@pytest.mark.parametrize("scenario", QUICK, ids=[scenario.name for scenario in QUICK])
+@pytest.mark.parametrize("scenario", RECORDED)
 def test_commands_answer_as_recorded(scenario: Scenario) -> None:
     golden = json.loads((ANSWERS / f"{scenario.name}.json").read_text())
     same_machine = golden["machine"] == machine()

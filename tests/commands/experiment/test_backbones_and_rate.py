@@ -69,6 +69,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_backbones_leave_spaces_tables_and_a_figure(
     tiny: Tiny, work: Path, ask: Ask, recipes: tuple[Path, Path]
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_recipe_that_is_too_slow_is_told(tiny: Tiny, work: Path, cli: Cli, rec
     assert {r["remark"] for r in rows_of(Path("out/end.csv"))} == {"no step in 0.5 s: one takes 1 s"}
 
 
+@pytest.mark.slow
 def test_several_architectures_are_compared_with_a_teacher(
     tiny: Tiny, work: Path, ask: Ask, refused: Refused, recipes: tuple[Path, Path]
 ) -> None:
@@ -119,6 +121,7 @@ def test_several_architectures_are_compared_with_a_teacher(
     assert (encoded["n"], encoded["steps"]) == (3, 2)
 
 
+@pytest.mark.slow
 def test_rate_leaves_spaces_a_table_and_a_figure(
     tiny: Tiny, work: Path, ask: Ask, refused: Refused, recipes: tuple[Path, Path]
 ) -> None:

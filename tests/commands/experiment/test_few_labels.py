@@ -61,6 +61,7 @@ def test_tables_a_figure_and_averages_of_the_runs(tiny: Tiny, work: Path, ask: A
         assert short[group[2]] == row["accuracy"]
 
 
+@pytest.mark.slow
 def test_the_same_command_does_what_is_left_and_gives_the_same(work: Path, ask: Ask, command: list[object]) -> None:
     command += ["--per-class", 2]
     first = ask(*command)

@@ -79,6 +79,7 @@ def test_without_a_space_one_is_trained_first_and_kept(tiny: Tiny, work: Path, a
     assert again["tables"]["path"] == first["tables"]["path"]
 
 
+@pytest.mark.slow
 def test_finished_searches_are_not_done_again(
     tiny: Tiny, work: Path, ask: Ask, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:

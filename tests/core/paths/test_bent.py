@@ -73,6 +73,7 @@ def test_where_nothing_changes_steps_are_even(radii: tuple[float, float]) -> Non
     torch.testing.assert_close(even_gammas(balls(*radii), 4), torch.linspace(0, 1, 5))
 
 
+@pytest.mark.slow
 def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Solids, linear: Space) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
@@ -93,6 +94,7 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Solids, linea
         assert bend is not None and straight_line is not None and bend > straight_line + 0.05
 
 
+@pytest.mark.slow
 def test_crumbs_are_taken_away(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]

@@ -66,6 +66,7 @@ def looks(whole: Cells, network: Callable[[Cells], Tensor]) -> tuple[Wanted, lis
     return wanted, fine
 
 
+@pytest.mark.slow
 def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     cells = Cells(scattered(3, torch.Generator().manual_seed(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
@@ -127,6 +128,7 @@ def test_where_nothing_is_near_enough_to_hold_a_crumb_all_that_is_missing_around
     assert int(places[5, 5, 15]) in wrong and int(places[5, 5, 10]) not in wrong
 
 
+@pytest.mark.slow
 def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -158,6 +160,7 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     assert not torch.equal(found[0], found[1])
 
 
+@pytest.mark.slow
 def test_shapes_far_from_or_near_a_surface_everywhere_are_refined_and_walked_between(
     solids: Solids, linear: Space
 ) -> None:

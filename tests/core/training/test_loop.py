@@ -477,6 +477,7 @@ def test_the_conv_backbone_goes_the_whole_way(tiny: Tiny, tmp_path: Path, severa
     assert not any(step.error for step in steps)
 
 
+@pytest.mark.slow
 def test_the_conv_backbone_learns_shapes(solids: Solids, tmp_path: Path) -> None:
     """Eq. 2 with the published backbone: nearer to the networks' values."""
     settings = {"steps": 100, "instances": 4, "images": 256, "lr": 2e-3, "warmup": 0, "validate_every": 50}

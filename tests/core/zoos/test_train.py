@@ -126,6 +126,7 @@ def test_a_file_without_its_line_is_made_again(tiny: Tiny, whole: Zoo, tmp_path:
     assert make(tmp_path / "zoo", tiny.data, plan).instances == whole.select(arch="lenetlike")
 
 
+@pytest.mark.slow
 def test_two_workers_make_the_same_files_and_end_when_they_are_stopped(
     tiny: Tiny, whole: Zoo, tmp_path: Path, stopper: type[Stopper]
 ) -> None:
@@ -321,6 +322,7 @@ def test_a_resnet_whose_maps_are_one_pixel_is_refused_one_image_a_step(tiny: Tin
         make(tmp_path / "zoo", data, ZooPlan(("resnet8",), (1, 0, 0), (1, 1), batch=1))
 
 
+@pytest.mark.slow
 def test_workers_find_an_architecture_of_the_current_folder(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
