@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .wording import setting
+
 
 class NetspaceError(Exception):
     """Root of all errors that netspace raises on purpose.
@@ -69,7 +71,9 @@ class OutputExists(ConfigError):
     kind = "output_exists"
 
     def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} exists already.", "Choose another path, or replace it with --force.")
+        super().__init__(
+            f"{path} exists already.", f"Choose another path, or replace it with {setting('force', True)}."
+        )
         self.path = path
 
 

@@ -22,8 +22,10 @@ from typing import Any
 import click
 from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 from netspace_models.errors import ConfigError, Interrupted, NetspaceError, RunFailed
+from netspace_models.wording import worded
 
 from netspace_cli.options import JSON_VARIABLE
+from netspace_cli.terminal.flags import CommandLineWording
 from netspace_cli.terminal.interrupts import Halt, Interrupts
 from netspace_cli.terminal.json_document import render_document
 from netspace_cli.terminal.streams import write, write_message
@@ -114,11 +116,12 @@ class Shell(click.Group):
         returned and errors raised, as click has it.
         """
         if not standalone_mode:
-            return super().main(args, prog_name, complete_var, False, **extra)
+            with worded(CommandLineWording()):
+                return super().main(args, prog_name, complete_var, False, **extra)
         _accept_any_text(sys.stdout)
         tell = partial(report, as_json=wants_json(sys.argv[1:] if args is None else args))
         code, failure = 0, None
-        with Interrupts(tell) as interrupts:
+        with Interrupts(tell) as interrupts, worded(CommandLineWording()):
             try:
                 outcome = super().main(args, prog_name, complete_var, False, **extra)
                 code = outcome if isinstance(outcome, int) else 0

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -27,11 +28,13 @@ CORE_ROOMS = (
     *("paths", "search", "evaluation", "requests", "experiments"),
 )
 UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
+FLAG = re.compile(r"(?<![\w-])(--[a-z]|-[hoqsv](?![\w-]))")
+# Being rewritten; they are to name settings as the others do.
 DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
 # Of netspace_models likewise.
 MODEL_ROOMS = (
-    *("errors", "signal", "parameters", "architectures", "second_order"),
+    *("wording", "errors", "signal", "parameters", "architectures", "second_order"),
     *("heads", "backbones", "space_model", "training"),
 )
 
@@ -137,6 +140,37 @@ def prints(module: Module) -> list[str]:
     return [f"{module.name}:{call.lineno} prints" for name, call in module.calls() if name == "print"]
 
 
+def flags(module: Module) -> list[str]:
+    """A command line's flags in texts of a layer that knows of none: `setting` names them to everyone."""
+    if not _is_in(module.name, ("netspace_models", "netspace_cli.core")):
+        return []
+    told = {id(vars(node.body[0])["value"]) for node in ast.walk(module.tree) if _has_docstring(node)}
+    return [
+        f"{module.name}:{node.lineno} names {found[0]}"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told
+        if (found := FLAG.search(node.value))
+    ]
+
+
+def _has_docstring(node: ast.AST) -> TypeGuard[ast.Module]:
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    return isinstance(node, kinds) and ast.get_docstring(node) is not None
+
+
+def early_words(module: Module) -> list[str]:
+    """Settings that are named while a module is imported, when nobody has said yet in which words."""
+    later = [n for n in ast.walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
+    bodies = [part for n in later for part in (n.body if isinstance(n.body, list) else [n.body])]
+    inside = {id(node) for part in bodies for node in ast.walk(part)}
+    words = ("netspace_models.wording.setting", "netspace_models.wording.Call")
+    return [
+        f"{module.name}:{call.lineno} words it early"
+        for n, call in module.calls()
+        if n in words and id(call) not in inside
+    ]
+
+
 def room_order_faults(modules: Sequence[Module], package: str, order: Sequence[str]) -> list[str]:
     """Imports from one room of a package into a later one, and modules that are in no room.
 
@@ -160,7 +194,7 @@ def room_order_faults(modules: Sequence[Module], package: str, order: Sequence[s
     return faults
 
 
-RULES = (wrong_imports, unsafe_loads, chosen_devices, prints)
+RULES = (wrong_imports, unsafe_loads, chosen_devices, prints, flags, early_words)
 
 
 def cycles(modules: Sequence[Module]) -> list[list[str]]:
@@ -260,9 +294,6 @@ def test_no_test_imports_models_by_its_folder() -> None:
         (wrong_imports, "netspace_models.parameters.prep_grid", "import click"),
         (wrong_imports, "netspace_models.parameters.prep_grid", "def f():\n    from rich.table import Table"),
         (wrong_imports, "netspace_models.parameters.prep_grid", "from netspace_cli.core import files"),
-        (wrong_imports, "netspace_cli.core.encoding.encode", "from netspace_cli import terminal"),
-        (wrong_imports, "netspace_cli.core.encoding.encode", "from ...options import space"),
-        (wrong_imports, "netspace_cli.core.encoding.encode", "from ... import cli"),
         (wrong_imports, "netspace_cli.commands.encode", "import models.codec"),
         (wrong_imports, "tests.test_codec", "from models import codec"),
         (unsafe_loads, "netspace_cli.core.data.images", "import torch\ntorch.load(path)"),
@@ -276,6 +307,13 @@ def test_no_test_imports_models_by_its_folder() -> None:
         (chosen_devices, "netspace_models.parameters.prep_grid", "def f(device='cuda:0'): ..."),
         (chosen_devices, "netspace_models.parameters.prep_grid", "import torch\ntorch.cuda.is_available()"),
         (prints, "netspace_cli.core.encoding.encode", "print('done')"),
+        (flags, "netspace_cli.core.encoding.encode", "raise ConfigError('No.', 'Leave out --teacher.')"),
+        (flags, "netspace_cli.core.encoding.encode", "hint = f'Use (--refine {steps}).'"),
+        (flags, "netspace_cli.core.encoding.encode", "hint = f'Choose another folder with -o.'"),
+        (flags, "netspace_models.losses", "def f(hint='-s train.images=64'): ..."),
+        (early_words, "netspace_models.losses", "from .wording import setting\nHINT = f'Lower {setting(\"lr\")}.'"),
+        (early_words, "netspace_models.losses", "from .wording import setting\ndef f(hint=setting('lr')): ..."),
+        (early_words, "netspace_models.losses", "from .wording import Call\nclass A:\n    hint = str(Call('encode'))"),
     ],
 )
 def test_the_rules_find_what_they_are_for(rule: Callable[[Module], list[str]], name: str, source: str) -> None:
@@ -292,6 +330,10 @@ def test_the_rules_find_what_they_are_for(rule: Callable[[Module], list[str]], n
         ("netspace_cli.core.files.checkpoint", "import torch\ntorch.load(path, weights_only=True)", False),
         ("netspace_cli.core.files.checkpoint", "json.load(file)\nmodule.load(path)", False),
         ("netspace_cli.commands.encode", "import click\nfrom netspace_cli.core import encode", False),
+        ("netspace_cli.commands.encode", "hint = 'Leave out --teacher.'", False),
+        ("netspace_cli.core.data.images", "'''What --data names.'''\nx = 'a-b --- resnet20-a (-a: ReLU) a--b'", False),
+        ("netspace_cli.core.data.images", "def f():\n    '''For --data.'''", False),
+        ("netspace_models.losses", "from .wording import setting\ndef f():\n    return setting('lr')", False),
     ],
 )
 def test_the_rules_leave_the_rest_alone(name: str, source: str, is_package: bool) -> None:

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import DoesNotFit
+from ..wording import setting
 
 WIDTH = 10_000
 SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, SEVERAL_HEIGHT = 8, 16, 88
@@ -21,9 +22,7 @@ def published_height(*, architectures: int, size: int) -> int:
     return SINGLE_HEIGHT_LARGE if size >= 48 else SINGLE_HEIGHT
 
 
-def check_fits(
-    parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, setting: str = "--height {}"
-) -> None:
+def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, key: str = "height") -> None:
     """Refuse a network that a grid cannot hold.
 
     Args:
@@ -31,7 +30,7 @@ def check_fits(
         height, width: of the grid.
         owner: how the network is called in the error.
         multiple: of which heights must be one.
-        setting: how a height is asked for, in the words of whoever asks; {} stands for the height.
+        key: the setting by which a height is asked for.
 
     Raises:
         DoesNotFit: both numbers, and the height that would do.
@@ -40,7 +39,7 @@ def check_fits(
         enough = multiple * ceil(parameters / (multiple * width))
         raise DoesNotFit(
             f"{owner} has {parameters:,} parameters; a PRep of {height} x {width} holds {height * width:,}.",
-            f"A height of {enough} would do ({setting.format(enough)}).",
+            f"A height of {enough} would do ({setting(key, enough)}).",
         )
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..errors import ConfigError
 from ..signal import Signal
+from ..wording import setting
 from .spec import NetworkSpec, ParameterSpec
 
 # Largest allowed error of a rescaled network's values, as a share of their standard deviation.
@@ -97,5 +98,5 @@ def _refusal(architecture: Field) -> ConfigError:
     return ConfigError(
         f"{architecture.name} cannot be stretched: its first layer is not linear in the coordinates, or its last not "
         "in the values.",
-        "Train without it: -s train.stretch=1.",
+        f"Train without it: {setting('train.stretch', 1)}.",
     )

@@ -24,7 +24,7 @@ def distillation(predicted: Tensor, target: Tensor, *, temperature: float) -> Te
 def task_and_teacher(
     predicted: Tensor, teacher: Tensor | None, labels: Tensor, *, temperature: float, alpha: float
 ) -> Tensor:
-    """alpha · distillation + (1 − alpha) · cross entropy (eq. 4, 5); without a teacher the labels alone.
+    """Alpha · distillation + (1 − alpha) · cross entropy (eq. 4, 5); without a teacher the labels alone.
 
     Args:
         predicted: (B, K) logits.

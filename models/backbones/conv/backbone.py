@@ -18,7 +18,6 @@ from ...parameters.spec import NetworkSpec
 from ..backbone import ArchitectureInit, Backbone
 
 SLOPE = 0.01
-HEIGHT_SETTING = "-s backbone.height={}"
 
 
 class PRepEncoder(nn.Module):
@@ -123,7 +122,7 @@ class ConvBackbone(Backbone):
         super().__init__()
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         for name, spec in self.specs.items():
-            check_fits(spec.size, height=height, width=width, owner=name, multiple=4, setting=HEIGHT_SETTING)
+            check_fits(spec.size, height=height, width=width, owner=name, multiple=4, key="backbone.height")
         self.embedding_size, self.height, self.width = embedding_size, height, width
         self.encoder = PRepEncoder(embedding_size)
         self.decoder = PRepDecoder(embedding_size, height=height, width=width, side=side)

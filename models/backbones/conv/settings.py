@@ -12,6 +12,7 @@ from ...errors import ConfigError
 from ...heads import ConvHead
 from ...parameters.prep_grid import published_height
 from ...signal import Signal
+from ...wording import setting
 from ..backbone import ArchitectureInit
 from ..settings import BackboneSettings, Positive
 from .backbone import ConvBackbone
@@ -50,7 +51,7 @@ class ConvSettings(BackboneSettings):
         if not sides:
             raise ConfigError(
                 f"the conv backbone cannot read {size} values as pictures: {size} is no multiple of 4 x 4.",
-                "Give multiples of 32: --sizes 64,256,1024.",
+                f"Give multiples of 32: {setting('sizes', (64, 256, 1024))}.",
             )
         return replace(self, embedding_size=size, side=max(sides))
 

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from netspace_models.architectures import ImageSignal
 from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from .image_files import (
@@ -109,7 +110,9 @@ def _parsed(spec: str) -> tuple[str, Path | None]:
         raise _unknown(text)
     if word == "digits":
         if colon:
-            raise ConfigError(f"digits is built in and has no {rest!r}.", "Write --data digits.")
+            raise ConfigError(
+                f"digits is built in and has no {rest!r}.", f"Write {setting('data', Call('load_data', 'digits'))}."
+            )
         return word, None
     if rest:
         return word, Path(rest).expanduser()

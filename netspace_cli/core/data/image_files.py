@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from netspace_models.errors import DataUnavailable, InputFileError
+from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from netspace_cli.core.files.inputs import describe_bytes, open_input
@@ -94,7 +95,8 @@ def load_cifar10_npz(path: Path) -> Found:
     classes = int(max(split.labels.max() for split in found.splits.values())) + 1
     if shape != (3, 32, 32) or classes != len(_CIFAR10_CLASSES):
         reason = f"its images are {shape} in {classes} classes; CIFAR-10's are (3, 32, 32) in 10."
-        raise InputFileError(path, reason, f"For other data write --data {path.name} without cifar10:.")
+        own = setting("data", Call("load_data", path.name))
+        raise InputFileError(path, reason, f"For other data write {own} without cifar10:.")
     return replace(found, name="cifar10", class_names=_CIFAR10_CLASSES, published=True)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from netspace_models.errors import ConfigError, NotFinite, WrongSpace
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -68,7 +69,7 @@ def _check_networks(networks: Sequence[Network], space: Space) -> None:
                 f"{network.source or 'a network'}: a {own.name} for {own.signal.describe()} with {own.parameters:,} "
                 f"parameters; that of space {space.name!r} is for {known.signal.describe()} and has "
                 f"{known.parameters:,}.",
-                "Use a space that has it (--space), or train one with `netspace train`.",
+                f"Use a space that has it ({setting('space')}), or train one with `netspace train`.",
             )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from netspace_models.errors import DataUnavailable
 from netspace_models.training.objectives import class_loss, imitation
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -85,5 +86,5 @@ def check_refining(space: Space, data: Data | None, steps: int) -> None:
         images = space.record["data"]["name"]
         raise DataUnavailable(
             f"refining needs images, and those of space {space.name!r} ({images}) are not at hand.",
-            "Name them with --data, or encode without refining (--refine 0).",
+            f"Name them with {setting('data')}, or encode without refining ({setting('refine_steps', 0)}).",
         )

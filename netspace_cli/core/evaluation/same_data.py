@@ -7,6 +7,7 @@ from typing import Any
 
 from netspace_models.architectures import Signal
 from netspace_models.errors import WrongSpace
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import SPLITS
 from netspace_cli.core.spaces.space import Space
@@ -27,7 +28,7 @@ def check_zoo_images(zoo: Zoo, space: Space) -> None:
         raise WrongSpace(
             f"{zoo.path} is a zoo of {_described(theirs, zoo.signal)}; space {space.name!r} is of "
             f"{_described(own, space.signal)}. They differ in: {', '.join(differing)}.",
-            "Give a space of the zoo's own images with --space, or a zoo of the space's.",
+            f"Give a space of the zoo's own images with {setting('space')}, or a zoo of the space's.",
         )
 
 

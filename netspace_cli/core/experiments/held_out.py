@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.encoding.encode import encode
@@ -65,7 +66,8 @@ def trained_space(
         space = load_space(path)
         if space.recipe != recipe:
             raise ConfigError(
-                f"{path} was trained with another recipe than the one given.", "Choose another folder with -o."
+                f"{path} was trained with another recipe than the one given.",
+                f"Choose another folder with {setting('folder')}.",
             )
         return space
     folder.mkdir(parents=True, exist_ok=True)
@@ -139,7 +141,7 @@ def check_held_out(zoo: Zoo) -> None:
         raise ConfigError(
             f"{zoo.path} has {counts['val']} validation and {counts['test']} test instances; this experiment needs "
             "both.",
-            "Train some, e.g. zoo train --counts 16/2/8.",
+            f"Train some, e.g. zoo train {setting('counts', (16, 2, 8))}.",
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
@@ -122,12 +123,12 @@ def _checked_recipes(zoo: Zoo, recipe: Recipe, sizes: Sequence[int], folder: Pat
     if not sizes or min(sizes) < 1 or len(set(sizes)) < len(sizes):
         raise ConfigError(
             f"sizes {', '.join(map(str, sizes)) or '(none)'}: each must be above zero and there once.",
-            "Give others: --sizes 64,256,1024.",
+            f"Give others: {setting('sizes', (64, 256, 1024))}.",
         )
     if not recipe.refine.steps:
         raise ConfigError(
             "the recipe refines by 0 steps, so a random subspace could tell nothing.",
-            "Set some: -s refine.steps=300.",
+            f"Set some: {setting('refine.steps', 300)}.",
         )
     recipes = {size: recipe_of_size(recipe, size).named(folder / "space.safetensors") for size in sizes}
     for own in recipes.values():

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.wording import setting
 
 from netspace_cli.core.spaces.recipe import translated_recipe
 
@@ -98,7 +99,9 @@ def _whole_lines(path: Path, file: BinaryIO) -> list[dict[str, Any]]:
 
 def _check_settings(path: Path, before: Any, now: Mapping[str, Any]) -> None:
     if not isinstance(before, dict):
-        raise InputFileError(path, "its first line has no settings.", "Choose another folder with -o.")
+        raise InputFileError(
+            path, "its first line has no settings.", f"Choose another folder with {setting('folder')}."
+        )
     changed = [
         f"{key} ({before.get(key)}, now {now.get(key)})"
         if max(len(str(before.get(key))), len(str(now.get(key)))) <= _SHORT
@@ -109,5 +112,5 @@ def _check_settings(path: Path, before: Any, now: Mapping[str, Any]) -> None:
     if changed:
         raise ConfigError(
             f"{path} has runs of other settings: {'; '.join(changed)}.",
-            "Go on with the settings it was begun with, or choose another folder with -o.",
+            f"Go on with the settings it was begun with, or choose another folder with {setting('folder')}.",
         )

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import torch
 from netspace_models.errors import CheckpointError, ConfigError, NotFinite
+from netspace_models.wording import setting
 from torch import Tensor
 
 from .inputs import describe_head, hint_for, open_input
@@ -50,7 +51,7 @@ TORCH_SUFFIXES = (".pt", ".pth", ".th")
 # where the other is wanted.
 _OWN = {
     "embedding": ("an embedding", "netspace.embedding", "`netspace decode` makes a checkpoint of it."),
-    "space": ("a space", "netspace.space", "Give it with --space."),
+    "space": ("a space", "netspace.space", "Give it with {space}."),
 }
 _OF_A_CHECKPOINT = {
     "embedding": "`netspace encode` makes an embedding of it.",
@@ -110,7 +111,9 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
     format_ = _sniff_format(path)
     if format_ == "safetensors":
         if key is not None:
-            raise CheckpointError(path, f"a safetensors file is flat, it has no key {key!r}.", "Leave --key out.")
+            raise CheckpointError(
+                path, f"a safetensors file is flat, it has no key {key!r}.", f"Leave {setting('key')} out."
+            )
         data, metadata = read_checked_bytes(path)
         found: Mapping[Any, object] = parse_checked_bytes(path, data)
     else:
@@ -144,7 +147,7 @@ def read_own(path: Path, kind: Literal["embedding", "space"]) -> tuple[dict[str,
         return tensors, metadata
     for other, key, hint in _OWN.values():
         if key in metadata:
-            raise CheckpointError(path, f"this is {other}, not {wanted}.", hint)
+            raise CheckpointError(path, f"this is {other}, not {wanted}.", hint.format(space=setting("space")))
     raise CheckpointError(path, f"this is a checkpoint, not {wanted}.", _OF_A_CHECKPOINT[kind])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from netspace_models.errors import CheckpointError
+from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from .tensor_names import check_names, shown
@@ -55,13 +56,15 @@ def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Map
         raise CheckpointError(
             path,
             f"there are {len(candidates)} state dicts in it: {places}.",
-            f"Choose one, e.g. --key {'.'.join(candidates[0][0])} (of a teacher: --teacher-key).",
+            f"Choose one, e.g. {setting('key', '.'.join(candidates[0][0]))} "
+            f"(of a teacher: {Call('read_teacher', key=None)}).",
         )
     what = f"what is under {key!r}" if key else "it"
     raise CheckpointError(
         path,
         f"{what} is no state dict (tensors by name) and has none in the usual places: {_listed(content)}.",
-        "Save model.state_dict() alone, or name its place with --key (of a teacher: --teacher-key).",
+        f"Save model.state_dict() alone, or name its place with {setting('key')} "
+        f"(of a teacher: {Call('read_teacher', key=None)}).",
     )
 
 

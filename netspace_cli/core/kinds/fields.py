@@ -14,6 +14,7 @@ from netspace_models.errors import ConfigError
 from netspace_models.parameters.rescale import check_rescaling, rescaled
 from netspace_models.second_order.gauss_newton import Solver, weights_by_distance
 from netspace_models.training.objectives import Batch
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -155,7 +156,7 @@ class FieldKind:
         if spec is not None:
             raise ConfigError(
                 f"{owner} is of networks that are signals: they are asked about points, which need no {spec}.",
-                "Leave out --data.",
+                f"Leave out {setting('data')}.",
             )
         return field_data(record)
 

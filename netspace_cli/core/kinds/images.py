@@ -13,6 +13,7 @@ from netspace_models.architectures import Architecture, ImageSignal
 from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
 from netspace_models.second_order.gauss_newton import Solver
 from netspace_models.training.objectives import Batch
+from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -177,7 +178,7 @@ class ImageKind:
         if data.signal != self.signal:
             raise ConfigError(
                 f"{owner} is for {self.signal.describe()}; {spec}, brought to that size, has {data.signal.describe()}.",
-                "Give images like those the space was trained on, or another space (--space).",
+                f"Give images like those the space was trained on, or another space ({setting('space')}).",
             )
         # Its networks know images in the space's own normalisation, whatever these images' mean is.
         return replace(data, mean=tuple(record["mean"]), std=tuple(record["std"]))
@@ -296,10 +297,10 @@ def require_images(data: Data) -> ImageData:
 
 
 def data_hint(name: str) -> str:
-    """How to name a recorded data set on the command line."""
+    """How to name a recorded data set."""
     word = name.partition(":")[0]
     spec = "FILE.npz" if word == "npz" else f"{word}:DIR"
-    return f"Name them with --data, e.g. --data {spec}."
+    return f"Name them with {setting('data')}, e.g. {setting('data', Call('load_data', spec))}."
 
 
 def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | None:

@@ -20,6 +20,7 @@ from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 from netspace_models.parameters.spec import NetworkSpec
+from netspace_models.wording import Call
 from torch import nn
 
 from netspace_cli.core.runtime.runner import kept_random_state
@@ -187,7 +188,11 @@ def _no_module(name: str, failure: Exception) -> ConfigError:
             f"{message}: {type(failure).__name__}: {failure}.",
             "Write it as package.module:function; importing that module must work.",
         )
-    here = f"then in the current folder ({os.getcwd()})" if is_trusted(name) else f"with --trust {name} here as well"
+    here = (
+        f"then in the current folder ({os.getcwd()})"
+        if is_trusted(name)
+        else f"with {Call('trusting', name)} here as well"
+    )
     return ConfigError(
         f"{message}: there is no module {missing!r}.",
         f"Write it as package.module:function. It was looked for on Python's search path, {here}: "

@@ -11,6 +11,7 @@ from netspace_models.architectures.architecture import difference
 from netspace_models.architectures.registry import nearest_depth
 from netspace_models.architectures.siren import LAYERS, WIDTH
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint
@@ -154,10 +155,11 @@ def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, Name
     if nearest is None:
         return UnknownArchitecture(
             f"{checkpoint.path}: for which images and classes {arch} is to be built cannot be read off it.",
-            "Use it with a space or with data (--space, --data) that say so.",
+            f"Use it with a space or with data ({setting('candidates')}, {setting('signal')}) that say so.",
         )
     return UnknownArchitecture(
-        f"{checkpoint.path}: {nearest[1].message}", f"It is no {arch}; leave out --arch to have it recognised."
+        f"{checkpoint.path}: {nearest[1].message}",
+        f"It is no {arch}; leave out {setting('arch')} to have it recognised.",
     )
 
 
@@ -180,10 +182,10 @@ def _first_and_last(signal: Signal) -> tuple[int, int]:
 
 def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
     message = f"{checkpoint.path}: {len(checkpoint.state)} tensors that fit no known architecture."
-    hint = "If it is an architecture of your own, name its factory: --arch package.module:function."
+    hint = f"If it is an architecture of your own, name its factory: {setting('arch', 'package.module:function')}."
     oddities = _oddities(checkpoint.state)
     if oddities:
-        hint += " torchvision's own can be named so: --arch torchvision.models:resnet18."
+        hint += f" torchvision's own can be named so: {setting('arch', 'torchvision.models:resnet18')}."
     if nearest is not None:
         architecture, failure = nearest
         but = f"this ResNet differs in: {'; '.join(oddities)}." if oddities else failure.message

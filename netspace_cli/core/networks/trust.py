@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 from netspace_models.errors import InputFileError
+from netspace_models.wording import Call
 
 _TRUSTED: ContextVar[frozenset[str]] = ContextVar("trusted factories", default=frozenset())
 
@@ -45,5 +46,5 @@ def check_trusted(name: str, file: Path | str) -> None:
         raise InputFileError(
             file,
             f"it names the factory {name}, which would be imported and called.",
-            f"If you trust that function, say so: --trust {name}.",
+            f"If you trust that function, say so: {Call('trusting', name)}.",
         )

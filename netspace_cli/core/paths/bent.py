@@ -12,6 +12,7 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
 from netspace_models.second_order.gauss_newton import Solver, weights_by_distance
+from netspace_models.wording import Call
 from torch import Tensor
 
 from netspace_cli.core.runtime.runner import Runner
@@ -84,13 +85,14 @@ def check_bend(space: Space) -> None:
     """
     if not space.kind.has_surface:
         raise ConfigError(
-            f"only paths between shapes can be bent, and the networks of {space.name} are none.", "Leave out --bend."
+            f"only paths between shapes can be bent, and the networks of {space.name} are none.",
+            f"Leave out {Call('bent')}.",
         )
     if not bendable(space):
         raise ConfigError(
             f"to bend a path, its embeddings are solved for, and the decoder of {space.name} does not write along "
             "directions.",
-            "Leave out --bend, or train a space with backbone.direct.kind = 'learnt'.",
+            f"Leave out {Call('bent')}, or train a space with backbone.direct.kind = 'learnt'.",
         )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from netspace_models.errors import ConfigError
 from netspace_models.parameters.alignment import align
+from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -91,7 +92,7 @@ def interpolate_weights(
         raise ConfigError(
             f"weights of a {one[0]} ({one[1].describe()}) and a {other[0]} ({other[1].describe()}) "
             "cannot be interpolated.",
-            "Leave out --weights: only the space has a path between two architectures.",
+            f"Leave out {Call('interpolate_weights')}: only the space has a path between two architectures.",
         )
     a, b = runner.place(start.vector), runner.place(end.vector)
     networks = [Network(start.architecture, (1 - g) * a + g * b) for g in gammas(steps)]
@@ -139,5 +140,5 @@ def gammas(steps: int) -> list[float]:
         ConfigError: N < 1.
     """
     if steps < 1:
-        raise ConfigError(f"{steps} steps make no path.", "Give at least one: --steps 1.")
+        raise ConfigError(f"{steps} steps make no path.", f"Give at least one: {setting('steps', 1)}.")
     return [i / steps for i in range(steps + 1)]

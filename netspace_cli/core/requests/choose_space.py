@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError, UnknownArchitecture, WrongSpace
+from netspace_models.wording import Call, setting
 
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.factories import known_signal
@@ -32,7 +33,7 @@ def space_for_zoo(source: str | Path | None, zoo: Zoo) -> Space:
         if all(is_among(known, a) for a in zoo.architectures()):
             return load_space(name)
     names = ", ".join(f"{a.name} for {a.signal.describe()}" for a in zoo.architectures())
-    raise WrongSpace(f"{zoo.path}: no built-in space has all of {names}.", "Name one with --space.")
+    raise WrongSpace(f"{zoo.path}: no built-in space has all of {names}.", f"Name one with {setting('space')}.")
 
 
 def space_for(source: str | Path | None, paths: Sequence[Path], reader: CheckpointReader | None = None) -> Space:
@@ -47,7 +48,8 @@ def space_for(source: str | Path | None, paths: Sequence[Path], reader: Checkpoi
     if source is not None:
         return load_space(source)
     if not built_in_spaces():
-        raise ConfigError("no space was named, and none is built in.", "Name one: --space PATH.")
+        named = setting("space", Call("load_space", "PATH"))
+        raise ConfigError("no space was named, and none is built in.", f"Name one: {named}.")
     reader = reader or CheckpointReader()
     embedded = {p: load_embeddings(p) for p in paths if is_embedding(p)}
     if embedded:
@@ -67,7 +69,7 @@ def check_zoo(zoo: Zoo, space: Space, split: str) -> None:
     if not zoo.select(split=split):
         raise ConfigError(
             f"{zoo.path} has no {split} instances among its {len(zoo.instances)}.",
-            "Choose another split of the zoo with --split train or --split val.",
+            f"Choose another split of the zoo with {setting('split', 'train')} or {setting('split', 'val')}.",
         )
     wanted = {i.arch for i in zoo.select(split=split)}
     for architecture in zoo.architectures():
@@ -83,7 +85,7 @@ def _owner(embedded: Mapping[Path, Embeddings]) -> str:
             raise WrongSpace(
                 f"{first} is an embedding of space {_tag(owned)}, {path} one of space {_tag(other)}: nothing leads "
                 "from one space to another.",
-                "Encode both networks in one space, if one has both: `netspace encode --space NAME`.",
+                f"Encode both networks in one space, if one has both: {Call('encode', space='NAME')}.",
             )
     built_in = built_in_spaces()
     for name, path in built_in.items():
@@ -91,7 +93,7 @@ def _owner(embedded: Mapping[Path, Embeddings]) -> str:
             return name
     raise WrongSpace(
         f"{first}: no built-in space ({', '.join(built_in)}) has its embeddings: they belong to space {_tag(owned)}.",
-        "Give the space it was made with: --space PATH.",
+        f"Give the space it was made with: {setting('space', Call('load_space', 'PATH'))}.",
     )
 
 
@@ -102,7 +104,7 @@ def _check_beside(embedded: Path, others: Sequence[Path], owner: Space, reader: 
     except WrongSpace as lacking:
         raise WrongSpace(
             f"{lacking.message} {embedded} is an embedding of that space.",
-            "Encode both networks in one space, if one has both: `netspace encode --space NAME`.",
+            f"Encode both networks in one space, if one has both: {Call('encode', space='NAME')}.",
         ) from None
 
 
@@ -132,7 +134,7 @@ def _space_of_checkpoints(paths: Sequence[Path], reader: CheckpointReader) -> st
     raise WrongSpace(
         f"{homeless}: no built-in space ({', '.join(known)}) has its architecture, {architecture.name} for "
         f"{known_signal(architecture)}.",
-        "Name a space that does with --space, or train one with `netspace train`.",
+        f"Name a space that does with {setting('space')}, or train one with `netspace train`.",
     )
 
 

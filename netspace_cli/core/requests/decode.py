@@ -9,6 +9,7 @@ from typing import Any
 
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.decode import decode, output_paths, write_decoded
@@ -49,7 +50,9 @@ class DecodeRequest:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
         if self.recognised and self.arch is not None:
-            raise ConfigError("--arch and --recognised say both what is built.", "Give one of them.")
+            raise ConfigError(
+                f"{setting('arch')} and {setting('recognised')} say both what is built.", "Give one of them."
+            )
         check_no_input([self.output], [self.embedding, self.space])
         embeddings = load_embeddings(self.embedding)
         space = space_for(self.space, [self.embedding])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.evaluation.evaluate import evaluate, read_targets
@@ -59,7 +60,9 @@ class EvaluateRequest:
         check_zoo(zoo, space, self.split)
         data = required_data(data_for(space, self.data), space)
         if self.plot is not None and not space.kind.has_splits:
-            raise ConfigError("--plot draws accuracies, which networks that are signals have not.", "Leave it out.")
+            raise ConfigError(
+                f"{setting('plot')} draws accuracies, which networks that are signals have not.", "Leave it out."
+            )
         return EvaluateTask(self, zoo, space, data)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netspace_models.architectures import Architecture, Signal
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture, WrongSpace
+from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -178,7 +179,7 @@ def check_same_architecture(paths: Sequence[Path], space: Space, reader: Checkpo
     if len(names) > 1:
         raise ConfigError(
             f"weights of a {names[0]} and a {names[1]} cannot be interpolated.",
-            "Leave out --weights: only the space has a path between two architectures.",
+            f"Leave out {Call('interpolate_weights')}: only the space has a path between two architectures.",
         )
 
 
@@ -211,7 +212,7 @@ def lacks(path: Path, architecture: Architecture, space: Space) -> WrongSpace:
     return WrongSpace(
         f"{path}: a {architecture.name} for {known_signal(architecture)}; space {space.name!r} has {names} for "
         f"{space.signal.describe()}.",
-        f"The built-in space {homes[0]} has it: --space {homes[0]}."
+        f"The built-in space {homes[0]} has it: {setting('space', Call('load_space', homes[0]))}."
         if homes
-        else "Use a space that has it (--space), or train one with `netspace train`.",
+        else f"Use a space that has it ({setting('space')}), or train one with `netspace train`.",
     )

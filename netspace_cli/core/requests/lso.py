@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.decode import write_decoded
@@ -98,11 +99,15 @@ class LsoRequest:
 
     def _check_objective(self, space: Space) -> None:
         if self.target is None and not space.kind.has_splits:
-            raise ConfigError("Missing option '--target': networks that are signals have no labels.", "Name a shape.")
+            raise ConfigError(
+                f"{setting('target')} is missing: networks that are signals have no labels.", "Name a shape."
+            )
         if self.teacher.path is not None and self.target is not None:
-            raise ConfigError("--teacher and --target say both what to become.", "Give one of them.")
+            raise ConfigError(
+                f"{setting('teacher')} and {setting('target')} say both what to become.", "Give one of them."
+            )
         if self.repair and self.target is None:
-            raise ConfigError("--repair closes a --target that is a mesh.", "Give one.")
+            raise ConfigError(f"{setting('repair')} closes a {setting('target')} that is a mesh.", "Give one.")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netspace_models.architectures import Architecture, Signal
 from netspace_models.errors import CheckpointError, InputFileError, UnknownArchitecture
+from netspace_models.wording import setting
 
 from netspace_cli.core.files.checkpoint import Checkpoint, read_checkpoint, read_safetensors
 from netspace_cli.core.networks.network import Network, recognise_network
@@ -51,5 +52,5 @@ def _other_kind(path: Path) -> tuple[str, str] | None:
     if "netspace.embedding" in metadata:
         return "an embedding file", "`netspace decode` makes a checkpoint of it."
     if "netspace.space" in metadata:
-        return "a space", "Give a network's checkpoint here, and the space with --space."
+        return "a space", f"Give a network's checkpoint here, and the space with {setting('space')}."
     return None

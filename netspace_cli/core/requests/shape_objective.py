@@ -6,6 +6,7 @@ from pathlib import Path
 
 from netspace_models.architectures import FieldSignal
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.points import SHAPES
 from netspace_cli.core.runtime.runner import Runner
@@ -30,7 +31,7 @@ def read_target(path: Path, space: Space, runner: Runner, *, repair: bool = Fals
     if not isinstance(space.signal, FieldSignal):
         raise ConfigError(
             f"space {space.name!r} is of classifiers ({space.signal.describe()}), which become no shape.",
-            "Give a --teacher, or nothing for the labels.",
+            f"Give a {setting('teacher')}, or nothing for the labels.",
         )
     if space.signal == SHAPES and is_scan(path):
         return scan_goal(read_scan(path), runner)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from netspace_models.errors import RunFailed
+from netspace_models.wording import setting
 from torch import Tensor
 
 from .runner import Runner
@@ -66,7 +67,9 @@ def descend(
                 group["lr"] = descent.rate(step)
             loss = loss_at(embedding, step)
             if not torch.isfinite(loss):
-                raise RunFailed(f"the loss is not finite at step {step + 1} of {descent.steps}.", "Lower --lr.")
+                raise RunFailed(
+                    f"the loss is not finite at step {step + 1} of {descent.steps}.", f"Lower {setting('lr')}."
+                )
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -18,6 +18,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 from netspace_models.errors import ConfigError, RunFailed
+from netspace_models.wording import setting
 from torch import Tensor, nn
 
 from .progress import Progress, Silent, Tick
@@ -67,7 +68,9 @@ class Runner:
         progress: Progress | None = None,
     ) -> None:
         if threads is not None and threads < 1:
-            raise ConfigError(f"{threads} processor threads cannot work.", "Give at least one: --threads 1.")
+            raise ConfigError(
+                f"{threads} processor threads cannot work.", f"Give at least one: {setting('threads', 1)}."
+            )
         self.device = _pick_device(device)
         self.precision = _check_precision(precision, self.device)
         self.precision_name = precision
@@ -156,7 +159,7 @@ class Runner:
         if self.precision == torch.float16:
             raise ConfigError(
                 "fp16 is not for gradient steps: small gradients vanish without scaling.",
-                "Use --precision bf16 or float32.",
+                f"Use {setting('precision', 'bf16')} or float32.",
             )
 
     def in_batches(
@@ -214,7 +217,7 @@ class Runner:
             raise RunFailed(f"out of memory on {self.device} {doing}.", hint or self._roomier()) from failure
 
     def _roomier(self) -> str:
-        return "Free some memory first." if self.device.type == "cpu" else "Use --device cpu."
+        return "Free some memory first." if self.device.type == "cpu" else f"Use {setting('device', 'cpu')}."
 
     def count(self, number: int, what: str = "items") -> None:
         """Add to what `report` says was done; `what` is a plural: "images", "steps", "instances"."""
@@ -277,10 +280,12 @@ def _pick_device(request: str) -> torch.device:
     if device.type == "cuda":
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= found:
-            raise ConfigError(f"{request} was asked for; this machine has {found} CUDA devices.", "Use --device cpu.")
+            raise ConfigError(
+                f"{request} was asked for; this machine has {found} CUDA devices.", f"Use {setting('device', 'cpu')}."
+            )
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("mps was asked for; this machine has none.", "Use --device cpu.")
+        raise ConfigError("mps was asked for; this machine has none.", f"Use {setting('device', 'cpu')}.")
     if device.type not in ("cpu", "mps"):
         raise ConfigError(f"netspace does not run on {request!r}.", "Use auto, cpu, cuda, cuda:N or mps.")
     return device
@@ -290,9 +295,9 @@ def _check_precision(name: str, device: torch.device) -> torch.dtype:
     if name not in PRECISIONS:
         raise ConfigError(f"no precision is called {name!r}.", f"Use one of {', '.join(PRECISIONS)}.")
     if name == "fp16" and device.type == "cpu":
-        raise ConfigError("fp16 is not for the processor.", "Use --precision bf16 or float32.")
+        raise ConfigError("fp16 is not for the processor.", f"Use {setting('precision', 'bf16')} or float32.")
     if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
-        raise ConfigError(f"bf16 was asked for; {device} does not have it.", "Use --precision float32.")
+        raise ConfigError(f"bf16 was asked for; {device} does not have it.", f"Use {setting('precision', 'float32')}.")
     return PRECISIONS[name]
 
 

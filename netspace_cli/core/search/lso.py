@@ -13,6 +13,7 @@ from typing import Any
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError
 from netspace_models.training.objectives import class_loss
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
@@ -68,7 +69,7 @@ class Optimiser:
     def __post_init__(self) -> None:
         """Refuse fewer than one step."""
         if self.steps < 1:
-            raise ConfigError(f"{self.steps} steps optimise nothing.", "Give at least one: --steps 1.")
+            raise ConfigError(f"{self.steps} steps optimise nothing.", f"Give at least one: {setting('steps', 1)}.")
 
     def rate(self, space: Space, arch: str) -> float | None:
         """Adam's for an architecture of a space; None of a method that has none."""
@@ -93,10 +94,11 @@ def optimiser_for(
     given: dict[str, Any] = {n: v for n, v in {"steps": steps, "images": images, "lr": lr}.items() if v is not None}
     if (method or refining.method) == "adam":
         return Optimiser("adam", **{"steps": usual.steps, "images": usual.images, **given})
-    check_solvable(space.recipe, space.kind, "--method gauss-newton")
+    check_solvable(space.recipe, space.kind, setting("method", "gauss-newton"))
     if lr is not None:
         raise ConfigError(
-            f"gauss-newton has no rate, and --lr {lr:g} gives one.", "Leave out --lr, or give --method adam."
+            f"gauss-newton has no rate, and {setting('lr', lr)} gives one.",
+            f"Leave out {setting('lr')}, or give {setting('method', 'adam')}.",
         )
     return Optimiser("gauss-newton", **{"steps": max(1, refining.steps), "images": refining.images, **given})
 

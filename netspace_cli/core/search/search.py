@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from netspace_models.architectures import Architecture
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.runtime.minimise import Descent, descend
@@ -173,6 +174,6 @@ def search(
 
     goal.runner.check_gradients()
     descent = Descent(steps, images, lr, lr / 20)
-    with goal.runner.guard("in a step of the search", "Lower --images."):
+    with goal.runner.guard("in a step of the search", f"Lower {setting('images')}."):
         descend(reach.start, loss_at, descent, goal.runner, description=description, after=course.after)
     return course.found()

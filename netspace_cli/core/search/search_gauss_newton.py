@@ -13,6 +13,7 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
 from netspace_models.second_order.gauss_newton import Solver
+from netspace_models.wording import setting
 from torch import Tensor
 
 from .search import Aim, Course, Found, Reach
@@ -55,7 +56,10 @@ def search_by_solving(
     course = Course(reach, goal, steps, validate_every)
     embedding = reach.start[0]
     runner = goal.runner
-    with runner.progress(description, steps) as tick, runner.guard("in a step of the search", "Lower --images."):
+    with (
+        runner.progress(description, steps) as tick,
+        runner.guard("in a step of the search", f"Lower {setting('images')}."),
+    ):
         for step in range(steps):
             with torch.no_grad():
                 vector = reach.build(embedding[None])
@@ -64,7 +68,7 @@ def search_by_solving(
             if not math.isfinite(loss):
                 raise RunFailed(
                     f"the values are not finite at step {step + 1} of {steps}.",
-                    "Begin elsewhere, or raise --images.",
+                    f"Begin elsewhere, or raise {setting('images')}.",
                 )
             runner.count(1, "steps")
             course.after(step + 1, embedding[None], loss)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.wording import setting
 from torch import Tensor
 
 from .grids import shape_from_grid
@@ -80,7 +81,7 @@ def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
         raise InputFileError(
             source,
             f"the box [-1, 1] cuts it: it reaches {float(np.abs(mesh.bounds).max()):.3g} from the centre.",
-            "Scale it to fit, or leave out --as-is.",
+            f"Scale it to fit, or leave out {setting('scale', False)}.",
         )
     if mesh.is_watertight and mesh.is_winding_consistent and mesh.volume > 0:
         return mesh
@@ -88,13 +89,13 @@ def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
         raise InputFileError(
             source,
             "its faces are turned inside out, or not all the same way, so in and out cannot be told.",
-            "Turn them outwards, or let --repair do it.",
+            f"Turn them outwards, or let {setting('repair', True)} do it.",
         )
     if not repair:
         raise InputFileError(
             source,
             f"an open mesh ({_open_edges(mesh)} edges belong to one face only), so nothing is inside it.",
-            "Close it, or let --repair fill its holes.",
+            f"Close it, or let {setting('repair', True)} fill its holes.",
         )
     mesh.fill_holes()
     mesh.fix_normals()

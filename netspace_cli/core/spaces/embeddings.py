@@ -11,6 +11,7 @@ from typing import Any, get_args
 import torch
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError, InputFileError, NotFinite, WrongSpace
+from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import read_own
@@ -128,7 +129,7 @@ def check_space(path: Path | str, embeddings: Embeddings, space: Space) -> None:
         raise WrongSpace(
             f"{path}: an embedding of space {embeddings.space!r} ({embeddings.space_sha256[:12]}); "
             f"this is space {space.name!r} ({space.sha256[:12]}).",
-            "Give the space it was made with: --space NAME or PATH.",
+            f"Give the space it was made with: {setting('space', Call('load_space', 'NAME'))} or PATH.",
         )
     size = space.model.embedding_size
     if embeddings.vectors.shape[1] != size:

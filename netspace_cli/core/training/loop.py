@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
+from netspace_models.wording import Call, setting
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.network import Network, check_teacher
@@ -24,8 +25,6 @@ from .record import record_of, zoo_embeddings
 from .run_folder import MADE_WITH, RunFolder, check_run
 from .step import Task, TrainState, take_step, validate
 from .training_set import TrainingSet, load_training_set
-
-FEWER = "Lower train.images or train.instances, e.g. -s train.images=64."
 
 
 def train(
@@ -75,7 +74,9 @@ def train(
                 state.load_state_dict(saved)
             except (RuntimeError, KeyError, ValueError, TypeError) as failure:
                 raise CheckpointError(
-                    folder.checkpoint, f"holds no state of this run ({failure}).", "Begin again with --force."
+                    folder.checkpoint,
+                    f"holds no state of this run ({failure}).",
+                    f"Begin again with {setting('force', True)}.",
                 ) from failure
         else:
             folder.begin(settings, force=force)
@@ -122,13 +123,13 @@ def _check_teacher_needed(training: TrainingSet, teacher: Network | None, recipe
         names = ", ".join(a.name for a in training.architectures)
         raise ConfigError(
             f"a space of several architectures ({names}) is trained with a teacher.",
-            "Give one: --teacher FILE.",
+            f"Give one: {setting('teacher', Call('read_network', 'FILE'))}.",
         )
     if len(training.architectures) == 1 and teacher is not None:
         raise ConfigError(
             f"a space of one architecture ({training.architectures[0].name}) learns from its own instances (eq. 1); "
             "a teacher has no part in it.",
-            "Leave out --teacher.",
+            f"Leave out {setting('teacher')}.",
         )
     if len(training.architectures) == 1 and recipe.train.own > 0:
         raise ConfigError(
@@ -140,16 +141,17 @@ def _check_teacher_needed(training: TrainingSet, teacher: Network | None, recipe
 
 def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -> None:
     recipe = task.recipe.train
+    fewer = f"Lower train.images or train.instances, e.g. {setting('train.images', 64)}."
     with task.runner.progress("training the space", recipe.steps) as tick:
         tick(state.step)
         while state.step < recipe.steps:
-            with task.runner.guard("in a training step", FEWER):
+            with task.runner.guard("in a training step", fewer):
                 terms = take_step(task, state)
             task.runner.count(1, "steps")
             last = state.step == recipe.steps
             line: dict[str, Any] = {"step": state.step, **terms}
             if state.step % recipe.validate_every == 0 or last:
-                with task.runner.guard("while validating", FEWER):
+                with task.runner.guard("while validating", fewer):
                     line["val"] = validate(task, state)
             folder.log(line)
             tick(1, loss=terms["loss"], **({"val": state.best_loss} if state.best else {}))
@@ -158,7 +160,7 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -
             if stop.requested and not last:
                 raise stop.interrupted(
                     f"stopped after step {state.step} of {recipe.steps}; the checkpoint is in {folder.path}.",
-                    "The same command with --resume goes on.",
+                    f"The same command with {setting('resume', True)} goes on.",
                 )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import torch
 from netspace_models.errors import CheckpointError, ConfigError, InputFileError, OutputExists
+from netspace_models.wording import setting
 
 from netspace_cli.core.files.outputs import atomic_write, check_output
 from netspace_cli.core.spaces.recipe import translated_recipe
@@ -77,7 +78,8 @@ class RunFolder:
         """
         if self.checkpoint.exists() and not force:
             raise ConfigError(
-                f"{self.path} holds a run already.", "Go on with it (--resume), or begin again (--force)."
+                f"{self.path} holds a run already.",
+                f"Go on with it ({setting('resume', True)}), or begin again ({setting('force', True)}).",
             )
         self.checkpoint.unlink(missing_ok=True)
         self.metrics.write_text("")
@@ -92,7 +94,9 @@ class RunFolder:
             InputFileError: the settings or the checkpoint cannot be read.
         """
         if not self.checkpoint.exists():
-            raise ConfigError(f"{self.path} has no checkpoint to go on from.", "Leave out --resume to begin.")
+            raise ConfigError(
+                f"{self.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin."
+            )
         before, now = self._settings(), json.loads(json.dumps(settings))
         # A run may have been begun when keys of recipes had other names.
         if isinstance(before.get("recipe"), dict):
@@ -105,16 +109,17 @@ class RunFolder:
             raise ConfigError(
                 f"the run in {self.path} was begun with other settings: {'; '.join(changed)}.",
                 "The learning rate falls over all train.steps, so more of them are another run: begin it without "
-                "--resume and with --force, or with another output."
+                f"{setting('resume')} and with {setting('force', True)}, or with another output."
                 if any(each.startswith("recipe.train.steps ") for each in changed)
-                else "Resume with the same settings, or begin again: without --resume and with --force.",
+                else "Resume with the same settings, or begin again: "
+                f"without {setting('resume')} and with {setting('force', True)}.",
             )
         try:
             state: dict[str, Any] = torch.load(self.checkpoint, map_location=device, weights_only=True)
             step = int(state["step"])
         except Exception as failure:
             raise CheckpointError(
-                self.checkpoint, f"cannot be read ({failure}).", "Begin again with --force."
+                self.checkpoint, f"cannot be read ({failure}).", f"Begin again with {setting('force', True)}."
             ) from failure
         lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
         kept = "".join(lines[:step])
@@ -126,7 +131,9 @@ class RunFolder:
         try:
             return dict(json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as failure:
-            raise InputFileError(path, f"cannot be read ({failure}).", "Begin again with --force.") from failure
+            raise InputFileError(
+                path, f"cannot be read ({failure}).", f"Begin again with {setting('force', True)}."
+            ) from failure
 
     def progress(self) -> tuple[int, int]:
         """Steps done, and steps in all.
@@ -186,9 +193,12 @@ def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:
     folder = RunFolder.of(output)
     begun = folder.checkpoint.exists()
     if resume and not begun:
-        raise ConfigError(f"{folder.path} has no checkpoint to go on from.", "Leave out --resume to begin.")
+        raise ConfigError(f"{folder.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin.")
     if begun and not resume and not force:
-        raise ConfigError(f"{folder.path} holds a run already.", "Go on with it (--resume), or begin again (--force).")
+        raise ConfigError(
+            f"{folder.path} holds a run already.",
+            f"Go on with it ({setting('resume', True)}), or begin again ({setting('force', True)}).",
+        )
     return folder
 
 
@@ -198,8 +208,11 @@ def _way_on(folder: RunFolder) -> str:
         return ""
     done, steps = folder.progress()
     if done < steps:
-        return f"The run in {folder.path} has done {done} of {steps} steps: --resume --force goes on and replaces it."
+        return (
+            f"The run in {folder.path} has done {done} of {steps} steps: "
+            f"{setting('resume', True)} {setting('force', True)} goes on and replaces it."
+        )
     return (
-        "Its run has ended, so nothing is left to resume. More steps are another run: begin it without --resume "
-        "and with --force, or with another output."
+        "Its run has ended, so nothing is left to resume. More steps are another run: begin it without "
+        f"{setting('resume')} and with {setting('force', True)}, or with another output."
     )

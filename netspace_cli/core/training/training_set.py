@@ -9,6 +9,7 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.errors import ConfigError
+from netspace_models.wording import Call
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
@@ -64,8 +65,8 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
     if not any(split == "val" for split, _ in vectors):
         raise ConfigError(
             f"{zoo.path} has no validation instances: the best epoch could not be chosen.",
-            "Train some (`netspace zoo train --counts 16/2/8`), or split an indexed zoo anew (`netspace zoo index "
-            "--force`).",
+            f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo anew "
+            f"({Call('index_folder', force=True)}).",
         )
     order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
     for a in (order[0], order[-1]):

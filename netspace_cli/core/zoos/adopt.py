@@ -19,6 +19,7 @@ from netspace_models.errors import (
     NotFinite,
     UnknownArchitecture,
 )
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.checkpoint import SAFETENSORS_SUFFIXES, TORCH_SUFFIXES
@@ -156,7 +157,9 @@ def _check(folder: Path, shares: Sequence[int], arch: str | None, lists: Sequenc
     if len(shares) != len(SPLITS) or min(shares) < 0 or sum(shares) < 1:
         raise ConfigError(f"shares {tuple(shares)} make no splits.", "Give three numbers, e.g. 16/2/8.")
     if arch is not None and lists:
-        raise ConfigError(f"--arch {arch} and a list both say what the networks are.", "Leave out one of them.")
+        raise ConfigError(
+            f"{setting('arch', arch)} and a list both say what the networks are.", "Leave out one of them."
+        )
 
 
 def _files_below(folder: Path) -> list[Entry]:
@@ -179,7 +182,8 @@ def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[
         try:
             seen.add(network, zoo.file_of(instance))
         except InputFileError as failure:
-            notes.append(f"{failure.message.removesuffix('.')}, and both are listed. --force indexes anew.")
+            anew = f"{setting('force', True)} indexes anew."
+            notes.append(f"{failure.message.removesuffix('.')}, and both are listed. {anew}")
     if lost:
         notes.append(f"{lost} of {len(zoo.instances)} listed before are not as listed: see `netspace zoo verify`.")
     return seen, architectures, notes
@@ -194,7 +198,8 @@ def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) 
         if there is None:
             unlisted.append(entry)
         elif entry.split not in (None, there):
-            unlisted.append(replace(entry, problem=f"it is in the zoo already, in {there}. --force indexes anew."))
+            anew = f"{setting('force', True)} indexes anew."
+            unlisted.append(replace(entry, problem=f"it is in the zoo already, in {there}. {anew}"))
     return unlisted
 
 

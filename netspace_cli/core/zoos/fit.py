@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from netspace_models.architectures import Architecture, FieldSignal
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.points import COLOURS, DISTANCES, FieldData
@@ -41,7 +42,7 @@ def fit_jobs(sources: Sequence[ShapeSource], plan: FitPlan, seed: int) -> list[F
     if total < 1 or total > len(sources):
         raise ConfigError(
             f"{total} instances were asked for and there are {len(sources)} shapes.",
-            "Give counts that fit: --counts TRAIN/VAL/TEST.",
+            f"Give counts that fit: {setting('counts', ('TRAIN', 'VAL', 'TEST'))}.",
         )
     draw = random.Random(f"{seed}/shapes")
     chosen = sorted(draw.sample(range(len(sources)), total))

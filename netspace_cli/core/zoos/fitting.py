@@ -10,6 +10,7 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
 from netspace_models.training.losses import output_matching
+from netspace_models.wording import setting
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
@@ -109,10 +110,14 @@ def fit(
 
     runner.check_gradients()
     descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
-    with runner.guard(f"fitting {len(shapes)} networks at once", "Lower --together or --points."):
+    with runner.guard(
+        f"fitting {len(shapes)} networks at once", f"Lower {setting('together')} or {setting('points')}."
+    ):
         found = descend(runner.place(begin), loss_at, descent, runner, description=description, fused=True)
     if not torch.isfinite(found).all():
-        raise RunFailed(f"the weights are not finite after step {plan.steps} of {plan.steps}.", "Lower --lr.")
+        raise RunFailed(
+            f"the weights are not finite after step {plan.steps} of {plan.steps}.", f"Lower {setting('lr')}."
+        )
     return found.cpu()
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from netspace_models.errors import ConfigError, InputFileError, OutputExists
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.outputs import atomic_write
@@ -32,8 +33,8 @@ def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
         try:
             return create_zoo(folder, data.record(), {})
         except ConfigError as failure:
-            hint = "Choose another folder; one that was indexed can be indexed anew for these images: --force."
-            raise ConfigError(failure.message, hint) from failure
+            anew = f"one that was indexed can be indexed anew for these images: {setting('force', True)}."
+            raise ConfigError(failure.message, f"Choose another folder; {anew}") from failure
     try:
         zoo = open_zoo(folder)
     except InputFileError:
@@ -43,7 +44,7 @@ def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
         raise ConfigError(
             f"{trained} of {len(zoo.instances)} instances in {folder} were trained by netspace; indexed anew, "
             "their seeds, epochs and splits would be lost.",
-            "Leave out --force to add to them, or index a copy of the checkpoints.",
+            f"Leave out {setting('force', True)} to add to them, or index a copy of the checkpoints.",
         )
     return zoo
 

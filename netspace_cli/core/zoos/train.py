@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from netspace_models.errors import ConfigError, RunFailed
+from netspace_models.wording import setting, speak, spoken
 from torch import nn
 
 from netspace_cli.core.data.images import ImageData
@@ -77,7 +78,7 @@ class ZooPlan:
         if not self.arch or len(set(self.arch)) < len(self.arch):
             raise ConfigError(
                 f"architectures {', '.join(self.arch) or 'none'}: each must be named, and once.",
-                "Give each with --arch; --counts says how many instances.",
+                f"Give each with {setting('arch')}; {setting('counts')} says how many instances.",
             )
         if not 0 <= low <= high:
             raise ConfigError(
@@ -185,9 +186,9 @@ def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
             module(torch.zeros(1, *signal.input_shape))
         except ValueError as failure:
             raise ConfigError(
-                f"{name} cannot be trained on {images} image a step (--batch {plan.batch}): its batch norms average "
-                f"over images ({failure}).",
-                "Give --batch 2 or more.",
+                f"{name} cannot be trained on {images} image a step ({setting('batch', plan.batch)}): its batch norms "
+                f"average over images ({failure}).",
+                f"Give {setting('batch', 2)} or more.",
             ) from failure
 
 
@@ -199,12 +200,12 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], s
             raise ConfigError(
                 f"{path} has {job.id} already, as {there.split} instance of {there.epochs} epochs; "
                 f"this plan makes it a {job.split} instance of {job.epochs} epochs.",
-                "Go on with the counts and epochs it was begun with, or add instances of another --seed.",
+                f"Go on with the counts and epochs it was begun with, or add instances of another {setting('seed')}.",
             )
         if there is not None and there.training not in ({}, settings):
             raise ConfigError(
                 f"{path} has {job.id} already, trained with {there.training}; this plan says {settings}.",
-                "Go on with the settings it was begun with, or add instances of another --seed.",
+                f"Go on with the settings it was begun with, or add instances of another {setting('seed')}.",
             )
 
 
@@ -218,7 +219,8 @@ def _results(
         return
     arguments = (plan, data, str(runner.device), runner.precision_name, runner.seed, path)
     # Spawned, not forked: torch's thread pools do not survive a fork.
-    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=speak, initargs=(spoken(),))
     try:
         waiting: set[Future[Instance]] = {pool.submit(_in_process, job, *arguments) for job in todo}
         while waiting:
@@ -248,7 +250,7 @@ def train_instance(job: Job, plan: ZooPlan, data: ImageData, runner: Runner, zoo
     """
     architecture = resolve_architecture(job.arch, data.signal)
     module = runner.place(_fresh(job, data))
-    with runner.guard(f"training {job.id}", "Lower --batch."):
+    with runner.guard(f"training {job.id}", f"Lower {setting('batch')}."):
         _fit(module, job, plan, data, runner)
     state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
     file = write_instance(zoo, job.id, architecture.name, state, plan.licence)

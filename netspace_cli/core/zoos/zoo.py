@@ -18,6 +18,7 @@ from typing import Any
 
 from netspace_models.architectures import Architecture, Signal, signal_from
 from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
@@ -259,7 +260,7 @@ def append_instance(zoo: Path, instance: Instance) -> None:
         if present is not None and present.sha256 != instance.sha256:
             raise ConfigError(
                 f"{zoo} has another instance {instance.id!r} already, added while this one was made.",
-                "Give each run that adds to a zoo seeds of its own: --seed.",
+                f"Give each run that adds to a zoo seeds of its own: {setting('seed')}.",
             )
         if present is not None:
             return

@@ -166,7 +166,7 @@ def test_a_network_that_is_listed_twice_already_is_told(tiny: Tiny, tmp_path: Pa
     (tmp_path / "instances.jsonl").write_text(line + line.replace('"00"', '"copy"').replace('"00.pt"', '"copy.pt"'))
     adopted = index(tmp_path, tiny)
     files = f"{tmp_path / 'copy.pt'}: the same file as {tmp_path / '00.pt'}"
-    assert f"{files}, and both are listed. --force indexes anew." in adopted.notes
+    assert f"{files}, and both are listed. `force=True` indexes anew." in adopted.notes
     (tmp_path / "00.pt").unlink()
     gone = "1 of 2 listed before are not as listed: see `netspace zoo verify`."
     assert gone in index(tmp_path, tiny).notes
@@ -260,7 +260,7 @@ def test_an_architecture_can_be_named(tiny: Tiny, folder: Path) -> None:
     adopted = index(folder, tiny, arch="resnet8")
     assert [i.id for i in adopted.zoo.instances] == ["prefixed"]
     assert "do not fit resnet8" in adopted.refused[0].reason
-    assert "leave out --arch" in adopted.refused[0].hint
+    assert "leave out `arch`" in adopted.refused[0].hint
     assert len(adopted.refused) == 6
 
 
@@ -283,7 +283,7 @@ def test_a_zoo_that_was_trained_is_not_indexed_anew(tiny: Tiny, tmp_path: Path) 
     manifest = (tmp_path / "zoo" / "instances.jsonl").read_bytes()
     with pytest.raises(ConfigError, match="7 of 7 instances in .*zoo were trained by netspace") as refused:
         index(tmp_path / "zoo", tiny, force=True)
-    assert "Leave out --force" in refused.value.hint
+    assert "Leave out `force=True`" in refused.value.hint
     assert (tmp_path / "zoo" / "instances.jsonl").read_bytes() == manifest
 
 
@@ -312,7 +312,7 @@ def test_indexing_anew_takes_other_images_and_mends_what_is_broken(tiny: Tiny, t
     (tmp_path / "zoo.json").write_text(json.dumps(record))
     with pytest.raises(ConfigError, match="is a zoo of other") as refused:
         index(tmp_path, tiny)
-    assert "--force" in refused.value.hint
+    assert "`force=True`" in refused.value.hint
     assert index(tmp_path, tiny, force=True).zoo.data == tiny.data.record()
     (tmp_path / "instances.jsonl").write_text("no line\n")
     with pytest.raises(InputFileError, match="line 1 is no instance"):

@@ -191,7 +191,7 @@ def test_what_is_indexed_with_another_split_is_told(tiny: Tiny, nets: Path, list
     index(nets, tiny, listed("train.txt", "lenetlike;nets/lenet/0.pt", "lenetlike;nets/lenet/1.pt"))
     test = listed("test.txt", "lenetlike;nets/lenet/1.pt")
     again = index(nets, tiny, test, listed("train.txt", "lenetlike;nets/lenet/0.pt"))
-    said = "it is in the zoo already, in train. --force indexes anew. (test.txt, line 1)"
+    said = "it is in the zoo already, in train. `force=True` indexes anew. (test.txt, line 1)"
     assert [left.reason for left in again.refused] == [said]
     assert (again.added, again.already) == ((), 2)
     anew = index(nets, tiny, test, force=True)
@@ -199,7 +199,7 @@ def test_what_is_indexed_with_another_split_is_told(tiny: Tiny, nets: Path, list
 
 
 def test_a_list_and_an_architecture_are_one_too_many(tiny: Tiny, nets: Path, listed: Lister) -> None:
-    with pytest.raises(ConfigError, match="--arch resnet8 and a list both say what the networks are"):
+    with pytest.raises(ConfigError, match='`arch="resnet8"` and a list both say what the networks are'):
         index(nets, tiny, listed("train.txt", "lenetlike;nets/lenet/0.pt"), arch="resnet8")
 
 

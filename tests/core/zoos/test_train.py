@@ -13,6 +13,7 @@ import pytest
 import torch
 from netspace_models.architectures import build
 from netspace_models.errors import ConfigError, RunFailed, UnknownArchitecture
+from netspace_models.wording import worded
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.checkpoint import read_checkpoint
@@ -24,6 +25,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import train as zoo_train
 from netspace_cli.core.zoos.train import Job, ZooPlan, jobs_of, train_zoo
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo, verify
+from netspace_cli.terminal.flags import CommandLineWording
 from tests.worlds import Stopper, Tiny
 
 PLAN = ZooPlan(("lenetlike", "vanillacnn"), (2, 1, 1), (0, 3), batch=20)
@@ -168,7 +170,7 @@ def test_what_another_plan_made_is_not_taken_for_done(
     before = (whole.path / "instances.jsonl").read_bytes()
     with pytest.raises(ConfigError, match=r"has \w+-000\d already, as \w+ instance of \d epochs; this plan") as refused:
         make(whole.path, tiny.data, replace(PLAN, **change))
-    assert "--seed" in refused.value.hint
+    assert "another `seed`" in refused.value.hint
     assert (whole.path / "instances.jsonl").read_bytes() == before
 
 
@@ -306,8 +308,8 @@ def test_one_image_a_step_is_refused_where_batch_norms_cannot_do_with_it(
     plan = ZooPlan((name,), (1, 0, 0), (1, 1), batch=1, epoch_images=3)
     with trusting(name), pytest.raises(ConfigError) as refused:
         make(tmp_path / "zoo", tiny.data, plan)
-    assert f"{name} cannot be trained on 1 image a step (--batch 1)" in refused.value.message
-    assert refused.value.hint == "Give --batch 2 or more." and not (tmp_path / "zoo").exists()
+    assert f"{name} cannot be trained on 1 image a step (`batch=1`)" in refused.value.message
+    assert refused.value.hint == "Give `batch=2` or more." and not (tmp_path / "zoo").exists()
     with trusting(name, "nets_of_one_image:without"):
         assert len(make(tmp_path / "two", tiny.data, replace(plan, batch=2)).instances) == 1
         # Without a norm, and with norms over maps of several pixels, it can be done.
@@ -318,8 +320,34 @@ def test_one_image_a_step_is_refused_where_batch_norms_cannot_do_with_it(
 def test_a_resnet_whose_maps_are_one_pixel_is_refused_one_image_a_step(tiny: Tiny, tmp_path: Path) -> None:
     splits = {name: replace(split, images=split.images[..., :4, :4]) for name, split in tiny.data.splits.items()}
     data = replace(tiny.data, signal=replace(tiny.data.signal, size=4), splits=splits)
-    with pytest.raises(ConfigError, match=r"resnet8 cannot be trained on 1 image a step \(--batch 1\)"):
+    with pytest.raises(ConfigError, match=r"resnet8 cannot be trained on 1 image a step \(`batch=1`\)"):
         make(tmp_path / "zoo", data, ZooPlan(("resnet8",), (1, 0, 0), (1, 1), batch=1))
+
+
+FAILS_IN_WORKERS = """
+import multiprocessing
+from netspace_models.wording import setting
+from torch import nn
+
+def make():
+    if multiprocessing.parent_process() is not None:
+        raise ValueError(setting("device", "cpu"))
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+"""
+
+
+def test_workers_word_their_messages_as_who_started_them(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets_that_fail.py").write_text(FAILS_IN_WORKERS)
+    plan = ZooPlan(("nets_that_fail:make",), (1, 0, 0), (1, 1), batch=20)
+    with (
+        trusting(*plan.arch),
+        worded(CommandLineWording()),
+        pytest.raises(ConfigError, match="ValueError: --device cpu"),
+    ):
+        make(tmp_path / "zoo", tiny.data, plan, workers=2)
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from netspace_models.architectures import ImageSignal, build
@@ -25,11 +27,11 @@ PARTS = ("read_chunk", "read_statistics", "read_answer", "gather", "mix", "norm_
 WRITING = ("from_embedding", "unmix", "spread", "norm_chunks", "write_chunk")
 
 
-def made(**parts: object) -> TokensBackbone:
+def made(**parts: Any) -> TokensBackbone:
     architectures = [build(name, SIGNAL) for name in ("lenetlike", "vanillacnn")]
     inits = {a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run) for a in architectures}
     sizes = {"embedding_size": 64, "latents": 4, "chunk": 256, "width": 8, "heads": 2, "depth": 2}
-    return TokensSettings(**{**sizes, **parts}).build(inits, SIGNAL)  # type: ignore[arg-type]
+    return TokensSettings(**{**sizes, **parts}).build(inits, SIGNAL)
 
 
 def older(name: str) -> str:
@@ -60,7 +62,7 @@ def place(name: str, order: tuple[str, ...]) -> tuple[int, ...]:
     return 2, order.index(first)
 
 
-CASES = {
+CASES: dict[str, dict[str, Any]] = {
     "all": {"direct": LEARNT, "feedback": TWICE},
     "sketch": {},
     "weights": {"reader": ReaderSettings(probes=0)},

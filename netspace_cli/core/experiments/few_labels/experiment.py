@@ -15,6 +15,7 @@ from statistics import mean, median, stdev
 
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.evaluation.same_data import check_zoo_images
@@ -89,7 +90,9 @@ def _architecture(zoo: Zoo, arch: str | None) -> Architecture:
     if not known or arch not in (None, *known):
         raise ConfigError(
             f"{zoo.path} has no instances" + (f" of {arch}." if arch else "."),
-            f"It has {', '.join(known)}: name one with --arch." if known else "Train some: netspace zoo train.",
+            f"It has {', '.join(known)}: name one with {setting('arch')}."
+            if known
+            else "Train some: netspace zoo train.",
         )
     return known[arch] if arch is not None else next(iter(known.values()))
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError, RunFailed
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData, Split
@@ -62,7 +63,7 @@ class FewLabels:
         if min(self.per_class, default=0) < 1 or len(set(self.per_class)) < len(self.per_class):
             raise ConfigError(
                 f"{', '.join(map(str, self.per_class)) or 'no number of'} labelled images a class cannot be drawn.",
-                "Give numbers above zero, each once: --per-class 5,20.",
+                f"Give numbers above zero, each once: {setting('per_class', (5, 20))}.",
             )
         counts = torch.bincount(data.splits["train"].labels.cpu(), minlength=data.signal.classes)
         fewest, most = int(counts.argmin()), max(self.per_class)
@@ -70,7 +71,7 @@ class FewLabels:
             raise ConfigError(
                 f"{data.name} has {counts[fewest]} training images of the class {data.class_names[fewest]!r}; "
                 f"{most} labelled images a class were asked for.",
-                f"Ask for at most {counts[fewest]} with --per-class.",
+                f"Ask for at most {counts[fewest]} with {setting('per_class')}.",
             )
 
 

@@ -1,0 +1,112 @@
+"""How a message names what its reader can set: as Python writes it, unless who runs the library has words of its own.
+
+A message says `setting("device", "cpu")` and `Call("load_space", "NAME")`, by the library's own names. Who called from
+Python reads `device="cpu"`; a command line that called inside `worded(...)` reads `--device cpu` in the same place.
+Words are chosen when the text is made: make it in a function, not while a module is imported.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol, TypeAlias
+
+Value: TypeAlias = "bool | int | float | str | tuple[int | str, ...] | Call | None"
+
+# What stands for a value that only the reader knows.
+PLACEHOLDERS = frozenset({"FILE", "NAME", "PATH", "TRAIN", "VAL", "TEST"})
+
+
+class Call:
+    """A call of the library, as a message names it; as text it is in the words of the reader.
+
+    Args:
+        function: a name that the library exports.
+        arguments: values given by place.
+        settings: values given by name; None where the name alone matters.
+    """
+
+    def __init__(self, function: str, *arguments: Value, **settings: Value) -> None:
+        self.function, self.arguments, self.settings = function, arguments, settings
+
+    def __str__(self) -> str:
+        return _spoken.call(self)
+
+
+class Wording(Protocol):
+    """Words for settings and calls. It has to cross to worker processes, so it has to be picklable."""
+
+    def setting(self, name: str, value: Value) -> str:
+        """A setting; of no value by its name alone. A name with a dot is a recipe's key."""
+
+    def call(self, call: Call) -> str:
+        """A call."""
+
+
+class PythonWording:
+    """`device="cpu"`, `force=True`, `train.images = 64` in the recipe, `load_space("digits")`."""
+
+    def setting(self, name: str, value: Value) -> str:
+        """As an argument, or as a key of the recipe."""
+        if value is None:
+            return f"`{name}`"
+        return f"`{name} = {_python(value)}` in the recipe" if "." in name else f"`{name}={_python(value)}`"
+
+    def call(self, call: Call) -> str:
+        """As an expression."""
+        return f"`{_python(call)}`"
+
+
+def _python(value: Value) -> str:
+    if isinstance(value, Call):
+        return _python_call(value)
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_python, value))}{',' if len(value) == 1 else ''})"
+    if isinstance(value, str):
+        return value if value in PLACEHOLDERS else json.dumps(value, ensure_ascii=False)
+    return "..." if value is None else repr(value)
+
+
+def _python_call(call: Call) -> str:
+    if not call.arguments and not call.settings:
+        return call.function
+    # A setting alone is not all that the function wants.
+    places = [_python(each) for each in call.arguments] or ["..."]
+    names = [f"{name}={_python(value)}" for name, value in call.settings.items()]
+    return f"{call.function}({', '.join(places + names)})"
+
+
+_spoken: Wording = PythonWording()
+
+
+def setting(name: str, value: Value = None) -> str:
+    """A setting, and a value for it, in the words of who reads the message.
+
+    Args:
+        name: the library's own name for it, or a recipe's key with its section ("train.images").
+        value: what it is or should be; None to name the setting alone.
+    """
+    return _spoken.setting(name, value)
+
+
+def spoken() -> Wording:
+    """The words in use, to be handed on to worker processes."""
+    return _spoken
+
+
+def speak(wording: Wording) -> None:
+    """Use these words from now on. Of the process, not of the thread: what a thread says has the same reader."""
+    global _spoken
+    _spoken = wording
+
+
+@contextmanager
+def worded(wording: Wording) -> Iterator[None]:
+    """Use these words while the block runs."""
+    before = spoken()
+    speak(wording)
+    try:
+        yield
+    finally:
+        speak(before)
