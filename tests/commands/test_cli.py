@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +42,9 @@ def run(end: Callable[[Console], object], *arguments: str, **env: str) -> Result
     return CliRunner().invoke(shell_that(end), ["work", *arguments], prog_name="netspace", env=env)
 
 
-def raising(error: BaseException) -> Callable[[Console], None]:
+def raising(error: BaseException | Callable[[], BaseException]) -> Callable[[Console], None]:
     def end(console: Console) -> None:
-        raise error
+        raise error() if callable(error) else error
 
     return end
 
@@ -108,7 +109,7 @@ ERRORS = [
         (3, "checkpoint", "a.pt: truncated.", "Download it again."),
     ),
     (
-        OutputExists(Path("a.emb")),
+        partial(OutputExists, Path("a.emb")),
         (2, "output_exists", "a.emb exists already.", "Choose another path, or replace it with --force."),
     ),
     (NetspaceError("no."), (1, "failed", "no.", "")),
@@ -150,7 +151,7 @@ ERRORS = [
 
 @pytest.mark.parametrize(("error", "expected"), ERRORS, ids=lambda each: type(each).__name__)
 def test_every_error_ends_with_its_code_and_says_the_same_to_people_and_programs(
-    error: BaseException, expected: tuple[int, str, str | None, str | None]
+    error: BaseException | Callable[[], BaseException], expected: tuple[int, str, str | None, str | None]
 ) -> None:
     code, kind, message, hint = expected
     result = run(raising(error))

@@ -57,7 +57,7 @@ class TestCifar10InOneFile:
             InputFileError, match=r"\(1, 8, 8\) in 3 classes; CIFAR-10's are \(3, 32, 32\) in 10"
         ) as told:
             load_data(f"cifar10:{npz()}")
-        assert "--data own.npz" in told.value.hint
+        assert '`data=load_data("own.npz")`' in told.value.hint
 
 
 class TestNpz:

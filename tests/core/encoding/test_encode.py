@@ -120,8 +120,8 @@ def test_refining_needs_no_labels(tiny: Tiny, networks: list[Network]) -> None:
 def test_refining_without_images_is_refused(tiny: Tiny, networks: list[Network]) -> None:
     with pytest.raises(DataUnavailable, match=r"refining needs images.*'tiny' \(npz:tiny.npz\)") as refused:
         run(networks, tiny, refine_steps=5)
-    assert "--data" in refused.value.hint
-    assert "--refine 0" in refused.value.hint
+    assert "`data`" in refused.value.hint
+    assert "`refine_steps=0`" in refused.value.hint
 
 
 def test_the_default_is_what_the_space_records_where_there_are_images(tiny: Tiny) -> None:

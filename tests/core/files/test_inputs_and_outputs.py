@@ -73,7 +73,7 @@ def test_a_replaced_file_keeps_its_mode(tmp_path: Path) -> None:
 
 def test_an_existing_file_is_kept_without_force(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("old")
-    with pytest.raises(OutputExists, match="a exists already. Choose another path, or replace it with --force"):
+    with pytest.raises(OutputExists, match="a exists already. Choose another path, or replace it with `force=True`"):
         put(tmp_path / "a")
     assert (tmp_path / "a").read_text() == "old"
 

@@ -164,7 +164,7 @@ def test_a_factory_of_the_current_folder_is_found_if_the_user_named_it(here: Pat
     before = list(sys.path)
     with pytest.raises(ConfigError, match="no module 'nets_found_here'") as refused:
         resolve_architecture("nets_found_here:fixed", SIGNAL)
-    assert "with --trust nets_found_here:fixed here as well" in refused.value.hint
+    assert 'with `trusting("nets_found_here:fixed")` here as well' in refused.value.hint
     with trusting("nets_found_here:fixed"):
         assert resolve_architecture("nets_found_here:fixed", SIGNAL).parameters == 64 * 5 + 5 + 5 * 3 + 3
     assert sys.path == before
@@ -215,7 +215,7 @@ def test_a_file_s_factory_is_trusted_and_importable_or_the_file_is_named(here: P
     (here / "recorded_net.py").write_text(SOURCE)
     with pytest.raises(InputFileError, match="s.safetensors: it names the factory recorded_net:fixed") as refused:
         recorded_architecture("recorded_net:fixed", SIGNAL, Path("s.safetensors"))
-    assert "--trust recorded_net:fixed" in refused.value.hint
+    assert '`trusting("recorded_net:fixed")`' in refused.value.hint
     with trusting("recorded_net:fixed"):
         assert recorded_architecture("recorded_net:fixed", SIGNAL, Path("s.safetensors")).name == "recorded_net:fixed"
     with trusting("gone_net:fixed"), pytest.raises(InputFileError) as refused:

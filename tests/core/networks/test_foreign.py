@@ -239,7 +239,7 @@ def test_other_resnets_are_told_what_differs(
     assert f"Nearest is {nearest} (3x32x32, 7 classes), but this ResNet differs in: {stages}" in failure.message
     assert "a first convolution of 7x7 to 64 channels (known: 3x3 to 16)." in failure.message
     assert ("blocks of three convolutions (known: two)" in failure.message) == (convolutions == 3)
-    assert "--arch torchvision.models:resnet18" in failure.hint
+    assert '`arch="torchvision.models:resnet18"`' in failure.hint
 
 
 def test_that_hint_holds(tmp_path: Path) -> None:
@@ -322,7 +322,7 @@ def test_the_averaged_copy_alone_is_taken_beside_it_a_choice_is_asked_for(tmp_pa
     with pytest.raises(CheckpointError) as refused:
         inspect(tmp_path / "both.pt")
     assert "there are 2 state dicts in it: 'state_dict_ema', 'state_dict'" in refused.value.message
-    assert refused.value.hint == "Choose one, e.g. --key state_dict_ema (of a teacher: --teacher-key)."
+    assert refused.value.hint == 'Choose one, e.g. `key="state_dict_ema"` (of a teacher: `read_teacher(..., key=...)`).'
     architecture = build("resnet8-a", TINY)
     for key, state in (("state_dict", raw), ("state_dict_ema", averaged)):
         assert inspect(tmp_path / "both.pt", key=key)["arch"] == "resnet8-a"

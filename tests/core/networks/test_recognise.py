@@ -157,7 +157,7 @@ def test_a_name_without_a_word_on_the_images_needs_one(factory_module: str) -> N
     state = dict(resolve_architecture(f"{factory_module}:make", SIGNAL).module.state_dict())
     with pytest.raises(UnknownArchitecture, match="for which images and classes .* cannot be read off it") as refused:
         recognise(checkpoint(state), arch=f"{factory_module}:make")
-    assert "--data" in refused.value.hint
+    assert "(`candidates`, `signal`)" in refused.value.hint
 
 
 def test_factories_with_and_without_a_signal(factory_module: str) -> None:

@@ -125,7 +125,7 @@ def test_weights_of_two_architectures_are_refused(tiny: Tiny) -> None:
     a, b = (read_network(tiny.networks[n], candidates=tiny.space.architectures) for n in ("lenetlike", "resnet8"))
     with pytest.raises(ConfigError, match=r"weights of a lenetlike \(.*\) and a resnet8 \(.*\)") as refused:
         interpolate_weights(a, b, Runner("cpu"), steps=2)
-    assert "--weights" in refused.value.hint
+    assert "Leave out `interpolate_weights`" in refused.value.hint
 
 
 def test_weights_for_two_kinds_of_images_are_refused() -> None:

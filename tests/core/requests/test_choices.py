@@ -89,7 +89,7 @@ def test_embeddings_of_two_spaces_are_refused_with_both(tiny: Tiny, tmp_path: Pa
         space_for(None, [a, b])
     assert f"a.emb is an embedding of space '{tiny.single_space.name}' ({one})" in refused.value.message
     assert f"b.emb one of space '{tiny.space.name}' ({three})" in refused.value.message
-    assert "netspace encode --space" in refused.value.hint
+    assert "`encode(..., space=NAME)`" in refused.value.hint
 
 
 @pytest.mark.usefixtures("shelf")
@@ -142,7 +142,7 @@ def test_without_any_space_it_says_so(tiny: Tiny, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(spaces, "BUILT_IN", tmp_path)
     with pytest.raises(ConfigError, match="none is built in") as refused:
         space_for(None, [tiny.networks["lenetlike"]])
-    assert "--space" in refused.value.hint
+    assert "`space=load_space(PATH)`" in refused.value.hint
     with pytest.raises(WrongSpace, match="no built-in space"):
         space_for_zoo(None, tiny.zoo)
 
@@ -191,7 +191,7 @@ def test_a_zoo_of_other_images_is_refused_with_both(tiny: Tiny, what: str) -> No
     assert f"of npz:other.npz (1x8x8, {classes} classes; {train} train, 24 val, 30 test images)" in said
     assert "space 'tiny' is of npz:tiny.npz (1x8x8, 3 classes; 60 train, 24 val, 30 test images)" in said
     assert said.endswith(f"They differ in: {named}.")
-    assert "--space" in refused.value.hint
+    assert "`space`" in refused.value.hint
 
 
 def test_the_same_images_under_another_name_or_without_a_record_will_do(tiny: Tiny) -> None:
@@ -281,7 +281,7 @@ def test_a_teacher_may_be_of_any_architecture_for_the_same_images(tiny: Tiny, ci
 def test_a_space_that_lacks_a_network_points_to_the_built_in_one_that_has_it(tiny: Tiny) -> None:
     with pytest.raises(WrongSpace) as refused:
         read_networks([tiny.networks["resnet8"]], tiny.single_space)
-    assert refused.value.hint == "The built-in space three has it: --space three."
+    assert refused.value.hint == 'The built-in space three has it: `space=load_space("three")`.'
 
 
 def test_a_factory_is_an_architecture_like_any_other(

@@ -160,7 +160,7 @@ def test_work_that_cannot_be_cut_tells_of_a_lack_of_memory_with_the_setting_to_l
     runner.device = torch.device("mps")
     with pytest.raises(RunFailed, match="out of memory on mps here") as told, runner.guard("here"):
         raise RuntimeError("MPS backend out of memory")
-    assert told.value.hint == "Use --device cpu."
+    assert told.value.hint == 'Use `device="cpu"`.'
 
 
 @pytest.mark.parametrize("other", [RuntimeError("shapes"), ValueError("memory"), RunFailed("diverged")])

@@ -108,7 +108,7 @@ def test_open_meshes_are_refused_with_the_number_of_edges(tmp_path: Path, withou
         read_mesh(path, repair=False, scale=True)
     assert str(refused.value) == (
         f"{path}: an open mesh ({edges} edges belong to one face only), so nothing is inside it. "
-        "Close it, or let --repair fill its holes."
+        "Close it, or let `repair=True` fill its holes."
     )
 
 
@@ -168,7 +168,7 @@ def test_faces_that_look_inwards_are_refused_and_turned_on_request(tmp_path: Pat
         read(path)
     assert str(refused.value) == (
         f"{path}: its faces are turned inside out, or not all the same way, so in and out cannot be told. "
-        "Turn them outwards, or let --repair do it."
+        "Turn them outwards, or let `repair=True` do it."
     )
     shape = read(path, repair=True)
     assert torch.equal(shape.held_points, right.held_points)
@@ -182,7 +182,7 @@ def test_as_it_is_a_mesh_beyond_the_box_is_refused(tmp_path: Path, mesh: trimesh
     with pytest.raises(InputFileError) as refused:
         read_mesh(path, repair=False, scale=False)
     assert str(refused.value) == (
-        f"{path}: the box [-1, 1] cuts it: it reaches 1.2 from the centre. Scale it to fit, or leave out --as-is."
+        f"{path}: the box [-1, 1] cuts it: it reaches 1.2 from the centre. Scale it to fit, or leave out `scale=False`."
     )
     assert read(path).values.min() < 0, "scaled, it fits"
 

@@ -123,7 +123,7 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
     with pytest.raises(Interrupted, match=f"stopped after step {after} of {STEPS}") as stopped:
         learn(tiny, path, progress=progress)
     assert (stopped.value.exit_code, progress.open) == (code, 0)
-    assert "--resume" in stopped.value.hint
+    assert "`resume=True`" in stopped.value.hint
     assert not path.exists()
     assert len(metrics_of(path)) == after
     learn(tiny, path, resume=True)
@@ -509,7 +509,7 @@ def test_a_conv_backbone_too_small_for_a_network_is_refused(tiny: Tiny, tmp_path
 def test_several_architectures_without_a_teacher_are_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"several architectures \(lenetlike, vanillacnn, resnet8\)") as refused:
         learn(tiny, tmp_path / "s.safetensors", several=True, teacher=None)
-    assert "--teacher" in refused.value.hint
+    assert "`teacher=read_network(FILE)`" in refused.value.hint
 
 
 def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny: Tiny, tmp_path: Path) -> None:

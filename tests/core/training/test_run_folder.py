@@ -56,7 +56,7 @@ def test_resuming_drops_metrics_of_steps_that_come_again(folder: RunFolder) -> N
 def test_a_run_is_not_begun_over_another_without_force(folder: RunFolder) -> None:
     with pytest.raises(ConfigError, match="holds a run already") as refused:
         folder.begin(SETTINGS, force=False)
-    assert "--resume" in refused.value.hint
+    assert "`resume=True`" in refused.value.hint
     assert folder.checkpoint.exists()
     folder.begin(SETTINGS, force=True)
     assert not folder.checkpoint.exists()
@@ -87,10 +87,10 @@ def test_more_steps_are_told_to_be_another_run(folder: RunFolder) -> None:
     more = {**SETTINGS, "recipe": {"train": {"lr": 0.1, "steps": 9}}}
     with pytest.raises(ConfigError, match=r"recipe.train.steps \(5, now 9\)") as refused:
         folder.resume(more, CPU)
-    assert "more of them are another run: begin it without --resume and with --force" in refused.value.hint
+    assert "more of them are another run: begin it without `resume` and with `force=True`" in refused.value.hint
     with pytest.raises(ConfigError) as refused:
         folder.resume({**SETTINGS, "seed": 1}, CPU)
-    assert "begin again: without --resume and with --force" in refused.value.hint
+    assert "begin again: without `resume` and with `force=True`" in refused.value.hint
 
 
 def test_a_run_knows_how_far_it_has_come(folder: RunFolder) -> None:
@@ -122,7 +122,7 @@ def test_a_corrupt_checkpoint_is_named(folder: RunFolder, content: bytes) -> Non
     folder.checkpoint.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"checkpoint.pt: cannot be read") as refused:
         folder.resume(SETTINGS, CPU)
-    assert "--force" in refused.value.hint
+    assert "`force=True`" in refused.value.hint
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"model": torch.ones(2)}, {"step": "two"}])
