@@ -22,7 +22,7 @@ def published_height(*, architectures: int, size: int) -> int:
     return SINGLE_HEIGHT_LARGE if size >= 48 else SINGLE_HEIGHT
 
 
-def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, key: str = "height") -> None:
+def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, of_recipe: bool = False) -> None:
     """Refuse a network that a grid cannot hold.
 
     Args:
@@ -30,7 +30,7 @@ def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple
         height, width: of the grid.
         owner: how the network is called in the error.
         multiple: of which heights must be one.
-        key: the setting by which a height is asked for.
+        of_recipe: whether a recipe asks for the height, for the message.
 
     Raises:
         DoesNotFit: both numbers, and the height that would do.
@@ -39,7 +39,7 @@ def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple
         enough = multiple * ceil(parameters / (multiple * width))
         raise DoesNotFit(
             f"{owner} has {parameters:,} parameters; a PRep of {height} x {width} holds {height * width:,}.",
-            f"A height of {enough} would do ({setting(key, enough)}).",
+            f"A height of {enough} would do ({setting('backbone.height' if of_recipe else 'height', enough)}).",
         )
 
 

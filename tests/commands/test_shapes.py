@@ -802,16 +802,16 @@ def test_a_target_that_is_an_open_mesh_is_repaired_on_request(
     assert "Close it, or let --repair fill its holes." in refused(3, *command)
     assert ask(*command, "--repair")["optimized"]["arch"] == "siren-16x2"
     said = refused(2, *in_space(solids, "lso", codes["one"], "--repair", "--steps", 1))
-    assert "Missing option '--target'" in said
+    assert "--target is missing" in said
 
 
 def test_shapes_want_a_target_and_classifiers_have_none(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
 ) -> None:
     here = in_space(solids, "lso", codes["one"])
-    assert "Missing option '--target': networks that are signals have no labels." in refused(2, *here)
+    assert "--target is missing: networks that are signals have no labels." in refused(2, *here)
     said = refused(2, *here, "--teacher", solids.networks[1])
-    assert "Missing option '--target'" in said
+    assert "--target is missing" in said
     said = refused(2, *here, "--teacher", solids.networks[1], "--target", ellipsoid)
     assert "--teacher and --target say both what to become. Give one of them." in said
     said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", "--target", ellipsoid)

@@ -35,7 +35,7 @@ def test_a_checkpoint_in_the_place_of_an_embedding_or_a_space(checkpoints: list[
 def test_an_embedding_and_a_space_in_each_other_s_place(tiny: Tiny, emb: dict[str, Path]) -> None:
     with pytest.raises(CheckpointError, match=r"this is an embedding, not a space\. `netspace decode`"):
         read_own(emb["resnet8"], "space")
-    with pytest.raises(CheckpointError, match=r"this is a space, not an embedding\. Give it with --space\."):
+    with pytest.raises(CheckpointError, match=r"this is a space, not an embedding\. Give it with `space`\."):
         read_own(space_file(tiny.space), "embedding")
     assert set(read_own(emb["resnet8"], "embedding")[0]) == {"embedding"}
     assert "zoo.embeddings" in read_own(space_file(tiny.space), "space")[0]

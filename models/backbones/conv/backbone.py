@@ -122,7 +122,7 @@ class ConvBackbone(Backbone):
         super().__init__()
         self.specs: Mapping[str, NetworkSpec] = {n: a.spec for n, a in architectures.items()}
         for name, spec in self.specs.items():
-            check_fits(spec.size, height=height, width=width, owner=name, multiple=4, key="backbone.height")
+            check_fits(spec.size, height=height, width=width, owner=name, multiple=4, of_recipe=True)
         self.embedding_size, self.height, self.width = embedding_size, height, width
         self.encoder = PRepEncoder(embedding_size)
         self.decoder = PRepDecoder(embedding_size, height=height, width=width, side=side)

@@ -500,7 +500,7 @@ def test_the_conv_backbone_learns_shapes(solids: Solids, tmp_path: Path) -> None
 def test_a_conv_backbone_too_small_for_a_network_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     table = recipe_of(tiny).model_dump()
     table["backbone"] = {**CONV, "width": 1_000}
-    words = r"20,791 parameters; a PRep of 8 x 1000 holds 8,000\. .*-s backbone\.height=24"
+    words = r"20,791 parameters; a PRep of 8 x 1000 holds 8,000\. .*`backbone\.height = 24` in the recipe"
     with pytest.raises(DoesNotFit, match=words):
         learn(tiny, tmp_path / "s.safetensors", recipe=recipe_from(table))
     assert not list(tmp_path.rglob("*.pt"))

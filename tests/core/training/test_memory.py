@@ -122,7 +122,7 @@ def test_fewer_instances_than_asked_for_are_counted_as_they_are() -> None:
 def test_sizes_that_do_not_go_together_are_refused(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="width of 15 into 2 heads"):
         footprint(recipe_of(tiny, {**tiny.recipe.model_dump()["backbone"], "width": 15}), tiny.single_zoo)
-    with pytest.raises(DoesNotFit, match=r"20,791 parameters.*-s backbone.height=24"):
+    with pytest.raises(DoesNotFit, match=r"20,791 parameters.*`backbone.height = 24` in the recipe"):
         footprint(recipe_of(tiny, {**CONV, "height": 8, "width": 1000}), tiny.single_zoo)
 
 

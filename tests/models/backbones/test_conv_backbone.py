@@ -172,7 +172,7 @@ def test_an_architecture_too_large_is_refused_with_a_height_that_would_do() -> N
     ) as raised:
         ConvBackbone({"large": init(large)}, embedding_size=64, height=4, width=8, side=8)
     ConvBackbone({"large": init(large)}, embedding_size=64, height=12, width=8, side=8)
-    assert raised.value.hint.endswith("(-s backbone.height=12).")
+    assert raised.value.hint.endswith("(`backbone.height = 12` in the recipe).")
 
 
 @pytest.fixture

@@ -65,7 +65,7 @@ def test_other_architectures_are_refused(module: nn.Module) -> None:
     points = 2 * torch.rand(50, 3) - 1
     with pytest.raises(ConfigError, match="mine cannot be stretched") as raised:
         check_rescaling(architecture, torch.randn(architecture.parameters), points)
-    assert raised.value.hint == "Train without it: -s train.stretch=1."
+    assert raised.value.hint == "Train without it: `train.stretch = 1` in the recipe."
 
 
 def test_sirens_are_not_refused() -> None:
