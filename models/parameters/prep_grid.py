@@ -22,7 +22,9 @@ def published_height(*, architectures: int, size: int) -> int:
     return SINGLE_HEIGHT_LARGE if size >= 48 else SINGLE_HEIGHT
 
 
-def check_fits(parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, of_recipe: bool = False) -> None:
+def check_fits(
+    parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, of_recipe: bool = False
+) -> None:
     """Refuse a network that a grid cannot hold.
 
     Args:
