@@ -65,10 +65,10 @@ class SpaceModel(nn.Module):
         """
         return self.architectures[self.class_id(arch)]
 
-    def encode(self, arch: str, vectors: Tensor) -> Tensor:
+    def encode(self, arch: str, weights: Tensor) -> Tensor:
         """Instances of one architecture, (B, P), to embeddings (B, E)."""
         self.class_id(arch)
-        return self.backbone.encode(arch, vectors)
+        return self.backbone.encode(arch, weights)
 
     def decode(self, arch: str, embeddings: Tensor) -> Tensor:
         """Embeddings (B, E) to predicted parameters (B, P) of the architecture named."""

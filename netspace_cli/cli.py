@@ -235,4 +235,4 @@ def _accept_any_text(stream: object) -> None:
 )
 @click.version_option(package_name="netspace", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Learnt spaces of trained neural networks: checkpoints in, vectors, checkpoints out."""
+    """Learnt spaces of trained neural networks: checkpoints in, embeddings, checkpoints out."""

@@ -137,7 +137,7 @@ def test_decoded_samples_load_in_plain_pytorch(
 def test_the_plain_modules_compute_what_ours_do(samples: dict[str, Network], digits: ImageData, tmp_path: Path) -> None:
     with Runner("cpu") as runner:
         for name in ("lenet", "resnet8"):
-            own = scores(samples[name].architecture, samples[name].vector, digits, runner)
+            own = scores(samples[name].architecture, samples[name].weights, digits, runner)
             counts = {split: len(rows.labels) for split, rows in digits.splits.items()}
             total = sum(own[s] * n for s, n in counts.items()) / sum(counts.values())
             ran = subprocess.run(

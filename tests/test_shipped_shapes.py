@@ -77,11 +77,11 @@ def test_the_order_of_hidden_units_does_not_matter(
     space: Space, data: FieldData, samples: list[Network], encoded: torch.Tensor
 ) -> None:
     network, order = samples[0], torch.randperm(256, generator=torch.Generator().manual_seed(0))
-    state = dict(network.architecture.to_state(network.vector))
+    state = dict(network.architecture.to_state(network.weights))
     state["layers.1.weight"], state["layers.1.bias"] = state["layers.1.weight"][order], state["layers.1.bias"][order]
     state["layers.2.weight"] = state["layers.2.weight"][:, order]
-    other = Network(network.architecture, network.architecture.to_vector(state))
-    assert not torch.equal(other.vector, network.vector)
+    other = Network(network.architecture, network.architecture.to_weights(state))
+    assert not torch.equal(other.weights, network.weights)
     with Runner("cpu") as runner:
         found = encode([other], space, runner, data=data).vectors[0]
     assert (found - encoded[0]).norm() < 0.02 * encoded[0].norm()
@@ -111,7 +111,8 @@ def test_the_example_scans_a_surface_all_around_and_from_one_side(samples: list[
         alone, scan = (scans[f"{side}, {what}"] for what in WHAT)
         assert alone.normals is None and torch.equal(alone.points, scan.points) and len(scan.points) >= fewest
         values = [
-            samples[1].architecture.run(samples[1].vector, scan.points + off * scan.normals) for off in (-0.02, 0, 0.02)
+            samples[1].architecture.run(samples[1].weights, scan.points + off * scan.normals)
+            for off in (-0.02, 0, 0.02)
         ]
         assert float(values[1].abs().mean()) < 0.01
         assert (values[0] < values[2]).double().mean() > 0.97, "normals lead out"

@@ -68,7 +68,7 @@ class Architecture:
             return self.spec
         return NetworkSpec.of({n: tuple(t.shape) for n, t in _without_counters(self.module.state_dict()).items()})
 
-    def to_vector(self, state: Mapping[str, Tensor]) -> Tensor:
+    def to_weights(self, state: Mapping[str, Tensor]) -> Tensor:
         """A state dict of either form to flat parameters (P,).
 
         Raises:
@@ -78,51 +78,51 @@ class Architecture:
         folded = fold(state, self.pairs) if form == "full" and self.pairs else dict(state)
         return self.spec.flatten(folded)
 
-    def to_state(self, vector: Tensor, form: Form = "full") -> dict[str, Tensor]:
+    def to_state(self, weights: Tensor, form: Form = "full") -> dict[str, Tensor]:
         """Flat parameters (P,) to a state dict that the module (or its fused form) loads strictly."""
-        folded = {n: t.clone() for n, t in self.spec.unflatten(vector).items()}
+        folded = {n: t.clone() for n, t in self.spec.unflatten(weights).items()}
         if form == "fused":
             return folded
         full = unfold(folded, self.pairs)
         return {name: full[name] for name in self.module.state_dict()}
 
-    def run(self, vector: Tensor, inputs: Tensor) -> Tensor:
+    def run(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """The predicted instance's outputs, differentiable in its parameters.
 
         Args:
-            vector: flat parameters (P,).
+            weights: flat parameters (P,).
             inputs: (B, *signal.input_shape), on the same device.
         Returns:
             (B, K).
         """
-        state = self.spec.unflatten(vector)
-        buffers = {n: b.to(vector.device) for n, b in self.fused.named_buffers()}
+        state = self.spec.unflatten(weights)
+        buffers = {n: b.to(weights.device) for n, b in self.fused.named_buffers()}
         return functional_call(self.fused, {**buffers, **state}, (inputs,), strict=True)
 
-    def run_each(self, vectors: Tensor, inputs: Tensor) -> Tensor:
+    def run_each(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """The outputs of many instances at once. A module that has `forward_each(state, inputs)` does it itself,
         with one batched product a layer.
 
         Args:
-            vectors: (B, P).
+            weights: (B, P).
             inputs: (N, *signal.input_shape) for all of them, or (B, N, *signal.input_shape), each its own.
         Returns:
             (B, N, K).
         """
         if inputs.dim() == 1 + len(self.signal.input_shape):
-            inputs = inputs.expand(len(vectors), *inputs.shape)
+            inputs = inputs.expand(len(weights), *inputs.shape)
         each = getattr(self.fused, "forward_each", None)
         if each is not None:
-            outputs: Tensor = each(self.spec.unflatten(vectors), inputs)
+            outputs: Tensor = each(self.spec.unflatten(weights), inputs)
             return outputs
-        return vmap(self.run)(vectors, inputs)
+        return vmap(self.run)(weights, inputs)
 
-    def shuffle(self, vector: Tensor, generator: torch.Generator) -> Tensor:
+    def shuffle(self, weights: Tensor, generator: torch.Generator) -> Tensor:
         """The same function with its hidden units in a random order: (P,) to (P,)."""
         if not self.hidden_groups:
-            return vector
+            return weights
         orders = draw_orders(self.hidden_groups, generator)
-        return self.spec.flatten(reorder(self.spec.unflatten(vector), self.hidden_groups, orders))
+        return self.spec.flatten(reorder(self.spec.unflatten(weights), self.hidden_groups, orders))
 
 
 def describe(name: str, module: nn.Module, signal: Signal, *, verify: bool = True) -> Architecture:
@@ -189,15 +189,15 @@ def _check_values(architecture: Architecture) -> None:
 
 def _check_groups(architecture: Architecture, images: Tensor) -> None:
     """Refuse hidden groups whose reordering changes what the module computes."""
-    vector = architecture.to_vector(architecture.module.state_dict())
+    weights = architecture.to_weights(architecture.module.state_dict())
     try:
-        shuffled = architecture.shuffle(vector, torch.Generator().manual_seed(0))
+        shuffled = architecture.shuffle(weights, torch.Generator().manual_seed(0))
     except (KeyError, IndexError, RuntimeError) as failure:
         raise UnknownArchitecture(
             f"the hidden groups of {architecture.name} do not fit its parameters: {failure}.",
             "Name folded parameters: a layer followed by a batch norm has a bias.",
         ) from failure
-    before, after = architecture.run(vector, images), architecture.run(shuffled, images)
+    before, after = architecture.run(weights, images), architecture.run(shuffled, images)
     off, size = float((after - before).abs().max()), float(before.abs().max())
     if not off <= 1e-3 * size:
         raise UnknownArchitecture(

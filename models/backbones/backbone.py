@@ -52,7 +52,7 @@ class Backbone(nn.Module):
     embedding_size: int
     specs: Mapping[str, NetworkSpec]
 
-    def encode(self, arch: str, vectors: Tensor) -> Tensor:
+    def encode(self, arch: str, weights: Tensor) -> Tensor:
         """Instances of one architecture, (B, P), to embeddings (B, E)."""
         raise NotImplementedError
 

@@ -45,11 +45,11 @@ def check_fits(
         )
 
 
-def to_prep(vector: Tensor, *, height: int, width: int, owner: str = "the network") -> Tensor:
+def to_prep(weights: Tensor, *, height: int, width: int, owner: str = "the network") -> Tensor:
     """Lay flat parameters out on the grid, zeros after the last.
 
     Args:
-        vector: (..., P) in PRep order.
+        weights: (..., P) in PRep order.
         height, width: of the grid.
         owner: how the network is called in an error.
     Returns:
@@ -57,10 +57,10 @@ def to_prep(vector: Tensor, *, height: int, width: int, owner: str = "the networ
     Raises:
         DoesNotFit: P > H * W.
     """
-    parameters = vector.shape[-1]
+    parameters = weights.shape[-1]
     check_fits(parameters, height=height, width=width, owner=owner)
-    padded = F.pad(vector, (0, height * width - parameters))
-    return padded.reshape(*vector.shape[:-1], height, width)
+    padded = F.pad(weights, (0, height * width - parameters))
+    return padded.reshape(*weights.shape[:-1], height, width)
 
 
 def from_prep(grid: Tensor, *, parameters: int) -> Tensor:

@@ -35,11 +35,11 @@ class Field(Protocol):
     def spec(self) -> NetworkSpec:
         """Its parameters."""
 
-    def run(self, vector: Tensor, inputs: Tensor) -> Tensor:
+    def run(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """(P,) parameters and (N, D) points to (N, K) values."""
 
 
-def rescaled(architecture: Field, vectors: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+def rescaled(architecture: Field, weights: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
     """Rescale each network f to g(x) = c f((x - shift) / scale), c the geometric mean of its scale.
 
     If f is the signed distance to a surface, g is zero on the rescaled surface. It is the signed distance to it
@@ -47,12 +47,12 @@ def rescaled(architecture: Field, vectors: Tensor, scale: Tensor, shift: Tensor)
 
     Args:
         architecture: of perceptrons: the first layer is linear in the coordinates, the last in the values.
-        vectors: (B, P); scale, shift: (B, D), the scale above zero.
+        weights: (B, P); scale, shift: (B, D), the scale above zero.
     Returns:
         (B, P).
     """
     first, last = _first_and_last_weights(architecture)
-    state = {name: t.clone() for name, t in architecture.spec.unflatten(vectors).items()}
+    state = {name: t.clone() for name, t in architecture.spec.unflatten(weights).items()}
     # f((x - t) / s): W' = W diag(1 / s), b' = b - W' t.
     weight = state[f"{first.layer}.weight"] / scale[:, None]
     state[f"{first.layer}.weight"] = weight
@@ -64,21 +64,21 @@ def rescaled(architecture: Field, vectors: Tensor, scale: Tensor, shift: Tensor)
     return torch.cat([state[p.name].flatten(1) for p in architecture.spec.parameters], dim=1)
 
 
-def check_rescaling(architecture: Field, vector: Tensor, points: Tensor) -> None:
+def check_rescaling(architecture: Field, weights: Tensor, points: Tensor) -> None:
     """Refuse an architecture that `rescaled` does not fit; shapes of layers alone cannot tell.
 
     Args:
-        vector: (P,) any network of it; points: (N, D) of the box.
+        weights: (P,) any network of it; points: (N, D) of the box.
     Raises:
         ConfigError: it is no perceptron of coordinates.
     """
     count = points.shape[1]
     scale, shift = torch.linspace(1.1, 1.4, count), torch.linspace(-0.1, 0.2, count)
-    scale, shift = scale.to(vector), shift.to(vector)
+    scale, shift = scale.to(weights), shift.to(weights)
     try:
-        predicted = rescaled(architecture, vector[None], scale[None], shift[None])[0]
+        predicted = rescaled(architecture, weights[None], scale[None], shift[None])[0]
         values = architecture.run(predicted, points)
-        expected = scale.log().mean().exp() * architecture.run(vector, (points - shift) / scale)
+        expected = scale.log().mean().exp() * architecture.run(weights, (points - shift) / scale)
     except (KeyError, StopIteration, RuntimeError) as failure:
         raise _refusal(architecture) from failure
     if (values - expected).abs().max() > TOLERANCE * expected.std(correction=0):

@@ -15,7 +15,7 @@ from ..errors import NamesDiffer
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter: its name, shape and first place in the flat vector."""
+    """One parameter: its name, shape and first place in the flat weights."""
 
     name: str
     shape: tuple[int, ...]
@@ -34,7 +34,7 @@ class ParameterSpec:
 
 @dataclass(frozen=True)
 class Layer:
-    """Consecutive parameters of one module: places `start` to `stop` of the flat vector."""
+    """Consecutive parameters of one module: places `start` to `stop` of the flat weights."""
 
     name: str
     start: int
@@ -91,15 +91,15 @@ class NetworkSpec:
             raise NamesDiffer(owner, missing, unexpected, misshaped)
 
     def flatten(self, state: Mapping[str, Tensor]) -> Tensor:
-        """State dict to the flat vector (P,), float32, on the device of `state`."""
+        """State dict to flat weights (P,), float32, on the device of `state`."""
         return torch.cat([state[p.name].reshape(-1).float() for p in self.parameters])
 
-    def unflatten(self, vector: Tensor) -> dict[str, Tensor]:
+    def unflatten(self, weights: Tensor) -> dict[str, Tensor]:
         """(..., P) to views by name, each (..., *shape); undoes `flatten`, bit for bit.
 
         Where a gradient is taken the views are not to be changed in place.
         """
-        lead = vector.shape[:-1]
+        lead = weights.shape[:-1]
         # Cut at once: the gradient is put together once, and not filled up with zeros for each parameter.
-        parts = vector.split([p.size for p in self.parameters], dim=-1)
+        parts = weights.split([p.size for p in self.parameters], dim=-1)
         return {p.name: part.reshape((*lead, *p.shape)) for p, part in zip(self.parameters, parts, strict=True)}

@@ -21,13 +21,13 @@ from ..errors import ConfigError
 Factors = dict[str, tuple[Tensor, Tensor]]
 
 
-def value_factors(architecture: Architecture, vector: Tensor, points: Tensor) -> tuple[Tensor, Factors]:
+def value_factors(architecture: Architecture, weights: Tensor, points: Tensor) -> tuple[Tensor, Factors]:
     """A network's values, and the factors of their derivatives by the parameters of its linear layers.
 
     Layers that see more than one row for each point are left out: their derivatives are no outer products.
 
     Args:
-        vector: (P,); points: (N, D).
+        weights: (P,); points: (N, D).
     Returns:
         (R,) values, R = N K, those of a point together; and the factors of each linear layer's weight and bias.
     """
@@ -43,8 +43,8 @@ def value_factors(architecture: Architecture, vector: Tensor, points: Tensor) ->
     ]
     with torch.enable_grad():
         try:
-            state = architecture.spec.unflatten(vector.detach().requires_grad_(True))
-            buffers = {name: b.to(vector.device) for name, b in module.named_buffers()}
+            state = architecture.spec.unflatten(weights.detach().requires_grad_(True))
+            buffers = {name: b.to(weights.device) for name, b in module.named_buffers()}
             values = functional_call(module, {**buffers, **state}, (points,), strict=True)
         finally:
             for hook in hooks:

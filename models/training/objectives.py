@@ -20,7 +20,7 @@ OWN_TEMPERATURE = 1.0
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossConstants:
     """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term; and, of several
     architectures, the weight of each instance's own answers beside the teacher's, 0 as published."""
 
@@ -53,7 +53,7 @@ Terms = dict[str, Tensor]
 
 
 def single_objective(
-    model: SpaceModel, arch: str, inputs: Tensor, targets: Tensor, batch: Batch, weights: Weights
+    model: SpaceModel, arch: str, inputs: Tensor, targets: Tensor, batch: Batch, constants: LossConstants
 ) -> Terms:
     """Eq. 1, 2: predicted instances imitate their own targets, mean over instances; and of signals what
     stands between two of them is a blend of both.
@@ -66,12 +66,12 @@ def single_objective(
     """
     embeddings, architecture = model.encode(arch, inputs), model.architecture(arch)
     predicted = model.decode(arch, embeddings)
-    losses = imitation(architecture, predicted, targets, batch.inputs, temperature=weights.temperature)
+    losses = imitation(architecture, predicted, targets, batch.inputs, temperature=constants.temperature)
     terms = {"pred": losses.mean()}
-    if batch.gammas is not None and weights.interpolation > 0:
+    if batch.gammas is not None and constants.interpolation > 0:
         gammas = batch.gammas[:, None]
         between = model.decode(arch, torch.lerp(embeddings, embeddings.roll(-1, 0), gammas))
-        terms["interp"] = weights.interpolation * _blend_loss(architecture, between, targets, batch)
+        terms["interp"] = constants.interpolation * _blend_loss(architecture, between, targets, batch)
     return terms
 
 
@@ -110,7 +110,7 @@ def imitation(
 
 def _one_by_one(architecture: Architecture) -> Callable[[Tensor, Tensor], Tensor]:
     """Convolutions gain nothing by running together."""
-    return lambda vectors, inputs: torch.stack([architecture.run(vector, inputs) for vector in vectors])
+    return lambda weights, inputs: torch.stack([architecture.run(own, inputs) for own in weights])
 
 
 def several_objective(
@@ -118,13 +118,13 @@ def several_objective(
     inputs: Mapping[str, Tensor],
     targets: Mapping[str, Tensor],
     batch: Batch,
-    weights: Weights,
+    constants: LossConstants,
 ) -> Terms:
     """Eq. 3-12: teacher, labels and ClassId for each instance, and the same along boundary pairs.
 
     Sums over instances and over pairs, as published. Instances are decoded as the architecture they are;
     the published code takes the classifier's word, which is the same once it is trained. A teacher makes all
-    instances of an architecture alike; with `weights.own` each also imitates itself (eq. 1).
+    instances of an architecture alike; with `constants.own` each also imitates itself (eq. 1).
 
     Args:
         inputs: by architecture, (B_a, P_a) parameters as the encoder sees them.
@@ -133,24 +133,26 @@ def several_objective(
         {"kd": eq. 5 summed, "class": eq. 6 summed, "own": eq. 1 summed, if it has a weight, "interp": eq. 11 summed
         over pairs and gammas}.
     """
-    embeddings = {arch: model.encode(arch, vectors) for arch, vectors in inputs.items()}
+    embeddings = {arch: model.encode(arch, weights) for arch, weights in inputs.items()}
     kd, ids, own = [], [], []
     for arch, embedding in embeddings.items():
         for e, target in zip(embedding, targets[arch], strict=True):
             logits = _decoded_logits(model, arch, e, batch)
-            kd.append(_guided(logits, batch, weights))
-            if weights.own > 0:
+            kd.append(_guided(logits, batch, constants))
+            if constants.own > 0:
                 own.append(_imitated(logits, model.architecture(arch), target, batch))
         ids.append(class_loss(model, embedding, model.class_id(arch)))
     terms = {"kd": torch.stack(kd).sum(), "class": torch.stack(ids).sum()}
     if own:
-        terms["own"] = weights.own * torch.stack(own).sum()
-    if weights.interpolation > 0 and len(model.architectures) > 2:
-        terms["interp"] = weights.interpolation * _interpolation_loss(model, embeddings, batch, weights)
+        terms["own"] = constants.own * torch.stack(own).sum()
+    if constants.interpolation > 0 and len(model.architectures) > 2:
+        terms["interp"] = constants.interpolation * _interpolation_loss(model, embeddings, batch, constants)
     return terms
 
 
-def _interpolation_loss(model: SpaceModel, embeddings: Mapping[str, Tensor], batch: Batch, weights: Weights) -> Tensor:
+def _interpolation_loss(
+    model: SpaceModel, embeddings: Mapping[str, Tensor], batch: Batch, constants: LossConstants
+) -> Tensor:
     """Eq. 7-12: at gamma = i / (A - 1) between one instance of the smallest and one of the largest
     architecture stands an instance of the architecture with ClassId i."""
     names = [a.name for a in model.architectures]
@@ -164,20 +166,22 @@ def _interpolation_loss(model: SpaceModel, embeddings: Mapping[str, Tensor], bat
                 gamma = i / (len(names) - 1)
                 between = (1 - gamma) * a + gamma * b
                 total = total + class_loss(model, between[None], i)
-                total = total + _guided(_decoded_logits(model, names[i], between, batch), batch, weights)
+                total = total + _guided(_decoded_logits(model, names[i], between, batch), batch, constants)
     return total
 
 
 def _decoded_logits(model: SpaceModel, arch: str, embedding: Tensor, batch: Batch) -> Tensor:
     """(N, K) what the network of an embedding (E,) answers."""
-    vector = model.decode(arch, embedding[None])[0]
-    return model.architecture(arch).run(vector, batch.inputs)
+    weights = model.decode(arch, embedding[None])[0]
+    return model.architecture(arch).run(weights, batch.inputs)
 
 
-def _guided(logits: Tensor, batch: Batch, weights: Weights) -> Tensor:
+def _guided(logits: Tensor, batch: Batch, constants: LossConstants) -> Tensor:
     """Eq. 5."""
     assert batch.labels is not None  # several architectures are trained on images alone
-    return task_and_teacher(logits, batch.teacher, batch.labels, temperature=weights.temperature, alpha=weights.alpha)
+    return task_and_teacher(
+        logits, batch.teacher, batch.labels, temperature=constants.temperature, alpha=constants.alpha
+    )
 
 
 def _imitated(logits: Tensor, architecture: Architecture, target: Tensor, batch: Batch) -> Tensor:

@@ -61,7 +61,7 @@ def test_the_checkpoint_works_in_plain_pytorch(tiny: Tiny, emb: dict[str, Path],
     run = subprocess.run([sys.executable, "plain.py", "a2.pt"], capture_output=True, text=True, env=outside, timeout=60)
     assert run.returncode == 0, run.stderr
     again = read_network(Path("a2.pt"), candidates=tiny.space.architectures)
-    logits = again.architecture.run(again.vector, torch.linspace(-1, 1, 128).reshape(2, 1, 8, 8))
+    logits = again.architecture.run(again.weights, torch.linspace(-1, 1, 128).reshape(2, 1, 8, 8))
     torch.testing.assert_close(torch.tensor(json.loads(run.stdout)), logits, rtol=1e-4, atol=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_batch_norms_are_written_back_or_with_fused_left_out(
 
 def test_the_layout_is_that_of_the_network_it_came_from(tiny: Tiny, work: Path, ask: Ask) -> None:
     network = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
-    torch.save(network.architecture.to_state(network.vector, "fused"), "fused.pt")
+    torch.save(network.architecture.to_state(network.weights, "fused"), "fused.pt")
     ask("encode", "fused.pt", "--space", tiny.space.path, "-o", "a.emb")
     ask(*decoded(tiny, Path("a.emb"), "-o", "again.pt"))
     assert torch.load("again.pt", weights_only=True).keys() == torch.load("fused.pt", weights_only=True).keys()

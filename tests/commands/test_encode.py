@@ -40,7 +40,7 @@ def test_the_target_accuracy_is_the_network_s_own_on_the_test_images(tiny: Tiny,
     (found,) = ask(*command(tiny, "resnet8"), "--data", tiny.npz, "-o", "a.emb")["networks"]
     network = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
     with Runner("cpu") as runner:
-        assert found["target_accuracy"] == scores(network.architecture, network.vector, tiny.data, runner)["test"]
+        assert found["target_accuracy"] == scores(network.architecture, network.weights, tiny.data, runner)["test"]
 
 
 def test_the_rows_of_a_pipe_have_the_values(tiny: Tiny, work: Path, rows: Rows) -> None:

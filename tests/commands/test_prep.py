@@ -24,7 +24,7 @@ def test_the_array_is_the_parameters_row_after_row(tiny: Tiny, work: Path, ask: 
     assert (found["arch"], found["parameters"], found["output"]) == ("resnet8", size, "a.npy")
     grid = np.load("a.npy")
     assert grid.dtype == np.float32 and grid.shape == (found["height"], found["width"]) == (8, 10_000)
-    assert np.array_equal(grid.reshape(-1)[:size], network.vector.numpy())
+    assert np.array_equal(grid.reshape(-1)[:size], network.weights.numpy())
     assert not grid.reshape(-1)[size:].any()
 
 

@@ -702,7 +702,7 @@ def scan(path: str, count: int = 200, *, normals: bool = False) -> Path:
 def standing(solids: Solids, network: Path, target: Path) -> tuple[float, float]:
     """Share within 0.01 and squared error of a network on what of a target nothing was fitted to."""
     runner, read = Runner("cpu"), read_network(network, candidates=solids.space.architectures)
-    return read_target(target, solids.space, runner).on(read.architecture, read.vector, "test")
+    return read_target(target, solids.space, runner).on(read.architecture, read.weights, "test")
 
 
 BY_ADAM = ["--steps", 100, "--lr", 0.05, "--images", 256]
@@ -726,7 +726,7 @@ def test_an_embedding_is_brought_to_a_target(
         assert told["loss"] == pytest.approx(error, rel=1e-3)
     assert found["optimized"]["loss"] < found["initial"]["loss"], "on points that nothing was brought to"
     ask(*in_space(solids, "decode", "best.emb"), "-o", "again.pt")
-    best, again = (read_network(Path(name)).vector for name in ("best.pt", "again.pt"))
+    best, again = (read_network(Path(name)).weights for name in ("best.pt", "again.pt"))
     torch.testing.assert_close(best, again, rtol=0, atol=1e-5)
 
 
@@ -744,7 +744,7 @@ def test_normals_of_a_scan_say_what_is_inside(
         ask(*in_space(solids, "lso", codes["one"], "--target", target, *how), "--decode", f"{name}.pt")
         found = read_network(Path(f"{name}.pt"), candidates=solids.space.architectures)
         surface = torch.from_numpy(np.load(target)[:, :3]).float()
-        sides = [found.architecture.run(found.vector, surface * (1 + off / 0.6))[:, 0] for off in (0.1, -0.1)]
+        sides = [found.architecture.run(found.weights, surface * (1 + off / 0.6))[:, 0] for off in (0.1, -0.1)]
         right[name] = ((sides[0] > 0) & (sides[1] < 0)).double().mean().item()
     assert right["outward"] > right["inward"] + 0.3, right
     assert right["none"] > right["inward"], "what says nothing misleads less"

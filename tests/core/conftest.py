@@ -31,7 +31,7 @@ def ball() -> MakeBall:
             "layers.1.weight": torch.full((1, 3), -200.0),
             "layers.1.bias": torch.tensor([600 - radius * abs(radius)]),
         }
-        return Network(architecture, architecture.to_vector(state))
+        return Network(architecture, architecture.to_weights(state))
 
     return made
 

@@ -94,7 +94,7 @@ def test_a_line_in_the_registry_is_all_that_a_backbone_needs(tiny: Tiny, tmp_pat
         networks = [read_network(tiny.networks[arch], candidates=space.architectures) for arch in archs]
         embeddings = encode(networks, space, runner, data=tiny.data, refine_steps=2)
         assert embeddings.vectors.shape == (2, 12)
-        assert all(bool(n.vector.isfinite().all()) for n in decode(embeddings, space, runner))
+        assert all(bool(n.weights.isfinite().all()) for n in decode(embeddings, space, runner))
         assert (
             len(interpolate(embeddings.vectors[0], embeddings.vectors[1], space, runner, steps=2, data=tiny.data)) == 3
         )

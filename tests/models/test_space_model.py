@@ -10,7 +10,7 @@ from netspace_models.backbones.tokens.settings import ReaderSettings, TokensSett
 from netspace_models.errors import ConfigError, WrongSpace
 from netspace_models.heads import MLPHead
 from netspace_models.space_model import SpaceModel
-from netspace_models.training.objectives import Batch, Weights, several_objective
+from netspace_models.training.objectives import Batch, LossConstants, several_objective
 
 SIGNAL = ImageSignal(1, 8, 3)
 NAMES = ("lenetlike", "vanillacnn", "resnet8")
@@ -92,7 +92,7 @@ def test_a_few_steps_lower_the_loss_and_reach_every_parameter() -> None:
     losses = []
     for _ in range(4):
         optimiser.zero_grad()
-        loss = sum(several_objective(model, instances, instances, batch, Weights()).values(), torch.zeros(()))
+        loss = sum(several_objective(model, instances, instances, batch, LossConstants()).values(), torch.zeros(()))
         loss.backward()
         losses.append(loss.item())
         for name, p in model.named_parameters():

@@ -127,8 +127,8 @@ class ConvBackbone(Backbone):
         self.encoder = PRepEncoder(embedding_size)
         self.decoder = PRepDecoder(embedding_size, height=height, width=width, side=side)
 
-    def encode(self, arch: str, vectors: Tensor) -> Tensor:
-        prep = to_prep(vectors, height=self.height, width=self.width, owner=arch)
+    def encode(self, arch: str, weights: Tensor) -> Tensor:
+        prep = to_prep(weights, height=self.height, width=self.width, owner=arch)
         return self.encoder(prep.unsqueeze(1))
 
     def decode(self, arch: str, embeddings: Tensor) -> Tensor:

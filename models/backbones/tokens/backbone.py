@@ -80,23 +80,23 @@ class TokensBackbone(Backbone):
         assert isinstance(head, ArchitectureHead)
         return head
 
-    def encode(self, arch: str, vectors: Tensor) -> Tensor:
-        head, answers = self.head(arch), self.answers(arch, vectors)
-        latents, embeddings = self.reader(self.index[arch], head, vectors, answers)
+    def encode(self, arch: str, weights: Tensor) -> Tensor:
+        head, answers = self.head(arch), self.answers(arch, weights)
+        latents, embeddings = self.reader(self.index[arch], head, weights, answers)
         if answers is not None:
             embeddings = self.feedback(partial(self._predicted_answers, arch), latents, answers, embeddings)
         if self.solving is None or self.training or head.architecture is None:
             return embeddings
         directions = self.directions(arch)
         assert directions is not None  # as of `solving`
-        return self.solving.solve(head.architecture, partial(self.decode, arch), directions, vectors, embeddings)
+        return self.solving.solve(head.architecture, partial(self.decode, arch), directions, weights, embeddings)
 
-    def answers(self, arch: str, vectors: Tensor) -> Tensor | None:
+    def answers(self, arch: str, weights: Tensor) -> Tensor | None:
         """(B, T, F): what each network (B, P) answers to the probes; None where it is not to be run."""
         run = self.head(arch).run
         if self.probes is None or run is None:
             return None
-        answers: Tensor = self.probes(run, vectors)
+        answers: Tensor = self.probes(run, weights)
         return answers
 
     def _predicted_answers(self, arch: str, embeddings: Tensor) -> Tensor:

@@ -49,17 +49,17 @@ class Chunks(nn.Module):
         ]
         self.register_buffer("sampled", torch.stack(sampled), persistent=False)
 
-    def cut(self, vectors: Tensor) -> Tensor:
+    def cut(self, weights: Tensor) -> Tensor:
         """(B, P) to (B, N, C), zeros where a chunk is not full."""
-        return F.pad(vectors, (0, 1))[:, self.places]
+        return F.pad(weights, (0, 1))[:, self.places]
 
     def join(self, chunks: Tensor) -> Tensor:
         """(B, N, C) to (B, P); undoes `cut`."""
         return chunks.flatten(1)[:, self.inverse]
 
-    def statistics(self, vectors: Tensor) -> Tensor:
+    def statistics(self, weights: Tensor) -> Tensor:
         """(B, P) to (B, L, F): each layer's mean, deviation, its logarithm, and quantiles."""
-        values = vectors[:, self.sampled]  # (B, L, SAMPLED)
+        values = weights[:, self.sampled]  # (B, L, SAMPLED)
         levels = torch.tensor(QUANTILES, device=values.device, dtype=values.dtype)
         quantiles = torch.quantile(values, levels, dim=-1).movedim(0, -1)
         deviation = values.std(dim=-1, keepdim=True)

@@ -38,11 +38,11 @@ class Probes(nn.Module):
         """Of each token, F."""
         return 2 * self.outputs * self.group
 
-    def forward(self, run: Run, vectors: Tensor) -> Tensor:
+    def forward(self, run: Run, weights: Tensor) -> Tensor:
         """(B, T, F): what each network (B, P) answers."""
-        return self._features(run, vectors).unflatten(1, (-1, self.group)).flatten(2)
+        return self._features(run, weights).unflatten(1, (-1, self.group)).flatten(2)
 
-    def _features(self, run: Run, vectors: Tensor) -> Tensor:
+    def _features(self, run: Run, weights: Tensor) -> Tensor:
         """(B, R, 2 K)."""
         raise NotImplementedError
 
@@ -50,9 +50,9 @@ class Probes(nn.Module):
 class ClassifierProbes(Probes):
     """Images, answered by logits: their signed logarithm, as they grow without bound in training, and their softmax."""
 
-    def _features(self, run: Run, vectors: Tensor) -> Tensor:
+    def _features(self, run: Run, weights: Tensor) -> Tensor:
         # Convolutions gain nothing by running together.
-        logits = torch.stack([run(vector, self.inputs) for vector in vectors])
+        logits = torch.stack([run(own, self.inputs) for own in weights])
         centred = logits - logits.mean(dim=-1, keepdim=True)
         return torch.cat([centred.sign() * centred.abs().log1p(), logits.softmax(dim=-1)], dim=-1)
 
@@ -60,8 +60,8 @@ class ClassifierProbes(Probes):
 class FieldProbes(Probes):
     """Points, answered by values: as they are, and enlarged about zero, where a surface lies."""
 
-    def _features(self, run: Run, vectors: Tensor) -> Tensor:
-        values = vmap(run, in_dims=(0, None))(vectors, self.inputs)
+    def _features(self, run: Run, weights: Tensor) -> Tensor:
+        values = vmap(run, in_dims=(0, None))(weights, self.inputs)
         return torch.cat([values, (values / NEAR).tanh()], dim=-1)
 
 

@@ -20,13 +20,13 @@ class Reader(nn.Module):
     """From networks to latents and embeddings."""
 
     def forward(
-        self, index: int, head: ArchitectureHead, vectors: Tensor, answers: Tensor | None
+        self, index: int, head: ArchitectureHead, weights: Tensor, answers: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """(B, M, D) latents that feedback may go on from, (B, 0, 0) where there are none, and (B, E) embeddings.
 
         Args:
             index: of the architecture; head: what is known of it.
-            vectors: (B, P); answers: (B, T, F) to the probes, None where networks are not run.
+            weights: (B, P); answers: (B, T, F) to the probes, None where networks are not run.
         """
         raise NotImplementedError
 
@@ -39,9 +39,9 @@ class ConstantReader(Reader):
         self.first = nn.Parameter(torch.zeros(embedding_size))
 
     def forward(
-        self, index: int, head: ArchitectureHead, vectors: Tensor, answers: Tensor | None
+        self, index: int, head: ArchitectureHead, weights: Tensor, answers: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        return vectors.new_zeros(len(vectors), 0, 0), self.first.expand(len(vectors), -1)
+        return weights.new_zeros(len(weights), 0, 0), self.first.expand(len(weights), -1)
 
 
 class ChunkPositions(nn.Module):
@@ -66,11 +66,11 @@ class WeightTokens(nn.Module):
         self.positions = nn.ModuleList(positions)
         self.read_chunk, self.read_statistics = nn.Linear(chunk, width), nn.Linear(STATISTICS, width)
 
-    def forward(self, index: int, head: ArchitectureHead, vectors: Tensor, answers: Tensor | None) -> list[Tensor]:
+    def forward(self, index: int, head: ArchitectureHead, weights: Tensor, answers: Tensor | None) -> list[Tensor]:
         """[(B, N, D), (B, L, D)]."""
         positions = self.positions[index]
         assert isinstance(positions, ChunkPositions)
-        values = vectors / head.sigma()
+        values = weights / head.sigma()
         chunks = self.read_chunk(head.chunks.cut(values)) + positions.chunks
         return [chunks, self.read_statistics(head.chunks.statistics(values)) + positions.layers]
 
@@ -87,7 +87,7 @@ class AnswerTokens(nn.Module):
         self.read_answer = nn.Linear(features, width)
         self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
 
-    def forward(self, index: int, head: ArchitectureHead, vectors: Tensor, answers: Tensor | None) -> list[Tensor]:
+    def forward(self, index: int, head: ArchitectureHead, weights: Tensor, answers: Tensor | None) -> list[Tensor]:
         """[(B, T, D)]; [] where networks are not run."""
         return [] if answers is None else [self.read_answer(answers) + self.positions]
 
@@ -116,11 +116,11 @@ class AttendingReader(Reader):
             self.to_embedding.bias.zero_()
 
     def forward(
-        self, index: int, head: ArchitectureHead, vectors: Tensor, answers: Tensor | None
+        self, index: int, head: ArchitectureHead, weights: Tensor, answers: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        parts = [part for source in self.sources.values() for part in source(index, head, vectors, answers)]
+        parts = [part for source in self.sources.values() for part in source(index, head, weights, answers)]
         tokens = torch.cat(parts, dim=1)  # (B, N + L + T, D)
-        latents = self.start.expand(len(vectors), -1, -1)
+        latents = self.start.expand(len(weights), -1, -1)
         for gather, mix in zip(self.gather, self.mix, strict=True):
             latents = gather(latents, tokens)
             latents = mix(latents, latents)

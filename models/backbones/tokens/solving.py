@@ -32,15 +32,15 @@ class Solving:
     points: int
     near_surface_share: float
 
-    def target_points(self, architecture: Architecture, vector: Tensor) -> Tensor:
+    def target_points(self, architecture: Architecture, weights: Tensor) -> Tensor:
         """(points, D) of the box, the same each time: evenly over it (Sobol's sequence), and near the surface."""
         near = round(self.near_surface_share * self.points)
         count = max(self.points - near, CANDIDATES * near)
-        candidates = even_points(architecture.signal.input_shape[0], count).to(vector)
+        candidates = even_points(architecture.signal.input_shape[0], count).to(weights)
         even = candidates[: self.points - near]
         if not near:
             return even
-        distance = architecture.run(vector, candidates).abs().amin(dim=1)
+        distance = architecture.run(weights, candidates).abs().amin(dim=1)
         return torch.cat([even, candidates[distance.topk(near, largest=False).indices]])
 
     @torch.no_grad()
@@ -49,18 +49,18 @@ class Solving:
         architecture: Architecture,
         decode: Callable[[Tensor], Tensor],
         directions: Mapping[str, Directions],
-        vectors: Tensor,
+        weights: Tensor,
         embeddings: Tensor,
     ) -> Tensor:
         """(B, E) embeddings nearer to what networks (B, P) compute, each by itself."""
         solver, solved = Solver(architecture, decode, directions, DAMPING), []
         # Whatever the caller's number format: equations are not solved in 8 bits.
-        with torch.autocast(vectors.device.type, enabled=False):
-            for embedding, vector in zip(embeddings, vectors, strict=True):
-                points = self.target_points(architecture, vector)
-                targets = architecture.run(vector, points).flatten()
-                weights = weights_by_distance(targets) if self.near_surface_share else None
+        with torch.autocast(weights.device.type, enabled=False):
+            for embedding, own in zip(embeddings, weights, strict=True):
+                points = self.target_points(architecture, own)
+                targets = architecture.run(own, points).flatten()
+                error_weights = weights_by_distance(targets) if self.near_surface_share else None
                 for _ in range(self.steps):
-                    embedding, _ = solver.step(embedding, targets, points, weights)
+                    embedding, _ = solver.step(embedding, targets, points, error_weights)
                 solved.append(embedding)
         return torch.stack(solved)

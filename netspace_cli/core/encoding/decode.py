@@ -43,16 +43,16 @@ def decode(
     check_space(embeddings.origins[0].source if embeddings.origins else "embeddings", embeddings, space)
     space = runner.place(space)
     networks = []
-    for vector, origin in zip(embeddings.vectors, embeddings.origins, strict=True):
+    for embedding, origin in zip(embeddings.vectors, embeddings.origins, strict=True):
         named = None if recognised else arch or origin.arch
-        network = decode_row(runner.place(vector), space, arch=named)
-        if not torch.isfinite(network.vector).all():
+        network = decode_row(runner.place(embedding), space, arch=named)
+        if not torch.isfinite(network.weights).all():
             raise NotFinite(
                 f"the embedding of {origin.source or 'an unknown network'} decodes to values that are not finite.",
                 "Check how it was made; an encoded network's embedding decodes to finite values.",
             )
         networks.append(
-            Network(network.architecture, network.vector.cpu(), form or origin.form, origin.source, origin.sha256)
+            Network(network.architecture, network.weights.cpu(), form or origin.form, origin.source, origin.sha256)
         )
     return networks
 

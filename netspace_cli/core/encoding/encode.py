@@ -46,13 +46,13 @@ def encode(
     rows: dict[int, Tensor] = {}
     for arch in dict.fromkeys(n.architecture.name for n in networks):
         places = [i for i, n in enumerate(networks) if n.architecture.name == arch]
-        vectors = runner.place(torch.stack([networks[i].vector for i in places]))
+        weights = runner.place(torch.stack([networks[i].weights for i in places]))
         with torch.no_grad():
             # One at a time: a network's embedding must not depend on its company, to the last bit.
-            found = torch.cat([space.model.encode(arch, v[None]) for v in vectors])
+            found = torch.cat([space.model.encode(arch, v[None]) for v in weights])
         _check_found([networks[i] for i in places], found)
         if refine_steps and data is not None:
-            found = refine(found, vectors, arch, space, runner.place(data), runner, steps=refine_steps)
+            found = refine(found, weights, arch, space, runner.place(data), runner, steps=refine_steps)
         rows.update(zip(places, found, strict=True))
     how = "refined" if refine_steps else "encoded"
     origins = [Origin(n.architecture.name, n.form, n.source, n.sha256, how, refine_steps) for n in networks]
@@ -78,7 +78,7 @@ def _check_found(networks: Sequence[Network], found: Tensor) -> None:
         if not bool(torch.isfinite(embedding).all()):
             raise NotFinite(
                 f"{network.source or 'a network'}: its embedding is NaN or infinite; its largest weight is "
-                f"{float(network.vector.abs().max()):.3g}.",
+                f"{float(network.weights.abs().max()):.3g}.",
                 "Give a network whose weights are like those of the space's instances.",
             )
 

@@ -23,7 +23,7 @@ def fidelities(
 ) -> list[Any]:
     """`fidelity` of each network beside its embedding, on the test split."""
     pairs = zip(networks, embeddings.vectors, strict=True)
-    return [fidelity(network, vector, space, data, runner) for network, vector in pairs]
+    return [fidelity(network, embedding, space, data, runner) for network, embedding in pairs]
 
 
 @overload

@@ -21,7 +21,7 @@ CLASS_WEIGHT = 1.0
 
 def refine(
     embeddings: Tensor,
-    vectors: Tensor,
+    weights: Tensor,
     arch: str,
     space: Space,
     data: Data,
@@ -33,7 +33,7 @@ def refine(
 
     Args:
         embeddings: (B, E) from the encoder.
-        vectors: (B, P) the networks.
+        weights: (B, P) the networks.
         arch: their architecture.
         space, data: on the runner's device.
         steps: how many; method, images (or points) and rates are the space's own.
@@ -42,16 +42,16 @@ def refine(
     Raises:
         ConfigError: the space's method is not for networks such as these.
     """
-    with runner.guard(f"refining {len(vectors)} networks at once", "Encode fewer at once."):
+    with runner.guard(f"refining {len(weights)} networks at once", "Encode fewer at once."):
         if space.recipe.refine.method == "adam":
-            return _by_adam(embeddings, vectors, arch, space, data, runner, steps)
+            return _by_adam(embeddings, weights, arch, space, data, runner, steps)
         check_method(space.recipe, space.kind)
-        return refine_by_gauss_newton(embeddings, vectors, arch, space, data, runner, steps=steps)
+        return refine_by_gauss_newton(embeddings, weights, arch, space, data, runner, steps=steps)
 
 
 def _by_adam(
     embeddings: Tensor,
-    vectors: Tensor,
+    weights: Tensor,
     arch: str,
     space: Space,
     data: Data,
@@ -61,13 +61,13 @@ def _by_adam(
     recipe = space.recipe
     descent = recipe.refine.descent(steps)
     model, architecture = space.model, space.model.architecture(arch)
-    sample = space.kind.sampler(architecture, vectors, data, runner, near=recipe.train.near)
+    sample = space.kind.sampler(architecture, weights, data, runner, near=recipe.train.near)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         inputs = sample(descent.images, runner.generator("refine", step))
         with runner.autocast():
             predicted = model.decode(arch, current)
-            losses = imitation(architecture, predicted, vectors, inputs, temperature=recipe.refine_temperature)
+            losses = imitation(architecture, predicted, weights, inputs, temperature=recipe.refine_temperature)
             loss = losses.sum() + CLASS_WEIGHT * class_loss(model, current, model.class_id(arch))
         runner.count(1, "steps")
         return loss

@@ -25,7 +25,7 @@ LATER = 3
 
 def refine_by_gauss_newton(
     embeddings: Tensor,
-    vectors: Tensor,
+    weights: Tensor,
     arch: str,
     space: Space,
     data: Data,
@@ -36,7 +36,7 @@ def refine_by_gauss_newton(
     """Gauss-Newton steps on embeddings, each network by itself.
 
     Args:
-        embeddings: (B, E); vectors: (B, P) the networks.
+        embeddings: (B, E); weights: (B, P) the networks.
         arch: their architecture; space, data: on the runner's device.
         steps: of each.
     Returns:
@@ -45,25 +45,25 @@ def refine_by_gauss_newton(
         RunFailed: values that are not finite.
     """
     found = []
-    with runner.progress(f"refining {arch}", steps * len(vectors)) as tick:
-        for embedding, vector in zip(embeddings, vectors, strict=True):
-            found.append(_refined(embedding, vector, arch, space, data, runner, steps, tick))
+    with runner.progress(f"refining {arch}", steps * len(weights)) as tick:
+        for embedding, own in zip(embeddings, weights, strict=True):
+            found.append(_refined(embedding, own, arch, space, data, runner, steps, tick))
     return torch.stack(found)
 
 
 def _refined(
-    embedding: Tensor, vector: Tensor, arch: str, space: Space, data: Data, runner: Runner, steps: int, tick: Tick
+    embedding: Tensor, weights: Tensor, arch: str, space: Space, data: Data, runner: Runner, steps: int, tick: Tick
 ) -> Tensor:
     """(E,) one embedding after all steps towards its network (P,)."""
     architecture, kind, recipe = space.model.architecture(arch), space.kind, space.recipe
     solver = solver_of(space, arch)
-    sample = kind.sampler(architecture, vector[None], data, runner, near=recipe.train.near)
+    sample = kind.sampler(architecture, weights[None], data, runner, near=recipe.train.near)
     path = []
     for step in range(steps):
         points = sample(recipe.refine.images, runner.generator("refine", step))
         points = points[0] if points.dim() == 3 else points
         with torch.no_grad():
-            wanted = architecture.run(vector, points).flatten()
+            wanted = architecture.run(weights, points).flatten()
         embedding, loss = solver.step(embedding, wanted, points, kind.error_weights(wanted))
         if not math.isfinite(loss):
             raise RunFailed("refining came to values that are not finite.", "Raise refine.damping.")
@@ -71,4 +71,4 @@ def _refined(
         runner.count(1, "steps")
         tick(1, loss=loss)
     mean = torch.stack(path[-max(1, steps // LATER) :]).mean(dim=0)
-    return kind.mender(architecture, vector, solver, runner)(mean)
+    return kind.mender(architecture, weights, solver, runner)(mean)

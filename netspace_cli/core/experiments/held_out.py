@@ -118,7 +118,7 @@ def encoded_input(zoo: Zoo, instance: Instance, space: Space, data: ImageData, r
 def placed(end: Input, runner: Runner) -> Network:
     """The network an input was, on the device of the work."""
     assert end.network is not None
-    return Network(end.network.architecture, runner.place(end.network.vector), end.network.form)
+    return Network(end.network.architecture, runner.place(end.network.weights), end.network.form)
 
 
 def goal_for(space: Space, data: ImageData, runner: Runner, teacher: Network | None, scale: Scale) -> Goal:

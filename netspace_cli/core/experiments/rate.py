@@ -167,7 +167,7 @@ def _measured(
     measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps)
     fitted = fit_held_out(zoo, architecture, size, recipe, data, runner)
     known = measured["encoded"].evaluation.instances
-    targets = runner.place(torch.stack(zoo.vectors(zoo.select(split="test"), architecture)))
+    targets = runner.place(torch.stack(zoo.weights(zoo.select(split="test"), architecture)))
     beside = Measured(evaluate_fits(fitted, known, targets, data, runner), scale.refine_steps, fitted.seconds)
     searches = _searches(zoo, space, fitted, data, runner, scale, teacher)
     return [
@@ -196,8 +196,8 @@ def _searches(
     arch = space.architectures[0].name
     median = middling(zoo, arch)
     row = [i.id for i in zoo.select(split="test")].index(median.id)
-    encoded = encoded_input(zoo, median, space, data, runner).vector
-    refined = refined_input(zoo, median, space, data, runner, scale).vector
+    encoded = encoded_input(zoo, median, space, data, runner).embedding
+    refined = refined_input(zoo, median, space, data, runner, scale).embedding
     starts: dict[str, tuple[str, Reach]] = {
         METHODS[0]: ("space", reach_of(space, runner.place(encoded)[None], arch)),
         METHODS[1]: ("space", reach_of(space, runner.place(refined)[None], arch)),

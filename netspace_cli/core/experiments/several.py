@@ -59,7 +59,7 @@ def several(
     first, last = (middling(zoo, arch) for arch in (archs[0], archs[-1]))
     ends = [encoded_input(zoo, i, space, data, runner) for i in (first, last)]
     common: dict[str, Any] = {"steps": scale.path_steps, "data": data}
-    path = interpolate(ends[0].vector, ends[1].vector, space, runner, ends=(archs[0], archs[-1]), **common)
+    path = interpolate(ends[0].embedding, ends[1].embedding, space, runner, ends=(archs[0], archs[-1]), **common)
     tables = [summary_table(measured), order_table(path), drawn_table(path, zoo, space)]
     figures = {"figure": lambda: fidelity_and_path(measured, path, {})}
     if scale.search_steps:
@@ -142,6 +142,6 @@ def _optimised(
     found = {}
     for arch in (a.name for a in zoo.architectures()):
         instance = middling(zoo, arch)
-        start = encoded_input(zoo, instance, space, data, runner).vector
+        start = encoded_input(zoo, instance, space, data, runner).embedding
         found[arch] = [searches.best(instance.id, "space", reach_of(space, runner.place(start)[None], arch))]
     return found

@@ -50,7 +50,7 @@ def single(
     held_out = weakest_and_strongest(zoo, names[0])
     ends = [refined_input(zoo, i, space, data, runner, scale) for i in held_out]
     common: dict[str, Any] = {"steps": scale.path_steps, "data": data}
-    path = interpolate(ends[0].vector, ends[1].vector, space, runner, **common)
+    path = interpolate(ends[0].embedding, ends[1].embedding, space, runner, **common)
     one, other = (network_at(end.end, space, runner) for end in ends)
     baselines = weight_paths(one, other, runner, **common)
     tables = [summary_table(measured), order_table(path, baselines)]
@@ -62,7 +62,7 @@ def single(
                 f"{title} held-out instance": [
                     searches.best(instance.id, method, reach)
                     for method, reach in reaches(
-                        space, placed(end, runner), runner.place(end.vector), searches.goal
+                        space, placed(end, runner), runner.place(end.embedding), searches.goal
                     ).items()
                 ]
                 for title, instance, end in starts

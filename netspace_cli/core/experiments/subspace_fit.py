@@ -66,10 +66,10 @@ def fit_held_out(
         RunFailed: no rate gives a finite loss.
     """
     best = zoo.network(by_validation(zoo, architecture.name, "train")[-1], architecture)
-    reach = reach_of_subspace(Network(architecture, runner.place(best.vector)), size)
+    reach = reach_of_subspace(Network(architecture, runner.place(best.weights)), size)
     descent, temperature = recipe.refine.descent(), recipe.refine_temperature
     chosen, held_out = (
-        runner.place(torch.stack(zoo.vectors(zoo.select(split=split, arch=architecture.name), architecture)))
+        runner.place(torch.stack(zoo.weights(zoo.select(split=split, arch=architecture.name), architecture)))
         for split in ("val", "test")
     )
 
@@ -169,7 +169,7 @@ def _answers(
     found = []
     for target, variables in zip(targets, embeddings, strict=True):
         with torch.no_grad():
-            vector = reach.build(variables[None])
-        wanted, predicted = (logits_of(reach.architecture, v, data, split, runner) for v in (target, vector))
+            weights = reach.build(variables[None])
+        wanted, predicted = (logits_of(reach.architecture, v, data, split, runner) for v in (target, weights))
         found.append((wanted, predicted))
     return found

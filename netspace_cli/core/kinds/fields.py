@@ -118,7 +118,7 @@ class FieldEvaluator:
 
     def outputs(self, network: Network) -> Tensor:
         """(N, K) values, on the processor."""
-        return values_of(network.architecture, self.runner.place(network.vector), self.points, self.runner)
+        return values_of(network.architecture, self.runner.place(network.weights), self.points, self.runner)
 
     def judge(self, instances: Sequence[Judged]) -> None:
         """Add the instances of one architecture, each beside the nearest training instance."""
@@ -246,7 +246,7 @@ class FieldKind:
     ) -> FieldFidelity:
         """Values on a grid; splits have no part in it."""
         points = runner.place(scoring_points(self.signal.dimensions))
-        one, other = (values_of(n.architecture, runner.place(n.vector), points, runner) for n in (target, predicted))
+        one, other = (values_of(n.architecture, runner.place(n.weights), points, runner) for n in (target, predicted))
         inside = (one[:, 0] < 0).double().mean().item() if self.has_surface else None
         return FieldFidelity(*_scores(one, other, has_surface=self.has_surface), recognised, inside)
 
@@ -258,7 +258,7 @@ class FieldKind:
         """Compares on a grid; of signed distances beside all training instances."""
         points = runner.place(scoring_points(self.signal.dimensions))
         known = (
-            [values_of(n.architecture, runner.place(n.vector), points, runner).to(torch.float16) for n in training]
+            [values_of(n.architecture, runner.place(n.weights), points, runner).to(torch.float16) for n in training]
             if self.has_surface
             else []
         )

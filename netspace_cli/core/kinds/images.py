@@ -134,7 +134,7 @@ class ImageEvaluator:
 
     def outputs(self, network: Network) -> Tensor:
         """(N, K) logits, on the processor."""
-        return logits_of(network.architecture, self.runner.place(network.vector), self.data, "test", self.runner)
+        return logits_of(network.architecture, self.runner.place(network.weights), self.data, "test", self.runner)
 
     def judge(self, instances: Sequence[Judged]) -> None:
         """Add the instances of one architecture, each beside the others of equal accuracy."""
@@ -251,7 +251,7 @@ class ImageKind:
         """Accuracies and agreement on a split's images."""
         images = require_images(data)
         one, other = (
-            logits_of(n.architecture, runner.place(n.vector), images, split, runner) for n in (target, predicted)
+            logits_of(n.architecture, runner.place(n.weights), images, split, runner) for n in (target, predicted)
         )
         labels = labels_of(images, split)
         return Fidelity(accuracy(one, labels), accuracy(other, labels), agreement(one, other), recognised)

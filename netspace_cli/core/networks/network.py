@@ -22,7 +22,7 @@ class Network:
 
     Attributes:
         architecture: recognised or named.
-        vector: flat folded parameters (P,), float32.
+        weights: flat folded parameters (P,), float32.
         form: the layout of its checkpoint.
         source: where it came from.
         sha256: of that file.
@@ -30,7 +30,7 @@ class Network:
     """
 
     architecture: Architecture
-    vector: Tensor
+    weights: Tensor
     form: Form = "full"
     source: str = ""
     sha256: str = ""
@@ -74,7 +74,7 @@ def recognise_network(
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, signal=signal)
     return Network(
         architecture,
-        architecture.to_vector(checkpoint.state),
+        architecture.to_weights(checkpoint.state),
         architecture.form_of(checkpoint.state),
         str(source),
         checkpoint.sha256,
@@ -109,5 +109,5 @@ def write_network(path: Path, network: Network, *, metadata: Mapping[str, str], 
     Raises:
         OutputExists: the path is taken and `force` is not given.
     """
-    state = network.architecture.to_state(network.vector.detach().cpu(), network.form)
+    state = network.architecture.to_state(network.weights.detach().cpu(), network.form)
     write_checkpoint(path, state, metadata=metadata, force=force)

@@ -70,11 +70,11 @@ def score_steps(
 
 
 def _score(step: int, gamma: float, network: Network, data: ImageData | None, runner: Runner, split: str) -> Step:
-    if not torch.isfinite(network.vector).all():
+    if not torch.isfinite(network.weights).all():
         return Step(step, gamma, network, error="weights are not finite")
     if data is None:
         return Step(step, gamma, network)
-    logits = logits_of(network.architecture, network.vector, data, split, runner)
+    logits = logits_of(network.architecture, network.weights, data, split, runner)
     if not torch.isfinite(logits).all():
         return Step(step, gamma, network, error="outputs are not finite")
     labels = labels_of(data, split)

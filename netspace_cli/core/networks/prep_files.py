@@ -38,7 +38,7 @@ def check_prep(
     if height is None:
         published = (SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, SEVERAL_HEIGHT)
         height = next((h for h in published if h * width >= size), SEVERAL_HEIGHT)
-    to_prep(network.vector, height=height, width=width, owner=network.architecture.name)
+    to_prep(network.weights, height=height, width=width, owner=network.architecture.name)
     return height, width
 
 
@@ -59,7 +59,7 @@ def write_prep(
         OutputExists: the path is taken and `force` is not given.
     """
     height, width = check_prep(network, path, height=height, width=width, force=force)
-    grid = to_prep(network.vector, height=height, width=width, owner=network.architecture.name)
+    grid = to_prep(network.weights, height=height, width=width, owner=network.architecture.name)
     if path.suffix == ".npy":
         atomic_write(path, lambda p: _save_array(p, grid.numpy()), force=force)
     else:
@@ -78,12 +78,12 @@ def _save_array(path: Path, array: np.ndarray) -> None:
 
 def _by_layer(network: Network) -> Tensor:
     """(P,) values in units of their layer's deviation."""
-    vector = network.vector.clone()
+    weights = network.weights.clone()
     for layer in network.architecture.spec.layers:
-        part = vector[layer.start : layer.stop]
+        part = weights[layer.start : layer.stop]
         deviation = part.std(correction=min(1, part.numel() - 1))
-        vector[layer.start : layer.stop] = part / deviation.clamp_min(torch.finfo(part.dtype).tiny)
-    return vector
+        weights[layer.start : layer.stop] = part / deviation.clamp_min(torch.finfo(part.dtype).tiny)
+    return weights
 
 
 def _colours(values: np.ndarray) -> np.ndarray:

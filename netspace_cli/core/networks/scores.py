@@ -19,12 +19,12 @@ TRAIN_IMAGES = 10_000
 
 
 def logits_of(
-    architecture: Architecture, vector: Tensor, data: ImageData, split: str, runner: Runner, *, most: int | None = None
+    architecture: Architecture, weights: Tensor, data: ImageData, split: str, runner: Runner, *, most: int | None = None
 ) -> Tensor:
     """A network's logits on the images of a split, without augmentation.
 
     Args:
-        architecture, vector: the network; its flat parameters (P,) on the runner's device.
+        architecture, weights: the network; its flat parameters (P,) on the runner's device.
         data: on the runner's device.
         most: only the first so many images; None for all.
     Returns:
@@ -35,7 +35,7 @@ def logits_of(
 
     def part(index: slice) -> Tensor:
         images, _ = data.batch(split, index)
-        return architecture.run(vector, images)
+        return architecture.run(weights, images)
 
     return runner.in_batches(part, total, batch=BATCH, what="images")
 
@@ -69,13 +69,15 @@ def accuracies_on_test(networks: Sequence[Network], data: ImageData, runner: Run
     """
     data = runner.place(data)
     labels = labels_of(data, "test")
-    return [accuracy(logits_of(n.architecture, runner.place(n.vector), data, "test", runner), labels) for n in networks]
+    return [
+        accuracy(logits_of(n.architecture, runner.place(n.weights), data, "test", runner), labels) for n in networks
+    ]
 
 
-def scores(architecture: Architecture, vector: Tensor, data: ImageData, runner: Runner) -> dict[str, float]:
+def scores(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> dict[str, float]:
     """Accuracy on the train, val and test split; of train, on its first `TRAIN_IMAGES` images."""
     accuracies = {}
     for split in data.splits:
-        logits = logits_of(architecture, vector, data, split, runner, most=TRAIN_IMAGES if split == "train" else None)
+        logits = logits_of(architecture, weights, data, split, runner, most=TRAIN_IMAGES if split == "train" else None)
         accuracies[split] = accuracy(logits, labels_of(data, split)[: len(logits)])
     return accuracies

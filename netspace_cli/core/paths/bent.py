@@ -52,27 +52,27 @@ def bent(
     line = runner.place(torch.stack(straight(start, end, steps)))
     solver = solver_of(space, architecture.name)
     with torch.no_grad():
-        vectors = space.model.decode(architecture.name, torch.stack([line[0], line[-1]]))
-    ends = _known(vectors, architecture, runner)
+        weights = space.model.decode(architecture.name, torch.stack([line[0], line[-1]]))
+    ends = _known(weights, architecture, runner)
     gammas, found = even_gammas(ends, steps), [line[0]]
     with runner.progress("bending the path", max(0, steps - 1)) as tick:
         for embedding, gamma in zip(line[1:-1], gammas[1:-1], strict=True):
-            found.append(_solved(embedding, ends, vectors, gamma, solver, runner))
+            found.append(_solved(embedding, ends, weights, gamma, solver, runner))
             tick(1)
     return torch.stack([*found, line[-1]])
 
 
-def _solved(embedding: Tensor, ends: Ends, vectors: Tensor, gamma: Tensor, solver: Solver, runner: Runner) -> Tensor:
+def _solved(embedding: Tensor, ends: Ends, weights: Tensor, gamma: Tensor, solver: Solver, runner: Runner) -> Tensor:
     """(E,) whose network is the blend at gamma of the ends, networks (2, P), and has no crumbs."""
     wanted = ends.blend(gamma)
     chosen = even_and_near(wanted, runner.generator("bend"))
-    weights = weights_by_distance(wanted[chosen])
+    error_weights = weights_by_distance(wanted[chosen])
     for _ in range(SOLVES):
-        embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], weights)
+        embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], error_weights)
     fine = []
     for parts in FINER:
         small = cut(ends.cells, wanted, parts)
-        known = (distances_at(small.points, solver.architecture, vector, runner) for vector in vectors)
+        known = (distances_at(small.points, solver.architecture, own, runner) for own in weights)
         fine.append(Wanted(small, ends.blend_in(small, gamma, wanted, *known)))
     return mended(embedding, Wanted(ends.cells, wanted), fine, solver, runner, keep=False)
 
@@ -101,9 +101,9 @@ def bendable(space: Space) -> bool:
     return space.kind.has_surface and space.model.backbone.directions(space.model.architectures[0].name) is not None
 
 
-def _known(vectors: Tensor, architecture: Architecture, runner: Runner) -> Ends:
+def _known(weights: Tensor, architecture: Architecture, runner: Runner) -> Ends:
     """What is where at the ends, networks (2, P)."""
     dimensions = architecture.signal.input_shape[0]
     points = runner.place(scattered(dimensions, runner.generator("ends")))
-    one, other = (distances_at(points, architecture, v, runner) for v in vectors)
+    one, other = (distances_at(points, architecture, v, runner) for v in weights)
     return Ends(points, one, other)

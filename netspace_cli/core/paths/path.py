@@ -94,7 +94,7 @@ def interpolate_weights(
             "cannot be interpolated.",
             f"Leave out {Call('interpolate_weights')}: only the space has a path between two architectures.",
         )
-    a, b = runner.place(start.vector), runner.place(end.vector)
+    a, b = runner.place(start.weights), runner.place(end.weights)
     networks = [Network(start.architecture, (1 - g) * a + g * b) for g in gammas(steps)]
     kind = kind_of(start.architecture.signal, {})
     return kind.score(networks, data, runner, split=split, description="walking between the weights")
@@ -125,8 +125,8 @@ def aligned(reference: Network, network: Network, runner: Runner) -> Network:
     """A network with its hidden units in the order nearest to another's of the same architecture."""
     spec = network.architecture.spec
     state = align(
-        spec.unflatten(reference.vector.cpu()),
-        spec.unflatten(network.vector.cpu()),
+        spec.unflatten(reference.weights.cpu()),
+        spec.unflatten(network.weights.cpu()),
         network.architecture.hidden_groups,
         generator=runner.generator("align"),
     )

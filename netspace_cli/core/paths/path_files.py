@@ -72,5 +72,5 @@ def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> 
     for step in steps:
         if not step.error:
             network = step.network
-            state = network.architecture.to_state(network.vector.cpu(), network.form)
+            state = network.architecture.to_state(network.weights.cpu(), network.form)
             write_checkpoint(folder / f"step-{step.step:03d}.pt", state, force=force)

@@ -30,20 +30,20 @@ class Input:
 
     Attributes:
         path: of the file.
-        vector: (E,) on the processor.
+        embedding: (E,) on the processor.
         origin: of the embedding.
         network: None for an embedding file.
     """
 
     path: Path
-    vector: Tensor
+    embedding: Tensor
     origin: Origin
     network: Network | None = None
 
     @property
     def end(self) -> PathEnd:
         """As an end of a path."""
-        return PathEnd(self.vector, self.origin.arch, self.network)
+        return PathEnd(self.embedding, self.origin.arch, self.network)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def read_inputs(
     refine_steps: int | None = None,
     reader: CheckpointReader | None = None,
 ) -> list[Input]:
-    """Checkpoints, encoded and refined, and embedding files, as they are: one vector each.
+    """Checkpoints, encoded and refined, and embedding files, as they are: one embedding each.
 
     Args:
         refine_steps: for checkpoints; None for what the space records.

@@ -152,7 +152,7 @@ class LsoTask:
             (asked.init,), self.space, runner, data=self.data, refine_steps=asked.refine_steps, reader=self.reader
         )
         arch = asked.arch or start.origin.arch
-        found = optimise_towards(objective, start.vector, self.space, self.optimiser, arch=arch)
+        found = optimise_towards(objective, start.embedding, self.space, self.optimiser, arch=arch)
         network = decoded_network(found, self.space, runner, form=start.origin.form)
         if asked.output is not None:
             origin = Origin(

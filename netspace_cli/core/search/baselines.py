@@ -24,14 +24,14 @@ def reach_of_subspace(network: Network, size: int) -> Reach:
         network: on the device of the work.
         size: D.
     """
-    architecture, device = network.architecture, network.vector.device
+    architecture, device = network.architecture, network.weights.device
     places, signs = sketch_plan(f"subspace/{architecture.name}", architecture.parameters, size)
-    step = (layer_deviations(architecture, network.vector) * signs.to(device))[None]
+    step = (layer_deviations(architecture, network.weights) * signs.to(device))[None]
     places = places.to(device)
     return Reach(
         architecture,
         torch.zeros(1, size, device=device),
-        lambda z: (network.vector + step * z[:, places])[0],
+        lambda z: (network.weights + step * z[:, places])[0],
     )
 
 
@@ -45,28 +45,28 @@ def reach_of_directions(network: Network, size: int, images: Tensor, generator: 
         images: (B, C, S, S) that the curvature is taken on, without labels.
         generator: on the processor.
     """
-    architecture, device = network.architecture, network.vector.device
-    state = architecture.spec.unflatten(network.vector)
+    architecture, device = network.architecture, network.weights.device
+    state = architecture.spec.unflatten(network.weights)
     moments = curvature_moments(architecture.fused, state, images, generator=generator)
     directions = LowRankDirections(architecture.spec, size, moments, generator).to(device)
-    step = layer_deviations(architecture, network.vector)
+    step = layer_deviations(architecture, network.weights)
     return Reach(
         architecture,
         torch.zeros(1, size, device=device),
-        lambda z: network.vector + step * directions(z)[0],
+        lambda z: network.weights + step * directions(z)[0],
     )
 
 
 def reach_of_weights(network: Network) -> Reach:
     """Every network of the architecture: fine-tuning, from `network` on (on the device of the work)."""
-    return Reach(network.architecture, network.vector[None].clone(), lambda v: v[0])
+    return Reach(network.architecture, network.weights[None].clone(), lambda v: v[0])
 
 
-def layer_deviations(architecture: Architecture, vector: Tensor) -> Tensor:
+def layer_deviations(architecture: Architecture, weights: Tensor) -> Tensor:
     """(P,) for each weight the root mean square of its layer; 1 where a layer is all zero."""
-    deviations = torch.ones_like(vector)
+    deviations = torch.ones_like(weights)
     for layer in architecture.spec.layers:
-        size = vector[layer.start : layer.stop].square().mean().sqrt()
+        size = weights[layer.start : layer.stop].square().mean().sqrt()
         if size > 0:
             deviations[layer.start : layer.stop] = size
     return deviations

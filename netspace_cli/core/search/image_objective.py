@@ -37,7 +37,7 @@ class Goal:
     by_loss: bool = False
     answers: dict[str, Tensor] = field(default_factory=dict)
 
-    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
+    def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
         """Of a network on a step's augmented training images; the same step draws the same images."""
         generator = self.runner.generator("lso", step)
         total = len(self.data.splits["train"]) if self.index is None else len(self.index)
@@ -48,12 +48,12 @@ class Goal:
         else:
             pictures, labels = self.data.batch("train", chosen)
         wanted = self._teacher_on_batch(pictures, drawn)
-        return self._distance(architecture.run(vector, pictures), wanted, labels)
+        return self._distance(architecture.run(weights, pictures), wanted, labels)
 
-    def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
+    def on(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
         """Accuracy (a fraction) and loss of a network on a whole split, without augmentation."""
         with torch.no_grad():
-            logits = logits_of(architecture, vector, self.data, split, self.runner)
+            logits = logits_of(architecture, weights, self.data, split, self.runner)
             labels = labels_of(self.data, split)
             wanted = None if self.teacher is None else self._teacher_on(self.teacher, split)
             return accuracy(logits, labels), self._distance(logits, wanted, labels).item()
@@ -69,16 +69,16 @@ class Goal:
         if not self.augment:
             return self._teacher_on(self.teacher, "train", self.index)[drawn].to(pictures.device)
         with torch.no_grad():
-            return self.teacher.architecture.run(self.teacher.vector, pictures)
+            return self.teacher.architecture.run(self.teacher.weights, pictures)
 
     def _teacher_on(self, teacher: Network, split: str, index: Tensor | None = None) -> Tensor:
         """The teacher's logits on a split, or on some of it; it does not change, so it is asked once."""
         if split not in self.answers:
-            run, vector = teacher.architecture.run, teacher.vector
+            run, weights = teacher.architecture.run, teacher.weights
             total = len(self.data.splits[split]) if index is None else len(index)
 
             def part(at: slice) -> Tensor:
-                return run(vector, self.data.batch(split, at if index is None else index[at])[0])
+                return run(weights, self.data.batch(split, at if index is None else index[at])[0])
 
             self.answers[split] = self.runner.in_batches(part, total, batch=BATCH, what="images")
         return self.answers[split]

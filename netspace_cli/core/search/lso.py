@@ -203,7 +203,7 @@ def goal_of(
     """
     if teacher is not None:
         check_teacher(teacher, space.signal)
-        teacher = Network(teacher.architecture, runner.place(teacher.vector))
+        teacher = Network(teacher.architecture, runner.place(teacher.weights))
     train = space.recipe.train
     alpha = 1.0 if len(space.architectures) == 1 and teacher is not None else train.alpha
     return Goal(runner.place(data), runner, teacher, train.temperature, alpha, index)
@@ -212,4 +212,4 @@ def goal_of(
 def decoded_network(found: Optimised, space: Space, runner: Runner, *, form: Form = "full") -> Network:
     """The instance an optimised embedding decodes to, on the processor."""
     network = decode_row(runner.place(found.embedding), runner.place(space), arch=found.arch)
-    return Network(network.architecture, network.vector.cpu(), form)
+    return Network(network.architecture, network.weights.cpu(), form)

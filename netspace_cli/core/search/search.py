@@ -52,11 +52,11 @@ class Aim(Protocol):
         """Whether the loss alone chooses what is kept; else the accuracy does, and the loss between equals."""
         ...
 
-    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
+    def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
         """Of a network on so many of the inputs; the same step draws the same."""
         ...
 
-    def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
+    def on(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
         """Accuracy (a fraction) and loss of a network on what chooses ("val") or on what is scored ("test")."""
         ...
 
@@ -81,7 +81,7 @@ class Found:
 
     Attributes:
         variables: (1, D) the best by validation, on the device of the work; step: after how many steps.
-        vector: (P,) the network they stand for.
+        weights: (P,) the network they stand for.
         validation: its standing on the validation split.
         initial, optimized: on the test split, before and after.
         history: [{step, loss, val_accuracy?, val_loss?}].
@@ -89,7 +89,7 @@ class Found:
 
     variables: Tensor
     step: int
-    vector: Tensor
+    weights: Tensor
     validation: Standing
     initial: Standing
     optimized: Standing
@@ -127,9 +127,9 @@ class Course:
     def found(self) -> Found:
         """The best, scored."""
         with torch.no_grad():
-            vector = self._reach.build(self._variables)
+            weights = self._reach.build(self._variables)
         initial, optimized = (self._stands(v, "test") for v in (self._reach.start, self._variables))
-        return Found(self._variables, self._step, vector, self._standing, initial, optimized, self._history)
+        return Found(self._variables, self._step, weights, self._standing, initial, optimized, self._history)
 
     def _rank(self, standing: Standing) -> tuple[bool, float, float]:
         accuracy = 0.0 if self._goal.by_loss else standing.accuracy

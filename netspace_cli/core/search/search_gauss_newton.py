@@ -24,7 +24,7 @@ class SolvedAim(Aim, Protocol):
     """An aim that says at which points it wants which values."""
 
     def wanted(
-        self, architecture: Architecture, vector: Tensor, step: int, count: int
+        self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Of a network (P,) in a step; the same step draws the same points.
 
@@ -62,9 +62,9 @@ def search_by_solving(
     ):
         for step in range(steps):
             with torch.no_grad():
-                vector = reach.build(embedding[None])
-                asked, wanted, weights = goal.wanted(reach.architecture, vector, step, points)
-            embedding, loss = solver.step(embedding, wanted, asked, weights)
+                weights = reach.build(embedding[None])
+                asked, wanted, error_weights = goal.wanted(reach.architecture, weights, step, points)
+            embedding, loss = solver.step(embedding, wanted, asked, error_weights)
             if not math.isfinite(loss):
                 raise RunFailed(
                     f"the values are not finite at step {step + 1} of {steps}.",

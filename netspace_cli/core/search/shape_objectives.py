@@ -51,22 +51,22 @@ class ShapeGoal:
     # The share within 0.01 is noise as long as a shape is far from its target.
     by_loss: bool = True
 
-    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
+    def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
         """Mean squared error (eq. 2) at so many of the samples; the same step draws the same."""
         points, values = self._drawn(step, count)
-        return output_matching(architecture.run(vector, points), values)
+        return output_matching(architecture.run(weights, points), values)
 
     def wanted(
-        self, architecture: Architecture, vector: Tensor, step: int, count: int
+        self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """So many of the samples; distances near the surface weigh more."""
         points, values = self._drawn(step, count)
         return points, values.flatten(), weights_by_distance(values.flatten()) if self.distances else None
 
-    def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
+    def on(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
         """Share of a split's values that the network is within 0.01 of, and its mean squared error there."""
         points, values = self.held[split]
-        off = values_of(architecture, vector, points, self.runner) - values.cpu()
+        off = values_of(architecture, weights, points, self.runner) - values.cpu()
         return (off.abs() < WITHIN).double().mean().item(), off.square().mean().item()
 
     def _drawn(self, step: int, count: int) -> tuple[Tensor, Tensor]:
@@ -92,22 +92,22 @@ class ScanGoal:
     nearest: KDTree
     by_loss: bool = True
 
-    def loss(self, architecture: Architecture, vector: Tensor, step: int, count: int) -> Tensor:
+    def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
         """Mean squared distance at so many of the points, and how far the slope is from one at others: distances
         grow by one each unit. Where there are normals, also how far slopes at the surface are from them."""
         generator = self.runner.generator("lso", step)
         index = self._drawn(count, generator)
-        at_surface = architecture.run(vector, self.scan.points[index]).square().mean()
+        at_surface = architecture.run(weights, self.scan.points[index]).square().mean()
         anywhere = (2 * torch.rand(SLOPE_POINTS, 3, generator=generator) - 1).to(index.device)
-        off = (_slopes(architecture, vector, anywhere).norm(dim=1) - 1).square().mean()
+        off = (_slopes(architecture, weights, anywhere).norm(dim=1) - 1).square().mean()
         if self.scan.normals is not None:
             index = index[:SLOPE_POINTS]
-            slopes = _slopes(architecture, vector, self.scan.points[index])
+            slopes = _slopes(architecture, weights, self.scan.points[index])
             off = off + (slopes - self.scan.normals[index]).square().sum(dim=1).mean()
         return at_surface + SLOPE_WEIGHT * off
 
     def wanted(
-        self, architecture: Architecture, vector: Tensor, step: int, count: int
+        self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Zero at the scan's points, and elsewhere what the network has there already, as far as that may be: no
         point is further from a surface than from the scan's nearest point. Where that point's normal says which
@@ -118,7 +118,7 @@ class ScanGoal:
         places = torch.cat([surface, anywhere])
         found, index = self.nearest.query(places.cpu().numpy())
         distances, nearest = torch.from_numpy(found).to(places), torch.from_numpy(index).to(places.device)
-        values = architecture.run(vector, places)[:, 0]
+        values = architecture.run(weights, places)[:, 0]
         values = torch.maximum(torch.minimum(values, distances), -distances)
         return places, *self._on_their_sides(places, values, distances, nearest)
 
@@ -136,16 +136,16 @@ class ScanGoal:
         unsaid = inside & (distances >= THIN) & (distances < DEEP) & (values > 0)
         return values, weights_by_distance(values).masked_fill(unsaid, 0)
 
-    def on(self, architecture: Architecture, vector: Tensor, split: str) -> tuple[float, float]:
+    def on(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
         """Share of a split's points that the surface is within 0.01 of, and the mean squared error there; where
         there are normals also a little off the surface on both sides."""
         scan = self.held[split]
-        off = values_of(architecture, vector, scan.points, self.runner)
+        off = values_of(architecture, weights, scan.points, self.runner)
         errors = [off]
         if scan.normals is not None:
             for side in (ASIDE, -ASIDE):
                 places = (scan.points + side * scan.normals).clamp(-1, 1)
-                errors.append(values_of(architecture, vector, places, self.runner) - side)
+                errors.append(values_of(architecture, weights, places, self.runner) - side)
         return (off.abs() < WITHIN).double().mean().item(), torch.cat(errors).square().mean().item()
 
     def _drawn(self, count: int, generator: torch.Generator) -> Tensor:
@@ -164,9 +164,9 @@ class ScanGoal:
         return torch.cat([near.clamp(-1, 1), points[moved:]])
 
 
-def _slopes(architecture: Architecture, vector: Tensor, points: Tensor) -> Tensor:
+def _slopes(architecture: Architecture, weights: Tensor, points: Tensor) -> Tensor:
     """(S, 3) gradients of a network's value at points (S, 3)."""
-    return vmap(grad(lambda x: architecture.run(vector, x[None])[0, 0]))(points)
+    return vmap(grad(lambda x: architecture.run(weights, x[None])[0, 0]))(points)
 
 
 def shape_goal(shape: Shape, runner: Runner, *, distances: bool = True) -> ShapeGoal:

@@ -121,8 +121,8 @@ def _mended(
 def _found(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> Tensor:
     """(M,) what an embedding's network says in the cells."""
     with torch.no_grad():
-        vector = solver.decode(embedding[None])[0]
-    return distances_at(cells.points, solver.architecture, vector, runner)
+        weights = solver.decode(embedding[None])[0]
+    return distances_at(cells.points, solver.architecture, weights, runner)
 
 
 def _crumbled(found: Tensor, wanted: Wanted, margin: float) -> Tensor:

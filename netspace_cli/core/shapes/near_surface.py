@@ -19,19 +19,19 @@ JITTER = 0.02
 EDGE = 0.95
 
 
-def near_surfaces(architecture: Architecture, vectors: Tensor, data: Data, runner: Runner) -> Tensor:
+def near_surfaces(architecture: Architecture, weights: Tensor, data: Data, runner: Runner) -> Tensor:
     """The points of the box nearest to each network's surface.
 
     Args:
-        vectors: (B, P) on the runner's device.
+        weights: (B, P) on the runner's device.
     Returns:
         (B, KEPT, D) on the runner's device.
     """
     points, _ = data.draw("train", CANDIDATES, runner.generator("near"))
     points = runner.place(points)
     found = []
-    for vector in vectors:
-        values = values_of(architecture, vector, points, runner)[:, 0].abs()
+    for own in weights:
+        values = values_of(architecture, own, points, runner)[:, 0].abs()
         found.append(points[values.topk(KEPT, largest=False).indices.to(points.device)])
     return torch.stack(found)
 

@@ -65,7 +65,7 @@ def frame_of(network: Network, runner: Runner, *, resolution: int = RESOLUTION) 
         )
     check_cells(resolution, 2)
     points = runner.place(grid_points(2, resolution))
-    values = values_of(network.architecture, runner.place(network.vector), points, runner).numpy()
+    values = values_of(network.architecture, runner.place(network.weights), points, runner).numpy()
     levels = np.rint((values.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
     return Frame(levels.reshape(resolution, resolution, -1))
 

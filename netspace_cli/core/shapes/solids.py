@@ -101,12 +101,12 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
     """
     check_shape(network)
     check_cells(resolution, 3)
-    vector = runner.place(network.vector)
+    weights = runner.place(network.weights)
     axis = cell_centres(resolution)
     values = np.empty((resolution,) * 3, dtype=np.float32)
     for planes in torch.arange(resolution).split(max(1, SLAB // resolution**2)):
         points = runner.place(torch.cartesian_prod(axis[planes], axis, axis))
-        found = values_of(network.architecture, vector, points, runner)
+        found = values_of(network.architecture, weights, points, runner)
         values[planes.numpy()] = found.reshape(len(planes), resolution, resolution).numpy()
     return Solid(values)
 
@@ -124,7 +124,7 @@ def solid_looked_at_twice(network: Network, runner: Runner, *, resolution: int, 
     check_cells(parts * resolution, 3)
     coarse = torch.from_numpy(solid_of(network, runner, resolution=resolution).values)
     near = cut(Cells(grid_points(3, resolution)), coarse.flatten(), parts)
-    vector, points = runner.place(network.vector), runner.place(near.points)
+    weights, points = runner.place(network.weights), runner.place(near.points)
     values = repeated(coarse.numpy(), parts)
-    values.ravel()[near.places] = distances_at(points, network.architecture, vector, runner).cpu().numpy()
+    values.ravel()[near.places] = distances_at(points, network.architecture, weights, runner).cpu().numpy()
     return Solid(values)

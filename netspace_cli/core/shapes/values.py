@@ -23,18 +23,18 @@ def scoring_points(dimensions: int) -> Tensor:
     return grid_points(dimensions, RESOLUTIONS.get(dimensions, 8))
 
 
-def values_of(architecture: Architecture, vector: Tensor, points: Tensor, runner: Runner) -> Tensor:
+def values_of(architecture: Architecture, weights: Tensor, points: Tensor, runner: Runner) -> Tensor:
     """A network's values at points.
 
     Args:
-        architecture, vector: the network; its flat parameters (P,) on the runner's device.
+        architecture, weights: the network; its flat parameters (P,) on the runner's device.
         points: (N, D) on the same device.
     Returns:
         (N, K) float32, on the processor.
     """
     batch = runner.rows_at_once(BATCH, UNITS)
     return runner.in_batches(
-        lambda index: architecture.run(vector, points[index]), len(points), batch=batch, what="points"
+        lambda index: architecture.run(weights, points[index]), len(points), batch=batch, what="points"
     )
 
 

@@ -97,9 +97,9 @@ def repeated(grid: np.ndarray, parts: int) -> np.ndarray:
     return grid
 
 
-def distances_at(points: Tensor, architecture: Architecture, vector: Tensor, runner: Runner) -> Tensor:
+def distances_at(points: Tensor, architecture: Architecture, weights: Tensor, runner: Runner) -> Tensor:
     """(M,) what a network (P,) that is a shape says at the cells' points (M, D), on the device of the work. There may
     be no points: without a surface no cell lies near it, with small values all do."""
     if not len(points):
         return points.new_zeros(0)
-    return runner.place(values_of(architecture, vector, points, runner)[:, 0])
+    return runner.place(values_of(architecture, weights, points, runner)[:, 0])

@@ -108,10 +108,10 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     runner.check_gradients()
     if teacher is not None:
         check_teacher(teacher, data.signal)
-        teacher = replace(teacher, vector=runner.place(teacher.vector))
+        teacher = replace(teacher, weights=runner.place(teacher.weights))
     data = runner.place(data)
     seen = training.seen()
-    weights = {a.name: training.vectors["train", a.name] for a in seen}
+    weights = {a.name: training.weights["train", a.name] for a in seen}
     near, stretch = recipe.train.near, recipe.train.stretch
     vary = zoo.kind.variation(weights, seen, data, runner, near=near, stretch=stretch)
     return Task(recipe, training, data, teacher, runner, vary, zoo.kind)

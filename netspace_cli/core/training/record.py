@@ -43,16 +43,16 @@ def _row(i: Instance) -> dict[str, Any]:
 
 def _rows(training: TrainingSet) -> list[tuple[str, str]]:
     """Splits and architectures in the order of the space's embeddings."""
-    return [(s, a.name) for a in training.architectures for s in ("train", "val") if (s, a.name) in training.vectors]
+    return [(s, a.name) for a in training.architectures for s in ("train", "val") if (s, a.name) in training.weights]
 
 
 def zoo_embeddings(training: TrainingSet, model: SpaceModel, runner: Runner) -> Tensor:
     """(N, E) of all training and validation instances, in the order of the space's record; `model` is in eval mode."""
     found = []
-    rows = [training.vectors[key] for key in _rows(training)]
-    with runner.progress("encoding the zoo", sum(len(vectors) for vectors in rows)) as tick, torch.no_grad():
-        for (_, arch), vectors in zip(_rows(training), rows, strict=True):
-            for some in vectors.split(ENCODED_AT_ONCE):
+    rows = [training.weights[key] for key in _rows(training)]
+    with runner.progress("encoding the zoo", sum(len(weights) for weights in rows)) as tick, torch.no_grad():
+        for (_, arch), weights in zip(_rows(training), rows, strict=True):
+            for some in weights.split(ENCODED_AT_ONCE):
                 found.append(model.encode(arch, some))
                 tick(len(some))
     return torch.cat(found)

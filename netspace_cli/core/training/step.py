@@ -11,7 +11,7 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
 from netspace_models.space_model import SpaceModel
-from netspace_models.training.objectives import Batch, Terms, Weights, several_objective, single_objective
+from netspace_models.training.objectives import Batch, LossConstants, Terms, several_objective, single_objective
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -36,10 +36,10 @@ class Task:
     kind: Kind
 
     @property
-    def weights(self) -> Weights:
+    def constants(self) -> LossConstants:
         """Constants of the losses."""
         t = self.recipe.train
-        return Weights(t.temperature, t.alpha, t.interpolation, t.own)
+        return LossConstants(t.temperature, t.alpha, t.interpolation, t.own)
 
     @property
     def several(self) -> bool:
@@ -143,9 +143,9 @@ def validate(task: Task, state: TrainState) -> float:
     losses = []
     with torch.no_grad(), task.runner.autocast():
         batch = Batch(inputs, labels, _teacher_logits(task, inputs))
-        rows = {a.name: task.training.vectors.get(("val", a.name)) for a in task.training.architectures}
-        present = {name: vectors for name, vectors in rows.items() if vectors is not None}
-        for i in range(max(len(vectors) for vectors in present.values())):
+        rows = {a.name: task.training.weights.get(("val", a.name)) for a in task.training.architectures}
+        present = {name: weights for name, weights in rows.items() if weights is not None}
+        for i in range(max(len(weights) for weights in present.values())):
             one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
             terms = _terms(task, state.model, one, one, batch)
             losses.append(torch.stack(list(terms.values())).sum() / len(one))
@@ -161,9 +161,9 @@ def validate(task: Task, state: TrainState) -> float:
 def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Generator) -> Terms:
     targets = {}
     for a in task.training.seen():
-        vectors = task.training.vectors["train", a.name]
-        rows = _drawn_rows(vectors, task.recipe.train.instances, generator)
-        targets[a.name], batch = task.vary(a, vectors[rows], rows, batch, generator)
+        weights = task.training.weights["train", a.name]
+        rows = _drawn_rows(weights, task.recipe.train.instances, generator)
+        targets[a.name], batch = task.vary(a, weights[rows], rows, batch, generator)
     inputs = {a.name: _disguised(a, targets[a.name], task.recipe.train, generator) for a in task.training.seen()}
     return _terms(task, model, inputs, targets, batch)
 
@@ -172,9 +172,9 @@ def _terms(
     task: Task, model: SpaceModel, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], batch: Batch
 ) -> Terms:
     if task.several:
-        return several_objective(model, inputs, targets, batch, task.weights)
+        return several_objective(model, inputs, targets, batch, task.constants)
     (name,) = inputs
-    return single_objective(model, name, inputs[name], targets[name], batch, task.weights)
+    return single_objective(model, name, inputs[name], targets[name], batch, task.constants)
 
 
 def _batch(task: Task, generator: torch.Generator) -> Batch:
@@ -186,24 +186,24 @@ def _batch(task: Task, generator: torch.Generator) -> Batch:
 def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
     if task.teacher is None:
         return None
-    return task.teacher.architecture.run(task.teacher.vector, inputs)
+    return task.teacher.architecture.run(task.teacher.weights, inputs)
 
 
-def _drawn_rows(vectors: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    return torch.randperm(len(vectors), generator=generator)[:count].to(vectors.device)
+def _drawn_rows(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    return torch.randperm(len(weights), generator=generator)[:count].to(weights.device)
 
 
-def _disguised(architecture: Architecture, vectors: Tensor, recipe: TrainRecipe, generator: torch.Generator) -> Tensor:
+def _disguised(architecture: Architecture, weights: Tensor, recipe: TrainRecipe, generator: torch.Generator) -> Tensor:
     """Networks (B, P) as the encoder is to see them: hidden units in another order, a little noise."""
     if recipe.shuffle:
-        vectors = torch.stack([architecture.shuffle(v, generator) for v in vectors])
+        weights = torch.stack([architecture.shuffle(v, generator) for v in weights])
     if recipe.noise:
-        noise = torch.randn(vectors.shape, generator=generator).to(vectors.device)
-        vectors = vectors + recipe.noise * layer_deviations(architecture, vectors) * noise
-    return vectors
+        noise = torch.randn(weights.shape, generator=generator).to(weights.device)
+        weights = weights + recipe.noise * layer_deviations(architecture, weights) * noise
+    return weights
 
 
-def layer_deviations(architecture: Architecture, vectors: Tensor) -> Tensor:
+def layer_deviations(architecture: Architecture, weights: Tensor) -> Tensor:
     """(B, P) the standard deviation of the layer that each value of (B, P) belongs to."""
-    parts = [vectors[:, layer.start : layer.stop] for layer in architecture.spec.layers]
+    parts = [weights[:, layer.start : layer.stop] for layer in architecture.spec.layers]
     return torch.cat([deviation(part, dim=1).expand_as(part) for part in parts], dim=1)

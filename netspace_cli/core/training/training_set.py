@@ -28,17 +28,17 @@ class TrainingSet:
 
     Attributes:
         architectures: of the space, in the order of their ClassIds; unseen ones among them.
-        vectors: (N, P) by split and architecture; absent where a split has none.
+        weights: (N, P) by split and architecture; absent where a split has none.
         instances: the manifest's lines in the order of the rows.
     """
 
     architectures: tuple[Architecture, ...]
-    vectors: Mapping[tuple[str, str], Tensor]
+    weights: Mapping[tuple[str, str], Tensor]
     instances: Mapping[tuple[str, str], tuple[Instance, ...]]
 
     def seen(self) -> tuple[Architecture, ...]:
         """Architectures that have training instances."""
-        return tuple(a for a in self.architectures if ("train", a.name) in self.vectors)
+        return tuple(a for a in self.architectures if ("train", a.name) in self.weights)
 
 
 def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
@@ -50,19 +50,19 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
     """
     unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
-    vectors, instances = {}, {}
+    weights, instances = {}, {}
     for split in ("train", "val"):
         for a in known:
             found = zoo.select(split=split, arch=a.name)
             if found:
-                vectors[split, a.name] = runner.place(torch.stack(zoo.vectors(found, a)))
+                weights[split, a.name] = runner.place(torch.stack(zoo.weights(found, a)))
                 instances[split, a.name] = found
             elif split == "train":
                 raise ConfigError(
                     f"{zoo.path} has no training instances of {a.name}.",
                     "Train some, or name it under space.unseen in the recipe.",
                 )
-    if not any(split == "val" for split, _ in vectors):
+    if not any(split == "val" for split, _ in weights):
         raise ConfigError(
             f"{zoo.path} has no validation instances: the best epoch could not be chosen.",
             f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo anew "
@@ -77,7 +77,7 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
                 "Train instances of it, or choose one between the smallest and the largest of the zoo.",
             )
     _check_rates(recipe, [a.name for a in order])
-    return TrainingSet(order, vectors, instances)
+    return TrainingSet(order, weights, instances)
 
 
 def _check_rates(recipe: Recipe, known: Sequence[str]) -> None:
@@ -100,12 +100,12 @@ def initial_values(
     inits = {}
     for a in training.architectures:
         if a.name in without_instance(training, recipe):
-            fresh = fresh_vectors(a, runner, inputs)
-            start, vectors = fresh[0], training.vectors.get(("train", a.name), fresh)
+            fresh = fresh_weights(a, runner, inputs)
+            start, weights = fresh[0], training.weights.get(("train", a.name), fresh)
         else:
-            vectors = training.vectors["train", a.name]
-            start = vectors[_best(training.instances["train", a.name])].cpu()
-        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, vectors.cpu()), a.run, architecture=a)
+            weights = training.weights["train", a.name]
+            start = weights[_best(training.instances["train", a.name])].cpu()
+        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, weights.cpu()), a.run, architecture=a)
     return inits
 
 
@@ -120,9 +120,9 @@ def _best(instances: Sequence[Instance]) -> int:
     return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
 
 
-def _layer_scale(architecture: Architecture, vectors: Tensor) -> Tensor:
+def _layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:
     """(L,) standard deviation of each layer's values over all instances, with a floor for dead layers."""
-    parts = [vectors[:, layer.start : layer.stop] for layer in architecture.spec.layers]
+    parts = [weights[:, layer.start : layer.stop] for layer in architecture.spec.layers]
     return torch.cat([deviation(part.reshape(1, -1), dim=1)[0] for part in parts]).clamp_min(1e-4)
 
 
@@ -132,7 +132,7 @@ def deviation(values: Tensor, *, dim: int) -> Tensor:
     return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
 
 
-def fresh_vectors(architecture: Architecture, runner: Runner, inputs: Tensor) -> Tensor:
+def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor) -> Tensor:
     """(FRESH, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
     it on the inputs, as at the first step of their own training. No trained network has a part in them."""
     found = []
@@ -145,5 +145,5 @@ def fresh_vectors(architecture: Architecture, runner: Runner, inputs: Tensor) ->
                     layer.momentum = None  # statistics are those of the inputs alone
             with torch.no_grad():
                 module.train()(inputs.cpu())
-            found.append(architecture.to_vector(module.state_dict()))
+            found.append(architecture.to_weights(module.state_dict()))
     return torch.stack(found)

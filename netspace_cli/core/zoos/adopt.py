@@ -85,7 +85,7 @@ class _Seen:
 
     def add(self, network: Network, path: Path) -> None:
         """Raises InputFileError where it is one of those already."""
-        parameters = hashlib.sha256(network.vector.numpy().tobytes()).hexdigest()
+        parameters = hashlib.sha256(network.weights.numpy().tobytes()).hexdigest()
         if network.sha256 in self.files:
             raise InputFileError(path, f"the same file as {self.files[network.sha256]}.")
         if parameters in self.networks:
@@ -289,7 +289,7 @@ def _scored(
     with runner.progress("scoring", len(instances)) as tick:
         for instance in instances:
             architecture = architectures[instance.arch]
-            vector = runner.place(zoo.network(instance, architecture).vector)
-            found = scores(architecture, vector, placed, runner)
+            weights = runner.place(zoo.network(instance, architecture).weights)
+            found = scores(architecture, weights, placed, runner)
             yield replace(instance, accuracy={split: round(value, 6) for split, value in found.items()})
             tick(1)

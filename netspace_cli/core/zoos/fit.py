@@ -76,9 +76,9 @@ def fit_zoo(path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: R
         name = f"fitting {start + 1}-{start + len(group)} of {len(todo)}"
         shapes = [job.source.read(runner.generator("shape", job.id)) for job in group]
         create_zoo(path, data.record(), {"licence": plan.licence})
-        vectors = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, name)
-        for job, shape, vector in zip(group, shapes, vectors, strict=True):
-            append_instance(path, _write(path, job, shape, vector, architecture, plan, runner))
+        weights = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, name)
+        for job, shape, own in zip(group, shapes, weights, strict=True):
+            append_instance(path, _write(path, job, shape, own, architecture, plan, runner))
         runner.count(len(group), "instances")
     return open_zoo(path)
 
@@ -161,10 +161,10 @@ def fit_errors(zoo: Zoo) -> FitErrors:
 
 
 def _write(
-    path: Path, job: FitJob, shape: Shape, vector: Tensor, architecture: Architecture, plan: FitPlan, runner: Runner
+    path: Path, job: FitJob, shape: Shape, weights: Tensor, architecture: Architecture, plan: FitPlan, runner: Runner
 ) -> Instance:
-    file = write_instance(path, job.id, architecture.name, architecture.to_state(vector), plan.licence)
-    found = values_of(architecture, runner.place(vector), runner.place(shape.held_points), runner)
+    file = write_instance(path, job.id, architecture.name, architecture.to_state(weights), plan.licence)
+    found = values_of(architecture, runner.place(weights), runner.place(shape.held_points), runner)
     return Instance(
         id=job.id,
         arch=architecture.name,

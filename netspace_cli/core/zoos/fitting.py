@@ -66,7 +66,7 @@ def starts(group: Sequence[FitJob], architecture: Architecture, plan: FitPlan) -
         with kept_random_state():
             torch.manual_seed(0 if plan.shared_init else job.seed)
             module = fresh_module(architecture.name, architecture.signal)
-        rows.append(architecture.to_vector(module.state_dict()))
+        rows.append(architecture.to_weights(module.state_dict()))
     return torch.stack(rows)
 
 
@@ -95,7 +95,7 @@ def fit(
     counts = torch.tensor([len(s.points) for s in shapes])[:, None]
     first = counts.cumsum(dim=0) - counts
 
-    def loss_at(vectors: Tensor, step: int) -> Tensor:
+    def loss_at(weights: Tensor, step: int) -> Tensor:
         # The same numbers between 0 and 1 for all, which fall on some of each shape's samples however many it has.
         drawn = torch.rand(plan.points, generator=runner.generator("fit", step), dtype=torch.float64)
         places = runner.place(first + (drawn * counts).long())
@@ -106,7 +106,7 @@ def fit(
                 # A mean for each network, summed: that of all times their number.
                 return len(part) * output_matching(found, values[places[rows]])
 
-        return in_parts(loss_of, vectors, runner.rows_at_once(len(vectors), plan.points * UNITS))
+        return in_parts(loss_of, weights, runner.rows_at_once(len(weights), plan.points * UNITS))
 
     runner.check_gradients()
     descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
@@ -121,24 +121,24 @@ def fit(
     return found.cpu()
 
 
-def in_parts(loss_of: Callable[[Tensor, slice], Tensor], vectors: Tensor, size: int) -> Tensor:
+def in_parts(loss_of: Callable[[Tensor, slice], Tensor], weights: Tensor, size: int) -> Tensor:
     """A sum of losses of rows, whose gradient is taken some rows at a time.
 
     Args:
         loss_of: from rows (b, P) and their places to the sum of their losses.
-        vectors: (N, P).
+        weights: (N, P).
         size: rows at a time.
     Returns:
         A scalar with the value and the gradient of `loss_of` on all rows.
     """
-    total, gradients = torch.zeros((), device=vectors.device), list[Tensor]()
-    for start in range(0, len(vectors), size):
+    total, gradients = torch.zeros((), device=weights.device), list[Tensor]()
+    for start in range(0, len(weights), size):
         rows = slice(start, start + size)
-        part = vectors[rows].detach().requires_grad_(True)
+        part = weights[rows].detach().requires_grad_(True)
         loss = loss_of(part, rows)
         gradients += torch.autograd.grad(loss, part)
         total = total + loss.detach()
-    found: Tensor = _WithGradient.apply(vectors, total, torch.cat(gradients))
+    found: Tensor = _WithGradient.apply(weights, total, torch.cat(gradients))
     return found
 
 

@@ -254,8 +254,8 @@ def train_instance(job: Job, plan: ZooPlan, data: ImageData, runner: Runner, zoo
         _fit(module, job, plan, data, runner)
     state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
     file = write_instance(zoo, job.id, architecture.name, state, plan.licence)
-    vector = runner.place(architecture.to_vector(state))
-    accuracy = {k: round(v, 6) for k, v in scores(architecture, vector, data, runner).items()}
+    weights = runner.place(architecture.to_weights(state))
+    accuracy = {k: round(v, 6) for k, v in scores(architecture, weights, data, runner).items()}
     return Instance(
         id=job.id,
         arch=job.arch,

@@ -119,9 +119,9 @@ class Zoo:
         key = instance.training.get("key")
         return read_network(path, arch=architecture.name, candidates=[architecture], key=key)
 
-    def vectors(self, instances: Sequence[Instance], architecture: Architecture) -> list[Tensor]:
+    def weights(self, instances: Sequence[Instance], architecture: Architecture) -> list[Tensor]:
         """Flat parameters of several instances of one architecture."""
-        return [self.network(i, architecture).vector for i in instances]
+        return [self.network(i, architecture).weights for i in instances]
 
     def file_of(self, instance: Instance) -> Path:
         """Where an instance's checkpoint lies.

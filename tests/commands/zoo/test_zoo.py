@@ -46,7 +46,7 @@ def test_the_accuracies_are_the_networks_own(tiny: Tiny, work: Path, ask: Ask) -
     for instance in ask(*train(tiny, "--epochs", 1))["instances"]:
         network = read_network(Path("zoo") / instance["file"], candidates=tiny.space.architectures)
         with Runner("cpu") as runner:
-            measured = scores(network.architecture, network.vector, tiny.data, runner)
+            measured = scores(network.architecture, network.weights, tiny.data, runner)
         assert instance["accuracy"] == pytest.approx(measured, abs=1e-6)
 
 

@@ -52,9 +52,9 @@ def test_a_decoded_checkpoint_is_loaded_by_the_plain_module(
     images, labels = tiny.data.batch("test", slice(None))
     with torch.no_grad():
         found = module.eval()(images)
-    assert torch.allclose(found, network.architecture.run(network.vector, images), atol=1e-4)
+    assert torch.allclose(found, network.architecture.run(network.weights, images), atol=1e-4)
     with Runner("cpu") as runner:
-        told = scores(network.architecture, network.vector, tiny.data, runner)["test"]
+        told = scores(network.architecture, network.weights, tiny.data, runner)["test"]
     assert (found.argmax(1) == labels).double().mean().item() == pytest.approx(told)
 
 
@@ -70,8 +70,8 @@ def test_a_network_decodes_to_the_same_bits_alone_and_in_company(tiny: Tiny, emb
     together = build_all(embeddings, tiny)
     for i, network in enumerate(together):
         alone = replace(embeddings, vectors=embeddings.vectors[i : i + 1], origins=embeddings.origins[i : i + 1])
-        assert torch.equal(build_all(alone, tiny)[0].vector, network.vector)
-        assert torch.equal(decode_row(embeddings.vectors[i], tiny.space).vector, network.vector)
+        assert torch.equal(build_all(alone, tiny)[0].weights, network.weights)
+        assert torch.equal(decode_row(embeddings.vectors[i], tiny.space).weights, network.weights)
 
 
 def test_the_architecture_is_that_of_the_network_and_the_classifier_s_on_request(tiny: Tiny) -> None:
@@ -87,7 +87,7 @@ def test_the_architecture_is_that_of_the_network_and_the_classifier_s_on_request
 
 def test_the_layout_is_that_of_the_network_that_was_encoded(tiny: Tiny, tmp_path: Path) -> None:
     full = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
-    write_network(tmp_path / "f.pt", Network(full.architecture, full.vector, "fused"), metadata={})
+    write_network(tmp_path / "f.pt", Network(full.architecture, full.weights, "fused"), metadata={})
     fused = read_network(tmp_path / "f.pt", candidates=tiny.space.architectures)
     with Runner("cpu") as runner:
         found = encode([full, fused], tiny.space, runner)

@@ -43,7 +43,7 @@ def distance(tiny: Tiny, network: Network, embedding: Tensor) -> float:
     images, _ = tiny.data.batch("train", slice(None))
     built = tiny.space.model.decode(network.architecture.name, embedding[None])[0]
     with torch.no_grad():
-        wanted = network.architecture.run(network.vector, images)
+        wanted = network.architecture.run(network.weights, images)
         return distillation(network.architecture.run(built, images), wanted, temperature=4.0).item()
 
 
@@ -83,12 +83,12 @@ def test_refining_comes_nearer_and_touches_nothing_else(tiny: Tiny, networks: li
     space = replace(tiny.space, record={**tiny.space.record})
     space.record["recipe"] = {**space.record["recipe"], "refine": {"steps": 2, "images": 32, "lr": 0.02}}
     before = {n: t.clone() for n, t in tiny.space.model.state_dict().items()}
-    vectors = [n.vector.clone() for n in chosen]
+    vectors = [n.weights.clone() for n in chosen]
     encoded = run(chosen, tiny)
     refined = run(chosen, tiny, space=space, data=tiny.data, refine_steps=25)
     for i, network in enumerate(chosen):
         assert distance(tiny, network, refined.vectors[i]) < distance(tiny, network, encoded.vectors[i])
-        assert torch.equal(network.vector, vectors[i])
+        assert torch.equal(network.weights, vectors[i])
     assert all(torch.equal(t, before[n]) for n, t in tiny.space.model.state_dict().items())
     assert all(p.grad is None for p in tiny.space.model.parameters())
     assert not refined.vectors.requires_grad
@@ -146,9 +146,9 @@ def test_an_architecture_for_other_images_is_refused_with_both(tiny: Tiny) -> No
 def test_weights_too_large_to_embed_are_refused_with_the_largest(
     tiny: Tiny, networks: list[Network], steps: int
 ) -> None:
-    vector = networks[2].vector.clone()
+    vector = networks[2].weights.clone()
     vector[7] = -2.5e37
-    large = replace(networks[2], vector=vector, source="large.pt")
+    large = replace(networks[2], weights=vector, source="large.pt")
     with pytest.raises(NotFinite, match=r"large\.pt: its embedding .*; its largest weight is 2\.5e\+37"):
         run([networks[0], large], tiny, data=tiny.data, refine_steps=steps)
 
@@ -164,10 +164,10 @@ def test_fidelity_by_hand(tiny: Tiny, networks: list[Network]) -> None:
         found = encode([network], tiny.space, runner)
         measured = fidelity(network, found.vectors[0], tiny.space, tiny.data, runner)
         built = decode_row(found.vectors[0], tiny.space)
-        assert torch.equal(decode(found, tiny.space, runner)[0].vector, built.vector)
+        assert torch.equal(decode(found, tiny.space, runner)[0].weights, built.weights)
     images, labels = tiny.data.batch("test", slice(None))
-    target = network.architecture.run(network.vector, images).argmax(1)
-    predicted = built.architecture.run(built.vector, images).argmax(1)
+    target = network.architecture.run(network.weights, images).argmax(1)
+    predicted = built.architecture.run(built.weights, images).argmax(1)
     assert measured.predicted_arch == built.architecture.name
     assert measured.target_accuracy == pytest.approx((target == labels).double().mean().item())
     assert measured.predicted_accuracy == pytest.approx((predicted == labels).double().mean().item())

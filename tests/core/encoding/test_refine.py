@@ -47,7 +47,7 @@ def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Solids) ->
 def test_a_network_is_refined_the_same_alone_and_in_company(solids: Solids) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     space = refining(solids.space, method="gauss-newton")
-    vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
+    vectors = torch.stack(solids.zoo.weights(solids.zoo.select(split="test"), architecture))
     start = torch.zeros(len(vectors), space.model.embedding_size)
 
     def refined(rows: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ def test_values_that_are_not_finite_stop_it(solids: Solids) -> None:
     (architecture,) = solids.zoo.architectures()
     space = refining(solids.space, method="gauss-newton")
     start = torch.full((1, space.model.embedding_size), torch.nan)
-    vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test")[:1], architecture))
+    vectors = torch.stack(solids.zoo.weights(solids.zoo.select(split="test")[:1], architecture))
     with Runner("cpu") as runner, pytest.raises(RunFailed, match="came to values that are not finite") as raised:
         refine(start, vectors, architecture.name, space, field_data(solids.zoo.data), runner, steps=2)
     assert raised.value.hint == "Raise refine.damping."

@@ -94,8 +94,8 @@ def test_each_row_is_the_instance_beside_what_it_decodes_to(tiny: Tiny) -> None:
             embeddings = encode([network], tiny.space, runner)
             (built,) = decode(embeddings, tiny.space, runner)
             (recognised,) = decode(embeddings, tiny.space, runner, recognised=True)
-        target = network.architecture.run(network.vector, images)
-        predicted = built.architecture.run(built.vector, images)
+        target = network.architecture.run(network.weights, images)
+        predicted = built.architecture.run(built.weights, images)
         assert row.predicted_arch == recognised.architecture.name
         assert built.architecture.name == row.arch
         assert row.target_accuracy == pytest.approx(accuracy(target, labels))
@@ -121,7 +121,7 @@ def test_unrelated_instances_are_others_of_equal_accuracy(tiny: Tiny) -> None:
     found = run(tiny, split="train").instances
     images, labels = tiny.data.batch("test", slice(None))
     logits = {
-        e.id: (lambda n: n.architecture.run(n.vector, images))(
+        e.id: (lambda n: n.architecture.run(n.weights, images))(
             read_network(tiny.single_zoo.file_of(i), candidates=tiny.space.architectures)
         )
         for e, i in zip(found, tiny.single_zoo.select(split="train"), strict=True)

@@ -67,7 +67,7 @@ def test_the_nearest_training_instance_is_the_best_of_all(solids: Solids, found:
 
     def inside(instance: Instance) -> torch.Tensor:
         with torch.no_grad():
-            return architecture.run(solids.zoo.network(instance, architecture).vector, points)[:, 0] < 0
+            return architecture.run(solids.zoo.network(instance, architecture).weights, points)[:, 0] < 0
 
     known = [inside(i) for i in solids.zoo.select(split="train")]
     for instance, row in zip(solids.zoo.select(split="test"), found.instances, strict=True):

@@ -199,7 +199,7 @@ def test_the_start_is_where_it_is_to_be(tiny: Tiny, runner: Runner) -> None:
 
 def test_fitting_brings_each_network_nearer(tiny: Tiny, runner: Runner) -> None:
     zoo, reach = tiny.single_zoo, subspace(tiny, 4096)
-    targets = torch.stack(zoo.vectors(zoo.select(split="test"), reach.architecture))
+    targets = torch.stack(zoo.weights(zoo.select(split="test"), reach.architecture))
     found = fit(reach, targets, tiny.data, runner, Descent(30, 20, lr=0.03), temperature=1.0)
     images, _ = tiny.data.batch("val", slice(None))
 
@@ -230,7 +230,7 @@ def test_the_images_are_those_of_refining(tiny: Tiny, runner: Runner, monkeypatc
     refining = drawn[:]
     drawn.clear()
     descent = tiny.single_space.recipe.refine.descent()
-    fit(reach, network.vector[None], tiny.data, runner, descent, temperature=1.0)
+    fit(reach, network.weights[None], tiny.data, runner, descent, temperature=1.0)
     assert len(drawn) == len(refining) == 2
     assert all(torch.equal(a, b) for a, b in zip(drawn, refining, strict=True))
 
@@ -254,7 +254,7 @@ def test_the_subspace_is_around_the_best_by_validation(tiny: Tiny, recipe: Recip
     assert best.accuracy["val"] > worst.accuracy["val"]
     fitted = fit_held_out(zoo, architecture, 16, recipe, tiny.data, runner)
     assert fitted.reach.start.shape == (1, 16) and fitted.embeddings.shape == (3, 16)
-    (wanted,) = zoo.vectors([best], architecture)
+    (wanted,) = zoo.weights([best], architecture)
     assert torch.equal(fitted.reach.build(fitted.reach.start), wanted)
 
 
@@ -266,7 +266,7 @@ def test_fits_are_scored_on_the_test_images(tiny: Tiny, recipe: Recipe, runner: 
     zoo, architecture = tiny.single_zoo, tiny.single_space.architectures[0]
     known = evaluate(zoo, tiny.single_space, tiny.data, runner).instances
     fitted = fit_held_out(zoo, architecture, 16, recipe, tiny.data, runner)
-    targets = torch.stack(zoo.vectors(zoo.select(split="test"), architecture))
+    targets = torch.stack(zoo.weights(zoo.select(split="test"), architecture))
     found = evaluate_fits(fitted, known, targets, tiny.data, runner).instances
     assert [(e.id, e.target_accuracy, e.unrelated_agreement) for e in found] == [
         (e.id, e.target_accuracy, e.unrelated_agreement) for e in known

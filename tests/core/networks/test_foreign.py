@@ -123,7 +123,7 @@ def test_it_gives_the_answers_that_its_own_module_gives(tiny: Tiny, tmp_path: Pa
     check_teacher(teacher, TINY)
     images, _ = tiny.data.batch("test", slice(None))
     with Runner("cpu") as runner, torch.no_grad():
-        found, expected = logits_of(teacher.architecture, teacher.vector, tiny.data, "test", runner), net(images)
+        found, expected = logits_of(teacher.architecture, teacher.weights, tiny.data, "test", runner), net(images)
     assert expected.std() > 0.05 and same(found, expected)
 
 
@@ -165,7 +165,7 @@ def test_a_space_of_them_encodes_and_decodes_what_others_load(tiny: Tiny, tmp_pa
     net.load_state_dict(torch.load(tmp_path / "back.pt", weights_only=True), strict=True)
     images, _ = tiny.data.batch("test", slice(None))
     with torch.no_grad():
-        assert same(net(images), predicted.architecture.run(predicted.vector, images))
+        assert same(net(images), predicted.architecture.run(predicted.weights, images))
 
 
 def test_what_is_read_is_written_back_for_its_own_module(tiny: Tiny, tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_what_is_read_is_written_back_for_its_own_module(tiny: Tiny, tmp_path: P
         again = Theirs(14, TINY).eval()
         again.load_state_dict(torch.load(tmp_path / "back.pt", weights_only=True), strict=True)
         assert same(again(images), expected)
-    assert torch.equal(read_network(tmp_path / "back.pt", signal=TINY).vector, network.vector)
+    assert torch.equal(read_network(tmp_path / "back.pt", signal=TINY).weights, network.weights)
 
 
 def test_only_the_depth_that_a_file_has_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,8 +303,8 @@ def test_a_checkpoint_to_go_on_training_from(tiny: Tiny, tmp_path: Path, place: 
     state = {prefix + n: t.clone() for n, t in net.state_dict().items()}
     torch.save({**training_leftovers(net), place: state}, tmp_path / "net.pt")
     network = read_network(tmp_path / "net.pt", signal=TINY)
-    plain = build("resnet8-a", TINY).to_vector({n.removeprefix(prefix): t for n, t in state.items()})
-    assert network.architecture.name == "resnet8-a" and torch.equal(network.vector, plain)
+    plain = build("resnet8-a", TINY).to_weights({n.removeprefix(prefix): t for n, t in state.items()})
+    assert network.architecture.name == "resnet8-a" and torch.equal(network.weights, plain)
     found = inspect(tmp_path / "net.pt")
     assert (found["arch"], found["tensors"]) == ("resnet8-a", len(state))
     assert found["notes"][0] == f"The state dict was found under {place!r}."
@@ -327,7 +327,7 @@ def test_the_averaged_copy_alone_is_taken_beside_it_a_choice_is_asked_for(tmp_pa
     for key, state in (("state_dict", raw), ("state_dict_ema", averaged)):
         assert inspect(tmp_path / "both.pt", key=key)["arch"] == "resnet8-a"
         network = read_network(tmp_path / "both.pt", signal=TINY, key=key)
-        assert torch.equal(network.vector, architecture.to_vector(state))
+        assert torch.equal(network.weights, architecture.to_weights(state))
 
 
 def test_torchs_own_averaged_model_is_read_without_its_counter(tmp_path: Path) -> None:
@@ -337,11 +337,11 @@ def test_torchs_own_averaged_model_is_read_without_its_counter(tmp_path: Path) -
     found = inspect(tmp_path / "ema.pt")
     assert found["arch"] == "resnet8-a"
     assert "The counter 'n_averaged' of weight averaging was left out." in found["notes"]
-    assert torch.equal(read_network(tmp_path / "ema.pt", signal=TINY).vector, read_plain(net))
+    assert torch.equal(read_network(tmp_path / "ema.pt", signal=TINY).weights, read_plain(net))
 
 
 def read_plain(net: nn.Module) -> Tensor:
-    return build("resnet8-a", TINY).to_vector(net.state_dict())
+    return build("resnet8-a", TINY).to_weights(net.state_dict())
 
 
 @pytest.mark.parametrize("other", ["weight", "modules.weight"])

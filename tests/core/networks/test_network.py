@@ -24,7 +24,7 @@ def test_a_network_computes_what_its_module_computes(tiny: Tiny, name: str) -> N
     module = build(name, SIGNAL).module
     module.load_state_dict(read_checkpoint(tiny.networks[name]).state, strict=True)
     with torch.no_grad():
-        found, wanted = network.architecture.run(network.vector, IMAGES), module.eval()(IMAGES)
+        found, wanted = network.architecture.run(network.weights, IMAGES), module.eval()(IMAGES)
     assert torch.allclose(found, wanted, atol=1e-4)
     assert network.source == str(tiny.networks[name])
 
@@ -37,21 +37,21 @@ def test_a_written_network_is_loaded_strictly_and_read_back(
 ) -> None:
     network = read_network(tiny.networks[name], signal=SIGNAL)
     path = tmp_path / f"net{suffix}"
-    write_network(path, Network(network.architecture, network.vector, form), metadata={"netspace.arch": name})
+    write_network(path, Network(network.architecture, network.weights, form), metadata={"netspace.arch": name})
     module = network.architecture.fused if form == "fused" else network.architecture.module
     state = read_checkpoint(path).state
     module.load_state_dict(state, strict=True)
     again = read_network(path, signal=SIGNAL)
     assert again.form == ("full" if name != "resnet8" else form)
-    assert torch.allclose(again.vector, network.vector, atol=1e-5)
+    assert torch.allclose(again.weights, network.weights, atol=1e-5)
 
 
 def test_a_checkpoint_in_the_fused_form_is_read(tiny: Tiny, tmp_path: Path) -> None:
     full = read_network(tiny.networks["resnet8"], signal=SIGNAL)
-    write_network(tmp_path / "f.pt", Network(full.architecture, full.vector, "fused"), metadata={})
+    write_network(tmp_path / "f.pt", Network(full.architecture, full.weights, "fused"), metadata={})
     fused = read_network(tmp_path / "f.pt", signal=SIGNAL)
     assert (full.form, fused.form) == ("full", "fused")
-    assert torch.equal(fused.vector, full.vector)
+    assert torch.equal(fused.weights, full.weights)
 
 
 def test_nested_and_prefixed_checkpoints_give_the_same_network(tiny: Tiny, tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_nested_and_prefixed_checkpoints_give_the_same_network(tiny: Tiny, tmp_p
     state = read_checkpoint(tiny.networks["resnet8"]).state
     torch.save({"epoch": 1, "state_dict": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "n.pt")
     network = read_network(tmp_path / "n.pt", signal=SIGNAL)
-    assert torch.equal(network.vector, plain.vector)
+    assert torch.equal(network.weights, plain.weights)
     assert len(network.notes) == 2
-    assert torch.equal(read_network(tmp_path / "n.pt", signal=SIGNAL, key="state_dict").vector, plain.vector)
+    assert torch.equal(read_network(tmp_path / "n.pt", signal=SIGNAL, key="state_dict").weights, plain.weights)
 
 
 def test_a_network_is_not_written_over_a_file(tiny: Tiny, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_network_is_not_written_over_a_file(tiny: Tiny, tmp_path: Path) -> Non
         write_network(tmp_path / "net.pt", network, metadata={})
     assert (tmp_path / "net.pt").read_text() == "mine"
     write_network(tmp_path / "net.pt", network, metadata={}, force=True)
-    assert torch.equal(read_network(tmp_path / "net.pt", signal=SIGNAL).vector, network.vector)
+    assert torch.equal(read_network(tmp_path / "net.pt", signal=SIGNAL).weights, network.weights)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

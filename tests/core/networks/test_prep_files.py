@@ -30,7 +30,7 @@ def test_an_array_comes_back_as_the_network(network: Network, tmp_path: Path) ->
     assert write_prep(network, tmp_path / "a.npy", height=30, width=700) == (30, 700)
     grid = np.load(tmp_path / "a.npy")
     assert (grid.shape, grid.dtype) == ((30, 700), np.float32)
-    assert torch.equal(from_prep(torch.from_numpy(grid), parameters=20_791), network.vector)
+    assert torch.equal(from_prep(torch.from_numpy(grid), parameters=20_791), network.weights)
     assert not grid.flatten()[20_791:].any()
 
 
@@ -50,7 +50,7 @@ def test_a_picture_shows_signs_as_colours_and_padding_as_white(network: Network,
     rows = picture[:: picture.shape[0] // height].reshape(-1, 3)
     assert len(rows) == height * width
     assert (rows[20_791:] == 255).all()
-    values = network.vector.numpy()
+    values = network.weights.numpy()
     strong = np.abs(values) > 0.5 * np.abs(values).max()
     red, blue = rows[:20_791, 0], rows[:20_791, 2]
     assert (red[strong & (values > 0)] > blue[strong & (values > 0)]).all()
@@ -59,11 +59,11 @@ def test_a_picture_shows_signs_as_colours_and_padding_as_white(network: Network,
 
 @pytest.mark.parametrize("suffix", [".npy", ".png"])
 def test_the_same_network_gives_the_same_bytes(network: Network, tmp_path: Path, suffix: str) -> None:
-    before = network.vector.clone()
+    before = network.weights.clone()
     for name in "ab":
         write_prep(network, tmp_path / f"{name}{suffix}")
     assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
-    assert torch.equal(network.vector, before)
+    assert torch.equal(network.weights, before)
 
 
 def test_a_network_of_zeros_and_single_values_is_a_picture_too(tmp_path: Path) -> None:

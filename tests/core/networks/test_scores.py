@@ -32,10 +32,10 @@ def test_measures_by_hand() -> None:
 def test_logits_do_not_depend_on_the_batches(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     network = read_network(tiny.networks["resnet8"], signal=tiny.data.signal)
     images, _ = tiny.data.batch("test", slice(None))
-    wanted = network.architecture.run(network.vector, images)
+    wanted = network.architecture.run(network.weights, images)
     monkeypatch.setattr(scoring, "BATCH", batch)
     with Runner("cpu") as runner:
-        found = logits_of(network.architecture, network.vector, tiny.data, "test", runner)
+        found = logits_of(network.architecture, network.weights, tiny.data, "test", runner)
     assert found.shape == (30, 3)
     assert torch.allclose(found, wanted, atol=1e-5)
     assert not found.requires_grad
@@ -44,7 +44,7 @@ def test_logits_do_not_depend_on_the_batches(tiny: Tiny, monkeypatch: pytest.Mon
 def test_scores_are_of_all_splits_and_survive_a_lack_of_memory(tiny: Tiny) -> None:
     network = read_network(tiny.networks["lenetlike"], signal=tiny.data.signal)
     with Runner("cpu") as runner:
-        wanted = scores(network.architecture, network.vector, tiny.data, runner)
+        wanted = scores(network.architecture, network.weights, tiny.data, runner)
     run, largest = network.architecture.run, []
 
     class Small:
@@ -57,7 +57,7 @@ def test_scores_are_of_all_splits_and_survive_a_lack_of_memory(tiny: Tiny) -> No
             return run(vector, images)
 
     with Runner("cpu") as runner:
-        found = scores(cast(Architecture, Small()), network.vector, tiny.data, runner)
+        found = scores(cast(Architecture, Small()), network.weights, tiny.data, runner)
     assert found == wanted
     assert set(found) == {"train", "val", "test"}
     assert max(largest) <= 10

@@ -57,7 +57,7 @@ def test_the_ends_are_the_decoded_ends_bit_for_bit(tiny: Tiny, steps: int) -> No
     for step, vector in ((path[0], start), (path[-1], end)):
         wanted = decode_row(vector, tiny.space)
         assert step.network.architecture is wanted.architecture
-        assert torch.equal(step.network.vector, wanted.vector)
+        assert torch.equal(step.network.weights, wanted.weights)
 
 
 def test_the_ends_are_of_the_architectures_they_are_said_to_be(tiny: Tiny) -> None:
@@ -67,7 +67,7 @@ def test_the_ends_are_of_the_architectures_they_are_said_to_be(tiny: Tiny) -> No
         path = walk(tiny, start, end, ends=(first, last))
         free = walk(tiny, start, end)
         assert (path[0].network.architecture.name, path[-1].network.architecture.name) == (first, last)
-        assert torch.equal(path[0].network.vector, decode_row(start, tiny.space, arch=first).vector)
+        assert torch.equal(path[0].network.weights, decode_row(start, tiny.space, arch=first).weights)
         assert [s.row() for s in path[1:-1]] == [s.row() for s in free[1:-1]]
 
 
@@ -76,14 +76,14 @@ def test_backwards_is_the_same_path(tiny: Tiny) -> None:
     forth, back = walk(tiny, start, end), walk(tiny, end, start)
     for a, b in zip(forth, back[::-1], strict=True):
         assert a.network.architecture is b.network.architecture
-        assert torch.allclose(a.network.vector, b.network.vector, atol=1e-5)
+        assert torch.allclose(a.network.weights, b.network.weights, atol=1e-5)
 
 
 def test_scores_are_those_of_the_network_at_the_step(tiny: Tiny) -> None:
     path = walk(tiny, *ends(tiny), data=tiny.data)
     images, labels = tiny.data.batch("test", slice(None))
     for step in path:
-        logits = step.network.architecture.run(step.network.vector, images)
+        logits = step.network.architecture.run(step.network.weights, images)
         assert step.accuracy == pytest.approx(accuracy(logits, labels))
         assert step.loss == pytest.approx(cross_entropy(logits, labels), rel=1e-4)
     on_val = walk(tiny, *ends(tiny), data=tiny.data, split="val")
@@ -140,19 +140,21 @@ def test_weights_for_two_kinds_of_images_are_refused() -> None:
 def test_a_path_between_weights_is_a_straight_line(tiny: Tiny) -> None:
     a, b = two_lenets(tiny)
     path = interpolate_weights(a, b, Runner("cpu"), steps=4)
-    assert torch.equal(path[0].network.vector, a.vector)
-    assert torch.equal(path[-1].network.vector, b.vector)
-    assert torch.allclose(path[1].network.vector, 0.75 * a.vector + 0.25 * b.vector)
+    assert torch.equal(path[0].network.weights, a.weights)
+    assert torch.equal(path[-1].network.weights, b.weights)
+    assert torch.allclose(path[1].network.weights, 0.75 * a.weights + 0.25 * b.weights)
 
 
 def test_aligning_keeps_the_function_and_comes_nearer(tiny: Tiny) -> None:
     a, b = two_lenets(tiny)
     moved = aligned(a, b, Runner("cpu"))
     images, _ = tiny.data.batch("test", slice(None))
-    assert torch.allclose(moved.architecture.run(moved.vector, images), b.architecture.run(b.vector, images), atol=1e-4)
-    assert (moved.vector - a.vector).norm() < (b.vector - a.vector).norm()
-    shuffled = Network(a.architecture, a.architecture.shuffle(a.vector, torch.Generator().manual_seed(1)))
-    assert torch.equal(aligned(a, shuffled, Runner("cpu")).vector, a.vector)
+    assert torch.allclose(
+        moved.architecture.run(moved.weights, images), b.architecture.run(b.weights, images), atol=1e-4
+    )
+    assert (moved.weights - a.weights).norm() < (b.weights - a.weights).norm()
+    shuffled = Network(a.architecture, a.architecture.shuffle(a.weights, torch.Generator().manual_seed(1)))
+    assert torch.equal(aligned(a, shuffled, Runner("cpu")).weights, a.weights)
 
 
 def test_baselines_begin_and_end_with_the_networks_functions(tiny: Tiny) -> None:
@@ -166,8 +168,8 @@ def test_baselines_begin_and_end_with_the_networks_functions(tiny: Tiny) -> None
     labels = labels_of(tiny.data, "test")
     for path in paths.values():
         for step, network in ((path[0], a), (path[-1], b)):
-            wanted = network.architecture.run(network.vector, images)
-            found = step.network.architecture.run(step.network.vector, images)
+            wanted = network.architecture.run(network.weights, images)
+            found = step.network.architecture.run(step.network.weights, images)
             assert torch.allclose(found, wanted, atol=1e-4)
             assert step.accuracy == pytest.approx(accuracy(wanted, labels))
 
@@ -178,4 +180,4 @@ def test_inputs_that_were_embeddings_take_part_as_what_they_decode_to(tiny: Tiny
     with Runner("cpu") as runner:
         one, other = (network_at(i.end, tiny.single_space, runner) for i in inputs)
         paths = weight_paths(one, other, runner, steps=1)
-    assert torch.equal(paths["weights"][0].network.vector, decode_row(vector, tiny.single_space).vector)
+    assert torch.equal(paths["weights"][0].network.weights, decode_row(vector, tiny.single_space).weights)

@@ -229,9 +229,9 @@ def test_checkpoints_and_embeddings_are_taken_alike_and_in_order(tiny: Tiny, tmp
         networks = [read_network(p, candidates=tiny.space.architectures) for p in (resnet, lenet)]
         wanted = encode(networks, tiny.space, runner).vectors
     assert [i.path for i in found] == [resnet, file, lenet]
-    assert torch.equal(found[0].vector, wanted[0])
-    assert torch.equal(found[1].vector, tiny.space.embeddings[0])
-    assert torch.equal(found[2].vector, wanted[1])
+    assert torch.equal(found[0].embedding, wanted[0])
+    assert torch.equal(found[1].embedding, tiny.space.embeddings[0])
+    assert torch.equal(found[2].embedding, wanted[1])
     assert [i.network is None for i in found] == [False, True, False]
     assert [i.origin.how for i in found] == ["encoded"] * 3
 
@@ -241,7 +241,7 @@ def test_one_input_twice_is_two_inputs(tiny: Tiny, tmp_path: Path, suffix: str) 
     path = tiny.networks["lenetlike"] if suffix == ".pt" else emb(tiny, tmp_path / "a.emb")
     with Runner("cpu") as runner:
         a, b = read_inputs([path, path], tiny.space, runner, data=None)
-    assert torch.equal(a.vector, b.vector)
+    assert torch.equal(a.embedding, b.embedding)
 
 
 def test_checkpoints_are_refined_as_the_space_records_unless_told_otherwise(tiny: Tiny) -> None:
@@ -309,8 +309,8 @@ def test_a_factory_is_an_architecture_like_any_other(
         file = zoo.file_of(zoo.select(split="test")[0])
         for arch in (None, name):
             (given,) = read_inputs([file], space, runner, data=tiny.data, reader=CheckpointReader(arch))
-            found = embeddings_of(space, given.vector[None], [given.origin])
+            found = embeddings_of(space, given.embedding[None], [given.origin])
             (network,) = decode(found, space, runner)
-            state = network.architecture.to_state(network.vector, given.origin.form)
+            state = network.architecture.to_state(network.weights, given.origin.form)
             assert set(state) == set(read_checkpoint(file).state)
             network.architecture.module.load_state_dict(state, strict=True)

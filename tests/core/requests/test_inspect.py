@@ -140,6 +140,6 @@ def test_a_decoded_safetensors_file_is_a_checkpoint_and_no_space(tiny: Tiny, tmp
     from netspace_cli.core.networks.network import Network
 
     architecture = tiny.space.model.architecture("resnet8")
-    network = Network(architecture, tiny.zoo.vectors(tiny.zoo.select(arch="resnet8"), architecture)[0])
+    network = Network(architecture, tiny.zoo.weights(tiny.zoo.select(arch="resnet8"), architecture)[0])
     write_decoded([network], [tmp_path / "d.safetensors"], tiny.space, force=False)
     assert inspect(tmp_path / "d.safetensors")["kind"] == "checkpoint"

@@ -39,7 +39,7 @@ def accuracy_of(
     with Runner("cpu") as runner:
         built = decode_row(vector, space or tiny.space, arch=arch)
         return accuracy(
-            logits_of(built.architecture, built.vector, tiny.data, split, runner), labels_of(tiny.data, split)
+            logits_of(built.architecture, built.weights, tiny.data, split, runner), labels_of(tiny.data, split)
         )
 
 
@@ -143,7 +143,7 @@ def test_another_architecture_than_the_one_recognised_can_be_asked_for(tiny: Tin
         with Runner("cpu") as runner:
             network = decoded_network(found, tiny.space, runner)
         assert network.architecture.name == wanted
-        assert torch.equal(network.vector, decode_row(found.embedding, tiny.space).vector)
+        assert torch.equal(network.weights, decode_row(found.embedding, tiny.space).weights)
 
 
 def test_an_architecture_that_the_space_lacks_is_refused(tiny: Tiny) -> None:
@@ -185,7 +185,7 @@ def test_the_loss_told_is_that_of_eq_5_and_6_by_hand(tiny: Tiny) -> None:
     teacher = read_network(tiny.teacher, signal=tiny.data.signal)
     images, labels = tiny.data.batch("test", slice(0, 30))
     with torch.no_grad(), Runner("cpu") as runner:
-        guide = teacher.architecture.run(teacher.vector, images)
+        guide = teacher.architecture.run(teacher.weights, images)
         for space in (tiny.space, tiny.single_space):
             embedding = space.embeddings[0]
             architecture = space.model.recognise(embedding[None])[0]

@@ -38,23 +38,23 @@ def test_the_start_of_each_reach_is_the_network_itself(tiny: Tiny, network: Netw
     images, _ = tiny.data.batch("train", slice(0, 16))
     directions = reach_of_directions(network, 64, images, torch.Generator().manual_seed(0))
     for reach in (reach_of_subspace(network, 64), directions, reach_of_weights(network)):
-        assert torch.equal(reach.build(reach.start), network.vector)
+        assert torch.equal(reach.build(reach.start), network.weights)
 
 
 def test_a_subspace_moves_every_weight_in_units_of_its_layer(network: Network) -> None:
     reach = reach_of_subspace(network, 64)
-    moved = reach.build(torch.ones(1, 64)) - network.vector
+    moved = reach.build(torch.ones(1, 64)) - network.weights
     assert reach.start.shape == (1, 64)
-    assert torch.allclose(moved.abs(), layer_deviations(network.architecture, network.vector), rtol=1e-3, atol=1e-6)
+    assert torch.allclose(moved.abs(), layer_deviations(network.architecture, network.weights), rtol=1e-3, atol=1e-6)
     assert 0.4 < (moved > 0).double().mean() < 0.6
     one = torch.zeros(1, 64)
     one[0, 3] = 1
-    touched = int((reach.build(one) != network.vector).sum())
+    touched = int((reach.build(one) != network.weights).sum())
     assert abs(touched - network.architecture.parameters / 64) <= 1
 
 
 def test_a_layer_of_zeros_can_be_moved(network: Network) -> None:
-    empty = torch.zeros_like(network.vector)
+    empty = torch.zeros_like(network.weights)
     assert torch.equal(layer_deviations(network.architecture, empty), torch.ones_like(empty))
 
 
@@ -65,9 +65,9 @@ def test_the_loss_falls_and_what_is_told_is_of_the_network_returned(
     reach = reach_of(network)
     found = run(tiny, reach)
     assert found.validation.loss < max(line["loss"] for line in found.history)
-    assert torch.equal(found.vector, reach.build(found.variables))
+    assert torch.equal(found.weights, reach.build(found.variables))
     with Runner("cpu") as runner:
-        told = Goal(tiny.data, runner).on(network.architecture, found.vector, "test")
+        told = Goal(tiny.data, runner).on(network.architecture, found.weights, "test")
     assert (found.optimized.accuracy, found.optimized.loss) == pytest.approx(told)
     assert found.optimized.arch == "lenetlike"
 
@@ -93,7 +93,7 @@ def test_without_augmentation_the_teacher_is_asked_once(tiny: Tiny, network: Net
     index = torch.arange(10)
     with Runner("cpu") as runner:
         goal = Goal(tiny.data, runner, teacher, alpha=1.0, index=index, augment=False)
-        first = goal.loss(network.architecture, network.vector, 0, 8)
+        first = goal.loss(network.architecture, network.weights, 0, 8)
         assert goal.answers["train"].shape == (10, tiny.data.signal.classes)
         goal.answers["train"].zero_()  # what is asked again would not notice
-        assert goal.loss(network.architecture, network.vector, 0, 8) != first
+        assert goal.loss(network.architecture, network.weights, 0, 8) != first

@@ -133,7 +133,7 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (architecture,) = solids.zoo.architectures()
-    vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
+    vectors = torch.stack(solids.zoo.weights(solids.zoo.select(split="test"), architecture))
     start = torch.zeros(len(vectors), linear.model.embedding_size)
     asked: list[list[Wanted]] = []
     kept: list[bool] = []
@@ -169,7 +169,7 @@ def test_shapes_far_from_or_near_a_surface_everywhere_are_refined_and_walked_bet
     last = state["layers.2.weight"]
     empty = {**state, "layers.2.weight": 0 * last, "layers.2.bias": torch.ones(1)}
     flat = {**state, "layers.2.weight": last / 1e3, "layers.2.bias": torch.zeros(1)}
-    networks = [Network(architecture, architecture.to_vector(each)) for each in (empty, flat)]
+    networks = [Network(architecture, architecture.to_weights(each)) for each in (empty, flat)]
     recipe = {**linear.record["recipe"], "refine": {**linear.record["recipe"]["refine"], "method": "gauss-newton"}}
     space = Space(linear.model, {**linear.record, "recipe": recipe}, linear.embeddings)
     with Runner("cpu", seed=0) as runner:

@@ -22,7 +22,7 @@ from tests.worlds import Solids
 
 def test_the_points_kept_are_those_where_each_network_is_nearest_to_zero(solids: Solids) -> None:
     data, architecture, runner = field_data(solids.zoo.data), solids.space.architectures[0], Runner("cpu")
-    vectors = torch.stack(solids.zoo.vectors(solids.zoo.select(split="test"), architecture))
+    vectors = torch.stack(solids.zoo.weights(solids.zoo.select(split="test"), architecture))
     near = near_surfaces(architecture, vectors, data, runner)
     assert near.shape == (2, KEPT, 3)
     drawn, _ = data.draw("train", CANDIDATES, runner.generator("near"))

@@ -25,7 +25,7 @@ def flat(*levels: float) -> Network:
     architecture = build("siren-2x1", FieldSignal(2, len(levels)))
     state = architecture.to_state(torch.zeros(architecture.parameters))
     state[[name for name in state if "bias" in name][-1]] = torch.tensor(levels)
-    return Network(architecture, architecture.to_vector(state), source="flat.pt")
+    return Network(architecture, architecture.to_weights(state), source="flat.pt")
 
 
 def slope() -> Network:
@@ -35,7 +35,7 @@ def slope() -> Network:
     first, last = [name for name in state if "weight" in name]
     state[first] = torch.tensor([[0.04, 0.0]])
     state[last] = torch.tensor([[1.0]])
-    return Network(architecture, architecture.to_vector(state))
+    return Network(architecture, architecture.to_weights(state))
 
 
 def test_values_from_minus_one_to_one_are_black_to_white_and_no_further() -> None:

@@ -97,7 +97,7 @@ def test_networks_that_are_no_shape_are_refused(name: str, signal: Signal, words
     with pytest.raises(ConfigError, match=f"{name} is for {words}, so it has no surface"):
         solid_of(network, Runner("cpu"))
     with pytest.raises(ConfigError, match="net.pt is for"):
-        check_shape(Network(architecture, network.vector, source="net.pt"))
+        check_shape(Network(architecture, network.weights, source="net.pt"))
     check_shape(ball(0.5))
 
 

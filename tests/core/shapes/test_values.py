@@ -96,8 +96,8 @@ def test_the_fidelity_of_a_shape_is_that_of_what_its_embedding_decodes_to(solids
         embedding = torch.randn(64, generator=torch.Generator().manual_seed(seed))
         found = fidelity(network, embedding, solids.space, data, runner)
         with torch.no_grad():
-            target = network.architecture.run(network.vector, points)[:, 0]
-            predicted = network.architecture.run(decode_row(embedding, solids.space).vector, points)[:, 0]
+            target = network.architecture.run(network.weights, points)[:, 0]
+            predicted = network.architecture.run(decode_row(embedding, solids.space).weights, points)[:, 0]
         a, b = target < 0, predicted < 0
         assert found.iou == pytest.approx(float((a & b).sum() / (a | b).sum()), abs=1e-4)
         assert found.error == pytest.approx(float((target - predicted).abs().mean()), rel=1e-4)
@@ -107,9 +107,9 @@ def test_the_fidelity_of_a_shape_is_that_of_what_its_embedding_decodes_to(solids
 
 def test_a_target_without_a_solid_overlaps_with_nothing(solids: Solids) -> None:
     network = read_network(solids.networks[0], candidates=solids.space.architectures)
-    state = network.architecture.to_state(network.vector)
+    state = network.architecture.to_state(network.weights)
     state["layers.2.bias"] += 100
-    empty = replace(network, vector=network.architecture.to_vector(state))
+    empty = replace(network, weights=network.architecture.to_weights(state))
     embedding = torch.zeros(64)
     found = fidelity(empty, embedding, solids.space, field_data(solids.zoo.data), Runner("cpu"))
     assert (found.iou, found.within, found.inside) == (0, 0, 0) and 90 < found.error < 110

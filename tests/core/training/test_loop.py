@@ -432,7 +432,7 @@ def test_no_instance_of_an_unseen_architecture_leaves_a_trace(tiny: Tiny, tmp_pa
     with Runner("cpu") as runner:
         found = encode([read_network(tiny.networks["lenetlike"], candidates=space.architectures)], space, runner)
         (network,) = decode(found, space, runner, arch="vanillacnn")
-    assert torch.isfinite(network.vector).all()
+    assert torch.isfinite(network.weights).all()
 
 
 def test_an_unseen_architecture_that_nothing_would_train_is_refused(tiny: Tiny, tmp_path: Path) -> None:
@@ -451,7 +451,7 @@ def test_a_random_start_is_another_start(tiny: Tiny, whole: Path, tmp_path: Path
     assert apart > 0.5, "in deviations of each layer"
     with Runner("cpu") as runner:
         network = read_network(tiny.networks["lenetlike"], candidates=found.architectures)
-        assert torch.isfinite(decode(encode([network], found, runner), found, runner)[0].vector).all()
+        assert torch.isfinite(decode(encode([network], found, runner), found, runner)[0].weights).all()
 
 
 CONV = {"kind": "conv", "embedding_size": 256, "side": 16, "height": 8}
@@ -471,7 +471,7 @@ def test_the_conv_backbone_goes_the_whole_way(tiny: Tiny, tmp_path: Path, severa
         found = encode(networks, space, runner, data=tiny.data, refine_steps=1)
         assert torch.equal(found.vectors, encode(networks, trained, runner, data=tiny.data, refine_steps=1).vectors)
         built = decode(found, space, runner, arch=archs[1])
-        assert torch.isfinite(built[0].vector).all()
+        assert torch.isfinite(built[0].weights).all()
         steps = interpolate(found.vectors[0], found.vectors[1], space, runner, steps=2, data=tiny.data)
     assert len(steps) == 3
     assert not any(step.error for step in steps)
@@ -489,7 +489,7 @@ def test_the_conv_backbone_learns_shapes(solids: Solids, tmp_path: Path) -> None
         networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
         found = encode(networks, space, runner, data=data, refine_steps=0)
         built = decode(found, space, runner)
-        assert torch.isfinite(torch.stack([network.vector for network in built])).all()
+        assert torch.isfinite(torch.stack([network.weights for network in built])).all()
         steps = interpolate(found.vectors[0], found.vectors[1], space, runner, steps=2)
     assert not any(step.error for step in steps)
     told = [json.loads(line) for line in (tmp_path / "s.run/metrics.jsonl").read_text().splitlines()]

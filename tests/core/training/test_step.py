@@ -40,10 +40,10 @@ def test_a_step_of_several_architectures_is_eq_5_and_6_by_hand(tiny: Tiny) -> No
         batch = _batch(task, runner.generator("step", 0))
         assert task.teacher is not None and batch.labels is not None
         with torch.no_grad():
-            teacher = task.teacher.architecture.run(task.teacher.vector, batch.inputs)
+            teacher = task.teacher.architecture.run(task.teacher.weights, batch.inputs)
             kd = class_loss = 0.0
             for class_id, a in enumerate(task.training.architectures):
-                embeddings = state.model.encode(a.name, task.training.vectors["train", a.name])
+                embeddings = state.model.encode(a.name, task.training.weights["train", a.name])
                 wanted = torch.full((len(embeddings),), class_id)
                 class_loss += F.cross_entropy(state.model.classify(embeddings), wanted, reduction="sum").item()
                 for vector in state.model.decode(a.name, embeddings):
@@ -68,7 +68,7 @@ def test_the_rate_rises_then_falls_as_a_cosine_or_stays() -> None:
 
 def test_noise_is_a_share_of_each_layers_deviation_and_leaves_the_targets_alone(tiny: Tiny) -> None:
     architecture = tiny.space.model.architecture("resnet8")
-    vectors = torch.stack(tiny.zoo.vectors(tiny.zoo.select(arch="resnet8"), architecture))
+    vectors = torch.stack(tiny.zoo.weights(tiny.zoo.select(arch="resnet8"), architecture))
     before = vectors.clone()
     recipe = TrainRecipe(shuffle=False, noise=0.5)
     seen = _disguised(architecture, vectors, recipe, torch.Generator().manual_seed(0))
@@ -83,7 +83,7 @@ def test_noise_is_a_share_of_each_layers_deviation_and_leaves_the_targets_alone(
 
 def test_shuffled_inputs_are_the_same_function_in_another_order(tiny: Tiny) -> None:
     architecture = tiny.space.model.architecture("lenetlike")
-    (vector, *_) = tiny.zoo.vectors(tiny.zoo.select(arch="lenetlike"), architecture)
+    (vector, *_) = tiny.zoo.weights(tiny.zoo.select(arch="lenetlike"), architecture)
     seen = _disguised(architecture, vector[None], TrainRecipe(shuffle=True), torch.Generator().manual_seed(0))[0]
     images, _ = tiny.data.batch("test", slice(0, 8))
     assert not torch.equal(seen, vector)

@@ -21,7 +21,7 @@ from netspace_cli.core.training.training_set import (
     FRESH,
     TrainingSet,
     _layer_scale,
-    fresh_vectors,
+    fresh_weights,
     initial_values,
     load_training_set,
     without_instance,
@@ -49,13 +49,13 @@ def unseen(tiny: Tiny, *names: str) -> Recipe:
 def test_rows_are_the_instances_of_their_split(tiny: Tiny) -> None:
     training = load(tiny.zoo, tiny.recipe)
     assert [a.name for a in training.architectures] == ["lenetlike", "vanillacnn", "resnet8"]
-    assert set(training.vectors) == {(s, a.name) for s in ("train", "val") for a in training.architectures}
-    for (split, arch), rows in training.vectors.items():
+    assert set(training.weights) == {(s, a.name) for s in ("train", "val") for a in training.architectures}
+    for (split, arch), rows in training.weights.items():
         instances = training.instances[split, arch]
         assert {(i.split, i.arch) for i in instances} == {(split, arch)}
         assert len(rows) == len(instances) == {"train": 2, "val": 1}[split]
         for row, instance in zip(rows, instances, strict=True):
-            assert torch.equal(row, read_network(tiny.zoo.file_of(instance), signal=tiny.data.signal).vector)
+            assert torch.equal(row, read_network(tiny.zoo.file_of(instance), signal=tiny.data.signal).weights)
 
 
 def test_the_start_is_the_best_training_instance_by_validation_images(tiny: Tiny) -> None:
@@ -66,7 +66,7 @@ def test_the_start_is_the_best_training_instance_by_validation_images(tiny: Tiny
         best = max(instances, key=lambda i: i.accuracy["val"])
         start = inits[a.name].start
         assert start is not None
-        assert torch.equal(start, training.vectors["train", a.name][instances.index(best)])
+        assert torch.equal(start, training.weights["train", a.name][instances.index(best)])
 
 
 def test_accuracy_on_test_images_does_not_choose_the_start(tiny: Tiny) -> None:
@@ -85,7 +85,7 @@ def test_a_random_start_takes_no_instance(tiny: Tiny) -> None:
     training = load(tiny.zoo, recipe)
     inits = initial_values(training, recipe, Runner("cpu"), INPUTS)
     for arch, init in inits.items():
-        vectors = torch.cat([training.vectors[split, arch] for split in ("train", "val")])
+        vectors = torch.cat([training.weights[split, arch] for split in ("train", "val")])
         assert init.start is not None and (vectors - init.start).abs().amax(dim=1).min() > 0.01
         assert bool((init.scale > 0).all())
     assert without_instance(training, recipe) == ("lenetlike", "vanillacnn", "resnet8")
@@ -108,9 +108,9 @@ def test_an_unseen_architecture_starts_from_fresh_modules_alone(tiny: Tiny) -> N
 def test_what_passes_through_a_fresh_network_is_as_wide_as_its_batch_norms_make_it() -> None:
     architecture = build("resnet8", ImageSignal(1, 12, 4))
     inputs = 5 + 3 * torch.randn(64, 1, 12, 12)
-    found = fresh_vectors(architecture, Runner("cpu"), inputs)
+    found = fresh_weights(architecture, Runner("cpu"), inputs)
     assert found.shape == (FRESH, architecture.parameters) and not torch.equal(found[0], found[1])
-    assert torch.equal(found, fresh_vectors(architecture, Runner("cpu"), inputs))
+    assert torch.equal(found, fresh_weights(architecture, Runner("cpu"), inputs))
     widths = []
     state = architecture.spec.unflatten(found[0])
     hooks = [

@@ -104,7 +104,7 @@ def test_an_adopted_zoo_is_a_zoo(tiny: Tiny, folder: Path) -> None:
     zoo = index(folder, tiny).zoo
     assert [word for _, word in verify(zoo)] == ["ok"] * 4
     for architecture in zoo.architectures():
-        assert zoo.vectors(zoo.select(arch=architecture.name), architecture)
+        assert zoo.weights(zoo.select(arch=architecture.name), architecture)
 
 
 def test_the_same_file_is_taken_once(tiny: Tiny, tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_network_is_taken_once_whatever_file_it_is_in(tiny: Tiny, tmp_path: Pa
 def test_folded_and_unfolded_files_of_a_network_are_one(tiny: Tiny, tmp_path: Path) -> None:
     network = read_network(tiny.networks["resnet8"], signal=tiny.data.signal)
     write_checkpoint(tmp_path / "a.pt", read_checkpoint(tiny.networks["resnet8"]).state)
-    write_checkpoint(tmp_path / "b.pt", network.architecture.to_state(network.vector, "fused"))
+    write_checkpoint(tmp_path / "b.pt", network.architecture.to_state(network.weights, "fused"))
     adopted = index(tmp_path, tiny)
     assert [i.file for i in adopted.zoo.instances] == ["a.pt"]
     assert "the same network as" in adopted.refused[0].reason
@@ -402,7 +402,7 @@ def test_the_entry_of_a_nested_checkpoint_can_be_named(tiny: Tiny, tmp_path: Pat
     assert instance.training == {"key": "ema"}
     zoo = open_zoo(tmp_path)
     (architecture,) = zoo.architectures()
-    assert torch.equal(zoo.network(zoo.instances[0], architecture).vector, architecture.to_vector(second))
+    assert torch.equal(zoo.network(zoo.instances[0], architecture).weights, architecture.to_weights(second))
     export_instance(zoo, "a", tmp_path / "out.safetensors")
     exported = read_checkpoint(tmp_path / "out.safetensors").state
     assert all(torch.equal(exported[name], second[name]) for name in second)

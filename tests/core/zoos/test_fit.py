@@ -115,7 +115,7 @@ def test_scores_are_those_of_the_files_on_points_nothing_was_fitted_to(whole: Zo
         shape = source.read(Runner("cpu").generator("shape", instance.id))
         network = read_network(whole.file_of(instance))
         assert (network.architecture.name, network.architecture.signal) == ("siren-8x1", FieldSignal(3, 1))
-        found = network.architecture.run(network.vector, shape.held_points)
+        found = network.architecture.run(network.weights, shape.held_points)
         assert instance.accuracy == {"test": pytest.approx(within(shape.held_values, found), abs=1e-6)}
         assert instance.training["error"] == pytest.approx(mean_error(shape.held_values, found), abs=1e-5)
 
@@ -155,7 +155,7 @@ def test_a_file_without_its_line_is_made_again(whole: Zoo, tmp_path: Path) -> No
 def test_a_network_s_company_does_not_change_it(whole: Zoo, tmp_path: Path) -> None:
     alone = make(tmp_path / "zoo", replace(PLAN, together=1))
     for one, other in zip(alone.instances, whole.instances, strict=True):
-        a, b = (read_network(z.file_of(i)).vector for z, i in ((alone, one), (whole, other)))
+        a, b = (read_network(z.file_of(i)).weights for z, i in ((alone, one), (whole, other)))
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
 
 
@@ -256,7 +256,7 @@ def test_each_start_is_a_function_of_its_own_seed() -> None:
     assert len({tuple(row) for row in found.tolist()}) == 5
     torch.manual_seed(jobs[2].seed)
     fresh = fresh_module("siren-8x1", FieldSignal(3, 1))
-    assert torch.equal(found[2], architecture.to_vector(fresh.state_dict()))
+    assert torch.equal(found[2], architecture.to_weights(fresh.state_dict()))
 
 
 def test_with_a_shared_start_all_networks_begin_alike_whatever_the_seed() -> None:

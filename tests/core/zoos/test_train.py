@@ -79,7 +79,7 @@ def test_accuracies_are_those_of_the_files(tiny: Tiny, whole: Zoo) -> None:
         network = read_network(whole.file_of(instance), signal=tiny.data.signal)
         for split in ("train", "val", "test"):
             images, _ = tiny.data.batch(split, slice(None))
-            logits = network.architecture.run(network.vector, images)
+            logits = network.architecture.run(network.weights, images)
             assert instance.accuracy[split] == pytest.approx(accuracy(logits, labels_of(tiny.data, split)), abs=1e-6)
 
 
@@ -257,7 +257,7 @@ def test_a_zoo_of_a_factory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.Monk
     with trusting("zoo_factory_module:make"):
         (architecture,) = zoo.architectures()
     assert architecture.parameters == 64 * 4 + 4 + 4 * 3 + 3
-    assert len(zoo.vectors(zoo.instances, architecture)) == 4
+    assert len(zoo.weights(zoo.instances, architecture)) == 4
     assert [word for _, word in verify(zoo)] == ["ok"] * 4
 
 

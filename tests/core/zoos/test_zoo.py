@@ -74,7 +74,7 @@ def test_networks_are_those_of_the_files(tiny: Tiny) -> None:
     instance = tiny.single_zoo.instances[0]
     network = tiny.single_zoo.network(instance, architecture)
     plain = read_network(tiny.single_zoo.file_of(instance), signal=tiny.data.signal)
-    assert torch.equal(network.vector, plain.vector)
+    assert torch.equal(network.weights, plain.weights)
     assert network.sha256 == instance.sha256
 
 
@@ -87,7 +87,7 @@ def test_a_manifest_that_points_outside_is_refused(tiny: Tiny, zoo_path: Path, f
             use()
     (architecture,) = zoo.architectures()
     with pytest.raises(InputFileError, match="points outside the zoo"):
-        zoo.vectors(zoo.instances, architecture)
+        zoo.weights(zoo.instances, architecture)
 
 
 @pytest.mark.parametrize("file", ["", ".", "instances", "no\0such", "x" * 300])

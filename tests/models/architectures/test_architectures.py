@@ -214,7 +214,7 @@ def test_a_lenetlike_is_its_layers_with_leaky_relu_between() -> None:
     for layer in ("fc1", "fc2"):
         expected = F.leaky_relu(F.linear(expected, state[f"{layer}.weight"], state[f"{layer}.bias"]), 0.01)
     expected = F.linear(expected, state["fc3.weight"], state["fc3.bias"])
-    torch.testing.assert_close(architecture.run(architecture.to_vector(state), x), expected)
+    torch.testing.assert_close(architecture.run(architecture.to_weights(state), x), expected)
 
 
 @pytest.mark.parametrize("name", FOUR)
@@ -224,7 +224,7 @@ def test_folded_and_full_networks_give_the_same_outputs(name: str, signal: Image
     state, x = trained_looking(architecture), images(signal)
     with torch.no_grad():
         expected = functional_call(architecture.module, state, (x,))
-        found = architecture.run(architecture.to_vector(state), x)
+        found = architecture.run(architecture.to_weights(state), x)
     assert expected.std().item() > 1e-3
     assert (found - expected).abs().max().item() <= 1e-5 * max(1.0, expected.abs().max().item())
 
@@ -234,13 +234,13 @@ def test_a_vector_survives_both_forms_bit_for_bit(name: str) -> None:
     architecture = build(name, SMALL)
     vector = torch.randn(architecture.parameters, generator=seeded(3))
     for form in ("full", "fused"):
-        assert torch.equal(architecture.to_vector(architecture.to_state(vector, form)), vector)
+        assert torch.equal(architecture.to_weights(architecture.to_state(vector, form)), vector)
 
 
 @pytest.mark.parametrize("name", FOUR)
 def test_a_predicted_instance_loads_strictly_and_computes_the_same(name: str) -> None:
     architecture = build(name, SMALL)
-    vector, x = architecture.to_vector(trained_looking(architecture, 4)), images(SMALL)
+    vector, x = architecture.to_weights(trained_looking(architecture, 4)), images(SMALL)
     kind = type(architecture.module)
     fresh = kind(SMALL, depth=int(name[6:])) if name.startswith("resnet") else kind(SMALL)
     assert list(architecture.to_state(vector)) == list(fresh.state_dict())
@@ -261,7 +261,7 @@ def test_states_share_no_memory_with_the_vector() -> None:
 def test_running_is_differentiable_in_every_layer_and_changes_nothing() -> None:
     architecture = build("resnet8", SMALL)
     before = {n: t.clone() for n, t in architecture.fused.state_dict().items()}
-    vector = architecture.to_vector(trained_looking(architecture)).requires_grad_()
+    vector = architecture.to_weights(trained_looking(architecture)).requires_grad_()
     architecture.run(vector, images(SMALL)).square().sum().backward()
     assert vector.grad is not None
     assert all(vector.grad[la.start : la.stop].abs().sum() > 0 for la in architecture.spec.layers)
@@ -283,7 +283,7 @@ def test_a_foreign_state_dict_is_refused_by_the_nearer_layout(form: str) -> None
     del state["conv1.weight"]
     state["fc.bias"], state["stray"] = torch.zeros(7), torch.zeros(1)
     with pytest.raises(NamesDiffer) as raised:
-        architecture.to_vector(state)
+        architecture.to_weights(state)
     assert str(raised.value) == (
         "the parameters do not fit resnet8. 1 missing: conv1.weight. 1 unexpected: stray. "
         "1 misshaped: fc.bias: (7,), expected (3,)."
@@ -359,7 +359,7 @@ def test_anyones_module_works(bias: bool, affine: bool) -> None:
     folded = [f"{la}.{leaf}" for la in ("features.0", "hidden", "out") for leaf in ("weight", "bias")]
     assert [p.name for p in architecture.spec.parameters] == folded
     state, x = trained_looking(architecture), images(SMALL)
-    vector = architecture.to_vector(state)
+    vector = architecture.to_weights(state)
     restored = architecture.to_state(vector)
     assert list(restored) == list(state)
     with torch.no_grad():
@@ -376,7 +376,7 @@ def test_parameters_outside_layers_are_kept() -> None:
     architecture = describe("mine", module, SMALL)
     assert {p.name for p in architecture.spec.parameters} == set(module.state_dict())
     assert architecture.parameters == sum(p.numel() for p in module.parameters())
-    vector = architecture.to_vector(module.state_dict())
+    vector = architecture.to_weights(module.state_dict())
     torch.testing.assert_close(architecture.run(vector, images(SMALL)), expected)
     assert list(architecture.to_state(vector)) == list(module.state_dict())
 

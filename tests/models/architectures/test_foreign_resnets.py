@@ -109,17 +109,17 @@ def test_a_folded_network_computes_what_the_state_dict_computes(depth: int, sign
     architecture, state = build(f"resnet{depth}-a", signal), trained_looking(depth, signal)
     expected = run_by_hand(state, images(signal), depth)
     assert expected.std() > 0.1
-    found = architecture.run(architecture.to_vector(state), images(signal))
+    found = architecture.run(architecture.to_weights(state), images(signal))
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
 @pytest.mark.parametrize("form", ["full", "fused"])
 def test_both_forms_are_told_apart_and_give_back_the_same_bits(form: Form) -> None:
     architecture = build("resnet8-a", SMALL)
-    vector = architecture.to_vector(trained_looking(8, SMALL))
+    vector = architecture.to_weights(trained_looking(8, SMALL))
     state = architecture.to_state(vector, form)
     assert architecture.form_of(state) == form
-    assert torch.equal(architecture.to_vector(state), vector)
+    assert torch.equal(architecture.to_weights(state), vector)
     module = factory("resnet8-a")(SMALL).eval() if form == "full" else architecture.fused
     module.load_state_dict(state, strict=True)
     found, expected = module(images(SMALL)), run_by_hand(trained_looking(8, SMALL), images(SMALL), 8)
@@ -128,7 +128,7 @@ def test_both_forms_are_told_apart_and_give_back_the_same_bits(form: Form) -> No
 
 def test_every_parameter_has_a_gradient() -> None:
     architecture = build("resnet8-a", SMALL)
-    vector = architecture.to_vector(trained_looking(8, SMALL)).requires_grad_()
+    vector = architecture.to_weights(trained_looking(8, SMALL)).requires_grad_()
     architecture.run(vector, images(SMALL)).square().sum().backward()
     assert vector.grad is not None
     assert all(vector.grad[la.start : la.stop].abs().sum() > 0 for la in architecture.spec.layers)

@@ -182,7 +182,7 @@ def run_prep(grid: Tensor, x: Tensor, depth: int, signal: ImageSignal) -> Tensor
 
 
 def prep_of(name: str, state: State, signal: ImageSignal, height: int) -> Tensor:
-    return to_prep(build(name, signal).to_vector(state), height=height, width=WIDTH)
+    return to_prep(build(name, signal).to_weights(state), height=height, width=WIDTH)
 
 
 def run_ours(name: str, grid: Tensor, signal: ImageSignal) -> Tensor:
@@ -245,6 +245,6 @@ def test_checkpoints_older_than_the_counters_are_read_alike(signal: ImageSignal)
 def test_what_is_decoded_has_the_names_and_shapes_of_the_release() -> None:
     state = resnet(8, CIFAR)
     architecture = build("resnet8", CIFAR)
-    decoded = architecture.to_state(architecture.to_vector(state))
+    decoded = architecture.to_state(architecture.to_weights(state))
     assert {n: t.shape for n, t in decoded.items()} == {n: t.shape for n, t in state.items()}
     assert close(run_resnet(decoded, images(CIFAR), 8), run_resnet(state, images(CIFAR), 8))

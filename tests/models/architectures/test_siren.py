@@ -70,7 +70,7 @@ def test_a_network_computes_sines_of_thirty_times_its_linear_layers() -> None:
     for x in (-1.0, 0.0, 0.3):
         a, b = math.sin(30 * 0.1 * x), math.sin(30 * (-0.02 * x + 0.05))
         c, d = math.sin(30 * (0.03 * a - 0.01 * b + 0.01)), math.sin(30 * (0.02 * a + 0.04 * b - 0.02))
-        found = architecture.run(architecture.to_vector(state), torch.tensor([[x]]))
+        found = architecture.run(architecture.to_weights(state), torch.tensor([[x]]))
         assert found.shape == (1, 1)
         assert float(found) == pytest.approx(2 * c - 3 * d + 0.5, abs=1e-5)
 

@@ -14,7 +14,7 @@ from netspace_models.backbones import Backbone
 from netspace_models.parameters.spec import NetworkSpec
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.losses import blended, distillation, task_and_teacher
-from netspace_models.training.objectives import BLEND_WIDTH, Batch, Weights, several_objective, single_objective
+from netspace_models.training.objectives import BLEND_WIDTH, Batch, LossConstants, several_objective, single_objective
 from torch import Tensor, nn
 
 NAMES = ("tiny", "small", "large", "huge")
@@ -84,13 +84,13 @@ BATCH = Batch(IMAGES, LABELS, TEACHER)
 
 
 def test_the_published_constants_are_the_defaults() -> None:
-    assert Weights() == Weights(temperature=4.0, alpha=0.9, interpolation=1.0)
+    assert LossConstants() == LossConstants(temperature=4.0, alpha=0.9, interpolation=1.0)
 
 
 def test_one_architecture_imitates_its_own_targets_in_the_mean() -> None:
     model = space(("tiny",))
     inputs, targets = torch.randn(3, 6), torch.randn(3, 6)
-    terms = single_objective(model, "tiny", inputs, targets, BATCH, Weights(temperature=3.0))
+    terms = single_objective(model, "tiny", inputs, targets, BATCH, LossConstants(temperature=3.0))
     logits = [(IMAGES @ p.reshape(3, 2), IMAGES @ t.reshape(3, 2)) for p, t in zip(inputs, targets, strict=True)]
     losses = [distillation(predicted, target, temperature=3.0) for predicted, target in logits]
     assert set(terms) == {"pred"}
@@ -99,13 +99,13 @@ def test_one_architecture_imitates_its_own_targets_in_the_mean() -> None:
 
 def test_an_instance_that_decodes_to_its_target_costs_nothing() -> None:
     vectors = torch.randn(2, 6)
-    terms = single_objective(space(("tiny",)), "tiny", vectors, vectors, BATCH, Weights())
+    terms = single_objective(space(("tiny",)), "tiny", vectors, vectors, BATCH, LossConstants())
     assert terms["pred"].item() == pytest.approx(0, abs=1e-5)
 
 
 def test_targets_and_teachers_have_no_gradient() -> None:
     inputs, targets = torch.randn(2, 6, requires_grad=True), torch.randn(2, 6, requires_grad=True)
-    single_objective(space(("tiny",)), "tiny", inputs, targets, BATCH, Weights())["pred"].backward()
+    single_objective(space(("tiny",)), "tiny", inputs, targets, BATCH, LossConstants())["pred"].backward()
     assert targets.grad is None
     assert inputs.grad is not None
     assert inputs.grad.abs().sum() > 0
@@ -114,7 +114,7 @@ def test_targets_and_teachers_have_no_gradient() -> None:
 @pytest.mark.parametrize("teacher", [TEACHER, None])
 def test_several_architectures_sum_over_instances(teacher: Tensor | None) -> None:
     model, given = space(), instances(2, 1, 0, 3)
-    terms = several_objective(model, given, given, Batch(IMAGES, LABELS, teacher), Weights(interpolation=0))
+    terms = several_objective(model, given, given, Batch(IMAGES, LABELS, teacher), LossConstants(interpolation=0))
     assert set(terms) == {"kd", "class"}
     expected = sum(kd(model, arch, v, teacher) for arch, vectors in given.items() for v in vectors)
     torch.testing.assert_close(terms["kd"], expected)
@@ -125,9 +125,9 @@ def test_several_architectures_sum_over_instances(teacher: Tensor | None) -> Non
 def test_with_a_weight_instances_of_several_architectures_imitate_themselves_too() -> None:
     model, inputs = space(), instances(2, 1, names=NAMES[:2])
     targets = {name: vectors + 1 for name, vectors in inputs.items()}
-    plain = several_objective(model, inputs, targets, BATCH, Weights(interpolation=0))
+    plain = several_objective(model, inputs, targets, BATCH, LossConstants(interpolation=0))
     assert set(plain) == {"kd", "class"}
-    terms = several_objective(model, inputs, targets, BATCH, Weights(interpolation=0, own=3.0))
+    terms = several_objective(model, inputs, targets, BATCH, LossConstants(interpolation=0, own=3.0))
     expected = [
         distillation(model.architecture(name).run(v, IMAGES), model.architecture(name).run(t, IMAGES), temperature=1.0)
         for name in inputs
@@ -135,7 +135,7 @@ def test_with_a_weight_instances_of_several_architectures_imitate_themselves_too
     ]
     torch.testing.assert_close(terms.pop("own"), 3 * torch.stack(expected).sum())
     assert terms == plain
-    same = several_objective(model, inputs, inputs, BATCH, Weights(interpolation=0, own=3.0))
+    same = several_objective(model, inputs, inputs, BATCH, LossConstants(interpolation=0, own=3.0))
     assert float(same["own"]) == pytest.approx(0, abs=1e-6)
 
 
@@ -144,7 +144,7 @@ def test_interpolated_instances_stand_at_the_published_gammas(count: int) -> Non
     names = NAMES[:count]
     model = space(names)
     given = instances(*([1] * count), names=names)
-    several_objective(model, given, given, BATCH, Weights())
+    several_objective(model, given, given, BATCH, LossConstants())
     recorder = cast(Recorder, model.backbone)
     assert recorder.encoded == list(names)
     decoded = recorder.decoded[count:]  # after the instances themselves
@@ -157,7 +157,7 @@ def test_interpolated_instances_stand_at_the_published_gammas(count: int) -> Non
 
 def test_interpolation_sums_over_all_boundary_pairs_with_the_class_ids_between() -> None:
     model, given = space(), instances(2, 1, 1, 3)
-    terms = several_objective(model, given, given, BATCH, Weights(interpolation=0.5))
+    terms = several_objective(model, given, given, BATCH, LossConstants(interpolation=0.5))
     expected = torch.zeros(())
     for a in given["tiny"]:
         for b in given["huge"]:
@@ -170,7 +170,7 @@ def test_interpolation_sums_over_all_boundary_pairs_with_the_class_ids_between()
 
 def test_the_other_terms_do_not_depend_on_interpolation() -> None:
     model, given = space(), instances(1, 1, 1, 1)
-    on, off = (several_objective(model, given, given, BATCH, Weights(interpolation=w)) for w in (1.0, 0.0))
+    on, off = (several_objective(model, given, given, BATCH, LossConstants(interpolation=w)) for w in (1.0, 0.0))
     assert "interp" not in off
     assert torch.equal(on["kd"], off["kd"])
     assert torch.equal(on["class"], off["class"])
@@ -179,7 +179,7 @@ def test_the_other_terms_do_not_depend_on_interpolation() -> None:
 def test_two_architectures_have_nothing_between_them() -> None:
     names = NAMES[:2]
     terms = several_objective(
-        space(names), instances(1, 1, names=names), instances(1, 1, names=names), BATCH, Weights()
+        space(names), instances(1, 1, names=names), instances(1, 1, names=names), BATCH, LossConstants()
     )
     assert set(terms) == {"kd", "class"}
 
@@ -187,7 +187,7 @@ def test_two_architectures_have_nothing_between_them() -> None:
 @pytest.mark.parametrize("counts", [(0, 1, 1, 1), (1, 1, 1, 0), (0, 2, 0, 0)])
 def test_without_a_boundary_pair_interpolation_is_zero(counts: tuple[int, ...]) -> None:
     model, given = space(), instances(*counts)
-    terms = several_objective(model, given, given, BATCH, Weights())
+    terms = several_objective(model, given, given, BATCH, LossConstants())
     assert terms["interp"].item() == 0
     assert len(cast(Recorder, model.backbone).decoded) == sum(counts)
     sum(terms.values(), torch.zeros(())).backward()
@@ -197,7 +197,7 @@ def test_unseen_architectures_are_trained_by_interpolation_alone() -> None:
     """As the experiment with the middle two left out: their decoders still get a gradient."""
     model, given = space(), instances(1, 0, 0, 1)
     vectors = {arch: v.requires_grad_() for arch, v in given.items()}
-    several_objective(model, vectors, vectors, BATCH, Weights())["interp"].backward()
+    several_objective(model, vectors, vectors, BATCH, LossConstants())["interp"].backward()
     assert [arch for arch, _ in cast(Recorder, model.backbone).decoded[2:]] == ["small", "large"]
     assert all(v.grad is not None and v.grad.abs().sum() > 0 for v in vectors.values())
     assert model.head is not None
@@ -224,7 +224,7 @@ def test_between_two_signals_stands_their_mean_and_between_two_distances_their_b
     gammas = torch.tensor([0.25, 0.5, 1.0])
     for distances in (False, True):
         batch = Batch(points, gammas=gammas, distances=distances)
-        terms = single_objective(lines(), "line", vectors, vectors, batch, Weights(interpolation=3.0))
+        terms = single_objective(lines(), "line", vectors, vectors, batch, LossConstants(interpolation=3.0))
         assert terms["pred"] == 0
         # A line's own mean is the mean of the lines, so this decoder is right where signals are averaged.
         values = Signals().run_each(vectors, points)
@@ -245,7 +245,7 @@ def test_paths_are_looked_at_where_the_points_of_both_their_ends_lie() -> None:
             return super().run_each(vectors, points)
 
     model = SpaceModel([cast(Architecture, Asked())], Recorder(), None)
-    single_objective(model, "line", vectors, vectors, Batch(points, gammas=torch.rand(2)), Weights())
+    single_objective(model, "line", vectors, vectors, Batch(points, gammas=torch.rand(2)), LossConstants())
     assert torch.equal(asked[-1], torch.tensor([[[0.0], [5.0]], [[5.0], [0.0]]]))
 
 
@@ -253,7 +253,9 @@ def test_paths_are_looked_at_where_the_points_of_both_their_ends_lie() -> None:
 def test_no_paths_without_gammas_or_weight(weight: float) -> None:
     vectors = torch.randn(2, 2)
     batch = Batch(torch.rand(4, 1), gammas=None if weight else torch.rand(2))
-    assert set(single_objective(lines(), "line", vectors, vectors, batch, Weights(interpolation=weight))) == {"pred"}
+    assert set(single_objective(lines(), "line", vectors, vectors, batch, LossConstants(interpolation=weight))) == {
+        "pred"
+    }
 
 
 def test_a_blend_is_what_it_lies_between_and_keeps_thin_parts() -> None:

@@ -58,12 +58,12 @@ class Adapted:
     """The best by validation of what a method went through, its start among them.
 
     Attributes:
-        vector: (P,) the network, on the device of the work.
+        weights: (P,) the network, on the device of the work.
         step: after how many steps.
         accuracy, loss: on the validation images.
     """
 
-    vector: Tensor
+    weights: Tensor
     step: int
     accuracy: float
     loss: float
@@ -107,7 +107,7 @@ def adapt(
         reach = reach_of_subspace(start.network, start.space.model.embedding_size)
     goal = goal_of(start.space, data, runner, None)
     found = search(reach, goal, steps=steps, lr=lr, images=images, description=description)
-    return Adapted(found.vector, found.step, found.validation.accuracy, found.validation.loss)
+    return Adapted(found.weights, found.step, found.validation.accuracy, found.validation.loss)
 
 
 def instance_module(zoo: Zoo, instance: Instance, architecture: Architecture) -> nn.Module:
@@ -157,6 +157,6 @@ def train_module(
 
 
 def _look(module: nn.Module, architecture: Architecture, goal: Goal, step: int) -> Adapted:
-    vector = architecture.to_vector({name: t.detach().clone() for name, t in module.state_dict().items()})
-    accuracy, loss = goal.on(architecture, vector, "val")
-    return Adapted(vector, step, accuracy, loss)
+    weights = architecture.to_weights({name: t.detach().clone() for name, t in module.state_dict().items()})
+    accuracy, loss = goal.on(architecture, weights, "val")
+    return Adapted(weights, step, accuracy, loss)

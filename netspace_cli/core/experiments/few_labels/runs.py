@@ -115,9 +115,9 @@ class Bench:
         scale = Scale(refine_steps=self.plan.refine_steps)
         given = refined_input(self.zoo, self.instance, space, data, self.runner, scale)
         assert given.network is not None
-        network = replace(given.network, vector=self.runner.place(given.network.vector))
+        network = replace(given.network, weights=self.runner.place(given.network.weights))
         module = instance_module(self.zoo, self.instance, self.architecture)
-        return Start(space, network, module, self.runner.place(given.vector))
+        return Start(space, network, module, self.runner.place(given.embedding))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,7 +143,7 @@ class Shifted:
         """One of STANDING, scored."""
         start, arch = self.bench.start, self.bench.architecture.name
         network = start.network if what == STANDING[0] else decode_row(start.embedding, start.space, arch=arch)
-        val, test = (self._correct(network.vector, split) for split in ("val", "test"))
+        val, test = (self._correct(network.weights, split) for split in ("val", "test"))
         return {"val_accuracy": val, "test_accuracy": test}
 
     def adapted(self, method: str, per_class: int, seed: int, rate: float) -> Run:
@@ -159,7 +159,7 @@ class Shifted:
             if failure.__cause__ is not None:  # the machine's failure, such as too little memory, not the rate's
                 raise
             return {"step": None, "val_accuracy": None, "test_accuracy": None, "error": failure.message}
-        test = self._correct(found.vector, "test")
+        test = self._correct(found.weights, "test")
         return {"step": found.step, "val_accuracy": found.accuracy, "val_loss": found.loss, "test_accuracy": test}
 
     def labelled(self, per_class: int, runner: Runner) -> ImageData:
@@ -175,8 +175,8 @@ class Shifted:
         # In the test images' place too: what adapts never holds those.
         return replace(self.data, splits={"train": known, "val": choosing, "test": choosing})
 
-    def _correct(self, vector: Tensor, split: str) -> float:
-        logits = logits_of(self.bench.architecture, vector, self.data, split, self.bench.runner)
+    def _correct(self, weights: Tensor, split: str) -> float:
+        logits = logits_of(self.bench.architecture, weights, self.data, split, self.bench.runner)
         index = self.chosen_by if split == "val" else slice(None)
         return accuracy(logits[index], labels_of(self.data, split)[index])
 

@@ -113,14 +113,14 @@ def test_fine_tuning_is_the_search_of_all_weights_where_there_are_no_batch_norms
     goal = goal_of(tiny.space, tiny.data, runner, None)
     wanted = search(reach_of_weights(bench.start.network), goal, steps=20, lr=0.003, images=8)
     assert (found.step, found.accuracy) == (wanted.step, wanted.validation.accuracy)
-    assert torch.allclose(found.vector, wanted.vector, atol=1e-5)
-    assert found.step > 0 and not torch.allclose(found.vector, bench.start.network.vector, atol=1e-4)
+    assert torch.allclose(found.weights, wanted.weights, atol=1e-5)
+    assert found.step > 0 and not torch.allclose(found.weights, bench.start.network.weights, atol=1e-4)
 
 
 def test_batch_norms_are_trained_with_the_rest(tiny: Tiny, runner: Runner) -> None:
     bench = bench_of(tiny.zoo, tiny.space, tiny.data, runner, "resnet8")
     module = instance_module(tiny.zoo, bench.instance, bench.architecture)
-    assert torch.allclose(bench.architecture.to_vector(module.state_dict()), bench.start.network.vector)
+    assert torch.allclose(bench.architecture.to_weights(module.state_dict()), bench.start.network.weights)
     before = {n: t.clone() for n, t in module.state_dict().items() if n.endswith("running_mean")}
     train_module(module, bench.architecture, tiny.data, runner, Descent(2, 8, 0.003, 0.003), Silent().advance)
     assert before and all(not torch.equal(module.state_dict()[n], t) for n, t in before.items())
@@ -138,7 +138,7 @@ def test_a_method_depends_on_the_runner_s_seed_alone(tiny: Tiny, runner: Runner,
         with Runner("cpu", seed=seed) as own:
             data = images.labelled(2, own)
             found = adapt(method, start, data, own, lr=0.01, steps=3, images=8)
-        return found.vector, found.step, found.accuracy, found.loss
+        return found.weights, found.step, found.accuracy, found.loss
 
     first, again, other = outcome(0), outcome(0), outcome(1)
     assert torch.equal(first[0], again[0]) and first[1:] == again[1:]
