@@ -15,9 +15,9 @@ import trimesh
 
 from netspace_cli import Network, Runner, Space, encode, load_space, read_network
 from netspace_cli.core.data.points import grid_points
-from netspace_cli.core.requests.choose_data import data_for, required_data
+from netspace_cli.core.requests.choose_data import choose_data, require_data
 from netspace_cli.core.search.lso import decoded_network, optimise_towards, optimiser_for
-from netspace_cli.core.search.shape_objectives import scan_goal
+from netspace_cli.core.search.shape_objectives import objective_of_scan
 from netspace_cli.core.shapes.mesh_files import surface_of
 from netspace_cli.core.shapes.scans import Scan
 from netspace_cli.core.shapes.solids import solid_of
@@ -52,14 +52,14 @@ def overlap(network: Network, other: Network, runner: Runner) -> float:
 def main(scanned: Path, begin: Path) -> None:
     """Prints, for each scan, the share of its points that the found surface is within 0.01 of, and the overlap."""
     space: Space = load_space("shapes")
-    data = required_data(data_for(space, None), space)
+    data = require_data(choose_data(space, None), space)
     with Runner("auto", seed=0) as runner:
         target, start = (read_network(path, candidates=space.architectures) for path in (scanned, begin))
         embedding = encode([start], space, runner, data=data, refine_steps=space.recipe.refine.steps).vectors[0]
         print(f"{begin.name} overlaps {scanned.name} by {overlap(start, target, runner):.3f}")
         for name, scan in scans_of(target, runner).items():
             clock = time.perf_counter()
-            found = optimise_towards(scan_goal(scan, runner), embedding, space, optimiser_for(space))
+            found = optimise_towards(objective_of_scan(scan, runner), embedding, space, optimiser_for(space))
             seconds = time.perf_counter() - clock
             share = overlap(decoded_network(found, space, runner), target, runner)
             print(

@@ -14,7 +14,7 @@ from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.paths.path import interpolate
-from netspace_cli.core.requests.choose_space import space_for
+from netspace_cli.core.requests.choose_space import choose_space
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import BUILT_IN
 from netspace_cli.core.spaces.recipe import load_recipe
@@ -56,7 +56,7 @@ def test_it_is_small_and_found_by_what_it_knows(space: Space) -> None:
     assert [a.name for a in space.architectures] == list(NAMES.values())
     assert space.signal == SIGNAL
     assert len(space.embeddings) == len(space.record["zoo"])
-    assert space_for(None, [SAMPLES / f"{n}.pt" for n in NAMES]).name == "cifar10"
+    assert choose_space(None, [SAMPLES / f"{n}.pt" for n in NAMES]).name == "cifar10"
 
 
 def test_it_is_what_its_recipe_makes(space: Space) -> None:

@@ -1,4 +1,4 @@
-"""Networks that are signals: a point in, sines in between, the value there out.
+"""Neural fields: a point in, sines in between, the value there out.
 
 The publication's network for signed distances (section 5): linear 3 → 256, sin(30 x), linear 256 → 256,
 sin(30 x), linear 256 → 1; 67,073 parameters.

@@ -27,7 +27,7 @@ class ArchitectureInit:
         scale: (L,) standard deviation of each layer's values over the training instances.
         run: from parameters (P,) and inputs to outputs (B, K), for encoders that probe a network; None
             where they are not to.
-        architecture: of networks that are signals, for encoders that solve for their values; None where they are
+        architecture: of neural fields, for encoders that solve for their values; None where they are
             not to.
         moments: `curvature_moments` at `start`, for decoders that write along chosen directions; None where
             they are not known.

@@ -66,7 +66,7 @@ class Solver:
     """Gauss-Newton steps on one embedding.
 
     Attributes:
-        architecture: of networks that are signals.
+        architecture: of neural fields.
         decode: from embeddings (B, E) to parameters (B, P).
         directions: along which `decode` moves parameters with the embedding, as of `factored_jacobian`.
         damping: as of `gauss_newton_change`.

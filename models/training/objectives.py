@@ -91,7 +91,7 @@ def imitation(
     architecture: Architecture, predicted: Tensor, targets: Tensor, inputs: Tensor, *, temperature: float
 ) -> Tensor:
     """How far each of several predicted instances (B, P) answers from its target (B, P): eq. 1 for
-    classifiers, eq. 2 for networks that are signals, whose outputs have no temperature.
+    classifiers, eq. 2 for neural fields, whose outputs have no temperature.
 
     Args:
         inputs: (N, *signal.input_shape) for all of them, or for signals (B, N, D), each instance's own.

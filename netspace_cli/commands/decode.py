@@ -53,7 +53,7 @@ def decode(
 
 
 def _show(console: Console, task: DecodeTask, rows: list[dict[str, Any]], *, dry_run: bool) -> None:
-    from netspace_cli.core.requests.choose_data import no_accuracy
+    from netspace_cli.core.requests.choose_data import missing_images_note
 
     more, output = view_of(task.space.kind).decoded, task.request.output
     console.table(
@@ -63,5 +63,5 @@ def _show(console: Console, task: DecodeTask, rows: list[dict[str, Any]], *, dry
     )
     console.document({"networks": rows, **task.record(), "dry_run": dry_run})
     if task.data is None:
-        console.note(no_accuracy(task.space))
+        console.note(missing_images_note(task.space))
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")

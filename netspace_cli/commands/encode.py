@@ -37,7 +37,7 @@ def encode(
     """Embed trained networks.
 
     With images at hand the embeddings are refined, and the predicted instances are scored beside their
-    targets on the test split. Networks that are signals need no images: points are always at hand.
+    targets on the test split. Neural fields need no images: points are always at hand.
 
     Example: netspace encode lenet.pt resnet32.pt -o two.emb
     """
@@ -57,7 +57,7 @@ def encode(
 
 
 def _show(console: Console, task: EncodeTask, rows: list[dict[str, Any]], *, dry_run: bool) -> None:
-    from netspace_cli.core.requests.choose_data import no_accuracy
+    from netspace_cli.core.requests.choose_data import missing_images_note
 
     view, output = view_of(task.space.kind), task.request.output
     title = f"{task.space.name}: {'would be ' if dry_run else ''}{'refined' if task.refine_steps else 'encoded'}"
@@ -71,7 +71,7 @@ def _show(console: Console, task: EncodeTask, rows: list[dict[str, Any]], *, dry
             )
     console.document({"networks": rows, **task.record(), "dry_run": dry_run})
     if task.data is None:
-        console.note(no_accuracy(task.space))
+        console.note(missing_images_note(task.space))
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")
 
 

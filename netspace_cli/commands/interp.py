@@ -110,7 +110,7 @@ def _show_plan(console: Console, task: InterpTask) -> None:
 
 def _remark(console: Console, task: InterpTask, found: Walks) -> None:
     """What a reader of the table may ask."""
-    from netspace_cli.core.requests.choose_data import no_accuracy
+    from netspace_cli.core.requests.choose_data import missing_images_note
     from netspace_cli.views.shapes import note_jumps
 
     if task.can_bend:
@@ -121,4 +121,4 @@ def _remark(console: Console, task: InterpTask, found: Walks) -> None:
             "were encoded."
         )
     if task.data is None:
-        console.note(no_accuracy(task.space))
+        console.note(missing_images_note(task.space))

@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     "--target",
     type=options.INPUT_FILE,
     help="Shape to become (mesh, grid or samples), or points of its surface, best with normals (.npy, .xyz, .ply); of "
-    "networks that are signals.",
+    "neural fields.",
 )
 @click.option("--repair", is_flag=True, help="Close a target that is an open mesh, as `zoo fit` does.")
 @click.option(
     "--method",
     type=click.Choice(["adam", "gauss-newton"]),
-    help="The optimiser. [default: adam, or what the space refines networks that are signals by]",
+    help="The optimiser. [default: adam, or what the space refines neural fields by]",
 )
 @click.option(
     "--steps",
@@ -72,7 +72,7 @@ def lso(
     INIT is an embedding or a checkpoint. The best embedding on the validation split is kept; the test split
     is scored before and after. --arch aims at another architecture of the space than that of INIT.
 
-    Networks that are signals are brought to a --target; the accuracy is then the share of its values, or of a
+    Neural fields are brought to a --target; the accuracy is then the share of its values, or of a
     scan's points, that are within 0.01.
 
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt

@@ -109,17 +109,22 @@ def _show_surfaces(
 def _show_pictures(
     console: Console, pictures: list[Network], output: Path, resolution: int | None, runner: Runner, *, force: bool
 ) -> dict[str, Any]:
-    from netspace_cli.core.shapes.drawing import draw_frames
-    from netspace_cli.core.shapes.rendered_pictures import RESOLUTION, check_picture_output, frame_of, write_frame
+    from netspace_cli.core.shapes.drawing import draw_pictures
+    from netspace_cli.core.shapes.rendered_pictures import (
+        RESOLUTION,
+        check_picture_output,
+        render_picture,
+        write_picture,
+    )
 
     alone = check_picture_output(output, len(pictures))
     resolution = resolution or RESOLUTION
-    frames = [frame_of(picture, runner, resolution=resolution) for picture in pictures]
+    frames = [render_picture(picture, runner, resolution=resolution) for picture in pictures]
     if alone:
-        write_frame(output, frames[0], force=force)
+        write_picture(output, frames[0], force=force)
     else:
         named = [(Path(picture.source).stem, frame) for picture, frame in zip(pictures, frames, strict=True)]
-        draw_frames(output, [("", named)], force=force)
+        draw_pictures(output, [("", named)], force=force)
     rows = [
         {"path": picture.source, "channels": frame.channels, "brightness": frame.brightness}
         for picture, frame in zip(pictures, frames, strict=True)

@@ -35,7 +35,7 @@ def note_unused(
         if given:
             console.note(f"{', '.join(given)}: for checkpoints; embeddings are taken as they are.")
     if kind is not None and not kind.has_splits and _is_given("split"):
-        console.note("--split: for images; networks that are signals are looked at everywhere.")
+        console.note("--split: for images; neural fields are looked at everywhere.")
 
 
 def _is_given(name: str) -> bool:

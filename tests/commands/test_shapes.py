@@ -20,7 +20,7 @@ from netspace_cli.cli import cli as netspace
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import read_network
-from netspace_cli.core.requests.shape_objective import read_target
+from netspace_cli.core.requests.shape_objective import read_shape_objective
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes import grids, meshes
 from netspace_cli.core.shapes import solids as surface
@@ -510,7 +510,7 @@ def test_spaces_of_pictures_have_no_overlaps(work: Path, ask: Ask, rows: Rows, r
 
 def test_of_shapes_no_accuracies_can_be_drawn(solids: Solids, work: Path, refused: Refused) -> None:
     said = refused(2, *in_space(solids, "eval", solids.zoo.path), "--plot", "a.png")
-    assert "--plot draws accuracies, which networks that are signals have not." in said
+    assert "--plot draws accuracies, which neural fields have not." in said
 
 
 @pytest.mark.parametrize("command", ["encode", "decode", "eval", "interp"])
@@ -525,7 +525,7 @@ def test_points_are_always_at_hand_and_images_are_refused(
         "interp": [one, one],
     }
     said = refused(2, *in_space(solids, command, *arguments[command]), "--data", "digits")
-    assert "space 'solids' is of networks that are signals: they are asked about points" in said
+    assert "space 'solids' is of neural fields: they are asked about points" in said
     assert "Leave out --data." in said
 
 
@@ -673,7 +673,7 @@ def test_options_without_a_part_in_a_path_are_told_of(
     options = ("--refine", 3, "--split", "val", "--dry-run")
     said = cli(*in_space(solids, "interp", codes["one"], codes["one"], *options)).stderr
     assert "--refine: for checkpoints; embeddings are taken as they are." in said
-    assert "--split: for images; networks that are signals are looked at everywhere." in said
+    assert "--split: for images; neural fields are looked at everywhere." in said
     said = cli(*in_space(solids, "interp", codes["one"], solids.networks[1], *options)).stderr
     assert "--refine: for checkpoints" not in said
     assert "--split" not in cli(*in_space(solids, "interp", codes["one"], codes["one"], "--dry-run")).stderr
@@ -702,7 +702,7 @@ def scan(path: str, count: int = 200, *, normals: bool = False) -> Path:
 def standing(solids: Solids, network: Path, target: Path) -> tuple[float, float]:
     """Share within 0.01 and squared error of a network on what of a target nothing was fitted to."""
     runner, read = Runner("cpu"), read_network(network, candidates=solids.space.architectures)
-    return read_target(target, solids.space, runner).on(read.architecture, read.weights, "test")
+    return read_shape_objective(target, solids.space, runner).score(read.architecture, read.weights, "test")
 
 
 BY_ADAM = ["--steps", 100, "--lr", 0.05, "--images", 256]
@@ -809,7 +809,7 @@ def test_shapes_want_a_target_and_classifiers_have_none(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
 ) -> None:
     here = in_space(solids, "lso", codes["one"])
-    assert "--target is missing: networks that are signals have no labels." in refused(2, *here)
+    assert "--target is missing: neural fields have no labels." in refused(2, *here)
     said = refused(2, *here, "--teacher", solids.networks[1])
     assert "--target is missing" in said
     said = refused(2, *here, "--teacher", solids.networks[1], "--target", ellipsoid)
@@ -826,7 +826,7 @@ def test_solving_has_no_rate_and_is_not_for_classifiers(
     said = refused(2, *in_space(solids, "lso", codes["one"], "--target", ellipsoid, *solve, "--lr", 0.1))
     assert "gauss-newton has no rate, and --lr 0.1 gives one. Leave out --lr, or give --method adam." in said
     said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", *solve)
-    assert "--method gauss-newton is for networks that are signals, and these are classifiers." in said
+    assert "--method gauss-newton is for neural fields, and these are classifiers." in said
 
 
 def nan(path: Path) -> None:
@@ -887,7 +887,7 @@ def test_commands_for_classifiers_are_refused_on_shapes(
         ["experiment", "rate", zoo, "-o", "results"],
         in_space(solids, "experiment", "few-labels", zoo, "-o", "results"),
     ):
-        assert "networks that are signals" in refused(2, *command)
+        assert "neural fields" in refused(2, *command)
     said = refused(2, "zoo", "train", zoo, "--data", "digits", "--arch", "lenetlike")
     assert "is a zoo of points (points of 3 coordinates, 1 value); this is digits" in said
     said = refused(3, "zoo", "train", "zoo", "--data", "digits", "--arch", "siren")
@@ -895,7 +895,7 @@ def test_commands_for_classifiers_are_refused_on_shapes(
     said = refused(3, "zoo", "train", "zoo", "--data", solids.grids, "--arch", "lenetlike")
     assert "solids.npz: train_images" in said
     said = refused(2, "train", zoo, "-o", "a.safetensors", "--data", "digits")
-    assert "is of networks that are signals" in said and "Leave out --data." in said
+    assert "is of neural fields" in said and "Leave out --data." in said
 
 
 def test_shapes_and_classifiers_do_not_fit_each_other_s_space(solids: Solids, lenet: Path, refused: Refused) -> None:

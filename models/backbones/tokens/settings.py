@@ -244,7 +244,7 @@ class TokensSettings(BackboneSettings):
             raise ConfigError("feedback compares answers, so it needs probes, not 0.", some)
         if self.solve.steps and not solvable:
             raise ConfigError(
-                "only networks that are signals can be solved for, by decoders that write along directions.",
+                "only neural fields can be solved for, by decoders that write along directions.",
                 "Set backbone.solve.steps to 0; or backbone.direct.kind to 'learnt'.",
             )
         if kind == "constant" and not rounds:

@@ -64,16 +64,16 @@ def few_labels(
     from netspace_cli.core.experiments.few_labels.runs import FewLabels
     from netspace_cli.core.files.figures import check_figure
     from netspace_cli.core.files.outputs import check_folder
-    from netspace_cli.core.requests.choose_data import images_for, required_data
-    from netspace_cli.core.requests.choose_space import space_for_zoo
+    from netspace_cli.core.requests.choose_data import choose_images, require_data
+    from netspace_cli.core.requests.choose_space import choose_space_of_zoo
     from netspace_cli.core.zoos.zoo import open_zoo
 
     runner = running.runner(console)
     check_folder(output)
     check_figure(output / "figure.png")
     opened = open_zoo(zoo)
-    known = space_for_zoo(space, opened)
-    images = required_data(images_for(known, data), known)
+    known = choose_space_of_zoo(space, opened)
+    images = require_data(choose_images(known, data), known)
     with runner:
         report = measure(opened, known, images, runner, output, plan=FewLabels(**plan), arch=arch)
         cost = runner.report()

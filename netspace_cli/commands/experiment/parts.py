@@ -41,14 +41,14 @@ def begin(folder: Path, zoo: Path, data: str | None, teacher: Teacher) -> tuple[
     """What an experiment works on, read once its folder is known to take the results."""
     from netspace_cli.core.files.figures import check_figure
     from netspace_cli.core.files.outputs import check_folder
-    from netspace_cli.core.requests.choose_data import images_of_zoo
+    from netspace_cli.core.requests.choose_data import choose_images_of_zoo
     from netspace_cli.core.requests.inputs import read_wanted_teacher
     from netspace_cli.core.zoos.zoo import open_zoo
 
     check_folder(folder)
     check_figure(folder / "figure.png")
     opened = open_zoo(zoo)
-    images = images_of_zoo(opened, data)
+    images = choose_images_of_zoo(opened, data)
     return opened, images, read_wanted_teacher(teacher, opened.signal)
 
 

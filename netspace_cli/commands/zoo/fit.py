@@ -1,4 +1,4 @@
-"""netspace zoo fit: networks that are signals, from shapes and pictures."""
+"""netspace zoo fit: neural fields, from shapes and pictures."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def fit(
     console: Console,
     **plan: Any,
 ) -> None:
-    """Fit a network to each of SHAPES: a zoo of networks that are signals.
+    """Fit a network to each of SHAPES: a zoo of neural fields.
 
     SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz of occupancy grids or of
     DeepSDF's samples (pos, neg), or a folder of these. A grid gets three empty cells on each side, so that a solid

@@ -19,7 +19,7 @@ from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from .image_files import (
-    Found,
+    ReadImages,
     load_cifar10,
     load_cifar10_npz,
     load_folder,
@@ -154,7 +154,7 @@ def _load_digits(size: int) -> ImageData:
     return ImageData("digits", ImageSignal(1, size, 10), splits, mean, std, size // 16, False, names)
 
 
-def _finished(found: Found, size: int | None) -> ImageData:
+def _finished(found: ReadImages, size: int | None) -> ImageData:
     classes = _class_count(found)
     splits, notes = dict(found.splits), list(found.notes)
     if "val" not in splits:
@@ -183,7 +183,7 @@ def _finished(found: Found, size: int | None) -> ImageData:
     )
 
 
-def _class_count(found: Found) -> int:
+def _class_count(found: ReadImages) -> int:
     """K, where the labels of all splits together are exactly 0..K-1."""
     held = torch.cat([split.labels for split in found.splits.values()]).unique()
     K = len(held)

@@ -31,7 +31,7 @@ _CIFAR10_FILES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batc
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class ReadImages:
     """What a loader read. `splits` may lack val; `published` data sets come with constants of their own."""
 
     name: str
@@ -42,7 +42,7 @@ class Found:
     notes: tuple[str, ...] = ()
 
 
-def load_cifar10(path: Path) -> Found:
+def load_cifar10(path: Path) -> ReadImages:
     """CIFAR-10 as torchvision unpacks it, in file order; nothing is downloaded.
 
     Args:
@@ -80,10 +80,10 @@ def load_cifar10(path: Path) -> Found:
         "val": Split(images["train"][CIFAR10_TRAIN:], labels["train"][CIFAR10_TRAIN:]),
         "test": Split(images["test"], labels["test"]),
     }
-    return Found("cifar10", root, splits, tuple(found["train"].classes), published=True)
+    return ReadImages("cifar10", root, splits, tuple(found["train"].classes), published=True)
 
 
-def load_cifar10_npz(path: Path) -> Found:
+def load_cifar10_npz(path: Path) -> ReadImages:
     """CIFAR-10 in one .npz file of MedMNIST's layout, with the constants that published networks expect.
 
     Raises:
@@ -111,7 +111,7 @@ def _cifar10_root(path: Path) -> Path:
     return path.parent if path.name == _CIFAR10_FOLDER else path
 
 
-def load_tiny_imagenet(path: Path, size: int) -> Found:
+def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
     """Tiny-ImageNet as its archive unpacks: train, and the official val as test.
 
     Args:
@@ -141,7 +141,7 @@ def load_tiny_imagenet(path: Path, size: int) -> Found:
         "test": _read_pictures(_annotated(annotations, number), size),
     }
     note = "test is the official val, since the official test has no labels"
-    return Found("tiny-imagenet", path, splits, classes, published=True, notes=(note,))
+    return ReadImages("tiny-imagenet", path, splits, classes, published=True, notes=(note,))
 
 
 def _annotated(annotations: Path, number: dict[str, int]) -> list[tuple[Path, int]]:
@@ -160,7 +160,7 @@ def _annotated(annotations: Path, number: dict[str, int]) -> list[tuple[Path, in
     return pictures
 
 
-def load_folder(path: Path, size: int | None) -> Found:
+def load_folder(path: Path, size: int | None) -> ReadImages:
     """A tree of pictures, path/{train,val,test}/<class>/<picture>; val may be absent. Always three channels.
 
     Args:
@@ -198,7 +198,7 @@ def load_folder(path: Path, size: int | None) -> Found:
         for part, tree in trees.items()
     }
     note = f"pictures were brought to {size} x {size} pixels"
-    return Found(f"folder:{path.resolve().name}", path, splits, tuple(classes), notes=(note,))
+    return ReadImages(f"folder:{path.resolve().name}", path, splits, tuple(classes), notes=(note,))
 
 
 def _size_of(picture: Path) -> int:
@@ -239,7 +239,7 @@ def _read_picture(path: Path, size: int | None) -> np.ndarray:
     return np.asarray(colours)
 
 
-def load_npz(path: Path) -> Found:
+def load_npz(path: Path) -> ReadImages:
     """A file in MedMNIST's layout: {train,val,test}_{images,labels}; val may be absent.
 
     Images are (N, S, S) or (N, S, S, C) uint8, labels (N,) or (N, 1) integers.
@@ -263,7 +263,7 @@ def load_npz(path: Path) -> Found:
         if shape != first:
             reason = f"{part}_images are {shape} and train_images {first} (channels, height, width)."
             raise InputFileError(path, reason, "Bring all splits to one shape.")
-    return Found(f"npz:{path.name}", path, splits)
+    return ReadImages(f"npz:{path.name}", path, splits)
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What networks that are signals are asked about: points of the box [-1, 1]^D. They are always at hand."""
+"""What neural fields are asked about: points of the box [-1, 1]^D. They are always at hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DISTANCES, COLOURS = "signed distances", "colours"
 
 @dataclass(frozen=True, eq=False)
 class FieldData:
-    """Points of the box, drawn anew each time: the data of a zoo or a space of networks that are signals.
+    """Points of the box, drawn anew each time: the data of a zoo or a space of neural fields.
 
     Attributes:
         signal: coordinates D of a point and values K there.

@@ -66,11 +66,11 @@ def decode_row(embedding: Tensor, space: Space, *, arch: str | None = None) -> N
         arch: build this architecture; by default the one the space's classifier recognises.
     """
     with torch.no_grad():
-        architecture = space.model.architecture(arch) if arch else recognised_in(embedding, space)
+        architecture = space.model.architecture(arch) if arch else classified_as(embedding, space)
         return Network(architecture, space.model.decode(architecture.name, embedding[None])[0])
 
 
-def recognised_in(embedding: Tensor, space: Space) -> Architecture:
+def classified_as(embedding: Tensor, space: Space) -> Architecture:
     """The architecture that the classifier takes one embedding (E,) for."""
     with torch.no_grad():
         return space.model.recognise(embedding[None])[0]

@@ -15,7 +15,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings
 from netspace_cli.core.spaces.space import Space
 
-from .decode import decode_row, recognised_in
+from .decode import classified_as, decode_row
 
 
 def fidelities(
@@ -53,5 +53,5 @@ def fidelity(
     space, data = runner.place(space), runner.place(data)
     placed = runner.place(embedding)
     predicted = decode_row(placed, space, arch=network.architecture.name)
-    recognised = recognised_in(placed, space).name
+    recognised = classified_as(placed, space).name
     return space.kind.compare(network, predicted, data, runner, split=split, recognised=recognised)

@@ -8,7 +8,7 @@ from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
-from netspace_cli.core.runtime.minimise import descend
+from netspace_cli.core.runtime.minimise import minimise
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import check_method
 from netspace_cli.core.spaces.space import Space
@@ -73,7 +73,7 @@ def _by_adam(
         return loss
 
     runner.check_gradients()
-    return descend(embeddings, loss_at, descent, runner, description=f"refining {arch}")
+    return minimise(embeddings, loss_at, descent, runner, description=f"refining {arch}")
 
 
 def check_refining(space: Space, data: Data | None, steps: int) -> None:

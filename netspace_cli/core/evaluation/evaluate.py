@@ -9,7 +9,7 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.encoding.decode import decode_row, recognised_in
+from netspace_cli.core.encoding.decode import classified_as, decode_row
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.kinds.images import ImageEvaluation
 from netspace_cli.core.kinds.kind import Evaluation, Judged
@@ -72,7 +72,7 @@ def evaluate(
             for instance, network, embedding in zip(chosen, networks, runner.place(embeddings), strict=True):
                 target = evaluator.outputs(network)
                 predicted = evaluator.outputs(decode_row(embedding, space, arch=arch))
-                recognised = recognised_in(embedding, space).name
+                recognised = classified_as(embedding, space).name
                 known = None if seen is None else instance.sha256 in seen
                 judged.append(Judged(instance.id, arch, recognised, target, predicted, known))
                 tick()

@@ -15,8 +15,8 @@ from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.requests.inputs import Input
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.image_objective import Goal
-from netspace_cli.core.search.lso import goal_of
+from netspace_cli.core.search.image_objective import ImageObjective
+from netspace_cli.core.search.lso import image_objective
 from netspace_cli.core.spaces.embeddings import Origin
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.space import Space, load_space
@@ -121,13 +121,15 @@ def placed(end: Input, runner: Runner) -> Network:
     return Network(end.network.architecture, runner.place(end.network.weights), end.network.form)
 
 
-def goal_for(space: Space, data: ImageData, runner: Runner, teacher: Network | None, scale: Scale) -> Goal:
+def objective_for(
+    space: Space, data: ImageData, runner: Runner, teacher: Network | None, scale: Scale
+) -> ImageObjective:
     """What is optimised for, on the images of the scale."""
-    goal = goal_of(space, data, runner, teacher)
+    goal = image_objective(space, data, runner, teacher)
     if not scale.teacher_images:
         return goal
     index = torch.arange(min(scale.teacher_images, len(data.splits["train"])))
-    return Goal(goal.data, runner, goal.teacher, goal.temperature, goal.alpha, index, augment=False)
+    return ImageObjective(goal.data, runner, goal.teacher, goal.temperature, goal.alpha, index, augment=False)
 
 
 def check_held_out(zoo: Zoo) -> None:

@@ -15,15 +15,15 @@ from torch import Tensor
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.baselines import reach_of_directions, reach_of_subspace, reach_of_weights
-from netspace_cli.core.search.image_objective import Goal
-from netspace_cli.core.search.lso import reach_of
-from netspace_cli.core.search.search import Found, Reach, search
+from netspace_cli.core.search.baselines import all_weights, curvature_subspace, random_subspace
+from netspace_cli.core.search.image_objective import ImageObjective
+from netspace_cli.core.search.lso import parametrisation_of
+from netspace_cli.core.search.search import Parametrisation, SearchResult, search
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.first_model import curvature_inputs
 from netspace_cli.core.zoos.zoo import Zoo
 
-from .held_out import Scale, goal_for, settings_of
+from .held_out import Scale, objective_for, settings_of
 from .rates import best_rate
 from .report import Column, Table
 from .run_log import RunLog, run_log
@@ -60,11 +60,11 @@ class Searches:
     """
 
     log: RunLog
-    goal: Goal
+    goal: ImageObjective
     scale: Scale
     what: Mapping[str, Any]
 
-    def best(self, start: str, method: str, reach: Reach) -> Tuned:
+    def best(self, start: str, method: str, reach: Parametrisation) -> Tuned:
         """Tuned, from the instance `start`; not done again if it was finished before.
 
         Raises:
@@ -100,30 +100,32 @@ def kept_searches(
     settings = settings_of("searches", zoo, data, runner, teacher)
     what = {"space": space.sha256, **{k: v for k, v in vars(scale).items() if k != "path_steps"}}
     with run_log(folder / "searches.jsonl", settings) as log:
-        yield Searches(log, goal_for(space, data, runner, teacher, scale), scale, what)
+        yield Searches(log, objective_for(space, data, runner, teacher, scale), scale, what)
 
 
-def reaches(space: Space, network: Network, embedding: Tensor, goal: Goal) -> dict[str, Reach]:
+def parametrisations(
+    space: Space, network: Network, embedding: Tensor, goal: ImageObjective
+) -> dict[str, Parametrisation]:
     """The learnt space from an embedding (E,); two subspaces of as many dimensions around the network it was
     made from, one random and one along its directions of curvature; and all weights of that network. All on
     the device of the work."""
     size = space.model.embedding_size
     images, generator = curvature_inputs(goal.data, goal.runner)
     return {
-        "space": reach_of(space, embedding[None], network.architecture.name),
-        "random subspace": reach_of_subspace(network, size),
-        "curvature subspace": reach_of_directions(network, size, images, generator),
-        "all weights": reach_of_weights(network),
+        "space": parametrisation_of(space, embedding[None], network.architecture.name),
+        "random subspace": random_subspace(network, size),
+        "curvature subspace": curvature_subspace(network, size, images, generator),
+        "all weights": all_weights(network),
     }
 
 
-def tuned(method: str, reach: Reach, goal: Goal, *, steps: int, images: int) -> Tuned:
+def tuned(method: str, reach: Parametrisation, goal: ImageObjective, *, steps: int, images: int) -> Tuned:
     """Search with one rate after another and keep the best by validation accuracy, then loss.
 
     Raises:
         RunFailed: no rate gives a finite loss.
     """
-    tried: dict[float, Found] = {}
+    tried: dict[float, SearchResult] = {}
 
     def validation(lr: float) -> tuple[float, float]:
         description = f"{method}, rate {lr:.2g}"

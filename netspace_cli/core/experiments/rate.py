@@ -20,8 +20,8 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.lso import reach_of
-from netspace_cli.core.search.search import Reach
+from netspace_cli.core.search.lso import parametrisation_of
+from netspace_cli.core.search.search import Parametrisation
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import prepare
@@ -30,7 +30,7 @@ from netspace_cli.core.zoos.zoo import Zoo
 
 from .curves import Point, fidelity_over_size
 from .fidelity import MEASURE_COLUMNS, MEASURES, Measured, measure
-from .held_out import Scale, check_held_out, encoded_input, goal_for, refined_input, settings_of, trained_space
+from .held_out import Scale, check_held_out, encoded_input, objective_for, refined_input, settings_of, trained_space
 from .optimising import tuned
 from .report import Column, Report, Table
 from .run_log import run_log
@@ -198,12 +198,12 @@ def _searches(
     row = [i.id for i in zoo.select(split="test")].index(median.id)
     encoded = encoded_input(zoo, median, space, data, runner).embedding
     refined = refined_input(zoo, median, space, data, runner, scale).embedding
-    starts: dict[str, tuple[str, Reach]] = {
-        METHODS[0]: ("space", reach_of(space, runner.place(encoded)[None], arch)),
-        METHODS[1]: ("space", reach_of(space, runner.place(refined)[None], arch)),
+    starts: dict[str, tuple[str, Parametrisation]] = {
+        METHODS[0]: ("space", parametrisation_of(space, runner.place(encoded)[None], arch)),
+        METHODS[1]: ("space", parametrisation_of(space, runner.place(refined)[None], arch)),
         METHODS[2]: ("random subspace", replace(fitted.reach, start=fitted.embeddings[row : row + 1])),
     }
-    goal = goal_for(space, data, runner, teacher, scale)
+    goal = objective_for(space, data, runner, teacher, scale)
     options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images}
     found = {method: tuned(kind, reach, goal, **options) for method, (kind, reach) in starts.items()}
     return {method: {k: v for k, v in asdict(best).items() if k != "method"} for method, best in found.items()}

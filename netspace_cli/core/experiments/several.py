@@ -15,7 +15,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.paths.path import interpolate
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.lso import reach_of
+from netspace_cli.core.search.lso import parametrisation_of
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
@@ -143,5 +143,5 @@ def _optimised(
     for arch in (a.name for a in zoo.architectures()):
         instance = middling(zoo, arch)
         start = encoded_input(zoo, instance, space, data, runner).embedding
-        found[arch] = [searches.best(instance.id, "space", reach_of(space, runner.place(start)[None], arch))]
+        found[arch] = [searches.best(instance.id, "space", parametrisation_of(space, runner.place(start)[None], arch))]
     return found

@@ -18,7 +18,7 @@ from netspace_cli.core.zoos.zoo import Zoo
 from .fidelity import instance_table, measure, summary_table
 from .figures import fidelity_and_path, gains
 from .held_out import Scale, placed, refined_input, weakest_and_strongest
-from .optimising import kept_searches, optimising_table, reaches, zoo_table
+from .optimising import kept_searches, optimising_table, parametrisations, zoo_table
 from .paths import order_table, path_table
 from .report import Report
 
@@ -61,7 +61,7 @@ def single(
             tried = {
                 f"{title} held-out instance": [
                     searches.best(instance.id, method, reach)
-                    for method, reach in reaches(
+                    for method, reach in parametrisations(
                         space, placed(end, runner), runner.place(end.embedding), searches.goal
                     ).items()
                 ]

@@ -18,10 +18,10 @@ from netspace_cli.core.kinds.images import Evaluated
 from netspace_cli.core.kinds.images import ImageEvaluation as Evaluation
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
-from netspace_cli.core.runtime.minimise import Descent, descend
+from netspace_cli.core.runtime.minimise import AdamSchedule, minimise
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.baselines import reach_of_subspace
-from netspace_cli.core.search.search import Reach
+from netspace_cli.core.search.baselines import random_subspace
+from netspace_cli.core.search.search import Parametrisation
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Zoo
 
@@ -40,7 +40,7 @@ class Fitted:
         seconds: a network, without the choice of the rate.
     """
 
-    reach: Reach
+    reach: Parametrisation
     embeddings: Tensor
     lr: float
     seconds: float
@@ -66,7 +66,7 @@ def fit_held_out(
         RunFailed: no rate gives a finite loss.
     """
     best = zoo.network(by_validation(zoo, architecture.name, "train")[-1], architecture)
-    reach = reach_of_subspace(Network(architecture, runner.place(best.weights)), size)
+    reach = random_subspace(Network(architecture, runner.place(best.weights)), size)
     descent, temperature = recipe.refine.descent(), recipe.refine_temperature
     chosen, held_out = (
         runner.place(torch.stack(zoo.weights(zoo.select(split=split, arch=architecture.name), architecture)))
@@ -87,11 +87,11 @@ def fit_held_out(
 
 
 def fit(
-    reach: Reach,
+    reach: Parametrisation,
     targets: Tensor,
     data: ImageData,
     runner: Runner,
-    descent: Descent,
+    descent: AdamSchedule,
     *,
     temperature: float,
 ) -> Tensor:
@@ -122,16 +122,16 @@ def fit(
     start = reach.start.expand(len(targets), -1)
     description = f"fitting with rate {descent.lr:.3g}"
     with runner.guard(f"fitting {len(targets)} networks at once"):
-        return descend(start, loss_at, descent, runner, description=description)
+        return minimise(start, loss_at, descent, runner, description=description)
 
 
-def at_rate(descent: Descent, lr: float) -> Descent:
+def at_rate(descent: AdamSchedule, lr: float) -> AdamSchedule:
     """The same descent from another rate, which falls as far in proportion."""
     return replace(descent, lr=lr, lr_end=lr * descent.lr_end / descent.lr)
 
 
 def agreements(
-    reach: Reach, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
+    reach: Parametrisation, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
 ) -> list[float]:
     """Share of a split's images on which each fitted network predicts what its target predicts."""
     pairs = _answers(reach, embeddings, targets, data, split, runner)
@@ -163,7 +163,7 @@ def evaluate_fits(
 
 
 def _answers(
-    reach: Reach, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
+    reach: Parametrisation, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
 ) -> list[tuple[Tensor, Tensor]]:
     """Logits on a split of each target and of the network fitted to it."""
     found = []

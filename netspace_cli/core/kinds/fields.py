@@ -23,13 +23,13 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_step import Step, score_steps
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.drawing import draw_picture_paths, draw_solid_paths
-from netspace_cli.core.shapes.fragments import Wanted, mended
+from netspace_cli.core.shapes.fragments import VoxelTargets, remove_fragments
 from netspace_cli.core.shapes.meshes import check_mesh_extra
 from netspace_cli.core.shapes.near_surface import drawn_stretch, near_surfaces, with_near
 from netspace_cli.core.shapes.path_pictures import PictureStep, picture_steps
 from netspace_cli.core.shapes.path_solids import SolidStep, solid_steps
 from netspace_cli.core.shapes.values import iou, mean_error, scoring_points, values_of, within
-from netspace_cli.core.shapes.voxels import Cells, cut, distances_at, scattered
+from netspace_cli.core.shapes.voxels import Voxels, cut, distances_at, scattered_points
 
 from .kind import Judged, Mender, PathStep, Sampler, Variation
 
@@ -149,13 +149,13 @@ class FieldKind:
 
     def data_of_space(self, record: Mapping[str, Any], spec: str | None, owner: str) -> FieldData:
         """Points, which are always at hand."""
-        return self.data_of_zoo(record, spec, owner)
+        return self.choose_data_of_zoo(record, spec, owner)
 
-    def data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> FieldData:
+    def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> FieldData:
         """Points, which are always at hand."""
         if spec is not None:
             raise ConfigError(
-                f"{owner} is of networks that are signals: they are asked about points, which need no {spec}.",
+                f"{owner} is of neural fields: they are asked about points, which need no {spec}.",
                 f"Leave out {setting('data')}.",
             )
         return field_data(record)
@@ -164,7 +164,7 @@ class FieldKind:
         """Refuse several: there is no teacher that all could imitate."""
         if len(names) > 1:
             raise ConfigError(
-                f"{owner} has networks that are signals of several architectures ({', '.join(names)}); a space of "
+                f"{owner} has neural fields of several architectures ({', '.join(names)}); a space of "
                 "them has one: there is no teacher that all could imitate.",
                 "Train a space of each.",
             )
@@ -235,11 +235,11 @@ class FieldKind:
         """Removes fragments that refining has left, and restores thin connections."""
         if not self.has_surface:
             return lambda embedding: embedding
-        cells = Cells(runner.place(scattered(self.signal.dimensions, runner.generator("cells"))))
-        whole = Wanted(cells, distances_at(cells.points, architecture, weights, runner))
+        cells = Voxels(runner.place(scattered_points(self.signal.dimensions, runner.generator("cells"))))
+        whole = VoxelTargets(cells, distances_at(cells.points, architecture, weights, runner))
         small = cut(cells, whole.values)
-        fine = Wanted(small, distances_at(small.points, architecture, weights, runner))
-        return lambda embedding: mended(embedding, whole, [fine], solver, runner, keep=True)
+        fine = VoxelTargets(small, distances_at(small.points, architecture, weights, runner))
+        return lambda embedding: remove_fragments(embedding, whole, [fine], solver, runner, keep=True)
 
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str

@@ -200,7 +200,7 @@ class ImageKind:
             return None  # something else of the same name
         return data if data.record()["splits"] == record["splits"] else None
 
-    def data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData:
+    def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData:
         """The images named, else those the zoo was trained on."""
         name = str(record["name"])
         if spec is None and not data_available(name):

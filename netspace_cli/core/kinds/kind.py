@@ -134,7 +134,7 @@ class Kind(Protocol):
         """
         ...
 
-    def data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> Data:
+    def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> Data:
         """The data named, else those a zoo was trained on.
 
         Raises:

@@ -16,9 +16,9 @@ from netspace_models.wording import Call
 from torch import Tensor
 
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes.fragments import Wanted, even_and_near, mended
-from netspace_cli.core.shapes.sdf_blend import Ends, even_gammas
-from netspace_cli.core.shapes.voxels import cut, distances_at, scattered
+from netspace_cli.core.shapes.fragments import VoxelTargets, even_and_near, remove_fragments
+from netspace_cli.core.shapes.sdf_blend import BlendEnds, even_gammas
+from netspace_cli.core.shapes.voxels import cut, distances_at, scattered_points
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
 
@@ -62,7 +62,9 @@ def bent(
     return torch.stack([*found, line[-1]])
 
 
-def _solved(embedding: Tensor, ends: Ends, weights: Tensor, gamma: Tensor, solver: Solver, runner: Runner) -> Tensor:
+def _solved(
+    embedding: Tensor, ends: BlendEnds, weights: Tensor, gamma: Tensor, solver: Solver, runner: Runner
+) -> Tensor:
     """(E,) whose network is the blend at gamma of the ends, networks (2, P), and has no crumbs."""
     wanted = ends.blend(gamma)
     chosen = even_and_near(wanted, runner.generator("bend"))
@@ -73,8 +75,8 @@ def _solved(embedding: Tensor, ends: Ends, weights: Tensor, gamma: Tensor, solve
     for parts in FINER:
         small = cut(ends.cells, wanted, parts)
         known = (distances_at(small.points, solver.architecture, own, runner) for own in weights)
-        fine.append(Wanted(small, ends.blend_in(small, gamma, wanted, *known)))
-    return mended(embedding, Wanted(ends.cells, wanted), fine, solver, runner, keep=False)
+        fine.append(VoxelTargets(small, ends.blend_in(small, gamma, wanted, *known)))
+    return remove_fragments(embedding, VoxelTargets(ends.cells, wanted), fine, solver, runner, keep=False)
 
 
 def check_bend(space: Space) -> None:
@@ -101,9 +103,9 @@ def bendable(space: Space) -> bool:
     return space.kind.has_surface and space.model.backbone.directions(space.model.architectures[0].name) is not None
 
 
-def _known(weights: Tensor, architecture: Architecture, runner: Runner) -> Ends:
+def _known(weights: Tensor, architecture: Architecture, runner: Runner) -> BlendEnds:
     """What is where at the ends, networks (2, P)."""
     dimensions = architecture.signal.input_shape[0]
-    points = runner.place(scattered(dimensions, runner.generator("ends")))
+    points = runner.place(scattered_points(dimensions, runner.generator("ends")))
     one, other = (distances_at(points, architecture, v, runner) for v in weights)
-    return Ends(points, one, other)
+    return BlendEnds(points, one, other)

@@ -16,7 +16,7 @@ from netspace_cli.core.zoos.zoo import Zoo
 D = TypeVar("D", bound=Data)
 
 
-def data_for(space: Space, spec: str | None) -> Data | None:
+def choose_data(space: Space, spec: str | None) -> Data | None:
     """What to work with: the images named, else the space's own if they are at hand, else None. For networks
     that are signals points, which are always at hand.
 
@@ -27,14 +27,14 @@ def data_for(space: Space, spec: str | None) -> Data | None:
     return space.kind.data_of_space(space.record["data"], spec, f"space {space.name!r}")
 
 
-def images_for(space: Space, spec: str | None) -> ImageData | None:
-    """`data_for`, for what needs classes and their labels.
+def choose_images(space: Space, spec: str | None) -> ImageData | None:
+    """`choose_data`, for what needs classes and their labels.
 
     Raises:
         ConfigError: the networks of the space are signals.
     """
     check_classifiers(space.kind, f"space {space.name!r}")
-    data = data_for(space, spec)
+    data = choose_data(space, spec)
     return None if data is None else require_images(data)
 
 
@@ -45,18 +45,16 @@ def check_classifiers(kind: Kind, owner: str) -> None:
         ConfigError: says what they are.
     """
     if not kind.has_splits:
-        raise ConfigError(
-            f"{owner} is of networks that are signals ({kind.signal.describe()}).", "This is for classifiers."
-        )
+        raise ConfigError(f"{owner} is of neural fields ({kind.signal.describe()}).", "This is for classifiers.")
 
 
-def no_accuracy(space: Space) -> str:
+def missing_images_note(space: Space) -> str:
     """What to tell where a space's images are not at hand and everything but the scores was done without."""
     name = str(space.record["data"]["name"])
     return f"No accuracy: the images of {name} are not at hand. {data_hint(name)}"
 
 
-def required_data(data: D | None, space: Space) -> D:
+def require_data(data: D | None, space: Space) -> D:
     """The images, where nothing can be done without them.
 
     Raises:
@@ -71,23 +69,23 @@ def required_data(data: D | None, space: Space) -> D:
     return data
 
 
-def data_of_zoo(zoo: Zoo, spec: str | None) -> Data:
-    """The images named, else those the zoo was trained on; for networks that are signals points.
+def choose_data_of_zoo(zoo: Zoo, spec: str | None) -> Data:
+    """The images named, else those the zoo was trained on; for neural fields points.
 
     Raises:
         DataUnavailable: none were named, and the zoo's own are not at hand.
     """
-    return zoo.kind.data_of_zoo(zoo.data, spec, f"the zoo {zoo.path}")
+    return zoo.kind.choose_data_of_zoo(zoo.data, spec, f"the zoo {zoo.path}")
 
 
-def images_of_zoo(zoo: Zoo, spec: str | None) -> ImageData:
-    """`data_of_zoo`, for what needs classes and their labels.
+def choose_images_of_zoo(zoo: Zoo, spec: str | None) -> ImageData:
+    """`choose_data_of_zoo`, for what needs classes and their labels.
 
     Raises:
         ConfigError: the networks of the zoo are signals.
     """
     check_classifiers(zoo.kind, f"the zoo {zoo.path}")
-    return require_images(data_of_zoo(zoo, spec))
+    return require_images(choose_data_of_zoo(zoo, spec))
 
 
 def recorded(data: Data | None) -> dict[str, Any] | None:

@@ -16,11 +16,11 @@ from netspace_cli.core.spaces.embeddings import Embeddings, is_embedding, load_e
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo
 
-from .inputs import has_architecture, is_among, lacks, read_networks
+from .inputs import has_architecture, is_one_of, read_networks, wrong_space_error
 from .reader import CheckpointReader
 
 
-def space_for_zoo(source: str | Path | None, zoo: Zoo) -> Space:
+def choose_space_of_zoo(source: str | Path | None, zoo: Zoo) -> Space:
     """The space named, or the built-in one that knows all of a zoo's architectures.
 
     Raises:
@@ -30,13 +30,13 @@ def space_for_zoo(source: str | Path | None, zoo: Zoo) -> Space:
         return load_space(source)
     for name, path in built_in_spaces().items():
         known = architectures_of(path)
-        if all(is_among(known, a) for a in zoo.architectures()):
+        if all(is_one_of(known, a) for a in zoo.architectures()):
             return load_space(name)
     names = ", ".join(f"{a.name} for {a.signal.describe()}" for a in zoo.architectures())
     raise WrongSpace(f"{zoo.path}: no built-in space has all of {names}.", f"Name one with {setting('space')}.")
 
 
-def space_for(source: str | Path | None, paths: Sequence[Path], reader: CheckpointReader | None = None) -> Space:
+def choose_space(source: str | Path | None, paths: Sequence[Path], reader: CheckpointReader | None = None) -> Space:
     """The space named, or the built-in one that knows every input; only the one chosen is opened.
 
     Args:
@@ -74,7 +74,7 @@ def check_zoo(zoo: Zoo, space: Space, split: str) -> None:
     wanted = {i.arch for i in zoo.select(split=split)}
     for architecture in zoo.architectures():
         if architecture.name in wanted and not has_architecture(space, architecture):
-            raise lacks(zoo.path, architecture, space)
+            raise wrong_space_error(zoo.path, architecture, space)
 
 
 def _owner(embedded: Mapping[Path, Embeddings]) -> str:
@@ -140,6 +140,6 @@ def _space_of_checkpoints(paths: Sequence[Path], reader: CheckpointReader) -> st
 
 def _is_for(path: Path, candidates: Sequence[Architecture], reader: CheckpointReader) -> bool:
     try:
-        return is_among(candidates, reader.network(path, candidates=candidates).architecture)
+        return is_one_of(candidates, reader.network(path, candidates=candidates).architecture)
     except UnknownArchitecture:
         return False  # another space may know it; what is to be said of one that none knows is said with all of them

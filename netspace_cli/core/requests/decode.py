@@ -19,8 +19,8 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings, check_space, load_embeddings
 from netspace_cli.core.spaces.space import Space
 
-from .choose_data import data_for, recorded
-from .choose_space import space_for
+from .choose_data import choose_data, recorded
+from .choose_space import choose_space
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class DecodeRequest:
             )
         check_no_input([self.output], [self.embedding, self.space])
         embeddings = load_embeddings(self.embedding)
-        space = space_for(self.space, [self.embedding])
+        space = choose_space(self.space, [self.embedding])
         check_space(self.embedding, embeddings, space)
         paths = output_paths(self.output, embeddings, force=self.force)
-        return DecodeTask(self, space, data_for(space, self.data), embeddings, paths)
+        return DecodeTask(self, space, choose_data(space, self.data), embeddings, paths)
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import check_embedding_output, save_embeddings
 from netspace_cli.core.spaces.space import Space
 
-from .choose_data import data_for, recorded
-from .choose_space import space_for
+from .choose_data import choose_data, recorded
+from .choose_space import choose_space
 from .inputs import read_networks
 from .reader import CheckpointReader
 
@@ -54,9 +54,9 @@ class EncodeRequest:
         check_no_input([self.output], [*self.networks, self.space])
         check_output(self.output, force=self.force)
         reader = CheckpointReader(self.arch, self.key)
-        space = space_for(self.space, self.networks, reader)
+        space = choose_space(self.space, self.networks, reader)
         networks = read_networks(self.networks, space, reader)
-        data = data_for(space, self.data)
+        data = choose_data(space, self.data)
         steps = default_refine_steps(space, data) if self.refine_steps is None else self.refine_steps
         check_refining(space, data, steps)
         return EncodeTask(self, space, data, networks, steps)

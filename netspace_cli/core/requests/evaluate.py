@@ -21,8 +21,8 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
-from .choose_data import data_for, recorded, required_data
-from .choose_space import check_zoo, space_for_zoo
+from .choose_data import choose_data, recorded, require_data
+from .choose_space import check_zoo, choose_space_of_zoo
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,12 @@ class EvaluateRequest:
             check_output(self.plot, force=self.force)
             check_figure(self.plot)
         zoo = open_zoo(self.zoo)
-        space = space_for_zoo(self.space, zoo)
+        space = choose_space_of_zoo(self.space, zoo)
         check_zoo_images(zoo, space)
         check_zoo(zoo, space, self.split)
-        data = required_data(data_for(space, self.data), space)
+        data = require_data(choose_data(space, self.data), space)
         if self.plot is not None and not space.kind.has_splits:
-            raise ConfigError(
-                f"{setting('plot')} draws accuracies, which networks that are signals have not.", "Leave it out."
-            )
+            raise ConfigError(f"{setting('plot')} draws accuracies, which neural fields have not.", "Leave it out.")
         return EvaluateTask(self, zoo, space, data)
 
 

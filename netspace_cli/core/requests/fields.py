@@ -13,7 +13,7 @@ from netspace_cli.core.shapes.rendered_pictures import is_picture
 from netspace_cli.core.shapes.solids import check_shape
 from netspace_cli.core.spaces.embeddings import check_space, is_embedding, load_embeddings
 
-from .choose_space import space_for
+from .choose_space import choose_space
 from .reader import CheckpointReader
 
 
@@ -36,7 +36,7 @@ def read_signals(
         if not is_embedding(path):
             found.append(reader.network(path))
             continue
-        embeddings, opened = load_embeddings(path), space_for(space, [path])
+        embeddings, opened = load_embeddings(path), choose_space(space, [path])
         check_space(path, embeddings, opened)
         decoded = decode(embeddings, opened, runner)
         names = [str(path)] if len(decoded) == 1 else [f"{path}:{i}" for i in range(len(decoded))]

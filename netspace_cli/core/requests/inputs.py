@@ -166,7 +166,7 @@ def _read_for(path: Path, space: Space, reader: CheckpointReader) -> Network:
         if failure is not None:
             raise failure from None
     assert found is not None
-    raise lacks(path, found.architecture, space)
+    raise wrong_space_error(path, found.architecture, space)
 
 
 def check_same_architecture(paths: Sequence[Path], space: Space, reader: CheckpointReader) -> None:
@@ -191,16 +191,16 @@ def _architecture_of(path: Path, space: Space, reader: CheckpointReader) -> str:
 
 def has_architecture(space: Space, architecture: Architecture) -> bool:
     """Whether a space knows an architecture."""
-    return is_among(space.architectures, architecture)
+    return is_one_of(space.architectures, architecture)
 
 
-def is_among(architectures: Sequence[Architecture], architecture: Architecture) -> bool:
+def is_one_of(architectures: Sequence[Architecture], architecture: Architecture) -> bool:
     """Whether an architecture is one of these; one from a factory is described anew each time it is named."""
     own = (architecture.name, architecture.signal, architecture.spec)
     return any((a.name, a.signal, a.spec) == own for a in architectures)
 
 
-def lacks(path: Path, architecture: Architecture, space: Space) -> WrongSpace:
+def wrong_space_error(path: Path, architecture: Architecture, space: Space) -> WrongSpace:
     """That a space lacks an architecture, and which built-in one has it."""
     asked = (architecture.name, architecture.spec)
     homes = [

@@ -13,8 +13,8 @@ from netspace_cli.core.paths.walks import BENT, STRAIGHT, Walks, can_bend, is_be
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 
-from .choose_data import data_for, recorded, required_data
-from .choose_space import space_for
+from .choose_data import choose_data, recorded, require_data
+from .choose_space import choose_space
 from .inputs import check_same_architecture, read_inputs
 from .plan import planned_inputs
 from .reader import CheckpointReader
@@ -63,11 +63,11 @@ class InterpRequest:
         check_no_input([self.csv, self.plot, self.save_dir], [self.start, self.end, self.space])
         check_path_outputs(self.csv, self.plot, self.save_dir, force=self.force)
         reader = CheckpointReader(self.arch, self.key)
-        space = space_for(self.space, (self.start, self.end), reader)
-        data = data_for(space, self.data)
+        space = choose_space(self.space, (self.start, self.end), reader)
+        data = choose_data(space, self.data)
         if self.plot is not None:
             space.kind.check_drawing()
-            required_data(data, space)
+            require_data(data, space)
         bend = is_bent(space, self.bend, self.steps)
         if self.weights:
             check_same_architecture((self.start, self.end), space, reader)

@@ -20,20 +20,20 @@ from netspace_cli.core.search.lso import (
     Optimised,
     Optimiser,
     decoded_network,
-    goal_of,
+    image_objective,
     optimise_towards,
     optimiser_for,
 )
-from netspace_cli.core.search.search import Aim
+from netspace_cli.core.search.search import Objective
 from netspace_cli.core.spaces.embeddings import Origin, check_embedding_output, embeddings_of, save_embeddings
 from netspace_cli.core.spaces.space import Space
 
-from .choose_data import data_for, recorded, required_data
-from .choose_space import space_for
+from .choose_data import choose_data, recorded, require_data
+from .choose_space import choose_space
 from .inputs import NO_TEACHER, Teacher, read_inputs, read_wanted_teacher
 from .plan import planned_inputs
 from .reader import CheckpointReader
-from .shape_objective import read_target
+from .shape_objective import read_shape_objective
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class LsoRequest:
         """
         self._check_outputs()
         reader = CheckpointReader(key=self.key)
-        space = space_for(self.space, [self.init], reader)
+        space = choose_space(self.space, [self.init], reader)
         if self.arch is not None:
             space.model.architecture(self.arch)
-        data = required_data(data_for(space, self.data), space)
+        data = require_data(choose_data(space, self.data), space)
         self._check_objective(space)
         optimiser = optimiser_for(space, method=self.method, steps=self.steps, images=self.images, lr=self.lr)
         guide = read_wanted_teacher(self.teacher, space.signal)
-        shape = None if self.target is None else read_target(self.target, space, runner, repair=self.repair)
+        shape = None if self.target is None else read_shape_objective(self.target, space, runner, repair=self.repair)
         return LsoTask(self, space, data, optimiser, guide, shape, reader)
 
     def _check_outputs(self) -> None:
@@ -99,9 +99,7 @@ class LsoRequest:
 
     def _check_objective(self, space: Space) -> None:
         if self.target is None and not space.kind.has_splits:
-            raise ConfigError(
-                f"{setting('target')} is missing: networks that are signals have no labels.", "Name a shape."
-            )
+            raise ConfigError(f"{setting('target')} is missing: neural fields have no labels.", "Name a shape.")
         if self.teacher.path is not None and self.target is not None:
             raise ConfigError(
                 f"{setting('teacher')} and {setting('target')} say both what to become.", "Give one of them."
@@ -127,7 +125,7 @@ class LsoTask:
     data: Data
     optimiser: Optimiser
     teacher: Network | None
-    shape: Aim | None
+    shape: Objective | None
     reader: CheckpointReader
 
     @property
@@ -147,7 +145,7 @@ class LsoTask:
     def run(self, runner: Runner) -> tuple[Optimised, Network]:
         """Optimise, and write what was asked for; returns the outcome and its network."""
         asked = self.request
-        objective = self.shape or goal_of(self.space, require_images(self.data), runner, self.teacher)
+        objective = self.shape or image_objective(self.space, require_images(self.data), runner, self.teacher)
         (start,) = read_inputs(
             (asked.init,), self.space, runner, data=self.data, refine_steps=asked.refine_steps, reader=self.reader
         )

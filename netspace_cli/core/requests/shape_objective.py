@@ -10,18 +10,25 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.points import SHAPES
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.shape_objectives import ScanGoal, ShapeGoal, scan_goal, shape_goal
+from netspace_cli.core.search.shape_objectives import (
+    ScanObjective,
+    ShapeObjective,
+    objective_of_scan,
+    objective_of_shape,
+)
 from netspace_cli.core.shapes.pictures import PICTURE_SUFFIXES
 from netspace_cli.core.shapes.scans import SCAN_SUFFIXES, is_scan, read_scan
 from netspace_cli.core.shapes.sources import SUFFIXES, find_shapes
 from netspace_cli.core.spaces.space import Space
 
 
-def read_target(path: Path, space: Space, runner: Runner, *, repair: bool = False) -> ShapeGoal | ScanGoal:
+def read_shape_objective(
+    path: Path, space: Space, runner: Runner, *, repair: bool = False
+) -> ShapeObjective | ScanObjective:
     """What an embedding is to become: a shape (as for `zoo fit`), or the points of a scan.
 
     Args:
-        space: of networks that are signals.
+        space: of neural fields.
         runner: its seed draws the samples.
         repair: close an open mesh, see `read_mesh`.
     Raises:
@@ -34,7 +41,7 @@ def read_target(path: Path, space: Space, runner: Runner, *, repair: bool = Fals
             f"Give a {setting('teacher')}, or nothing for the labels.",
         )
     if space.signal == SHAPES and is_scan(path):
-        return scan_goal(read_scan(path), runner)
+        return objective_of_scan(read_scan(path), runner)
     known = _known_suffixes(space.signal)
     if path.suffix.lower() not in known:
         raise ConfigError(
@@ -51,7 +58,7 @@ def read_target(path: Path, space: Space, runner: Runner, *, repair: bool = Fals
             f"{path} is for {own.describe()}; space {space.name!r} is for {space.signal.describe()}.",
             "Give a target of the space's own kind.",
         )
-    return shape_goal(source.read(runner.generator("target")), runner, distances=source.kind != "picture")
+    return objective_of_shape(source.read(runner.generator("target")), runner, distances=source.kind != "picture")
 
 
 def _known_suffixes(signal: FieldSignal) -> tuple[str, ...]:

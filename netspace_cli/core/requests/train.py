@@ -18,7 +18,7 @@ from netspace_cli.core.training.run_folder import RunFolder, check_run
 from netspace_cli.core.training.step import Task
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
-from .choose_data import data_of_zoo
+from .choose_data import choose_data_of_zoo
 from .inputs import NO_TEACHER, Teacher, read_wanted_teacher
 
 
@@ -54,7 +54,7 @@ class TrainRequest:
         folder = check_run(self.output, resume=self.resume, force=self.force)
         zoo = open_zoo(self.zoo)
         needed = footprint(recipe, zoo)
-        data = data_of_zoo(zoo, self.data)
+        data = choose_data_of_zoo(zoo, self.data)
         return TrainTask(self, recipe, zoo, data, read_wanted_teacher(self.teacher, zoo.signal), needed, folder)
 
 

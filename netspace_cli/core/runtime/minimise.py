@@ -15,7 +15,7 @@ from .runner import Runner
 
 
 @dataclass(frozen=True)
-class Descent:
+class AdamSchedule:
     """Adam on the embedding; the rate falls from `lr` to `lr_end` as a cosine.
 
     Attributes:
@@ -35,10 +35,10 @@ class Descent:
         return self.lr_end + (self.lr - self.lr_end) * cosine
 
 
-def descend(
+def minimise(
     start: Tensor,
     loss_at: Callable[[Tensor, int], Tensor],
-    descent: Descent,
+    descent: AdamSchedule,
     runner: Runner,
     *,
     description: str,

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from netspace_cli.core.networks.network import Network
 
-from .search import Reach
+from .search import Parametrisation
 
 
-def reach_of_subspace(network: Network, size: int) -> Reach:
+def random_subspace(network: Network, size: int) -> Parametrisation:
     """A random subspace of `size` dimensions around one network, in units of its layers' deviations.
 
     Weight i is start i + sigma_layer · sign(i) · z[hash(i)]: the count sketch of the tokens backbone, and
@@ -28,14 +28,14 @@ def reach_of_subspace(network: Network, size: int) -> Reach:
     places, signs = sketch_plan(f"subspace/{architecture.name}", architecture.parameters, size)
     step = (layer_deviations(architecture, network.weights) * signs.to(device))[None]
     places = places.to(device)
-    return Reach(
+    return Parametrisation(
         architecture,
         torch.zeros(1, size, device=device),
         lambda z: (network.weights + step * z[:, places])[0],
     )
 
 
-def reach_of_directions(network: Network, size: int, images: Tensor, generator: torch.Generator) -> Reach:
+def curvature_subspace(network: Network, size: int, images: Tensor, generator: torch.Generator) -> Parametrisation:
     """A subspace of at most `size` dimensions around one network along its own directions of curvature, in
     units of its layers' deviations: those of the tokens backbone, and nothing learnt.
 
@@ -50,16 +50,16 @@ def reach_of_directions(network: Network, size: int, images: Tensor, generator: 
     moments = curvature_moments(architecture.fused, state, images, generator=generator)
     directions = LowRankDirections(architecture.spec, size, moments, generator).to(device)
     step = layer_deviations(architecture, network.weights)
-    return Reach(
+    return Parametrisation(
         architecture,
         torch.zeros(1, size, device=device),
         lambda z: network.weights + step * directions(z)[0],
     )
 
 
-def reach_of_weights(network: Network) -> Reach:
+def all_weights(network: Network) -> Parametrisation:
     """Every network of the architecture: fine-tuning, from `network` on (on the device of the work)."""
-    return Reach(network.architecture, network.weights[None].clone(), lambda v: v[0])
+    return Parametrisation(network.architecture, network.weights[None].clone(), lambda v: v[0])
 
 
 def layer_deviations(architecture: Architecture, weights: Tensor) -> Tensor:

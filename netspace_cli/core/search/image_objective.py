@@ -16,7 +16,7 @@ from netspace_cli.core.runtime.runner import Runner
 
 
 @dataclass(frozen=True)
-class Goal:
+class ImageObjective:
     """What is minimised: the distance to a teacher (eq. 1, 3), to the labels (eq. 4), or both (eq. 5).
 
     Attributes:
@@ -50,7 +50,7 @@ class Goal:
         wanted = self._teacher_on_batch(pictures, drawn)
         return self._distance(architecture.run(weights, pictures), wanted, labels)
 
-    def on(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
+    def score(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
         """Accuracy (a fraction) and loss of a network on a whole split, without augmentation."""
         with torch.no_grad():
             logits = logits_of(architecture, weights, self.data, split, self.runner)

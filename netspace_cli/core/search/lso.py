@@ -17,16 +17,16 @@ from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.encoding.decode import decode_row, recognised_in
+from netspace_cli.core.encoding.decode import classified_as, decode_row
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import check_solvable
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
 
-from .image_objective import Goal
-from .search import Aim, Reach, Standing, search
-from .search_gauss_newton import SolvedAim, search_by_solving
+from .image_objective import ImageObjective
+from .search import Objective, Parametrisation, Score, search
+from .search_gauss_newton import SolvableObjective, search_by_solving
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Optimised:
     arch: str
     lr: float | None
     step: int
-    initial: Standing
-    optimized: Standing
+    initial: Score
+    optimized: Score
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -132,13 +132,13 @@ def optimise(
         RunFailed: the loss is not finite.
     """
     optimiser = optimiser_for(space, method="adam", steps=steps, images=images, lr=lr)
-    goal = goal_of(runner.place(space), data, runner, teacher)
+    goal = image_objective(runner.place(space), data, runner, teacher)
     how: dict[str, Any] = {"arch": arch, "validate_every": validate_every}
     return optimise_towards(goal, embedding, space, optimiser, **how)
 
 
 def optimise_towards(
-    goal: Aim,
+    goal: Objective,
     embedding: Tensor,
     space: Space,
     optimiser: Optimiser,
@@ -154,7 +154,7 @@ def optimise_towards(
         RunFailed: the loss is not finite.
     """
     space = goal.runner.place(space)
-    reach = reach_of(space, goal.runner.place(embedding)[None], arch)
+    reach = parametrisation_of(space, goal.runner.place(embedding)[None], arch)
     name = reach.architecture.name
     how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": validate_every}
     how["description"] = f"optimising a {name}"
@@ -162,14 +162,14 @@ def optimise_towards(
     if lr is not None:
         found = search(reach, goal, lr=lr, images=optimiser.images, **how)
     else:
-        if not isinstance(goal, SolvedAim):
+        if not isinstance(goal, SolvableObjective):
             raise ConfigError("only shapes and scans can be solved for.", "Optimise by adam.")
         found = search_by_solving(reach, goal, solver_of(space, name), points=optimiser.images, **how)
     best = found.variables[0].cpu()
     return Optimised(best, name, lr, found.step, found.initial, found.optimized, found.history)
 
 
-def reach_of(space: Space, start: Tensor, arch: str | None = None) -> Reach:
+def parametrisation_of(space: Space, start: Tensor, arch: str | None = None) -> Parametrisation:
     """All that a space's frozen decoder makes of an architecture.
 
     Args:
@@ -179,21 +179,21 @@ def reach_of(space: Space, start: Tensor, arch: str | None = None) -> Reach:
         WrongSpace: the space does not have `arch`.
     """
     model = space.model
-    name = arch or recognised_in(start[0], space).name
+    name = arch or classified_as(start[0], space).name
     architecture = model.architecture(name)
     several = len(model.architectures) > 1
-    return Reach(
+    return Parametrisation(
         architecture,
         start,
         lambda z: model.decode(name, z)[0],
         (lambda z: class_loss(model, z, model.class_id(name))) if several else None,
-        lambda z: recognised_in(z[0], space).name,
+        lambda z: classified_as(z[0], space).name,
     )
 
 
-def goal_of(
+def image_objective(
     space: Space, data: ImageData, runner: Runner, teacher: Network | None, index: Tensor | None = None
-) -> Goal:
+) -> ImageObjective:
     """What the space was trained for: eq. 1 for one architecture with a teacher, eq. 5 else.
 
     Args:
@@ -206,7 +206,7 @@ def goal_of(
         teacher = Network(teacher.architecture, runner.place(teacher.weights))
     train = space.recipe.train
     alpha = 1.0 if len(space.architectures) == 1 and teacher is not None else train.alpha
-    return Goal(runner.place(data), runner, teacher, train.temperature, alpha, index)
+    return ImageObjective(runner.place(data), runner, teacher, train.temperature, alpha, index)
 
 
 def decoded_network(found: Optimised, space: Space, runner: Runner, *, form: Form = "full") -> Network:

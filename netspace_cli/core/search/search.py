@@ -15,12 +15,12 @@ from netspace_models.architectures import Architecture
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.runtime.minimise import Descent, descend
+from netspace_cli.core.runtime.minimise import AdamSchedule, minimise
 from netspace_cli.core.runtime.runner import Runner
 
 
 @dataclass(frozen=True)
-class Reach:
+class Parametrisation:
     """Where a search may go: variables, and the network of one architecture that they stand for.
 
     Attributes:
@@ -39,7 +39,7 @@ class Reach:
     recognised: Callable[[Tensor], str] | None = None
 
 
-class Aim(Protocol):
+class Objective(Protocol):
     """What a search minimises, on the device of its runner."""
 
     @property
@@ -56,13 +56,13 @@ class Aim(Protocol):
         """Of a network on so many of the inputs; the same step draws the same."""
         ...
 
-    def on(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
+    def score(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
         """Accuracy (a fraction) and loss of a network on what chooses ("val") or on what is scored ("test")."""
         ...
 
 
 @dataclass(frozen=True)
-class Standing:
+class Score:
     """How a network does on a split.
 
     Attributes:
@@ -76,7 +76,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The outcome of a search.
 
     Attributes:
@@ -90,13 +90,13 @@ class Found:
     variables: Tensor
     step: int
     weights: Tensor
-    validation: Standing
-    initial: Standing
-    optimized: Standing
+    validation: Score
+    initial: Score
+    optimized: Score
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
-class Course:
+class Tracker:
     """What a search has come through. The best so far: recognised as what is wanted, then highest validation
     accuracy, then lowest loss; the start is the first.
 
@@ -107,63 +107,63 @@ class Course:
             step is looked at too.
     """
 
-    def __init__(self, reach: Reach, goal: Aim, steps: int, validate_every: int | None = None) -> None:
+    def __init__(self, reach: Parametrisation, goal: Objective, steps: int, validate_every: int | None = None) -> None:
         self._reach, self._goal, self._steps = reach, goal, steps
         self._every = validate_every or max(1, steps // 10)
         self._history: list[dict[str, Any]] = []
         self._step, self._variables = 0, reach.start.clone()
-        self._standing = self._stands(reach.start, "val")
+        self._score = self._scored(reach.start, "val")
 
     def after(self, step: int, variables: Tensor, loss: float) -> None:
         """Where the search is after so many steps, and the last one's loss."""
         line: dict[str, Any] = {"step": step, "loss": loss}
         if step % self._every == 0 or step == self._steps:
-            standing = self._stands(variables, "val")
-            if self._rank(standing) > self._rank(self._standing):
-                self._step, self._variables, self._standing = step, variables.clone(), standing
+            standing = self._scored(variables, "val")
+            if self._rank(standing) > self._rank(self._score):
+                self._step, self._variables, self._score = step, variables.clone(), standing
             line |= {"val_accuracy": standing.accuracy, "val_loss": standing.loss}
         self._history.append(line)
 
-    def found(self) -> Found:
+    def found(self) -> SearchResult:
         """The best, scored."""
         with torch.no_grad():
             weights = self._reach.build(self._variables)
-        initial, optimized = (self._stands(v, "test") for v in (self._reach.start, self._variables))
-        return Found(self._variables, self._step, weights, self._standing, initial, optimized, self._history)
+        initial, optimized = (self._scored(v, "test") for v in (self._reach.start, self._variables))
+        return SearchResult(self._variables, self._step, weights, self._score, initial, optimized, self._history)
 
-    def _rank(self, standing: Standing) -> tuple[bool, float, float]:
+    def _rank(self, standing: Score) -> tuple[bool, float, float]:
         accuracy = 0.0 if self._goal.by_loss else standing.accuracy
         return standing.arch == self._reach.architecture.name, accuracy, -standing.loss
 
-    def _stands(self, variables: Tensor, split: str) -> Standing:
+    def _scored(self, variables: Tensor, split: str) -> Score:
         reach = self._reach
         with torch.no_grad():
-            found, loss = self._goal.on(reach.architecture, reach.build(variables), split)
+            found, loss = self._goal.score(reach.architecture, reach.build(variables), split)
             if reach.penalty is not None:
                 loss += reach.penalty(variables).item()
             arch = reach.recognised(variables) if reach.recognised else reach.architecture.name
-        return Standing(arch, found, loss)
+        return Score(arch, found, loss)
 
 
 def search(
-    reach: Reach,
-    goal: Aim,
+    reach: Parametrisation,
+    goal: Objective,
     *,
     steps: int,
     lr: float,
     images: int,
     validate_every: int | None = None,
     description: str = "searching",
-) -> Found:
+) -> SearchResult:
     """Follow the goal's gradient within reach: Adam, the rate falling to a twentieth as a cosine.
 
     Args:
         images: images, or points, a step.
-        validate_every: as of `Course`.
+        validate_every: as of `Tracker`.
     Raises:
         RunFailed: the loss is not finite.
     """
-    course = Course(reach, goal, steps, validate_every)
+    course = Tracker(reach, goal, steps, validate_every)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         with goal.runner.autocast():
@@ -173,7 +173,7 @@ def search(
         return loss
 
     goal.runner.check_gradients()
-    descent = Descent(steps, images, lr, lr / 20)
+    descent = AdamSchedule(steps, images, lr, lr / 20)
     with goal.runner.guard("in a step of the search", f"Lower {setting('images')}."):
-        descend(reach.start, loss_at, descent, goal.runner, description=description, after=course.after)
+        minimise(reach.start, loss_at, descent, goal.runner, description=description, after=course.after)
     return course.found()

@@ -16,14 +16,14 @@ from netspace_models.second_order.gauss_newton import Solver
 from netspace_models.wording import setting
 from torch import Tensor
 
-from .search import Aim, Course, Found, Reach
+from .search import Objective, Parametrisation, SearchResult, Tracker
 
 
 @runtime_checkable
-class SolvedAim(Aim, Protocol):
+class SolvableObjective(Objective, Protocol):
     """An aim that says at which points it wants which values."""
 
-    def wanted(
+    def targets(
         self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Of a network (P,) in a step; the same step draws the same points.
@@ -35,25 +35,25 @@ class SolvedAim(Aim, Protocol):
 
 
 def search_by_solving(
-    reach: Reach,
-    goal: SolvedAim,
+    reach: Parametrisation,
+    goal: SolvableObjective,
     solver: Solver,
     *,
     steps: int,
     points: int,
     validate_every: int | None = None,
     description: str = "searching",
-) -> Found:
+) -> SearchResult:
     """`search`, by Gauss-Newton steps.
 
     Args:
         solver: of the reach's architecture.
         points: a step.
-        validate_every: as of `Course`.
+        validate_every: as of `Tracker`.
     Raises:
         RunFailed: values that are not finite.
     """
-    course = Course(reach, goal, steps, validate_every)
+    course = Tracker(reach, goal, steps, validate_every)
     embedding = reach.start[0]
     runner = goal.runner
     with (
@@ -63,7 +63,7 @@ def search_by_solving(
         for step in range(steps):
             with torch.no_grad():
                 weights = reach.build(embedding[None])
-                asked, wanted, error_weights = goal.wanted(reach.architecture, weights, step, points)
+                asked, wanted, error_weights = goal.targets(reach.architecture, weights, step, points)
             embedding, loss = solver.step(embedding, wanted, asked, error_weights)
             if not math.isfinite(loss):
                 raise RunFailed(

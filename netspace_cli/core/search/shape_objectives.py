@@ -33,7 +33,7 @@ ASIDE = 0.02
 
 
 @dataclass(frozen=True)
-class ShapeGoal:
+class ShapeObjective:
     """A shape whose distances are known.
 
     Attributes:
@@ -56,14 +56,14 @@ class ShapeGoal:
         points, values = self._drawn(step, count)
         return output_matching(architecture.run(weights, points), values)
 
-    def wanted(
+    def targets(
         self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """So many of the samples; distances near the surface weigh more."""
         points, values = self._drawn(step, count)
         return points, values.flatten(), weights_by_distance(values.flatten()) if self.distances else None
 
-    def on(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
+    def score(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
         """Share of a split's values that the network is within 0.01 of, and its mean squared error there."""
         points, values = self.held[split]
         off = values_of(architecture, weights, points, self.runner) - values.cpu()
@@ -76,7 +76,7 @@ class ShapeGoal:
 
 
 @dataclass(frozen=True)
-class ScanGoal:
+class ScanObjective:
     """Points of a surface, perhaps of a part of it. The rest of the shape is asked for as little as can be.
 
     Attributes:
@@ -106,7 +106,7 @@ class ScanGoal:
             off = off + (slopes - self.scan.normals[index]).square().sum(dim=1).mean()
         return at_surface + SLOPE_WEIGHT * off
 
-    def wanted(
+    def targets(
         self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """Zero at the scan's points, and elsewhere what the network has there already, as far as that may be: no
@@ -136,7 +136,7 @@ class ScanGoal:
         unsaid = inside & (distances >= THIN) & (distances < DEEP) & (values > 0)
         return values, weights_by_distance(values).masked_fill(unsaid, 0)
 
-    def on(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
+    def score(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
         """Share of a split's points that the surface is within 0.01 of, and the mean squared error there; where
         there are normals also a little off the surface on both sides."""
         scan = self.held[split]
@@ -169,7 +169,7 @@ def _slopes(architecture: Architecture, weights: Tensor, points: Tensor) -> Tens
     return vmap(grad(lambda x: architecture.run(weights, x[None])[0, 0]))(points)
 
 
-def shape_goal(shape: Shape, runner: Runner, *, distances: bool = True) -> ShapeGoal:
+def objective_of_shape(shape: Shape, runner: Runner, *, distances: bool = True) -> ShapeObjective:
     """To become a shape; its held-out points are halved into what chooses and what is scored."""
     half = len(shape.held_points) // 2
     held = {
@@ -177,14 +177,14 @@ def shape_goal(shape: Shape, runner: Runner, *, distances: bool = True) -> Shape
         "test": (shape.held_points[half:], shape.held_values[half:]),
     }
     placed = {split: (runner.place(points), runner.place(values)) for split, (points, values) in held.items()}
-    return ShapeGoal(runner, runner.place(shape.points), runner.place(shape.values), placed, distances)
+    return ShapeObjective(runner, runner.place(shape.points), runner.place(shape.values), placed, distances)
 
 
-def scan_goal(scan: Scan, runner: Runner) -> ScanGoal:
+def objective_of_scan(scan: Scan, runner: Runner) -> ScanObjective:
     """To have a surface at a scan's points; a tenth of them chooses, a tenth is scored."""
     order = torch.randperm(len(scan.points), generator=runner.generator("scan"))
     share = max(1, len(order) // 10)
     held = {"val": order[:share], "test": order[share : 2 * share]}
     towards = scan.part(order[2 * share :])
     placed = {split: scan.part(index).to(runner.device) for split, index in held.items()}
-    return ScanGoal(runner, towards.to(runner.device), placed, KDTree(towards.points.numpy()))
+    return ScanObjective(runner, towards.to(runner.device), placed, KDTree(towards.points.numpy()))

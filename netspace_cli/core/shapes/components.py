@@ -11,7 +11,7 @@ CRUMB = 0.1
 SLACK = 0.5
 
 
-def pieces_of(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def connected_components(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(R, …) which piece each cell belongs to, from 1 on, 0 for none; and (N + 1,) the cells of each, 0 of none. Cells
     that share a side touch."""
     labels, _ = ndimage.label(inside)
@@ -20,26 +20,26 @@ def pieces_of(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return labels, sizes
 
 
-def without_crumbs(inside: np.ndarray, meant: np.ndarray | None = None) -> np.ndarray:
+def without_fragments(inside: np.ndarray, meant: np.ndarray | None = None) -> np.ndarray:
     """(R, …) cells of the large pieces of a solid.
 
     Args:
         inside: (R, …) cells of the solid.
         meant: (R, …) cells whose pieces stay, however small.
     """
-    labels, sizes = pieces_of(inside)
+    labels, sizes = connected_components(inside)
     stay = sizes >= CRUMB * sizes.max()
     if meant is not None:
         stay[labels[meant & inside]] = True
     return stay[labels] & inside
 
 
-def crumbs_of(inside: np.ndarray) -> np.ndarray:
+def fragments_of(inside: np.ndarray) -> np.ndarray:
     """(R, …) the other cells of a solid."""
-    return inside & ~without_crumbs(inside)
+    return inside & ~without_fragments(inside)
 
 
-def distances_without_crumbs(
+def distances_without_fragments(
     values: np.ndarray, ceiling: np.ndarray, cell: float, *, meant: np.ndarray | None = None
 ) -> np.ndarray:
     """Signed distances to a solid's large pieces alone.
@@ -50,14 +50,14 @@ def distances_without_crumbs(
         values: (R, …) signed distances, nearly, one for each cell.
         ceiling: (R, …) how far they may be lifted; of crumbs half a cell at least.
         cell: its side.
-        meant: as of `without_crumbs`.
+        meant: as of `without_fragments`.
     Returns:
         (R, …); `values` itself where there is no solid.
     """
     inside = values < 0
     if not inside.any():
         return values
-    solid = without_crumbs(inside, meant)
+    solid = without_fragments(inside, meant)
     away = (ndimage.distance_transform_edt(~solid) - 0.5) * cell
     nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     of_crumbs = ~solid[tuple(nearest)]

@@ -13,7 +13,7 @@ from netspace_cli.core.files.figures import COLOURS, write_figure
 from .mesh_files import surface_of
 from .path_pictures import PictureStep
 from .path_solids import SolidStep
-from .rendered_pictures import Frame
+from .rendered_pictures import RenderedPicture
 
 if TYPE_CHECKING:
     import trimesh
@@ -37,8 +37,8 @@ def draw_surfaces(
     _draw_rows(path, rows, _draw_surface, projection="3d", force=force)
 
 
-def draw_frames(
-    path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, Frame | str]]]], *, force: bool = False
+def draw_pictures(
+    path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, RenderedPicture | str]]]], *, force: bool = False
 ) -> None:
     """Pictures in rows, each under its title; one that is missing keeps its place.
 
@@ -63,7 +63,7 @@ def draw_solid_paths(path: Path, paths: Mapping[str, Sequence[SolidStep]], *, fo
 def draw_picture_paths(path: Path, paths: Mapping[str, Sequence[PictureStep]], *, force: bool = False) -> None:
     """The pictures of each path in a row, under its name."""
     rows = [(name, [(f"{s.step.gamma:.2f}", s.frame or s.error) for s in steps]) for name, steps in paths.items()]
-    draw_frames(path, rows, force=force)
+    draw_pictures(path, rows, force=force)
 
 
 def _draw_rows(
@@ -107,7 +107,7 @@ def _draw_surface(axes: Any, surface: trimesh.Trimesh) -> None:
     axes.view_init(elev=20, azim=-60)
 
 
-def _draw_frame(axes: Any, frame: Frame) -> None:
+def _draw_frame(axes: Any, frame: RenderedPicture) -> None:
     axes.set_axis_on()
     axes.set(xticks=[], yticks=[])
     axes.imshow(frame.pixels, cmap="gray", vmin=0, vmax=255, interpolation="nearest")

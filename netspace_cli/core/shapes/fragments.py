@@ -17,8 +17,8 @@ from torch import Tensor
 
 from netspace_cli.core.runtime.runner import Runner
 
-from .components import crumbs_of
-from .voxels import Cells, distances_at, far
+from .components import fragments_of
+from .voxels import Voxels, distances_at, far
 
 # Points that solvers are asked at: half of them evenly over the box, half near a surface.
 POINTS = 8192
@@ -43,7 +43,7 @@ def even_and_near(values: Tensor, generator: torch.Generator) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class VoxelTargets:
     """What is to be where.
 
     Attributes:
@@ -51,17 +51,17 @@ class Wanted:
         values: (M,) signed distances there.
     """
 
-    cells: Cells
+    cells: Voxels
     values: Tensor
 
-    def far(self) -> Wanted:
+    def far(self) -> VoxelTargets:
         """Of a grid's cells those far from every surface."""
         cells = far(self.cells, self.values)
-        return Wanted(cells, self.values[torch.from_numpy(cells.places).to(self.values.device)])
+        return VoxelTargets(cells, self.values[torch.from_numpy(cells.places).to(self.values.device)])
 
 
-def mended(
-    embedding: Tensor, wanted: Wanted, fine: Sequence[Wanted], solver: Solver, runner: Runner, *, keep: bool
+def remove_fragments(
+    embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], solver: Solver, runner: Runner, *, keep: bool
 ) -> Tensor:
     """(E,) an embedding whose network has no crumbs but those wanted; as it was where that leads nowhere.
 
@@ -84,8 +84,8 @@ def mended(
 
 def _mended(
     embedding: Tensor,
-    looked: Wanted,
-    wanted: Wanted,
+    looked: VoxelTargets,
+    wanted: VoxelTargets,
     solver: Solver,
     runner: Runner,
     steps: Iterator[int],
@@ -118,22 +118,22 @@ def _mended(
     return embedding
 
 
-def _found(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> Tensor:
+def _found(embedding: Tensor, cells: Voxels, solver: Solver, runner: Runner) -> Tensor:
     """(M,) what an embedding's network says in the cells."""
     with torch.no_grad():
         weights = solver.decode(embedding[None])[0]
     return distances_at(cells.points, solver.architecture, weights, runner)
 
 
-def _crumbled(found: Tensor, wanted: Wanted, margin: float) -> Tensor:
+def _crumbled(found: Tensor, wanted: VoxelTargets, margin: float) -> Tensor:
     """(C,) which of the cells are in crumbs where nothing is wanted, or should hold crumbs where something is.
 
     Args:
         margin: what comes off where the solid shrinks by so much is a crumb, too: it hangs on too little.
     """
     solid, inside, firm = (wanted.cells.inside(v) for v in (wanted.values, found, found + margin))
-    loose = crumbs_of(inside)
-    crumbs = loose | crumbs_of(firm)
+    loose = fragments_of(inside)
+    crumbs = loose | fragments_of(firm)
     if not crumbs.any():
         return torch.zeros(0, dtype=torch.long, device=found.device)
     near = solid & ndimage.binary_dilation(crumbs, iterations=AROUND)

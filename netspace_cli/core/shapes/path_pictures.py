@@ -10,7 +10,7 @@ import numpy as np
 
 from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes.rendered_pictures import Frame, frame_of
+from netspace_cli.core.shapes.rendered_pictures import RenderedPicture, render_picture
 
 from .path_solids import seen
 
@@ -28,7 +28,7 @@ class PictureStep:
     scores: ClassVar[tuple[str, ...]] = ("change",)
 
     step: Step
-    frame: Frame | None
+    frame: RenderedPicture | None
     change: float | None
 
     @property
@@ -52,12 +52,12 @@ def picture_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> li
         ConfigError: the networks are no pictures.
     """
     looking = f"looking at pictures{name and f', {name}'}"
-    frames = seen(path, lambda network: frame_of(network, runner), runner, description=looking)
+    frames = seen(path, lambda network: render_picture(network, runner), runner, description=looking)
     befores = [None, *frames[:-1]]
     return [PictureStep(s, frame, _change(b, frame)) for s, b, frame in zip(path, befores, frames, strict=True)]
 
 
-def _change(one: Frame | None, other: Frame | None) -> float | None:
+def _change(one: RenderedPicture | None, other: RenderedPicture | None) -> float | None:
     if one is None or other is None:
         return None
     return float(np.abs(one.pixels.astype(float) - other.pixels).mean() / 255)

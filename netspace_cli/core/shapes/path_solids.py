@@ -11,7 +11,7 @@ import numpy as np
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes.solids import Solid, solid_looked_at_twice
+from netspace_cli.core.shapes.solids import Solid, solid_refined_near_surface
 
 # Cells along each axis, cut in two near the surface: with fewer, thin parts of one shape come apart. Crumbs of bent
 # paths are looked for in other cells than these.
@@ -64,7 +64,7 @@ def solid_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list
     """
     solids = seen(
         path,
-        lambda network: solid_looked_at_twice(network, runner, resolution=RESOLUTION),
+        lambda network: solid_refined_near_surface(network, runner, resolution=RESOLUTION),
         runner,
         description=f"looking at shapes{name and f', {name}'}",
     )

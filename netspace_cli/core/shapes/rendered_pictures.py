@@ -23,7 +23,7 @@ CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True)
-class Frame:
+class RenderedPicture:
     """A picture.
 
     Attributes:
@@ -48,7 +48,7 @@ def is_picture(signal: Signal) -> bool:
     return isinstance(signal, FieldSignal) and signal.dimensions == 2 and signal.values in CHANNELS
 
 
-def frame_of(network: Network, runner: Runner, *, resolution: int = RESOLUTION) -> Frame:
+def render_picture(network: Network, runner: Runner, *, resolution: int = RESOLUTION) -> RenderedPicture:
     """A network's colours on a grid; values beyond -1 and 1 are black and white.
 
     Args:
@@ -67,7 +67,7 @@ def frame_of(network: Network, runner: Runner, *, resolution: int = RESOLUTION) 
     points = runner.place(grid_points(2, resolution))
     values = values_of(network.architecture, runner.place(network.weights), points, runner).numpy()
     levels = np.rint((values.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
-    return Frame(levels.reshape(resolution, resolution, -1))
+    return RenderedPicture(levels.reshape(resolution, resolution, -1))
 
 
 def check_picture_output(output: Path, pictures: int) -> bool:
@@ -89,7 +89,7 @@ def check_picture_output(output: Path, pictures: int) -> bool:
     return False
 
 
-def write_frame(path: Path, frame: Frame, *, force: bool = False) -> None:
+def write_picture(path: Path, frame: RenderedPicture, *, force: bool = False) -> None:
     """Write a picture as .png, a pixel a cell.
 
     Raises:

@@ -12,8 +12,8 @@ from netspace_models.training.losses import blended
 from scipy import ndimage
 from torch import Tensor
 
-from .components import crumbs_of, distances_without_crumbs, pieces_of, without_crumbs
-from .voxels import Cells, repeated
+from .components import connected_components, distances_without_fragments, fragments_of, without_fragments
+from .voxels import Voxels, repeated
 
 # Of the blends, in units of the half box.
 WIDTH = 0.01
@@ -24,7 +24,7 @@ LOOKS, LOGIT = 241, 18.0
 
 
 @dataclass(frozen=True)
-class Ends:
+class BlendEnds:
     """Two signed distances in the cells of the box.
 
     Attributes:
@@ -37,9 +37,9 @@ class Ends:
     other: Tensor
 
     @property
-    def cells(self) -> Cells:
+    def cells(self) -> Voxels:
         """The cells that the points are in."""
-        return Cells(self.points)
+        return Voxels(self.points)
 
     @property
     def sides(self) -> tuple[int, ...]:
@@ -49,12 +49,12 @@ class Ends:
     @cached_property
     def meant(self) -> np.ndarray:
         """(R, …) crumbs of both ends: they stay."""
-        one, other = (crumbs_of(v.cpu().numpy().reshape(self.sides) < 0) for v in (self.one, self.other))
+        one, other = (fragments_of(v.cpu().numpy().reshape(self.sides) < 0) for v in (self.one, self.other))
         return one & other
 
     def solid(self, gamma: Tensor) -> np.ndarray:
         """(R, …) where the blend at gamma is inside, its crumbs left out."""
-        return without_crumbs(self._on_grid(gamma) < 0, self.meant)
+        return without_fragments(self._on_grid(gamma) < 0, self.meant)
 
     def blend(self, gamma: Tensor) -> Tensor:
         """(R^D,) what stands at gamma between the ends: their blend, its crumbs left out.
@@ -62,10 +62,10 @@ class Ends:
         A blend is never above the ends' mean, and nowhere is it lifted above it.
         """
         mean = torch.lerp(self.one, self.other, gamma).cpu().numpy().reshape(self.sides)
-        found = distances_without_crumbs(self._on_grid(gamma), mean, 2 / self.sides[0], meant=self.meant)
+        found = distances_without_fragments(self._on_grid(gamma), mean, 2 / self.sides[0], meant=self.meant)
         return torch.from_numpy(found.reshape(-1)).to(self.one)
 
-    def blend_in(self, small: Cells, gamma: Tensor, wanted: Tensor, one: Tensor, other: Tensor) -> Tensor:
+    def blend_in(self, small: Voxels, gamma: Tensor, wanted: Tensor, one: Tensor, other: Tensor) -> Tensor:
         """(M,) what stands at gamma in smaller cells near its surface, where more crumbs show.
 
         A piece that is inside where the larger cells say so is meant: it is joined through cells of which they say
@@ -83,7 +83,7 @@ class Ends:
         plain = blended(one, other, gamma, width=WIDTH).cpu().numpy()
         values = np.where(small.at(lifted), np.maximum(plain, parents), plain)
         solid = small.inside(torch.from_numpy(values))
-        labels, _ = pieces_of(solid & ~without_crumbs(solid, repeated(self.meant, parts)))
+        labels, _ = connected_components(solid & ~without_fragments(solid, repeated(self.meant, parts)))
         held = np.isin(labels, np.unique(labels[repeated(coarse < 0, parts)])[1:])
         near = ndimage.binary_dilation(held, iterations=parts * JOINED)
         values = np.where((small.at(labels) > 0) & ~small.at(held), np.maximum(-values, 0), values)
@@ -94,7 +94,7 @@ class Ends:
         return blended(self.one, self.other, gamma, width=WIDTH).cpu().numpy().reshape(self.sides)
 
 
-def even_gammas(ends: Ends, steps: int) -> Tensor:
+def even_gammas(ends: BlendEnds, steps: int) -> Tensor:
     """(N + 1,) from 0 to 1, so that each solid overlaps as much with the one before as all others do, nearly.
 
     Evenly spaced gammas where the solids do not differ.

@@ -13,9 +13,9 @@ from netspace_cli.core.data.points import SHAPES, cell_centres, check_cells, gri
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 
-from .components import pieces_of
+from .components import connected_components
 from .values import values_of
-from .voxels import Cells, cut, distances_at, repeated
+from .voxels import Voxels, cut, distances_at, repeated
 
 if TYPE_CHECKING:
     pass
@@ -43,12 +43,12 @@ class Solid:
     @property
     def pieces(self) -> int:
         """Number of solids, by cells that share a side."""
-        return len(pieces_of(self.values < 0)[1]) - 1
+        return len(connected_components(self.values < 0)[1]) - 1
 
     @property
     def largest(self) -> float | None:
         """Share of the inside in the largest piece; None where nothing is inside."""
-        _, sizes = pieces_of(self.values < 0)
+        _, sizes = connected_components(self.values < 0)
         return float(sizes.max() / sizes.sum()) if len(sizes) > 1 else None
 
     def coarser(self) -> Solid:
@@ -111,7 +111,7 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
     return Solid(values)
 
 
-def solid_looked_at_twice(network: Network, runner: Runner, *, resolution: int, parts: int = 2) -> Solid:
+def solid_refined_near_surface(network: Network, runner: Runner, *, resolution: int, parts: int = 2) -> Solid:
     """The same on a grid so many times as fine near the surface, and in cells far from it the coarse grid's values.
 
     Where a network says distances, no surface is missed: none is nearer to a cell's centre than it says.
@@ -123,7 +123,7 @@ def solid_looked_at_twice(network: Network, runner: Runner, *, resolution: int, 
     """
     check_cells(parts * resolution, 3)
     coarse = torch.from_numpy(solid_of(network, runner, resolution=resolution).values)
-    near = cut(Cells(grid_points(3, resolution)), coarse.flatten(), parts)
+    near = cut(Voxels(grid_points(3, resolution)), coarse.flatten(), parts)
     weights, points = runner.place(network.weights), runner.place(near.points)
     values = repeated(coarse.numpy(), parts)
     values.ravel()[near.places] = distances_at(points, network.architecture, weights, runner).cpu().numpy()

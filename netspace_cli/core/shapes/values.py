@@ -1,4 +1,4 @@
-"""How far one network that is a signal is from another, on the cells of a grid over the box."""
+"""How far one neural field is from another, on the cells of a grid over the box."""
 
 from __future__ import annotations
 

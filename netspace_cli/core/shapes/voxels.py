@@ -21,7 +21,7 @@ BAND = 1.5
 
 
 @dataclass(frozen=True)
-class Cells:
+class Voxels:
     """Cells of the box, all of a grid or those near a surface.
 
     Attributes:
@@ -56,7 +56,7 @@ class Cells:
         return grid.ravel() if self.places is None else grid.ravel()[self.places]
 
 
-def scattered(dimensions: int, generator: torch.Generator, *, sides: int | None = None) -> Tensor:
+def scattered_points(dimensions: int, generator: torch.Generator, *, sides: int | None = None) -> Tensor:
     """(R^D, D) a point anywhere in each cell.
 
     Args:
@@ -67,7 +67,7 @@ def scattered(dimensions: int, generator: torch.Generator, *, sides: int | None 
     return centres + (torch.rand(centres.shape, generator=generator) - 0.5) * (2 / sides)
 
 
-def cut(cells: Cells, values: Tensor, parts: int = 2) -> Cells:
+def cut(cells: Voxels, values: Tensor, parts: int = 2) -> Voxels:
     """The cells near a surface, each cut into so many along each axis, and the middles of these: scattered points would
     show crumbs where an even surface passes between them.
 
@@ -77,16 +77,16 @@ def cut(cells: Cells, values: Tensor, parts: int = 2) -> Cells:
     """
     places = np.flatnonzero(repeated(_near(cells, values), parts))
     points = grid_points(len(cells.sides), parts * cells.sides[0])[places]
-    return Cells(points.to(cells.points), places, repeated(cells.inside(values), parts))
+    return Voxels(points.to(cells.points), places, repeated(cells.inside(values), parts))
 
 
-def far(cells: Cells, values: Tensor) -> Cells:
+def far(cells: Voxels, values: Tensor) -> Voxels:
     """The other cells, far from every surface; as of `cut`."""
     places = np.flatnonzero(~_near(cells, values))
-    return Cells(cells.points[torch.from_numpy(places).to(cells.points.device)], places, cells.inside(values))
+    return Voxels(cells.points[torch.from_numpy(places).to(cells.points.device)], places, cells.inside(values))
 
 
-def _near(cells: Cells, values: Tensor) -> np.ndarray:
+def _near(cells: Voxels, values: Tensor) -> np.ndarray:
     return values.abs().cpu().numpy().reshape(cells.sides) < BAND * 2 / cells.sides[0]
 
 

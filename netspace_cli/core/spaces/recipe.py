@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from netspace_cli.core.kinds.kind import Kind
-from netspace_cli.core.runtime.minimise import Descent
+from netspace_cli.core.runtime.minimise import AdamSchedule
 
 # What pydantic calls a key that a section does not have, of models and of dataclasses.
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
@@ -103,7 +103,7 @@ class RefineRecipe(_Section):
     """How embeddings are refined.
 
     Attributes:
-        method: "adam" on the embedding, the rate falling as a cosine; or "gauss-newton", for networks that are signals
+        method: "adam" on the embedding, the rate falling as a cosine; or "gauss-newton", for neural fields
             and decoders that write along directions.
         steps: how many by default; images: images, or points, a step.
         lr, lr_end: of Adam.
@@ -119,9 +119,9 @@ class RefineRecipe(_Section):
     temperature: PositiveFloat | None = None
     damping: PositiveFloat = DAMPING
 
-    def descent(self, steps: int | None = None) -> Descent:
+    def descent(self, steps: int | None = None) -> AdamSchedule:
         """Adam's part, of so many steps."""
-        return Descent(self.steps if steps is None else steps, self.images, self.lr, self.lr_end)
+        return AdamSchedule(self.steps if steps is None else steps, self.images, self.lr, self.lr_end)
 
 
 class LsoRecipe(_Section):
@@ -403,9 +403,7 @@ def check_solvable(recipe: Recipe, kind: Kind, asked: str) -> None:
         ConfigError: classifiers, or a decoder without directions.
     """
     if not kind.solvable:
-        raise ConfigError(
-            f"{asked} is for networks that are signals, and these are classifiers.", "Leave it at 'adam'."
-        )
+        raise ConfigError(f"{asked} is for neural fields, and these are classifiers.", "Leave it at 'adam'.")
     if not recipe.backbone.solvable:
         raise ConfigError(
             f"{asked} needs a decoder that writes along directions; this one is of "

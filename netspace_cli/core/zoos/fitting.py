@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from netspace_cli.core.networks.factories import fresh_module
-from netspace_cli.core.runtime.minimise import Descent, descend
+from netspace_cli.core.runtime.minimise import AdamSchedule, minimise
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.sources import ShapeSource
@@ -109,11 +109,11 @@ def fit(
         return in_parts(loss_of, weights, runner.rows_at_once(len(weights), plan.points * UNITS))
 
     runner.check_gradients()
-    descent = Descent(plan.steps, plan.points, plan.lr, plan.lr / 100)
+    descent = AdamSchedule(plan.steps, plan.points, plan.lr, plan.lr / 100)
     with runner.guard(
         f"fitting {len(shapes)} networks at once", f"Lower {setting('together')} or {setting('points')}."
     ):
-        found = descend(runner.place(begin), loss_at, descent, runner, description=description, fused=True)
+        found = minimise(runner.place(begin), loss_at, descent, runner, description=description, fused=True)
     if not torch.isfinite(found).all():
         raise RunFailed(
             f"the weights are not finite after step {plan.steps} of {plan.steps}.", f"Lower {setting('lr')}."

@@ -76,7 +76,7 @@ def test_classifiers_and_decoders_without_directions_are_refused_before_training
         assert (
             prepare(solids.zoo, recipe_from(table), field_data(solids.zoo.data), runner).recipe.refine.damping == 1e-4
         )
-        with pytest.raises(ConfigError, match="is for networks that are signals, and these are classifiers"):
+        with pytest.raises(ConfigError, match="is for neural fields, and these are classifiers"):
             prepare(tiny.zoo, recipe_from(table), tiny.data, runner)
         for backbone, words in (
             ({"direct": {"kind": "sketch"}}, "of the tokens backbone, direct.kind 'sketch', gain 1."),

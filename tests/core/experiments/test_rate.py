@@ -27,10 +27,10 @@ from netspace_cli.core.experiments.rates import MOST_RATES, best_rate
 from netspace_cli.core.experiments.report import Report
 from netspace_cli.core.experiments.subspace_fit import at_rate, evaluate_fits, fit, fit_held_out
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.runtime.minimise import Descent
+from netspace_cli.core.runtime.minimise import AdamSchedule
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.baselines import reach_of_subspace
-from netspace_cli.core.search.search import Reach
+from netspace_cli.core.search.baselines import random_subspace
+from netspace_cli.core.search.search import Parametrisation
 from netspace_cli.core.spaces.recipe import Recipe, recipe_from
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -66,10 +66,10 @@ def rows_of(report: Report) -> list[dict[str, Any]]:
     return [dict(zip((c.name for c in table.columns), row, strict=True)) for row in table.rows]
 
 
-def subspace(tiny: Tiny, size: int) -> Reach:
+def subspace(tiny: Tiny, size: int) -> Parametrisation:
     architecture = tiny.single_space.architectures[0]
     best = by_validation(tiny.single_zoo, architecture.name, "train")[-1]
-    return reach_of_subspace(tiny.single_zoo.network(best, architecture), size)
+    return random_subspace(tiny.single_zoo.network(best, architecture), size)
 
 
 def test_a_row_for_each_size_and_method(tiny: Tiny, told: tuple[Path, Report]) -> None:
@@ -191,7 +191,7 @@ def test_the_start_is_where_it_is_to_be(tiny: Tiny, runner: Runner) -> None:
     """The best training instance has nothing to go for: it stays at zero, and agrees with itself."""
     reach = subspace(tiny, 16)
     own = reach.build(reach.start)[None]
-    found = fit(reach, own, tiny.data, runner, Descent(3, 8, lr=1e-3), temperature=1.0)
+    found = fit(reach, own, tiny.data, runner, AdamSchedule(3, 8, lr=1e-3), temperature=1.0)
     # Adam makes steps of its rate even from rounding errors.
     assert found.abs().max() <= 3e-3
     assert subspace_fit.agreements(reach, reach.start, own, tiny.data, "val", runner) == [1.0]
@@ -200,7 +200,7 @@ def test_the_start_is_where_it_is_to_be(tiny: Tiny, runner: Runner) -> None:
 def test_fitting_brings_each_network_nearer(tiny: Tiny, runner: Runner) -> None:
     zoo, reach = tiny.single_zoo, subspace(tiny, 4096)
     targets = torch.stack(zoo.weights(zoo.select(split="test"), reach.architecture))
-    found = fit(reach, targets, tiny.data, runner, Descent(30, 20, lr=0.03), temperature=1.0)
+    found = fit(reach, targets, tiny.data, runner, AdamSchedule(30, 20, lr=0.03), temperature=1.0)
     images, _ = tiny.data.batch("val", slice(None))
 
     def far(target: torch.Tensor, variables: torch.Tensor) -> float:
@@ -210,7 +210,7 @@ def test_fitting_brings_each_network_nearer(tiny: Tiny, runner: Runner) -> None:
 
     for target, variables in zip(targets, found, strict=True):
         assert far(target, variables) < 0.7 * far(target, reach.start[0])
-    alone = fit(reach, targets[1:2], tiny.data, runner, Descent(30, 20, lr=0.03), temperature=1.0)
+    alone = fit(reach, targets[1:2], tiny.data, runner, AdamSchedule(30, 20, lr=0.03), temperature=1.0)
     torch.testing.assert_close(alone[0], found[1], rtol=1e-3, atol=1e-4)
 
 
@@ -259,7 +259,7 @@ def test_the_subspace_is_around_the_best_by_validation(tiny: Tiny, recipe: Recip
 
 
 def test_another_rate_falls_as_far() -> None:
-    assert astuple(at_rate(Descent(3, 8, 0.02, 0.001), 0.2)) == (3, 8, 0.2, pytest.approx(0.01))
+    assert astuple(at_rate(AdamSchedule(3, 8, 0.02, 0.001), 0.2)) == (3, 8, 0.2, pytest.approx(0.01))
 
 
 def test_fits_are_scored_on_the_test_images(tiny: Tiny, recipe: Recipe, runner: Runner) -> None:
@@ -300,7 +300,12 @@ def test_a_rate_that_diverges_is_not_chosen(
     real = subspace_fit.fit
 
     def fragile(
-        reach: Reach, targets: torch.Tensor, data: ImageData, runner: Runner, descent: Descent, **given: Any
+        reach: Parametrisation,
+        targets: torch.Tensor,
+        data: ImageData,
+        runner: Runner,
+        descent: AdamSchedule,
+        **given: Any,
     ) -> object:
         if descent.lr > 0.01:
             raise RunFailed("the loss is not finite.")
@@ -314,10 +319,10 @@ def test_a_rate_that_diverges_is_not_chosen(
 def test_searching_starts_where_the_network_is_told(
     tiny: Tiny, recipe: Recipe, runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    starts: list[tuple[str, Reach]] = []
+    starts: list[tuple[str, Parametrisation]] = []
     real = module.tuned
 
-    def noted(kind: str, reach: Reach, *args: Any, **given: Any) -> object:
+    def noted(kind: str, reach: Parametrisation, *args: Any, **given: Any) -> object:
         starts.append((kind, reach))
         return real(kind, reach, *args, **given)
 

@@ -17,40 +17,40 @@ from netspace_cli.core.paths.bent import bent, check_bend
 from netspace_cli.core.paths.path import straight
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes import fragments as mend_module
-from netspace_cli.core.shapes.components import crumbs_of, pieces_of
-from netspace_cli.core.shapes.sdf_blend import Ends, even_gammas
+from netspace_cli.core.shapes.components import connected_components, fragments_of
+from netspace_cli.core.shapes.sdf_blend import BlendEnds, even_gammas
 from netspace_cli.core.shapes.values import iou
-from netspace_cli.core.shapes.voxels import BAND, Cells, cut, repeated, scattered
+from netspace_cli.core.shapes.voxels import BAND, Voxels, cut, repeated, scattered_points
 from netspace_cli.core.spaces.space import Space
 from tests.worlds import Solids, Tiny, with_values
 
 
-def balls(*radii: float) -> Ends:
+def balls(*radii: float) -> BlendEnds:
     """Two balls of these radii, apart."""
-    points = scattered(3, torch.Generator().manual_seed(0), sides=34)
+    points = scattered_points(3, torch.Generator().manual_seed(0), sides=34)
     centres = torch.tensor([[-0.5, 0, 0], [0.5, 0, 0]])
     one, other = ((points - c).norm(dim=1) - r for c, r in zip(centres, radii, strict=True))
-    return Ends(points, one, other)
+    return BlendEnds(points, one, other)
 
 
-def overlaps(ends: Ends, gammas: Tensor) -> list[float]:
+def overlaps(ends: BlendEnds, gammas: Tensor) -> list[float]:
     solids = [ends.solid(gamma) for gamma in gammas]
     return [float((a & b).sum() / (a | b).sum()) for a, b in pairwise(solids)]
 
 
 def test_points_are_scattered_one_in_each_cell() -> None:
-    points = scattered(2, torch.Generator().manual_seed(1), sides=5)
+    points = scattered_points(2, torch.Generator().manual_seed(1), sides=5)
     cells = ((points + 1) / 2 * 5).long()
     assert cells.tolist() == [[i, j] for i in range(5) for j in range(5)]
-    assert (points - scattered(2, torch.Generator().manual_seed(2), sides=5)).abs().min() > 0
+    assert (points - scattered_points(2, torch.Generator().manual_seed(2), sides=5)).abs().min() > 0
 
 
 def test_what_stands_between_two_shapes_is_one_solid_where_the_ends_are() -> None:
     # A small ball comes next to a large one, and grows until it touches.
-    points = scattered(3, torch.Generator().manual_seed(0), sides=40)
+    points = scattered_points(3, torch.Generator().manual_seed(0), sides=40)
     large = (points - torch.tensor([-0.35, 0, 0])).norm(dim=1) - 0.5
     both = torch.minimum(large, (points - torch.tensor([0.6, 0, 0])).norm(dim=1) - 0.2)
-    ends = Ends(points, large, both)
+    ends = BlendEnds(points, large, both)
     for gamma in (0.0, 0.3, 0.9, 1.0):
         found = ends.blend(torch.tensor(gamma))
         assert ((found < 0) == (large < 0)).all()
@@ -84,10 +84,10 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Solids, linea
         line = torch.stack(straight(start, end, 4))
     assert path.shape == line.shape and torch.equal(path, again)
     assert torch.equal(path[0], start) and torch.equal(path[-1], end)
-    points = scattered(3, Runner("cpu", seed=0).generator("ends"))
+    points = scattered_points(3, Runner("cpu", seed=0).generator("ends"))
     with torch.no_grad():
         found, plain = (architecture.run_each(linear.model.decode(architecture.name, p), points) for p in (path, line))
-    ends = Ends(points, found[0, :, 0], found[-1, :, 0])
+    ends = BlendEnds(points, found[0, :, 0], found[-1, :, 0])
     for i, gamma in enumerate(even_gammas(ends, 4)[1:-1], start=1):
         wanted = ends.blend(gamma)[:, None]
         bend, straight_line = iou(found[i], wanted), iou(plain[i], wanted)
@@ -98,7 +98,7 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Solids, linea
 def test_crumbs_are_taken_away(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
-    points = scattered(3, Runner("cpu", seed=0).generator("ends"))
+    points = scattered_points(3, Runner("cpu", seed=0).generator("ends"))
     cells: dict[int, int] = {}
     with Runner("cpu", seed=0) as runner:
         start, end = encode(networks, linear, runner, data=data).vectors
@@ -107,7 +107,7 @@ def test_crumbs_are_taken_away(solids: Solids, linear: Space, monkeypatch: pytes
             path = bent(start, end, linear, runner, steps=4)
             with torch.no_grad():
                 values = architecture.run_each(linear.model.decode(architecture.name, path[1:-1]), points)[..., 0]
-            cells[mends] = sum(int(crumbs_of((v < 0).numpy().reshape(64, 64, 64)).sum()) for v in values)
+            cells[mends] = sum(int(fragments_of((v < 0).numpy().reshape(64, 64, 64)).sum()) for v in values)
     # Sums of another processor lead elsewhere: less than half of them were left on one, 0.55 on another.
     assert 0 < cells[6] < 0.8 * cells[0]
 
@@ -122,9 +122,9 @@ def test_what_cannot_be_bent_is_refused(solids: Solids, tiny: Tiny, linear: Spac
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_cells_near_a_surface_are_cut_along_each_axis(parts: int) -> None:
-    points = scattered(2, torch.Generator().manual_seed(0), sides=10)
+    points = scattered_points(2, torch.Generator().manual_seed(0), sides=10)
     values, sides = points.norm(dim=1) - 0.5, 10 * parts
-    small = cut(Cells(points), values, parts)
+    small = cut(Voxels(points), values, parts)
     assert small.sides == (sides, sides) and small.places is not None
     at = ((small.points + 1) / 2 * sides).long()
     assert (at[:, 0] * sides + at[:, 1]).tolist() == small.places.tolist(), "a point in each, in the grid's order"
@@ -137,9 +137,9 @@ def test_cells_near_a_surface_are_cut_along_each_axis(parts: int) -> None:
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_crumbs_that_only_smaller_cells_show_are_no_part_of_a_blend(parts: int) -> None:
-    points = scattered(3, torch.Generator().manual_seed(0), sides=20)
+    points = scattered_points(3, torch.Generator().manual_seed(0), sides=20)
     ball = points.norm(dim=1) - 0.5
-    ends, gamma = Ends(points, ball, ball), torch.tensor(0.5)
+    ends, gamma = BlendEnds(points, ball, ball), torch.tensor(0.5)
     wanted = ends.blend(gamma)
     small = cut(ends.cells, wanted, parts)
     values = small.points.norm(dim=1) - 0.5
@@ -153,7 +153,7 @@ def test_crumbs_that_only_smaller_cells_show_are_no_part_of_a_blend(parts: int) 
 
 @pytest.mark.parametrize("parts", [2, 3])
 def test_a_hold_that_larger_cells_show_is_joined_in_smaller_ones(parts: int) -> None:
-    points = scattered(3, torch.Generator().manual_seed(0), sides=20)
+    points = scattered_points(3, torch.Generator().manual_seed(0), sides=20)
 
     def bar(p: torch.Tensor) -> torch.Tensor:
         """A cube on the left, and a leg from it to the right."""
@@ -161,13 +161,13 @@ def test_a_hold_that_larger_cells_show_is_joined_in_smaller_ones(parts: int) -> 
         leg = ((p - torch.tensor([0.2, 0, 0])).abs() / torch.tensor([5.0, 1, 1])).amax(dim=1) - 0.1
         return torch.minimum(cube, leg)
 
-    ends, gamma = Ends(points, bar(points), bar(points)), torch.tensor(0.5)
+    ends, gamma = BlendEnds(points, bar(points), bar(points)), torch.tensor(0.5)
     wanted = ends.blend(gamma)
     small = cut(ends.cells, wanted, parts)
     values = bar(small.points)
     gap = (small.points[:, 0] - 0.25).abs() < 0.05
     broken = torch.where(gap, values.abs() + 0.01, values)
-    assert len(pieces_of(small.inside(broken))[1]) == 3, "the leg has come off"
+    assert len(connected_components(small.inside(broken))[1]) == 3, "the leg has come off"
     found = ends.blend_in(small, gamma, wanted, broken, broken)
-    assert len(pieces_of(small.inside(found))[1]) == 2
+    assert len(connected_components(small.inside(found))[1]) == 2
     torch.testing.assert_close(found[~gap & (values < 0)], values[~gap & (values < 0)], atol=0.1, rtol=0)

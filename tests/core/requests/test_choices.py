@@ -22,8 +22,8 @@ from netspace_cli.core.evaluation.same_data import check_zoo_images
 from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.requests import choose_space as space_choice
-from netspace_cli.core.requests.choose_data import data_for, required_data
-from netspace_cli.core.requests.choose_space import space_for, space_for_zoo
+from netspace_cli.core.requests.choose_data import choose_data, require_data
+from netspace_cli.core.requests.choose_space import choose_space, choose_space_of_zoo
 from netspace_cli.core.requests.inputs import read_inputs, read_networks, read_teacher, single
 from netspace_cli.core.requests.reader import CheckpointReader
 from netspace_cli.core.runtime.runner import Runner
@@ -56,29 +56,29 @@ def emb(tiny: Tiny, path: Path, count: int = 1, space: Space | None = None) -> P
 
 
 def test_a_space_named_is_that_space(tiny: Tiny) -> None:
-    assert space_for(tiny.space.path, []).sha256 == tiny.space.sha256
-    assert space_for_zoo(tiny.space.path, tiny.zoo).sha256 == tiny.space.sha256
+    assert choose_space(tiny.space.path, []).sha256 == tiny.space.sha256
+    assert choose_space_of_zoo(tiny.space.path, tiny.zoo).sha256 == tiny.space.sha256
 
 
 @pytest.mark.usefixtures("shelf")
 def test_the_built_in_space_that_knows_every_input_is_chosen(tiny: Tiny, tmp_path: Path) -> None:
     lenet, resnet = tiny.networks["lenetlike"], tiny.networks["resnet8"]
-    assert space_for(None, [lenet]).sha256 == tiny.single_space.sha256
-    assert space_for(None, [lenet, resnet]).sha256 == tiny.space.sha256
-    assert space_for(None, [emb(tiny, tmp_path / "a.emb"), lenet]).sha256 == tiny.space.sha256
-    assert space_for_zoo(None, tiny.single_zoo).sha256 == tiny.single_space.sha256
-    assert space_for_zoo(None, tiny.zoo).sha256 == tiny.space.sha256
+    assert choose_space(None, [lenet]).sha256 == tiny.single_space.sha256
+    assert choose_space(None, [lenet, resnet]).sha256 == tiny.space.sha256
+    assert choose_space(None, [emb(tiny, tmp_path / "a.emb"), lenet]).sha256 == tiny.space.sha256
+    assert choose_space_of_zoo(None, tiny.single_zoo).sha256 == tiny.single_space.sha256
+    assert choose_space_of_zoo(None, tiny.zoo).sha256 == tiny.space.sha256
 
 
 @pytest.mark.usefixtures("shelf")
 def test_an_input_that_no_built_in_space_knows_is_named(tiny: Tiny, tmp_path: Path, cifar: Path) -> None:
     with pytest.raises(WrongSpace, match=r"cifar\.pt: no built-in space \(.*\) has .*lenetlike for 3x32x32"):
-        space_for(None, [tiny.networks["lenetlike"], cifar])
+        choose_space(None, [tiny.networks["lenetlike"], cifar])
     foreign = replace(tiny.space, sha256="f" * 64)
     with pytest.raises(WrongSpace, match=r"a\.emb: .*they belong to space 'tiny' \(ffffffffffff\)"):
-        space_for(None, [emb(tiny, tmp_path / "a.emb", space=foreign)])
+        choose_space(None, [emb(tiny, tmp_path / "a.emb", space=foreign)])
     with pytest.raises(WrongSpace, match="no built-in space has all of resnet14"):
-        space_for_zoo(None, replace(tiny.zoo, instances=(replace(tiny.zoo.instances[0], arch="resnet14"),)))
+        choose_space_of_zoo(None, replace(tiny.zoo, instances=(replace(tiny.zoo.instances[0], arch="resnet14"),)))
 
 
 @pytest.mark.usefixtures("shelf")
@@ -86,7 +86,7 @@ def test_embeddings_of_two_spaces_are_refused_with_both(tiny: Tiny, tmp_path: Pa
     a, b = emb(tiny, tmp_path / "a.emb", space=tiny.single_space), emb(tiny, tmp_path / "b.emb")
     one, three = tiny.single_space.sha256[:12], tiny.space.sha256[:12]
     with pytest.raises(WrongSpace) as refused:
-        space_for(None, [a, b])
+        choose_space(None, [a, b])
     assert f"a.emb is an embedding of space '{tiny.single_space.name}' ({one})" in refused.value.message
     assert f"b.emb one of space '{tiny.space.name}' ({three})" in refused.value.message
     assert "`encode(..., space=NAME)`" in refused.value.hint
@@ -101,7 +101,7 @@ def test_a_network_beside_an_embedding_whose_space_lacks_it_is_not_sent_to_anoth
         with pytest.raises(
             WrongSpace, match=rf"{other.name}: a .*a\.emb is an embedding of that space\. Encode"
         ) as refused:
-            space_for(None, [other, a])
+            choose_space(None, [other, a])
         assert refused.value.hint.startswith("Encode both networks in one space")
 
 
@@ -112,7 +112,7 @@ def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
     apart = {"one": tiny.single_space.architectures, "other": tiny.space.architectures[1:]}
     monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart.get(path.stem, apart["other"]))
     with pytest.raises(WrongSpace, match=r"lenetlike\S+ belongs in one; \S+resnet8\S+ belongs in three\. Train one"):
-        space_for(None, [tiny.networks["lenetlike"], tiny.networks["resnet8"]])
+        choose_space(None, [tiny.networks["lenetlike"], tiny.networks["resnet8"]])
 
 
 @pytest.mark.usefixtures("shelf")
@@ -123,7 +123,7 @@ def test_networks_for_different_inputs_are_never_of_one_space(
     apart = {"one": tiny.single_space.architectures, "three": colours}
     monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart[path.stem])
     with pytest.raises(WrongSpace) as refused:
-        space_for(None, [tiny.networks["lenetlike"], cifar])
+        choose_space(None, [tiny.networks["lenetlike"], cifar])
     assert refused.value.hint.startswith("Give networks of one space: these are for ")
     assert "1x8x8, 3 classes" in refused.value.hint and "3x32x32, 10 classes" in refused.value.hint
 
@@ -132,40 +132,40 @@ def test_networks_for_different_inputs_are_never_of_one_space(
 def test_only_the_space_that_is_chosen_is_opened(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
     monkeypatch.setattr(space_choice, "load_space", opened.append)
-    space_for(None, [tiny.networks["resnet8"]])
-    space_for(None, [emb(tiny, tmp_path / "a.emb")])
-    space_for_zoo(None, tiny.zoo)
+    choose_space(None, [tiny.networks["resnet8"]])
+    choose_space(None, [emb(tiny, tmp_path / "a.emb")])
+    choose_space_of_zoo(None, tiny.zoo)
     assert opened == ["three"] * 3
 
 
 def test_without_any_space_it_says_so(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spaces, "BUILT_IN", tmp_path)
     with pytest.raises(ConfigError, match="none is built in") as refused:
-        space_for(None, [tiny.networks["lenetlike"]])
+        choose_space(None, [tiny.networks["lenetlike"]])
     assert "`space=load_space(PATH)`" in refused.value.hint
     with pytest.raises(WrongSpace, match="no built-in space"):
-        space_for_zoo(None, tiny.zoo)
+        choose_space_of_zoo(None, tiny.zoo)
 
 
 def test_the_spaces_own_images_are_used_where_they_are_at_hand(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert data_for(tiny.space, None) is None
+    assert choose_data(tiny.space, None) is None
     with pytest.raises(DataUnavailable, match=r"the images of npz:tiny\.npz, which space 'tiny'"):
-        required_data(None, tiny.space)
-    named = data_for(tiny.space, str(tiny.npz))
+        require_data(None, tiny.space)
+    named = choose_data(tiny.space, str(tiny.npz))
     assert named is not None
     assert named.record() == tiny.data.record()
-    assert required_data(named, tiny.space) is named
+    assert require_data(named, tiny.space) is named
 
 
 def test_images_that_are_not_the_spaces_are_refused_with_both(tiny: Tiny) -> None:
     differ = r"space 'tiny' is for 1x8x8, 3 classes; digits, brought to that size, has 1x8x8, 10 classes"
     with pytest.raises(ConfigError, match=differ):
-        data_for(tiny.space, "digits")
+        choose_data(tiny.space, "digits")
     with pytest.raises(NetspaceError):
-        data_for(tiny.space, "no-such-data")
+        choose_data(tiny.space, "no-such-data")
 
 
 OTHER_IMAGES = {

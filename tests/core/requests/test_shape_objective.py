@@ -15,9 +15,9 @@ from netspace_models.architectures import FieldSignal, ImageSignal, Signal
 from netspace_models.errors import ConfigError
 from PIL import Image
 
-from netspace_cli.core.requests.shape_objective import read_target
+from netspace_cli.core.requests.shape_objective import read_shape_objective
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.shape_objectives import ScanGoal, ShapeGoal, scan_goal
+from netspace_cli.core.search.shape_objectives import ScanObjective, ShapeObjective, objective_of_scan
 from netspace_cli.core.shapes import grids, meshes, pictures
 from netspace_cli.core.shapes.scans import Scan
 from netspace_cli.core.shapes.sources import find_shapes
@@ -85,8 +85,8 @@ def test_shapes_and_pictures_are_read_as_for_a_zoo(
     path = tmp_path / name
     make(path)
     runner = Runner("cpu", seed=5)
-    found = read_target(path, space(signal), runner)
-    assert isinstance(found, ShapeGoal) and found.runner is runner
+    found = read_shape_objective(path, space(signal), runner)
+    assert isinstance(found, ShapeObjective) and found.runner is runner
     (source,) = find_shapes(path)
     shape = source.read(runner.generator("target"))
     assert torch.equal(found.points, shape.points) and torch.equal(found.values, shape.values)
@@ -104,8 +104,11 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
     else:
         of_cloud(path)
     runner = Runner("cpu", seed=5)
-    found, expected = read_target(path, space(), runner), scan_goal(Scan(torch.from_numpy(cloud())), runner)
-    assert isinstance(found, ScanGoal)
+    found, expected = (
+        read_shape_objective(path, space(), runner),
+        objective_of_scan(Scan(torch.from_numpy(cloud())), runner),
+    )
+    assert isinstance(found, ScanObjective)
     assert torch.equal(found.scan.points, expected.scan.points)
     for split in ("val", "test"):
         assert torch.equal(found.held[split].points, expected.held[split].points)
@@ -156,14 +159,14 @@ def test_targets_that_do_not_fit_a_space_are_refused(
     path = tmp_path / name
     make(path)
     with pytest.raises(ConfigError) as refused:
-        read_target(path, space(signal), Runner("cpu"))
+        read_shape_objective(path, space(signal), Runner("cpu"))
     assert str(refused.value) == words.format(path)
 
 
 def test_a_space_of_pictures_takes_no_scan(tmp_path: Path) -> None:
     np.save(tmp_path / "cloud.npy", cloud())
     with pytest.raises(ConfigError, match=r"cloud\.npy: \.npy is no kind of target"):
-        read_target(tmp_path / "cloud.npy", space(FieldSignal(2, 3)), Runner("cpu"))
+        read_shape_objective(tmp_path / "cloud.npy", space(FieldSignal(2, 3)), Runner("cpu"))
     of_cloud(tmp_path / "cloud.ply")
     with pytest.raises(ConfigError, match=r"cloud\.ply: \.ply is no kind of target for networks for points of 2"):
-        read_target(tmp_path / "cloud.ply", space(FieldSignal(2, 3)), Runner("cpu"))
+        read_shape_objective(tmp_path / "cloud.ply", space(FieldSignal(2, 3)), Runner("cpu"))

@@ -168,14 +168,14 @@ def test_a_teacher_for_other_classes_is_refused(tiny: Tiny) -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_search(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = goal_module.Goal.loss
+    loss = goal_module.ImageObjective.loss
     steps: list[int] = []
 
-    def failing(self: goal_module.Goal, *rest: Any) -> Tensor:
+    def failing(self: goal_module.ImageObjective, *rest: Any) -> Tensor:
         steps.append(1)
         return loss(self, *rest) * (float("nan") if len(steps) == 4 else 1.0)
 
-    monkeypatch.setattr(goal_module.Goal, "loss", failing)
+    monkeypatch.setattr(goal_module.ImageObjective, "loss", failing)
     with pytest.raises(RunFailed, match="the loss is not finite at step 4 of 10"):
         search(tiny)
 

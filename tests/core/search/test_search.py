@@ -13,13 +13,13 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import (
+    all_weights,
+    curvature_subspace,
     layer_deviations,
-    reach_of_directions,
-    reach_of_subspace,
-    reach_of_weights,
+    random_subspace,
 )
-from netspace_cli.core.search.image_objective import Goal
-from netspace_cli.core.search.search import Found, Reach, search
+from netspace_cli.core.search.image_objective import ImageObjective
+from netspace_cli.core.search.search import Parametrisation, SearchResult, search
 from tests.worlds import Tiny
 
 
@@ -28,21 +28,21 @@ def network(tiny: Tiny) -> Network:
     return read_network(tiny.networks["lenetlike"], candidates=tiny.space.architectures)
 
 
-def run(tiny: Tiny, reach: Reach, **options: Any) -> Found:
+def run(tiny: Tiny, reach: Parametrisation, **options: Any) -> SearchResult:
     with Runner("cpu") as runner:
-        goal = Goal(tiny.data, runner, **options)
+        goal = ImageObjective(tiny.data, runner, **options)
         return search(reach, goal, steps=20, lr=0.02, images=16)
 
 
 def test_the_start_of_each_reach_is_the_network_itself(tiny: Tiny, network: Network) -> None:
     images, _ = tiny.data.batch("train", slice(0, 16))
-    directions = reach_of_directions(network, 64, images, torch.Generator().manual_seed(0))
-    for reach in (reach_of_subspace(network, 64), directions, reach_of_weights(network)):
+    directions = curvature_subspace(network, 64, images, torch.Generator().manual_seed(0))
+    for reach in (random_subspace(network, 64), directions, all_weights(network)):
         assert torch.equal(reach.build(reach.start), network.weights)
 
 
 def test_a_subspace_moves_every_weight_in_units_of_its_layer(network: Network) -> None:
-    reach = reach_of_subspace(network, 64)
+    reach = random_subspace(network, 64)
     moved = reach.build(torch.ones(1, 64)) - network.weights
     assert reach.start.shape == (1, 64)
     assert torch.allclose(moved.abs(), layer_deviations(network.architecture, network.weights), rtol=1e-3, atol=1e-6)
@@ -58,16 +58,16 @@ def test_a_layer_of_zeros_can_be_moved(network: Network) -> None:
     assert torch.equal(layer_deviations(network.architecture, empty), torch.ones_like(empty))
 
 
-@pytest.mark.parametrize("reach_of", [lambda n: reach_of_subspace(n, 256), reach_of_weights])
+@pytest.mark.parametrize("parametrisation_of", [lambda n: random_subspace(n, 256), all_weights])
 def test_the_loss_falls_and_what_is_told_is_of_the_network_returned(
-    tiny: Tiny, network: Network, reach_of: Callable[[Network], Reach]
+    tiny: Tiny, network: Network, parametrisation_of: Callable[[Network], Parametrisation]
 ) -> None:
-    reach = reach_of(network)
+    reach = parametrisation_of(network)
     found = run(tiny, reach)
     assert found.validation.loss < max(line["loss"] for line in found.history)
     assert torch.equal(found.weights, reach.build(found.variables))
     with Runner("cpu") as runner:
-        told = Goal(tiny.data, runner).on(network.architecture, found.weights, "test")
+        told = ImageObjective(tiny.data, runner).score(network.architecture, found.weights, "test")
     assert (found.optimized.accuracy, found.optimized.loss) == pytest.approx(told)
     assert found.optimized.arch == "lenetlike"
 
@@ -84,7 +84,7 @@ def test_only_the_images_named_are_learnt_from(tiny: Tiny, network: Network, mon
 
     monkeypatch.setattr(ImageData, "batch", noting)
     allowed = torch.tensor([2, 5, 11])
-    run(tiny, reach_of_weights(network), index=allowed, augment=False)
+    run(tiny, all_weights(network), index=allowed, augment=False)
     assert seen and set(torch.cat(seen).tolist()) == set(allowed.tolist())
 
 
@@ -92,7 +92,7 @@ def test_without_augmentation_the_teacher_is_asked_once(tiny: Tiny, network: Net
     teacher = read_network(tiny.teacher, signal=tiny.data.signal)
     index = torch.arange(10)
     with Runner("cpu") as runner:
-        goal = Goal(tiny.data, runner, teacher, alpha=1.0, index=index, augment=False)
+        goal = ImageObjective(tiny.data, runner, teacher, alpha=1.0, index=index, augment=False)
         first = goal.loss(network.architecture, network.weights, 0, 8)
         assert goal.answers["train"].shape == (10, tiny.data.signal.classes)
         goal.answers["train"].zero_()  # what is asked again would not notice

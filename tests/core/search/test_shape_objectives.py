@@ -20,9 +20,9 @@ from netspace_cli.core.search.shape_objectives import (
     MOVED,
     SLOPE_WEIGHT,
     THIN,
-    ScanGoal,
-    scan_goal,
-    shape_goal,
+    ScanObjective,
+    objective_of_scan,
+    objective_of_shape,
 )
 from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.scans import Scan
@@ -71,7 +71,7 @@ def test_the_loss_of_a_shape_is_the_mean_squared_error_at_the_samples_drawn() ->
     shape, runner = small_shape(), Runner("cpu", seed=3)
     architecture = build("siren-4x1", FieldSignal(3, 1))
     vector = 0.1 * torch.randn(architecture.parameters, generator=torch.Generator().manual_seed(0))
-    goal = shape_goal(shape, runner)
+    goal = objective_of_shape(shape, runner)
     for step in (0, 7):
         index = torch.randint(6, (5,), generator=runner.generator("lso", step)).tolist()
         found = [architecture.run(vector, shape.points[i : i + 1]).item() - shape.values[i].item() for i in index]
@@ -84,24 +84,24 @@ def test_the_loss_of_a_shape_is_the_mean_squared_error_at_the_samples_drawn() ->
 def test_the_loss_of_a_shape_has_a_gradient_in_the_parameters() -> None:
     architecture = build("siren-4x1", FieldSignal(3, 1))
     vector = torch.full((architecture.parameters,), 0.01, requires_grad=True)
-    shape_goal(small_shape(), Runner("cpu")).loss(architecture, vector, 0, 5).backward()
+    objective_of_shape(small_shape(), Runner("cpu")).loss(architecture, vector, 0, 5).backward()
     assert vector.grad is not None and vector.grad.any()
 
 
 def test_held_out_samples_are_halved_into_what_chooses_and_what_is_scored() -> None:
     shape = small_shape()
-    goal = shape_goal(shape, Runner("cpu"))
+    goal = objective_of_shape(shape, Runner("cpu"))
     assert set(goal.held) == {"val", "test"}
     for split, at in (("val", slice(0, 2)), ("test", slice(2, 4))):
         points, values = goal.held[split]
         assert torch.equal(points, shape.held_points[at]) and torch.equal(values, shape.held_values[at])
     # Values of "val" are 0.6 and 0.7, of "test" 0.8 and 0.9.
-    assert goal.on(constant(0.705), NOTHING, "val") == pytest.approx((0.5, (0.105**2 + 0.005**2) / 2), rel=1e-4)
-    assert goal.on(constant(0.9), NOTHING, "test") == pytest.approx((0.5, 0.005), rel=1e-4)
+    assert goal.score(constant(0.705), NOTHING, "val") == pytest.approx((0.5, (0.105**2 + 0.005**2) / 2), rel=1e-4)
+    assert goal.score(constant(0.9), NOTHING, "test") == pytest.approx((0.5, 0.005), rel=1e-4)
 
 
 def test_the_loss_of_a_scan_is_nothing_for_the_distance_to_it() -> None:
-    goal = scan_goal(on_ball(200, 0.6), Runner("cpu"))
+    goal = objective_of_scan(on_ball(200, 0.6), Runner("cpu"))
     assert goal.loss(to_ball(0.6), NOTHING, 0, 64).item() == pytest.approx(0, abs=1e-10)
 
 
@@ -118,7 +118,7 @@ def test_the_loss_of_a_scan_is_nothing_for_the_distance_to_it() -> None:
 def test_the_loss_of_a_scan_is_the_squared_distance_and_how_far_the_slope_is_from_one(
     architecture: Architecture, expected: float
 ) -> None:
-    goal = scan_goal(on_ball(200, 0.6), Runner("cpu"))
+    goal = objective_of_scan(on_ball(200, 0.6), Runner("cpu"))
     assert goal.loss(architecture, NOTHING, 0, 64).item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -126,7 +126,7 @@ def test_slopes_are_looked_at_all_over_the_box_and_points_drawn_anew_each_step()
     # Of x² the slope is 2 |x|: (2 |x| - 1)² is 1/3 in the mean over the box; the scan lies where x is zero.
     parabola = known(lambda x: x[:, :1].square())
     points = torch.cat([torch.zeros(100, 1), torch.rand(100, 2)], dim=1)
-    goal = scan_goal(Scan(points), Runner("cpu"))
+    goal = objective_of_scan(Scan(points), Runner("cpu"))
     losses = [goal.loss(parabola, NOTHING, step, 64).item() / SLOPE_WEIGHT for step in range(20)]
     assert sum(losses) / 20 == pytest.approx(1 / 3, abs=0.02)
     assert len(set(losses)) == 20
@@ -136,7 +136,7 @@ def test_slopes_are_looked_at_all_over_the_box_and_points_drawn_anew_each_step()
 def test_the_loss_of_a_scan_has_a_gradient_in_the_parameters() -> None:
     architecture = build("siren-4x1", FieldSignal(3, 1))
     vector = torch.full((architecture.parameters,), 0.01, requires_grad=True)
-    goal = scan_goal(on_ball(50, 0.5), Runner("cpu"))
+    goal = objective_of_scan(on_ball(50, 0.5), Runner("cpu"))
     with_slope = torch.autograd.grad(goal.loss(architecture, vector, 0, 20), vector)[0]
     index = torch.randint(len(goal.scan.points), (20,), generator=goal.runner.generator("lso", 0))
     alone = torch.autograd.grad(architecture.run(vector, goal.scan.points[index]).square().mean(), vector)[0]
@@ -146,7 +146,7 @@ def test_the_loss_of_a_scan_has_a_gradient_in_the_parameters() -> None:
 @pytest.mark.parametrize(("count", "held"), [(20, 2), (57, 5), (300, 30)])
 def test_a_tenth_of_a_scan_chooses_and_a_tenth_is_scored(count: int, held: int) -> None:
     scan = on_ball(count, 0.5, normals=1)
-    goal = scan_goal(scan, Runner("cpu"))
+    goal = objective_of_scan(scan, Runner("cpu"))
     parts = (goal.scan, goal.held["val"], goal.held["test"])
     assert [len(part.points) for part in parts] == [count - 2 * held, held, held]
     shared = torch.cat([part.points for part in parts])
@@ -155,23 +155,23 @@ def test_a_tenth_of_a_scan_chooses_and_a_tenth_is_scored(count: int, held: int) 
     for part in parts:
         assert part.normals is not None, "each normal stays with its point"
         torch.testing.assert_close(0.5 * part.normals, part.points)
-    assert torch.equal(goal.scan.points, scan_goal(scan, Runner("cpu")).scan.points)
-    assert not torch.equal(goal.scan.points, scan_goal(scan, Runner("cpu", seed=1)).scan.points)
+    assert torch.equal(goal.scan.points, objective_of_scan(scan, Runner("cpu")).scan.points)
+    assert not torch.equal(goal.scan.points, objective_of_scan(scan, Runner("cpu", seed=1)).scan.points)
 
 
 def test_a_scan_scores_the_share_of_points_that_the_surface_is_near_to() -> None:
     points = torch.tensor([[0.5, 0, 0], [0, 0.505, 0], [0, 0, 0.52], [0.4, 0, 0]])
-    goal = ScanGoal(
+    goal = ScanObjective(
         Runner("cpu"), Scan(points), {"val": Scan(points), "test": Scan(points[:2])}, KDTree(points.numpy())
     )
     expected = (0.005**2 + 0.02**2 + 0.1**2) / 4
-    assert goal.on(to_ball(0.5), NOTHING, "val") == pytest.approx((0.5, expected), rel=1e-3)
-    assert goal.on(to_ball(0.5), NOTHING, "test") == pytest.approx((1.0, 0.005**2 / 2), rel=1e-3)
+    assert goal.score(to_ball(0.5), NOTHING, "val") == pytest.approx((0.5, expected), rel=1e-3)
+    assert goal.score(to_ball(0.5), NOTHING, "test") == pytest.approx((1.0, 0.005**2 / 2), rel=1e-3)
 
 
 def test_where_there_are_normals_a_scan_is_scored_on_both_sides_of_the_surface_too() -> None:
-    goals = [scan_goal(on_ball(100, 0.5, normals=length), Runner("cpu")) for length in (1, -1)]
-    right, inside_out = (goal.on(to_ball(0.5), NOTHING, "val") for goal in goals)
+    goals = [objective_of_scan(on_ball(100, 0.5, normals=length), Runner("cpu")) for length in (1, -1)]
+    right, inside_out = (goal.score(to_ball(0.5), NOTHING, "val") for goal in goals)
     assert right == pytest.approx((1, 0), abs=1e-9)
     assert inside_out == pytest.approx((1, 2 / 3 * (2 * ASIDE) ** 2), rel=1e-4), "all there, and turned inside out"
 
@@ -179,7 +179,9 @@ def test_where_there_are_normals_a_scan_is_scored_on_both_sides_of_the_surface_t
 def test_a_solved_step_wants_the_samples_drawn_and_distances_near_the_surface_weigh_more() -> None:
     shape, runner = small_shape(), Runner("cpu", seed=3)
     for distances in (True, False):
-        points, wanted, weights = shape_goal(shape, runner, distances=distances).wanted(constant(0), NOTHING, 2, 50)
+        points, wanted, weights = objective_of_shape(shape, runner, distances=distances).targets(
+            constant(0), NOTHING, 2, 50
+        )
         index = torch.randint(6, (50,), generator=runner.generator("lso", 2))
         assert torch.equal(points, shape.points[index]) and torch.equal(wanted, shape.values[index, 0])
         if distances:
@@ -191,8 +193,8 @@ def test_a_solved_step_wants_the_samples_drawn_and_distances_near_the_surface_we
 
 @pytest.mark.parametrize(("radius", "moves"), [(0.6, False), (0.3, True), (1.5, True)])
 def test_a_solved_step_wants_zero_at_a_scan_and_no_more_than_its_distance_elsewhere(radius: float, moves: bool) -> None:
-    goal = scan_goal(on_ball(4000, 0.6), Runner("cpu"))
-    points, wanted, weights = goal.wanted(to_ball(radius), NOTHING, 0, 400)
+    goal = objective_of_scan(on_ball(4000, 0.6), Runner("cpu"))
+    points, wanted, weights = goal.targets(to_ball(radius), NOTHING, 0, 400)
     assert weights is None and points.shape == (400, 3) and wanted.shape == (400,)
     scanned, anywhere = points[:200], points[200:]
     assert scanned.norm(dim=1).allclose(torch.tensor(0.6), atol=1e-5) and not wanted[:200].any()
@@ -208,14 +210,14 @@ def test_a_solved_step_wants_zero_at_a_scan_and_no_more_than_its_distance_elsewh
 
 def test_where_there_are_normals_a_loss_asks_for_slopes_along_them() -> None:
     for length, expected in ((1, 0), (-1, 4 * SLOPE_WEIGHT)):
-        goal = scan_goal(on_ball(200, 0.6, normals=length), Runner("cpu"))
+        goal = objective_of_scan(on_ball(200, 0.6, normals=length), Runner("cpu"))
         assert goal.loss(to_ball(0.6), NOTHING, 0, 64).item() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("length", [1, -1])
 def test_where_there_are_normals_a_solved_step_wants_distances_on_the_side_that_they_say(length: int) -> None:
-    goal = scan_goal(on_ball(20000, 0.6, normals=length), Runner("cpu"))
-    places, wanted, weights = goal.wanted(to_ball(0.3), NOTHING, 0, 4000)
+    goal = objective_of_scan(on_ball(20000, 0.6, normals=length), Runner("cpu"))
+    places, wanted, weights = goal.targets(to_ball(0.3), NOTHING, 0, 4000)
     assert places.shape == (4000, 3) and float(places.abs().max()) <= 1
     off = length * (places.norm(dim=1) - 0.6)  # how far out, as the normals have it
     distances = torch.cdist(places, goal.scan.points).amin(dim=1)
@@ -241,8 +243,8 @@ def test_where_there_are_normals_a_solved_step_wants_distances_on_the_side_that_
 
 def test_where_the_nearest_normal_points_past_a_place_nothing_is_said_of_its_side() -> None:
     edge = Scan(torch.zeros(20, 3), torch.tensor([[0.0, 0, 1]]).expand(20, 3))
-    goal = scan_goal(edge, Runner("cpu"))
-    places, wanted, _ = goal.wanted(constant(-0.01), NOTHING, 0, 4000)
+    goal = objective_of_scan(edge, Runner("cpu"))
+    places, wanted, _ = goal.targets(constant(-0.01), NOTHING, 0, 4000)
     far = places.norm(dim=1) > 0.1
     up = places[:, 2] > 0.7 * places.norm(dim=1)
     torch.testing.assert_close(wanted[far & up], places.norm(dim=1)[far & up])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from netspace_cli.core.shapes.components import crumbs_of, distances_without_crumbs, without_crumbs
+from netspace_cli.core.shapes.components import distances_without_fragments, fragments_of, without_fragments
 
 CELLS = 32
 CELL = 2 / CELLS
@@ -24,24 +24,26 @@ LARGE, MIDDLE, SMALL = ball((-0.4, 0, 0), 0.45), ball((0.55, 0.5, 0), 0.3), ball
 def test_large_pieces_stay_and_crumbs_go() -> None:
     inside = np.minimum.reduce([LARGE, MIDDLE, SMALL]) < 0
     assert ndimage.label(inside)[1] == 3
-    assert (without_crumbs(inside) == (np.minimum(LARGE, MIDDLE) < 0)).all(), "two shapes may be meant, a crumb is not"
-    assert (without_crumbs(SMALL < 0) == (SMALL < 0)).all(), "what is alone is no crumb"
-    assert not without_crumbs(np.zeros((4, 4), dtype=bool)).any()
-    assert (crumbs_of(inside) == (SMALL < 0)).all()
+    assert (without_fragments(inside) == (np.minimum(LARGE, MIDDLE) < 0)).all(), (
+        "two shapes may be meant, a crumb is not"
+    )
+    assert (without_fragments(SMALL < 0) == (SMALL < 0)).all(), "what is alone is no crumb"
+    assert not without_fragments(np.zeros((4, 4), dtype=bool)).any()
+    assert (fragments_of(inside) == (SMALL < 0)).all()
 
 
 def test_crumbs_that_are_meant_stay() -> None:
     other = ball((0.5, 0.5, 0.5), 0.1)
     values = np.minimum.reduce([LARGE, SMALL, other])
     meant = other < 0
-    assert (without_crumbs(values < 0, meant) == (np.minimum(LARGE, other) < 0)).all()
-    assert (without_crumbs(values < 0, LARGE > 0.9) == (LARGE < 0)).all(), "where nothing is, nothing is meant"
-    found = distances_without_crumbs(values, np.minimum(LARGE, other), CELL, meant=meant)
+    assert (without_fragments(values < 0, meant) == (np.minimum(LARGE, other) < 0)).all()
+    assert (without_fragments(values < 0, LARGE > 0.9) == (LARGE < 0)).all(), "where nothing is, nothing is meant"
+    found = distances_without_fragments(values, np.minimum(LARGE, other), CELL, meant=meant)
     assert ((found < 0) == (np.minimum(LARGE, other) < 0)).all()
 
 
 def test_distances_are_those_to_what_is_left() -> None:
-    found = distances_without_crumbs(np.minimum(LARGE, SMALL), LARGE, CELL)
+    found = distances_without_fragments(np.minimum(LARGE, SMALL), LARGE, CELL)
     assert ((found < 0) == (LARGE < 0)).all()
     assert np.abs(found - LARGE).max() < CELL
     assert (found[LARGE < 0] == LARGE[LARGE < 0]).all()
@@ -51,16 +53,16 @@ def test_distances_are_those_to_what_is_left() -> None:
 def test_what_is_nearly_a_solid_is_lifted(depth: float) -> None:
     # No cell of the small ball is inside, but its values are far below the distance to the large one.
     nearly = np.minimum(LARGE, SMALL + 0.12 + depth)
-    assert np.abs(distances_without_crumbs(nearly, LARGE, CELL) - LARGE).max() < CELL
-    half = distances_without_crumbs(nearly, (nearly + LARGE) / 2, CELL)
+    assert np.abs(distances_without_fragments(nearly, LARGE, CELL) - LARGE).max() < CELL
+    half = distances_without_fragments(nearly, (nearly + LARGE) / 2, CELL)
     assert (half <= (nearly + LARGE) / 2 + 1e-9).all() and half.sum() > nearly.sum()
 
 
 def test_a_crumb_goes_though_its_ceiling_is_below_zero() -> None:
     values = np.minimum(LARGE, SMALL)
-    found = distances_without_crumbs(values, values, CELL)
+    found = distances_without_fragments(values, values, CELL)
     assert ((found < 0) == (LARGE < 0)).all() and found[SMALL < 0].min() == CELL / 2
 
 
 def test_where_nothing_is_inside_nothing_changes() -> None:
-    assert (distances_without_crumbs(SMALL + 1, LARGE, CELL) == SMALL + 1).all()
+    assert (distances_without_fragments(SMALL + 1, LARGE, CELL) == SMALL + 1).all()

@@ -17,22 +17,22 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.paths.bent import bent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes import fragments as mend_module
-from netspace_cli.core.shapes.components import crumbs_of
-from netspace_cli.core.shapes.fragments import Wanted, even_and_near, mended
-from netspace_cli.core.shapes.voxels import Cells, cut, distances_at, scattered
+from netspace_cli.core.shapes.components import fragments_of
+from netspace_cli.core.shapes.fragments import VoxelTargets, even_and_near, remove_fragments
+from netspace_cli.core.shapes.voxels import Voxels, cut, distances_at, scattered_points
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
 from tests.worlds import Solids, with_values
 
 
-def values(embedding: Tensor, cells: Cells, solver: Solver, runner: Runner) -> Tensor:
+def values(embedding: Tensor, cells: Voxels, solver: Solver, runner: Runner) -> Tensor:
     with torch.no_grad():
         return distances_at(cells.points, solver.architecture, solver.decode(embedding[None])[0], runner)
 
 
-def crumbs(found: Tensor, cells: Cells) -> int:
+def crumbs(found: Tensor, cells: Voxels) -> int:
     """How many cells are in crumbs."""
-    return int(crumbs_of(cells.inside(found)).sum())
+    return int(fragments_of(cells.inside(found)).sum())
 
 
 @pytest.fixture
@@ -53,13 +53,13 @@ def test_points_lie_evenly_and_near_the_surface() -> None:
     assert float(near.abs().max()) < 0.05
 
 
-def looks(whole: Cells, network: Callable[[Cells], Tensor]) -> tuple[Wanted, list[Wanted]]:
+def looks(whole: Voxels, network: Callable[[Voxels], Tensor]) -> tuple[VoxelTargets, list[VoxelTargets]]:
     """What a network has, without its crumbs, in all cells and in smaller and smaller ones near its surface."""
     found = network(whole)
     wanted, *fine = (
-        Wanted(
+        VoxelTargets(
             cells,
-            torch.where(torch.from_numpy(cells.at(crumbs_of(cells.inside(network(cells))))), 0.02, network(cells)),
+            torch.where(torch.from_numpy(cells.at(fragments_of(cells.inside(network(cells))))), 0.02, network(cells)),
         )
         for cells in (whole, cut(whole, found), cut(whole, found, 3))
     )
@@ -68,15 +68,15 @@ def looks(whole: Cells, network: Callable[[Cells], Tensor]) -> tuple[Wanted, lis
 
 @pytest.mark.slow
 def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = Cells(scattered(3, torch.Generator().manual_seed(3), sides=40))
+    cells = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
         wanted, fine = looks(cells, lambda c: values(crumbled, c, solver, runner))
-        found = mended(crumbled, wanted, fine, solver, runner, keep=True)
+        found = remove_fragments(crumbled, wanted, fine, solver, runner, keep=True)
         assert torch.equal(found, crumbled), "it would cost too much"
         monkeypatch.setattr(mend_module, "COST", torch.inf)
-        found = mended(crumbled, wanted, fine, solver, runner, keep=True)
-        assert torch.equal(found, mended(crumbled, wanted, fine, solver, runner, keep=True))
+        found = remove_fragments(crumbled, wanted, fine, solver, runner, keep=True)
+        assert torch.equal(found, remove_fragments(crumbled, wanted, fine, solver, runner, keep=True))
         for each in (cells, *(f.cells for f in fine)):
             before, after = (values(e, each, solver, runner) for e in (crumbled, found))
             assert crumbs(before, each) > 2 * crumbs(after, each)
@@ -86,26 +86,26 @@ def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypat
 
 def test_what_is_as_wanted_is_left_alone(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mend_module, "MARGIN", 0)
-    cells = Cells(scattered(3, torch.Generator().manual_seed(3), sides=40))
+    cells = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
-        wanted = Wanted(cells, values(crumbled, cells, solver, runner))
+        wanted = VoxelTargets(cells, values(crumbled, cells, solver, runner))
         small = cut(cells, wanted.values)
-        fine = Wanted(small, values(crumbled, small, solver, runner))
+        fine = VoxelTargets(small, values(crumbled, small, solver, runner))
         assert crumbs(wanted.values, cells), "crumbs that are wanted are none"
         for keep in (True, False):
-            assert torch.equal(mended(crumbled, wanted, [fine], solver, runner, keep=keep), crumbled)
+            assert torch.equal(remove_fragments(crumbled, wanted, [fine], solver, runner, keep=keep), crumbled)
 
 
 def test_cells_are_asked_for_that_crumbs_came_off_from() -> None:
-    cells = Cells(scattered(3, torch.Generator().manual_seed(0), sides=20))
+    cells = Voxels(scattered_points(3, torch.Generator().manual_seed(0), sides=20))
     places = torch.arange(8000).reshape(20, 20, 20)
     solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
     solid[2:12, 2:12, 2:18] = -1
     found[2:12, 2:12, 2:12] = -1
     found[6, 6, 14:18] = -1  # a leg that has come off: 12 and 13 are missing
     found[17, 17, 2] = -1  # a crumb where nothing is
-    wanted = Wanted(cells, solid.flatten())
+    wanted = VoxelTargets(cells, solid.flatten())
 
     def wrong(margin: float = 0.1) -> set[int]:
         return set(mend_module._crumbled(found.flatten(), wanted, margin).tolist())
@@ -120,10 +120,10 @@ def test_cells_are_asked_for_that_crumbs_came_off_from() -> None:
 
 
 def test_where_nothing_is_near_enough_to_hold_a_crumb_all_that_is_missing_around_it_is_asked_for() -> None:
-    cells = Cells(scattered(3, torch.Generator().manual_seed(0), sides=20))
+    cells = Voxels(scattered_points(3, torch.Generator().manual_seed(0), sides=20))
     solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
     solid[2:8, 2:8, 2:18] = found[2:8, 2:8, 2:8] = found[5, 5, 16] = -1
-    wrong = mend_module._crumbled(found.flatten(), Wanted(cells, solid.flatten()), 0.1)
+    wrong = mend_module._crumbled(found.flatten(), VoxelTargets(cells, solid.flatten()), 0.1)
     places = torch.arange(8000).reshape(20, 20, 20)
     assert int(places[5, 5, 15]) in wrong and int(places[5, 5, 10]) not in wrong
 
@@ -135,10 +135,10 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     (architecture,) = solids.zoo.architectures()
     vectors = torch.stack(solids.zoo.weights(solids.zoo.select(split="test"), architecture))
     start = torch.zeros(len(vectors), linear.model.embedding_size)
-    asked: list[list[Wanted]] = []
+    asked: list[list[VoxelTargets]] = []
     kept: list[bool] = []
 
-    def spy(embedding: Tensor, wanted: Wanted, fine: Sequence[Wanted], *_: object, keep: bool) -> Tensor:
+    def spy(embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], *_: object, keep: bool) -> Tensor:
         asked.append([wanted, *fine])
         kept.append(keep)
         return embedding + 1
@@ -151,7 +151,7 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
         with Runner("cpu", seed=0) as runner:
             own, data = with_values(space, values_are), field_data(solids.zoo.data)
             found.append(refine(start, vectors, architecture.name, own, data, runner, steps=2))
-        monkeypatch.setattr(fields, "mended", spy)
+        monkeypatch.setattr(fields, "remove_fragments", spy)
     assert len(asked) == len(vectors) and all(kept)
     for vector, both in zip(vectors, asked, strict=True):
         for wanted in both:

@@ -15,9 +15,15 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.paths.path_files import write_csv
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes.drawing import draw_frames
+from netspace_cli.core.shapes.drawing import draw_pictures
 from netspace_cli.core.shapes.path_pictures import picture_steps
-from netspace_cli.core.shapes.rendered_pictures import Frame, check_picture_output, frame_of, is_picture, write_frame
+from netspace_cli.core.shapes.rendered_pictures import (
+    RenderedPicture,
+    check_picture_output,
+    is_picture,
+    render_picture,
+    write_picture,
+)
 
 
 def flat(*levels: float) -> Network:
@@ -40,16 +46,16 @@ def slope() -> Network:
 
 def test_values_from_minus_one_to_one_are_black_to_white_and_no_further() -> None:
     for level, pixel in ((-1.0, 0), (0.0, 128), (1.0, 255), (-3.0, 0), (7.5, 255), (0.2, 153)):
-        frame = frame_of(flat(level), Runner("cpu"), resolution=5)
+        frame = render_picture(flat(level), Runner("cpu"), resolution=5)
         assert frame.pixels.shape == (5, 5, 1) and frame.pixels.dtype == np.uint8
         assert (frame.pixels == pixel).all(), level
-    colours = frame_of(flat(-1.0, 0.2, 1.0), Runner("cpu"), resolution=4)
+    colours = render_picture(flat(-1.0, 0.2, 1.0), Runner("cpu"), resolution=4)
     assert (colours.pixels == [0, 153, 255]).all() and colours.channels == 3
     assert colours.brightness == pytest.approx((0 + 153 + 255) / 3 / 255)
 
 
 def test_the_first_coordinate_runs_down() -> None:
-    pixels = frame_of(slope(), Runner("cpu"), resolution=8).pixels[:, :, 0].astype(int)
+    pixels = render_picture(slope(), Runner("cpu"), resolution=8).pixels[:, :, 0].astype(int)
     centres = (np.arange(8) + 0.5) / 4 - 1
     expected = np.rint((np.sin(30 * 0.04 * centres) + 1) * 127.5).astype(int)
     assert np.abs(pixels - expected[:, None]).max() <= 1 and pixels[0, 0] < pixels[-1, 0]
@@ -60,7 +66,7 @@ def test_only_one_or_three_values_of_two_coordinates_are_a_picture() -> None:
     assert not any(is_picture(s) for s in (FieldSignal(2, 2), FieldSignal(3, 1), ImageSignal(3, 8, 10)))
     architecture = build("siren-2x1", FieldSignal(3, 1))
     with pytest.raises(ConfigError, match="chair.pt is for points of 3 coordinates, 1 value, so it is no picture"):
-        frame_of(Network(architecture, torch.zeros(architecture.parameters), source="chair.pt"), Runner("cpu"))
+        render_picture(Network(architecture, torch.zeros(architecture.parameters), source="chair.pt"), Runner("cpu"))
 
 
 def test_a_path_tells_how_much_each_picture_differs_from_the_one_before(tmp_path: Path) -> None:
@@ -80,20 +86,20 @@ def test_a_path_tells_how_much_each_picture_differs_from_the_one_before(tmp_path
 
 @pytest.mark.parametrize(("levels", "mode"), [((0.2,), "L"), ((-1.0, 0.2, 1.0), "RGB")])
 def test_a_picture_is_written_pixel_by_pixel(tmp_path: Path, levels: tuple[float, ...], mode: str) -> None:
-    frame = frame_of(flat(*levels), Runner("cpu"), resolution=6)
-    write_frame(tmp_path / "a.png", frame)
+    frame = render_picture(flat(*levels), Runner("cpu"), resolution=6)
+    write_picture(tmp_path / "a.png", frame)
     with Image.open(tmp_path / "a.png") as picture:
         assert (picture.size, picture.mode) == ((6, 6), mode)
         assert np.array_equal(np.asarray(picture).reshape(6, 6, -1), frame.pixels)
     with pytest.raises(OutputExists):
-        write_frame(tmp_path / "a.png", frame)
+        write_picture(tmp_path / "a.png", frame)
 
 
 def test_rows_of_pictures_are_drawn_and_a_missing_one_keeps_its_place(tmp_path: Path) -> None:
-    white = Frame(np.full((4, 4, 1), 255, dtype=np.uint8))
-    black = Frame(np.zeros((4, 4, 3), dtype=np.uint8))
-    draw_frames(tmp_path / "a.png", [("space", [("0.00", white), ("1.00", black)])])
-    draw_frames(tmp_path / "b.png", [("space", [("0.00", white), ("1.00", "failed")])])
+    white = RenderedPicture(np.full((4, 4, 1), 255, dtype=np.uint8))
+    black = RenderedPicture(np.zeros((4, 4, 3), dtype=np.uint8))
+    draw_pictures(tmp_path / "a.png", [("space", [("0.00", white), ("1.00", black)])])
+    draw_pictures(tmp_path / "b.png", [("space", [("0.00", white), ("1.00", "failed")])])
     with Image.open(tmp_path / "a.png") as one, Image.open(tmp_path / "b.png") as other:
         assert one.size == other.size
         halves = [np.asarray(p.convert("L"))[:, p.size[0] // 2 :] for p in (one, other)]

@@ -20,7 +20,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes import drawing
 from netspace_cli.core.shapes.drawing import draw_surfaces
 from netspace_cli.core.shapes.mesh_files import check_surface_output, surface_of, write_surface
-from netspace_cli.core.shapes.solids import Solid, check_shape, solid_looked_at_twice, solid_of
+from netspace_cli.core.shapes.solids import Solid, check_shape, solid_of, solid_refined_near_surface
 from tests.worlds import MakeBall, MakeSolid
 
 
@@ -104,7 +104,7 @@ def test_networks_that_are_no_shape_are_refused(name: str, signal: Signal, words
 @pytest.mark.parametrize("parts", [2, 3])
 def test_what_is_looked_at_twice_is_the_same_solid_exact_near_its_surface(ball: MakeBall, parts: int) -> None:
     network = ball(0.5, (0.1, 0, -0.2))
-    found = solid_looked_at_twice(network, Runner("cpu"), resolution=20, parts=parts)
+    found = solid_refined_near_surface(network, Runner("cpu"), resolution=20, parts=parts)
     exact = solid_of(network, Runner("cpu"), resolution=20 * parts)
     assert found.values.shape == exact.values.shape and found.values.dtype == exact.values.dtype
     assert np.array_equal(found.values < 0, exact.values < 0) and exact.has_surface

@@ -195,7 +195,7 @@ def test_the_gradient_of_a_sum_taken_in_parts_is_that_of_the_sum() -> None:
 def test_weights_that_are_not_finite_in_the_end_are_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loss may be finite and its gradient not: after the last step no loss tells."""
     architecture = build("siren-8x1", FieldSignal(3, 1))
-    monkeypatch.setattr(fitting, "descend", lambda begin, *rest, **given: begin * torch.nan)
+    monkeypatch.setattr(fitting, "minimise", lambda begin, *rest, **given: begin * torch.nan)
     with Runner("cpu") as runner, pytest.raises(RunFailed, match="the weights are not finite after step 3 of 3"):
         shape = BALLS[0].read(runner.generator("a"))
         fit(torch.zeros(1, architecture.parameters), [shape], architecture, replace(PLAN, steps=3), runner)

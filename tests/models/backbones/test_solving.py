@@ -91,13 +91,13 @@ def test_target_points_lie_evenly_and_where_values_are_near_zero() -> None:
 
 @pytest.mark.parametrize("direct", [DirectSettings("sketch"), DirectSettings("learnt", 0.0)])
 def test_what_cannot_be_solved_for_is_refused(direct: DirectSettings) -> None:
-    with pytest.raises(ConfigError, match="only networks that are signals can be solved for, by decoders") as raised:
+    with pytest.raises(ConfigError, match="only neural fields can be solved for, by decoders") as raised:
         backbone(build("siren-6x2", SHAPE), solve=SolveSettings(1), direct=direct)
     assert raised.value.hint == "Set backbone.solve.steps to 0; or backbone.direct.kind to 'learnt'."
 
 
 def test_classifiers_cannot_be_solved_for() -> None:
-    with pytest.raises(ConfigError, match="only networks that are signals can be solved for, by decoders"):
+    with pytest.raises(ConfigError, match="only neural fields can be solved for, by decoders"):
         backbone(build("lenetlike", ImageSignal(1, 8, 3)), solve=SolveSettings(1))
 
 

@@ -22,7 +22,7 @@ from netspace_cli.core.evaluation.same_data import check_zoo_images
 from netspace_cli.core.experiments.held_out import by_validation
 from netspace_cli.core.experiments.report import Column, Report, Table
 from netspace_cli.core.experiments.run_log import run_log
-from netspace_cli.core.requests.inputs import has_architecture, lacks
+from netspace_cli.core.requests.inputs import has_architecture, wrong_space_error
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
@@ -61,7 +61,7 @@ def few_labels(
     check_zoo_images(zoo, space)
     architecture = _architecture(zoo, arch)
     if not has_architecture(space, architecture):
-        raise lacks(zoo.path, architecture, space)
+        raise wrong_space_error(zoo.path, architecture, space)
     bench = Bench(zoo, best_instance(zoo, architecture.name), architecture, space, data, runner, plan)
     with run_log(folder / "runs.jsonl", bench.settings) as log:
         runs = all_runs(bench, log)

@@ -15,12 +15,12 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.runtime.minimise import Descent
+from netspace_cli.core.runtime.minimise import AdamSchedule
 from netspace_cli.core.runtime.progress import Tick
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
-from netspace_cli.core.search.baselines import reach_of_subspace
-from netspace_cli.core.search.image_objective import Goal
-from netspace_cli.core.search.lso import goal_of, reach_of
+from netspace_cli.core.search.baselines import random_subspace
+from netspace_cli.core.search.image_objective import ImageObjective
+from netspace_cli.core.search.lso import image_objective, parametrisation_of
 from netspace_cli.core.search.search import search
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
@@ -93,7 +93,7 @@ def adapt(
     Raises:
         RunFailed: the loss is not finite.
     """
-    architecture, descent = start.network.architecture, Descent(steps, images, lr, lr / 20)
+    architecture, descent = start.network.architecture, AdamSchedule(steps, images, lr, lr / 20)
     if method in ("all weights", "from scratch"):
         with kept_random_state():
             torch.manual_seed(runner.seed)
@@ -102,10 +102,10 @@ def adapt(
             with runner.progress(description, steps) as tick:
                 return train_module(runner.place(module), architecture, data, runner, descent, tick)
     if method == "space":
-        reach = reach_of(start.space, start.embedding[None], architecture.name)
+        reach = parametrisation_of(start.space, start.embedding[None], architecture.name)
     else:
-        reach = reach_of_subspace(start.network, start.space.model.embedding_size)
-    goal = goal_of(start.space, data, runner, None)
+        reach = random_subspace(start.network, start.space.model.embedding_size)
+    goal = image_objective(start.space, data, runner, None)
     found = search(reach, goal, steps=steps, lr=lr, images=images, description=description)
     return Adapted(found.weights, found.step, found.validation.accuracy, found.validation.loss)
 
@@ -124,7 +124,7 @@ def instance_module(zoo: Zoo, instance: Instance, architecture: Architecture) ->
 
 
 def train_module(
-    module: nn.Module, architecture: Architecture, data: ImageData, runner: Runner, descent: Descent, tick: Tick
+    module: nn.Module, architecture: Architecture, data: ImageData, runner: Runner, descent: AdamSchedule, tick: Tick
 ) -> Adapted:
     """Train all of a module on the images, and with the rates, that `search` takes.
 
@@ -134,7 +134,7 @@ def train_module(
     Raises:
         RunFailed: the loss is not finite.
     """
-    goal, every = Goal(data, runner), max(1, descent.steps // 10)
+    goal, every = ImageObjective(data, runner), max(1, descent.steps // 10)
     optimizer = torch.optim.Adam(module.parameters(), lr=descent.lr)
     best = _look(module, architecture, goal, 0)
     for step in range(1, descent.steps + 1):
@@ -156,7 +156,7 @@ def train_module(
     return best
 
 
-def _look(module: nn.Module, architecture: Architecture, goal: Goal, step: int) -> Adapted:
+def _look(module: nn.Module, architecture: Architecture, goal: ImageObjective, step: int) -> Adapted:
     weights = architecture.to_weights({name: t.detach().clone() for name, t in module.state_dict().items()})
-    accuracy, loss = goal.on(architecture, weights, "val")
+    accuracy, loss = goal.score(architecture, weights, "val")
     return Adapted(weights, step, accuracy, loss)

@@ -35,11 +35,11 @@ from netspace_cli.core.experiments.few_labels.runs import (
     next_rate,
 )
 from netspace_cli.core.experiments.run_log import run_log
-from netspace_cli.core.runtime.minimise import Descent
+from netspace_cli.core.runtime.minimise import AdamSchedule
 from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.baselines import reach_of_weights
-from netspace_cli.core.search.lso import goal_of
+from netspace_cli.core.search.baselines import all_weights
+from netspace_cli.core.search.lso import image_objective
 from netspace_cli.core.search.search import search
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -108,10 +108,10 @@ def test_fine_tuning_is_the_search_of_all_weights_where_there_are_no_batch_norms
     bench = bench_of(tiny.zoo, tiny.space, tiny.data, runner, "lenetlike")
     module = instance_module(tiny.zoo, bench.instance, bench.architecture)
     found = train_module(
-        module, bench.architecture, tiny.data, runner, Descent(20, 8, 0.003, 0.003 / 20), Silent().advance
+        module, bench.architecture, tiny.data, runner, AdamSchedule(20, 8, 0.003, 0.003 / 20), Silent().advance
     )
-    goal = goal_of(tiny.space, tiny.data, runner, None)
-    wanted = search(reach_of_weights(bench.start.network), goal, steps=20, lr=0.003, images=8)
+    goal = image_objective(tiny.space, tiny.data, runner, None)
+    wanted = search(all_weights(bench.start.network), goal, steps=20, lr=0.003, images=8)
     assert (found.step, found.accuracy) == (wanted.step, wanted.validation.accuracy)
     assert torch.allclose(found.weights, wanted.weights, atol=1e-5)
     assert found.step > 0 and not torch.allclose(found.weights, bench.start.network.weights, atol=1e-4)
@@ -122,7 +122,7 @@ def test_batch_norms_are_trained_with_the_rest(tiny: Tiny, runner: Runner) -> No
     module = instance_module(tiny.zoo, bench.instance, bench.architecture)
     assert torch.allclose(bench.architecture.to_weights(module.state_dict()), bench.start.network.weights)
     before = {n: t.clone() for n, t in module.state_dict().items() if n.endswith("running_mean")}
-    train_module(module, bench.architecture, tiny.data, runner, Descent(2, 8, 0.003, 0.003), Silent().advance)
+    train_module(module, bench.architecture, tiny.data, runner, AdamSchedule(2, 8, 0.003, 0.003), Silent().advance)
     assert before and all(not torch.equal(module.state_dict()[n], t) for n, t in before.items())
 
 
