@@ -50,6 +50,7 @@ def decoded(tiny: Tiny, path: Path, *options: object) -> list[object]:
     return ["decode", path, "--space", tiny.space.path, *options]
 
 
+@pytest.mark.slow
 def test_the_checkpoint_works_in_plain_pytorch(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask) -> None:
     found = ask(*decoded(tiny, emb["lenetlike"], "-o", "a2.pt", "--data", tiny.npz))
     (network,) = found["networks"]

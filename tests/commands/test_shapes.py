@@ -243,6 +243,7 @@ def test_folders_of_shapes_that_are_none_are_refused(
     assert words in refused(code, "zoo", "fit", "in", "-o", "zoo", *QUICK)
 
 
+@pytest.mark.slow
 def test_a_shape_that_is_refused_once_it_is_read_leaves_no_folder(work: Path, refused: Refused) -> None:
     box("tight.ply", side=1.99)  # what a look at its bounds does not tell
     said = refused(3, "zoo", "fit", "tight.ply", "-o", "zoo", *QUICK, "--counts", "1/0/0", "--as-is")
@@ -599,6 +600,7 @@ def test_a_single_step_is_straight(solids: Solids, work: Path, ask: Ask) -> None
     assert found["bent"] is False and "straight_steps" not in found
 
 
+@pytest.mark.slow
 def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
     solids: Solids, work: Path, codes: dict[str, Path], cli: Cli
 ) -> None:
@@ -611,6 +613,7 @@ def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
     )
 
 
+@pytest.mark.slow
 def test_a_folder_holds_the_steps_of_one_path(solids: Solids, work: Path, cli: Cli) -> None:
     command = in_space(
         solids, "interp", *solids.networks, "--refine", 0, "--straight", "--save-dir", "steps", "--force"

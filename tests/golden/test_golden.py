@@ -14,8 +14,9 @@ from tests.golden.scenarios import SCENARIOS, Scenario
 ANSWERS = Path(__file__).parent / "answers"
 # Two processors may round an answer to different sides, and one digit of the test split is .0025.
 RELATIVE, ABSOLUTE = 2e-3, 6e-3
+WHOLE_RUNS = ("shapes", "zoo", "digits", "fields")
 RECORDED = [
-    pytest.param(scenario, id=scenario.name, marks=[pytest.mark.slow] if scenario.name in ("shapes", "zoo") else [])
+    pytest.param(scenario, id=scenario.name, marks=[pytest.mark.slow] if scenario.name in WHOLE_RUNS else [])
     for scenario in SCENARIOS
     if not scenario.slow
 ]

@@ -30,6 +30,7 @@ def command(tiny: Tiny) -> list[object]:
     return ["experiment", "few-labels", zoo, "--space", space, "--data", tiny.npz, "-o", "out", *SMALL]
 
 
+@pytest.mark.slow
 def test_tables_a_figure_and_averages_of_the_runs(tiny: Tiny, work: Path, ask: Ask, command: list[object]) -> None:
     found = ask(*command)
     tables = found["tables"]
@@ -77,6 +78,7 @@ def test_the_same_command_does_what_is_left_and_gives_the_same(work: Path, ask: 
     assert read["cost"]["counted"] == {}, "nothing is left to do"
 
 
+@pytest.mark.slow
 def test_seeds_shifts_and_counts_are_added_to_what_is_there(work: Path, ask: Ask, command: list[object]) -> None:
     ask(*command, "--seeds", 1, "--shift", "invert", "--per-class", 2)
     before = Path("out/runs.jsonl").read_bytes()

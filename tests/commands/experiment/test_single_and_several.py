@@ -48,6 +48,7 @@ def test_one_architecture_leaves_tables_and_a_figure(tiny: Tiny, work: Path, ask
     assert kept["data"]["splits"]["test"]["n"] == 30
 
 
+@pytest.mark.slow
 def test_the_tables_say_what_the_other_commands_say(tiny: Tiny, work: Path, ask: Ask) -> None:
     given = ["--space", tiny.single_space.path, "--data", tiny.npz]
     tables = ask("experiment", "single", tiny.single_zoo.path, "-o", "out", *given, *SMALL)["tables"]
@@ -70,6 +71,7 @@ def test_the_tables_say_what_the_other_commands_say(tiny: Tiny, work: Path, ask:
         assert row["gain"] == pytest.approx(row["after"] - row["before"])
 
 
+@pytest.mark.slow
 def test_without_a_space_one_is_trained_first_and_kept(tiny: Tiny, work: Path, ask: Ask) -> None:
     command = ["experiment", "single", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz, *SMALL, *TRAINING]
     first = ask(*command)
@@ -107,12 +109,14 @@ def test_finished_searches_are_not_done_again(
     assert "seed (0, now 1)" in refused(2, "experiment", *given, *SMALL, "--seed", 1)
 
 
+@pytest.mark.slow
 def test_another_recipe_than_the_space_s_is_refused(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
     command = ["experiment", "single", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz, *SMALL, *TRAINING]
     ask(*command)
     assert "trained with another recipe" in refused(2, *command, "-s", "train.lr=0.5")
 
 
+@pytest.mark.slow
 def test_several_architectures(tiny: Tiny, work: Path, ask: Ask) -> None:
     given = ["--space", tiny.space.path, "--data", tiny.npz, "--teacher", tiny.teacher, *SMALL]
     tables = ask("experiment", "several", tiny.zoo.path, "-o", "out", *given)["tables"]
@@ -126,6 +130,7 @@ def test_several_architectures(tiny: Tiny, work: Path, ask: Ask) -> None:
     assert [tables["order"][0]["first step"], tables["order"][-1]["last step"]] == [0, 4]
 
 
+@pytest.mark.slow
 def test_unseen_architectures_take_no_part_in_the_training(tiny: Tiny, work: Path, ask: Ask) -> None:
     command = ["experiment", "several", tiny.zoo.path, "-o", "out", "--data", tiny.npz, "--teacher", tiny.teacher]
     unseen = ["-s", 'space.unseen=["vanillacnn"]']

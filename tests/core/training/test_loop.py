@@ -185,6 +185,7 @@ def test_a_finished_run_resumed_writes_the_same_again(tiny: Tiny, whole: Path, t
     assert_same_run(path, whole)
 
 
+@pytest.mark.slow
 def test_several_architectures_go_on_to_the_same_bits(tiny: Tiny, tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.safetensors", tmp_path / "s.safetensors"
     learn(tiny, whole, several=True)
@@ -214,6 +215,7 @@ with Runner("cpu", progress=Killer()) as runner:
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_bits(tiny: Tiny, whole: Path, tmp_path: Path) -> None:
     path = tmp_path / "s.safetensors"
     words = [tiny.single_zoo.path, tiny.npz, recipe_of(tiny).model_dump_json(), path]

@@ -336,6 +336,7 @@ def make():
 """
 
 
+@pytest.mark.slow
 def test_workers_word_their_messages_as_who_started_them(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
