@@ -67,7 +67,7 @@ def test_an_existing_file_is_kept(path: Path) -> None:
 def test_values_that_are_not_finite_are_refused(path: Path, value: float) -> None:
     vectors = EMBEDDINGS.vectors.clone()
     vectors[1, 3] = value
-    tamper(path, weights=vectors)
+    tamper(path, vectors=vectors)
     with pytest.raises(NotFinite, match=r"a\.emb: the embedding holds NaN or infinity"):
         load_embeddings(path)
 
