@@ -26,7 +26,7 @@ def random_subspace(network: Network, size: int) -> Parametrisation:
     """
     architecture, device = network.architecture, network.weights.device
     places, signs = sketch_plan(f"subspace/{architecture.name}", architecture.parameters, size)
-    step = (layer_deviations(architecture, network.weights) * signs.to(device))[None]
+    step = (layer_root_mean_squares(architecture, network.weights) * signs.to(device))[None]
     places = places.to(device)
     return Parametrisation(
         architecture,
@@ -49,7 +49,7 @@ def curvature_subspace(network: Network, size: int, images: Tensor, generator: t
     state = architecture.spec.unflatten(network.weights)
     moments = curvature_moments(architecture.fused, state, images, generator=generator)
     directions = LowRankDirections(architecture.spec, size, moments, generator).to(device)
-    step = layer_deviations(architecture, network.weights)
+    step = layer_root_mean_squares(architecture, network.weights)
     return Parametrisation(
         architecture,
         torch.zeros(1, size, device=device),
@@ -62,7 +62,7 @@ def all_weights(network: Network) -> Parametrisation:
     return Parametrisation(network.architecture, network.weights[None].clone(), lambda v: v[0])
 
 
-def layer_deviations(architecture: Architecture, weights: Tensor) -> Tensor:
+def layer_root_mean_squares(architecture: Architecture, weights: Tensor) -> Tensor:
     """(P,) for each weight the root mean square of its layer; 1 where a layer is all zero."""
     deviations = torch.ones_like(weights)
     for layer in architecture.spec.layers:

@@ -15,7 +15,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import (
     all_weights,
     curvature_subspace,
-    layer_deviations,
+    layer_root_mean_squares,
     random_subspace,
 )
 from netspace_cli.core.search.image_objective import ImageObjective
@@ -45,7 +45,9 @@ def test_a_subspace_moves_every_weight_in_units_of_its_layer(network: Network) -
     reach = random_subspace(network, 64)
     moved = reach.build(torch.ones(1, 64)) - network.weights
     assert reach.start.shape == (1, 64)
-    assert torch.allclose(moved.abs(), layer_deviations(network.architecture, network.weights), rtol=1e-3, atol=1e-6)
+    assert torch.allclose(
+        moved.abs(), layer_root_mean_squares(network.architecture, network.weights), rtol=1e-3, atol=1e-6
+    )
     assert 0.4 < (moved > 0).double().mean() < 0.6
     one = torch.zeros(1, 64)
     one[0, 3] = 1
@@ -55,7 +57,7 @@ def test_a_subspace_moves_every_weight_in_units_of_its_layer(network: Network) -
 
 def test_a_layer_of_zeros_can_be_moved(network: Network) -> None:
     empty = torch.zeros_like(network.weights)
-    assert torch.equal(layer_deviations(network.architecture, empty), torch.ones_like(empty))
+    assert torch.equal(layer_root_mean_squares(network.architecture, empty), torch.ones_like(empty))
 
 
 @pytest.mark.parametrize("parametrisation_of", [lambda n: random_subspace(n, 256), all_weights])
