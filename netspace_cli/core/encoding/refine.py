@@ -59,12 +59,12 @@ def _by_adam(
     steps: int,
 ) -> Tensor:
     recipe = space.recipe
-    descent = recipe.refine.descent(steps)
+    schedule = recipe.refine.adam_schedule(steps)
     model, architecture = space.model, space.model.architecture(arch)
     sample = space.kind.sampler(architecture, weights, data, runner, near=recipe.train.near)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
-        inputs = sample(descent.images, runner.generator("refine", step))
+        inputs = sample(schedule.images, runner.generator("refine", step))
         with runner.autocast():
             predicted = model.decode(arch, current)
             losses = imitation(architecture, predicted, weights, inputs, temperature=recipe.refine_temperature)
@@ -73,7 +73,7 @@ def _by_adam(
         return loss
 
     runner.check_gradients()
-    return minimise(embeddings, loss_at, descent, runner, description=f"refining {arch}")
+    return minimise(embeddings, loss_at, schedule, runner, description=f"refining {arch}")
 
 
 def check_refining(space: Space, data: Data | None, steps: int) -> None:

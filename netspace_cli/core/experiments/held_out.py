@@ -125,11 +125,13 @@ def objective_for(
     space: Space, data: ImageData, runner: Runner, teacher: Network | None, scale: Scale
 ) -> ImageObjective:
     """What is optimised for, on the images of the scale."""
-    goal = image_objective(space, data, runner, teacher)
+    objective = image_objective(space, data, runner, teacher)
     if not scale.teacher_images:
-        return goal
+        return objective
     index = torch.arange(min(scale.teacher_images, len(data.splits["train"])))
-    return ImageObjective(goal.data, runner, goal.teacher, goal.temperature, goal.alpha, index, augment=False)
+    return ImageObjective(
+        objective.data, runner, objective.teacher, objective.temperature, objective.alpha, index, augment=False
+    )
 
 
 def check_held_out(zoo: Zoo) -> None:

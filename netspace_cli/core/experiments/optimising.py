@@ -55,16 +55,16 @@ class Searches:
 
     Attributes:
         log: of the finished ones.
-        goal, scale: of all of them.
+        objective, scale: of all of them.
         what: the rest of what their outcome depends on, as JSON.
     """
 
     log: RunLog
-    goal: ImageObjective
+    objective: ImageObjective
     scale: Scale
     what: Mapping[str, Any]
 
-    def best(self, start: str, method: str, reach: Parametrisation) -> Tuned:
+    def best(self, start: str, method: str, parametrisation: Parametrisation) -> Tuned:
         """Tuned, from the instance `start`; not done again if it was finished before.
 
         Raises:
@@ -74,7 +74,7 @@ class Searches:
         done = self.log.find(key)
         if done is None:
             steps, images = self.scale.search_steps, self.scale.search_images
-            found = tuned(method, reach, self.goal, steps=steps, images=images)
+            found = tuned(method, parametrisation, self.objective, steps=steps, images=images)
             done = self.log.add({**key, **asdict(found)})
         return Tuned(**{field.name: done[field.name] for field in fields(Tuned)})
 
@@ -104,13 +104,13 @@ def kept_searches(
 
 
 def parametrisations(
-    space: Space, network: Network, embedding: Tensor, goal: ImageObjective
+    space: Space, network: Network, embedding: Tensor, objective: ImageObjective
 ) -> dict[str, Parametrisation]:
     """The learnt space from an embedding (E,); two subspaces of as many dimensions around the network it was
     made from, one random and one along its directions of curvature; and all weights of that network. All on
     the device of the work."""
     size = space.model.embedding_size
-    images, generator = curvature_inputs(goal.data, goal.runner)
+    images, generator = curvature_inputs(objective.data, objective.runner)
     return {
         "space": parametrisation_of(space, embedding[None], network.architecture.name),
         "random subspace": random_subspace(network, size),
@@ -119,7 +119,9 @@ def parametrisations(
     }
 
 
-def tuned(method: str, reach: Parametrisation, goal: ImageObjective, *, steps: int, images: int) -> Tuned:
+def tuned(
+    method: str, parametrisation: Parametrisation, objective: ImageObjective, *, steps: int, images: int
+) -> Tuned:
     """Search with one rate after another and keep the best by validation accuracy, then loss.
 
     Raises:
@@ -130,7 +132,7 @@ def tuned(method: str, reach: Parametrisation, goal: ImageObjective, *, steps: i
     def validation(lr: float) -> tuple[float, float]:
         description = f"{method}, rate {lr:.2g}"
         try:
-            found = search(reach, goal, steps=steps, lr=lr, images=images, description=description)
+            found = search(parametrisation, objective, steps=steps, lr=lr, images=images, description=description)
         except RunFailed:
             return (-1.0, 0.0)
         tried[lr] = found

@@ -201,11 +201,13 @@ def _searches(
     starts: dict[str, tuple[str, Parametrisation]] = {
         METHODS[0]: ("space", parametrisation_of(space, runner.place(encoded)[None], arch)),
         METHODS[1]: ("space", parametrisation_of(space, runner.place(refined)[None], arch)),
-        METHODS[2]: ("random subspace", replace(fitted.reach, start=fitted.embeddings[row : row + 1])),
+        METHODS[2]: ("random subspace", replace(fitted.parametrisation, start=fitted.embeddings[row : row + 1])),
     }
-    goal = objective_for(space, data, runner, teacher, scale)
+    objective = objective_for(space, data, runner, teacher, scale)
     options: dict[str, Any] = {"steps": scale.search_steps, "images": scale.search_images}
-    found = {method: tuned(kind, reach, goal, **options) for method, (kind, reach) in starts.items()}
+    found = {
+        method: tuned(kind, parametrisation, objective, **options) for method, (kind, parametrisation) in starts.items()
+    }
     return {method: {k: v for k, v in asdict(best).items() if k != "method"} for method, best in found.items()}
 
 

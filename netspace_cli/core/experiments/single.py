@@ -60,9 +60,9 @@ def single(
             starts = zip(("weakest", "strongest"), held_out, ends, strict=True)
             tried = {
                 f"{title} held-out instance": [
-                    searches.best(instance.id, method, reach)
-                    for method, reach in parametrisations(
-                        space, placed(end, runner), runner.place(end.embedding), searches.goal
+                    searches.best(instance.id, method, parametrisation)
+                    for method, parametrisation in parametrisations(
+                        space, placed(end, runner), runner.place(end.embedding), searches.objective
                     ).items()
                 ]
                 for title, instance, end in starts

@@ -34,13 +34,13 @@ class Fitted:
     """The held-out instances of an architecture in a subspace.
 
     Attributes:
-        reach: the subspace.
+        parametrisation: the subspace.
         embeddings: (B, D), in the order of the zoo's test instances, on the device of the work.
         lr: the rate chosen on the validation instances.
         seconds: a network, without the choice of the rate.
     """
 
-    reach: Parametrisation
+    parametrisation: Parametrisation
     embeddings: Tensor
     lr: float
     seconds: float
@@ -66,8 +66,8 @@ def fit_held_out(
         RunFailed: no rate gives a finite loss.
     """
     best = zoo.network(by_validation(zoo, architecture.name, "train")[-1], architecture)
-    reach = random_subspace(Network(architecture, runner.place(best.weights)), size)
-    descent, temperature = recipe.refine.descent(), recipe.refine_temperature
+    parametrisation = random_subspace(Network(architecture, runner.place(best.weights)), size)
+    schedule, temperature = recipe.refine.adam_schedule(), recipe.refine_temperature
     chosen, held_out = (
         runner.place(torch.stack(zoo.weights(zoo.select(split=split, arch=architecture.name), architecture)))
         for split in ("val", "test")
@@ -75,23 +75,23 @@ def fit_held_out(
 
     def validation_agreement(lr: float) -> tuple[float]:
         try:
-            found = fit(reach, chosen, data, runner, at_rate(descent, lr), temperature=temperature)
+            found = fit(parametrisation, chosen, data, runner, at_rate(schedule, lr), temperature=temperature)
         except RunFailed:
             return (-1.0,)
-        return (mean(agreements(reach, found, chosen, data, "val", runner)),)
+        return (mean(agreements(parametrisation, found, chosen, data, "val", runner)),)
 
-    lr = best_rate(validation_agreement, descent.lr)
+    lr = best_rate(validation_agreement, schedule.lr)
     began = time.perf_counter()
-    found = fit(reach, held_out, data, runner, at_rate(descent, lr), temperature=temperature)
-    return Fitted(reach, found, lr, (time.perf_counter() - began) / len(found))
+    found = fit(parametrisation, held_out, data, runner, at_rate(schedule, lr), temperature=temperature)
+    return Fitted(parametrisation, found, lr, (time.perf_counter() - began) / len(found))
 
 
 def fit(
-    reach: Parametrisation,
+    parametrisation: Parametrisation,
     targets: Tensor,
     data: ImageData,
     runner: Runner,
-    descent: AdamSchedule,
+    schedule: AdamSchedule,
     *,
     temperature: float,
 ) -> Tensor:
@@ -99,42 +99,42 @@ def fit(
     loss, and the same images at the same step.
 
     Args:
-        reach: where each may go, from `reach.start` on.
-        targets: (B, P) the networks, all of `reach.architecture`.
+        parametrisation: where each may go, from `parametrisation.start` on.
+        targets: (B, P) the networks, all of `parametrisation.architecture`.
         data: on the runner's device.
     Returns:
         (B, D).
     Raises:
         RunFailed: the loss is not finite, or memory runs out.
     """
-    architecture, total = reach.architecture, len(data.splits["train"])
+    architecture, total = parametrisation.architecture, len(data.splits["train"])
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         generator = runner.generator("refine", step)
-        index = torch.randint(total, (descent.images,), generator=generator)
+        index = torch.randint(total, (schedule.images,), generator=generator)
         images, _ = data.augmented("train", index, generator=generator)
         with runner.autocast():
-            predicted = torch.stack([reach.build(variables[None]) for variables in current])
+            predicted = torch.stack([parametrisation.build(variables[None]) for variables in current])
             losses = imitation(architecture, predicted, targets, images, temperature=temperature)
         runner.count(1, "steps")
         return losses.sum()
 
-    start = reach.start.expand(len(targets), -1)
-    description = f"fitting with rate {descent.lr:.3g}"
+    start = parametrisation.start.expand(len(targets), -1)
+    description = f"fitting with rate {schedule.lr:.3g}"
     with runner.guard(f"fitting {len(targets)} networks at once"):
-        return minimise(start, loss_at, descent, runner, description=description)
+        return minimise(start, loss_at, schedule, runner, description=description)
 
 
-def at_rate(descent: AdamSchedule, lr: float) -> AdamSchedule:
-    """The same descent from another rate, which falls as far in proportion."""
-    return replace(descent, lr=lr, lr_end=lr * descent.lr_end / descent.lr)
+def at_rate(schedule: AdamSchedule, lr: float) -> AdamSchedule:
+    """The same schedule from another rate, which falls as far in proportion."""
+    return replace(schedule, lr=lr, lr_end=lr * schedule.lr_end / schedule.lr)
 
 
 def agreements(
-    reach: Parametrisation, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
+    parametrisation: Parametrisation, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
 ) -> list[float]:
     """Share of a split's images on which each fitted network predicts what its target predicts."""
-    pairs = _answers(reach, embeddings, targets, data, split, runner)
+    pairs = _answers(parametrisation, embeddings, targets, data, split, runner)
     return [agreement(wanted, predicted) for wanted, predicted in pairs]
 
 
@@ -148,12 +148,12 @@ def evaluate_fits(
         targets: (B, P) the instances.
     """
     labels = labels_of(data, "test")
-    pairs = _answers(fitted.reach, fitted.embeddings, targets, data, "test", runner)
+    pairs = _answers(fitted.parametrisation, fitted.embeddings, targets, data, "test", runner)
     return Evaluation(
         tuple(
             replace(
                 instance,
-                predicted_arch=fitted.reach.architecture.name,
+                predicted_arch=fitted.parametrisation.architecture.name,
                 predicted_accuracy=accuracy(predicted, labels),
                 agreement=agreement(wanted, predicted),
             )
@@ -163,13 +163,13 @@ def evaluate_fits(
 
 
 def _answers(
-    reach: Parametrisation, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
+    parametrisation: Parametrisation, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
 ) -> list[tuple[Tensor, Tensor]]:
     """Logits on a split of each target and of the network fitted to it."""
     found = []
     for target, variables in zip(targets, embeddings, strict=True):
         with torch.no_grad():
-            weights = reach.build(variables[None])
-        wanted, predicted = (logits_of(reach.architecture, v, data, split, runner) for v in (target, weights))
+            weights = parametrisation.build(variables[None])
+        wanted, predicted = (logits_of(parametrisation.architecture, v, data, split, runner) for v in (target, weights))
         found.append((wanted, predicted))
     return found

@@ -38,7 +38,7 @@ class AdamSchedule:
 def minimise(
     start: Tensor,
     loss_at: Callable[[Tensor, int], Tensor],
-    descent: AdamSchedule,
+    schedule: AdamSchedule,
     runner: Runner,
     *,
     description: str,
@@ -50,7 +50,7 @@ def minimise(
     Args:
         start: (B, E); left as it is.
         loss_at: from embeddings (B, E) and the step's number to a scalar.
-        descent: steps and rates; runner: shows the progress.
+        schedule: steps and rates; runner: shows the progress.
         description: for the progress.
         fused: whether all of Adam is one pass over the values: faster where these are many; else torch chooses.
         after: called after each step with the number of steps done, the embeddings and the step's loss.
@@ -60,15 +60,15 @@ def minimise(
         RunFailed: the loss is not finite.
     """
     embedding = start.detach().clone().requires_grad_(True)
-    optimizer = torch.optim.Adam([embedding], lr=descent.lr, fused=fused or None)
-    with runner.progress(description, descent.steps) as tick:
-        for step in range(descent.steps):
+    optimizer = torch.optim.Adam([embedding], lr=schedule.lr, fused=fused or None)
+    with runner.progress(description, schedule.steps) as tick:
+        for step in range(schedule.steps):
             for group in optimizer.param_groups:
-                group["lr"] = descent.rate(step)
+                group["lr"] = schedule.rate(step)
             loss = loss_at(embedding, step)
             if not torch.isfinite(loss):
                 raise RunFailed(
-                    f"the loss is not finite at step {step + 1} of {descent.steps}.", f"Lower {setting('lr')}."
+                    f"the loss is not finite at step {step + 1} of {schedule.steps}.", f"Lower {setting('lr')}."
                 )
             optimizer.zero_grad()
             loss.backward()

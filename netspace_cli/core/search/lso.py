@@ -1,8 +1,8 @@
 """Latent space optimisation: the decoder frozen, the embedding alone moves (section 7).
 
 As published the best embedding by validation is kept. Unlike the publication, a step takes a random batch
-and not the next of a whole pass, the steps are few, and the rate falls as a cosine; and where networks are signals and
-the decoder allows, steps are solved for (fields/search.py).
+and not the next of a whole pass, the steps are few, and the rate falls as a cosine; and where networks are
+neural fields and the decoder allows, steps are solved for (search_gauss_newton.py).
 """
 
 from __future__ import annotations
@@ -132,13 +132,13 @@ def optimise(
         RunFailed: the loss is not finite.
     """
     optimiser = optimiser_for(space, method="adam", steps=steps, images=images, lr=lr)
-    goal = image_objective(runner.place(space), data, runner, teacher)
+    objective = image_objective(runner.place(space), data, runner, teacher)
     how: dict[str, Any] = {"arch": arch, "validate_every": validate_every}
-    return optimise_towards(goal, embedding, space, optimiser, **how)
+    return optimise_towards(objective, embedding, space, optimiser, **how)
 
 
 def optimise_towards(
-    goal: Objective,
+    objective: Objective,
     embedding: Tensor,
     space: Space,
     optimiser: Optimiser,
@@ -146,25 +146,25 @@ def optimise_towards(
     arch: str | None = None,
     validate_every: int | None = None,
 ) -> Optimised:
-    """`optimise` for any aim, on its runner; where networks are shapes, accuracies are shares of values, or of a
+    """`optimise` for any objective, on its runner; where networks are shapes, accuracies are shares of values, or of a
     scan's points, that are within 0.01.
 
     Raises:
         WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
-    space = goal.runner.place(space)
-    reach = parametrisation_of(space, goal.runner.place(embedding)[None], arch)
-    name = reach.architecture.name
+    space = objective.runner.place(space)
+    parametrisation = parametrisation_of(space, objective.runner.place(embedding)[None], arch)
+    name = parametrisation.architecture.name
     how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": validate_every}
     how["description"] = f"optimising a {name}"
     lr = optimiser.rate(space, name)
     if lr is not None:
-        found = search(reach, goal, lr=lr, images=optimiser.images, **how)
+        found = search(parametrisation, objective, lr=lr, images=optimiser.images, **how)
     else:
-        if not isinstance(goal, SolvableObjective):
+        if not isinstance(objective, SolvableObjective):
             raise ConfigError("only shapes and scans can be solved for.", "Optimise by adam.")
-        found = search_by_solving(reach, goal, solver_of(space, name), points=optimiser.images, **how)
+        found = search_by_solving(parametrisation, objective, solver_of(space, name), points=optimiser.images, **how)
     best = found.variables[0].cpu()
     return Optimised(best, name, lr, found.step, found.initial, found.optimized, found.history)
 

@@ -1,4 +1,4 @@
-"""A search for a network that does its task better: where it may go, what it minimises, what it keeps.
+"""A search for a network that does its task better: what it moves, what it minimises, what it keeps.
 
 Latent space optimisation is one such search (lso.py); its plain alternatives are others (baselines.py).
 Validation chooses what is kept; the test split is scored before and after only.
@@ -24,7 +24,7 @@ class Parametrisation:
     """Where a search may go: variables, and the network of one architecture that they stand for.
 
     Attributes:
-        architecture: of every network in reach.
+        architecture: of all networks that it builds.
         start: (1, D) the variables at the beginning, on the device of the work.
         build: from variables (1, D) to parameters (P,), differentiable.
         penalty: from variables to a scalar added to the loss (eq. 6); None for none.
@@ -82,7 +82,7 @@ class SearchResult:
     Attributes:
         variables: (1, D) the best by validation, on the device of the work; step: after how many steps.
         weights: (P,) the network they stand for.
-        validation: its standing on the validation split.
+        validation: its score on the validation split.
         initial, optimized: on the test split, before and after.
         history: [{step, loss, val_accuracy?, val_loss?}].
     """
@@ -101,53 +101,59 @@ class Tracker:
     accuracy, then lowest loss; the start is the first.
 
     Args:
-        reach, goal: of the search.
+        parametrisation, objective: of the search.
         steps: of it.
         validate_every: steps between two looks at the validation split, a tenth of all by default; the last
             step is looked at too.
     """
 
-    def __init__(self, reach: Parametrisation, goal: Objective, steps: int, validate_every: int | None = None) -> None:
-        self._reach, self._goal, self._steps = reach, goal, steps
+    def __init__(
+        self, parametrisation: Parametrisation, objective: Objective, steps: int, validate_every: int | None = None
+    ) -> None:
+        self._parametrisation, self._objective, self._steps = parametrisation, objective, steps
         self._every = validate_every or max(1, steps // 10)
         self._history: list[dict[str, Any]] = []
-        self._step, self._variables = 0, reach.start.clone()
-        self._score = self._scored(reach.start, "val")
+        self._step, self._variables = 0, parametrisation.start.clone()
+        self._score = self._scored(parametrisation.start, "val")
 
     def after(self, step: int, variables: Tensor, loss: float) -> None:
         """Where the search is after so many steps, and the last one's loss."""
         line: dict[str, Any] = {"step": step, "loss": loss}
         if step % self._every == 0 or step == self._steps:
-            standing = self._scored(variables, "val")
-            if self._rank(standing) > self._rank(self._score):
-                self._step, self._variables, self._score = step, variables.clone(), standing
-            line |= {"val_accuracy": standing.accuracy, "val_loss": standing.loss}
+            score = self._scored(variables, "val")
+            if self._rank(score) > self._rank(self._score):
+                self._step, self._variables, self._score = step, variables.clone(), score
+            line |= {"val_accuracy": score.accuracy, "val_loss": score.loss}
         self._history.append(line)
 
     def found(self) -> SearchResult:
         """The best, scored."""
         with torch.no_grad():
-            weights = self._reach.build(self._variables)
-        initial, optimized = (self._scored(v, "test") for v in (self._reach.start, self._variables))
+            weights = self._parametrisation.build(self._variables)
+        initial, optimized = (self._scored(v, "test") for v in (self._parametrisation.start, self._variables))
         return SearchResult(self._variables, self._step, weights, self._score, initial, optimized, self._history)
 
-    def _rank(self, standing: Score) -> tuple[bool, float, float]:
-        accuracy = 0.0 if self._goal.by_loss else standing.accuracy
-        return standing.arch == self._reach.architecture.name, accuracy, -standing.loss
+    def _rank(self, score: Score) -> tuple[bool, float, float]:
+        accuracy = 0.0 if self._objective.by_loss else score.accuracy
+        return score.arch == self._parametrisation.architecture.name, accuracy, -score.loss
 
     def _scored(self, variables: Tensor, split: str) -> Score:
-        reach = self._reach
+        parametrisation = self._parametrisation
         with torch.no_grad():
-            found, loss = self._goal.score(reach.architecture, reach.build(variables), split)
-            if reach.penalty is not None:
-                loss += reach.penalty(variables).item()
-            arch = reach.recognised(variables) if reach.recognised else reach.architecture.name
+            found, loss = self._objective.score(parametrisation.architecture, parametrisation.build(variables), split)
+            if parametrisation.penalty is not None:
+                loss += parametrisation.penalty(variables).item()
+            arch = (
+                parametrisation.recognised(variables)
+                if parametrisation.recognised
+                else parametrisation.architecture.name
+            )
         return Score(arch, found, loss)
 
 
 def search(
-    reach: Parametrisation,
-    goal: Objective,
+    parametrisation: Parametrisation,
+    objective: Objective,
     *,
     steps: int,
     lr: float,
@@ -155,7 +161,7 @@ def search(
     validate_every: int | None = None,
     description: str = "searching",
 ) -> SearchResult:
-    """Follow the goal's gradient within reach: Adam, the rate falling to a twentieth as a cosine.
+    """Follow the gradient of the objective: Adam, the rate falling to a twentieth as a cosine.
 
     Args:
         images: images, or points, a step.
@@ -163,17 +169,19 @@ def search(
     Raises:
         RunFailed: the loss is not finite.
     """
-    course = Tracker(reach, goal, steps, validate_every)
+    tracker = Tracker(parametrisation, objective, steps, validate_every)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
-        with goal.runner.autocast():
-            loss = goal.loss(reach.architecture, reach.build(current), step, images)
-            loss = loss if reach.penalty is None else loss + reach.penalty(current)
-        goal.runner.count(1, "steps")
+        with objective.runner.autocast():
+            loss = objective.loss(parametrisation.architecture, parametrisation.build(current), step, images)
+            loss = loss if parametrisation.penalty is None else loss + parametrisation.penalty(current)
+        objective.runner.count(1, "steps")
         return loss
 
-    goal.runner.check_gradients()
-    descent = AdamSchedule(steps, images, lr, lr / 20)
-    with goal.runner.guard("in a step of the search", f"Lower {setting('images')}."):
-        minimise(reach.start, loss_at, descent, goal.runner, description=description, after=course.after)
-    return course.found()
+    objective.runner.check_gradients()
+    schedule = AdamSchedule(steps, images, lr, lr / 20)
+    with objective.runner.guard("in a step of the search", f"Lower {setting('images')}."):
+        minimise(
+            parametrisation.start, loss_at, schedule, objective.runner, description=description, after=tracker.after
+        )
+    return tracker.found()

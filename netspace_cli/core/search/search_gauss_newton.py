@@ -21,7 +21,7 @@ from .search import Objective, Parametrisation, SearchResult, Tracker
 
 @runtime_checkable
 class SolvableObjective(Objective, Protocol):
-    """An aim that says at which points it wants which values."""
+    """An objective that says at which points it wants which values."""
 
     def targets(
         self, architecture: Architecture, weights: Tensor, step: int, count: int
@@ -35,8 +35,8 @@ class SolvableObjective(Objective, Protocol):
 
 
 def search_by_solving(
-    reach: Parametrisation,
-    goal: SolvableObjective,
+    parametrisation: Parametrisation,
+    objective: SolvableObjective,
     solver: Solver,
     *,
     steps: int,
@@ -47,23 +47,23 @@ def search_by_solving(
     """`search`, by Gauss-Newton steps.
 
     Args:
-        solver: of the reach's architecture.
+        solver: of the parametrisation's architecture.
         points: a step.
         validate_every: as of `Tracker`.
     Raises:
         RunFailed: values that are not finite.
     """
-    course = Tracker(reach, goal, steps, validate_every)
-    embedding = reach.start[0]
-    runner = goal.runner
+    tracker = Tracker(parametrisation, objective, steps, validate_every)
+    embedding = parametrisation.start[0]
+    runner = objective.runner
     with (
         runner.progress(description, steps) as tick,
         runner.guard("in a step of the search", f"Lower {setting('images')}."),
     ):
         for step in range(steps):
             with torch.no_grad():
-                weights = reach.build(embedding[None])
-                asked, wanted, error_weights = goal.targets(reach.architecture, weights, step, points)
+                weights = parametrisation.build(embedding[None])
+                asked, wanted, error_weights = objective.targets(parametrisation.architecture, weights, step, points)
             embedding, loss = solver.step(embedding, wanted, asked, error_weights)
             if not math.isfinite(loss):
                 raise RunFailed(
@@ -71,6 +71,6 @@ def search_by_solving(
                     f"Begin elsewhere, or raise {setting('images')}.",
                 )
             runner.count(1, "steps")
-            course.after(step + 1, embedding[None], loss)
+            tracker.after(step + 1, embedding[None], loss)
             tick(1, loss=loss)
-    return course.found()
+    return tracker.found()

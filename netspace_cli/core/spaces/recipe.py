@@ -119,7 +119,7 @@ class RefineRecipe(_Section):
     temperature: PositiveFloat | None = None
     damping: PositiveFloat = DAMPING
 
-    def descent(self, steps: int | None = None) -> AdamSchedule:
+    def adam_schedule(self, steps: int | None = None) -> AdamSchedule:
         """Adam's part, of so many steps."""
         return AdamSchedule(self.steps if steps is None else steps, self.images, self.lr, self.lr_end)
 

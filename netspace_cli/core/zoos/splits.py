@@ -20,8 +20,8 @@ def draw_splits(count: int, shares: Sequence[int], have: Mapping[str, int], draw
         shares: proportions of train, val and test.
         have: the architecture's instances in each split already; the proportions are those of all together.
     """
-    goal = _goal(count + sum(have.values()), shares)
-    need = {split: max(0, goal.get(split, 0) - have.get(split, 0)) for split in reversed(SPLITS)}
+    wanted = _wanted(count + sum(have.values()), shares)
+    need = {split: max(0, wanted.get(split, 0) - have.get(split, 0)) for split in reversed(SPLITS)}
     while sum(need.values()) > count:
         need[max(need, key=lambda split: need[split])] -= 1
     splits = [split for split in SPLITS for _ in range(need[split])]
@@ -29,17 +29,17 @@ def draw_splits(count: int, shares: Sequence[int], have: Mapping[str, int], draw
     return splits
 
 
-def _goal(total: int, shares: Sequence[int]) -> dict[str, int]:
+def _wanted(total: int, shares: Sequence[int]) -> dict[str, int]:
     """How many of `total` instances each split gets."""
     exact = {s: total * share / sum(shares) for s, share in zip(SPLITS, shares, strict=True) if share}
     if total < len(exact):
         return dict.fromkeys(list(exact)[:total], 1)
-    goal = {split: max(1, int(part)) for split, part in exact.items()}
-    while sum(goal.values()) < total:
-        goal[max(exact, key=lambda split: exact[split] - goal[split])] += 1
-    while sum(goal.values()) > total:
-        goal[max((s for s in exact if goal[s] > 1), key=lambda split: goal[split] - exact[split])] -= 1
-    return goal
+    wanted = {split: max(1, int(part)) for split, part in exact.items()}
+    while sum(wanted.values()) < total:
+        wanted[max(exact, key=lambda split: exact[split] - wanted[split])] += 1
+    while sum(wanted.values()) > total:
+        wanted[max((s for s in exact if wanted[s] > 1), key=lambda split: wanted[split] - exact[split])] -= 1
+    return wanted
 
 
 def missing_splits(instances: Sequence[Instance], shares: Sequence[int]) -> list[str]:

@@ -189,28 +189,30 @@ def test_what_measures_nothing_is_refused(tiny: Tiny, recipe: Recipe, runner: Ru
 
 def test_the_start_is_where_it_is_to_be(tiny: Tiny, runner: Runner) -> None:
     """The best training instance has nothing to go for: it stays at zero, and agrees with itself."""
-    reach = subspace(tiny, 16)
-    own = reach.build(reach.start)[None]
-    found = fit(reach, own, tiny.data, runner, AdamSchedule(3, 8, lr=1e-3), temperature=1.0)
+    parametrisation = subspace(tiny, 16)
+    own = parametrisation.build(parametrisation.start)[None]
+    found = fit(parametrisation, own, tiny.data, runner, AdamSchedule(3, 8, lr=1e-3), temperature=1.0)
     # Adam makes steps of its rate even from rounding errors.
     assert found.abs().max() <= 3e-3
-    assert subspace_fit.agreements(reach, reach.start, own, tiny.data, "val", runner) == [1.0]
+    assert subspace_fit.agreements(parametrisation, parametrisation.start, own, tiny.data, "val", runner) == [1.0]
 
 
 def test_fitting_brings_each_network_nearer(tiny: Tiny, runner: Runner) -> None:
-    zoo, reach = tiny.single_zoo, subspace(tiny, 4096)
-    targets = torch.stack(zoo.weights(zoo.select(split="test"), reach.architecture))
-    found = fit(reach, targets, tiny.data, runner, AdamSchedule(30, 20, lr=0.03), temperature=1.0)
+    zoo, parametrisation = tiny.single_zoo, subspace(tiny, 4096)
+    targets = torch.stack(zoo.weights(zoo.select(split="test"), parametrisation.architecture))
+    found = fit(parametrisation, targets, tiny.data, runner, AdamSchedule(30, 20, lr=0.03), temperature=1.0)
     images, _ = tiny.data.batch("val", slice(None))
 
     def far(target: torch.Tensor, variables: torch.Tensor) -> float:
         with torch.no_grad():
-            answers = (reach.architecture.run(v, images) for v in (reach.build(variables[None]), target))
+            answers = (
+                parametrisation.architecture.run(v, images) for v in (parametrisation.build(variables[None]), target)
+            )
             return distillation(*answers, temperature=1.0).item()
 
     for target, variables in zip(targets, found, strict=True):
-        assert far(target, variables) < 0.7 * far(target, reach.start[0])
-    alone = fit(reach, targets[1:2], tiny.data, runner, AdamSchedule(30, 20, lr=0.03), temperature=1.0)
+        assert far(target, variables) < 0.7 * far(target, parametrisation.start[0])
+    alone = fit(parametrisation, targets[1:2], tiny.data, runner, AdamSchedule(30, 20, lr=0.03), temperature=1.0)
     torch.testing.assert_close(alone[0], found[1], rtol=1e-3, atol=1e-4)
 
 
@@ -224,13 +226,13 @@ def test_the_images_are_those_of_refining(tiny: Tiny, runner: Runner, monkeypatc
         return images, labels
 
     monkeypatch.setattr(ImageData, "augmented", noted)
-    zoo, reach = tiny.single_zoo, subspace(tiny, 16)
-    network = zoo.network(zoo.select(split="test")[0], reach.architecture)
+    zoo, parametrisation = tiny.single_zoo, subspace(tiny, 16)
+    network = zoo.network(zoo.select(split="test")[0], parametrisation.architecture)
     encode([network], tiny.single_space, runner, data=tiny.data, refine_steps=2)
     refining = drawn[:]
     drawn.clear()
-    descent = tiny.single_space.recipe.refine.descent()
-    fit(reach, network.weights[None], tiny.data, runner, descent, temperature=1.0)
+    schedule = tiny.single_space.recipe.refine.adam_schedule()
+    fit(parametrisation, network.weights[None], tiny.data, runner, schedule, temperature=1.0)
     assert len(drawn) == len(refining) == 2
     assert all(torch.equal(a, b) for a, b in zip(drawn, refining, strict=True))
 
@@ -253,9 +255,9 @@ def test_the_subspace_is_around_the_best_by_validation(tiny: Tiny, recipe: Recip
     worst = min(zoo.select(split="train"), key=lambda i: i.accuracy["val"])
     assert best.accuracy["val"] > worst.accuracy["val"]
     fitted = fit_held_out(zoo, architecture, 16, recipe, tiny.data, runner)
-    assert fitted.reach.start.shape == (1, 16) and fitted.embeddings.shape == (3, 16)
+    assert fitted.parametrisation.start.shape == (1, 16) and fitted.embeddings.shape == (3, 16)
     (wanted,) = zoo.weights([best], architecture)
-    assert torch.equal(fitted.reach.build(fitted.reach.start), wanted)
+    assert torch.equal(fitted.parametrisation.build(fitted.parametrisation.start), wanted)
 
 
 def test_another_rate_falls_as_far() -> None:
@@ -271,7 +273,7 @@ def test_fits_are_scored_on_the_test_images(tiny: Tiny, recipe: Recipe, runner: 
     assert [(e.id, e.target_accuracy, e.unrelated_agreement) for e in found] == [
         (e.id, e.target_accuracy, e.unrelated_agreement) for e in known
     ]
-    exact = replace(fitted, reach=replace(fitted.reach, build=lambda z: targets[int(z[0, 0])]))
+    exact = replace(fitted, parametrisation=replace(fitted.parametrisation, build=lambda z: targets[int(z[0, 0])]))
     exact = replace(exact, embeddings=torch.arange(3.0)[:, None])
     for e in evaluate_fits(exact, known, targets, tiny.data, runner).instances:
         assert (e.agreement, e.predicted_accuracy) == (1.0, e.target_accuracy)
@@ -300,16 +302,16 @@ def test_a_rate_that_diverges_is_not_chosen(
     real = subspace_fit.fit
 
     def fragile(
-        reach: Parametrisation,
+        parametrisation: Parametrisation,
         targets: torch.Tensor,
         data: ImageData,
         runner: Runner,
-        descent: AdamSchedule,
+        schedule: AdamSchedule,
         **given: Any,
     ) -> object:
-        if descent.lr > 0.01:
+        if schedule.lr > 0.01:
             raise RunFailed("the loss is not finite.")
-        return real(reach, targets, data, runner, descent, **given)
+        return real(parametrisation, targets, data, runner, schedule, **given)
 
     monkeypatch.setattr(subspace_fit, "fit", fragile)
     found = fit_held_out(tiny.single_zoo, tiny.single_space.architectures[0], 16, recipe, tiny.data, runner)
@@ -322,9 +324,9 @@ def test_searching_starts_where_the_network_is_told(
     starts: list[tuple[str, Parametrisation]] = []
     real = module.tuned
 
-    def noted(kind: str, reach: Parametrisation, *args: Any, **given: Any) -> object:
-        starts.append((kind, reach))
-        return real(kind, reach, *args, **given)
+    def noted(kind: str, parametrisation: Parametrisation, *args: Any, **given: Any) -> object:
+        starts.append((kind, parametrisation))
+        return real(kind, parametrisation, *args, **given)
 
     monkeypatch.setattr(module, "tuned", noted)
     space, zoo = tiny.single_space, tiny.single_zoo
@@ -336,9 +338,9 @@ def test_searching_starts_where_the_network_is_told(
     median = by_validation(zoo, architecture.name, "test")[1]
     network: Network = zoo.network(median, architecture)
     assert [kind for kind, _ in starts] == ["space", "space", "random subspace"]
-    for (_, reach), steps in zip(starts, (0, 2), strict=False):
+    for (_, parametrisation), steps in zip(starts, (0, 2), strict=False):
         told = encode([network], space, runner, data=tiny.data, refine_steps=steps).vectors
-        assert torch.equal(reach.start, told)
+        assert torch.equal(parametrisation.start, told)
     row = [i.id for i in zoo.select(split="test")].index(median.id)
     assert torch.equal(starts[2][1].start[0], fitted.embeddings[row])
 

@@ -28,30 +28,30 @@ def network(tiny: Tiny) -> Network:
     return read_network(tiny.networks["lenetlike"], candidates=tiny.space.architectures)
 
 
-def run(tiny: Tiny, reach: Parametrisation, **options: Any) -> SearchResult:
+def run(tiny: Tiny, parametrisation: Parametrisation, **options: Any) -> SearchResult:
     with Runner("cpu") as runner:
-        goal = ImageObjective(tiny.data, runner, **options)
-        return search(reach, goal, steps=20, lr=0.02, images=16)
+        objective = ImageObjective(tiny.data, runner, **options)
+        return search(parametrisation, objective, steps=20, lr=0.02, images=16)
 
 
 def test_the_start_of_each_reach_is_the_network_itself(tiny: Tiny, network: Network) -> None:
     images, _ = tiny.data.batch("train", slice(0, 16))
     directions = curvature_subspace(network, 64, images, torch.Generator().manual_seed(0))
-    for reach in (random_subspace(network, 64), directions, all_weights(network)):
-        assert torch.equal(reach.build(reach.start), network.weights)
+    for parametrisation in (random_subspace(network, 64), directions, all_weights(network)):
+        assert torch.equal(parametrisation.build(parametrisation.start), network.weights)
 
 
 def test_a_subspace_moves_every_weight_in_units_of_its_layer(network: Network) -> None:
-    reach = random_subspace(network, 64)
-    moved = reach.build(torch.ones(1, 64)) - network.weights
-    assert reach.start.shape == (1, 64)
+    parametrisation = random_subspace(network, 64)
+    moved = parametrisation.build(torch.ones(1, 64)) - network.weights
+    assert parametrisation.start.shape == (1, 64)
     assert torch.allclose(
         moved.abs(), layer_root_mean_squares(network.architecture, network.weights), rtol=1e-3, atol=1e-6
     )
     assert 0.4 < (moved > 0).double().mean() < 0.6
     one = torch.zeros(1, 64)
     one[0, 3] = 1
-    touched = int((reach.build(one) != network.weights).sum())
+    touched = int((parametrisation.build(one) != network.weights).sum())
     assert abs(touched - network.architecture.parameters / 64) <= 1
 
 
@@ -64,10 +64,10 @@ def test_a_layer_of_zeros_can_be_moved(network: Network) -> None:
 def test_the_loss_falls_and_what_is_told_is_of_the_network_returned(
     tiny: Tiny, network: Network, parametrisation_of: Callable[[Network], Parametrisation]
 ) -> None:
-    reach = parametrisation_of(network)
-    found = run(tiny, reach)
+    parametrisation = parametrisation_of(network)
+    found = run(tiny, parametrisation)
     assert found.validation.loss < max(line["loss"] for line in found.history)
-    assert torch.equal(found.weights, reach.build(found.variables))
+    assert torch.equal(found.weights, parametrisation.build(found.variables))
     with Runner("cpu") as runner:
         told = ImageObjective(tiny.data, runner).score(network.architecture, found.weights, "test")
     assert (found.optimized.accuracy, found.optimized.loss) == pytest.approx(told)
@@ -94,8 +94,8 @@ def test_without_augmentation_the_teacher_is_asked_once(tiny: Tiny, network: Net
     teacher = read_network(tiny.teacher, signal=tiny.data.signal)
     index = torch.arange(10)
     with Runner("cpu") as runner:
-        goal = ImageObjective(tiny.data, runner, teacher, alpha=1.0, index=index, augment=False)
-        first = goal.loss(network.architecture, network.weights, 0, 8)
-        assert goal.answers["train"].shape == (10, tiny.data.signal.classes)
-        goal.answers["train"].zero_()  # what is asked again would not notice
-        assert goal.loss(network.architecture, network.weights, 0, 8) != first
+        objective = ImageObjective(tiny.data, runner, teacher, alpha=1.0, index=index, augment=False)
+        first = objective.loss(network.architecture, network.weights, 0, 8)
+        assert objective.answers["train"].shape == (10, tiny.data.signal.classes)
+        objective.answers["train"].zero_()  # what is asked again would not notice
+        assert objective.loss(network.architecture, network.weights, 0, 8) != first

@@ -93,20 +93,20 @@ def adapt(
     Raises:
         RunFailed: the loss is not finite.
     """
-    architecture, descent = start.network.architecture, AdamSchedule(steps, images, lr, lr / 20)
+    architecture, schedule = start.network.architecture, AdamSchedule(steps, images, lr, lr / 20)
     if method in ("all weights", "from scratch"):
         with kept_random_state():
             torch.manual_seed(runner.seed)
             fresh = method == "from scratch"
             module = fresh_module(architecture.name, architecture.signal) if fresh else deepcopy(start.module)
             with runner.progress(description, steps) as tick:
-                return train_module(runner.place(module), architecture, data, runner, descent, tick)
+                return train_module(runner.place(module), architecture, data, runner, schedule, tick)
     if method == "space":
-        reach = parametrisation_of(start.space, start.embedding[None], architecture.name)
+        parametrisation = parametrisation_of(start.space, start.embedding[None], architecture.name)
     else:
-        reach = random_subspace(start.network, start.space.model.embedding_size)
-    goal = image_objective(start.space, data, runner, None)
-    found = search(reach, goal, steps=steps, lr=lr, images=images, description=description)
+        parametrisation = random_subspace(start.network, start.space.model.embedding_size)
+    objective = image_objective(start.space, data, runner, None)
+    found = search(parametrisation, objective, steps=steps, lr=lr, images=images, description=description)
     return Adapted(found.weights, found.step, found.validation.accuracy, found.validation.loss)
 
 
@@ -124,7 +124,7 @@ def instance_module(zoo: Zoo, instance: Instance, architecture: Architecture) ->
 
 
 def train_module(
-    module: nn.Module, architecture: Architecture, data: ImageData, runner: Runner, descent: AdamSchedule, tick: Tick
+    module: nn.Module, architecture: Architecture, data: ImageData, runner: Runner, schedule: AdamSchedule, tick: Tick
 ) -> Adapted:
     """Train all of a module on the images, and with the rates, that `search` takes.
 
@@ -134,29 +134,29 @@ def train_module(
     Raises:
         RunFailed: the loss is not finite.
     """
-    goal, every = ImageObjective(data, runner), max(1, descent.steps // 10)
-    optimizer = torch.optim.Adam(module.parameters(), lr=descent.lr)
-    best = _look(module, architecture, goal, 0)
-    for step in range(1, descent.steps + 1):
+    objective, every = ImageObjective(data, runner), max(1, schedule.steps // 10)
+    optimizer = torch.optim.Adam(module.parameters(), lr=schedule.lr)
+    best = _look(module, architecture, objective, 0)
+    for step in range(1, schedule.steps + 1):
         for group in optimizer.param_groups:
-            group["lr"] = descent.rate(step - 1)
+            group["lr"] = schedule.rate(step - 1)
         generator = runner.generator("lso", step - 1)
-        drawn = torch.randint(len(data.splits["train"]), (descent.images,), generator=generator)
+        drawn = torch.randint(len(data.splits["train"]), (schedule.images,), generator=generator)
         pictures, labels = data.augmented("train", drawn, generator=generator)
         loss = F.cross_entropy(module.train()(pictures), labels)
         if not torch.isfinite(loss):
-            raise RunFailed(f"the loss is not finite at step {step} of {descent.steps}.", "Lower the rate.")
+            raise RunFailed(f"the loss is not finite at step {step} of {schedule.steps}.", "Lower the rate.")
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         runner.count(1, "steps")
         tick(1, loss=loss.item())
-        if step % every == 0 or step == descent.steps:
-            best = max(best, _look(module, architecture, goal, step), key=lambda a: (a.accuracy, -a.loss))
+        if step % every == 0 or step == schedule.steps:
+            best = max(best, _look(module, architecture, objective, step), key=lambda a: (a.accuracy, -a.loss))
     return best
 
 
-def _look(module: nn.Module, architecture: Architecture, goal: ImageObjective, step: int) -> Adapted:
+def _look(module: nn.Module, architecture: Architecture, objective: ImageObjective, step: int) -> Adapted:
     weights = architecture.to_weights({name: t.detach().clone() for name, t in module.state_dict().items()})
-    accuracy, loss = goal.score(architecture, weights, "val")
+    accuracy, loss = objective.score(architecture, weights, "val")
     return Adapted(weights, step, accuracy, loss)

@@ -110,8 +110,8 @@ def test_fine_tuning_is_the_search_of_all_weights_where_there_are_no_batch_norms
     found = train_module(
         module, bench.architecture, tiny.data, runner, AdamSchedule(20, 8, 0.003, 0.003 / 20), Silent().advance
     )
-    goal = image_objective(tiny.space, tiny.data, runner, None)
-    wanted = search(all_weights(bench.start.network), goal, steps=20, lr=0.003, images=8)
+    objective = image_objective(tiny.space, tiny.data, runner, None)
+    wanted = search(all_weights(bench.start.network), objective, steps=20, lr=0.003, images=8)
     assert (found.step, found.accuracy) == (wanted.step, wanted.validation.accuracy)
     assert torch.allclose(found.weights, wanted.weights, atol=1e-5)
     assert found.step > 0 and not torch.allclose(found.weights, bench.start.network.weights, atol=1e-4)
