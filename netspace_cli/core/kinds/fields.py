@@ -31,7 +31,7 @@ from netspace_cli.core.shapes.path_solids import SolidStep, solid_steps
 from netspace_cli.core.shapes.values import iou, mean_error, scoring_points, values_of, within
 from netspace_cli.core.shapes.voxels import Voxels, cut, distances_at, scattered_points
 
-from .kind import Judged, Mender, PathStep, Sampler, Variation
+from .kind import Judged, Mender, PathStep, Sampler, Variation, count_seen
 
 VALIDATION_POINTS = 4096
 STRETCHED_POINTS = 256
@@ -90,7 +90,7 @@ class FieldEvaluation:
         rows = self.instances
         return {
             "n": len(rows),
-            "seen": None if any(e.seen is None for e in rows) else sum(bool(e.seen) for e in rows),
+            "seen": count_seen([e.seen for e in rows]),
             **{name: _mean([getattr(e, name) for e in rows]) for name in ("within", "iou", "error", "nearest_iou")},
         }
 

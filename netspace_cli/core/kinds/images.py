@@ -25,7 +25,7 @@ from netspace_cli.core.networks.path_step import Step, score_steps
 from netspace_cli.core.networks.scores import accuracies_on_test, accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
-from .kind import Judged, Mender, Sampler, Variation
+from .kind import Judged, Mender, Sampler, Variation, count_seen
 
 # Two instances count as equally accurate within this many points.
 EQUAL_WITHIN = 0.02
@@ -97,7 +97,7 @@ class ImageEvaluation:
         paired, unrelated = np.mean(pairs, axis=0).tolist() if pairs else (None, None)
         return {
             "n": len(rows),
-            "seen": None if any(e.seen is None for e in rows) else sum(bool(e.seen) for e in rows),
+            "seen": count_seen([e.seen for e in rows]),
             "arch_accuracy": float(np.mean([e.arch == e.predicted_arch for e in rows])),
             "target_accuracy": float(target.mean()),
             "predicted_accuracy": float(predicted.mean()),

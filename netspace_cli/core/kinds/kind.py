@@ -44,6 +44,11 @@ class Judged:
     seen: bool | None
 
 
+def count_seen(seen: Sequence[bool | None]) -> int | None:
+    """How many instances took part in a space's training; None where that is not recorded of all."""
+    return None if None in seen else seen.count(True)
+
+
 class PathStep(Protocol):
     """What is seen at one step of a path.
 
