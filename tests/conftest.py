@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +20,7 @@ from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.fit import fit_zoo
 from netspace_cli.core.zoos.fitting import FitPlan
 from netspace_cli.core.zoos.train import ZooPlan, train_zoo
+from tests.golden.scenarios import ellipsoids, tiny_images
 from tests.worlds import SHAPE_RECIPE, TINY_RECIPE, Cli, Solids, Stopper, Tiny
 
 
@@ -51,24 +50,11 @@ def cli() -> Cli:
     return run
 
 
-def write_tiny_npz(path: Path) -> None:
-    """Three classes of 8 x 8 pictures that a small network tells apart: bright left, middle or right."""
-    draw = np.random.default_rng(0)
-    arrays: dict[str, Any] = {}
-    for split, count in (("train", 60), ("val", 24), ("test", 30)):
-        labels = np.arange(count) % 3
-        images = draw.integers(0, 120, (count, 8, 8))
-        for image, label in zip(images, labels, strict=True):
-            image[:, 3 * label : 3 * label + 2] += 100
-        arrays |= {f"{split}_images": images.astype(np.uint8), f"{split}_labels": labels[:, None].astype(np.uint8)}
-    np.savez(path, **arrays)
-
-
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Made once for all tests; tests read it and write elsewhere."""
     folder = tmp_path_factory.mktemp("tiny")
-    write_tiny_npz(folder / "tiny.npz")
+    np.savez(folder / "tiny.npz", **tiny_images(np.random.default_rng(0)))
     data = load_data(str(folder / "tiny.npz"))
     archs = ("lenetlike", "vanillacnn", "resnet8")
     with Runner("cpu") as runner:
@@ -92,21 +78,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     )
 
 
-def write_ellipsoids(path: Path) -> None:
-    """Eight of them, with other half axes and centres."""
-    draw, cells = np.random.default_rng(0), np.stack(np.meshgrid(*[np.arange(10) - 4.5] * 3, indexing="ij"))
-    grids = []
-    for _ in range(8):
-        axes, centre = draw.uniform(2, 4.5, (3, 1, 1, 1)), draw.uniform(-0.5, 0.5, (3, 1, 1, 1))
-        grids.append((((cells - centre) / axes) ** 2).sum(axis=0) < 1)
-    np.savez_compressed(path, occupancy=np.stack(grids))
-
-
 @pytest.fixture(scope="session")
 def solids(tmp_path_factory: pytest.TempPathFactory) -> Solids:
     """Made once for all tests; tests read it and write elsewhere."""
     folder = tmp_path_factory.mktemp("solids")
-    write_ellipsoids(folder / "solids.npz")
+    np.savez_compressed(folder / "solids.npz", occupancy=ellipsoids(np.random.default_rng(0)))
     plan = FitPlan("siren-16x2", (5, 1, 2), steps=60, points=256, lr=3e-3)
     with Runner("cpu") as runner:
         zoo = fit_zoo(folder / "zoo", find_shapes(folder / "solids.npz"), plan, runner)

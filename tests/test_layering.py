@@ -29,7 +29,6 @@ CORE_ROOMS = (
 )
 UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
 FLAG = re.compile(r"(?<![\w-])(--[a-z]|-[hoqsv](?![\w-]))")
-# Being rewritten; they are to name settings as the others do.
 DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
 # Of netspace_models likewise.

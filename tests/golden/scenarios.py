@@ -234,12 +234,8 @@ SCENARIOS = (
 )
 
 
-def make_inputs(folder: Path) -> None:
-    """What the commands work on: links to the samples, and small images, solids, a scan and a picture."""
-    from PIL import Image
-
-    (folder / "samples").symlink_to(ROOT / "examples")
-    draw = np.random.default_rng(0)
+def tiny_images(draw: np.random.Generator) -> dict[str, Any]:
+    """Three classes of 8 x 8 pictures that a small network tells apart: bright left, middle or right; for an npz file."""
     arrays: dict[str, Any] = {}
     for split, count in (("train", 60), ("val", 24), ("test", 30)):
         labels = np.arange(count) % 3
@@ -247,14 +243,32 @@ def make_inputs(folder: Path) -> None:
         for image, label in zip(images, labels, strict=True):
             image[:, 3 * label : 3 * label + 2] += 100
         arrays |= {f"{split}_images": images.astype(np.uint8), f"{split}_labels": labels[:, None].astype(np.uint8)}
-    np.savez(folder / "tiny.npz", **arrays)
-    cells = np.stack(np.meshgrid(*[np.arange(10) - 4.5] * 3, indexing="ij"))
-    grids = []
+    return arrays
+
+
+def voxel_centres() -> np.ndarray:
+    """(3, 10, 10, 10) of a grid, counted in voxels from its middle."""
+    return np.stack(np.meshgrid(*[np.arange(10) - 4.5] * 3, indexing="ij"))
+
+
+def ellipsoids(draw: np.random.Generator) -> np.ndarray:
+    """(8, 10, 10, 10) solids, with other half axes and centres."""
+    centres, grids = voxel_centres(), []
     for _ in range(8):
         axes, centre = draw.uniform(2, 4.5, (3, 1, 1, 1)), draw.uniform(-0.5, 0.5, (3, 1, 1, 1))
-        grids.append((((cells - centre) / axes) ** 2).sum(axis=0) < 1)
-    np.savez(folder / "ellipsoids.npz", occupancy=np.stack(grids))
-    np.savez(folder / "ball.npz", occupancy=((cells / 3.5) ** 2).sum(axis=0)[None] < 1)
+        grids.append((((centres - centre) / axes) ** 2).sum(axis=0) < 1)
+    return np.stack(grids)
+
+
+def make_inputs(folder: Path) -> None:
+    """What the commands work on: links to the samples, and small images, solids, a scan and a picture."""
+    from PIL import Image
+
+    (folder / "samples").symlink_to(ROOT / "examples")
+    draw = np.random.default_rng(0)
+    np.savez(folder / "tiny.npz", **tiny_images(draw))
+    np.savez(folder / "ellipsoids.npz", occupancy=ellipsoids(draw))
+    np.savez(folder / "ball.npz", occupancy=((voxel_centres() / 3.5) ** 2).sum(axis=0)[None] < 1)
     normals = draw.normal(size=(2000, 3))
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
     np.save(folder / "scan.npy", np.concatenate([0.5 * normals, normals], axis=1).astype(np.float32))

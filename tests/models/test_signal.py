@@ -10,11 +10,9 @@ from netspace_models.architectures import FieldSignal, ImageSignal, Signal, buil
 from netspace_models.training.objectives import imitation
 from torch import Tensor
 
+from tests.small_networks import seeded
+
 IMAGES, SHAPE, COLOURS = ImageSignal(3, 8, 10), FieldSignal(3, 1), FieldSignal(2, 3)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from netspace_models.architectures import ImageSignal
 from netspace_models.errors import ConfigError, DataUnavailable
 
 from netspace_cli.core.data.images import ImageData, Split
+from tests.small_networks import seeded
 
 
 def tiny(
@@ -29,10 +30,6 @@ def tiny(
         flip=flip,
         class_names=("a", "b", "c"),
     )
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def raw_of(data: ImageData, images: torch.Tensor) -> torch.Tensor:

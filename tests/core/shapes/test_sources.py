@@ -14,13 +14,10 @@ from netspace_models.errors import ConfigError, InputFileError
 
 from netspace_cli.core.shapes import grids, sources
 from netspace_cli.core.shapes.sources import find_shapes
+from tests.small_networks import seeded
 from tests.worlds import PICKLED
 
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def saved(path: Path, **arrays: Any) -> Path:

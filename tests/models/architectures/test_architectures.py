@@ -14,6 +14,8 @@ from netspace_models.parameters.symmetry import HiddenGroup, Member
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from tests.small_networks import seeded
+
 CIFAR, TINY_IMAGENET, DIGITS, SMALL = (
     ImageSignal(3, 32, 10),
     ImageSignal(3, 64, 200),
@@ -36,10 +38,6 @@ PUBLISHED = [
     (DIGITS, "lenetlike", 44_426),
     (DIGITS, "resnet32", 465_386),
 ]
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(signal: ImageSignal, count: int = 4) -> Tensor:

@@ -14,13 +14,11 @@ from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.parameters.symmetry import HiddenGroup, Member, reorder
 from torch import Tensor
 
+from tests.small_networks import seeded
+
 CIFAR, SMALL = ImageSignal(3, 32, 10), ImageSignal(1, 8, 3)
 STAGES = ((1, 16), (2, 32), (3, 64))
 State = dict[str, Tensor]
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(signal: ImageSignal, count: int = 4) -> Tensor:

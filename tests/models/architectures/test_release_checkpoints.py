@@ -15,6 +15,8 @@ from netspace_models.architectures import ImageSignal, build
 from netspace_models.parameters.prep_grid import WIDTH, from_prep, published_height, to_prep
 from torch import Tensor
 
+from tests.small_networks import seeded
+
 CIFAR, TINY_IMAGENET = ImageSignal(3, 32, 10), ImageSignal(3, 64, 200)
 State = dict[str, Tensor]
 
@@ -45,10 +47,6 @@ PARAMETERS = {
     ("resnet32", CIFAR): 465_674,
 }
 SIGNALS = (CIFAR, TINY_IMAGENET)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def images(signal: ImageSignal) -> Tensor:

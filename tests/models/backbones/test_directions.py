@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from netspace_models.architectures import ImageSignal, build
@@ -12,22 +10,11 @@ from netspace_models.backbones.tokens.directions import LowRankDirections, choos
 from netspace_models.backbones.tokens.settings import DirectSettings, ReaderSettings, TokensSettings
 from netspace_models.parameters.spec import NetworkSpec
 from netspace_models.second_order.curvature import curvature_moments
-from torch import Tensor
+
+from tests.small_networks import seeded, small_classifier
 
 CURVATURE = DirectSettings("curvature")
 SIGNAL = ImageSignal(1, 8, 3)
-
-
-def draw(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def started(name: str = "lenetlike") -> tuple[Any, dict[str, Tensor], Tensor]:
-    """An architecture, parameters in which something is alive, and images."""
-    architecture = build(name, SIGNAL)
-    torch.manual_seed(0)
-    vector = 0.2 * torch.randn(architecture.parameters)
-    return architecture, architecture.spec.unflatten(vector), torch.rand(16, 1, 8, 8, generator=draw())
 
 
 @pytest.mark.parametrize("size", [1, 30, 64, 300, 4096, 10**6])
@@ -48,8 +35,8 @@ def test_an_embedding_is_used_up_and_no_side_gets_more_than_it_has(name: str, si
 
 def test_whole_sides_reach_every_weight_exactly() -> None:
     spec = NetworkSpec.of({"a.weight": (3, 4), "a.bias": (3,)})
-    directions = LowRankDirections(spec, spec.size, generator=draw())
-    wanted = torch.randn(spec.size, generator=draw(1))
+    directions = LowRankDirections(spec, spec.size, generator=seeded())
+    wanted = torch.randn(spec.size, generator=seeded(1))
     matrix = directions(torch.eye(spec.size)).T
     found = torch.linalg.solve(matrix.double(), wanted.double())
     assert torch.allclose(directions(found[None].float())[0], wanted, atol=1e-4)
@@ -58,31 +45,31 @@ def test_whole_sides_reach_every_weight_exactly() -> None:
 @pytest.mark.parametrize("size", [5, 300, 4096])
 def test_values_of_unit_variance_give_weights_of_unit_mean_square(size: int) -> None:
     spec = build("vanillacnn", SIGNAL).spec
-    directions = LowRankDirections(spec, size, generator=draw())
-    written = directions(torch.randn(64, size, generator=draw(1)))
+    directions = LowRankDirections(spec, size, generator=seeded())
+    written = directions(torch.randn(64, size, generator=seeded(1)))
     assert written.shape == (64, spec.size)
     assert written.square().mean().item() == pytest.approx(1, abs=0.15)
 
 
 def test_leading_directions_show_more_than_random_ones() -> None:
-    architecture, state, images = started()
+    architecture, state, images = small_classifier()
     vector = architecture.spec.flatten(state)
-    moments = curvature_moments(architecture.fused, state, images, generator=draw())
+    moments = curvature_moments(architecture.fused, state, images, generator=seeded())
     scale = torch.cat([t.std().expand(t.numel()) for t in state.values()])
 
     def shown(directions: LowRankDirections) -> float:
         with torch.no_grad():
-            moved = 0.05 * scale * directions(torch.randn(8, 200, generator=draw(2)))
+            moved = 0.05 * scale * directions(torch.randn(8, 200, generator=seeded(2)))
             plain = architecture.run(vector, images)
             return sum(float((architecture.run(vector + m, images) - plain).square().mean()) for m in moved)
 
     spec = architecture.spec
-    assert shown(LowRankDirections(spec, 200, moments)) > 1.5 * shown(LowRankDirections(spec, 200, generator=draw()))
+    assert shown(LowRankDirections(spec, 200, moments)) > 1.5 * shown(LowRankDirections(spec, 200, generator=seeded()))
 
 
 def test_the_same_moments_give_the_same_directions() -> None:
-    architecture, state, images = started()
-    moments = curvature_moments(architecture.fused, state, images, generator=draw())
+    architecture, state, images = small_classifier()
+    moments = curvature_moments(architecture.fused, state, images, generator=seeded())
     first, again = (LowRankDirections(architecture.spec, 64, moments) for _ in range(2))
     known = [i for i, block in enumerate(first.blocks) if block.name in moments]
     assert len(known) == len(moments)
@@ -95,8 +82,8 @@ def test_the_same_moments_give_the_same_directions() -> None:
 
 
 def test_a_backbone_keeps_its_directions_with_its_values() -> None:
-    architecture, state, images = started()
-    moments = curvature_moments(architecture.fused, state, images, generator=draw())
+    architecture, state, images = small_classifier()
+    moments = curvature_moments(architecture.fused, state, images, generator=seeded())
     layers = torch.ones(len(architecture.spec.layers))
     settings = TokensSettings(
         embedding_size=64, latents=4, chunk=64, width=16, heads=2, reader=ReaderSettings(probes=0), direct=CURVATURE
@@ -106,7 +93,7 @@ def test_a_backbone_keeps_its_directions_with_its_values() -> None:
     trained = settings.build({"lenetlike": known}, SIGNAL)
     loaded = settings.build({"lenetlike": blank}, SIGNAL)
     loaded.load_state_dict(trained.state_dict())
-    rows = torch.randn(3, 64, generator=draw())
+    rows = torch.randn(3, 64, generator=seeded())
     with torch.no_grad():
         assert torch.equal(loaded.decode("lenetlike", rows), trained.decode("lenetlike", rows))
         assert not trained.head("lenetlike").direct(torch.zeros(1, 64)).any()
@@ -114,12 +101,12 @@ def test_a_backbone_keeps_its_directions_with_its_values() -> None:
 
 
 def test_learnt_directions_begin_as_the_curvatures_and_take_part_in_learning() -> None:
-    architecture, state, images = started()
-    moments = curvature_moments(architecture.fused, state, images, generator=draw())
+    architecture, state, images = small_classifier()
+    moments = curvature_moments(architecture.fused, state, images, generator=seeded())
     fixed, learnt = (
-        LowRankDirections(architecture.spec, 64, moments, draw(1), learnt=learnt) for learnt in (False, True)
+        LowRankDirections(architecture.spec, 64, moments, seeded(1), learnt=learnt) for learnt in (False, True)
     )
-    embeddings = torch.randn(2, 64, generator=draw(2))
+    embeddings = torch.randn(2, 64, generator=seeded(2))
     torch.testing.assert_close(fixed(embeddings), learnt(embeddings).detach())
     assert not list(fixed.parameters())
     learnt(embeddings).square().sum().backward()

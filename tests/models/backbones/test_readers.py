@@ -12,11 +12,9 @@ from netspace_models.backbones.tokens.settings import ReaderSettings, TokensSett
 from netspace_models.errors import ConfigError
 from torch import Tensor
 
+from tests.small_networks import seeded
+
 SHAPE, COLOURS = FieldSignal(3, 1), FieldSignal(2, 3)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def fresh(architecture: Architecture, seed: int = 0) -> Tensor:

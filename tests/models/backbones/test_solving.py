@@ -7,48 +7,27 @@ from typing import Any
 import pytest
 import torch
 from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, build
-from netspace_models.backbones import ArchitectureInit, TokensBackbone
+from netspace_models.backbones import TokensBackbone
 from netspace_models.backbones.tokens.settings import (
     DirectSettings,
     FeedbackSettings,
     ReaderSettings,
     SolveSettings,
-    TokensSettings,
     WriterSettings,
 )
 from netspace_models.backbones.tokens.solving import Solving
 from netspace_models.errors import ConfigError
 from torch import Tensor
 
+from tests.small_networks import seeded, small_field, solvable_backbone
+
 DIRECT = WriterSettings("direct")
 SHAPE = FieldSignal(3, 1)
 
 
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def network(signal: FieldSignal, seed: int = 0) -> tuple[Architecture, Tensor, Tensor]:
-    """An architecture, a network of it and points."""
-    architecture = build("siren-6x2", signal)
-    vector = 0.05 * torch.randn(architecture.parameters, generator=seeded(seed))
-    return architecture, vector, 2 * torch.rand(9, signal.dimensions, generator=seeded(1)) - 1
-
-
-def backbone(architecture: Architecture, **options: Any) -> TokensBackbone:
-    """One whose embedding moves weights along directions, and by attention as well."""
-    torch.manual_seed(0)
-    start = 0.05 * torch.randn(architecture.parameters)
-    scale = torch.linspace(0.1, 0.2, len(architecture.spec.layers))
-    init = ArchitectureInit(architecture.spec, start, scale, architecture.run, architecture=architecture)
-    sizes = {"embedding_size": 48, "latents": 4, "chunk": 32, "width": 16, "heads": 2, "depth": 1}
-    parts = {"direct": DirectSettings("learnt", 0.7), "reader": ReaderSettings("answers", 16)}
-    return TokensSettings(**{**sizes, **parts, **options}).build({architecture.name: init}, architecture.signal)
-
-
 def solving(architecture: Architecture, vectors: Tensor, **options: Any) -> tuple[TokensBackbone, Tensor, Tensor]:
     """A backbone, its embeddings, and how far their networks' values are from those of the networks."""
-    model = backbone(architecture, **options).eval()
+    model = solvable_backbone(architecture, **options).eval()
     embeddings = model.encode(architecture.name, vectors).detach()
     points = architecture.signal.example(500, seeded(4))
     found = architecture.run_each(model.decode(architecture.name, embeddings), points)
@@ -59,7 +38,7 @@ def solving(architecture: Architecture, vectors: Tensor, **options: Any) -> tupl
 def test_an_encoder_that_solves_answers_as_the_network_does(near: float) -> None:
     architecture, name = build("siren-6x2", SHAPE), "siren-6x2"
     within_reach = 0.2 * torch.randn(2, 48, generator=seeded(8))
-    vectors = backbone(architecture, writer=DIRECT).decode(name, within_reach).detach()
+    vectors = solvable_backbone(architecture, writer=DIRECT).decode(name, within_reach).detach()
     _, _, before = solving(architecture, vectors, writer=DIRECT)
     solve = SolveSettings(8, points=1000, near_surface_share=near)
     model, embeddings, after = solving(architecture, vectors, writer=DIRECT, solve=solve)
@@ -69,16 +48,16 @@ def test_an_encoder_that_solves_answers_as_the_network_does(near: float) -> None
 
 
 def test_training_goes_without_solving() -> None:
-    architecture, vector, _ = network(SHAPE)
-    model, name = backbone(architecture, solve=SolveSettings(4)), architecture.name
-    plain = backbone(architecture).encode(name, vector[None])
+    architecture, vector, _ = small_field(SHAPE)
+    model, name = solvable_backbone(architecture, solve=SolveSettings(4)), architecture.name
+    plain = solvable_backbone(architecture).encode(name, vector[None])
     found = model.train().encode(name, vector[None])
     assert torch.equal(found, plain) and found.requires_grad
     assert not torch.equal(model.eval().encode(name, vector[None]), plain)
 
 
 def test_target_points_lie_evenly_and_where_values_are_near_zero() -> None:
-    architecture, vector, _ = network(SHAPE)
+    architecture, vector, _ = small_field(SHAPE)
     even, both = (Solving(1, 400, near).target_points(architecture, vector) for near in (0.0, 0.5))
     assert even.shape == both.shape == (400, 3) and even.abs().max() <= 1
     assert torch.equal(even[:200], both[:200])
@@ -92,18 +71,18 @@ def test_target_points_lie_evenly_and_where_values_are_near_zero() -> None:
 @pytest.mark.parametrize("direct", [DirectSettings("sketch"), DirectSettings("learnt", 0.0)])
 def test_what_cannot_be_solved_for_is_refused(direct: DirectSettings) -> None:
     with pytest.raises(ConfigError, match="only neural fields can be solved for, by decoders") as raised:
-        backbone(build("siren-6x2", SHAPE), solve=SolveSettings(1), direct=direct)
+        solvable_backbone(build("siren-6x2", SHAPE), solve=SolveSettings(1), direct=direct)
     assert raised.value.hint == "Set backbone.solve.steps to 0; or backbone.direct.kind to 'learnt'."
 
 
 def test_classifiers_cannot_be_solved_for() -> None:
     with pytest.raises(ConfigError, match="only neural fields can be solved for, by decoders"):
-        backbone(build("lenetlike", ImageSignal(1, 8, 3)), solve=SolveSettings(1))
+        solvable_backbone(build("lenetlike", ImageSignal(1, 8, 3)), solve=SolveSettings(1))
 
 
 def test_a_direct_decoder_is_linear_and_has_nothing_else_to_learn() -> None:
     architecture = build("siren-6x2", SHAPE)
-    model, name = backbone(architecture, writer=DIRECT), architecture.name
+    model, name = solvable_backbone(architecture, writer=DIRECT), architecture.name
     one, other = torch.randn(2, 1, 48, generator=seeded(2))
     with torch.no_grad():
         middle = model.decode(name, torch.lerp(one, other, 0.3))
@@ -117,7 +96,7 @@ def test_an_encoder_that_reads_nothing_goes_by_feedback_alone() -> None:
     architecture = build("siren-6x2", SHAPE)
     vectors = torch.stack([0.05 * torch.randn(architecture.parameters, generator=seeded(s)) for s in (8, 9)])
     feedback = FeedbackSettings(2, second_order=True)
-    model = backbone(architecture, reader=ReaderSettings("constant", 16), writer=DIRECT, feedback=feedback)
+    model = solvable_backbone(architecture, reader=ReaderSettings("constant", 16), writer=DIRECT, feedback=feedback)
     name = architecture.name
     assert model.probes is not None
     embeddings = model.encode(name, vectors)
@@ -139,11 +118,11 @@ def test_an_encoder_that_reads_nothing_goes_by_feedback_alone() -> None:
 
 def test_an_encoder_that_reads_nothing_and_asks_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="reads nothing gives all networks the same embedding") as raised:
-        backbone(build("siren-6x2", SHAPE), reader=ReaderSettings("constant", 16))
+        solvable_backbone(build("siren-6x2", SHAPE), reader=ReaderSettings("constant", 16))
     assert raised.value.hint.startswith("Let it ask: backbone.feedback.rounds = 3;")
 
 
 def test_a_sketch_has_no_directions() -> None:
     architecture = build("siren-6x2", SHAPE)
-    assert backbone(architecture, direct=DirectSettings("sketch")).directions(architecture.name) is None
-    assert backbone(architecture, direct=DirectSettings("learnt", 0.0)).directions(architecture.name) is None
+    assert solvable_backbone(architecture, direct=DirectSettings("sketch")).directions(architecture.name) is None
+    assert solvable_backbone(architecture, direct=DirectSettings("learnt", 0.0)).directions(architecture.name) is None

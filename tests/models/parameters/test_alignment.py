@@ -9,11 +9,9 @@ from netspace_models.architectures import Architecture, ImageSignal, build
 from netspace_models.parameters.alignment import align
 from torch import Tensor
 
+from tests.small_networks import seeded
+
 SIGNAL = ImageSignal(1, 16, 3)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def network(architecture: Architecture, seed: int) -> Tensor:

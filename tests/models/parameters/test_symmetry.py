@@ -8,13 +8,11 @@ from netspace_models.architectures import Architecture, ImageSignal, build
 from netspace_models.parameters.symmetry import HiddenGroup, Member, chain, draw_orders, reorder, units_of
 from torch import Tensor, nn
 
+from tests.small_networks import seeded
+
 FOUR = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
 # Two by two positions are left to flatten in the first two and by the pooling in none.
 SIGNAL = ImageSignal(1, 16, 3)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def parameters(architecture: Architecture) -> Tensor:

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageSignal
 from netspace_models.second_order.curvature import curvature_moments
-from torch import Tensor, nn
+from torch import nn
+
+from tests.small_networks import seeded, small_classifier
 
 SIGNAL = ImageSignal(1, 8, 3)
-
-
-def draw(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def started(name: str = "lenetlike") -> tuple[Any, dict[str, Tensor], Tensor]:
-    """An architecture, parameters in which something is alive, and images."""
-    architecture = build(name, SIGNAL)
-    torch.manual_seed(0)
-    vector = 0.2 * torch.randn(architecture.parameters)
-    return architecture, architecture.spec.unflatten(vector), torch.rand(16, 1, 8, 8, generator=draw())
 
 
 def test_moments_of_a_linear_layer_are_sums_of_outer_products() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(4, 3))
     state = {n: torch.randn_like(t) for n, t in module.state_dict().items()}
-    images = torch.rand(6, 1, 2, 2, generator=draw())
-    inputs, gradients = curvature_moments(module, state, images, generator=draw(1))["1.weight"]
+    images = torch.rand(6, 1, 2, 2, generator=seeded())
+    inputs, gradients = curvature_moments(module, state, images, generator=seeded(1))["1.weight"]
     flat = images.flatten(1)
     logits = flat @ state["1.weight"].T + state["1.bias"]
-    labels = torch.multinomial(logits.softmax(1), 1, generator=draw(1))[:, 0]
+    labels = torch.multinomial(logits.softmax(1), 1, generator=seeded(1))[:, 0]
     slopes = logits.softmax(1) - F.one_hot(labels, 3)
     assert torch.allclose(inputs.float(), flat.T @ flat, atol=1e-5)
     assert torch.allclose(gradients.float(), slopes.T @ slopes, atol=1e-5)
@@ -41,8 +29,8 @@ def test_moments_of_a_linear_layer_are_sums_of_outer_products() -> None:
 def test_moments_of_a_convolution_are_those_of_its_patches() -> None:
     module = nn.Sequential(nn.Conv2d(2, 5, 3, stride=2, padding=1), nn.Flatten())
     state = {n: torch.randn_like(t) for n, t in module.state_dict().items()}
-    images = torch.rand(4, 2, 6, 6, generator=draw())
-    inputs, gradients = curvature_moments(module, state, images, generator=draw())["0.weight"]
+    images = torch.rand(4, 2, 6, 6, generator=seeded())
+    inputs, gradients = curvature_moments(module, state, images, generator=seeded())["0.weight"]
     padded = F.pad(images, (1, 1, 1, 1))
     patches = [padded[:, :, r : r + 3, c : c + 3].flatten(1) for r in (0, 2, 4) for c in (0, 2, 4)]
     rows = torch.cat(patches)
@@ -51,9 +39,9 @@ def test_moments_of_a_convolution_are_those_of_its_patches() -> None:
 
 
 def test_the_module_is_left_as_it_was() -> None:
-    architecture, state, images = started("resnet8")
+    architecture, state, images = small_classifier("resnet8")
     before = {n: t.clone() for n, t in architecture.fused.state_dict().items()}
-    moments = curvature_moments(architecture.fused, state, images, generator=draw())
+    moments = curvature_moments(architecture.fused, state, images, generator=seeded())
     assert set(moments) == {p.name for p in architecture.spec.parameters if len(p.shape) > 1}
     assert all(torch.equal(t, before[n]) for n, t in architecture.fused.state_dict().items())
     assert not any(module._forward_hooks for module in architecture.fused.modules())

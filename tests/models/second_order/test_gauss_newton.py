@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, FieldSignal, build
+from netspace_models.architectures import FieldSignal, build
 from netspace_models.architectures.architecture import describe
-from netspace_models.backbones import ArchitectureInit, TokensBackbone
-from netspace_models.backbones.tokens.settings import DirectSettings, ReaderSettings, TokensSettings, WriterSettings
+from netspace_models.backbones.tokens.settings import WriterSettings
 from netspace_models.errors import ConfigError
 from netspace_models.second_order.conjugate_gradients import conjugate_gradients
 from netspace_models.second_order.gauss_newton import Solver, gauss_newton_change, weights_by_distance
@@ -19,34 +17,14 @@ from netspace_models.second_order.preconditioner import KroneckerPreconditioner
 from torch import Tensor, nn
 from torch.func import jacrev
 
+from tests.small_networks import seeded, small_field, solvable_backbone
+
 SHAPE, COLOURS = FieldSignal(3, 1), FieldSignal(2, 3)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def network(signal: FieldSignal, seed: int = 0) -> tuple[Architecture, Tensor, Tensor]:
-    """An architecture, a network of it and points."""
-    architecture = build("siren-6x2", signal)
-    vector = 0.05 * torch.randn(architecture.parameters, generator=seeded(seed))
-    return architecture, vector, 2 * torch.rand(9, signal.dimensions, generator=seeded(1)) - 1
-
-
-def backbone(architecture: Architecture, **options: Any) -> TokensBackbone:
-    """One whose embedding moves weights along directions, and by attention as well."""
-    torch.manual_seed(0)
-    start = 0.05 * torch.randn(architecture.parameters)
-    scale = torch.linspace(0.1, 0.2, len(architecture.spec.layers))
-    init = ArchitectureInit(architecture.spec, start, scale, architecture.run, architecture=architecture)
-    sizes = {"embedding_size": 48, "latents": 4, "chunk": 32, "width": 16, "heads": 2, "depth": 1}
-    parts = {"direct": DirectSettings("learnt", 0.7), "reader": ReaderSettings("answers", 16)}
-    return TokensSettings(**{**sizes, **parts, **options}).build({architecture.name: init}, architecture.signal)
 
 
 @pytest.mark.parametrize("signal", [SHAPE, COLOURS])
 def test_factors_are_the_derivatives_of_values_by_parameters(signal: FieldSignal) -> None:
-    architecture, vector, points = network(signal)
+    architecture, vector, points = small_field(signal)
     values, factors = value_factors(architecture, vector, points)
     torch.testing.assert_close(values, architecture.run(vector, points).flatten())
     wanted = architecture.spec.unflatten(jacrev(lambda v: architecture.run(v, points).flatten())(vector))
@@ -75,8 +53,8 @@ def test_a_layer_that_sees_several_rows_a_point_is_left_out() -> None:
 
 @pytest.mark.parametrize("signal", [SHAPE, COLOURS])
 def test_the_factored_jacobian_is_the_jacobian_of_the_direct_path(signal: FieldSignal) -> None:
-    architecture, _, points = network(signal)
-    model = backbone(architecture)
+    architecture, _, points = small_field(signal)
+    model = solvable_backbone(architecture)
     head, directions = model.head(architecture.name), model.directions(architecture.name)
     assert directions is not None
     embedding = 0.1 * torch.randn(48, generator=seeded(3))
@@ -96,7 +74,7 @@ def test_the_factored_jacobian_is_the_jacobian_of_the_direct_path(signal: FieldS
 
 
 def test_networks_without_plain_linear_layers_are_refused() -> None:
-    directions = backbone(build("siren-6x2", SHAPE)).directions("siren-6x2")
+    directions = solvable_backbone(build("siren-6x2", SHAPE)).directions("siren-6x2")
     assert directions is not None
     with pytest.raises(ConfigError, match="have no linear layer that sees each point once"):
         factored_jacobian(directions, {}, 48)
@@ -156,8 +134,8 @@ def test_few_iterations_do_where_strengths_differ() -> None:
 
 
 def test_a_step_brings_right_what_weighs_most() -> None:
-    architecture, target, points = network(SHAPE, seed=8)
-    model, name = backbone(architecture, embedding_size=8, writer=WriterSettings("direct")), architecture.name
+    architecture, target, points = small_field(SHAPE, seed=8)
+    model, name = solvable_backbone(architecture, embedding_size=8, writer=WriterSettings("direct")), architecture.name
     directions = model.directions(name)
     assert directions is not None
     solver, wanted = (
@@ -182,8 +160,8 @@ def test_the_nearer_to_a_surface_the_more_a_distance_weighs() -> None:
 
 
 def test_an_embedding_without_values_is_left_as_it_is() -> None:
-    architecture, target, points = network(SHAPE)
-    model, name = backbone(architecture), architecture.name
+    architecture, target, points = small_field(SHAPE)
+    model, name = solvable_backbone(architecture), architecture.name
     directions = model.directions(name)
     assert directions is not None
     solver = Solver(architecture, partial(model.decode, name), directions, 1e-4)
@@ -193,8 +171,8 @@ def test_an_embedding_without_values_is_left_as_it_is() -> None:
 
 
 def test_steps_come_nearer_and_never_go_away() -> None:
-    architecture, target, points = network(SHAPE, seed=8)
-    model = backbone(architecture)
+    architecture, target, points = small_field(SHAPE, seed=8)
+    model = solvable_backbone(architecture)
     name, directions = architecture.name, model.directions(architecture.name)
     assert directions is not None
     solver = Solver(architecture, partial(model.decode, name), directions, 1e-4)
