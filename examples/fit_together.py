@@ -65,7 +65,7 @@ def compare(sources: Sequence[ShapeSource], arch: str, points: int, steps: int, 
     """Prints seconds for both ways, the median of some times in turn, and their ratio."""
     count = len(sources)
     plan = FitPlan(arch, counts=(count, 0, 0), steps=steps, points=points)
-    architecture = resolve_architecture(arch, data_of(sources).signal)
+    architecture = resolve_architecture(arch, data_of(sources).io)
     jobs = fit_jobs(sources, plan, seed=0)
     shapes = [job.source.read(runner.generator("shape", job.id)) for job in jobs]
     begin = starts(jobs, architecture, plan)

@@ -21,7 +21,7 @@ def main() -> None:
         for step in interpolate(*embeddings.vectors, space, runner, steps=6, data=data):
             print(step.gamma, step.network.architecture.name, step.accuracy)
 
-        teacher = read_network("examples/digits/resnet56.pt", signal=space.signal)
+        teacher = read_network("examples/digits/resnet56.pt", io=space.io)
         better = optimise(embeddings.vectors[0], space, data, runner, teacher=teacher, steps=20)
         print(f"lso: loss {better.initial.loss:.3f} to {better.optimized.loss:.3f}")
 

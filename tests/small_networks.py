@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, build
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, build
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
 from netspace_models.backbones.tokens.settings import DirectSettings, ReaderSettings, TokensSettings
 from torch import Tensor
@@ -16,16 +16,16 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def small_field(signal: FieldSignal, seed: int = 0) -> tuple[Architecture, Tensor, Tensor]:
+def small_field(io: FieldIO, seed: int = 0) -> tuple[Architecture, Tensor, Tensor]:
     """An architecture, a network of it (P,) and points (9, D)."""
-    architecture = build("siren-6x2", signal)
+    architecture = build("siren-6x2", io)
     weights = 0.05 * torch.randn(architecture.parameters, generator=seeded(seed))
-    return architecture, weights, 2 * torch.rand(9, signal.dimensions, generator=seeded(1)) - 1
+    return architecture, weights, 2 * torch.rand(9, io.dimensions, generator=seeded(1)) - 1
 
 
 def small_classifier(name: str = "lenetlike") -> tuple[Architecture, dict[str, Tensor], Tensor]:
     """An architecture, parameters in which something is alive, and images."""
-    architecture = build(name, ImageSignal(1, 8, 3))
+    architecture = build(name, ImageIO(1, 8, 3))
     torch.manual_seed(0)
     weights = 0.2 * torch.randn(architecture.parameters)
     return architecture, architecture.spec.unflatten(weights), torch.rand(16, 1, 8, 8, generator=seeded())
@@ -39,4 +39,4 @@ def solvable_backbone(architecture: Architecture, **options: Any) -> TokensBackb
     init = ArchitectureInit(architecture.spec, start, scale, architecture.run, architecture=architecture)
     sizes = {"embedding_size": 48, "latents": 4, "chunk": 32, "width": 16, "heads": 2, "depth": 1}
     parts = {"direct": DirectSettings("learnt", 0.7), "reader": ReaderSettings("answers", 16)}
-    return TokensSettings(**{**sizes, **parts, **options}).build({architecture.name: init}, architecture.signal)
+    return TokensSettings(**{**sizes, **parts, **options}).build({architecture.name: init}, architecture.io)

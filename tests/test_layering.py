@@ -33,7 +33,7 @@ DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
 # Of netspace_models likewise.
 MODEL_ROOMS = (
-    *("wording", "errors", "signal", "parameters", "architectures", "second_order"),
+    *("wording", "errors", "network_io", "parameters", "architectures", "second_order"),
     *("heads", "backbones", "space_model", "training"),
 )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.files.checkpoint import read_checkpoint
@@ -24,7 +24,7 @@ from tests.worlds import Cli
 ROOT = Path(__file__).parent.parent
 SAMPLES = ROOT / "examples" / "cifar10"
 NAMES = {"lenet": "lenetlike", "vanillacnn": "vanillacnn", "resnet8": "resnet8", "resnet32": "resnet32"}
-SIGNAL = ImageSignal(3, 32, 10)
+IO = ImageIO(3, 32, 10)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_it_is_small_and_found_by_what_it_knows(space: Space) -> None:
     assert (BUILT_IN / "cifar10.safetensors").stat().st_size < 30_000_000
     assert [a.name for a in space.architectures] == list(NAMES.values())
-    assert space.signal == SIGNAL
+    assert space.io == IO
     assert len(space.embeddings) == len(space.record["zoo"])
     assert choose_space(None, [SAMPLES / f"{n}.pt" for n in NAMES]).name == "cifar10"
 
@@ -93,7 +93,7 @@ def test_the_first_commands_of_anybody_work_and_say_how_to_name_the_images(away:
         result = cli(*command)
         assert result.exit_code == 0, result.stderr
         assert hint in result.stderr
-    module = fresh_module("resnet8", SIGNAL)
+    module = fresh_module("resnet8", IO)
     module.load_state_dict(read_checkpoint(Path("a.pt")).state, strict=True)
     assert torch.isfinite(module.eval()(torch.randn(2, 3, 32, 32))).all()
 

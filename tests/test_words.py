@@ -14,6 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # What a thing was called, and what it is called.
 GIVEN_UP = {
     "vector": "weights, of a network; embedding, of a space",
+    "Signal": "NetworkIO",
+    "ImageSignal": "ImageIO",
+    "FieldSignal": "FieldIO",
+    "signal_from": "io_from",
+    "known_signal": "known_io",
     "to_vector": "to_weights",
     "Undoing": "KroneckerPreconditioner",
     "Tangent": "FactoredJacobian",
@@ -48,7 +53,7 @@ GIVEN_UP = {
 VECTORS = "netspace_cli/core/spaces/embeddings.py"
 PHRASES = ("networks that are signals", "have no part in what is done", "they are told of")
 KINDS = frozenset(
-    {"FieldData", "FieldSignal", "ImageData", "ImageSignal", "ImageKind", "FieldKind", "ShapeKind", "PictureKind"}
+    {"FieldData", "FieldIO", "ImageData", "ImageIO", "ImageKind", "FieldKind", "ShapeKind", "PictureKind"}
     | {"ShapeObjective", "ScanObjective", "ImageObjective"}
 )
 MOST_QUESTIONS = 12

@@ -1,7 +1,7 @@
-"""Architectures: ordinary modules, and what is known of each; imports parameters, signal and errors."""
+"""Architectures: ordinary modules, and what is known of each; imports parameters, network_io and errors."""
 
-from ..signal import FieldSignal, ImageSignal, Signal, signal_from
+from ..network_io import FieldIO, ImageIO, NetworkIO, io_from
 from .architecture import Architecture
 from .registry import FAMILIES, build
 
-__all__ = ["FAMILIES", "Architecture", "FieldSignal", "ImageSignal", "Signal", "build", "signal_from"]
+__all__ = ["FAMILIES", "Architecture", "FieldIO", "ImageIO", "NetworkIO", "build", "io_from"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..network_io import ImageIO
 from ..parameters.symmetry import HiddenGroup, chain
-from ..signal import ImageSignal
 
 SLOPE = 0.01
 
@@ -19,19 +19,19 @@ class LeNetLike(nn.Module):
     that something is left to flatten.
     """
 
-    def __init__(self, signal: ImageSignal) -> None:
+    def __init__(self, io: ImageIO) -> None:
         super().__init__()
-        channels, paddings = ((4, 8, 16), (2, 0, 0)) if signal.size >= 48 else ((6, 16), (0, 0))
-        if signal.size < 32:
+        channels, paddings = ((4, 8, 16), (2, 0, 0)) if io.size >= 48 else ((6, 16), (0, 0))
+        if io.size < 32:
             paddings = (2, 2)
-        width, size = signal.channels, signal.size
+        width, size = io.channels, io.size
         self.depth = len(channels)
         for i, (out, padding) in enumerate(zip(channels, paddings, strict=True), start=1):
             self.add_module(f"conv{i}", nn.Conv2d(width, out, 5, stride=2, padding=padding))
             width, size = out, (size + 2 * padding - 5) // 2 + 1
         self.fc1 = nn.Linear(width * size * size, 120)
         self.fc2 = nn.Linear(120, 84)
-        self.fc3 = nn.Linear(84, signal.classes)
+        self.fc3 = nn.Linear(84, io.classes)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) images to (B, K) logits."""

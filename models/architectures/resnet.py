@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..network_io import ImageIO
 from ..parameters.symmetry import HiddenGroup, Member
-from ..signal import ImageSignal
 
 SLOPE = 0.01
 STAGES = ((16, 1), (32, 2), (64, 2))
@@ -39,18 +39,18 @@ class ResNet(nn.Module):
     """Three stages of n blocks with 16, 32 and 64 channels, average pooling, one linear layer.
 
     Args:
-        signal: images and classes.
+        io: images and classes.
         depth: 6n + 2.
 
     The pooling window is 8 pixels as published, or the whole map where that is smaller.
     """
 
-    def __init__(self, signal: ImageSignal, *, depth: int) -> None:
+    def __init__(self, io: ImageIO, *, depth: int) -> None:
         super().__init__()
         self.blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(signal.channels, 16, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(io.channels, 16, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(16)
-        width, size = 16, signal.size
+        width, size = 16, io.size
         for i, (outputs, stride) in enumerate(STAGES, start=1):
             stage = nn.Sequential()
             for block in range(self.blocks):
@@ -60,7 +60,7 @@ class ResNet(nn.Module):
             self.add_module(f"layer{i}", stage)
         self.window = min(POOLING, size)
         left = size // self.window
-        self.fc = nn.Linear(width * left * left, signal.classes)
+        self.fc = nn.Linear(width * left * left, io.classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..network_io import ImageIO
 from ..parameters.symmetry import HiddenGroup, Member
-from ..signal import ImageSignal
 from .resnet import STAGES
 
 
@@ -41,14 +41,14 @@ class ResNetA(nn.Module):
     most checkpoints of them have: the classifier is `linear`, and no shortcut has a tensor.
 
     Args:
-        signal: images and classes.
+        io: images and classes.
         depth: 6n + 2.
     """
 
-    def __init__(self, signal: ImageSignal, *, depth: int) -> None:
+    def __init__(self, io: ImageIO, *, depth: int) -> None:
         super().__init__()
         self.blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(signal.channels, STAGES[0][0], 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(io.channels, STAGES[0][0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(STAGES[0][0])
         width = STAGES[0][0]
         for i, (outputs, stride) in enumerate(STAGES, start=1):
@@ -57,7 +57,7 @@ class ResNetA(nn.Module):
                 stage.append(BlockA(width, outputs, stride if block == 0 else 1))
                 width = outputs
             self.add_module(f"layer{i}", stage)
-        self.linear = nn.Linear(width, signal.classes)
+        self.linear = nn.Linear(width, io.classes)
         for module in self.modules():
             if isinstance(module, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(module.weight)

@@ -13,8 +13,8 @@ from math import sqrt
 import torch
 from torch import Tensor, nn
 
+from ..network_io import FieldIO
 from ..parameters.symmetry import HiddenGroup, chain
-from ..signal import FieldSignal
 
 OMEGA = 30.0
 WIDTH, LAYERS = 256, 2
@@ -24,14 +24,14 @@ class Siren(nn.Module):
     """A perceptron with sines: (B, D) points of the box to (B, K) values.
 
     Args:
-        signal: D coordinates, K values.
+        io: D coordinates, K values.
         width: hidden units of each hidden layer.
         depth: number of hidden layers.
     """
 
-    def __init__(self, signal: FieldSignal, *, width: int = WIDTH, depth: int = LAYERS) -> None:
+    def __init__(self, io: FieldIO, *, width: int = WIDTH, depth: int = LAYERS) -> None:
         super().__init__()
-        sizes = [signal.dimensions, *[width] * depth, signal.values]
+        sizes = [io.dimensions, *[width] * depth, io.values]
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         self._initialise()
 

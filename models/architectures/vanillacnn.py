@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..network_io import ImageIO
 from ..parameters.symmetry import HiddenGroup, chain
-from ..signal import ImageSignal
 
 SLOPE = 0.01
 SMALL = ((8, 2), (8, 1), (32, 2), (64, 1), (64, 2))
@@ -17,14 +17,14 @@ class VanillaCNN(nn.Module):
     """Convolutions of kernel 3 and padding 1, `(channels, stride)` as published for CIFAR-10 (`SMALL`)
     or, at 48 pixels and more, for Tiny-ImageNet (`LARGE`); then one linear layer to K logits."""
 
-    def __init__(self, signal: ImageSignal) -> None:
+    def __init__(self, io: ImageIO) -> None:
         super().__init__()
         self.layers = nn.ModuleList()
-        width, size = signal.channels, signal.size
-        for out, stride in LARGE if signal.size >= 48 else SMALL:
+        width, size = io.channels, io.size
+        for out, stride in LARGE if io.size >= 48 else SMALL:
             self.layers.append(nn.Conv2d(width, out, 3, stride=stride, padding=1))
             width, size = out, (size - 1) // stride + 1
-        self.layers.append(nn.Linear(width * size * size, signal.classes))
+        self.layers.append(nn.Linear(width * size * size, io.classes))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) images to (B, K) logits."""

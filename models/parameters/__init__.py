@@ -1,1 +1,1 @@
-"""Flat parameters: places, folding, symmetry, alignment, rescaling, PRep grid; imports signal and errors."""
+"""Flat parameters: places, folding, symmetry, alignment, rescaling, PRep grid; imports network_io and errors."""

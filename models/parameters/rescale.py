@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..signal import Signal
+from ..network_io import NetworkIO
 from ..wording import setting
 from .spec import NetworkSpec, ParameterSpec
 
@@ -28,8 +28,8 @@ class Field(Protocol):
         """For error messages."""
 
     @property
-    def signal(self) -> Signal:
-        """A FieldSignal."""
+    def io(self) -> NetworkIO:
+        """A FieldIO."""
 
     @property
     def spec(self) -> NetworkSpec:
@@ -87,7 +87,7 @@ def check_rescaling(architecture: Field, weights: Tensor, points: Tensor) -> Non
 
 def _first_and_last_weights(architecture: Field) -> tuple[ParameterSpec, ParameterSpec]:
     """The weights of the first and of the last layer."""
-    (dimensions,), values = architecture.signal.input_shape, architecture.signal.outputs
+    (dimensions,), values = architecture.io.input_shape, architecture.io.outputs
     weights = [p for p in architecture.spec.parameters if len(p.shape) == 2]
     first = next(p for p in weights if p.shape[1] == dimensions)
     last = next(p for p in reversed(weights) if p.shape[0] == values)

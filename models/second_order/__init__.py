@@ -1,1 +1,1 @@
-"""Curvature and Gauss-Newton steps; imports architectures, parameters, signal and errors."""
+"""Curvature and Gauss-Newton steps; imports architectures, parameters, network_io and errors."""

@@ -38,7 +38,7 @@ class Batch:
         inputs: (N, C, S, S) images, (N, D) points, or each instance's own points (B, N, D).
         labels: (N,) of images; teacher: (N, K) logits, if there is one.
         gammas: (B,) where the path from each instance to the next one is looked at, for networks that are
-            signals; None for nowhere.
+            neural fields; None for nowhere.
         distances: whether these are signed distances, which are blended, not averaged.
     """
 
@@ -55,7 +55,7 @@ Terms = dict[str, Tensor]
 def single_objective(
     model: SpaceModel, arch: str, inputs: Tensor, targets: Tensor, batch: Batch, constants: LossConstants
 ) -> Terms:
-    """Eq. 1, 2: predicted instances imitate their own targets, mean over instances; and of signals what
+    """Eq. 1, 2: predicted instances imitate their own targets, mean over instances; and of neural fields what
     stands between two of them is a blend of both.
 
     Args:
@@ -94,11 +94,11 @@ def imitation(
     classifiers, eq. 2 for neural fields, whose outputs have no temperature.
 
     Args:
-        inputs: (N, *signal.input_shape) for all of them, or for signals (B, N, D), each instance's own.
+        inputs: (N, *io.input_shape) for all of them, or for neural fields (B, N, D), each instance's own.
     Returns:
         (B,).
     """
-    logits = architecture.signal.logits
+    logits = architecture.io.logits
     run = _one_by_one(architecture) if logits else architecture.run_each
     with torch.no_grad():
         outputs = run(targets, inputs)

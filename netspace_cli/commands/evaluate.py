@@ -44,8 +44,8 @@ def evaluate(
     console: Console,
     **asked: Any,
 ) -> None:
-    """Compare every instance of a zoo with what its embedding decodes to, on the test images; networks that are
-    signals on a grid of points.
+    """Compare every instance of a zoo with what its embedding decodes to, on the test images; neural
+    fields on a grid of points.
 
     "unrelated" is the agreement between an instance and others of equal accuracy: what a space must beat.
     "paired" is the agreement of those instances alone that have such others.

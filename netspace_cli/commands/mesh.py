@@ -49,7 +49,7 @@ def mesh(
     Example: netspace mesh chair.pt -o chair.ply
     """
     from netspace_cli.core.files.outputs import check_no_input, check_output
-    from netspace_cli.core.requests.fields import read_signals
+    from netspace_cli.core.requests.fields import read_fields
     from netspace_cli.core.shapes.mesh_files import check_surface_output
     from netspace_cli.core.shapes.rendered_pictures import is_picture
 
@@ -59,9 +59,9 @@ def mesh(
     check_surface_output(output, len(networks))
     note_unused(console, networks, None, among=("arch", "key"))
     with runner:
-        signals = read_signals(networks, space, runner, arch=arch, key=key)
-        show = _show_pictures if all(is_picture(s.architecture.signal) for s in signals) else _show_surfaces
-        document = show(console, signals, output, resolution, runner, force=force)
+        fields = read_fields(networks, space, runner, arch=arch, key=key)
+        show = _show_pictures if all(is_picture(f.architecture.io) for f in fields) else _show_surfaces
+        document = show(console, fields, output, resolution, runner, force=force)
         report = runner.report()
     console.document({**document, "output": output, "report": report})
     console.note(f"Wrote {output}.")

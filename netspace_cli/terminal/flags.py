@@ -9,7 +9,7 @@ FLAGS = {
     "candidates": "--space",
     "folder": "-o",
     "refine_steps": "--refine",
-    "signal": "--data",
+    "io": "--data",
 }
 # What a flag turns off.
 OFF = {"scale": "--as-is"}

@@ -6,7 +6,7 @@ from math import pi
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, build
+from netspace_models.architectures import FieldIO, build
 
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.networks.network import Network
@@ -24,7 +24,7 @@ def ball() -> MakeBall:
 
     def made(radius: float, centre: Point = (0, 0, 0)) -> Network:
         """A network of three sines that is nearly |x - centre|² - radius²: cosines of a tenth of each coordinate."""
-        architecture = build("siren-3x1", FieldSignal(3, 1))
+        architecture = build("siren-3x1", FieldIO(3, 1))
         state = {
             "layers.0.weight": torch.eye(3) / 300,
             "layers.0.bias": (pi / 2 - torch.tensor(centre) / 10) / 30,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.backbones.tokens.settings import ReaderSettings, TokensSettings
 from netspace_models.errors import ConfigError, WrongSpace
@@ -12,18 +12,18 @@ from netspace_models.heads import MLPHead
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.objectives import Batch, LossConstants, several_objective
 
-SIGNAL = ImageSignal(1, 8, 3)
+IO = ImageIO(1, 8, 3)
 NAMES = ("lenetlike", "vanillacnn", "resnet8")
 
 
 def space(*names: str, head: bool = True) -> SpaceModel:
     torch.manual_seed(0)
-    architectures = [build(n, SIGNAL) for n in names]
+    architectures = [build(n, IO) for n in names]
     inits = {a.name: ArchitectureInit(a.spec, None, torch.full((len(a.spec.layers),), 0.1)) for a in architectures}
     settings = TokensSettings(
         embedding_size=32, latents=4, chunk=512, width=16, depth=1, heads=2, reader=ReaderSettings(probes=0)
     )
-    backbone = settings.build(inits, SIGNAL)
+    backbone = settings.build(inits, IO)
     return SpaceModel(architectures, backbone, MLPHead(32, len(names)) if head else None)
 
 
@@ -36,7 +36,7 @@ def test_class_ids_are_places_by_size(model: SpaceModel) -> None:
     assert [model.class_id(n) for n in NAMES] == [0, 1, 2]
     sizes = [a.parameters for a in model.architectures]
     assert sizes == sorted(sizes)
-    assert model.architecture("resnet8") is build("resnet8", SIGNAL)
+    assert model.architecture("resnet8") is build("resnet8", IO)
     assert model.embedding_size == 32
 
 

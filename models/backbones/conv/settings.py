@@ -10,8 +10,8 @@ from torch import nn
 
 from ...errors import ConfigError
 from ...heads import ConvHead
+from ...network_io import NetworkIO
 from ...parameters.prep_grid import published_height
-from ...signal import Signal
 from ...wording import setting
 from ..backbone import ArchitectureInit
 from ..settings import BackboneSettings, Positive
@@ -34,8 +34,8 @@ class ConvSettings(BackboneSettings):
     width: Positive = 10_000
     side: Positive = 64
 
-    def build(self, inits: Mapping[str, ArchitectureInit], signal: Signal) -> ConvBackbone:
-        image_size = signal.input_shape[-1] if signal.logits else 0
+    def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> ConvBackbone:
+        image_size = io.input_shape[-1] if io.logits else 0
         height = self.height or published_height(architectures=len(inits), size=image_size)
         return ConvBackbone(inits, embedding_size=self.embedding_size, height=height, width=self.width, side=self.side)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ...architectures import Architecture
+from ...network_io import even_points
 from ...second_order.gauss_newton import DAMPING, Solver, weights_by_distance
-from ...signal import even_points
 from ..backbone import Directions
 
 # Points looked at for each one that is taken near the surface.
@@ -36,7 +36,7 @@ class Solving:
         """(points, D) of the box, the same each time: evenly over it (Sobol's sequence), and near the surface."""
         near = round(self.near_surface_share * self.points)
         count = max(self.points - near, CANDIDATES * near)
-        candidates = even_points(architecture.signal.input_shape[0], count).to(weights)
+        candidates = even_points(architecture.io.input_shape[0], count).to(weights)
         even = candidates[: self.points - near]
         if not near:
             return even

@@ -49,7 +49,7 @@ def begin(folder: Path, zoo: Path, data: str | None, teacher: Teacher) -> tuple[
     check_figure(folder / "figure.png")
     opened = open_zoo(zoo)
     images = choose_images_of_zoo(opened, data)
-    return opened, images, read_wanted_teacher(teacher, opened.signal)
+    return opened, images, read_wanted_teacher(teacher, opened.io)
 
 
 def finish(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol, Self
 
 import torch
-from netspace_models.architectures import Signal
+from netspace_models.architectures import NetworkIO
 from torch import Tensor
 
 
@@ -14,13 +14,13 @@ class Data(Protocol):
 
     Attributes:
         name: what records call it.
-        signal: what networks take and give.
+        io: what networks take and give.
     """
 
     @property
     def name(self) -> str: ...
     @property
-    def signal(self) -> Signal: ...
+    def io(self) -> NetworkIO: ...
 
     def record(self) -> dict[str, Any]:
         """What a file keeps to say which data it was made with; plain JSON values."""

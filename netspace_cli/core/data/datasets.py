@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import Call, setting
 from torch import Tensor
@@ -151,7 +151,7 @@ def _load_digits(size: int) -> ImageData:
     mean, std = _mean_and_std(splits["train"].images)
     names = tuple(str(k) for k in range(10))
     # Half the share that other data get: a digit fills its frame.
-    return ImageData("digits", ImageSignal(1, size, 10), splits, mean, std, size // 16, False, names)
+    return ImageData("digits", ImageIO(1, size, 10), splits, mean, std, size // 16, False, names)
 
 
 def _finished(found: ReadImages, size: int | None) -> ImageData:
@@ -172,7 +172,7 @@ def _finished(found: ReadImages, size: int | None) -> ImageData:
     mean, std = PUBLISHED_SCALE if found.published else _mean_and_std(splits["train"].images)
     return ImageData(
         name=found.name,
-        signal=ImageSignal(channels, size, classes),
+        io=ImageIO(channels, size, classes),
         splits={part: splits[part] for part in SPLITS if part in splits},
         mean=mean,
         std=std,

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError, DataUnavailable
 from torch import Tensor
 
@@ -53,7 +53,7 @@ class ImageData:
 
     Attributes:
         name: what was loaded, e.g. "digits", "cifar10", "npz:blood.npz".
-        signal: channels C, size S in pixels and number of classes K.
+        io: channels C, size S in pixels and number of classes K.
         splits: exactly "train", "val" and "test", none empty, all on one device.
         mean, std: C numbers each, in units of pixel value / 255.
         padding: zero pixels put on each side of an image before `augmented` crops it; 0 for no shift.
@@ -62,11 +62,11 @@ class ImageData:
         notes: how the splits came about, where the source did not give them.
 
     Raises:
-        DataUnavailable: a split is missing or empty, or disagrees with `signal`.
+        DataUnavailable: a split is missing or empty, or disagrees with `io`.
     """
 
     name: str
-    signal: ImageSignal
+    io: ImageIO
     splits: dict[str, Split]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -76,7 +76,7 @@ class ImageData:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        C, S, K = self.signal.channels, self.signal.size, self.signal.classes
+        C, S, K = self.io.channels, self.io.size, self.io.classes
         for name in SPLITS:
             if name not in self.splits or len(self.splits[name]) == 0:
                 raise DataUnavailable(
@@ -98,7 +98,7 @@ class ImageData:
         if not len(self.mean) == len(self.std) == C or len(self.class_names) != K:
             raise DataUnavailable(
                 f"{self.name}: {len(self.mean)} means, {len(self.std)} deviations and"
-                f" {len(self.class_names)} class names for {self.signal.describe()}."
+                f" {len(self.class_names)} class names for {self.io.describe()}."
             )
 
     def record(self) -> dict[str, Any]:
@@ -109,7 +109,7 @@ class ImageData:
         """
         return {
             "name": self.name,
-            "signal": asdict(self.signal),
+            "io": asdict(self.io),
             "splits": {name: {"n": len(s), "sha256": s.sha256()} for name, s in self.splits.items()},
             "mean": list(self.mean),
             "std": list(self.std),

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
-from netspace_models.architectures import FieldSignal
+from netspace_models.architectures import FieldIO
 from netspace_models.errors import ConfigError
 from torch import Tensor
 
@@ -15,10 +15,10 @@ from netspace_cli.core.runtime.runner import GIB, memory_of
 
 NAME = "points"
 # Networks that are shapes: one value, a signed distance, at points of three coordinates.
-SHAPES = FieldSignal(3, 1)
+SHAPES = FieldIO(3, 1)
 # Of memory for each cell of a grid, all told: its value, the piece it belongs to, copies; and how much of it may go.
 CELL_BYTES, SHARE = 24, 0.5
-# What a zoo's signals may be.
+# What the values of a zoo of fields may be.
 DISTANCES, COLOURS = "signed distances", "colours"
 
 
@@ -27,12 +27,12 @@ class FieldData:
     """Points of the box, drawn anew each time: the data of a zoo or a space of neural fields.
 
     Attributes:
-        signal: coordinates D of a point and values K there.
-        about: what the zoo's signals were fitted to, as its record says; it has no part in the work.
+        io: coordinates D of a point and values K there.
+        about: what the zoo's networks were fitted to, as its record says; no computation depends on it.
         device: where points are to lie; None for where they are drawn.
     """
 
-    signal: FieldSignal
+    io: FieldIO
     about: Mapping[str, Any] = field(default_factory=dict)
     device: torch.device | None = None
 
@@ -48,7 +48,7 @@ class FieldData:
 
     def record(self) -> dict[str, Any]:
         """What a file keeps to say which data it was made with; plain JSON values."""
-        return {"name": NAME, "signal": asdict(self.signal), **self.about}
+        return {"name": NAME, "io": asdict(self.io), **self.about}
 
     def to(self, device: torch.device | str) -> FieldData:
         """The same data on `device`."""
@@ -63,7 +63,7 @@ class FieldData:
         Returns:
             (count, D) on the data's device, and None.
         """
-        points = 2 * torch.rand(count, self.signal.dimensions, generator=generator, device=generator.device) - 1
+        points = 2 * torch.rand(count, self.io.dimensions, generator=generator, device=generator.device) - 1
         return points.to(self.device or points.device), None
 
     def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
@@ -73,8 +73,8 @@ class FieldData:
 
 def field_data(record: Mapping[str, Any]) -> FieldData:
     """Undo `FieldData.record`."""
-    about = {k: v for k, v in record.items() if k not in ("name", "signal")}
-    return FieldData(FieldSignal(**record["signal"]), about)
+    about = {k: v for k, v in record.items() if k not in ("name", "io")}
+    return FieldData(FieldIO(**record["io"]), about)
 
 
 def grid_points(dimensions: int, resolution: int) -> Tensor:

@@ -57,7 +57,7 @@ def shifted(data: ImageData, how: str, *, generator: torch.Generator) -> ImageDa
     check_shifts([how])
     if how == "none":
         return data
-    change, note = _change(how, data.signal.size, generator)
+    change, note = _change(how, data.io.size, generator)
     # One order of the splits, as the noise of one follows that of the one before.
     splits = {name: Split(_in_chunks(change, data.splits[name].images), data.splits[name].labels) for name in SPLITS}
     return replace(data, name=f"{data.name}, {how}", splits=splits, notes=(*data.notes, note))

@@ -64,10 +64,10 @@ def _check_networks(networks: Sequence[Network], space: Space) -> None:
         raise ConfigError("no networks were given to encode.", "Give at least one.")
     for network in networks:
         own, known = network.architecture, space.model.architecture(network.architecture.name)
-        if (own.signal, own.spec) != (known.signal, known.spec):
+        if (own.io, own.spec) != (known.io, known.spec):
             raise WrongSpace(
-                f"{network.source or 'a network'}: a {own.name} for {own.signal.describe()} with {own.parameters:,} "
-                f"parameters; that of space {space.name!r} is for {known.signal.describe()} and has "
+                f"{network.source or 'a network'}: a {own.name} for {own.io.describe()} with {own.parameters:,} "
+                f"parameters; that of space {space.name!r} is for {known.io.describe()} and has "
                 f"{known.parameters:,}.",
                 f"Use a space that has it ({setting('space')}), or train one with `netspace train`.",
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from netspace_models.architectures import Signal
+from netspace_models.architectures import NetworkIO
 from netspace_models.errors import WrongSpace
 from netspace_models.wording import setting
 
@@ -21,13 +21,13 @@ def check_zoo_images(zoo: Zoo, space: Space) -> None:
         WrongSpace: says what both are of, and what differs.
     """
     theirs, own = zoo.data, space.record["data"]
-    differing = [] if zoo.signal == space.signal else ["signal"]
+    differing = [] if zoo.io == space.io else ["io"]
     differing += [what for what in ("mean", "std") if _differ(theirs, own, what)]
     differing += [f"{split} images" for split in SPLITS if _differ(_splits(theirs), _splits(own), split)]
     if differing:
         raise WrongSpace(
-            f"{zoo.path} is a zoo of {_described(theirs, zoo.signal)}; space {space.name!r} is of "
-            f"{_described(own, space.signal)}. They differ in: {', '.join(differing)}.",
+            f"{zoo.path} is a zoo of {_described(theirs, zoo.io)}; space {space.name!r} is of "
+            f"{_described(own, space.io)}. They differ in: {', '.join(differing)}.",
             f"Give a space of the zoo's own images with {setting('space')}, or a zoo of the space's.",
         )
 
@@ -43,8 +43,8 @@ def _splits(record: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _described(record: Mapping[str, Any], signal: Signal) -> str:
+def _described(record: Mapping[str, Any], io: NetworkIO) -> str:
     """Name and sizes: "digits (1x16x16, 10 classes; 1097 train, 300 val, 400 test images)"."""
     parts = ((split, _splits(record).get(split)) for split in SPLITS)
     counts = ", ".join(f"{part.get('n')} {split}" for split, part in parts if isinstance(part, Mapping))
-    return f"{record['name']} ({signal.describe()}{f'; {counts} images' if counts else ''})"
+    return f"{record['name']} ({io.describe()}{f'; {counts} images' if counts else ''})"

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 
+from netspace_cli.core.data.records import translated_record
 from netspace_cli.core.spaces.recipe import translated_recipe
 
 _SHORT = 60  # characters; longer values say nothing in a message
@@ -66,7 +67,7 @@ def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
         if not lines:
             _append(file, {"settings": settings})
         else:
-            _check_settings(path, lines[0].get("settings"), json.loads(json.dumps(settings)))
+            _check_settings(path, translated_record(lines[0].get("settings")), json.loads(json.dumps(settings)))
         yield RunLog(file, [_translated(line) for line in lines[1:]])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from netspace_models.architectures import Architecture, FieldSignal
+from netspace_models.architectures import Architecture, FieldIO
 from netspace_models.errors import ConfigError
 from netspace_models.parameters.rescale import check_rescaling, rescaled
 from netspace_models.second_order.gauss_newton import Solver, weights_by_distance
@@ -140,7 +140,7 @@ class FieldKind:
         has_surface: whether values are signed distances, zero on a surface.
     """
 
-    signal: FieldSignal
+    io: FieldIO
     has_surface: bool = False
     name: str = "fields"
     has_splits: bool = False
@@ -235,7 +235,7 @@ class FieldKind:
         """Removes fragments that refining has left, and restores thin connections."""
         if not self.has_surface:
             return lambda embedding: embedding
-        cells = Voxels(runner.place(scattered_points(self.signal.dimensions, runner.generator("cells"))))
+        cells = Voxels(runner.place(scattered_points(self.io.dimensions, runner.generator("cells"))))
         whole = VoxelTargets(cells, distances_at(cells.points, architecture, weights, runner))
         small = cut(cells, whole.values)
         fine = VoxelTargets(small, distances_at(small.points, architecture, weights, runner))
@@ -245,7 +245,7 @@ class FieldKind:
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str
     ) -> FieldFidelity:
         """Values on a grid; splits have no part in it."""
-        points = runner.place(scoring_points(self.signal.dimensions))
+        points = runner.place(scoring_points(self.io.dimensions))
         one, other = (values_of(n.architecture, runner.place(n.weights), points, runner) for n in (target, predicted))
         inside = (one[:, 0] < 0).double().mean().item() if self.has_surface else None
         return FieldFidelity(*_scores(one, other, has_surface=self.has_surface), recognised, inside)
@@ -256,7 +256,7 @@ class FieldKind:
 
     def evaluator(self, data: Data, runner: Runner, training: Iterable[Network]) -> FieldEvaluator:
         """Compares on a grid; of signed distances beside all training instances."""
-        points = runner.place(scoring_points(self.signal.dimensions))
+        points = runner.place(scoring_points(self.io.dimensions))
         known = (
             [values_of(n.architecture, runner.place(n.weights), points, runner).to(torch.float16) for n in training]
             if self.has_surface
@@ -277,7 +277,7 @@ class FieldKind:
     def check_drawing(self) -> None:
         """Refuse: nobody can see such fields."""
         raise ConfigError(
-            f"networks for {self.signal.describe()} cannot be drawn.", "Only classifiers, shapes and pictures can."
+            f"networks for {self.io.describe()} cannot be drawn.", "Only classifiers, shapes and pictures can."
         )
 
     def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from netspace_models.architectures import Architecture, ImageSignal
+from netspace_models.architectures import Architecture, ImageIO
 from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
 from netspace_models.second_order.gauss_newton import Solver
 from netspace_models.training.objectives import Batch
@@ -163,7 +163,7 @@ class ImageEvaluator:
 class ImageKind:
     """Classifiers of images."""
 
-    signal: ImageSignal
+    io: ImageIO
     name: str = "classifiers"
     has_splits: bool = True
     has_surface: bool = False
@@ -174,10 +174,10 @@ class ImageKind:
         """The images named, else the space's own if they are at hand, else None."""
         if spec is None:
             return self._own_data(record)
-        data = load_data(spec, size=self.signal.size)
-        if data.signal != self.signal:
+        data = load_data(spec, size=self.io.size)
+        if data.io != self.io:
             raise ConfigError(
-                f"{owner} is for {self.signal.describe()}; {spec}, brought to that size, has {data.signal.describe()}.",
+                f"{owner} is for {self.io.describe()}; {spec}, brought to that size, has {data.io.describe()}.",
                 f"Give images like those the space was trained on, or another space ({setting('space')}).",
             )
         # Its networks know images in the space's own normalisation, whatever these images' mean is.
@@ -193,9 +193,9 @@ class ImageKind:
         if not data_available(name):
             return None
         if not name.startswith(("npz:", "folder:")):
-            return load_data(name, size=self.signal.size)
+            return load_data(name, size=self.io.size)
         try:
-            data = load_data(name, size=self.signal.size)
+            data = load_data(name, size=self.io.size)
         except (DataUnavailable, InputFileError):
             return None  # something else of the same name
         return data if data.record()["splits"] == record["splits"] else None
@@ -207,7 +207,7 @@ class ImageKind:
             raise DataUnavailable(
                 f"the images of {name}, which {owner} was trained on, are not at hand.", data_hint(name)
             )
-        return load_data(spec or name, size=self.signal.size)
+        return load_data(spec or name, size=self.io.size)
 
     def check_architectures(self, names: Sequence[str], owner: str) -> None:
         """Classifiers of several architectures share a space, taught by one teacher."""

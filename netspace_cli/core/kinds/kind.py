@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from netspace_models.architectures import Architecture, Signal
+from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.second_order.gauss_newton import Solver
 from netspace_models.training.objectives import Batch
 from torch import Tensor
@@ -106,7 +106,7 @@ class Kind(Protocol):
 
     Attributes:
         name: "classifiers", "shapes", "pictures", "fields": views are found by it.
-        signal: what its networks take and give.
+        io: what its networks take and give.
         has_splits: whether inputs are labelled and come in splits, and networks have accuracies.
         has_surface: whether outputs are signed distances, zero on a surface.
         solvable: whether Gauss-Newton steps are for such networks.
@@ -116,7 +116,7 @@ class Kind(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def signal(self) -> Signal: ...
+    def io(self) -> NetworkIO: ...
     @property
     def has_splits(self) -> bool: ...
     @property

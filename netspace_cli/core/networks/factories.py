@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, Signal, build
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
@@ -27,7 +27,7 @@ from netspace_cli.core.runtime.runner import kept_random_state
 
 from .trust import check_trusted, is_trusted
 
-# Sizes of images, in pixels, at which `known_signal` compares an architecture with itself.
+# Sizes of images, in pixels, at which `known_io` compares an architecture with itself.
 COMPARED_SIZES = (16, 28, 32, 64)
 
 
@@ -36,79 +36,79 @@ def is_factory(name: str) -> bool:
     return ":" in name
 
 
-def resolve_architecture(name: str, signal: Signal) -> Architecture:
+def resolve_architecture(name: str, io: NetworkIO) -> Architecture:
     """An architecture by name, for certain images and classes.
 
-    A factory is called without arguments if it needs none, else with the `Signal`.
+    A factory is called without arguments if it needs none, else with the `NetworkIO`.
 
     Raises:
-        UnknownArchitecture: no such name, or the module does not fit the signal.
+        UnknownArchitecture: no such name, or the module does not fit the IO.
         ConfigError: the factory cannot be imported, fails, or does not return a module.
     """
     if not is_factory(name):
-        return build(name, signal)
+        return build(name, io)
     with kept_random_state():
-        module = _call(name, signal)
-    return describe(name, module, signal)
+        module = _call(name, io)
+    return describe(name, module, io)
 
 
-def recorded_architecture(name: str, signal: Signal, file: Path) -> Architecture:
+def recorded_architecture(name: str, io: NetworkIO, file: Path) -> Architecture:
     """An architecture that a file names; a factory only if the user has named it too.
 
     Raises:
         InputFileError: a factory that the user has not named, or that cannot be used here.
-        UnknownArchitecture: no such name, or the module does not fit the signal.
+        UnknownArchitecture: no such name, or the module does not fit the IO.
     """
     check_trusted(name, file)
     try:
-        return resolve_architecture(name, signal)
+        return resolve_architecture(name, io)
     except ConfigError as failure:
         reason = f"its architecture cannot be built here: {failure.message}"
         raise InputFileError(file, reason, failure.hint) from failure
 
 
-def known_signal(architecture: Architecture) -> str:
+def known_io(architecture: Architecture) -> str:
     """What the parameters alone tell of inputs and outputs: "1x16x16, 10 classes", or, where they are the
     same at several sizes of images as a ResNet's are, "1 channel, 10 classes; ..." with sizes that do.
     """
-    signal, layout = architecture.signal, architecture.layout("full")
-    if isinstance(signal, FieldSignal):
-        return signal.describe()
-    fitting = [s for s in COMPARED_SIZES if s != signal.size and _layout_at(architecture, signal, s) == layout]
+    io, layout = architecture.io, architecture.layout("full")
+    if isinstance(io, FieldIO):
+        return io.describe()
+    fitting = [s for s in COMPARED_SIZES if s != io.size and _layout_at(architecture, io, s) == layout]
     if not fitting:
-        return signal.describe()
-    sizes = ", ".join(str(size) for size in sorted((*fitting, signal.size)))
-    channels = f"{signal.channels} channel{'s' if signal.channels > 1 else ''}"
-    return f"{channels}, {signal.classes} classes; works at several image sizes ({sizes}, ...)"
+        return io.describe()
+    sizes = ", ".join(str(size) for size in sorted((*fitting, io.size)))
+    channels = f"{io.channels} channel{'s' if io.channels > 1 else ''}"
+    return f"{channels}, {io.classes} classes; works at several image sizes ({sizes}, ...)"
 
 
-def _layout_at(architecture: Architecture, signal: ImageSignal, size: int) -> NetworkSpec | None:
+def _layout_at(architecture: Architecture, io: ImageIO, size: int) -> NetworkSpec | None:
     """Names and shapes of the same architecture for images of another size; None where there is none."""
     try:
-        return resolve_architecture(architecture.name, replace(signal, size=size)).layout("full")
+        return resolve_architecture(architecture.name, replace(io, size=size)).layout("full")
     except (ConfigError, UnknownArchitecture):
         return None
 
 
-def fresh_module(name: str, signal: Signal) -> nn.Module:
+def fresh_module(name: str, io: NetworkIO) -> nn.Module:
     """A newly initialised module of an architecture; its values come from torch's current stream.
 
     Raises:
         UnknownArchitecture: no such name.
         ConfigError: the factory cannot be imported, fails, or does not return a module.
     """
-    return _call(name, signal) if is_factory(name) else factory(name)(signal)
+    return _call(name, io) if is_factory(name) else factory(name)(io)
 
 
-def signal_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> Signal | None:
+def io_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> NetworkIO | None:
     """The images and classes of a factory that needs no arguments: its module is run on each size.
 
     Returns:
-        None where it needs a signal, or runs on none of the sizes.
+        None where it needs an argument, or runs on none of the sizes.
     Raises:
         ConfigError: the factory cannot be imported, fails, or does not return a module.
     """
-    if _needs_signal(_import(name)):
+    if _needs_io(_import(name)):
         return None
     with kept_random_state(), torch.no_grad():
         module = _call(name, None).eval()
@@ -118,19 +118,19 @@ def signal_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> Signa
             except RuntimeError:
                 continue  # not a size it was made for
             if outputs.dim() == 2:
-                return ImageSignal(channels, size, outputs.shape[1])
+                return ImageIO(channels, size, outputs.shape[1])
     return None
 
 
-def _call(name: str, signal: Signal | None) -> nn.Module:
+def _call(name: str, io: NetworkIO | None) -> nn.Module:
     make = _import(name)
     try:
         with _current_folder_last(name):  # a factory may import when it is called
-            module = make(signal) if _needs_signal(make) else make()
+            module = make(io) if _needs_io(make) else make()
     except Exception as failure:
         raise ConfigError(
             f"the factory {name} failed: {type(failure).__name__}: {failure}.",
-            "It is called with the signal (channels, size, classes) if it needs an argument, else with none.",
+            "It is called with the IO (channels, size, classes) if it needs an argument, else with none.",
         ) from failure
     if not isinstance(module, nn.Module):
         raise ConfigError(
@@ -214,7 +214,7 @@ def _no_function(name: str, module: ModuleType) -> ConfigError:
     )
 
 
-def _needs_signal(make: Callable[..., Any]) -> bool:
+def _needs_io(make: Callable[..., Any]) -> bool:
     return any(
         p.default is p.empty
         for p in inspect.signature(make).parameters.values()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netspace_models.architectures import Architecture, Signal
+from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError
 from torch import Tensor
@@ -42,23 +42,21 @@ def read_network(
     *,
     candidates: Sequence[Architecture] = (),
     arch: str | None = None,
-    signal: Signal | None = None,
+    io: NetworkIO | None = None,
     key: str | None = None,
 ) -> Network:
     """Read anyone's checkpoint and recognise its architecture.
 
     Args:
         path: the checkpoint.
-        candidates, arch, signal: see `recognise`.
+        candidates, arch, io: see `recognise`.
         key: where in a nested checkpoint the state dict lies.
     Raises:
         CheckpointError: the file cannot be read.
         UnknownArchitecture: nothing fits; the message has the nearest and the differences.
         NotFinite: NaN or infinity among the values.
     """
-    return recognise_network(
-        read_checkpoint(Path(path), key=key), path, candidates=candidates, arch=arch, signal=signal
-    )
+    return recognise_network(read_checkpoint(Path(path), key=key), path, candidates=candidates, arch=arch, io=io)
 
 
 def recognise_network(
@@ -67,11 +65,11 @@ def recognise_network(
     *,
     candidates: Sequence[Architecture] = (),
     arch: str | None = None,
-    signal: Signal | None = None,
+    io: NetworkIO | None = None,
 ) -> Network:
     """The network in a checkpoint; arguments and errors as of `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
-    architecture = recognise(checkpoint, candidates=candidates, arch=arch, signal=signal)
+    architecture = recognise(checkpoint, candidates=candidates, arch=arch, io=io)
     return Network(
         architecture,
         architecture.to_weights(checkpoint.state),
@@ -82,25 +80,25 @@ def recognise_network(
     )
 
 
-def check_teacher(teacher: Network, signal: Signal) -> None:
+def check_teacher(teacher: Network, io: NetworkIO) -> None:
     """Refuse a teacher that cannot be asked about certain images. Their size has no part in it: a ResNet
     takes any.
 
     Raises:
         ConfigError: it takes other channels or gives other classes; says both.
     """
-    own = teacher.architecture.signal
-    if _asked(own) != _asked(signal):
+    own = teacher.architecture.io
+    if _asked(own) != _asked(io):
         raise ConfigError(
             f"the teacher {teacher.source or teacher.architecture.name} is for {own.describe()}; "
-            f"these images are {signal.describe()}.",
+            f"these images are {io.describe()}.",
             "Give a teacher trained on these images.",
         )
 
 
-def _asked(signal: Signal) -> tuple[int, ...]:
+def _asked(io: NetworkIO) -> tuple[int, ...]:
     """What a teacher and those it teaches must have in common."""
-    return (*signal.input_shape[:1], signal.outputs, len(signal.input_shape))
+    return (*io.input_shape[:1], io.outputs, len(io.input_shape))
 
 
 def write_network(path: Path, network: Network, *, metadata: Mapping[str, str], force: bool = False) -> None:

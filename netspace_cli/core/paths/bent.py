@@ -105,7 +105,7 @@ def bendable(space: Space) -> bool:
 
 def _known(weights: Tensor, architecture: Architecture, runner: Runner) -> BlendEnds:
     """What is where at the ends, networks (2, P)."""
-    dimensions = architecture.signal.input_shape[0]
+    dimensions = architecture.io.input_shape[0]
     points = runner.place(scattered_points(dimensions, runner.generator("ends")))
     one, other = (distances_at(points, architecture, v, runner) for v in weights)
     return BlendEnds(points, one, other)

@@ -87,7 +87,7 @@ def interpolate_weights(
     Raises:
         ConfigError: the networks are of two architectures, so their weights cannot be mixed.
     """
-    one, other = ((n.architecture.name, n.architecture.signal) for n in (start, end))
+    one, other = ((n.architecture.name, n.architecture.io) for n in (start, end))
     if one != other:
         raise ConfigError(
             f"weights of a {one[0]} ({one[1].describe()}) and a {other[0]} ({other[1].describe()}) "
@@ -96,7 +96,7 @@ def interpolate_weights(
         )
     a, b = runner.place(start.weights), runner.place(end.weights)
     networks = [Network(start.architecture, (1 - g) * a + g * b) for g in gammas(steps)]
-    kind = kind_of(start.architecture.signal, {})
+    kind = kind_of(start.architecture.io, {})
     return kind.score(networks, data, runner, split=split, description="walking between the weights")
 
 

@@ -17,8 +17,8 @@ D = TypeVar("D", bound=Data)
 
 
 def choose_data(space: Space, spec: str | None) -> Data | None:
-    """What to work with: the images named, else the space's own if they are at hand, else None. For networks
-    that are signals points, which are always at hand.
+    """What to work with: the images named, else the space's own if they are at hand, else None; for neural
+    fields points, which need no files.
 
     Raises:
         DataUnavailable: images were named and are not at hand.
@@ -31,7 +31,7 @@ def choose_images(space: Space, spec: str | None) -> ImageData | None:
     """`choose_data`, for what needs classes and their labels.
 
     Raises:
-        ConfigError: the networks of the space are signals.
+        ConfigError: the networks of the space are neural fields.
     """
     check_classifiers(space.kind, f"space {space.name!r}")
     data = choose_data(space, spec)
@@ -45,7 +45,7 @@ def check_classifiers(kind: Kind, owner: str) -> None:
         ConfigError: says what they are.
     """
     if not kind.has_splits:
-        raise ConfigError(f"{owner} is of neural fields ({kind.signal.describe()}).", "This is for classifiers.")
+        raise ConfigError(f"{owner} is of neural fields ({kind.io.describe()}).", "This is for classifiers.")
 
 
 def missing_images_note(space: Space) -> str:
@@ -82,7 +82,7 @@ def choose_images_of_zoo(zoo: Zoo, spec: str | None) -> ImageData:
     """`choose_data_of_zoo`, for what needs classes and their labels.
 
     Raises:
-        ConfigError: the networks of the zoo are signals.
+        ConfigError: the networks of the zoo are neural fields.
     """
     check_classifiers(zoo.kind, f"the zoo {zoo.path}")
     return require_images(choose_data_of_zoo(zoo, spec))

@@ -10,7 +10,7 @@ from netspace_models.errors import ConfigError, UnknownArchitecture, WrongSpace
 from netspace_models.wording import Call, setting
 
 from netspace_cli.core.files.inputs import sha256_of
-from netspace_cli.core.networks.factories import known_signal
+from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.spaces.built_in import architectures_of, built_in_spaces
 from netspace_cli.core.spaces.embeddings import Embeddings, is_embedding, load_embeddings
 from netspace_cli.core.spaces.space import Space, load_space
@@ -32,7 +32,7 @@ def choose_space_of_zoo(source: str | Path | None, zoo: Zoo) -> Space:
         known = architectures_of(path)
         if all(is_one_of(known, a) for a in zoo.architectures()):
             return load_space(name)
-    names = ", ".join(f"{a.name} for {a.signal.describe()}" for a in zoo.architectures())
+    names = ", ".join(f"{a.name} for {a.io.describe()}" for a in zoo.architectures())
     raise WrongSpace(f"{zoo.path}: no built-in space has all of {names}.", f"Name one with {setting('space')}.")
 
 
@@ -122,18 +122,18 @@ def _space_of_checkpoints(paths: Sequence[Path], reader: CheckpointReader) -> st
     homeless = next((p for p, found in homes.items() if not found), None)
     if homeless is None:
         whose = "; ".join(f"{p} belongs in {' or '.join(found)}" for p, found in homes.items())
-        signals = {known[found[0]][0].signal for found in homes.values()}
+        ios = {known[found[0]][0].io for found in homes.values()}
         raise WrongSpace(
             f"no built-in space has the architectures of all these networks: {whose}.",
             "Train one that has them with `netspace train`."
-            if len(signals) == 1
-            else f"Give networks of one space: these are for {' and '.join(s.describe() for s in signals)}.",
+            if len(ios) == 1
+            else f"Give networks of one space: these are for {' and '.join(s.describe() for s in ios)}.",
         )
     every = [a for candidates in known.values() for a in candidates]
     architecture = reader.network(homeless, candidates=every).architecture
     raise WrongSpace(
         f"{homeless}: no built-in space ({', '.join(known)}) has its architecture, {architecture.name} for "
-        f"{known_signal(architecture)}.",
+        f"{known_io(architecture)}.",
         f"Name a space that does with {setting('space')}, or train one with `netspace train`.",
     )
 

@@ -17,7 +17,7 @@ from .choose_space import choose_space
 from .reader import CheckpointReader
 
 
-def read_signals(
+def read_fields(
     paths: Sequence[Path], space: str | None, runner: Runner, *, arch: str | None = None, key: str | None = None
 ) -> list[Network]:
     """Networks that are shapes or pictures: checkpoints as they are, and what every embedding of a file decodes to.
@@ -42,6 +42,6 @@ def read_signals(
         names = [str(path)] if len(decoded) == 1 else [f"{path}:{i}" for i in range(len(decoded))]
         found += [replace(network, source=name) for network, name in zip(decoded, names, strict=True)]
     for network in found:
-        if not is_picture(network.architecture.signal):
+        if not is_picture(network.architecture.io):
             check_shape(network)
     return found

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netspace_models.architectures import Architecture, Signal
+from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture, WrongSpace
 from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.encode import default_refine_steps, encode
-from netspace_cli.core.networks.factories import known_signal
+from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.paths.walks import PathEnd
 from netspace_cli.core.runtime.runner import Runner
@@ -113,7 +113,7 @@ def single(path: Path, space: Space) -> Embeddings:
     return embeddings
 
 
-def read_teacher(path: Path, signal: Signal, *, arch: str | None = None, key: str | None = None) -> Network:
+def read_teacher(path: Path, io: NetworkIO, *, arch: str | None = None, key: str | None = None) -> Network:
     """A teacher: a network of any architecture for certain images and classes.
 
     Raises:
@@ -123,21 +123,21 @@ def read_teacher(path: Path, signal: Signal, *, arch: str | None = None, key: st
     """
     reader = CheckpointReader(arch, key)
     try:
-        return reader.network(path, signal=signal)
+        return reader.network(path, io=io)
     except UnknownArchitecture as unknown:
         try:
             other = reader.network(path)
         except UnknownArchitecture:
             raise unknown from None
-        check_teacher(other, signal)
+        check_teacher(other, io)
         raise
 
 
-def read_wanted_teacher(teacher: Teacher, signal: Signal) -> Network | None:
+def read_wanted_teacher(teacher: Teacher, io: NetworkIO) -> Network | None:
     """`read_teacher` of a request; None where no teacher is asked for."""
     if teacher.path is None:
         return None
-    return read_teacher(teacher.path, signal, arch=teacher.arch, key=teacher.key)
+    return read_teacher(teacher.path, io, arch=teacher.arch, key=teacher.key)
 
 
 def read_networks(paths: Sequence[Path], space: Space, reader: CheckpointReader | None = None) -> list[Network]:
@@ -161,7 +161,7 @@ def _read_for(path: Path, space: Space, reader: CheckpointReader) -> Network:
         failure = unknown
     try:
         # What it is for images of this space, whatever their size, says best why it does not belong.
-        found = reader.network(path, signal=space.signal)
+        found = reader.network(path, io=space.io)
     except UnknownArchitecture:
         if failure is not None:
             raise failure from None
@@ -196,8 +196,8 @@ def has_architecture(space: Space, architecture: Architecture) -> bool:
 
 def is_one_of(architectures: Sequence[Architecture], architecture: Architecture) -> bool:
     """Whether an architecture is one of these; one from a factory is described anew each time it is named."""
-    own = (architecture.name, architecture.signal, architecture.spec)
-    return any((a.name, a.signal, a.spec) == own for a in architectures)
+    own = (architecture.name, architecture.io, architecture.spec)
+    return any((a.name, a.io, a.spec) == own for a in architectures)
 
 
 def wrong_space_error(path: Path, architecture: Architecture, space: Space) -> WrongSpace:
@@ -210,8 +210,8 @@ def wrong_space_error(path: Path, architecture: Architecture, space: Space) -> W
     ]
     names = ", ".join(a.name for a in space.architectures)
     return WrongSpace(
-        f"{path}: a {architecture.name} for {known_signal(architecture)}; space {space.name!r} has {names} for "
-        f"{space.signal.describe()}.",
+        f"{path}: a {architecture.name} for {known_io(architecture)}; space {space.name!r} has {names} for "
+        f"{space.io.describe()}.",
         f"The built-in space {homes[0]} has it: {setting('space', Call('load_space', homes[0]))}."
         if homes
         else f"Use a space that has it ({setting('space')}), or train one with `netspace train`.",

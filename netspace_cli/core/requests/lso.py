@@ -84,7 +84,7 @@ class LsoRequest:
         data = require_data(choose_data(space, self.data), space)
         self._check_objective(space)
         optimiser = optimiser_for(space, method=self.method, steps=self.steps, images=self.images, lr=self.lr)
-        guide = read_wanted_teacher(self.teacher, space.signal)
+        guide = read_wanted_teacher(self.teacher, space.io)
         shape = None if self.target is None else read_shape_objective(self.target, space, runner, repair=self.repair)
         return LsoTask(self, space, data, optimiser, guide, shape, reader)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from netspace_models.architectures import Architecture, Signal
+from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.errors import CheckpointError, InputFileError, UnknownArchitecture
 from netspace_models.wording import setting
 
@@ -25,7 +25,7 @@ class CheckpointReader:
         self.arch, self.key = arch, key
         self._checkpoints: dict[Path, Checkpoint] = {}
 
-    def network(self, path: Path, *, candidates: Sequence[Architecture] = (), signal: Signal | None = None) -> Network:
+    def network(self, path: Path, *, candidates: Sequence[Architecture] = (), io: NetworkIO | None = None) -> Network:
         """`read_network`; an embedding or a space in a checkpoint's place is called so.
 
         Raises:
@@ -35,7 +35,7 @@ class CheckpointReader:
             self._checkpoints[path] = read_checkpoint(path, key=self.key)
         checkpoint = self._checkpoints[path]
         try:
-            return recognise_network(checkpoint, path, candidates=candidates, arch=self.arch, signal=signal)
+            return recognise_network(checkpoint, path, candidates=candidates, arch=self.arch, io=io)
         except UnknownArchitecture as failure:
             other = _other_kind(path)
             if other is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netspace_models.architectures import FieldSignal
+from netspace_models.architectures import FieldIO
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
@@ -32,38 +32,38 @@ def read_shape_objective(
         runner: its seed draws the samples.
         repair: close an open mesh, see `read_mesh`.
     Raises:
-        ConfigError: the space is of classifiers or of other signals, or the file holds several shapes.
+        ConfigError: the space is of classifiers or of other fields, or the file holds several shapes.
         InputFileError: it cannot be read, or is no shape.
     """
-    if not isinstance(space.signal, FieldSignal):
+    if not isinstance(space.io, FieldIO):
         raise ConfigError(
-            f"space {space.name!r} is of classifiers ({space.signal.describe()}), which become no shape.",
+            f"space {space.name!r} is of classifiers ({space.io.describe()}), which become no shape.",
             f"Give a {setting('teacher')}, or nothing for the labels.",
         )
-    if space.signal == SHAPES and is_scan(path):
+    if space.io == SHAPES and is_scan(path):
         return objective_of_scan(read_scan(path), runner)
-    known = _known_suffixes(space.signal)
+    known = _known_suffixes(space.io)
     if path.suffix.lower() not in known:
         raise ConfigError(
-            f"{path}: {path.suffix or 'no suffix'} is no kind of target for networks for {space.signal.describe()}.",
+            f"{path}: {path.suffix or 'no suffix'} is no kind of target for networks for {space.io.describe()}.",
             f"Known: {', '.join(known)}.",
         )
     sources = find_shapes(path, repair=repair)
     if len(sources) != 1:
         raise ConfigError(f"{path} holds {len(sources)} shapes, one is needed.", "Give a file of one.")
     (source,) = sources
-    own = FieldSignal(source.dimensions, source.values)
-    if own != space.signal:
+    own = FieldIO(source.dimensions, source.values)
+    if own != space.io:
         raise ConfigError(
-            f"{path} is for {own.describe()}; space {space.name!r} is for {space.signal.describe()}.",
+            f"{path} is for {own.describe()}; space {space.name!r} is for {space.io.describe()}.",
             "Give a target of the space's own kind.",
         )
     return objective_of_shape(source.read(runner.generator("target")), runner, distances=source.kind != "picture")
 
 
-def _known_suffixes(signal: FieldSignal) -> tuple[str, ...]:
+def _known_suffixes(io: FieldIO) -> tuple[str, ...]:
     """The extensions of files that targets for such networks come in."""
-    if signal.dimensions == 2:
+    if io.dimensions == 2:
         return PICTURE_SUFFIXES
     volumes = tuple(suffix for suffix in SUFFIXES if suffix not in PICTURE_SUFFIXES)
-    return (*volumes, *SCAN_SUFFIXES) if signal == SHAPES else volumes
+    return (*volumes, *SCAN_SUFFIXES) if io == SHAPES else volumes

@@ -55,7 +55,7 @@ class TrainRequest:
         zoo = open_zoo(self.zoo)
         needed = footprint(recipe, zoo)
         data = choose_data_of_zoo(zoo, self.data)
-        return TrainTask(self, recipe, zoo, data, read_wanted_teacher(self.teacher, zoo.signal), needed, folder)
+        return TrainTask(self, recipe, zoo, data, read_wanted_teacher(self.teacher, zoo.io), needed, folder)
 
 
 @dataclass(frozen=True)

@@ -202,7 +202,7 @@ def image_objective(
         ConfigError: a teacher for other images or classes.
     """
     if teacher is not None:
-        check_teacher(teacher, space.signal)
+        check_teacher(teacher, space.io)
         teacher = Network(teacher.architecture, runner.place(teacher.weights))
     train = space.recipe.train
     alpha = 1.0 if len(space.architectures) == 1 and teacher is not None else train.alpha

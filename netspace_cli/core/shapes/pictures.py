@@ -1,4 +1,4 @@
-"""Pictures as signals: a point of the square to the colour there."""
+"""Pictures as fields: a point of the square to the colour there."""
 
 from __future__ import annotations
 

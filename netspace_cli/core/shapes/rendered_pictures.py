@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from netspace_models.architectures import FieldSignal, Signal
+from netspace_models.architectures import FieldIO, NetworkIO
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.points import check_cells, grid_points
@@ -43,9 +43,9 @@ class RenderedPicture:
         return float(self.pixels.mean() / 255)
 
 
-def is_picture(signal: Signal) -> bool:
-    """Whether networks for such a signal are pictures: one or three values at points of two coordinates."""
-    return isinstance(signal, FieldSignal) and signal.dimensions == 2 and signal.values in CHANNELS
+def is_picture(io: NetworkIO) -> bool:
+    """Whether networks with this IO are pictures: one or three values at points of two coordinates."""
+    return isinstance(io, FieldIO) and io.dimensions == 2 and io.values in CHANNELS
 
 
 def render_picture(network: Network, runner: Runner, *, resolution: int = RESOLUTION) -> RenderedPicture:
@@ -57,10 +57,10 @@ def render_picture(network: Network, runner: Runner, *, resolution: int = RESOLU
     Raises:
         ConfigError: the network is no picture, or so many pixels do not fit in memory.
     """
-    signal = network.architecture.signal
-    if not is_picture(signal):
+    io = network.architecture.io
+    if not is_picture(io):
         raise ConfigError(
-            f"{network.source or network.architecture.name} is for {signal.describe()}, so it is no picture.",
+            f"{network.source or network.architecture.name} is for {io.describe()}, so it is no picture.",
             "Give a network of points of 2 coordinates, with 1 or 3 values.",
         )
     check_cells(resolution, 2)

@@ -1,4 +1,4 @@
-"""A signal to fit a network to: samples of it, checked."""
+"""Samples of a field that a network is fitted to, checked."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLES, HELD_OUT = 65_536, 16_384
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """Samples of one signal on the box [-1, 1]^D.
+    """Samples of one field on the box [-1, 1]^D.
 
     Attributes:
         name: unique among those fitted together.

@@ -82,10 +82,10 @@ def check_shape(network: Network) -> None:
     Raises:
         ConfigError: it is no signed distance at points of three coordinates.
     """
-    signal = network.architecture.signal
-    if signal != SHAPES:
+    io = network.architecture.io
+    if io != SHAPES:
         raise ConfigError(
-            f"{network.source or network.architecture.name} is for {signal.describe()}, so it has no surface.",
+            f"{network.source or network.architecture.name} is for {io.describe()}, so it has no surface.",
             "Give a network that is a shape: points of 3 coordinates, 1 value.",
         )
 

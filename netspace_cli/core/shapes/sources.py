@@ -1,4 +1,4 @@
-"""Where signals come from: what a file or a folder holds, found without reading it all."""
+"""Sources of shapes and pictures: what a file or a folder holds, found without reading it all."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SAMPLE_ARRAYS, LEAST_SAMPLES = {"pos", "neg"}, 1000
 
 @dataclass(frozen=True)
 class ShapeSource:
-    """A signal that can be read.
+    """A shape or a picture that can be read.
 
     Attributes:
         name: unique among the sources of one call.
@@ -53,25 +53,25 @@ class ShapeSource:
 
 
 def find_shapes(path: Path, *, repair: bool = False, scale: bool = True) -> list[ShapeSource]:
-    """All signals of a file, or of a folder and the folders in it, in the order of their names.
+    """All shapes and pictures of a file, or of a folder and the folders in it, in the order of their names.
 
     Args:
         path: a mesh, a picture, an .npz of occupancy grids (one array (R, R, R) or (N, R, R, R), or `voxels` of
             packed bits with their `shape`), an .npz of DeepSDF samples (`pos` and `neg`), or a folder of these.
         repair, scale: of meshes, see `shape_from_mesh`.
     Raises:
-        ConfigError: nothing there, several kinds of signals, or an extra that is not installed.
+        ConfigError: nothing there, several kinds of fields, or an extra that is not installed.
         InputFileError: an .npz that holds no shapes.
     """
     files = _files(path)
     found = [source for file in files for source in _sources(file, repair, scale)]
     if not found:
         raise ConfigError(f"{path} holds no shapes.", f"Give files of {', '.join(SUFFIXES)}.")
-    signals = {(s.dimensions, s.values): s for s in found}
-    if len(signals) > 1:
-        one, other = list(signals.values())[:2]
+    kinds = {(s.dimensions, s.values): s for s in found}
+    if len(kinds) > 1:
+        one, other = list(kinds.values())[:2]
         raise ConfigError(
-            f"{path} holds several kinds of signals: {one.path.name} has {one.values} values at points of "
+            f"{path} holds several kinds of fields: {one.path.name} has {one.values} values at points of "
             f"{one.dimensions} coordinates, {other.path.name} {other.values} at points of {other.dimensions}.",
             "Give one kind.",
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from netspace_models.architectures import Architecture, signal_from
+from netspace_models.architectures import Architecture, io_from
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.files.safetensors_file import read_safetensors
@@ -63,8 +63,8 @@ def architectures_of(path: Path) -> tuple[Architecture, ...]:
     """
     _, metadata = read_safetensors(path)
     record = read_record(path, metadata)
-    signal = signal_from(record["signal"])
-    return tuple(recorded_architecture(name, signal, path) for name in record["architectures"])
+    io = io_from(record["io"])
+    return tuple(recorded_architecture(name, io, path) for name in record["architectures"])
 
 
 def built_in_architectures() -> tuple[Architecture, ...]:

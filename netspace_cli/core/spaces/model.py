@@ -31,5 +31,5 @@ def build_model(
             for a in architectures
         }
     settings, several = recipe.backbone, len(architectures) > 1
-    backbone = settings.build(inits, architectures[0].signal)
+    backbone = settings.build(inits, architectures[0].io)
     return SpaceModel(architectures, backbone, settings.build_head(len(architectures)) if several else None)

@@ -63,7 +63,7 @@ class TrainRecipe(_Section):
         images: images, or points, a step.
         lr, warmup, schedule: Adam's highest rate, steps to reach it, what follows.
         clip: largest norm of the gradient, 0 for none.
-        temperature, alpha, interpolation: of the losses (eq. 1-12); where networks are signals, interpolation is
+        temperature, alpha, interpolation: of the losses (eq. 1-12); where networks are neural fields, interpolation is
             the weight of what stands between two of them.
         own: of several architectures, the weight of each network's own answers beside the teacher's; 0 as published,
             where all networks of an architecture come out nearly the same.

@@ -8,8 +8,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from netspace_models.architectures import signal_from
+from netspace_models.architectures import io_from
 from netspace_models.errors import InputFileError
+
+from netspace_cli.core.data.records import translated_record
 
 FORMAT, VERSION = "netspace-space", 1
 
@@ -27,7 +29,7 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             "`netspace inspect` says what it is; `netspace train` makes a space.",
         )
     try:
-        record = dict(json.loads(metadata["netspace.space"]))
+        record = translated_record(dict(json.loads(metadata["netspace.space"])))
         version = (record["format"], record["version"])
     except (ValueError, KeyError, TypeError) as failure:
         raise InputFileError(path, f"its record cannot be read ({failure}).", "Train the space again.") from failure
@@ -48,9 +50,9 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 def _check_record(record: Mapping[str, Any]) -> None:
     """Raises ValueError, KeyError, TypeError or AttributeError where something is missing or no such thing."""
-    signal = signal_from(record["signal"])
+    io = io_from(record["io"])
     texts = [record["name"], record["data"]["name"], record["netspace_version"], *record["architectures"]]
-    numbers = [*asdict(signal).values(), record["recipe"]["backbone"]["embedding_size"]]
+    numbers = [*asdict(io).values(), record["recipe"]["backbone"]["embedding_size"]]
     rows = [(row["id"], row["arch"], row["split"]) for row in record["zoo"]]
     if not record["architectures"] or not isinstance(record["architectures"], list):
         raise ValueError("no architectures")

@@ -55,7 +55,7 @@ def _with_moments(
         assert init.start is not None  # only a model whose values are loaded afterwards has none
         state = task.runner.place(architecture.spec.unflatten(init.start))
         moments = curvature_moments(
-            architecture.fused, state, inputs, generator=generator, values=not architecture.signal.logits
+            architecture.fused, state, inputs, generator=generator, values=not architecture.io.logits
         )
         found[architecture.name] = replace(init, moments=moments)
     return found

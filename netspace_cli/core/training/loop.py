@@ -91,14 +91,14 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     """Read and check all that training needs, on the runner's device.
 
     Raises:
-        ConfigError: several architectures without a teacher or of signals, one with a teacher or with `own`, a teacher
-            for other images or classes, a split of the zoo without instances, a method of refining that is not for such
-            networks, or a precision that training does not have.
+        ConfigError: several architectures without a teacher or of neural fields, one with a teacher or with `own`, a
+            teacher for other images or classes, a split of the zoo without instances, a method of refining that is not
+            for such networks, or a precision that training does not have.
         DataUnavailable: the data are not the zoo's.
     """
-    if data.signal != zoo.signal:
+    if data.io != zoo.io:
         raise DataUnavailable(
-            f"{zoo.path} is a zoo for {zoo.signal.describe()}; {data.name} has {data.signal.describe()}.",
+            f"{zoo.path} is a zoo for {zoo.io.describe()}; {data.name} has {data.io.describe()}.",
             "Give the zoo's own data.",
         )
     check_method(recipe, zoo.kind)
@@ -107,7 +107,7 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     _check_teacher_needed(training, teacher, recipe)
     runner.check_gradients()
     if teacher is not None:
-        check_teacher(teacher, data.signal)
+        check_teacher(teacher, data.io)
         teacher = replace(teacher, weights=runner.place(teacher.weights))
     data = runner.place(data)
     seen = training.seen()

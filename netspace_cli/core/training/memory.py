@@ -97,7 +97,7 @@ def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
         ConfigError: says which sizes, or a zoo without instances.
         DoesNotFit: an architecture is too large for the conv backbone's PRep.
     """
-    unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
+    unseen = [resolve_architecture(name, zoo.io) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
     if not known:
         raise ConfigError(f"{zoo.path} has no instances to train on.", "Train some with `netspace zoo train`.")
@@ -134,8 +134,8 @@ def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> Sp
 def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> int:
     """Bytes that one step keeps for the backward pass, beside the model itself: of every instance its encoding,
     its decoding and its run on the images, and of every boundary pair (eq. 7-12) the latter two."""
-    signal = model.architectures[0].signal
-    images = torch.empty(recipe.train.images, *signal.input_shape, device=NOWHERE)
+    io = model.architectures[0].io
+    images = torch.empty(recipe.train.images, *io.input_shape, device=NOWHERE)
     encoded, decoded = {}, {}
     for a in model.architectures:
         with _Kept(model) as encoding:

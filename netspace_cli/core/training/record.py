@@ -25,7 +25,7 @@ def record_of(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
     return {
         "name": task.recipe.space.name,
         "architectures": [a.name for a in task.training.architectures],
-        "signal": asdict(task.data.signal),
+        "io": asdict(task.data.io),
         "data": task.data.record(),
         "recipe": task.recipe.model_dump(mode="json"),
         "zoo": [_row(i) for i in rows],

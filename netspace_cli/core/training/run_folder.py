@@ -13,6 +13,7 @@ import torch
 from netspace_models.errors import CheckpointError, ConfigError, InputFileError, OutputExists
 from netspace_models.wording import setting
 
+from netspace_cli.core.data.records import translated_record
 from netspace_cli.core.files.outputs import atomic_write, check_output
 from netspace_cli.core.spaces.recipe import translated_recipe
 
@@ -97,7 +98,7 @@ class RunFolder:
             raise ConfigError(
                 f"{self.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin."
             )
-        before, now = self._settings(), json.loads(json.dumps(settings))
+        before, now = translated_record(self._settings()), json.loads(json.dumps(settings))
         # A run may have been begun when keys of recipes had other names.
         if isinstance(before.get("recipe"), dict):
             before["recipe"] = translated_recipe(before["recipe"])

@@ -48,7 +48,7 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
         ConfigError: an architecture without training instances, an unseen one that is the smallest or the
             largest, a split without any, or a rate for an architecture that the space will not have.
     """
-    unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
+    unseen = [resolve_architecture(name, zoo.io) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
     weights, instances = {}, {}
     for split in ("train", "val"):
@@ -139,7 +139,7 @@ def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor) ->
     with kept_random_state():
         torch.manual_seed(runner.seed)
         for _ in range(FRESH):
-            module = fresh_module(architecture.name, architecture.signal)
+            module = fresh_module(architecture.name, architecture.io)
             for layer in module.modules():
                 if isinstance(layer, _BatchNorm):
                     layer.momentum = None  # statistics are those of the inputs alone

@@ -1,4 +1,4 @@
-"""Fit networks to signals, many at once, and make a zoo of them."""
+"""Fit networks to shapes and pictures, many at once, and make a zoo of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from netspace_models.architectures import Architecture, FieldSignal
+from netspace_models.architectures import Architecture, FieldIO
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 from torch import Tensor
@@ -32,10 +32,10 @@ SHARES = (8, 1, 1)
 
 
 def fit_jobs(sources: Sequence[ShapeSource], plan: FitPlan, seed: int) -> list[FitJob]:
-    """Which signals are fitted and to which split each goes, drawn from the seed.
+    """Which shapes or pictures are fitted and to which split each goes, drawn from the seed.
 
     Raises:
-        ConfigError: fewer signals than counts, or none.
+        ConfigError: fewer sources than counts, or none.
     """
     counts = plan.counts
     total = len(sources) if counts is None else sum(counts)
@@ -58,7 +58,7 @@ def fit_zoo(path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: R
     """Fit what a plan asks for and is not there yet; the manifest grows by a group of networks at a time.
 
     Args:
-        path: the zoo's folder; a zoo of such signals is added to.
+        path: the zoo's folder; a zoo of the same kind of fields is added to.
         sources: of one kind.
     Raises:
         ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances; fp16.
@@ -69,7 +69,7 @@ def fit_zoo(path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: R
     runner.check_gradients()
     jobs = fit_jobs(sources, plan, runner.seed)
     data = data_of(sources)
-    architecture = resolve_architecture(plan.arch, data.signal)
+    architecture = resolve_architecture(plan.arch, data.io)
     todo = fits_so_far(path, sources, jobs, plan)
     for start in range(0, len(todo), plan.together):
         group = todo[start : start + plan.together]
@@ -90,7 +90,7 @@ def fits_so_far(path: Path, sources: Sequence[ShapeSource], jobs: Sequence[FitJo
         ConfigError, InputFileError: as `fit_zoo`.
     """
     data = data_of(sources)
-    resolve_architecture(plan.arch, data.signal)
+    resolve_architecture(plan.arch, data.io)
     todo = list(jobs)
     if (path / "zoo.json").is_file():
         zoo = create_zoo(path, data.record(), {})
@@ -103,10 +103,10 @@ def fits_so_far(path: Path, sources: Sequence[ShapeSource], jobs: Sequence[FitJo
 
 
 def data_of(sources: Sequence[ShapeSource]) -> FieldData:
-    """The data of a zoo of such signals."""
+    """The data of a zoo of such fields."""
     first = sources[0]
     what = COLOURS if first.kind == "picture" else DISTANCES
-    return FieldData(FieldSignal(first.dimensions, first.values), {"values": what})
+    return FieldData(FieldIO(first.dimensions, first.values), {"values": what})
 
 
 def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:

@@ -24,7 +24,7 @@ from netspace_cli.core.shapes.values import UNITS
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How signals are fitted.
+    """How networks are fitted to samples.
 
     Attributes:
         arch: of all networks.
@@ -51,7 +51,7 @@ class FitPlan:
 
 @dataclass(frozen=True)
 class FitJob:
-    """A network to fit: id and split of the instance, the signal, and its place among all (a seed)."""
+    """A network to fit: id and split of the instance, its source, and its place among all (a seed)."""
 
     id: str
     split: str
@@ -65,7 +65,7 @@ def starts(group: Sequence[FitJob], architecture: Architecture, plan: FitPlan) -
     for job in group:
         with kept_random_state():
             torch.manual_seed(0 if plan.shared_init else job.seed)
-            module = fresh_module(architecture.name, architecture.signal)
+            module = fresh_module(architecture.name, architecture.io)
         rows.append(architecture.to_weights(module.state_dict()))
     return torch.stack(rows)
 

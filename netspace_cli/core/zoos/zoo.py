@@ -16,11 +16,12 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from netspace_models.architectures import Architecture, Signal, signal_from
+from netspace_models.architectures import Architecture, NetworkIO, io_from
 from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 from torch import Tensor
 
+from netspace_cli.core.data.records import translated_record
 from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import atomic_write
@@ -79,19 +80,19 @@ class Zoo:
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def signal(self) -> Signal:
+    def io(self) -> NetworkIO:
         """What its networks take and give."""
-        return signal_from(self.data["signal"])
+        return io_from(self.data["io"])
 
     @cached_property
     def kind(self) -> Kind:
         """What differs from one kind of network to another."""
-        return kind_of(self.signal, self.data)
+        return kind_of(self.io, self.data)
 
     def architectures(self) -> tuple[Architecture, ...]:
         """Its architectures, by number of parameters: the place of each is its ClassId."""
         names = dict.fromkeys(i.arch for i in self.instances)
-        built = [recorded_architecture(name, self.signal, self.path / "instances.jsonl") for name in names]
+        built = [recorded_architecture(name, self.io, self.path / "instances.jsonl") for name in names]
         return tuple(sorted(built, key=lambda a: (a.parameters, a.name)))
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
@@ -150,8 +151,8 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
             own, other = zoo.data, data
             differing = ", ".join(k for k in sorted({*own, *other}) if own.get(k) != other.get(k))
             raise ConfigError(
-                f"{path} is a zoo of {own['name']} ({signal_from(own['signal']).describe()}); "
-                f"this is {other['name']} ({signal_from(other['signal']).describe()}). They differ in: {differing}.",
+                f"{path} is a zoo of {own['name']} ({io_from(own['io']).describe()}); "
+                f"this is {other['name']} ({io_from(other['io']).describe()}). They differ in: {differing}.",
                 "Choose another folder: a zoo has one data set.",
             )
         return zoo
@@ -186,10 +187,10 @@ def open_zoo(path: Path) -> Zoo:
                 f"this netspace reads {FORMAT!r} version {VERSION}.",
                 "Use the netspace that wrote it.",
             )
-        data = dict(record["data"])
-        signal = signal_from(data["signal"])
-        if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(signal).values()):
-            raise ValueError(f"data {data['name']!r} of {signal}")
+        data = translated_record(dict(record["data"]))
+        io = io_from(data["io"])
+        if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(io).values()):
+            raise ValueError(f"data {data['name']!r} of {io}")
     except (ValueError, KeyError, TypeError) as failure:
         raise InputFileError(file, f"not a zoo's record ({failure}).", "Index the folder again.") from failure
     about = {k: v for k, v in record.items() if k not in ("format", "version", "data")}

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError, DataUnavailable
 
 from netspace_cli.core.data.datasets import data_available, digits_index, load_data
@@ -18,7 +18,7 @@ def digits() -> ImageData:
 
 class TestDigits:
     def test_the_facts(self, digits: ImageData) -> None:
-        assert digits.name == "digits" and digits.signal == ImageSignal(1, 16, 10)
+        assert digits.name == "digits" and digits.io == ImageIO(1, 16, 10)
         assert {name: len(split) for name, split in digits.splits.items()} == {
             "train": 1097,
             "val": 300,
@@ -59,7 +59,7 @@ class TestDigits:
     @pytest.mark.parametrize("size", [4, 8, 32])
     def test_another_size(self, size: int) -> None:
         data = load_data("digits", size=size)
-        assert data.signal == ImageSignal(1, size, 10) and data.padding == size // 16
+        assert data.io == ImageIO(1, size, 10) and data.padding == size // 16
 
 
 class TestSpecs:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.errors import DataUnavailable, InputFileError
 from PIL import Image
 from torchvision.datasets import CIFAR10
@@ -46,7 +46,7 @@ class TestCifar10InOneFile:
     def test_it_is_cifar10_with_the_constants_networks_expect(self, npz: Callable[..., str]) -> None:
         source = arrays(channels=3, size=32, classes=10)
         found = load_data(f"cifar10:{npz(**source)}")
-        assert (found.name, found.signal) == ("cifar10", ImageSignal(3, 32, 10))
+        assert (found.name, found.io) == ("cifar10", ImageIO(3, 32, 10))
         assert (found.mean, found.std) == IMAGENET
         assert (found.padding, found.flip, found.class_names[3]) == (4, True, "cat")
         assert np.array_equal(found.splits["test"].labels.numpy(), source["test_labels"])
@@ -64,7 +64,7 @@ class TestNpz:
     def test_grey_images(self, npz: Callable[..., str]) -> None:
         data, source = load_data(npz()), arrays()
         assert data_available(npz())
-        assert (data.name, data.signal) == ("npz:own.npz", ImageSignal(1, 8, 3))
+        assert (data.name, data.io) == ("npz:own.npz", ImageIO(1, 8, 3))
         assert np.array_equal(data.splits["val"].images[:, 0].numpy(), source["val_images"])
         assert np.array_equal(data.splits["test"].labels.numpy(), source["test_labels"])
         assert (data.padding, data.flip, data.notes) == (1, False, ())
@@ -74,7 +74,7 @@ class TestNpz:
         for part in ("train", "val", "test"):
             source[f"{part}_labels"] = source[f"{part}_labels"][:, None].astype(np.int64)
         data = load_data(npz(**source))
-        assert data.signal == ImageSignal(3, 8, 3)
+        assert data.io == ImageIO(3, 8, 3)
         assert torch.equal(data.splits["train"].images[4, 2], torch.from_numpy(source["train_images"][4, :, :, 2]))
         assert data.splits["train"].labels.shape == (10,)
 
@@ -104,7 +104,7 @@ class TestNpz:
     def test_a_size_resizes_every_split(self, npz: Callable[..., str]) -> None:
         flat = {f"{part}_images": np.full((10, 8, 8), 90, np.uint8) for part in ("train", "val", "test")}
         data = load_data(npz(**flat), size=20)
-        assert data.signal == ImageSignal(1, 20, 3) and data.padding == 2
+        assert data.io == ImageIO(1, 20, 3) and data.padding == 2
         assert all((split.images == 90).all() for split in data.splits.values())
         assert data.notes == ("images were resized from 8 to 20 pixels",)
         assert load_data(npz(), size=8).record() == load_data(npz()).record()
@@ -149,7 +149,7 @@ class TestNpz:
         assert "own.npz: " in caught.value.message and caught.value.hint
 
     def test_a_class_seen_only_in_the_test_split_counts(self, npz: Callable[..., str]) -> None:
-        assert load_data(npz(test_labels=np.full(10, 3))).signal.classes == 4
+        assert load_data(npz(test_labels=np.full(10, 3))).io.classes == 4
 
     def test_pickled_arrays_run_no_code(self, npz: Callable[..., str], tmp_path: Path) -> None:
         canary = tmp_path / "canary"
@@ -231,7 +231,7 @@ class TestCifar10:
     def test_file_order_published_scale_and_augmentation(self, cifar10: Path) -> None:
         data = load_data(f"cifar10:{cifar10}")
         assert data_available(f"cifar10:{cifar10}")
-        assert (data.name, data.signal) == ("cifar10", ImageSignal(3, 32, 10))
+        assert (data.name, data.io) == ("cifar10", ImageIO(3, 32, 10))
         assert [split.labels.tolist() for split in data.splits.values()] == [
             [k % 10 for k in range(16)],
             [6, 7, 8, 9],
@@ -292,7 +292,7 @@ class TestFolder:
     def test_classes_by_name_and_pixels_as_they_are(self, folder: Path) -> None:
         data = load_data(f"folder:{folder}")
         assert data_available(f"folder:{folder}")
-        assert (data.name, data.signal) == (f"folder:{folder.name}", ImageSignal(3, 8, 3))
+        assert (data.name, data.io) == (f"folder:{folder.name}", ImageIO(3, 8, 3))
         assert data.class_names == ("ant", "bee", "cat")
         assert [len(split) for split in data.splits.values()] == [15, 3, 6]
         assert data.splits["test"].labels.tolist() == [0, 0, 1, 1, 2, 2]
@@ -303,12 +303,12 @@ class TestFolder:
     def test_pictures_of_other_sizes_are_brought_to_the_first_ones(self, folder: Path) -> None:
         paint(folder / "test" / "bee" / "1.png", (1, 2, 3), size=(30, 20))
         data = load_data(f"folder:{folder}")
-        assert data.signal.size == 8 and data.splits["test"].images[3, :, 0, 0].tolist() == [1, 2, 3]
+        assert data.io.size == 8 and data.splits["test"].images[3, :, 0, 0].tolist() == [1, 2, 3]
         assert data.notes == ("pictures were brought to 8 x 8 pixels",)
 
     def test_a_size(self, folder: Path) -> None:
         paint(folder / "train" / "ant" / "0.png", (1, 2, 3), size=(30, 20))
-        assert load_data(f"folder:{folder}", size=5).signal == ImageSignal(3, 5, 3)
+        assert load_data(f"folder:{folder}", size=5).io == ImageIO(3, 5, 3)
         with pytest.raises(InputFileError, match=r"0\.png: .*30 pixels wide and 20 high"):
             load_data(f"folder:{folder}")
 
@@ -371,7 +371,7 @@ class TestTinyImagenet:
     def test_the_official_val_is_test_and_val_comes_out_of_train(self, tiny_imagenet: Path) -> None:
         data = load_data(f"tiny-imagenet:{tiny_imagenet}")
         assert data_available(f"tiny-imagenet:{tiny_imagenet}")
-        assert (data.name, data.signal) == ("tiny-imagenet", ImageSignal(3, 64, 3))
+        assert (data.name, data.io) == ("tiny-imagenet", ImageIO(3, 64, 3))
         assert [len(split) for split in data.splits.values()] == [12, 3, 2]
         assert data.splits["test"].labels.tolist() == [2, 0]
         for split in data.splits.values():
@@ -384,7 +384,7 @@ class TestTinyImagenet:
 
     def test_a_size(self, tiny_imagenet: Path) -> None:
         data = load_data(f"tiny-imagenet:{tiny_imagenet}", size=32)
-        assert data.signal.size == 32 and data.padding == 4
+        assert data.io.size == 32 and data.padding == 4
 
     @pytest.mark.parametrize("line", ["val_0.JPEG\tn99\t0\n", "val_0.JPEG n01\n", "../../val_0.JPEG\tn01\n", "\n"])
     def test_a_line_that_names_no_picture_or_class(self, tiny_imagenet: Path, line: str) -> None:

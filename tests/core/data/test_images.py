@@ -2,7 +2,7 @@ import json
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError, DataUnavailable
 
 from netspace_cli.core.data.images import ImageData, Split
@@ -22,7 +22,7 @@ def tiny(
     }
     return ImageData(
         name="tiny",
-        signal=ImageSignal(channels, size, 3),
+        io=ImageIO(channels, size, 3),
         splits=splits,
         mean=(0.5, 0.4, 0.3)[:channels],
         std=(0.2, 0.25, 0.5)[:channels],
@@ -156,7 +156,7 @@ def test_to_moves_every_split_and_nothing_else() -> None:
     assert {s.images.device.type for s in moved.splits.values()} == {"meta"}
     assert {s.labels.device.type for s in moved.splits.values()} == {"meta"}
     assert data.splits["train"].images.device.type == "cpu"
-    assert (moved.name, moved.signal, moved.padding) == (data.name, data.signal, data.padding)
+    assert (moved.name, moved.io, moved.padding) == (data.name, data.io, data.padding)
     assert data.to("cpu").record() == data.record()
 
 
@@ -170,7 +170,7 @@ def test_batches_are_on_the_device_of_the_data_also_after_a_first_batch() -> Non
 def test_the_record_is_json_and_says_what_the_data_are() -> None:
     record = tiny().record()
     assert json.loads(json.dumps(record)) == record
-    assert record["signal"] == {"channels": 3, "size": 6, "classes": 3}
+    assert record["io"] == {"channels": 3, "size": 6, "classes": 3}
     assert [(name, split["n"]) for name, split in record["splits"].items()] == [
         ("train", 12),
         ("val", 12),
@@ -211,7 +211,7 @@ def test_data_that_contradict_themselves_are_refused() -> None:
         ({"splits": empty}, "test has no images"),
         ({"splits": floats}, r"torch.float32 images.*expected torch.uint8"),
         ({"splits": short}, r"\(5, 3, 6, 6\) and 12 labels"),
-        ({"signal": ImageSignal(1, 6, 3)}, r"\(12, 3, 6, 6\).*expected \(12, 1, 6, 6\)"),
+        ({"io": ImageIO(1, 6, 3)}, r"\(12, 3, 6, 6\).*expected \(12, 1, 6, 6\)"),
         ({"mean": (0.5,)}, "1 means, 3 deviations"),
         ({"class_names": ("a",)}, "1 class names for 3x6x6, 3 classes"),
     ):

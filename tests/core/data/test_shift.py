@@ -33,7 +33,7 @@ def test_only_the_pixels_change_and_the_record_says_how(tiny: Tiny, how: str) ->
         assert torch.equal(found.splits[name].labels, data.splits[name].labels)
         assert found.splits[name].images.dtype == torch.uint8
         assert torch.equal(found.splits[name].images, before[name]) == (how == "none")
-    assert (found.signal, found.mean, found.std, found.padding) == (data.signal, data.mean, data.std, data.padding)
+    assert (found.io, found.mean, found.std, found.padding) == (data.io, data.mean, data.std, data.padding)
     assert (found.record() == data.record()) == (how == "none")
     if how != "none":
         assert found.name == f"npz:tiny.npz, {how}" and len(found.notes) == len(data.notes) + 1
@@ -56,8 +56,8 @@ def test_a_blur_keeps_what_is_flat_and_spreads_a_point_alike_to_all_sides(tiny: 
     image = torch.zeros(1, 1, 31, 31, dtype=torch.uint8)
     image[..., 15, 15] = 255
     split = Split(image, torch.zeros(1, dtype=torch.int64))
-    signal = replace(tiny.data.signal, size=31)
-    point = replace(tiny.data, signal=signal, splits=dict.fromkeys(SPLITS, split))
+    io = replace(tiny.data.io, size=31)
+    point = replace(tiny.data, io=io, splits=dict.fromkeys(SPLITS, split))
     (found,) = shifted(point, "blur", generator=stream()).splits["train"].images[:, 0]
     assert found[15, 15] == found.max() < 255 and found[15, 12] > 0
     assert torch.equal(found, found.flip(0)) and torch.equal(found, found.T)

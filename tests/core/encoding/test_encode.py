@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import ConfigError, DataUnavailable, NotFinite, WrongSpace
 from netspace_models.training.losses import distillation
 from torch import Tensor
@@ -130,13 +130,13 @@ def test_the_default_is_what_the_space_records_where_there_are_images(tiny: Tiny
 
 
 def test_an_architecture_that_the_space_lacks_is_refused(tiny: Tiny) -> None:
-    other = read_network(tiny.teacher, signal=tiny.data.signal)
+    other = read_network(tiny.teacher, io=tiny.data.io)
     with pytest.raises(WrongSpace, match="no resnet14; it has lenetlike, vanillacnn, resnet8"):
         run([other], tiny)
 
 
 def test_an_architecture_for_other_images_is_refused_with_both(tiny: Tiny) -> None:
-    other = build("lenetlike", ImageSignal(3, 32, 10))
+    other = build("lenetlike", ImageIO(3, 32, 10))
     network = Network(other, torch.zeros(other.parameters), source="cifar.pt")
     with pytest.raises(WrongSpace, match=r"cifar\.pt: a lenetlike for 3x32x32, 10 classes with 62,006 .* has 20,791"):
         run([network], tiny)

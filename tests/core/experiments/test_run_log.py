@@ -25,6 +25,14 @@ def test_a_log_is_gone_on_with(tmp_path: Path) -> None:
         assert [run["seed"] for run in log.runs] == [0, 1]
 
 
+def test_a_log_that_has_its_io_under_the_older_key_is_gone_on_with(tmp_path: Path) -> None:
+    path, io = tmp_path / "runs.jsonl", {"channels": 1, "size": 8, "classes": 3}
+    with run_log(path, {"data": {"name": "x", "signal": io}}) as log:
+        log.add({"seed": 0})
+    with run_log(path, {"data": {"name": "x", "io": io}}) as log:
+        assert log.runs == [{"seed": 0}]
+
+
 def test_a_line_cut_off_by_a_crash_is_done_again(tmp_path: Path) -> None:
     path = tmp_path / "runs.jsonl"
     with run_log(path, SETTINGS) as log:

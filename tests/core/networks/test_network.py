@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, Signal, build
+from netspace_models.architectures import ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import CheckpointError, ConfigError, NotFinite, OutputExists, UnknownArchitecture
 
@@ -14,14 +14,14 @@ from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.networks.network import Network, check_teacher, read_network, write_network
 from tests.worlds import Tiny
 
-SIGNAL = ImageSignal(1, 8, 3)
+IO = ImageIO(1, 8, 3)
 IMAGES = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
 def test_a_network_computes_what_its_module_computes(tiny: Tiny, name: str) -> None:
-    network = read_network(tiny.networks[name], signal=SIGNAL)
-    module = build(name, SIGNAL).module
+    network = read_network(tiny.networks[name], io=IO)
+    module = build(name, IO).module
     module.load_state_dict(read_checkpoint(tiny.networks[name]).state, strict=True)
     with torch.no_grad():
         found, wanted = network.architecture.run(network.weights, IMAGES), module.eval()(IMAGES)
@@ -35,43 +35,43 @@ def test_a_network_computes_what_its_module_computes(tiny: Tiny, name: str) -> N
 def test_a_written_network_is_loaded_strictly_and_read_back(
     tiny: Tiny, tmp_path: Path, name: str, suffix: str, form: Form
 ) -> None:
-    network = read_network(tiny.networks[name], signal=SIGNAL)
+    network = read_network(tiny.networks[name], io=IO)
     path = tmp_path / f"net{suffix}"
     write_network(path, Network(network.architecture, network.weights, form), metadata={"netspace.arch": name})
     module = network.architecture.fused if form == "fused" else network.architecture.module
     state = read_checkpoint(path).state
     module.load_state_dict(state, strict=True)
-    again = read_network(path, signal=SIGNAL)
+    again = read_network(path, io=IO)
     assert again.form == ("full" if name != "resnet8" else form)
     assert torch.allclose(again.weights, network.weights, atol=1e-5)
 
 
 def test_a_checkpoint_in_the_fused_form_is_read(tiny: Tiny, tmp_path: Path) -> None:
-    full = read_network(tiny.networks["resnet8"], signal=SIGNAL)
+    full = read_network(tiny.networks["resnet8"], io=IO)
     write_network(tmp_path / "f.pt", Network(full.architecture, full.weights, "fused"), metadata={})
-    fused = read_network(tmp_path / "f.pt", signal=SIGNAL)
+    fused = read_network(tmp_path / "f.pt", io=IO)
     assert (full.form, fused.form) == ("full", "fused")
     assert torch.equal(fused.weights, full.weights)
 
 
 def test_nested_and_prefixed_checkpoints_give_the_same_network(tiny: Tiny, tmp_path: Path) -> None:
-    plain = read_network(tiny.networks["resnet8"], signal=SIGNAL)
+    plain = read_network(tiny.networks["resnet8"], io=IO)
     state = read_checkpoint(tiny.networks["resnet8"]).state
     torch.save({"epoch": 1, "state_dict": {f"module.{n}": t for n, t in state.items()}}, tmp_path / "n.pt")
-    network = read_network(tmp_path / "n.pt", signal=SIGNAL)
+    network = read_network(tmp_path / "n.pt", io=IO)
     assert torch.equal(network.weights, plain.weights)
     assert len(network.notes) == 2
-    assert torch.equal(read_network(tmp_path / "n.pt", signal=SIGNAL, key="state_dict").weights, plain.weights)
+    assert torch.equal(read_network(tmp_path / "n.pt", io=IO, key="state_dict").weights, plain.weights)
 
 
 def test_a_network_is_not_written_over_a_file(tiny: Tiny, tmp_path: Path) -> None:
-    network = read_network(tiny.networks["lenetlike"], signal=SIGNAL)
+    network = read_network(tiny.networks["lenetlike"], io=IO)
     (tmp_path / "net.pt").write_text("mine")
     with pytest.raises(OutputExists):
         write_network(tmp_path / "net.pt", network, metadata={})
     assert (tmp_path / "net.pt").read_text() == "mine"
     write_network(tmp_path / "net.pt", network, metadata={}, force=True)
-    assert torch.equal(read_network(tmp_path / "net.pt", signal=SIGNAL).weights, network.weights)
+    assert torch.equal(read_network(tmp_path / "net.pt", io=IO).weights, network.weights)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -80,7 +80,7 @@ def test_values_that_are_not_finite_are_refused_by_name(tiny: Tiny, tmp_path: Pa
     state["fc2.bias"] = torch.full_like(state["fc2.bias"], value)
     write_checkpoint(tmp_path / "net.pt", state)
     with pytest.raises(NotFinite, match=r"net\.pt: 1 of \d+ tensors .* fc2\.bias"):
-        read_network(tmp_path / "net.pt", signal=SIGNAL)
+        read_network(tmp_path / "net.pt", io=IO)
 
 
 def test_what_is_no_checkpoint_or_no_architecture_is_named(tiny: Tiny, tmp_path: Path) -> None:
@@ -89,13 +89,13 @@ def test_what_is_no_checkpoint_or_no_architecture_is_named(tiny: Tiny, tmp_path:
     state = read_checkpoint(tiny.networks["lenetlike"]).state
     write_checkpoint(tmp_path / "less.pt", {n: t for n, t in state.items() if n != "fc3.bias"})
     with pytest.raises(UnknownArchitecture, match=r"less\.pt: .*Nearest is lenetlike .* 1 missing: fc3\.bias"):
-        read_network(tmp_path / "less.pt", signal=SIGNAL)
+        read_network(tmp_path / "less.pt", io=IO)
 
 
-@pytest.mark.parametrize("signal", [ImageSignal(3, 8, 3), ImageSignal(1, 8, 10)])
-def test_a_teacher_for_other_images_is_refused_with_both(signal: Signal) -> None:
-    architecture = build("resnet8", signal)
+@pytest.mark.parametrize("io", [ImageIO(3, 8, 3), ImageIO(1, 8, 10)])
+def test_a_teacher_for_other_images_is_refused_with_both(io: NetworkIO) -> None:
+    architecture = build("resnet8", io)
     teacher = Network(architecture, torch.zeros(architecture.parameters), source="t.pt")
-    with pytest.raises(ConfigError, match=f"t.pt is for {signal.describe()}; these images are 1x8x8, 3 classes"):
-        check_teacher(teacher, SIGNAL)
-    check_teacher(teacher, signal)
+    with pytest.raises(ConfigError, match=f"t.pt is for {io.describe()}; these images are 1x8x8, 3 classes"):
+        check_teacher(teacher, IO)
+    check_teacher(teacher, io)

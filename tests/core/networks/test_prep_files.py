@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.architectures.architecture import describe
 from netspace_models.errors import ConfigError, DoesNotFit, OutputExists
 from netspace_models.parameters.prep_grid import from_prep
@@ -23,7 +23,7 @@ from tests.worlds import Tiny
 
 @pytest.fixture(scope="module")
 def network(tiny: Tiny) -> Network:
-    return read_network(tiny.networks["lenetlike"], signal=tiny.data.signal)
+    return read_network(tiny.networks["lenetlike"], io=tiny.data.io)
 
 
 def test_an_array_comes_back_as_the_network(network: Network, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_network_of_zeros_and_single_values_is_a_picture_too(tmp_path: Path) -
         def forward(self, x: Tensor) -> Tensor:
             return self.last(self.fc(x.flatten(1))[:, None])[:, 0]
 
-    architecture = describe("scaled", Scaled(), ImageSignal(1, 2, 2))
+    architecture = describe("scaled", Scaled(), ImageIO(1, 2, 2))
     vector = torch.zeros(architecture.parameters)
     vector[-1] = 2.0
     write_prep(Network(architecture, vector), tmp_path / "a.png", height=4, width=8)

@@ -30,7 +30,7 @@ def test_measures_by_hand() -> None:
 
 @pytest.mark.parametrize("batch", [1, 7, 512])
 def test_logits_do_not_depend_on_the_batches(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
-    network = read_network(tiny.networks["resnet8"], signal=tiny.data.signal)
+    network = read_network(tiny.networks["resnet8"], io=tiny.data.io)
     images, _ = tiny.data.batch("test", slice(None))
     wanted = network.architecture.run(network.weights, images)
     monkeypatch.setattr(scoring, "BATCH", batch)
@@ -42,7 +42,7 @@ def test_logits_do_not_depend_on_the_batches(tiny: Tiny, monkeypatch: pytest.Mon
 
 
 def test_scores_are_of_all_splits_and_survive_a_lack_of_memory(tiny: Tiny) -> None:
-    network = read_network(tiny.networks["lenetlike"], signal=tiny.data.signal)
+    network = read_network(tiny.networks["lenetlike"], io=tiny.data.io)
     with Runner("cpu") as runner:
         wanted = scores(network.architecture, network.weights, tiny.data, runner)
     run, largest = network.architecture.run, []

@@ -16,7 +16,7 @@ from tests.worlds import Tiny, space_file
 
 CANARY = """
 from pathlib import Path
-def make(signal=None):
+def make(io=None):
     Path({canary!r}).touch()
     raise SystemExit("called")
 """

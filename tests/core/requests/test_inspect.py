@@ -39,10 +39,10 @@ def test_a_checkpoint(tiny: Tiny, tmp_path: Path, arch: str, suffix: str) -> Non
     write_checkpoint(tmp_path / f"a{suffix}", state)
     found = inspect(tmp_path / f"a{suffix}")
     assert (found["kind"], found["arch"], found["form"]) == ("checkpoint", arch, "full")
-    assert found["parameters"] == read_network(tiny.networks[arch], signal=tiny.data.signal).architecture.parameters
+    assert found["parameters"] == read_network(tiny.networks[arch], io=tiny.data.io).architecture.parameters
     assert (found["tensors"], found["not_finite"]) == (len(state), [])
     told = "1 channel, 3 classes; works at several image sizes (8, 16, 28, 32, ...)"
-    assert found["signal"] == (told if arch == "resnet8" else "1x8x8, 3 classes")
+    assert found["io"] == (told if arch == "resnet8" else "1x8x8, 3 classes")
     json.dumps(found, allow_nan=False)
 
 
@@ -79,7 +79,7 @@ def test_a_space(tiny: Tiny) -> None:
     assert (found["kind"], found["space"], found["backbone"]) == ("space", "tiny", "tokens")
     assert found["architectures"] == ["lenetlike", "vanillacnn", "resnet8"]
     assert (found["embedding_size"], found["refine_steps"], found["instances"]) == (64, 2, 9)
-    assert (found["signal"], found["data"]) == ("1x8x8, 3 classes", "npz:tiny.npz")
+    assert (found["io"], found["data"]) == ("1x8x8, 3 classes", "npz:tiny.npz")
 
 
 def test_a_zoo(tiny: Tiny) -> None:
@@ -102,7 +102,7 @@ def test_what_is_none_of_these_is_told(tmp_path: Path) -> None:
         inspect(tmp_path / "a.emb")
 
 
-@pytest.mark.parametrize("key", ["recipe", "zoo", "signal", "data", "netspace_version", "architectures"])
+@pytest.mark.parametrize("key", ["recipe", "zoo", "io", "data", "netspace_version", "architectures"])
 def test_a_space_whose_record_is_not_whole_is_told(tiny: Tiny, tmp_path: Path, key: str) -> None:
     tensors, metadata = read_safetensors(space_file(tiny.space))
     record = json.loads(metadata["netspace.space"])

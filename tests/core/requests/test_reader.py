@@ -32,7 +32,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 def test_a_checkpoint_is_read_once(tiny: Tiny, reads: list[Path]) -> None:
     reader, path = CheckpointReader(), tiny.networks["resnet8"]
     first = reader.network(path, candidates=tiny.space.architectures)
-    again = reader.network(path, signal=tiny.data.signal)
+    again = reader.network(path, io=tiny.data.io)
     assert reads == [path] and first.sha256 == again.sha256
 
 

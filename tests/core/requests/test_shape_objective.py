@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from netspace_models.architectures import FieldSignal, ImageSignal, Signal
+from netspace_models.architectures import FieldIO, ImageIO, NetworkIO
 from netspace_models.errors import ConfigError
 from PIL import Image
 
@@ -23,12 +23,12 @@ from netspace_cli.core.shapes.scans import Scan
 from netspace_cli.core.shapes.sources import find_shapes
 from netspace_cli.core.spaces.space import Space
 
-SHAPES = FieldSignal(3, 1)
+SHAPES = FieldIO(3, 1)
 
 
-def space(signal: Signal = SHAPES) -> Space:
-    """All that is asked of a space: its name and its signal."""
-    return cast(Space, SimpleNamespace(name="mine", signal=signal))
+def space(io: NetworkIO = SHAPES) -> Space:
+    """All that is asked of a space: its name and its IO."""
+    return cast(Space, SimpleNamespace(name="mine", io=io))
 
 
 def of_grid(path: Path) -> None:
@@ -70,22 +70,22 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "signal"),
+    ("name", "make", "io"),
     [
         ("grid.npz", of_grid, SHAPES),
         ("samples.npz", of_samples, SHAPES),
         ("mesh.ply", of_mesh, SHAPES),
         ("mesh.obj", of_mesh, SHAPES),
-        ("picture.png", of_pixels, FieldSignal(2, 3)),
+        ("picture.png", of_pixels, FieldIO(2, 3)),
     ],
 )
 def test_shapes_and_pictures_are_read_as_for_a_zoo(
-    tmp_path: Path, name: str, make: Callable[[Path], None], signal: FieldSignal
+    tmp_path: Path, name: str, make: Callable[[Path], None], io: FieldIO
 ) -> None:
     path = tmp_path / name
     make(path)
     runner = Runner("cpu", seed=5)
-    found = read_shape_objective(path, space(signal), runner)
+    found = read_shape_objective(path, space(io), runner)
     assert isinstance(found, ShapeObjective) and found.runner is runner
     (source,) = find_shapes(path)
     shape = source.read(runner.generator("target"))
@@ -115,12 +115,12 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
 
 
 @pytest.mark.parametrize(
-    ("name", "make", "signal", "words"),
+    ("name", "make", "io", "words"),
     [
         (
             "grid.npz",
             of_grid,
-            ImageSignal(1, 8, 3),
+            ImageIO(1, 8, 3),
             "space 'mine' is of classifiers (1x8x8, 3 classes), which become no shape. "
             "Give a `teacher`, or nothing for the labels.",
         ),
@@ -134,14 +134,14 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
         (
             "picture.png",
             of_pixels,
-            FieldSignal(2, 1),
+            FieldIO(2, 1),
             "{} is for points of 2 coordinates, 3 values; space 'mine' is for points of 2 coordinates, 1 value. "
             "Give a target of the space's own kind.",
         ),
         (
             "grid.npz",
             of_grid,
-            FieldSignal(2, 3),
+            FieldIO(2, 3),
             "{}: .npz is no kind of target for networks for points of 2 coordinates, 3 values. "
             "Known: .png, .jpg, .jpeg.",
         ),
@@ -154,19 +154,19 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
     ],
 )
 def test_targets_that_do_not_fit_a_space_are_refused(
-    tmp_path: Path, name: str, make: Callable[[Path], None], signal: Signal, words: str
+    tmp_path: Path, name: str, make: Callable[[Path], None], io: NetworkIO, words: str
 ) -> None:
     path = tmp_path / name
     make(path)
     with pytest.raises(ConfigError) as refused:
-        read_shape_objective(path, space(signal), Runner("cpu"))
+        read_shape_objective(path, space(io), Runner("cpu"))
     assert str(refused.value) == words.format(path)
 
 
 def test_a_space_of_pictures_takes_no_scan(tmp_path: Path) -> None:
     np.save(tmp_path / "cloud.npy", cloud())
     with pytest.raises(ConfigError, match=r"cloud\.npy: \.npy is no kind of target"):
-        read_shape_objective(tmp_path / "cloud.npy", space(FieldSignal(2, 3)), Runner("cpu"))
+        read_shape_objective(tmp_path / "cloud.npy", space(FieldIO(2, 3)), Runner("cpu"))
     of_cloud(tmp_path / "cloud.ply")
     with pytest.raises(ConfigError, match=r"cloud\.ply: \.ply is no kind of target for networks for points of 2"):
-        read_shape_objective(tmp_path / "cloud.ply", space(FieldSignal(2, 3)), Runner("cpu"))
+        read_shape_objective(tmp_path / "cloud.ply", space(FieldIO(2, 3)), Runner("cpu"))

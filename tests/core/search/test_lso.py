@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import ConfigError, RunFailed, WrongSpace
 from torch import Tensor
 
@@ -30,7 +30,7 @@ def search(tiny: Tiny, *, single: bool = False, seed: int = 0, row: int = 0, **o
 
 
 def teacher_of(tiny: Tiny) -> Network:
-    return read_network(tiny.teacher, signal=tiny.data.signal)
+    return read_network(tiny.teacher, io=tiny.data.io)
 
 
 def accuracy_of(
@@ -162,7 +162,7 @@ def test_a_single_step_is_enough(tiny: Tiny) -> None:
 
 
 def test_a_teacher_for_other_classes_is_refused(tiny: Tiny) -> None:
-    other = build("resnet8", ImageSignal(1, 8, 7))
+    other = build("resnet8", ImageIO(1, 8, 7))
     with pytest.raises(ConfigError, match="7 classes; these images are 1x8x8, 3 classes"):
         search(tiny, teacher=Network(other, torch.zeros(other.parameters)))
 
@@ -182,7 +182,7 @@ def test_a_loss_that_is_not_finite_ends_the_search(tiny: Tiny, monkeypatch: pyte
 
 def test_the_loss_told_is_that_of_eq_5_and_6_by_hand(tiny: Tiny) -> None:
     """With the teacher, with the labels alone, and for one architecture eq. 1."""
-    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    teacher = read_network(tiny.teacher, io=tiny.data.io)
     images, labels = tiny.data.batch("test", slice(0, 30))
     with torch.no_grad(), Runner("cpu") as runner:
         guide = teacher.architecture.run(teacher.weights, images)

@@ -91,11 +91,11 @@ def test_only_the_images_named_are_learnt_from(tiny: Tiny, network: Network, mon
 
 
 def test_without_augmentation_the_teacher_is_asked_once(tiny: Tiny, network: Network) -> None:
-    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    teacher = read_network(tiny.teacher, io=tiny.data.io)
     index = torch.arange(10)
     with Runner("cpu") as runner:
         objective = ImageObjective(tiny.data, runner, teacher, alpha=1.0, index=index, augment=False)
         first = objective.loss(network.architecture, network.weights, 0, 8)
-        assert objective.answers["train"].shape == (10, tiny.data.signal.classes)
+        assert objective.answers["train"].shape == (10, tiny.data.io.classes)
         objective.answers["train"].zero_()  # what is asked again would not notice
         assert objective.loss(network.architecture, network.weights, 0, 8) != first

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.networks.network import Network
@@ -89,7 +89,7 @@ def test_progress_is_told_and_ended_even_when_a_network_is_no_shape() -> None:
         def stop(self) -> None:
             told.append("stop")
 
-    architecture = build("lenetlike", ImageSignal(1, 8, 3))
+    architecture = build("lenetlike", ImageIO(1, 8, 3))
     wrong = Network(architecture, torch.zeros(architecture.parameters))
     with pytest.raises(ConfigError, match="lenetlike is for 1x8x8, 3 classes, so it has no surface"):
         solid_steps([Step(0, 0.0, wrong)], Runner("cpu", progress=Told()))

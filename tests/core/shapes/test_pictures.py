@@ -1,4 +1,4 @@
-"""Pictures as signals: colours where the pixels are, grey and red, green, blue; and pictures that are refused."""
+"""Pictures as fields: colours where the pixels are, grey and red, green, blue; and pictures that are refused."""
 
 from __future__ import annotations
 

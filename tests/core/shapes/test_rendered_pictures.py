@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, ImageSignal, build
+from netspace_models.architectures import FieldIO, ImageIO, build
 from netspace_models.errors import ConfigError, OutputExists
 from PIL import Image
 
@@ -28,7 +28,7 @@ from netspace_cli.core.shapes.rendered_pictures import (
 
 def flat(*levels: float) -> Network:
     """A picture of one colour, each channel of this value."""
-    architecture = build("siren-2x1", FieldSignal(2, len(levels)))
+    architecture = build("siren-2x1", FieldIO(2, len(levels)))
     state = architecture.to_state(torch.zeros(architecture.parameters))
     state[[name for name in state if "bias" in name][-1]] = torch.tensor(levels)
     return Network(architecture, architecture.to_weights(state), source="flat.pt")
@@ -36,7 +36,7 @@ def flat(*levels: float) -> Network:
 
 def slope() -> Network:
     """Darker upwards: sin(30 x 0.04) of the first coordinate."""
-    architecture = build("siren-1x1", FieldSignal(2, 1))
+    architecture = build("siren-1x1", FieldIO(2, 1))
     state = {name: 0 * value for name, value in architecture.to_state(torch.zeros(architecture.parameters)).items()}
     first, last = [name for name in state if "weight" in name]
     state[first] = torch.tensor([[0.04, 0.0]])
@@ -62,9 +62,9 @@ def test_the_first_coordinate_runs_down() -> None:
 
 
 def test_only_one_or_three_values_of_two_coordinates_are_a_picture() -> None:
-    assert is_picture(FieldSignal(2, 1)) and is_picture(FieldSignal(2, 3))
-    assert not any(is_picture(s) for s in (FieldSignal(2, 2), FieldSignal(3, 1), ImageSignal(3, 8, 10)))
-    architecture = build("siren-2x1", FieldSignal(3, 1))
+    assert is_picture(FieldIO(2, 1)) and is_picture(FieldIO(2, 3))
+    assert not any(is_picture(s) for s in (FieldIO(2, 2), FieldIO(3, 1), ImageIO(3, 8, 10)))
+    architecture = build("siren-2x1", FieldIO(3, 1))
     with pytest.raises(ConfigError, match="chair.pt is for points of 3 coordinates, 1 value, so it is no picture"):
         render_picture(Network(architecture, torch.zeros(architecture.parameters), source="chair.pt"), Runner("cpu"))
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import trimesh
 from matplotlib.figure import Figure
-from netspace_models.architectures import FieldSignal, ImageSignal, Signal, build
+from netspace_models.architectures import FieldIO, ImageIO, NetworkIO, build
 from netspace_models.errors import ConfigError, OutputExists, RunFailed
 
 from netspace_cli.core.networks.network import Network
@@ -84,15 +84,15 @@ def test_without_the_extra_surfaces_are_refused(monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize(
-    ("name", "signal", "words"),
+    ("name", "io", "words"),
     [
-        ("siren-8x1", FieldSignal(2, 1), "points of 2 coordinates, 1 value"),
-        ("siren-8x1", FieldSignal(3, 3), "points of 3 coordinates, 3 values"),
-        ("lenetlike", ImageSignal(1, 8, 3), "1x8x8, 3 classes"),
+        ("siren-8x1", FieldIO(2, 1), "points of 2 coordinates, 1 value"),
+        ("siren-8x1", FieldIO(3, 3), "points of 3 coordinates, 3 values"),
+        ("lenetlike", ImageIO(1, 8, 3), "1x8x8, 3 classes"),
     ],
 )
-def test_networks_that_are_no_shape_are_refused(name: str, signal: Signal, words: str, ball: MakeBall) -> None:
-    architecture = build(name, signal)
+def test_networks_that_are_no_shape_are_refused(name: str, io: NetworkIO, words: str, ball: MakeBall) -> None:
+    architecture = build(name, io)
     network = Network(architecture, torch.zeros(architecture.parameters))
     with pytest.raises(ConfigError, match=f"{name} is for {words}, so it has no surface"):
         solid_of(network, Runner("cpu"))

@@ -293,7 +293,7 @@ def test_nothing_to_read_is_refused(tmp_path: Path, make: Callable[[Path], objec
     assert str(refused.value).startswith(words.format(path)) and refused.value.hint
 
 
-def test_a_folder_of_several_kinds_of_signals_is_refused(tmp_path: Path) -> None:
+def test_a_folder_of_several_kinds_of_samples_is_refused(tmp_path: Path) -> None:
     from PIL import Image
 
     (tmp_path / "a.obj").write_text(OBJ)
@@ -301,7 +301,7 @@ def test_a_folder_of_several_kinds_of_signals_is_refused(tmp_path: Path) -> None
     with pytest.raises(ConfigError) as refused:
         find_shapes(tmp_path)
     assert str(refused.value) == (
-        f"{tmp_path} holds several kinds of signals: a.obj has 1 values at points of 3 coordinates, "
+        f"{tmp_path} holds several kinds of fields: a.obj has 1 values at points of 3 coordinates, "
         "b.png 3 at points of 2. Give one kind."
     )
 

@@ -1,4 +1,4 @@
-"""Scores of signals by hand: shares, overlaps, differences, the cells they are taken on; and of predicted shapes."""
+"""Scores of fields by hand: shares, overlaps, differences, the cells they are taken on; and of predicted shapes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, build
+from netspace_models.architectures import FieldIO, build
 from torch import Tensor
 
 from netspace_cli.core.data.points import FieldData, field_data, grid_points
@@ -61,25 +61,25 @@ def test_points_stand_at_the_centres_of_cells_the_last_axis_fastest() -> None:
 
 
 @pytest.mark.parametrize(("dimensions", "count"), [(1, 4096), (2, 192**2), (3, 32**3), (4, 8**4)])
-def test_signals_of_any_dimensions_are_compared_at_about_as_many_points(dimensions: int, count: int) -> None:
+def test_fields_of_any_dimensions_are_compared_at_about_as_many_points(dimensions: int, count: int) -> None:
     found = scoring_points(dimensions)
     assert found.shape == (count, dimensions)
     assert float(found.max()) < 1 and float(found.mean().abs()) < 1e-5
 
 
 def test_data_of_points_draw_evenly_and_follow_the_generator() -> None:
-    data = FieldData(FieldSignal(2, 3), {"values": "colours"})
+    data = FieldData(FieldIO(2, 3), {"values": "colours"})
     points, labels = data.draw("train", 4000, torch.Generator().manual_seed(0))
     assert points.shape == (4000, 2) and labels is None
     assert points.abs().max() <= 1 and points.mean(dim=0).abs().max() < 0.05
     assert points.square().mean() == pytest.approx(1 / 3, abs=0.02)
     assert torch.equal(points, data.sample("val", 4000, torch.Generator().manual_seed(0))[0])
     again = field_data(data.record())
-    assert (again.signal, again.about, again.record()) == (data.signal, data.about, data.record())
+    assert (again.io, again.about, again.record()) == (data.io, data.about, data.record())
 
 
 def test_values_do_not_depend_on_the_size_of_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    architecture = build("siren-8x1", FieldSignal(3, 1))
+    architecture = build("siren-8x1", FieldIO(3, 1))
     vector = torch.randn(architecture.parameters, generator=torch.Generator().manual_seed(0))
     points = grid_points(3, 8)
     whole = values_of(architecture, vector, points, Runner("cpu"))

@@ -68,7 +68,7 @@ def test_a_loaded_space_encodes_and_decodes_bit_for_bit(tiny: Tiny) -> None:
         assert torch.equal(loaded.model.classify(found), tiny.space.model.classify(wanted))
     assert torch.equal(loaded.embeddings, tiny.space.embeddings)
     assert {**loaded.record, "format": 0, "version": 0} == {**tiny.space.record, "format": 0, "version": 0}
-    assert (loaded.sha256, loaded.name, loaded.signal) == (tiny.space.sha256, "tiny", tiny.data.signal)
+    assert (loaded.sha256, loaded.name, loaded.io) == (tiny.space.sha256, "tiny", tiny.data.io)
     assert loaded.recipe == tiny.recipe
 
 
@@ -133,7 +133,17 @@ def test_a_truncated_file_is_named(path: Path, cut: int) -> None:
         load_space(path)
 
 
-@pytest.mark.parametrize("key", ["name", "architectures", "signal", "data", "recipe", "zoo", "netspace_version"])
+def test_a_space_that_has_its_io_under_the_older_key_is_read(path: Path) -> None:
+    written = load_space(path).record
+
+    def older(record: dict[str, Any]) -> None:
+        record["signal"], record["data"]["signal"] = record.pop("io"), record["data"].pop("io")
+
+    tamper(path, older)
+    assert load_space(path).record == written
+
+
+@pytest.mark.parametrize("key", ["name", "architectures", "io", "data", "recipe", "zoo", "netspace_version"])
 def test_a_record_without_something_is_told(path: Path, key: str) -> None:
     tamper(path, lambda record: record.pop(key))
     with pytest.raises(InputFileError, match=rf"its record is not whole \(KeyError: '{key}'\)"):
@@ -149,10 +159,10 @@ def test_a_record_without_something_is_told(path: Path, key: str) -> None:
         {"architectures": "lenetlike"},
         {"architectures": ["lenetlik"]},
         {"architectures": ["lenetlike", "lenetlike"]},
-        {"signal": {"channels": 1, "size": 8}},
-        {"signal": {"channels": "1", "size": 8, "classes": 3}},
-        {"signal": {"channels": 1, "size": -8, "classes": 3}},
-        {"signal": {"channels": 1, "size": 8, "classes": 4}},
+        {"io": {"channels": 1, "size": 8}},
+        {"io": {"channels": "1", "size": 8, "classes": 3}},
+        {"io": {"channels": 1, "size": -8, "classes": 3}},
+        {"io": {"channels": 1, "size": 8, "classes": 4}},
         {"data": None},
         {"data": {"name": None}},
         {"zoo": [5]},

@@ -53,6 +53,12 @@ def test_resuming_drops_metrics_of_steps_that_come_again(folder: RunFolder) -> N
     assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [1, 2]
 
 
+def test_a_run_that_has_its_io_under_the_older_key_is_resumed(folder: RunFolder) -> None:
+    io = {"channels": 1, "size": 8, "classes": 3}
+    (folder.path / "settings.json").write_text(json.dumps({**SETTINGS, "data": {"name": "x", "signal": io}}))
+    assert folder.resume({**SETTINGS, "data": {"name": "x", "io": io}}, CPU)["step"] == 2
+
+
 def test_a_run_is_not_begun_over_another_without_force(folder: RunFolder) -> None:
     with pytest.raises(ConfigError, match="holds a run already") as refused:
         folder.begin(SETTINGS, force=False)

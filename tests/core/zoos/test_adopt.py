@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import (
     ConfigError,
     InputFileError,
@@ -69,7 +69,7 @@ def folder(tiny: Tiny, tmp_path: Path) -> Path:
     (root / "notes.txt").write_text("mine")
     (root / "log.jsonl").write_text("mine, too")
     torch.save({n: t * float("nan") for n, t in lenet.items()}, root / "diverged.pt")
-    other = build("lenetlike", ImageSignal(3, 32, 10)).module.state_dict()
+    other = build("lenetlike", ImageIO(3, 32, 10)).module.state_dict()
     write_checkpoint(root / "cifar.safetensors", other)
     return root
 
@@ -133,7 +133,7 @@ def test_a_network_is_taken_once_whatever_file_it_is_in(tiny: Tiny, tmp_path: Pa
 
 
 def test_folded_and_unfolded_files_of_a_network_are_one(tiny: Tiny, tmp_path: Path) -> None:
-    network = read_network(tiny.networks["resnet8"], signal=tiny.data.signal)
+    network = read_network(tiny.networks["resnet8"], io=tiny.data.io)
     write_checkpoint(tmp_path / "a.pt", read_checkpoint(tiny.networks["resnet8"]).state)
     write_checkpoint(tmp_path / "b.pt", network.architecture.to_state(network.weights, "fused"))
     adopted = index(tmp_path, tiny)

@@ -1,4 +1,4 @@
-"""Fitting networks to signals: who is fitted, what is recorded, going on where it was stopped, and refusals."""
+"""Fitting networks to shapes: who is fitted, what is recorded, going on where it was stopped, and refusals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, build
+from netspace_models.architectures import FieldIO, build
 from netspace_models.errors import ConfigError, InputFileError, RunFailed, UnknownArchitecture
 
 from netspace_cli.core.files.checkpoint import read_checkpoint
@@ -99,7 +99,7 @@ def test_the_zoo_is_what_the_plan_asks_for(whole: Zoo) -> None:
     assert Counter(i.split for i in whole.instances) == {"train": 3, "val": 1, "test": 1}
     assert whole.data == {
         "name": "points",
-        "signal": {"dimensions": 3, "values": 1},
+        "io": {"dimensions": 3, "values": 1},
         "values": "signed distances",
     }
     assert [word for _, word in verify(whole)] == ["ok"] * 5
@@ -114,7 +114,7 @@ def test_scores_are_those_of_the_files_on_points_nothing_was_fitted_to(whole: Zo
     for source, instance in zip(BALLS, whole.instances, strict=True):
         shape = source.read(Runner("cpu").generator("shape", instance.id))
         network = read_network(whole.file_of(instance))
-        assert (network.architecture.name, network.architecture.signal) == ("siren-8x1", FieldSignal(3, 1))
+        assert (network.architecture.name, network.architecture.io) == ("siren-8x1", FieldIO(3, 1))
         found = network.architecture.run(network.weights, shape.held_points)
         assert instance.accuracy == {"test": pytest.approx(within(shape.held_values, found), abs=1e-6)}
         assert instance.training["error"] == pytest.approx(mean_error(shape.held_values, found), abs=1e-5)
@@ -122,7 +122,7 @@ def test_scores_are_those_of_the_files_on_points_nothing_was_fitted_to(whole: Zo
 
 def test_files_are_plain_state_dicts(whole: Zoo) -> None:
     checkpoint = read_checkpoint(whole.file_of(whole.instances[0]))
-    build("siren-8x1", FieldSignal(3, 1)).module.load_state_dict(checkpoint.state, strict=True)
+    build("siren-8x1", FieldIO(3, 1)).module.load_state_dict(checkpoint.state, strict=True)
     assert checkpoint.metadata["netspace.arch"] == "siren-8x1"
 
 
@@ -164,7 +164,7 @@ def test_networks_beside_shapes_of_other_sample_counts_become_what_they_become_a
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(running, "CACHED_VALUES", UNITS * at_once)  # one network at a time, two, or all
-    architecture = build("siren-8x1", FieldSignal(3, 1))
+    architecture = build("siren-8x1", FieldIO(3, 1))
     sources = [ball("few", 0.4, count=70), ball("many", 0.6, count=5000), ball("some", 0.5, count=333)]
     with Runner("cpu") as runner:
         shapes = [source.read(runner.generator(source.name)) for source in sources]
@@ -194,7 +194,7 @@ def test_the_gradient_of_a_sum_taken_in_parts_is_that_of_the_sum() -> None:
 
 def test_weights_that_are_not_finite_in_the_end_are_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """A loss may be finite and its gradient not: after the last step no loss tells."""
-    architecture = build("siren-8x1", FieldSignal(3, 1))
+    architecture = build("siren-8x1", FieldIO(3, 1))
     monkeypatch.setattr(fitting, "minimise", lambda begin, *rest, **given: begin * torch.nan)
     with Runner("cpu") as runner, pytest.raises(RunFailed, match="the weights are not finite after step 3 of 3"):
         shape = BALLS[0].read(runner.generator("a"))
@@ -210,7 +210,7 @@ def test_nothing_is_placed_in_double_precision(monkeypatch: pytest.MonkeyPatch) 
         return thing
 
     monkeypatch.setattr(Runner, "place", place)
-    architecture = build("siren-8x1", FieldSignal(3, 1))
+    architecture = build("siren-8x1", FieldIO(3, 1))
     with Runner("cpu") as runner:
         shape = BALLS[0].read(runner.generator("a"))
         fit(torch.zeros(1, architecture.parameters), [shape], architecture, replace(PLAN, steps=2), runner)
@@ -226,7 +226,7 @@ def test_half_precision_is_refused_before_a_zoo_is_begun(tmp_path: Path) -> None
 
 
 def test_fitting_brings_each_network_nearer_to_its_own_shape() -> None:
-    architecture = build("siren-16x1", FieldSignal(3, 1))
+    architecture = build("siren-16x1", FieldIO(3, 1))
     plan = replace(PLAN, arch="siren-16x1", steps=150, points=128, lr=5e-3)
     with Runner("cpu") as runner:
         shapes = [s.read(runner.generator(s.name)) for s in (BALLS[0], BALLS[4])]
@@ -245,7 +245,7 @@ def test_fitting_brings_each_network_nearer_to_its_own_shape() -> None:
 
 
 def test_each_start_is_a_function_of_its_own_seed() -> None:
-    architecture = build("siren-8x1", FieldSignal(3, 1))
+    architecture = build("siren-8x1", FieldIO(3, 1))
     jobs = fit_jobs(BALLS, PLAN, seed=7)
     torch.manual_seed(11)
     wanted = torch.rand(3)
@@ -255,12 +255,12 @@ def test_each_start_is_a_function_of_its_own_seed() -> None:
     assert torch.equal(starts(jobs[3:], architecture, PLAN), found[3:])
     assert len({tuple(row) for row in found.tolist()}) == 5
     torch.manual_seed(jobs[2].seed)
-    fresh = fresh_module("siren-8x1", FieldSignal(3, 1))
+    fresh = fresh_module("siren-8x1", FieldIO(3, 1))
     assert torch.equal(found[2], architecture.to_weights(fresh.state_dict()))
 
 
 def test_with_a_shared_start_all_networks_begin_alike_whatever_the_seed() -> None:
-    architecture = build("siren-8x1", FieldSignal(3, 1))
+    architecture = build("siren-8x1", FieldIO(3, 1))
     plan = replace(PLAN, shared_init=True)
     one, other = (starts(fit_jobs(BALLS, plan, seed), architecture, plan) for seed in (0, 50))
     assert len({tuple(row) for row in torch.cat([one, other]).tolist()}) == 1
@@ -345,10 +345,10 @@ def test_what_is_left_is_told_before_anything_is_made(whole: Zoo, tmp_path: Path
         fits_so_far(tmp_path / "zoo", BALLS, jobs, PLAN)
 
 
-def test_a_zoo_of_other_signals_is_refused(whole: Zoo) -> None:
+def test_a_zoo_of_other_io_is_refused(whole: Zoo) -> None:
     pictures = [replace(source, dimensions=2, values=3, kind="picture") for source in BALLS]
     assert data_of(pictures).record()["values"] == "colours"
-    with pytest.raises(ConfigError, match=r"They differ in: signal, values\."):
+    with pytest.raises(ConfigError, match=r"They differ in: io, values\."):
         make(whole.path, shapes=pictures)
 
 
@@ -391,22 +391,22 @@ def test_an_architecture_for_images_is_refused_before_anything_is_written(tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("name", "signal"),
-    [("siren", FieldSignal(3, 1)), ("siren-5x1", FieldSignal(2, 3)), ("siren-256x1", FieldSignal(3, 1))],
+    ("name", "io"),
+    [("siren", FieldIO(3, 1)), ("siren-5x1", FieldIO(2, 3)), ("siren-256x1", FieldIO(3, 1))],
 )
-def test_networks_of_sines_are_recognised_by_their_layers(tmp_path: Path, name: str, signal: FieldSignal) -> None:
+def test_networks_of_sines_are_recognised_by_their_layers(tmp_path: Path, name: str, io: FieldIO) -> None:
     torch.manual_seed(0)
-    state = fresh_module(name, signal).state_dict()
+    state = fresh_module(name, io).state_dict()
     torch.save(state, tmp_path / "net.pt")
     found = read_network(tmp_path / "net.pt").architecture
-    assert (found.name, found.signal) == (name, signal)
+    assert (found.name, found.io) == (name, io)
 
 
 @pytest.mark.parametrize("name", ["siren-5x1", "siren-5x3"])
 def test_a_network_of_sines_may_be_named_and_is_no_other(tmp_path: Path, name: str) -> None:
-    torch.save(fresh_module(name, FieldSignal(2, 3)).state_dict(), tmp_path / "net.pt")
+    torch.save(fresh_module(name, FieldIO(2, 3)).state_dict(), tmp_path / "net.pt")
     found = read_network(tmp_path / "net.pt", arch=name).architecture
-    assert (found.name, found.signal) == (name, FieldSignal(2, 3))
+    assert (found.name, found.io) == (name, FieldIO(2, 3))
     with pytest.raises(UnknownArchitecture) as refused:
         read_network(tmp_path / "net.pt", arch="siren-6x2")
     assert refused.value.hint == "It is no siren-6x2; leave out `arch` to have it recognised."
@@ -425,7 +425,7 @@ def test_a_network_of_sines_may_be_named_and_is_no_other(tmp_path: Path, name: s
 def test_layers_that_do_not_fit_each_other_are_no_network_of_sines(
     tmp_path: Path, name: str, shape: tuple[int, ...]
 ) -> None:
-    state = dict(fresh_module("siren-8x2", FieldSignal(3, 1)).state_dict())
+    state = dict(fresh_module("siren-8x2", FieldIO(3, 1)).state_dict())
     state[name] = torch.zeros(shape)
     torch.save(state, tmp_path / "net.pt")
     with pytest.raises(UnknownArchitecture, match=r"net\.pt"):

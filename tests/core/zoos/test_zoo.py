@@ -47,7 +47,7 @@ def test_a_manifest_comes_back_as_it_was_written(tiny: Tiny, tmp_path: Path) -> 
     zoo = open_zoo(tmp_path / "zoo")
     assert list(zoo.instances) == instances
     assert (zoo.data, zoo.about) == (tiny.data.record(), {"licence": "MIT"})
-    assert zoo.signal == tiny.data.signal
+    assert zoo.io == tiny.data.io
 
 
 def test_a_zoo_needs_nothing_but_json_and_safetensors_to_read(tiny: Tiny) -> None:
@@ -57,6 +57,14 @@ def test_a_zoo_needs_nothing_but_json_and_safetensors_to_read(tiny: Tiny) -> Non
     assert (record["format"], record["version"]) == ("netspace-zoo", 1)
     for line in lines_of(tiny.zoo.path):
         assert load_file(tiny.zoo.path / line["file"])
+
+
+def test_a_zoo_that_has_its_io_under_the_older_key_is_read_and_added_to(tiny: Tiny, zoo_path: Path) -> None:
+    record = json.loads((zoo_path / "zoo.json").read_text())
+    record["data"]["signal"] = record["data"].pop("io")
+    (zoo_path / "zoo.json").write_text(json.dumps(record))
+    assert open_zoo(zoo_path).io == tiny.data.io
+    assert create_zoo(zoo_path, tiny.data.record(), {}).instances == tiny.single_zoo.instances
 
 
 def test_instances_are_selected_by_split_and_architecture(tiny: Tiny) -> None:
@@ -73,7 +81,7 @@ def test_networks_are_those_of_the_files(tiny: Tiny) -> None:
     (architecture,) = tiny.single_zoo.architectures()
     instance = tiny.single_zoo.instances[0]
     network = tiny.single_zoo.network(instance, architecture)
-    plain = read_network(tiny.single_zoo.file_of(instance), signal=tiny.data.signal)
+    plain = read_network(tiny.single_zoo.file_of(instance), io=tiny.data.io)
     assert torch.equal(network.weights, plain.weights)
     assert network.sha256 == instance.sha256
 
@@ -153,12 +161,12 @@ def test_a_manifest_that_is_no_text_is_named(zoo_path: Path) -> None:
         '{"format": "netspace-zoo"}',
         '{"format": "netspace-zoo", "version": 1}',
         '{"format": "netspace-zoo", "version": 1, "data": {"name": "x"}}',
-        '{"format": "netspace-zoo", "version": 1, "data": {"name": "x", "signal": {"channels": 3}}}',
-        '{"format": "netspace-zoo", "version": 1, "data": {"signal": {"channels": 3, "size": 8, "classes": 2}}}',
+        '{"format": "netspace-zoo", "version": 1, "data": {"name": "x", "io": {"channels": 3}}}',
+        '{"format": "netspace-zoo", "version": 1, "data": {"io": {"channels": 3, "size": 8, "classes": 2}}}',
         '{"format": "netspace-zoo", "version": 1, "data": '
-        '{"name": "x", "signal": {"channels": "3", "size": 8, "classes": 2}}}',
+        '{"name": "x", "io": {"channels": "3", "size": 8, "classes": 2}}}',
         '{"format": "netspace-zoo", "version": 1, "data": '
-        '{"name": "x", "signal": {"channels": 3, "size": 0, "classes": 2}}}',
+        '{"name": "x", "io": {"channels": 3, "size": 0, "classes": 2}}}',
         '{"format": "netspace-zoo", "version": 1, "data": "x"}',
     ],
 )

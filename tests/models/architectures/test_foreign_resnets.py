@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, ImageSignal, build
+from netspace_models.architectures import Architecture, ImageIO, build
 from netspace_models.architectures.architecture import Form, describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
@@ -16,19 +16,19 @@ from torch import Tensor
 
 from tests.small_networks import seeded
 
-CIFAR, SMALL = ImageSignal(3, 32, 10), ImageSignal(1, 8, 3)
+CIFAR, SMALL = ImageIO(3, 32, 10), ImageIO(1, 8, 3)
 STAGES = ((1, 16), (2, 32), (3, 64))
 State = dict[str, Tensor]
 
 
-def images(signal: ImageSignal, count: int = 4) -> Tensor:
-    return torch.randn(count, signal.channels, signal.size, signal.size, generator=seeded(7))
+def images(io: ImageIO, count: int = 4) -> Tensor:
+    return torch.randn(count, io.channels, io.size, io.size, generator=seeded(7))
 
 
-def shapes_by_hand(depth: int, signal: ImageSignal) -> dict[str, tuple[int, ...]]:
+def shapes_by_hand(depth: int, io: ImageIO) -> dict[str, tuple[int, ...]]:
     """Names and shapes as the published files have them, in their order; no shortcut has a tensor."""
     leaves = ("weight", "bias", "running_mean", "running_var")
-    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (16, signal.channels, 3, 3)}
+    shapes: dict[str, tuple[int, ...]] = {"conv1.weight": (16, io.channels, 3, 3)}
     shapes |= {f"bn1.{leaf}": (16,) for leaf in leaves}
     width = 16
     for stage, channels in STAGES:
@@ -37,13 +37,13 @@ def shapes_by_hand(depth: int, signal: ImageSignal) -> dict[str, tuple[int, ...]
                 shapes[f"layer{stage}.{b}.conv{i}.weight"] = (channels, width, 3, 3)
                 shapes |= {f"layer{stage}.{b}.bn{i}.{leaf}": (channels,) for leaf in leaves}
                 width = channels
-    return shapes | {"linear.weight": (signal.classes, 64), "linear.bias": (signal.classes,)}
+    return shapes | {"linear.weight": (io.classes, 64), "linear.bias": (io.classes,)}
 
 
-def trained_looking(depth: int, signal: ImageSignal) -> State:
+def trained_looking(depth: int, io: ImageIO) -> State:
     """Norms whose statistics, scales and shifts are a trained network's."""
     generator, state = seeded(0), {}
-    for name, shape in shapes_by_hand(depth, signal).items():
+    for name, shape in shapes_by_hand(depth, io).items():
         if len(shape) > 1:
             state[name] = torch.randn(shape, generator=generator) * (2 / torch.Size(shape[1:]).numel()) ** 0.5
         elif name.endswith(("weight", "running_var")):
@@ -82,15 +82,15 @@ def random_vector(architecture: Architecture) -> Tensor:
 
 
 @pytest.mark.parametrize("depth", [8, 20, 32])
-@pytest.mark.parametrize("signal", [CIFAR, SMALL])
-def test_names_shapes_and_their_order_are_the_published_ones(depth: int, signal: ImageSignal) -> None:
-    architecture, shapes = build(f"resnet{depth}-a", signal), shapes_by_hand(depth, signal)
+@pytest.mark.parametrize("io", [CIFAR, SMALL])
+def test_names_shapes_and_their_order_are_the_published_ones(depth: int, io: ImageIO) -> None:
+    architecture, shapes = build(f"resnet{depth}-a", io), shapes_by_hand(depth, io)
     own = {n: tuple(t.shape) for n, t in architecture.module.state_dict().items()}
     assert [(n, s) for n, s in own.items() if not n.endswith("num_batches_tracked")] == list(shapes.items())
     convolutions = [n for n, s in shapes.items() if len(s) == 4]
     folded = [f"{n.removesuffix('.weight')}.{leaf}" for n in convolutions for leaf in ("weight", "bias")]
     assert [p.name for p in architecture.spec.parameters] == [*folded, "linear.weight", "linear.bias"]
-    assert (architecture.name, architecture.signal) == (f"resnet{depth}-a", signal)
+    assert (architecture.name, architecture.io) == (f"resnet{depth}-a", io)
 
 
 @pytest.mark.parametrize(("depth", "millions"), [(20, 0.27), (32, 0.46), (44, 0.66), (56, 0.85), (110, 1.73)])
@@ -102,12 +102,12 @@ def test_sizes_are_the_published_ones(depth: int, millions: float) -> None:
 
 
 @pytest.mark.parametrize("depth", [8, 20])
-@pytest.mark.parametrize("signal", [CIFAR, SMALL, ImageSignal(2, 11, 5), ImageSignal(1, 33, 2)])
-def test_a_folded_network_computes_what_the_state_dict_computes(depth: int, signal: ImageSignal) -> None:
-    architecture, state = build(f"resnet{depth}-a", signal), trained_looking(depth, signal)
-    expected = run_by_hand(state, images(signal), depth)
+@pytest.mark.parametrize("io", [CIFAR, SMALL, ImageIO(2, 11, 5), ImageIO(1, 33, 2)])
+def test_a_folded_network_computes_what_the_state_dict_computes(depth: int, io: ImageIO) -> None:
+    architecture, state = build(f"resnet{depth}-a", io), trained_looking(depth, io)
+    expected = run_by_hand(state, images(io), depth)
     assert expected.std() > 0.1
-    found = architecture.run(architecture.to_weights(state), images(signal))
+    found = architecture.run(architecture.to_weights(state), images(io))
     assert (found - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
@@ -149,8 +149,8 @@ def test_it_passes_for_anyones_module() -> None:
 @pytest.mark.parametrize("name", ["resnet8-a", "resnet20-a"])
 @pytest.mark.parametrize("size", [8, 16])
 def test_reordering_hidden_units_leaves_the_outputs(name: str, size: int) -> None:
-    architecture = build(name, ImageSignal(1, size, 3))
-    vector, x = random_vector(architecture), images(ImageSignal(1, size, 3))
+    architecture = build(name, ImageIO(1, size, 3))
+    vector, x = random_vector(architecture), images(ImageIO(1, size, 3))
     expected = architecture.run(vector, x)
     shuffled = architecture.shuffle(vector, seeded(2))
     torch.testing.assert_close(
@@ -161,8 +161,8 @@ def test_reordering_hidden_units_leaves_the_outputs(name: str, size: int) -> Non
 
 
 def test_each_group_is_whole_and_each_member_needed() -> None:
-    architecture = build("resnet14-a", ImageSignal(1, 16, 3))
-    state, x = architecture.spec.unflatten(random_vector(architecture)), images(ImageSignal(1, 16, 3))
+    architecture = build("resnet14-a", ImageIO(1, 16, 3))
+    state, x = architecture.spec.unflatten(random_vector(architecture)), images(ImageIO(1, 16, 3))
 
     def outputs(state: State) -> Tensor:
         return architecture.run(architecture.spec.flatten(state), x)
@@ -198,8 +198,8 @@ def test_every_unit_of_every_layer_is_in_one_group() -> None:
 
 def test_the_padding_ties_the_order_of_one_stage_to_the_next() -> None:
     """Units of the second stage that come from the first may not change places with those that are new."""
-    architecture = build("resnet8-a", ImageSignal(1, 16, 3))
-    state, x = architecture.spec.unflatten(random_vector(architecture)), images(ImageSignal(1, 16, 3))
+    architecture = build("resnet8-a", ImageIO(1, 16, 3))
+    state, x = architecture.spec.unflatten(random_vector(architecture)), images(ImageIO(1, 16, 3))
     second = [
         *(Member(f"layer2.0.conv2.{leaf}", 0) for leaf in ("weight", "bias")),
         Member("layer3.0.conv1.weight", 1),

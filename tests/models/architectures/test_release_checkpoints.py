@@ -11,13 +11,13 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.parameters.prep_grid import WIDTH, from_prep, published_height, to_prep
 from torch import Tensor
 
 from tests.small_networks import seeded
 
-CIFAR, TINY_IMAGENET = ImageSignal(3, 32, 10), ImageSignal(3, 64, 200)
+CIFAR, TINY_IMAGENET = ImageIO(3, 32, 10), ImageIO(3, 64, 200)
 State = dict[str, Tensor]
 
 LENETLIKE = {
@@ -46,11 +46,11 @@ PARAMETERS = {
     ("resnet8", TINY_IMAGENET): 128_456,
     ("resnet32", CIFAR): 465_674,
 }
-SIGNALS = (CIFAR, TINY_IMAGENET)
+CIFAR_AND_TINY = (CIFAR, TINY_IMAGENET)
 
 
-def images(signal: ImageSignal) -> Tensor:
-    return torch.randn(3, signal.channels, signal.size, signal.size, generator=seeded(7))
+def images(io: ImageIO) -> Tensor:
+    return torch.randn(3, io.channels, io.size, io.size, generator=seeded(7))
 
 
 def biased(layers: dict[str, tuple[int, ...]]) -> State:
@@ -63,12 +63,12 @@ def biased(layers: dict[str, tuple[int, ...]]) -> State:
     return state
 
 
-def vanillacnn(signal: ImageSignal) -> dict[str, tuple[int, ...]]:
-    convolutions, flat = VANILLACNN[signal]
+def vanillacnn(io: ImageIO) -> dict[str, tuple[int, ...]]:
+    convolutions, flat = VANILLACNN[io]
     shapes, width = {}, 3
     for i, (channels, _) in enumerate(convolutions):
         shapes[f"layers.{i}"], width = (channels, width, 3, 3), channels
-    return {**shapes, "layers.5": (signal.classes, flat)}
+    return {**shapes, "layers.5": (io.classes, flat)}
 
 
 def convolutions_of_resnet(depth: int) -> Iterator[tuple[str, str, tuple[int, ...], int]]:
@@ -85,7 +85,7 @@ def convolutions_of_resnet(depth: int) -> Iterator[tuple[str, str, tuple[int, ..
             width = channels
 
 
-def resnet(depth: int, signal: ImageSignal) -> State:
+def resnet(depth: int, io: ImageIO) -> State:
     """Convolutions without bias, and norms whose statistics, scales and shifts are a trained network's."""
     generator, state = seeded(1), {}
     for convolution, norm, shape, _ in convolutions_of_resnet(depth):
@@ -96,7 +96,7 @@ def resnet(depth: int, signal: ImageSignal) -> State:
         state[f"{norm}.running_mean"] = torch.randn(shape[0], generator=generator)
         state[f"{norm}.running_var"] = 0.2 + 3 * torch.rand(shape[0], generator=generator)
         state[f"{norm}.num_batches_tracked"] = torch.tensor(94_000)
-    return state | biased({"fc": (signal.classes, RESNET_INPUTS[signal])})
+    return state | biased({"fc": (io.classes, RESNET_INPUTS[io])})
 
 
 def folded_by_hand(state: State, depth: int) -> list[tuple[Tensor, Tensor]]:
@@ -129,8 +129,8 @@ def run_lenetlike(state: State, x: Tensor) -> Tensor:
     return x @ state["fc3.weight"].T + state["fc3.bias"]
 
 
-def run_vanillacnn(state: State, x: Tensor, signal: ImageSignal) -> Tensor:
-    for i, (_, stride) in enumerate(VANILLACNN[signal][0]):
+def run_vanillacnn(state: State, x: Tensor, io: ImageIO) -> Tensor:
+    for i, (_, stride) in enumerate(VANILLACNN[io][0]):
         x = leaky(F.conv2d(x, state[f"layers.{i}.weight"], state[f"layers.{i}.bias"], stride=stride, padding=1))
     return x.flatten(1) @ state["layers.5.weight"].T + state["layers.5.bias"]
 
@@ -154,7 +154,7 @@ def run_resnet(state: State, x: Tensor, depth: int) -> Tensor:
     return F.avg_pool2d(x, 8).flatten(1) @ state["fc.weight"].T + state["fc.bias"]
 
 
-def run_prep(grid: Tensor, x: Tensor, depth: int, signal: ImageSignal) -> Tensor:
+def run_prep(grid: Tensor, x: Tensor, depth: int, io: ImageIO) -> Tensor:
     """A folded ResNet read off its PRep by position alone."""
     values, start = grid.flatten(), 0
 
@@ -174,19 +174,19 @@ def run_prep(grid: Tensor, x: Tensor, depth: int, signal: ImageSignal) -> Tensor
             y = layer(y, channels, channels, 3, 3)
             x = leaky(y + (layer(x, channels, x.shape[1], 1, 1, stride=2) if stride == 2 else x))
     x = F.avg_pool2d(x, 8).flatten(1)
-    x = x @ take(signal.classes, x.shape[1]).T + take(signal.classes)
+    x = x @ take(io.classes, x.shape[1]).T + take(io.classes)
     assert not values[start:].any()
     return x
 
 
-def prep_of(name: str, state: State, signal: ImageSignal, height: int) -> Tensor:
-    return to_prep(build(name, signal).to_weights(state), height=height, width=WIDTH)
+def prep_of(name: str, state: State, io: ImageIO, height: int) -> Tensor:
+    return to_prep(build(name, io).to_weights(state), height=height, width=WIDTH)
 
 
-def run_ours(name: str, grid: Tensor, signal: ImageSignal) -> Tensor:
-    architecture = build(name, signal)
+def run_ours(name: str, grid: Tensor, io: ImageIO) -> Tensor:
+    architecture = build(name, io)
     with torch.no_grad():
-        return architecture.run(from_prep(grid, parameters=architecture.parameters), images(signal))
+        return architecture.run(from_prep(grid, parameters=architecture.parameters), images(io))
 
 
 def close(found: Tensor, expected: Tensor) -> bool:
@@ -194,50 +194,50 @@ def close(found: Tensor, expected: Tensor) -> bool:
     return bool((found - expected).abs().max() <= 1e-5 * expected.abs().max())
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
+@pytest.mark.parametrize("io", CIFAR_AND_TINY)
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn"])
-def test_networks_without_norms_are_laid_out_bit_for_bit_and_compute_the_same(name: str, signal: ImageSignal) -> None:
-    layers = LENETLIKE[signal] if name == "lenetlike" else vanillacnn(signal)
+def test_networks_without_norms_are_laid_out_bit_for_bit_and_compute_the_same(name: str, io: ImageIO) -> None:
+    layers = LENETLIKE[io] if name == "lenetlike" else vanillacnn(io)
     state = biased(layers)
-    height = published_height(architectures=1, size=signal.size)
-    grid = prep_of(name, state, signal, height)
+    height = published_height(architectures=1, size=io.size)
+    grid = prep_of(name, state, io, height)
     assert torch.equal(grid, laid_out([(state[f"{n}.weight"], state[f"{n}.bias"]) for n in layers], height))
-    assert grid.flatten().nonzero().max() + 1 == PARAMETERS[name, signal]
-    x = images(signal)
-    expected = run_lenetlike(state, x) if name == "lenetlike" else run_vanillacnn(state, x, signal)
-    assert close(run_ours(name, grid, signal), expected)
+    assert grid.flatten().nonzero().max() + 1 == PARAMETERS[name, io]
+    x = images(io)
+    expected = run_lenetlike(state, x) if name == "lenetlike" else run_vanillacnn(state, x, io)
+    assert close(run_ours(name, grid, io), expected)
 
 
-@pytest.mark.parametrize(("name", "signal"), [("resnet8", CIFAR), ("resnet8", TINY_IMAGENET), ("resnet32", CIFAR)])
-def test_resnets_are_folded_and_laid_out_as_the_release_does(name: str, signal: ImageSignal) -> None:
+@pytest.mark.parametrize(("name", "io"), [("resnet8", CIFAR), ("resnet8", TINY_IMAGENET), ("resnet32", CIFAR)])
+def test_resnets_are_folded_and_laid_out_as_the_release_does(name: str, io: ImageIO) -> None:
     depth = int(name[6:])
-    state = resnet(depth, signal)
-    grid = prep_of(name, state, signal, 88)
+    state = resnet(depth, io)
+    grid = prep_of(name, state, io, 88)
     layers = folded_by_hand(state, depth)
     expected = laid_out(layers, 88)
-    assert sum(t.numel() for layer in layers for t in layer) == PARAMETERS[name, signal]
-    assert not grid.flatten()[PARAMETERS[name, signal] :].any()
+    assert sum(t.numel() for layer in layers for t in layer) == PARAMETERS[name, io]
+    assert not grid.flatten()[PARAMETERS[name, io] :].any()
     weights = laid_out([(torch.ones_like(w), torch.zeros_like(b)) for w, b in layers], 88).bool()
     assert torch.equal(grid[weights], expected[weights])
     # Biases of one convolution are sums of two terms, rounded in another order.
     assert (grid - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
-@pytest.mark.parametrize(("name", "signal"), [("resnet8", CIFAR), ("resnet8", TINY_IMAGENET), ("resnet32", CIFAR)])
-def test_folded_resnets_compute_what_the_release_computes(name: str, signal: ImageSignal) -> None:
+@pytest.mark.parametrize(("name", "io"), [("resnet8", CIFAR), ("resnet8", TINY_IMAGENET), ("resnet32", CIFAR)])
+def test_folded_resnets_compute_what_the_release_computes(name: str, io: ImageIO) -> None:
     depth = int(name[6:])
-    state = resnet(depth, signal)
-    grid = prep_of(name, state, signal, 88)
-    expected = run_resnet(state, images(signal), depth)
-    assert close(run_ours(name, grid, signal), expected)
-    assert close(run_prep(grid, images(signal), depth, signal), expected)
+    state = resnet(depth, io)
+    grid = prep_of(name, state, io, 88)
+    expected = run_resnet(state, images(io), depth)
+    assert close(run_ours(name, grid, io), expected)
+    assert close(run_prep(grid, images(io), depth, io), expected)
 
 
-@pytest.mark.parametrize("signal", SIGNALS)
-def test_checkpoints_older_than_the_counters_are_read_alike(signal: ImageSignal) -> None:
-    state = resnet(8, signal)
+@pytest.mark.parametrize("io", CIFAR_AND_TINY)
+def test_checkpoints_older_than_the_counters_are_read_alike(io: ImageIO) -> None:
+    state = resnet(8, io)
     old = {n: t for n, t in state.items() if not n.endswith("num_batches_tracked")}
-    assert torch.equal(prep_of("resnet8", old, signal, 88), prep_of("resnet8", state, signal, 88))
+    assert torch.equal(prep_of("resnet8", old, io, 88), prep_of("resnet8", state, io, 88))
 
 
 def test_what_is_decoded_has_the_names_and_shapes_of_the_release() -> None:

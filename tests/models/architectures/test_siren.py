@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, Signal, build
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, NetworkIO, build
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import UnknownArchitecture
 from netspace_models.second_order.curvature import curvature_moments
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from tests.small_networks import seeded
 
-SHAPE, COLOURS = FieldSignal(3, 1), FieldSignal(2, 3)
+SHAPE, COLOURS = FieldIO(3, 1), FieldIO(2, 3)
 
 
 def fresh(architecture: Architecture, seed: int = 0) -> Tensor:
@@ -23,19 +23,19 @@ def fresh(architecture: Architecture, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("name", "signal", "parameters"),
+    ("name", "io", "parameters"),
     [
         ("siren", SHAPE, 67_073),  # 3·256 + 256, 256·256 + 256, 256 + 1
         ("siren", COLOURS, 67_331),  # 2·256 + 256, 256·256 + 256, 3·256 + 3
         ("siren-256x2", SHAPE, 67_073),
         ("siren-8x1", SHAPE, 41),  # 3·8 + 8, 8 + 1
-        ("siren-16x3", FieldSignal(1, 2), 610),  # 16 + 16, twice 16·16 + 16, 2·16 + 2
+        ("siren-16x3", FieldIO(1, 2), 610),  # 16 + 16, twice 16·16 + 16, 2·16 + 2
     ],
 )
-def test_parameter_counts(name: str, signal: FieldSignal, parameters: int) -> None:
-    architecture = build(name, signal)
+def test_parameter_counts(name: str, io: FieldIO, parameters: int) -> None:
+    architecture = build(name, io)
     assert architecture.parameters == parameters == sum(p.numel() for p in architecture.module.parameters())
-    assert (architecture.name, architecture.signal) == (name, signal)
+    assert (architecture.name, architecture.io) == (name, io)
 
 
 def test_parameters_stand_layer_by_layer_weight_before_bias() -> None:
@@ -56,7 +56,7 @@ def test_parameters_stand_layer_by_layer_weight_before_bias() -> None:
 
 
 def test_a_network_computes_sines_of_thirty_times_its_linear_layers() -> None:
-    architecture = build("siren-2x2", FieldSignal(1, 1))
+    architecture = build("siren-2x2", FieldIO(1, 1))
     state = {
         "layers.0.weight": torch.tensor([[0.1], [-0.02]]),
         "layers.0.bias": torch.tensor([0.0, 0.05]),
@@ -105,9 +105,9 @@ def test_many_networks_at_once_give_what_each_gives_alone() -> None:
 
 
 def test_classifiers_can_be_run_at_once_as_well() -> None:
-    signal = ImageSignal(1, 8, 3)
-    architecture = build("lenetlike", signal)
-    vectors, images = torch.stack([fresh(architecture, s) for s in range(2)]), signal.example(4, seeded(1))
+    io = ImageIO(1, 8, 3)
+    architecture = build("lenetlike", io)
+    vectors, images = torch.stack([fresh(architecture, s) for s in range(2)]), io.example(4, seeded(1))
     expected = torch.stack([architecture.run(vector, images) for vector in vectors])
     torch.testing.assert_close(architecture.run_each(vectors, images), expected)
     own = torch.stack([images, images.flip(0)])
@@ -115,19 +115,19 @@ def test_classifiers_can_be_run_at_once_as_well() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "signal", "message"),
+    ("name", "io", "message"),
     [
-        ("siren", ImageSignal(1, 8, 3), "siren is for points, not for images (1x8x8, 3 classes)."),
-        ("siren-8x1", ImageSignal(1, 8, 3), "siren-8x1 is for points, not for images (1x8x8, 3 classes)."),
+        ("siren", ImageIO(1, 8, 3), "siren is for points, not for images (1x8x8, 3 classes)."),
+        ("siren-8x1", ImageIO(1, 8, 3), "siren-8x1 is for points, not for images (1x8x8, 3 classes)."),
         ("lenetlike", SHAPE, "lenetlike is for images, not for points of 3 coordinates, 1 value."),
         ("vanillacnn", SHAPE, "vanillacnn is for images, not for points of 3 coordinates, 1 value."),
         ("resnet8", COLOURS, "resnet8 is for images, not for points of 2 coordinates, 3 values."),
         ("resnet20-a", COLOURS, "resnet20-a is for images, not for points of 2 coordinates, 3 values."),
     ],
 )
-def test_signals_of_the_other_kind_are_refused(name: str, signal: Signal, message: str) -> None:
+def test_io_of_the_other_kind_is_refused(name: str, io: NetworkIO, message: str) -> None:
     with pytest.raises(UnknownArchitecture) as refused:
-        build(name, signal)
+        build(name, io)
     assert refused.value.message == message and refused.value.hint
 
 

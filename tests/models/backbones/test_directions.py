@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.backbones.tokens.directions import LowRankDirections, choose_ranks
 from netspace_models.backbones.tokens.settings import DirectSettings, ReaderSettings, TokensSettings
@@ -14,13 +14,13 @@ from netspace_models.second_order.curvature import curvature_moments
 from tests.small_networks import seeded, small_classifier
 
 CURVATURE = DirectSettings("curvature")
-SIGNAL = ImageSignal(1, 8, 3)
+IO = ImageIO(1, 8, 3)
 
 
 @pytest.mark.parametrize("size", [1, 30, 64, 300, 4096, 10**6])
 @pytest.mark.parametrize("name", ["lenetlike", "resnet8"])
 def test_an_embedding_is_used_up_and_no_side_gets_more_than_it_has(name: str, size: int) -> None:
-    spec = build(name, SIGNAL).spec
+    spec = build(name, IO).spec
     blocks = choose_ranks(spec, size)
     assert [b.name for b in blocks] == [p.name for p in spec.parameters]
     assert all(
@@ -44,7 +44,7 @@ def test_whole_sides_reach_every_weight_exactly() -> None:
 
 @pytest.mark.parametrize("size", [5, 300, 4096])
 def test_values_of_unit_variance_give_weights_of_unit_mean_square(size: int) -> None:
-    spec = build("vanillacnn", SIGNAL).spec
+    spec = build("vanillacnn", IO).spec
     directions = LowRankDirections(spec, size, generator=seeded())
     written = directions(torch.randn(64, size, generator=seeded(1)))
     assert written.shape == (64, spec.size)
@@ -90,8 +90,8 @@ def test_a_backbone_keeps_its_directions_with_its_values() -> None:
     )
     known = ArchitectureInit(architecture.spec, architecture.spec.flatten(state), layers, moments=moments)
     blank = ArchitectureInit(architecture.spec, None, layers)
-    trained = settings.build({"lenetlike": known}, SIGNAL)
-    loaded = settings.build({"lenetlike": blank}, SIGNAL)
+    trained = settings.build({"lenetlike": known}, IO)
+    loaded = settings.build({"lenetlike": blank}, IO)
     loaded.load_state_dict(trained.state_dict())
     rows = torch.randn(3, 64, generator=seeded())
     with torch.no_grad():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
 from netspace_models.backbones.tokens.old_names import renamed
 from netspace_models.backbones.tokens.settings import (
@@ -18,7 +18,7 @@ from netspace_models.backbones.tokens.settings import (
 )
 from torch import nn
 
-SIGNAL = ImageSignal(1, 8, 3)
+IO = ImageIO(1, 8, 3)
 LEARNT, TWICE = DirectSettings("learnt"), FeedbackSettings(2)
 # Of values of before: the module's own first, in the order in which they were made, then those of its parts, likewise.
 VECTORS = ("probes", "first", "probe_positions", "start", "latent_positions")
@@ -28,10 +28,10 @@ WRITING = ("from_embedding", "unmix", "spread", "norm_chunks", "write_chunk")
 
 
 def made(**parts: Any) -> TokensBackbone:
-    architectures = [build(name, SIGNAL) for name in ("lenetlike", "vanillacnn")]
+    architectures = [build(name, IO) for name in ("lenetlike", "vanillacnn")]
     inits = {a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run) for a in architectures}
     sizes = {"embedding_size": 64, "latents": 4, "chunk": 256, "width": 8, "heads": 2, "depth": 2}
-    return TokensSettings(**{**sizes, **parts}).build(inits, SIGNAL)
+    return TokensSettings(**{**sizes, **parts}).build(inits, IO)
 
 
 def older(name: str) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, FieldSignal, build
+from netspace_models.architectures import Architecture, FieldIO, build
 from netspace_models.backbones import ArchitectureInit, TokensBackbone
 from netspace_models.backbones.tokens.settings import ReaderSettings, TokensSettings
 from netspace_models.errors import ConfigError
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tests.small_networks import seeded
 
-SHAPE, COLOURS = FieldSignal(3, 1), FieldSignal(2, 3)
+SHAPE, COLOURS = FieldIO(3, 1), FieldIO(2, 3)
 
 
 def fresh(architecture: Architecture, seed: int = 0) -> Tensor:
@@ -28,12 +28,12 @@ def encoder(architecture: Architecture, kind: Literal["weights", "answers"], pro
     init = ArchitectureInit(architecture.spec, fresh(architecture), scale, run=architecture.run)
     reader = ReaderSettings(kind, probes)
     settings = TokensSettings(embedding_size=32, latents=4, chunk=32, width=16, heads=2, depth=1, reader=reader)
-    return settings.build({architecture.name: init}, architecture.signal)
+    return settings.build({architecture.name: init}, architecture.io)
 
 
-@pytest.mark.parametrize("signal", [SHAPE, COLOURS])
-def test_an_embedding_of_answers_does_not_depend_on_the_order_of_hidden_units(signal: FieldSignal) -> None:
-    architecture = build("siren-16x2", signal)
+@pytest.mark.parametrize("io", [SHAPE, COLOURS])
+def test_an_embedding_of_answers_does_not_depend_on_the_order_of_hidden_units(io: FieldIO) -> None:
+    architecture = build("siren-16x2", io)
     vectors = torch.stack([fresh(architecture, seed) for seed in range(3)])
     shuffled = torch.stack([architecture.shuffle(v, seeded(9 + i)) for i, v in enumerate(vectors)])
     with torch.no_grad():

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, build
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, build
 from netspace_models.backbones import TokensBackbone
 from netspace_models.backbones.tokens.settings import (
     DirectSettings,
@@ -22,14 +22,14 @@ from torch import Tensor
 from tests.small_networks import seeded, small_field, solvable_backbone
 
 DIRECT = WriterSettings("direct")
-SHAPE = FieldSignal(3, 1)
+SHAPE = FieldIO(3, 1)
 
 
 def solving(architecture: Architecture, vectors: Tensor, **options: Any) -> tuple[TokensBackbone, Tensor, Tensor]:
     """A backbone, its embeddings, and how far their networks' values are from those of the networks."""
     model = solvable_backbone(architecture, **options).eval()
     embeddings = model.encode(architecture.name, vectors).detach()
-    points = architecture.signal.example(500, seeded(4))
+    points = architecture.io.example(500, seeded(4))
     found = architecture.run_each(model.decode(architecture.name, embeddings), points)
     return model, embeddings, (found - architecture.run_each(vectors, points)).detach().square().mean()
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_solved_for_is_refused(direct: DirectSettings) -> None:
 
 def test_classifiers_cannot_be_solved_for() -> None:
     with pytest.raises(ConfigError, match="only neural fields can be solved for, by decoders"):
-        solvable_backbone(build("lenetlike", ImageSignal(1, 8, 3)), solve=SolveSettings(1))
+        solvable_backbone(build("lenetlike", ImageIO(1, 8, 3)), solve=SolveSettings(1))
 
 
 def test_a_direct_decoder_is_linear_and_has_nothing_else_to_learn() -> None:

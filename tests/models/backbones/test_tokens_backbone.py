@@ -20,8 +20,8 @@ from netspace_models.backbones.tokens.settings import (
 )
 from netspace_models.backbones.tokens.sketch import sketch_plan
 from netspace_models.errors import ConfigError
+from netspace_models.network_io import NetworkIO
 from netspace_models.parameters.spec import NetworkSpec
-from netspace_models.signal import Signal
 from torch import Tensor
 
 SPEC = NetworkSpec.of({"a.weight": (7, 5), "a.bias": (7,), "b.weight": (3, 7), "b.bias": (3,), "scale": ()})
@@ -42,7 +42,7 @@ class FiveValues:
 
 def made(inits: dict[str, ArchitectureInit], **options: Any) -> TokensBackbone:
     settings = TokensSettings(**{**SIZES, "reader": READ_ALONE, **options})
-    return settings.build(inits, cast(Signal, FiveValues()))
+    return settings.build(inits, cast(NetworkIO, FiveValues()))
 
 
 def starting_point() -> Tensor:

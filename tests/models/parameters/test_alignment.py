@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from netspace_models.architectures import Architecture, ImageSignal, build
+from netspace_models.architectures import Architecture, ImageIO, build
 from netspace_models.parameters.alignment import align
 from torch import Tensor
 
 from tests.small_networks import seeded
 
-SIGNAL = ImageSignal(1, 16, 3)
+IO = ImageIO(1, 16, 3)
 
 
 def network(architecture: Architecture, seed: int) -> Tensor:
@@ -37,7 +37,7 @@ def outputs(architecture: Architecture, vector: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_shuffled_network_is_recovered(name: str, seed: int) -> None:
-    architecture = build(name, SIGNAL)
+    architecture = build(name, IO)
     a = network(architecture, seed)
     shuffled = architecture.shuffle(a, seeded(seed + 5))
     found = aligned(architecture, a, shuffled, seed)
@@ -46,7 +46,7 @@ def test_a_shuffled_network_is_recovered(name: str, seed: int) -> None:
 
 
 def test_a_shuffled_network_with_noise_is_recovered_as_near_as_the_noise() -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     a = network(architecture, 0)
     noise = 0.05 * a.std() * torch.randn(len(a), generator=seeded(3))
     found = aligned(architecture, a, architecture.shuffle(a + noise, seeded(4)))
@@ -56,7 +56,7 @@ def test_a_shuffled_network_with_noise_is_recovered_as_near_as_the_noise() -> No
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet8-a"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_aligning_comes_nearer_and_leaves_the_outputs(name: str, seed: int) -> None:
-    architecture = build(name, SIGNAL)
+    architecture = build(name, IO)
     a, b = network(architecture, seed), network(architecture, seed + 10)
     found = aligned(architecture, a, b, seed)
     assert (found - a).norm() < (b - a).norm()
@@ -66,7 +66,7 @@ def test_aligning_comes_nearer_and_leaves_the_outputs(name: str, seed: int) -> N
 
 @pytest.mark.parametrize("name", ["lenetlike", "resnet8", "resnet8-a"])
 def test_what_is_aligned_stays_as_it_is(name: str) -> None:
-    architecture = build(name, SIGNAL)
+    architecture = build(name, IO)
     a = network(architecture, 0)
     assert torch.equal(aligned(architecture, a, a), a)
     once = aligned(architecture, a, network(architecture, 1))
@@ -74,13 +74,13 @@ def test_what_is_aligned_stays_as_it_is(name: str) -> None:
 
 
 def test_equal_units_do_not_swap_for_ever() -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     constant = torch.ones(architecture.parameters)
     assert torch.equal(aligned(architecture, constant, constant), constant)
 
 
 def test_an_order_that_is_no_better_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     vector = network(architecture, 0)
 
     def next_order(gain: np.ndarray, *, maximize: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -91,7 +91,7 @@ def test_an_order_that_is_no_better_is_not_taken(monkeypatch: pytest.MonkeyPatch
 
 
 def test_aligning_follows_the_generator_and_leaves_its_arguments() -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     a, b = network(architecture, 0), network(architecture, 1)
     before = (a.clone(), b.clone())
     assert torch.equal(aligned(architecture, a, b, 3), aligned(architecture, a, b, 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.architectures.architecture import describe
 from netspace_models.errors import UnknownArchitecture
 from netspace_models.parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold
@@ -202,7 +202,7 @@ def test_pairs_whose_folding_changes_the_outputs_are_refused(kind: type[nn.Modul
     with pytest.raises(UnknownArchitecture, match="folding its batch norms changes the outputs by"):
         check_folding(module, fused_module(module, pairs), pairs, IMAGES)
     with pytest.raises(UnknownArchitecture, match="folding its batch norms"):
-        describe("mine", module, ImageSignal(2, 6, 3))
+        describe("mine", module, ImageIO(2, 6, 3))
 
 
 def test_pairs_that_fold_pass() -> None:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, build
+from netspace_models.architectures import FieldIO, build
 from netspace_models.architectures.architecture import Architecture, describe
 from netspace_models.errors import ConfigError
 from netspace_models.parameters.rescale import check_rescaling, rescaled
 from torch import Tensor, nn
 
-SIGNAL = FieldSignal(3, 1)
+IO = FieldIO(3, 1)
 
 
 def network() -> tuple[Architecture, Tensor]:
-    architecture = build("siren-16x2", SIGNAL)
+    architecture = build("siren-16x2", IO)
     vectors = 0.1 * torch.randn(2, architecture.parameters, generator=torch.Generator().manual_seed(0))
     return architecture, vectors
 
@@ -61,7 +61,7 @@ class Fourier(nn.Module):
 
 @pytest.mark.parametrize("module", [Squares(), Fourier()])
 def test_other_architectures_are_refused(module: nn.Module) -> None:
-    architecture = describe("mine", module, SIGNAL)
+    architecture = describe("mine", module, IO)
     points = 2 * torch.rand(50, 3) - 1
     with pytest.raises(ConfigError, match="mine cannot be stretched") as raised:
         check_rescaling(architecture, torch.randn(architecture.parameters), points)

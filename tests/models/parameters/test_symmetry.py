@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, ImageSignal, build
+from netspace_models.architectures import Architecture, ImageIO, build
 from netspace_models.parameters.symmetry import HiddenGroup, Member, chain, draw_orders, reorder, units_of
 from torch import Tensor, nn
 
@@ -12,7 +12,7 @@ from tests.small_networks import seeded
 
 FOUR = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
 # Two by two positions are left to flatten in the first two and by the pooling in none.
-SIGNAL = ImageSignal(1, 16, 3)
+IO = ImageIO(1, 16, 3)
 
 
 def parameters(architecture: Architecture) -> Tensor:
@@ -34,7 +34,7 @@ def outputs(architecture: Architecture, state: dict[str, Tensor]) -> Tensor:
 
 @pytest.mark.parametrize("name", FOUR)
 def test_reordering_hidden_units_leaves_the_outputs(name: str) -> None:
-    architecture = build(name, SIGNAL)
+    architecture = build(name, IO)
     vector = parameters(architecture)
     expected = outputs(architecture, architecture.spec.unflatten(vector))
     shuffled = architecture.shuffle(vector, seeded(2))
@@ -46,7 +46,7 @@ def test_reordering_hidden_units_leaves_the_outputs(name: str) -> None:
 
 @pytest.mark.parametrize("name", FOUR)
 def test_reordering_one_member_of_a_group_alone_changes_the_outputs(name: str) -> None:
-    architecture = build(name, SIGNAL)
+    architecture = build(name, IO)
     state = architecture.spec.unflatten(parameters(architecture))
     expected = outputs(architecture, state)
     for group in architecture.hidden_groups:
@@ -68,7 +68,7 @@ def test_reordering_one_member_of_a_group_alone_changes_the_outputs(name: str) -
     ],
 )
 def test_every_hidden_unit_is_in_a_group(name: str, sizes: list[int]) -> None:
-    architecture = build(name, SIGNAL)
+    architecture = build(name, IO)
     assert sorted(g.size for g in architecture.hidden_groups) == sorted(sizes)
     # Every output axis but the classifier's follows an order, and every input axis but the images'.
     moved = {(m.name, m.axis) for g in architecture.hidden_groups for m in g.members}
@@ -128,7 +128,7 @@ def test_a_chain_has_a_group_between_each_layer_and_the_next() -> None:
 
 
 def test_orders_follow_the_generator_alone() -> None:
-    groups = build("lenetlike", SIGNAL).hidden_groups
+    groups = build("lenetlike", IO).hidden_groups
     one, same, other = (draw_orders(groups, seeded(s)) for s in (3, 3, 4))
     assert all(torch.equal(a, b) for a, b in zip(one, same, strict=True))
     assert not all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
@@ -136,6 +136,6 @@ def test_orders_follow_the_generator_alone() -> None:
 
 
 def test_an_order_too_few_is_refused() -> None:
-    groups = build("lenetlike", SIGNAL).hidden_groups
+    groups = build("lenetlike", IO).hidden_groups
     with pytest.raises(ValueError, match="shorter"):
         reorder({}, groups, [])

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.second_order.curvature import curvature_moments
 from torch import nn
 
 from tests.small_networks import seeded, small_classifier
 
-SIGNAL = ImageSignal(1, 8, 3)
+IO = ImageIO(1, 8, 3)
 
 
 def test_moments_of_a_linear_layer_are_sums_of_outer_products() -> None:

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, build
+from netspace_models.architectures import FieldIO, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.backbones.tokens.settings import WriterSettings
 from netspace_models.errors import ConfigError
@@ -19,12 +19,12 @@ from torch.func import jacrev
 
 from tests.small_networks import seeded, small_field, solvable_backbone
 
-SHAPE, COLOURS = FieldSignal(3, 1), FieldSignal(2, 3)
+SHAPE, COLOURS = FieldIO(3, 1), FieldIO(2, 3)
 
 
-@pytest.mark.parametrize("signal", [SHAPE, COLOURS])
-def test_factors_are_the_derivatives_of_values_by_parameters(signal: FieldSignal) -> None:
-    architecture, vector, points = small_field(signal)
+@pytest.mark.parametrize("io", [SHAPE, COLOURS])
+def test_factors_are_the_derivatives_of_values_by_parameters(io: FieldIO) -> None:
+    architecture, vector, points = small_field(io)
     values, factors = value_factors(architecture, vector, points)
     torch.testing.assert_close(values, architecture.run(vector, points).flatten())
     wanted = architecture.spec.unflatten(jacrev(lambda v: architecture.run(v, points).flatten())(vector))
@@ -51,9 +51,9 @@ def test_a_layer_that_sees_several_rows_a_point_is_left_out() -> None:
     assert not any(layer._forward_hooks for layer in architecture.fused.modules()), "no hook is left behind"
 
 
-@pytest.mark.parametrize("signal", [SHAPE, COLOURS])
-def test_the_factored_jacobian_is_the_jacobian_of_the_direct_path(signal: FieldSignal) -> None:
-    architecture, _, points = small_field(signal)
+@pytest.mark.parametrize("io", [SHAPE, COLOURS])
+def test_the_factored_jacobian_is_the_jacobian_of_the_direct_path(io: FieldIO) -> None:
+    architecture, _, points = small_field(io)
     model = solvable_backbone(architecture)
     head, directions = model.head(architecture.name), model.directions(architecture.name)
     assert directions is not None

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal
+from netspace_models.architectures import Architecture, FieldIO, ImageIO
 from netspace_models.backbones import Backbone
 from netspace_models.parameters.spec import NetworkSpec
 from netspace_models.space_model import SpaceModel
@@ -30,7 +30,7 @@ class Linear:
     parameters: int
     turn: Tensor
 
-    signal = ImageSignal(1, 2, 3)
+    io = ImageIO(1, 2, 3)
 
     def run(self, vector: Tensor, inputs: Tensor) -> Tensor:
         return inputs @ vector.reshape(3, 2) + self.turn
@@ -204,11 +204,11 @@ def test_unseen_architectures_are_trained_by_interpolation_alone() -> None:
     assert all(p.grad is not None for p in model.head.parameters())
 
 
-class Signals:
+class Lines:
     """Networks of two numbers: slope and height of a line through one coordinate."""
 
     name, parameters = "line", 2
-    signal = FieldSignal(1, 1)
+    io = FieldIO(1, 1)
 
     def run_each(self, vectors: Tensor, points: Tensor) -> Tensor:
         points = points.expand(len(vectors), -1, -1)
@@ -216,18 +216,18 @@ class Signals:
 
 
 def lines() -> SpaceModel:
-    return SpaceModel([cast(Architecture, Signals())], Recorder(), None)
+    return SpaceModel([cast(Architecture, Lines())], Recorder(), None)
 
 
-def test_between_two_signals_stands_their_mean_and_between_two_distances_their_blend() -> None:
+def test_between_two_pictures_stands_their_mean_and_between_two_distances_their_blend() -> None:
     vectors, points = torch.tensor([[1.0, 0.0], [2.0, 1.0], [0.5, -1.0]]), torch.rand(6, 1)
     gammas = torch.tensor([0.25, 0.5, 1.0])
     for distances in (False, True):
         batch = Batch(points, gammas=gammas, distances=distances)
         terms = single_objective(lines(), "line", vectors, vectors, batch, LossConstants(interpolation=3.0))
         assert terms["pred"] == 0
-        # A line's own mean is the mean of the lines, so this decoder is right where signals are averaged.
-        values = Signals().run_each(vectors, points)
+        # A line's own mean is the mean of the lines, so this decoder is right where values are averaged.
+        values = Lines().run_each(vectors, points)
         mean = torch.lerp(values, values.roll(-1, 0), gammas[:, None, None])
         blend = blended(values, values.roll(-1, 0), gammas[:, None, None], width=BLEND_WIDTH)
         expected = 3 * F.mse_loss(mean, blend) if distances else torch.zeros(())
@@ -239,7 +239,7 @@ def test_paths_are_looked_at_where_the_points_of_both_their_ends_lie() -> None:
     points = torch.tensor([[[0.0], [0.0]], [[5.0], [5.0]]])
     asked = []
 
-    class Asked(Signals):
+    class Asked(Lines):
         def run_each(self, vectors: Tensor, points: Tensor) -> Tensor:
             asked.append(points)
             return super().run_each(vectors, points)

@@ -98,7 +98,7 @@ def adapt(
         with kept_random_state():
             torch.manual_seed(runner.seed)
             fresh = method == "from scratch"
-            module = fresh_module(architecture.name, architecture.signal) if fresh else deepcopy(start.module)
+            module = fresh_module(architecture.name, architecture.io) if fresh else deepcopy(start.module)
             with runner.progress(description, steps) as tick:
                 return train_module(runner.place(module), architecture, data, runner, schedule, tick)
     if method == "space":

@@ -65,7 +65,7 @@ class FewLabels:
                 f"{', '.join(map(str, self.per_class)) or 'no number of'} labelled images a class cannot be drawn.",
                 f"Give numbers above zero, each once: {setting('per_class', (5, 20))}.",
             )
-        counts = torch.bincount(data.splits["train"].labels.cpu(), minlength=data.signal.classes)
+        counts = torch.bincount(data.splits["train"].labels.cpu(), minlength=data.io.classes)
         fewest, most = int(counts.argmin()), max(self.per_class)
         if most > counts[fewest]:
             raise ConfigError(
@@ -170,7 +170,7 @@ class Shifted:
         """
         train, val = self.data.splits["train"], self.data.splits["val"]
         generator = runner.generator("few labels", "train")
-        index = balanced(train.labels.cpu(), self.data.signal.classes, per_class, generator)
+        index = balanced(train.labels.cpu(), self.data.io.classes, per_class, generator)
         known, choosing = _part(train, index), _part(val, self.chosen_by)
         # In the test images' place too: what adapts never holds those.
         return replace(self.data, splits={"train": known, "val": choosing, "test": choosing})

@@ -1,4 +1,4 @@
-"""Signals: what they say of themselves, what they draw, how they are recorded; and imitation of points' values."""
+"""IO of networks: its description, the inputs it draws, how it is recorded; and imitation of points' values."""
 
 from __future__ import annotations
 
@@ -6,52 +6,50 @@ from dataclasses import asdict
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, ImageSignal, Signal, build, signal_from
+from netspace_models.architectures import FieldIO, ImageIO, NetworkIO, build, io_from
 from netspace_models.training.objectives import imitation
 from torch import Tensor
 
 from tests.small_networks import seeded
 
-IMAGES, SHAPE, COLOURS = ImageSignal(3, 8, 10), FieldSignal(3, 1), FieldSignal(2, 3)
+IMAGES, SHAPE, COLOURS = ImageIO(3, 8, 10), FieldIO(3, 1), FieldIO(2, 3)
 
 
 @pytest.mark.parametrize(
-    ("signal", "words"),
+    ("io", "words"),
     [
         (IMAGES, "3x8x8, 10 classes"),
         (SHAPE, "points of 3 coordinates, 1 value"),
         (COLOURS, "points of 2 coordinates, 3 values"),
     ],
 )
-def test_signals_describe_themselves(signal: Signal, words: str) -> None:
-    assert signal.describe() == words
+def test_io_describes_itself(io: NetworkIO, words: str) -> None:
+    assert io.describe() == words
 
 
-@pytest.mark.parametrize(
-    ("signal", "shape", "outputs"), [(IMAGES, (3, 8, 8), 10), (SHAPE, (3,), 1), (COLOURS, (2,), 3)]
-)
-def test_signals_know_the_shape_of_inputs_and_outputs(signal: Signal, shape: tuple[int, ...], outputs: int) -> None:
-    assert (signal.input_shape, signal.outputs) == (shape, outputs)
-    assert signal.example(5, seeded(0)).shape == (5, *shape)
+@pytest.mark.parametrize(("io", "shape", "outputs"), [(IMAGES, (3, 8, 8), 10), (SHAPE, (3,), 1), (COLOURS, (2,), 3)])
+def test_io_knows_the_shape_of_inputs_and_outputs(io: NetworkIO, shape: tuple[int, ...], outputs: int) -> None:
+    assert (io.input_shape, io.outputs) == (shape, outputs)
+    assert io.example(5, seeded(0)).shape == (5, *shape)
 
 
-@pytest.mark.parametrize(("signal", "low"), [(IMAGES, 0), (SHAPE, -1)])
-def test_examples_fill_their_range_and_follow_the_generator(signal: Signal, low: float) -> None:
-    found = signal.example(2000, seeded(0))
+@pytest.mark.parametrize(("io", "low"), [(IMAGES, 0), (SHAPE, -1)])
+def test_examples_fill_their_range_and_follow_the_generator(io: NetworkIO, low: float) -> None:
+    found = io.example(2000, seeded(0))
     assert low <= found.min() < low + 0.01 and 0.99 < found.max() <= 1
-    assert torch.equal(found, signal.example(2000, seeded(0)))
-    assert not torch.equal(found, signal.example(2000, seeded(1)))
+    assert torch.equal(found, io.example(2000, seeded(0)))
+    assert not torch.equal(found, io.example(2000, seeded(1)))
 
 
-@pytest.mark.parametrize("signal", [IMAGES, SHAPE, COLOURS])
-def test_a_record_gives_the_signal_again(signal: Signal) -> None:
-    assert signal_from(asdict(signal)) == signal
+@pytest.mark.parametrize("io", [IMAGES, SHAPE, COLOURS])
+def test_a_record_gives_the_io_again(io: NetworkIO) -> None:
+    assert io_from(asdict(io)) == io
 
 
 @pytest.mark.parametrize("record", [{}, {"channels": 3}, {"dimensions": 3}, {"dimensions": 3, "values": 1, "size": 8}])
 def test_records_of_neither_kind_are_refused(record: dict[str, int]) -> None:
     with pytest.raises(TypeError, match="argument"):
-        signal_from(record)
+        io_from(record)
 
 
 def networks(count: int, seed: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""What a network takes and what it gives: the shape of its data, without the data."""
+"""The IO of a network: the shapes of what it takes and gives, without any data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.quasirandom import SobolEngine
 
 
 @dataclass(frozen=True, order=True)
-class ImageSignal:
+class ImageIO:
     """Square images in, class logits out.
 
     Attributes:
@@ -55,13 +55,13 @@ class ImageSignal:
 
 
 @dataclass(frozen=True, order=True)
-class FieldSignal:
-    """Points of the box [-1, 1]^D in, values there out: a network that is itself a signal, a shape or a picture.
+class FieldIO:
+    """Points of the box [-1, 1]^D in, values there out: a neural field, such as a shape or a picture.
 
     Attributes:
         dimensions: coordinates D of a point.
         values: numbers K at a point (1: a signed distance, a grey value).
-        logits, one, network: as of `ImageSignal`.
+        logits, one, network: as of `ImageIO`.
     """
 
     logits: ClassVar[bool] = False
@@ -99,14 +99,14 @@ def even_points(dimensions: int, count: int) -> Tensor:
     return 2 * SobolEngine(dimensions).draw(count) - 1
 
 
-Signal = ImageSignal | FieldSignal
+NetworkIO = ImageIO | FieldIO
 
 
-def signal_from(record: Mapping[str, Any]) -> Signal:
+def io_from(record: Mapping[str, Any]) -> NetworkIO:
     """Undo `dataclasses.asdict` on either kind.
 
     Raises:
         TypeError: the record is of neither.
     """
-    kind = FieldSignal if "dimensions" in record else ImageSignal
+    kind = FieldIO if "dimensions" in record else ImageIO
     return kind(**record)

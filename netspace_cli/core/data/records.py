@@ -1,0 +1,21 @@
+"""Records of data in files that an older netspace wrote."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def translated_record(record: Any) -> Any:
+    """A record with its key `signal`, as files had it once, under its name of today: `io`.
+
+    Args:
+        record: of data, of a space, or settings of a run; what they hold under `data` is translated too. Anything but
+            a mapping is returned as it is.
+    """
+    if not isinstance(record, Mapping):
+        return record
+    translated = {"io" if key == "signal" and "io" not in record else key: value for key, value in record.items()}
+    if "data" in translated:
+        translated["data"] = translated_record(translated["data"])
+    return translated
