@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -64,6 +64,22 @@ class SharedOption(click.Option):
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         own = f"{ctx.auto_envvar_prefix}_{str(self.name).upper()}" if ctx.auto_envvar_prefix else ""
         return os.environ.get(own) or super().resolve_envvar_value(ctx)
+
+
+class RenamedOption(click.Option):
+    """An option that is also understood by flags it once had, which help and messages leave out.
+
+    Args:
+        older: these flags.
+    """
+
+    def __init__(self, *args: Any, older: Sequence[str], **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.older = list(older)
+
+    def add_to_parser(self, parser: Any, ctx: click.Context) -> None:
+        super().add_to_parser(parser, ctx)
+        parser.add_option(obj=self, opts=self.older, dest=self.name, nargs=self.nargs)
 
 
 @dataclass(frozen=True)

@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 @click.argument("init", type=options.INPUT_FILE)
 @options.teacher(help="Network to imitate. [default: none, the labels alone]")
 @click.option(
-    "--target",
+    "--towards",
+    cls=options.RenamedOption,
+    older=["--target"],
     type=options.INPUT_FILE,
     help="Shape to become (mesh, grid or samples), or points of its surface, best with normals (.npy, .xyz, .ply); of "
     "neural fields.",
 )
-@click.option("--repair", is_flag=True, help="Close a target that is an open mesh, as `zoo fit` does.")
+@click.option("--repair", is_flag=True, help="Close --towards where it is an open mesh, as `zoo fit` does.")
 @click.option(
     "--method",
     type=click.Choice(["adam", "gauss-newton"]),
@@ -72,7 +74,7 @@ def lso(
     INIT is an embedding or a checkpoint. The best embedding on the validation split is kept; the test split
     is scored before and after. --arch aims at another architecture of the space than that of INIT.
 
-    Neural fields are brought to a --target; the accuracy is then the share of its values, or of a
+    Neural fields are brought to --towards; the accuracy is then the share of its values, or of a
     scan's points, that are within 0.01.
 
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
@@ -124,11 +126,11 @@ def _remark(console: Console, asked: LsoRequest, found: Optimised) -> None:
 
 def _show_plan(console: Console, task: LsoTask) -> None:
     plan, asked = task.plan(), task.request
-    start = plan["input"]
+    start, towards = plan["input"], task.objective_name
     console.table(
         "would optimise",
         ["network", "arch", Column("refined", integer), "aim", "towards", Column("steps", integer)],
-        [(start["path"], start["arch"], start["refine_steps"], plan["arch"], task.towards, task.optimiser.steps)],
+        [(start["path"], start["arch"], start["refine_steps"], plan["arch"], towards, task.optimiser.steps)],
     )
     console.document({**task.record(), **plan, "dry_run": True})
     for path in filter(None, (asked.output, asked.decoded)):

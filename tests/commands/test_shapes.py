@@ -503,10 +503,10 @@ def test_spaces_of_pictures_have_no_overlaps(work: Path, ask: Ask, rows: Rows, r
     assert "only paths between shapes can be bent" in refused(2, *command, "--bend")
     assert ask("mesh", "p.emb", "--space", "pictures.safetensors", "-o", "p.png")["networks"][0]["channels"] == 1
     np.save("scan.npy", np.zeros((30, 3)))
-    said = refused(2, "lso", "p.emb", "--space", "pictures.safetensors", "--target", "scan.npy")
-    assert "scan.npy: .npy is no kind of target for networks for points of 2 coordinates, 1 value." in said
-    found = ask("lso", "p.emb", "--space", "pictures.safetensors", "--target", "in/p0.png", "--steps", 2)
-    assert found["target"] == "in/p0.png" and found["optimized"]["loss"] > 0
+    said = refused(2, "lso", "p.emb", "--space", "pictures.safetensors", "--towards", "scan.npy")
+    assert "scan.npy: networks for points of 2 coordinates, 1 value cannot become what .npy files hold." in said
+    found = ask("lso", "p.emb", "--space", "pictures.safetensors", "--towards", "in/p0.png", "--steps", 2)
+    assert found["towards"] == "in/p0.png" and found["optimized"]["loss"] > 0
 
 
 def test_of_shapes_no_accuracies_can_be_drawn(solids: Solids, work: Path, refused: Refused) -> None:
@@ -718,10 +718,10 @@ def test_an_embedding_is_brought_to_a_target(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str, method: str
 ) -> None:
     target = ellipsoid if kind == "shape" else scan("part.npy")
-    command = in_space(solids, "lso", codes["one"], "--target", target)
+    command = in_space(solids, "lso", codes["one"], "--towards", target)
     command += BY_ADAM if method == "adam" else BY_SOLVING
     found = ask(*command, "-o", "best.emb", "--decode", "best.pt")
-    assert found["target"] == str(target) and found["teacher"] is None and found["method"] == method
+    assert found["towards"] == str(target) and found["teacher"] is None and found["method"] == method
     ask(*in_space(solids, "decode", codes["one"]), "-o", "start.pt")
     for network, told in (("start.pt", found["initial"]), ("best.pt", found["optimized"])):
         within, error = standing(solids, Path(network), target)
@@ -744,7 +744,7 @@ def test_normals_of_a_scan_say_what_is_inside(
         target = scan(f"{name}.npy", 2000, normals=name != "none")
         if name == "inward":
             np.save(target, np.load(target) * [1, 1, 1, -1, -1, -1])
-        ask(*in_space(solids, "lso", codes["one"], "--target", target, *how), "--decode", f"{name}.pt")
+        ask(*in_space(solids, "lso", codes["one"], "--towards", target, *how), "--decode", f"{name}.pt")
         found = read_network(Path(f"{name}.pt"), candidates=solids.space.architectures)
         surface = torch.from_numpy(np.load(target)[:, :3]).float()
         sides = [found.architecture.run(found.weights, surface * (1 + off / 0.6))[:, 0] for off in (0.1, -0.1)]
@@ -758,7 +758,7 @@ def test_solved_steps_lead_further_than_as_many_along_the_gradient(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str
 ) -> None:
     target = ellipsoid if kind == "shape" else scan("part.npy", 2000)
-    command = in_space(solids, "lso", codes["one"], "--target", target)
+    command = in_space(solids, "lso", codes["one"], "--towards", target)
     command += ["--steps", 6, "--images", 1024]
     followed = [ask(*command, "--lr", lr) for lr in (0.01, 0.05, 0.2)]
     solved = ask(*command, "--method", "gauss-newton")
@@ -772,7 +772,7 @@ def test_the_same_target_gives_the_same_bytes_and_another_seed_does_not(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, kind: str, method: str
 ) -> None:
     target = ellipsoid if kind == "shape" else scan("part.npy")
-    command = in_space(solids, "lso", codes["one"], "--target", target, "--method", method, "--steps", 3)
+    command = in_space(solids, "lso", codes["one"], "--towards", target, "--method", method, "--steps", 3)
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         ask(*command, "-o", f"{name}.emb", "--decode", f"{name}.pt", "--seed", seed)
     for suffix in (".emb", ".pt"):
@@ -784,16 +784,26 @@ def test_a_dry_run_says_what_an_embedding_would_be_brought_to(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, rows: Rows, tree: ReadTree
 ) -> None:
     before = tree(Path.cwd())
-    command = in_space(solids, "lso", codes["one"], "--target", ellipsoid, "-o", "a.emb", "--dry-run")
+    command = in_space(solids, "lso", codes["one"], "--towards", ellipsoid, "-o", "a.emb", "--dry-run")
     found = ask(*command)
-    assert (found["dry_run"], found["target"], found["arch"]) == (True, "one.npz", "siren-16x2")
+    assert (found["dry_run"], found["towards"], found["arch"]) == (True, "one.npz", "siren-16x2")
     (row,) = rows(*command)
     assert (row["aim"], row["towards"], row["steps"]) == ("siren-16x2", "one.npz", "200")
     assert tree(Path.cwd()) == before
 
 
+def test_the_older_flag_of_a_shape_to_become_is_understood_and_not_shown(
+    solids: Solids, codes: dict[str, Path], ellipsoid: Path, ask: Ask, refused: Refused
+) -> None:
+    here = in_space(solids, "lso", codes["one"], "--dry-run")
+    assert ask(*here, "--target", ellipsoid) == ask(*here, "--towards", ellipsoid)
+    assert "Invalid value for '--towards': File 'none.ply' does not exist" in refused(2, *here, "--target", "none.ply")
+    shown = CliRunner().invoke(netspace, ["lso", "--help"]).output
+    assert "--towards" in shown and "--target" not in shown
+
+
 def test_shares_of_values_are_told_as_such(solids: Solids, codes: dict[str, Path], ellipsoid: Path, rows: Rows) -> None:
-    first, second = rows(*in_space(solids, "lso", codes["one"], "--target", ellipsoid, "--steps", 1))
+    first, second = rows(*in_space(solids, "lso", codes["one"], "--towards", ellipsoid, "--steps", 1))
     assert list(first) == ["", "arch", "within .01", "loss"]
     assert (first[""], second[""]) == ("initial", "optimized")
 
@@ -801,23 +811,23 @@ def test_shares_of_values_are_told_as_such(solids: Solids, codes: dict[str, Path
 def test_a_target_that_is_an_open_mesh_is_repaired_on_request(
     solids: Solids, codes: dict[str, Path], work: Path, ask: Ask, refused: Refused
 ) -> None:
-    command = in_space(solids, "lso", codes["one"], "--target", box("open.ply", without=2), "--steps", 1)
+    command = in_space(solids, "lso", codes["one"], "--towards", box("open.ply", without=2), "--steps", 1)
     assert "Close it, or let --repair fill its holes." in refused(3, *command)
     assert ask(*command, "--repair")["optimized"]["arch"] == "siren-16x2"
     said = refused(2, *in_space(solids, "lso", codes["one"], "--repair", "--steps", 1))
-    assert "--target is missing" in said
+    assert "--towards is missing" in said
 
 
 def test_shapes_want_a_target_and_classifiers_have_none(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
 ) -> None:
     here = in_space(solids, "lso", codes["one"])
-    assert "--target is missing: neural fields have no labels." in refused(2, *here)
+    assert "--towards is missing: neural fields have no labels." in refused(2, *here)
     said = refused(2, *here, "--teacher", solids.networks[1])
-    assert "--target is missing" in said
-    said = refused(2, *here, "--teacher", solids.networks[1], "--target", ellipsoid)
-    assert "--teacher and --target say both what to become. Give one of them." in said
-    said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", "--target", ellipsoid)
+    assert "--towards is missing" in said
+    said = refused(2, *here, "--teacher", solids.networks[1], "--towards", ellipsoid)
+    assert "--teacher and --towards say both what to become. Give one of them." in said
+    said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", "--towards", ellipsoid)
     assert "space 'digits' is of classifiers (1x16x16, 10 classes), which become no shape." in said
     assert "Give a --teacher, or nothing for the labels." in said
 
@@ -826,7 +836,7 @@ def test_solving_has_no_rate_and_is_not_for_classifiers(
     solids: Solids, codes: dict[str, Path], ellipsoid: Path, lenet: Path, refused: Refused
 ) -> None:
     solve = ["--method", "gauss-newton"]
-    said = refused(2, *in_space(solids, "lso", codes["one"], "--target", ellipsoid, *solve, "--lr", 0.1))
+    said = refused(2, *in_space(solids, "lso", codes["one"], "--towards", ellipsoid, *solve, "--lr", 0.1))
     assert "gauss-newton has no rate, and --lr 0.1 gives one. Leave out --lr, or give --method adam." in said
     said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", *solve)
     assert "--method gauss-newton is for neural fields, and these are classifiers." in said
@@ -853,7 +863,7 @@ def pickled(path: Path) -> None:
             "a.txt",
             lambda p: p.write_text("to nobody"),
             2,
-            "a.txt: .txt is no kind of target for networks for points of 3 coordinates, 1 value.",
+            "a.txt: networks for points of 3 coordinates, 1 value cannot become what .txt files hold.",
         ),
         ("a.npy", lambda p: None, 2, "a.npy"),
     ],
@@ -869,11 +879,11 @@ def test_targets_that_are_none_are_refused(
     words: str,
 ) -> None:
     make(Path(name))
-    assert words in refused(code, *in_space(solids, "lso", codes["one"], "--target", name, "-o", "a.emb"))
+    assert words in refused(code, *in_space(solids, "lso", codes["one"], "--towards", name, "-o", "a.emb"))
 
 
 def test_a_target_is_one_shape(solids: Solids, work: Path, codes: dict[str, Path], refused: Refused) -> None:
-    said = refused(2, *in_space(solids, "lso", codes["one"], "--target", solids.grids, "-o", "a.emb"))
+    said = refused(2, *in_space(solids, "lso", codes["one"], "--towards", solids.grids, "-o", "a.emb"))
     assert f"{solids.grids} holds 8 shapes, one is needed. Give a file of one." in said
 
 

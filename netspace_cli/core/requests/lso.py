@@ -43,7 +43,7 @@ class LsoRequest:
     Attributes:
         init: a checkpoint or an embedding file.
         teacher: to imitate; without, the labels alone.
-        target: a shape to become; repair: close it where it is an open mesh.
+        towards: a shape to become; repair: close it where it is an open mesh.
         arch: the architecture wanted; None for that of the start.
         method, steps, images, lr: as of `optimiser_for`.
         output, decoded: of the best embedding and of its network; force: replace them.
@@ -53,7 +53,7 @@ class LsoRequest:
 
     init: Path
     teacher: Teacher = NO_TEACHER
-    target: Path | None = None
+    towards: Path | None = None
     repair: bool = False
     arch: str | None = None
     method: str | None = None
@@ -72,7 +72,7 @@ class LsoRequest:
         """Open what is needed and refuse what cannot be done, before any work.
 
         Args:
-            runner: its seed draws the samples of a target.
+            runner: its seed draws the samples of the shape.
         Raises:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
@@ -85,7 +85,7 @@ class LsoRequest:
         self._check_objective(space)
         optimiser = optimiser_for(space, method=self.method, steps=self.steps, images=self.images, lr=self.lr)
         guide = read_wanted_teacher(self.teacher, space.io)
-        shape = None if self.target is None else read_shape_objective(self.target, space, runner, repair=self.repair)
+        shape = None if self.towards is None else read_shape_objective(self.towards, space, runner, repair=self.repair)
         return LsoTask(self, space, data, optimiser, guide, shape, reader)
 
     def _check_outputs(self) -> None:
@@ -98,14 +98,14 @@ class LsoRequest:
             check_output(self.decoded, force=self.force)
 
     def _check_objective(self, space: Space) -> None:
-        if self.target is None and not space.kind.has_splits:
-            raise ConfigError(f"{setting('target')} is missing: neural fields have no labels.", "Name a shape.")
-        if self.teacher.path is not None and self.target is not None:
+        if self.towards is None and not space.kind.has_splits:
+            raise ConfigError(f"{setting('towards')} is missing: neural fields have no labels.", "Name a shape.")
+        if self.teacher.path is not None and self.towards is not None:
             raise ConfigError(
-                f"{setting('teacher')} and {setting('target')} say both what to become.", "Give one of them."
+                f"{setting('teacher')} and {setting('towards')} say both what to become.", "Give one of them."
             )
-        if self.repair and self.target is None:
-            raise ConfigError(f"{setting('repair')} closes a {setting('target')} that is a mesh.", "Give one.")
+        if self.repair and self.towards is None:
+            raise ConfigError(f"{setting('repair')} closes a mesh, and {setting('towards')} is missing.", "Give both.")
 
 
 @dataclass(frozen=True)
@@ -129,9 +129,9 @@ class LsoTask:
     reader: CheckpointReader
 
     @property
-    def towards(self) -> str | Path:
-        """What is aimed at, in words."""
-        return self.request.target or ("the labels" if self.teacher is None else self.teacher.architecture.name)
+    def objective_name(self) -> str | Path:
+        """The file or the network that is aimed at, or "the labels"."""
+        return self.request.towards or ("the labels" if self.teacher is None else self.teacher.architecture.name)
 
     def plan(self) -> dict[str, Any]:
         """The start, as of `planned_inputs`, with `aim`, the architecture, and `lr`; nothing is computed."""
@@ -172,7 +172,7 @@ class LsoTask:
             "method": self.optimiser.method,
             "steps": self.optimiser.steps,
             "images": self.optimiser.images,
-            "target": asked.target,
+            "towards": asked.towards,
             "output": asked.output,
             "decoded": asked.decoded,
         }

@@ -1,4 +1,4 @@
-"""The target of latent space optimisation where networks are shapes, as a file."""
+"""The shape, picture or scan in a file, as the objective of latent space optimisation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_shape_objective(
     known = _known_suffixes(space.io)
     if path.suffix.lower() not in known:
         raise ConfigError(
-            f"{path}: {path.suffix or 'no suffix'} is no kind of target for networks for {space.io.describe()}.",
+            f"{path}: networks for {space.io.describe()} cannot become what {path.suffix or 'such'} files hold.",
             f"Known: {', '.join(known)}.",
         )
     sources = find_shapes(path, repair=repair)
@@ -56,13 +56,14 @@ def read_shape_objective(
     if own != space.io:
         raise ConfigError(
             f"{path} is for {own.describe()}; space {space.name!r} is for {space.io.describe()}.",
-            "Give a target of the space's own kind.",
+            "Give a file of the space's own kind.",
         )
+    # The stream keeps its older name, which decides what it draws.
     return objective_of_shape(source.read(runner.generator("target")), runner, distances=source.kind != "picture")
 
 
 def _known_suffixes(io: FieldIO) -> tuple[str, ...]:
-    """The extensions of files that targets for such networks come in."""
+    """The extensions of files that such networks can become."""
     if io.dimensions == 2:
         return PICTURE_SUFFIXES
     volumes = tuple(suffix for suffix in SUFFIXES if suffix not in PICTURE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""The target of latent space optimisation as a file: shapes, pictures, scans, and what fits no space."""
+"""Objectives of latent space optimisation in files: shapes, pictures, scans, and what fits no space."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
             "picture.png",
             of_pixels,
             SHAPES,
-            "{}: .png is no kind of target for networks for points of 3 coordinates, 1 value. "
+            "{}: networks for points of 3 coordinates, 1 value cannot become what .png files hold. "
             "Known: .npz, .ply, .obj, .stl, .off, .glb, .npy, .xyz.",
         ),
         (
@@ -136,13 +136,13 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
             of_pixels,
             FieldIO(2, 1),
             "{} is for points of 2 coordinates, 3 values; space 'mine' is for points of 2 coordinates, 1 value. "
-            "Give a target of the space's own kind.",
+            "Give a file of the space's own kind.",
         ),
         (
             "grid.npz",
             of_grid,
             FieldIO(2, 3),
-            "{}: .npz is no kind of target for networks for points of 2 coordinates, 3 values. "
+            "{}: networks for points of 2 coordinates, 3 values cannot become what .npz files hold. "
             "Known: .png, .jpg, .jpeg.",
         ),
         (
@@ -153,7 +153,7 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
         ),
     ],
 )
-def test_targets_that_do_not_fit_a_space_are_refused(
+def test_files_that_do_not_fit_a_space_are_refused(
     tmp_path: Path, name: str, make: Callable[[Path], None], io: NetworkIO, words: str
 ) -> None:
     path = tmp_path / name
@@ -165,8 +165,8 @@ def test_targets_that_do_not_fit_a_space_are_refused(
 
 def test_a_space_of_pictures_takes_no_scan(tmp_path: Path) -> None:
     np.save(tmp_path / "cloud.npy", cloud())
-    with pytest.raises(ConfigError, match=r"cloud\.npy: \.npy is no kind of target"):
+    with pytest.raises(ConfigError, match=r"cloud\.npy: networks for .* what \.npy files hold"):
         read_shape_objective(tmp_path / "cloud.npy", space(FieldIO(2, 3)), Runner("cpu"))
     of_cloud(tmp_path / "cloud.ply")
-    with pytest.raises(ConfigError, match=r"cloud\.ply: \.ply is no kind of target for networks for points of 2"):
+    with pytest.raises(ConfigError, match=r"cloud\.ply: networks for points of 2 .* what \.ply files hold"):
         read_shape_objective(tmp_path / "cloud.ply", space(FieldIO(2, 3)), Runner("cpu"))
