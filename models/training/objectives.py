@@ -27,7 +27,7 @@ class LossConstants:
     temperature: float = 4.0
     alpha: float = 0.9
     interpolation: float = 1.0
-    own: float = 0.0
+    self_imitation: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def several_objective(
 
     Sums over instances and over pairs, as published. Instances are decoded as the architecture they are;
     the published code takes the classifier's word, which is the same once it is trained. A teacher makes all
-    instances of an architecture alike; with `constants.own` each also imitates itself (eq. 1).
+    instances of an architecture alike; with `constants.self_imitation` each also imitates itself (eq. 1).
 
     Args:
         inputs: by architecture, (B_a, P_a) parameters as the encoder sees them.
@@ -139,12 +139,12 @@ def several_objective(
         for e, target in zip(embedding, targets[arch], strict=True):
             logits = _decoded_logits(model, arch, e, batch)
             kd.append(_guided(logits, batch, constants))
-            if constants.own > 0:
+            if constants.self_imitation > 0:
                 own.append(_imitated(logits, model.architecture(arch), target, batch))
         ids.append(class_loss(model, embedding, model.class_id(arch)))
     terms = {"kd": torch.stack(kd).sum(), "class": torch.stack(ids).sum()}
     if own:
-        terms["own"] = constants.own * torch.stack(own).sum()
+        terms["own"] = constants.self_imitation * torch.stack(own).sum()
     if constants.interpolation > 0 and len(model.architectures) > 2:
         terms["interp"] = constants.interpolation * _interpolation_loss(model, embeddings, batch, constants)
     return terms

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -53,6 +54,34 @@ OLD_RECORD = {
     "solve_near": 0.0,
     "probes": 64,
 }
+
+
+# Likewise of `[train]`.
+OLDER_OF_TRAIN = [
+    ("own", 2.0, "self_imitation"),
+    ("near", 0.25, "near_surface_share"),
+    ("fresh", 3.0, "untrained_lr_factor"),
+]
+
+
+@pytest.mark.parametrize(("old", "value", "key"), OLDER_OF_TRAIN)
+def test_an_older_key_of_train_is_read_in_records_files_and_overrides(
+    tmp_path: Path, old: str, value: float, key: str
+) -> None:
+    wanted = recipe_from({"train": {key: value}})
+    assert wanted.values()[f"train.{key}"] == value and wanted != recipe_from({})
+    assert recipe_from({"train": {old: value}}) == wanted
+    older, newer = tmp_path / "old.toml", tmp_path / "new.toml"
+    older.write_text(f"[train]\n{old} = {value}\n")
+    newer.write_text(f"[train]\n{key} = {value}\n")
+    assert load_recipe(older) == load_recipe(newer) == wanted
+    assert load_recipe(None, {f"train.{old}": str(value)}) == load_recipe(None, {f"train.{key}": str(value)}) == wanted
+    for path in (older, newer):
+        changed = [load_recipe(path, {f"train.{each}": "0.5"}) for each in (old, key)]
+        assert changed == [recipe_from({"train": {key: 0.5}})] * 2
+    with pytest.raises(ConfigError, match=rf"has train\.{old} and train\.{key}") as refused:
+        recipe_from({"train": {old: value, key: value}})
+    assert refused.value.hint == f"Keep train.{key} alone."
 
 
 @pytest.mark.parametrize(("old", "value", "key", "today"), OLDER, ids=lambda v: str(v))
@@ -130,6 +159,12 @@ def test_a_table_of_a_part_can_be_given_whole_by_an_override() -> None:
     assert {key: recipe.values()[f"backbone.solve.{key}"] for key in ("steps", "points")} == {"steps": 2, "points": 9}
 
 
+def older_recipe(recipe: dict[str, Any]) -> dict[str, Any]:
+    """A record's recipe with the keys of before."""
+    older = {key: old for old, _, key in OLDER_OF_TRAIN}
+    return {**recipe, "backbone": OLD_RECORD, "train": {older.get(k, k): v for k, v in recipe["train"].items()}}
+
+
 def older_name(name: str) -> str:
     """Of a value of the tokens backbone, as spaces of before have it: the names are written out here by hand."""
     for today, old in (
@@ -156,7 +191,7 @@ def test_a_space_of_before_opens_with_the_same_values(
 ) -> None:
     """Its record has older keys, its tensors older names."""
     space = tiny.single_space
-    record = {**space.record, "recipe": {**space.record["recipe"], "backbone": OLD_RECORD}}
+    record = {**space.record, "recipe": older_recipe(space.record["recipe"])}
     path = tmp_path / "before.safetensors"
     state = space.model.state_dict()
     older = {
@@ -183,7 +218,7 @@ def test_a_run_begun_with_older_keys_goes_on(tiny: Tiny, tmp_path: Path, stopper
     with Runner("cpu") as runner:
         settings = tmp_path / "s.run/settings.json"
         saved = json.loads(settings.read_text())
-        saved["recipe"]["backbone"] = OLD_RECORD
+        saved["recipe"] = older_recipe(saved["recipe"])
         settings.write_text(json.dumps(saved))
         space = train(tiny.single_zoo, path, recipe, tiny.data, runner, resume=True)
     assert space.record["best"]["step"] == 6
@@ -193,7 +228,7 @@ def test_a_run_begun_with_older_keys_goes_on(tiny: Tiny, tmp_path: Path, stopper
 def test_an_experiments_run_of_an_older_recipe_is_found(tmp_path: Path) -> None:
     path, recipe = tmp_path / "runs.jsonl", recipe_from({"backbone": OLD_RECORD}).model_dump(mode="json")
     with run_log(path, {"seed": 0}) as log:
-        log.add({"size": 64, "recipe": {**recipe, "backbone": OLD_RECORD}, "told": []})
+        log.add({"size": 64, "recipe": older_recipe(recipe), "told": []})
         log.add({"size": 65, "told": []})
     with run_log(path, {"seed": 0}) as log:
         found = log.find({"size": 64, "recipe": recipe})

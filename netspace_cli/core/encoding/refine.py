@@ -61,7 +61,7 @@ def _by_adam(
     recipe = space.recipe
     schedule = recipe.refine.adam_schedule(steps)
     model, architecture = space.model, space.model.architecture(arch)
-    sample = space.kind.sampler(architecture, weights, data, runner, near=recipe.train.near)
+    sample = space.kind.sampler(architecture, weights, data, runner, near_surface_share=recipe.train.near_surface_share)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         inputs = sample(schedule.images, runner.generator("refine", step))

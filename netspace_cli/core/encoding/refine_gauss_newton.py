@@ -57,7 +57,7 @@ def _refined(
     """(E,) one embedding after all steps towards its network (P,)."""
     architecture, kind, recipe = space.model.architecture(arch), space.kind, space.recipe
     solver = solver_of(space, arch)
-    sample = kind.sampler(architecture, weights[None], data, runner, near=recipe.train.near)
+    sample = kind.sampler(architecture, weights[None], data, runner, near_surface_share=recipe.train.near_surface_share)
     path = []
     for step in range(steps):
         points = sample(recipe.refine.images, runner.generator("refine", step))

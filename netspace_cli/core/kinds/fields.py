@@ -170,14 +170,14 @@ class FieldKind:
             )
 
     def sampler(
-        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near: float
+        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near_surface_share: float
     ) -> Sampler:
         """Points of the box for all networks, or of each its own, some of them near its surface."""
-        close = self._near_surfaces(architecture, weights, data, runner, near)
+        close = self._near_surfaces(architecture, weights, data, runner, near_surface_share)
 
         def draw(count: int, generator: torch.Generator) -> Tensor:
             points, _ = data.draw("train", count, generator)
-            return with_near(points, close, near, generator)
+            return with_near(points, close, near_surface_share, generator)
 
         return draw
 
@@ -195,7 +195,7 @@ class FieldKind:
         data: Data,
         runner: Runner,
         *,
-        near: float,
+        near_surface_share: float,
         stretch: float,
     ) -> Variation:
         """Stretch shapes, ask near their surfaces, and look at the path from each instance to the next.
@@ -206,7 +206,7 @@ class FieldKind:
         (architecture,) = architectures
         stretching = stretch > 1 and self.has_surface
         own = weights[architecture.name]
-        close = self._near_surfaces(architecture, own, data, runner, 1 if stretching else near)
+        close = self._near_surfaces(architecture, own, data, runner, 1 if stretching else near_surface_share)
         if stretching:
             points, _ = data.draw("train", STRETCHED_POINTS, runner.generator("stretch"))
             check_rescaling(architecture, own[0], points)
@@ -219,7 +219,7 @@ class FieldKind:
                 scale, shift = drawn_stretch(surface, stretch, generator)
                 targets = rescaled(architecture, targets, scale, shift)
                 surface = surface * scale[:, None] + shift[:, None]
-            batch = replace(batch, inputs=with_near(batch.inputs, surface, near, generator))
+            batch = replace(batch, inputs=with_near(batch.inputs, surface, near_surface_share, generator))
             if len(rows) > 1:
                 gammas = torch.rand(len(rows), generator=generator).to(rows.device)
                 batch = replace(batch, gammas=gammas, distances=self.has_surface)

@@ -213,7 +213,7 @@ class ImageKind:
         """Classifiers of several architectures share a space, taught by one teacher."""
 
     def sampler(
-        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near: float
+        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near_surface_share: float
     ) -> Sampler:
         """Augmented training images, the same for all networks."""
         return lambda count, generator: data.draw("train", count, generator)[0]
@@ -225,7 +225,7 @@ class ImageKind:
         data: Data,
         runner: Runner,
         *,
-        near: float,
+        near_surface_share: float,
         stretch: float,
     ) -> Variation:
         """Instances and images as they are."""

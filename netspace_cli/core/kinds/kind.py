@@ -156,13 +156,13 @@ class Kind(Protocol):
         ...
 
     def sampler(
-        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near: float
+        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near_surface_share: float
     ) -> Sampler:
         """Draws the unlabelled inputs on which networks are imitated.
 
         Args:
             weights: (B, P) the networks, on the runner's device.
-            near: share of the inputs that lie near each network's surface, if it has one.
+            near_surface_share: share of the inputs that lie near each network's surface, if it has one.
         """
         ...
 
@@ -173,14 +173,14 @@ class Kind(Protocol):
         data: Data,
         runner: Runner,
         *,
-        near: float,
+        near_surface_share: float,
         stretch: float,
     ) -> Variation:
         """How a step of training varies its instances and their inputs.
 
         Args:
             weights: (N, P) the training instances by architecture.
-            near: as of `sampler`; stretch: the largest factor that shapes are stretched by, 1 for none.
+            near_surface_share: as of `sampler`; stretch: the largest factor that shapes are stretched by, 1 for none.
         """
         ...
 

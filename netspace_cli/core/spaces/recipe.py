@@ -33,6 +33,8 @@ from netspace_cli.core.runtime.minimise import AdamSchedule
 
 # What pydantic calls a key that a section does not have, of models and of dataclasses.
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+# Older keys of `[train]` and those of today. Those of `[backbone]` are its settings' to know.
+_TRAIN_KEYS = {"own": "self_imitation", "near": "near_surface_share", "fresh": "untrained_lr_factor"}
 
 
 class _Section(BaseModel):
@@ -65,14 +67,14 @@ class TrainRecipe(_Section):
         clip: largest norm of the gradient, 0 for none.
         temperature, alpha, interpolation: of the losses (eq. 1-12); where networks are neural fields, interpolation is
             the weight of what stands between two of them.
-        own: of several architectures, the weight of each network's own answers beside the teacher's; 0 as published,
-            where all networks of an architecture come out nearly the same.
-        near: share of a step's points that lie near the surface of each instance, where networks are shapes.
+        self_imitation: of several architectures, the weight of each network's own answers beside the teacher's; 0 as
+            published, where all networks of an architecture come out nearly the same.
+        near_surface_share: where networks are shapes, the share of a step's points near the surface of each instance.
         stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
             and shift it, as far as its surface stays in the box; 1 for none.
-        fresh: what stands for a network that nothing trained (an unseen architecture, a random start) moves so many
-            times as far as lr, in its own weights: Adam on a network without batch norms is best at several times
-            the rate that suits the rest.
+        untrained_lr_factor: decoder biases that start untrained (an unseen architecture, a random start) move this
+            many times as far as lr, in the network's own weights: Adam on a network without batch norms is best at
+            several times the rate that suits the rest.
         shuffle: reorder the hidden units of each input at random, a new order each time.
         noise: add noise to each input's weights, this share of their layer's deviation; the target is the
             network without it.
@@ -89,10 +91,10 @@ class TrainRecipe(_Section):
     temperature: PositiveFloat = 4.0
     alpha: float = Field(0.9, ge=0, le=1)
     interpolation: float = Field(1.0, ge=0)
-    own: float = Field(0.0, ge=0)
-    near: float = Field(0.5, ge=0, le=1)
+    self_imitation: float = Field(0.0, ge=0)
+    near_surface_share: float = Field(0.5, ge=0, le=1)
     stretch: float = Field(1.0, ge=1)
-    fresh: PositiveFloat = 5.0
+    untrained_lr_factor: PositiveFloat = 5.0
     shuffle: bool = True
     noise: float = Field(0.0, ge=0)
     validate_every: PositiveInt = 100
@@ -229,7 +231,23 @@ def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
     table = {**table}
     if isinstance(table.get("backbone"), dict):
         table["backbone"] = _settings(table["backbone"]).translate(table["backbone"])
+    if isinstance(table.get("train"), dict):
+        table["train"] = _translated_train(table["train"])
     return table
+
+
+def _translated_train(table: Mapping[str, Any]) -> dict[str, Any]:
+    """`[train]` with older keys under their names of today.
+
+    Raises:
+        ConfigError: a value has both.
+    """
+    for old, today in _TRAIN_KEYS.items():
+        if old in table and today in table:
+            raise ConfigError(
+                f"the recipe has train.{old} and train.{today}, which is its name today.", f"Keep train.{today} alone."
+            )
+    return {_TRAIN_KEYS.get(key, key): value for key, value in table.items()}
 
 
 def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:
@@ -288,6 +306,8 @@ def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict
 def _translated_key(kind: type[BackboneSettings], key: str, value: Any) -> dict[str, Any]:
     """What a dotted key stands for in a kind of backbone, by keys of today; itself where that knows of no other."""
     section, _, last = key.partition(".")
+    if section == "train":
+        return {f"train.{_TRAIN_KEYS.get(last, last)}": value}
     if section != "backbone" or not last:
         return {key: value}
     return {f"backbone.{name}": each for name, each in _flattened(kind.translate({last: value})).items()}

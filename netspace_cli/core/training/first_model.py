@@ -41,7 +41,7 @@ def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
     apart = {id(start) for start, _ in starts}
     rest = [p for p in model.ordered_parameters() if id(p) not in apart]
     groups: list[dict[str, Any]] = [{"params": rest, "pace": 1.0}]
-    groups += [{"params": [start], "pace": task.recipe.train.fresh * pace} for start, pace in starts]
+    groups += [{"params": [start], "pace": task.recipe.train.untrained_lr_factor * pace} for start, pace in starts]
     return torch.optim.Adam(groups, task.recipe.train.lr)
 
 

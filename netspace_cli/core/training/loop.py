@@ -91,9 +91,9 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     """Read and check all that training needs, on the runner's device.
 
     Raises:
-        ConfigError: several architectures without a teacher or of neural fields, one with a teacher or with `own`, a
-            teacher for other images or classes, a split of the zoo without instances, a method of refining that is not
-            for such networks, or a precision that training does not have.
+        ConfigError: several architectures without a teacher or of neural fields, one with a teacher or imitating
+            itself, a teacher for other images or classes, a split of the zoo without instances, a method of refining
+            that is not for such networks, or a precision that training does not have.
         DataUnavailable: the data are not the zoo's.
     """
     if data.io != zoo.io:
@@ -112,8 +112,8 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     data = runner.place(data)
     seen = training.seen()
     weights = {a.name: training.weights["train", a.name] for a in seen}
-    near, stretch = recipe.train.near, recipe.train.stretch
-    vary = zoo.kind.variation(weights, seen, data, runner, near=near, stretch=stretch)
+    share, stretch = recipe.train.near_surface_share, recipe.train.stretch
+    vary = zoo.kind.variation(weights, seen, data, runner, near_surface_share=share, stretch=stretch)
     return Task(recipe, training, data, teacher, runner, vary, zoo.kind)
 
 
@@ -131,9 +131,9 @@ def _check_teacher_needed(training: TrainingSet, teacher: Network | None, recipe
             "a teacher has no part in it.",
             f"Leave out {setting('teacher')}.",
         )
-    if len(training.architectures) == 1 and recipe.train.own > 0:
+    if len(training.architectures) == 1 and recipe.train.self_imitation > 0:
         raise ConfigError(
-            f"train.own = {recipe.train.own:g} is for several architectures; in a space of one "
+            f"train.self_imitation = {recipe.train.self_imitation:g} is for several architectures; in a space of one "
             f"({training.architectures[0].name}) networks imitate themselves alone (eq. 1).",
             "Leave it out.",
         )

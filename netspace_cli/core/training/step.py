@@ -39,7 +39,7 @@ class Task:
     def constants(self) -> LossConstants:
         """Constants of the losses."""
         t = self.recipe.train
-        return LossConstants(t.temperature, t.alpha, t.interpolation, t.own)
+        return LossConstants(t.temperature, t.alpha, t.interpolation, t.self_imitation)
 
     @property
     def several(self) -> bool:

@@ -516,9 +516,9 @@ def test_several_architectures_without_a_teacher_are_refused(tiny: Tiny, tmp_pat
 
 def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny: Tiny, tmp_path: Path) -> None:
     table = recipe_of(tiny).model_dump()
-    table["train"]["own"] = 2.0
+    table["train"]["self_imitation"] = 2.0
     with pytest.raises(
-        ConfigError, match=r"train\.own = 2 is for several architectures; in a space of one \(lenetlike"
+        ConfigError, match=r"train\.self_imitation = 2 is for several architectures; in a space of one \(lenetlike"
     ):
         learn(tiny, tmp_path / "s.safetensors", recipe=recipe_from(table))
 

@@ -143,7 +143,7 @@ def test_stretching_shows_other_shapes_at_every_step_and_never_to_validation(sol
 
 def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_hardly(tiny: Tiny) -> None:
     table = tiny.recipe.model_dump()
-    table["space"]["unseen"], table["train"]["fresh"] = ["vanillacnn"], 3
+    table["space"]["unseen"], table["train"]["untrained_lr_factor"] = ["vanillacnn"], 3
     recipe = recipe_from(table)
     with Runner("cpu") as runner:
         task = prepare(tiny.zoo, recipe, tiny.data, runner, teacher=read_network(tiny.teacher, io=tiny.data.io))
@@ -153,7 +153,7 @@ def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_
         heads = {arch: backbone.head(arch) for arch in ("lenetlike", "vanillacnn")}
         before = {arch: (h.bias * h.sigma()).detach().clone() for arch, h in heads.items()}
         take_step(task, state)
-    rate = recipe.train.fresh * rate_at(0, recipe.train)
+    rate = recipe.train.untrained_lr_factor * rate_at(0, recipe.train)
     moved = {arch: (h.bias * h.sigma() - before[arch]).abs().mean().item() for arch, h in heads.items()}
     # Of kernels at the rim of such small pictures many weights meet nothing but padding, and stay.
     assert 0.4 * rate < moved["vanillacnn"] < 1.2 * rate

@@ -127,7 +127,7 @@ def test_with_a_weight_instances_of_several_architectures_imitate_themselves_too
     targets = {name: vectors + 1 for name, vectors in inputs.items()}
     plain = several_objective(model, inputs, targets, BATCH, LossConstants(interpolation=0))
     assert set(plain) == {"kd", "class"}
-    terms = several_objective(model, inputs, targets, BATCH, LossConstants(interpolation=0, own=3.0))
+    terms = several_objective(model, inputs, targets, BATCH, LossConstants(interpolation=0, self_imitation=3.0))
     expected = [
         distillation(model.architecture(name).run(v, IMAGES), model.architecture(name).run(t, IMAGES), temperature=1.0)
         for name in inputs
@@ -135,7 +135,7 @@ def test_with_a_weight_instances_of_several_architectures_imitate_themselves_too
     ]
     torch.testing.assert_close(terms.pop("own"), 3 * torch.stack(expected).sum())
     assert terms == plain
-    same = several_objective(model, inputs, inputs, BATCH, LossConstants(interpolation=0, own=3.0))
+    same = several_objective(model, inputs, inputs, BATCH, LossConstants(interpolation=0, self_imitation=3.0))
     assert float(same["own"]) == pytest.approx(0, abs=1e-6)
 
 
