@@ -83,7 +83,7 @@ def compare(sources: Sequence[ShapeSource], arch: str, points: int, steps: int, 
     off = float((all_at_once() - one_by_one()).abs().max())  # what is slow the first time only, too
     taken = [[seconds_of(work) for work in (all_at_once, one_by_one, bare_steps)] for _ in range(TIMES)]
     seconds, of_each, bare = (median(column) for column in zip(*taken, strict=True))
-    print(f"{count} networks of {architecture.parameters:,} parameters, {steps} steps of {plan.points} points:")
+    print(f"{count} networks of {architecture.parameter_count:,} parameters, {steps} steps of {plan.points} points:")
     print(f"  together {seconds:.2f} s, one by one {of_each:.2f} s: {of_each / seconds:.2f} times")
     print(f"  products and sines alone, one by one {bare:.2f} s: {of_each / bare:.2f} times")
     print(f"  largest difference between the weights: {off:.1e}")

@@ -42,7 +42,7 @@ class Architecture:
     hidden_groups: tuple[HiddenGroup, ...]
 
     @property
-    def parameters(self) -> int:
+    def parameter_count(self) -> int:
         """Number of folded parameters P."""
         return self.spec.size
 
@@ -178,7 +178,7 @@ def _check_values(architecture: Architecture) -> None:
     """Refuse a module that flat parameters could not restore."""
     if not architecture.spec.parameters:
         raise UnknownArchitecture(f"{architecture.name} has no parameters.", "There is nothing to encode.")
-    restored = unfold(architecture.spec.unflatten(torch.zeros(architecture.parameters)), architecture.pairs)
+    restored = unfold(architecture.spec.unflatten(torch.zeros(architecture.parameter_count)), architecture.pairs)
     lost = [n for n in architecture.module.state_dict() if n not in restored]
     if lost:
         raise UnknownArchitecture(

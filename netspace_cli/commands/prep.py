@@ -55,13 +55,13 @@ def prep(
     console.table(
         "PRep",
         ["network", "arch", Column("parameters", integer), "height", "width", "output"],
-        [(network, read.architecture.name, read.architecture.parameters, *shape, output)],
+        [(network, read.architecture.name, read.architecture.parameter_count, *shape, output)],
     )
     console.document(
         {
             "path": network,
             "arch": read.architecture.name,
-            "parameters": read.architecture.parameters,
+            "parameters": read.architecture.parameter_count,
             "height": shape[0],
             "width": shape[1],
             "output": output,

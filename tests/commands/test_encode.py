@@ -26,7 +26,7 @@ def test_the_document_and_the_file_say_the_same(tiny: Tiny, work: Path, ask: Ask
     assert (found["space"], found["output"]) == ("tiny", "two.emb")
     assert [n["path"] for n in found["networks"]] == [str(tiny.networks[a]) for a in ("lenetlike", "resnet8")]
     for network in found["networks"]:
-        assert network["parameters"] == tiny.space.model.architecture(network["arch"]).parameters
+        assert network["parameters"] == tiny.space.model.architecture(network["arch"]).parameter_count
         assert (network["embedding_size"], network["refine_steps"]) == (64, 2)
         assert all(0 <= network[name] <= 1 for name in ("target_accuracy", "predicted_accuracy", "agreement"))
 

@@ -14,7 +14,7 @@ from tests.worlds import Ask, Refused, Rows, Tiny
 def test_a_checkpoint(tiny: Tiny, work: Path, ask: Ask, rows: Rows) -> None:
     found = ask("inspect", tiny.networks["resnet8"])
     assert (found["kind"], found["arch"], found["form"]) == ("checkpoint", "resnet8", "full")
-    assert found["parameters"] == tiny.space.model.architecture("resnet8").parameters
+    assert found["parameters"] == tiny.space.model.architecture("resnet8").parameter_count
     assert found["not_finite"] == []
     table = {row["what"]: row["value"] for row in rows("inspect", tiny.networks["resnet8"])}
     assert table["kind"] == "checkpoint" and table["sha256"] == found["sha256"]

@@ -25,7 +25,7 @@ def test_there_is_one_row_more_than_steps(
     found = ask(*options)["steps"]
     assert [s["step"] for s in found] == list(range(steps + 1))
     assert [s["gamma"] for s in found] == [i / steps for i in range(steps + 1)]
-    sizes = {a.name: a.parameters for a in tiny.space.architectures}
+    sizes = {a.name: a.parameter_count for a in tiny.space.architectures}
     for step in found:
         assert step["parameters"] == sizes[step["arch"]]
         assert 0 <= step["accuracy"] <= 1 and step["loss"] > 0

@@ -20,7 +20,7 @@ def command(tiny: Tiny, arch: str, *options: object) -> list[object]:
 def test_the_array_is_the_parameters_row_after_row(tiny: Tiny, work: Path, ask: Ask) -> None:
     found = ask(*command(tiny, "resnet8", "-o", "a.npy"))
     network = read_network(tiny.networks["resnet8"], candidates=tiny.space.architectures)
-    size = network.architecture.parameters
+    size = network.architecture.parameter_count
     assert (found["arch"], found["parameters"], found["output"]) == ("resnet8", size, "a.npy")
     grid = np.load("a.npy")
     assert grid.dtype == np.float32 and grid.shape == (found["height"], found["width"]) == (8, 10_000)

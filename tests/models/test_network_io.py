@@ -54,7 +54,7 @@ def test_records_of_neither_kind_are_refused(record: dict[str, int]) -> None:
 
 def networks(count: int, seed: int) -> Tensor:
     architecture = build("siren-8x1", COLOURS)
-    return 0.1 * torch.randn(count, architecture.parameters, generator=seeded(seed))
+    return 0.1 * torch.randn(count, architecture.parameter_count, generator=seeded(seed))
 
 
 def test_imitation_of_values_is_the_mean_squared_difference_of_each_instance() -> None:

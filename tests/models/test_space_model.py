@@ -34,7 +34,7 @@ def model() -> SpaceModel:
 
 def test_class_ids_are_places_by_size(model: SpaceModel) -> None:
     assert [model.class_id(n) for n in NAMES] == [0, 1, 2]
-    sizes = [a.parameters for a in model.architectures]
+    sizes = [a.parameter_count for a in model.architectures]
     assert sizes == sorted(sizes)
     assert model.architecture("resnet8") is build("resnet8", IO)
     assert model.embedding_size == 32
@@ -78,16 +78,16 @@ def test_the_classifiers_argmax_names_the_architecture(model: SpaceModel) -> Non
 
 def test_each_architecture_goes_through_in_its_own_size(model: SpaceModel) -> None:
     for a in model.architectures:
-        embeddings = model.encode(a.name, 0.1 * torch.randn(2, a.parameters))
+        embeddings = model.encode(a.name, 0.1 * torch.randn(2, a.parameter_count))
         assert embeddings.shape == (2, 32)
-        assert model.decode(a.name, embeddings).shape == (2, a.parameters)
+        assert model.decode(a.name, embeddings).shape == (2, a.parameter_count)
 
 
 def test_a_few_steps_lower_the_loss_and_reach_every_parameter() -> None:
     model = space(*NAMES)
     generator = torch.Generator().manual_seed(0)
     batch = Batch(torch.randn(8, 1, 8, 8, generator=generator), torch.arange(8) % 3)
-    instances = {a.name: 0.1 * torch.randn(1, a.parameters, generator=generator) for a in model.architectures}
+    instances = {a.name: 0.1 * torch.randn(1, a.parameter_count, generator=generator) for a in model.architectures}
     optimiser = torch.optim.Adam(model.parameters(), lr=1e-3)
     losses = []
     for _ in range(4):

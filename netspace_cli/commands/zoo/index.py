@@ -141,7 +141,7 @@ def summary(console: Console, zoo: Zoo, *, table: bool = True, **more: Any) -> N
         accuracies = [i.accuracy["test"] for i in own if "test" in i.accuracy]
         counts = "/".join(str(len(zoo.select(arch=architecture.name, split=s))) for s in ("train", "val", "test"))
         spread = (min(accuracies), sum(accuracies) / len(accuracies), max(accuracies)) if accuracies else (None,) * 3
-        rows.append((architecture.name, architecture.parameters, counts, *spread))
+        rows.append((architecture.name, architecture.parameter_count, counts, *spread))
     if table:
         spread_columns = [Column(name, percent) for name in ("lowest", "mean", "highest")]
         console.table(str(zoo.path), ["arch", "parameters", "train/val/test", *spread_columns], rows)

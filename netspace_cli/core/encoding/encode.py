@@ -66,9 +66,9 @@ def _check_networks(networks: Sequence[Network], space: Space) -> None:
         own, known = network.architecture, space.model.architecture(network.architecture.name)
         if (own.io, own.spec) != (known.io, known.spec):
             raise WrongSpace(
-                f"{network.source or 'a network'}: a {own.name} for {own.io.describe()} with {own.parameters:,} "
+                f"{network.source or 'a network'}: a {own.name} for {own.io.describe()} with {own.parameter_count:,} "
                 f"parameters; that of space {space.name!r} is for {known.io.describe()} and has "
-                f"{known.parameters:,}.",
+                f"{known.parameter_count:,}.",
                 f"Use a space that has it ({setting('space')}), or train one with `netspace train`.",
             )
 

@@ -222,8 +222,8 @@ def _report(architecture: Architecture, found: Sequence[Told], facts: dict[str, 
     }
     unrelated = found[0].summary["unrelated_agreement"]
     return Report(
-        f"How small can a network be told? {architecture.name}, {architecture.parameters:,} parameters",
-        (rate_table(found, architecture.parameters),),
+        f"How small can a network be told? {architecture.name}, {architecture.parameter_count:,} parameters",
+        (rate_table(found, architecture.parameter_count),),
         {"figure": lambda: fidelity_over_size(curves, unrelated)},
         facts,
     )

@@ -29,7 +29,7 @@ def plot_path(
     for name in names:
         own = [s for s in steps if s.network.architecture.name == name]
         colour = COLOURS[names.index(name) % len(COLOURS)]
-        size = own[0].network.architecture.parameters
+        size = own[0].network.architecture.parameter_count
         label = f"{name} ({size:,} parameters)"
         axes.scatter([s.gamma for s in own], [_percent(s) for s in own], color=colour, label=label, zorder=3)
     for step in steps:

@@ -41,7 +41,7 @@ class Step:
             "step": self.step,
             "gamma": self.gamma,
             "arch": self.network.architecture.name,
-            "parameters": self.network.architecture.parameters,
+            "parameters": self.network.architecture.parameter_count,
         }
         scores = {"accuracy": self.accuracy, "loss": self.loss, "error": self.error or None}
         return row | {name: value for name, value in scores.items() if value is not None}

@@ -34,7 +34,7 @@ def check_prep(
     if width < 1 or (height is not None and height < 1):
         raise ConfigError(f"a PRep of {height} x {width} holds nothing.", "Give a height and a width above zero.")
     check_output(path, force=force)
-    size = network.architecture.parameters
+    size = network.architecture.parameter_count
     if height is None:
         published = (SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, SEVERAL_HEIGHT)
         height = next((h for h in published if h * width >= size), SEVERAL_HEIGHT)

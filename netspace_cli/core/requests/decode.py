@@ -88,7 +88,7 @@ class DecodeTask:
         """{arch, parameters, path, accuracy?} of each network, scored on the test split where there are labels."""
         accuracies = self.space.kind.accuracies(networks, self.data, runner)
         return [
-            {"arch": n.architecture.name, "parameters": n.architecture.parameters, "path": path}
+            {"arch": n.architecture.name, "parameters": n.architecture.parameter_count, "path": path}
             | ({} if accuracy is None else {"accuracy": accuracy})
             for n, path, accuracy in zip(networks, self.paths, accuracies, strict=True)
         ]

@@ -84,7 +84,7 @@ class EncodeTask:
             {
                 "path": n.source,
                 "arch": n.architecture.name,
-                "parameters": n.architecture.parameters,
+                "parameters": n.architecture.parameter_count,
                 "embedding_size": self.space.model.embedding_size,
                 "refine_steps": self.refine_steps,
             }

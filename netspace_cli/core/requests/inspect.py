@@ -93,7 +93,7 @@ def _checkpoint(path: Path, arch: str | None, key: str | None) -> dict[str, Any]
         return found | {"arch": None, "reason": failure.message}
     return found | {
         "arch": architecture.name,
-        "parameters": architecture.parameters,
+        "parameters": architecture.parameter_count,
         "form": architecture.form_of(checkpoint.state),
         "io": known_io(architecture),
     }

@@ -46,7 +46,7 @@ def planned_inputs(
             {
                 "path": path,
                 "arch": architecture.name,
-                "parameters": architecture.parameters,
+                "parameters": architecture.parameter_count,
                 "refine_steps": None if is_embedding(path) else steps,
             }
         )

@@ -25,7 +25,7 @@ def random_subspace(network: Network, size: int) -> Parametrisation:
         size: D.
     """
     architecture, device = network.architecture, network.weights.device
-    places, signs = sketch_plan(f"subspace/{architecture.name}", architecture.parameters, size)
+    places, signs = sketch_plan(f"subspace/{architecture.name}", architecture.parameter_count, size)
     step = (layer_root_mean_squares(architecture, network.weights) * signs.to(device))[None]
     places = places.to(device)
     return Parametrisation(

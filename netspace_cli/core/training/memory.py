@@ -101,7 +101,7 @@ def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
     if not known:
         raise ConfigError(f"{zoo.path} has no instances to train on.", "Train some with `netspace zoo train`.")
-    model = _without_values(recipe, sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+    model = _without_values(recipe, sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
     counts = {a.name: min(recipe.train.instances, len(zoo.select(split="train", arch=a.name))) for a in known}
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     largest = max(sizes, key=lambda name: sizes[name])
@@ -139,7 +139,7 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
     encoded, decoded = {}, {}
     for a in model.architectures:
         with _Kept(model) as encoding:
-            embedding = model.encode(a.name, torch.empty(1, a.parameters, device=NOWHERE))
+            embedding = model.encode(a.name, torch.empty(1, a.parameter_count, device=NOWHERE))
         with _Kept(model) as decoding:
             a.run(model.decode(a.name, embedding)[0], images)
         encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()

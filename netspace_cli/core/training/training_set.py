@@ -68,11 +68,11 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
             f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo anew "
             f"({Call('index_folder', force=True)}).",
         )
-    order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+    order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
     for a in (order[0], order[-1]):
         if a.name in recipe.space.unseen:
             raise ConfigError(
-                f"{a.name} ({a.parameters:,} parameters) is unseen and lies between no two architectures of "
+                f"{a.name} ({a.parameter_count:,} parameters) is unseen and lies between no two architectures of "
                 f"{zoo.path}, so nothing would train it.",
                 "Train instances of it, or choose one between the smallest and the largest of the zoo.",
             )

@@ -93,7 +93,7 @@ class Zoo:
         """Its architectures, by number of parameters: the place of each is its ClassId."""
         names = dict.fromkeys(i.arch for i in self.instances)
         built = [recorded_architecture(name, self.io, self.path / "instances.jsonl") for name in names]
-        return tuple(sorted(built, key=lambda a: (a.parameters, a.name)))
+        return tuple(sorted(built, key=lambda a: (a.parameter_count, a.name)))
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
         """Instances of a split, of an architecture, or of both."""

@@ -137,7 +137,7 @@ def test_an_architecture_that_the_space_lacks_is_refused(tiny: Tiny) -> None:
 
 def test_an_architecture_for_other_images_is_refused_with_both(tiny: Tiny) -> None:
     other = build("lenetlike", ImageIO(3, 32, 10))
-    network = Network(other, torch.zeros(other.parameters), source="cifar.pt")
+    network = Network(other, torch.zeros(other.parameter_count), source="cifar.pt")
     with pytest.raises(WrongSpace, match=r"cifar\.pt: a lenetlike for 3x32x32, 10 classes with 62,006 .* has 20,791"):
         run([network], tiny)
 

@@ -74,7 +74,7 @@ def subspace(tiny: Tiny, size: int) -> Parametrisation:
 
 def test_a_row_for_each_size_and_method(tiny: Tiny, told: tuple[Path, Report]) -> None:
     rows = rows_of(told[1])
-    parameters = tiny.single_space.architectures[0].parameters
+    parameters = tiny.single_space.architectures[0].parameter_count
     assert [(r["size"], r["method"]) for r in rows] == [(size, m) for size in (6, 64) for m in METHODS]
     assert [r["bytes"] for r in rows] == [24] * 3 + [256] * 3
     assert {r["compression"] for r in rows} == {parameters / 6, parameters / 64}

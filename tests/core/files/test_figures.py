@@ -56,7 +56,7 @@ def test_names_and_numbers_are_in_the_figure(steps: list[Step], tmp_path: Path) 
     plot_path(tmp_path / "a.svg", steps, {"weights": steps})
     text = (tmp_path / "a.svg").read_text()
     for step in steps:
-        assert f"{step.network.architecture.name} ({step.network.architecture.parameters:,} parameters)" in text
+        assert f"{step.network.architecture.name} ({step.network.architecture.parameter_count:,} parameters)" in text
     assert "weights" in text
 
 

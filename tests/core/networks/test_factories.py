@@ -71,7 +71,7 @@ def test_names_of_factories_have_a_colon() -> None:
 @pytest.mark.parametrize("name", ["with_io", "fixed", "with_default", "Net"])
 def test_a_factory_is_called_with_the_io_only_if_it_needs_an_argument(name: str) -> None:
     architecture = resolve_architecture(f"factories_for_tests:{name}", IO)
-    assert architecture.parameters == 64 * 5 + 5 + 5 * 3 + 3
+    assert architecture.parameter_count == 64 * 5 + 5 + 5 * 3 + 3
     assert architecture.name == f"factories_for_tests:{name}"
     assert architecture.hidden_groups == ()
 
@@ -166,7 +166,7 @@ def test_a_factory_of_the_current_folder_is_found_if_the_user_named_it(here: Pat
         resolve_architecture("nets_found_here:fixed", IO)
     assert 'with `trusting("nets_found_here:fixed")` here as well' in refused.value.hint
     with trusting("nets_found_here:fixed"):
-        assert resolve_architecture("nets_found_here:fixed", IO).parameters == 64 * 5 + 5 + 5 * 3 + 3
+        assert resolve_architecture("nets_found_here:fixed", IO).parameter_count == 64 * 5 + 5 + 5 * 3 + 3
     assert sys.path == before
 
 
@@ -174,7 +174,7 @@ def test_what_a_factory_imports_when_it_is_called_is_found_too(here: Path) -> No
     (here / "late_net.py").write_text("def make():\n    import part_of_late_net\n    return part_of_late_net.fixed()\n")
     (here / "part_of_late_net.py").write_text(SOURCE)
     with trusting("late_net:make"):
-        assert resolve_architecture("late_net:make", IO).parameters == 64 * 5 + 5 + 5 * 3 + 3
+        assert resolve_architecture("late_net:make", IO).parameter_count == 64 * 5 + 5 + 5 * 3 + 3
 
 
 def test_a_file_of_the_current_folder_takes_no_installed_module_s_place(here: Path) -> None:

@@ -192,7 +192,7 @@ def test_only_the_depth_that_a_file_has_is_built(tmp_path: Path, monkeypatch: py
     for depth in (8, 20):
         recognise(read_checkpoint(published(tmp_path / f"{depth}.th", trained(depth, CIFAR))))
     architecture = build("resnet14", CIFAR)
-    torch.save(architecture.to_state(torch.zeros(architecture.parameters)), tmp_path / "b.pt")
+    torch.save(architecture.to_state(torch.zeros(architecture.parameter_count)), tmp_path / "b.pt")
     assert recognise(read_checkpoint(tmp_path / "b.pt")).name == "resnet14"
     assert asked == [("resnet8-a", CIFAR), ("resnet20-a", CIFAR), ("resnet14", CIFAR)]
 

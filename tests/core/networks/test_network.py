@@ -95,7 +95,7 @@ def test_what_is_no_checkpoint_or_no_architecture_is_named(tiny: Tiny, tmp_path:
 @pytest.mark.parametrize("io", [ImageIO(3, 8, 3), ImageIO(1, 8, 10)])
 def test_a_teacher_for_other_images_is_refused_with_both(io: NetworkIO) -> None:
     architecture = build("resnet8", io)
-    teacher = Network(architecture, torch.zeros(architecture.parameters), source="t.pt")
+    teacher = Network(architecture, torch.zeros(architecture.parameter_count), source="t.pt")
     with pytest.raises(ConfigError, match=f"t.pt is for {io.describe()}; these images are 1x8x8, 3 classes"):
         check_teacher(teacher, IO)
     check_teacher(teacher, io)

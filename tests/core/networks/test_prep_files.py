@@ -76,12 +76,12 @@ def test_a_network_of_zeros_and_single_values_is_a_picture_too(tmp_path: Path) -
             return self.last(self.fc(x.flatten(1))[:, None])[:, 0]
 
     architecture = describe("scaled", Scaled(), ImageIO(1, 2, 2))
-    vector = torch.zeros(architecture.parameters)
+    vector = torch.zeros(architecture.parameter_count)
     vector[-1] = 2.0
     write_prep(Network(architecture, vector), tmp_path / "a.png", height=4, width=8)
     picture = np.asarray(Image.open(tmp_path / "a.png"))
-    assert (picture[0, : architecture.parameters - 1] == 255).all()
-    assert tuple(picture[1, 0]) == (178, 24, 43) or tuple(picture[0, architecture.parameters - 1]) == (178, 24, 43)
+    assert (picture[0, : architecture.parameter_count - 1] == 255).all()
+    assert tuple(picture[1, 0]) == (178, 24, 43) or tuple(picture[0, architecture.parameter_count - 1]) == (178, 24, 43)
 
 
 def test_the_grid_is_known_before_anything_is_written(network: Network, tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str
     assert found.name == name
     assert isinstance(found.io, ImageIO)
     assert (found.io.channels, found.io.classes) == (io.channels, io.classes)
-    assert found.parameters == build(name, io).parameters
+    assert found.parameter_count == build(name, io).parameter_count
 
 
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
@@ -111,7 +111,7 @@ def test_a_known_io_is_used_where_the_size_is_unusual(name: str) -> None:
 @pytest.mark.parametrize("form", ["full", "fused"])
 def test_both_forms_are_recognised(name: str, form: Form) -> None:
     architecture = build(name, IO)
-    state = architecture.to_state(torch.zeros(architecture.parameters), form)
+    state = architecture.to_state(torch.zeros(architecture.parameter_count), form)
     found = recognise(checkpoint(state), io=IO)
     assert (found.name, found.form_of(state)) == (name, form)
 
@@ -161,7 +161,7 @@ def test_a_name_without_a_word_on_the_images_needs_one(factory_module: str) -> N
 def test_factories_with_and_without_an_argument(factory_module: str) -> None:
     made = resolve_architecture(f"{factory_module}:make", IO)
     state = dict(made.module.state_dict())
-    assert recognise(checkpoint(state), arch=made.name, io=IO).parameters == made.parameters
+    assert recognise(checkpoint(state), arch=made.name, io=IO).parameter_count == made.parameter_count
     assert recognise(checkpoint(state), arch=made.name, candidates=[made]) is made
     assert recognise(checkpoint(state), candidates=[made]) is made
     fixed = resolve_architecture(f"{factory_module}:fixed", ImageIO(1, 16, 4))

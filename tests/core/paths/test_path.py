@@ -132,7 +132,7 @@ def test_weights_for_two_kinds_of_images_are_refused() -> None:
     from netspace_models.architectures import ImageIO, build
 
     one, other = (build("lenetlike", s) for s in (ImageIO(1, 8, 3), ImageIO(3, 32, 10)))
-    a, b = (Network(x, torch.zeros(x.parameters)) for x in (one, other))
+    a, b = (Network(x, torch.zeros(x.parameter_count)) for x in (one, other))
     with pytest.raises(ConfigError, match="1x8x8, 3 classes.*3x32x32, 10 classes"):
         interpolate_weights(a, b, Runner("cpu"), steps=2)
 

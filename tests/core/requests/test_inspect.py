@@ -39,7 +39,7 @@ def test_a_checkpoint(tiny: Tiny, tmp_path: Path, arch: str, suffix: str) -> Non
     write_checkpoint(tmp_path / f"a{suffix}", state)
     found = inspect(tmp_path / f"a{suffix}")
     assert (found["kind"], found["arch"], found["form"]) == ("checkpoint", arch, "full")
-    assert found["parameters"] == read_network(tiny.networks[arch], io=tiny.data.io).architecture.parameters
+    assert found["parameters"] == read_network(tiny.networks[arch], io=tiny.data.io).architecture.parameter_count
     assert (found["tensors"], found["not_finite"]) == (len(state), [])
     told = "1 channel, 3 classes; works at several image sizes (8, 16, 28, 32, ...)"
     assert found["io"] == (told if arch == "resnet8" else "1x8x8, 3 classes")

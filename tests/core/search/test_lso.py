@@ -164,7 +164,7 @@ def test_a_single_step_is_enough(tiny: Tiny) -> None:
 def test_a_teacher_for_other_classes_is_refused(tiny: Tiny) -> None:
     other = build("resnet8", ImageIO(1, 8, 7))
     with pytest.raises(ConfigError, match="7 classes; these images are 1x8x8, 3 classes"):
-        search(tiny, teacher=Network(other, torch.zeros(other.parameters)))
+        search(tiny, teacher=Network(other, torch.zeros(other.parameter_count)))
 
 
 def test_a_loss_that_is_not_finite_ends_the_search(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ def test_a_subspace_moves_every_weight_in_units_of_its_layer(network: Network) -
     one = torch.zeros(1, 64)
     one[0, 3] = 1
     touched = int((parametrisation.build(one) != network.weights).sum())
-    assert abs(touched - network.architecture.parameters / 64) <= 1
+    assert abs(touched - network.architecture.parameter_count / 64) <= 1
 
 
 def test_a_layer_of_zeros_can_be_moved(network: Network) -> None:

@@ -70,7 +70,7 @@ def small_shape() -> Shape:
 def test_the_loss_of_a_shape_is_the_mean_squared_error_at_the_samples_drawn() -> None:
     shape, runner = small_shape(), Runner("cpu", seed=3)
     architecture = build("siren-4x1", FieldIO(3, 1))
-    vector = 0.1 * torch.randn(architecture.parameters, generator=torch.Generator().manual_seed(0))
+    vector = 0.1 * torch.randn(architecture.parameter_count, generator=torch.Generator().manual_seed(0))
     objective = objective_of_shape(shape, runner)
     for step in (0, 7):
         index = torch.randint(6, (5,), generator=runner.generator("lso", step)).tolist()
@@ -83,7 +83,7 @@ def test_the_loss_of_a_shape_is_the_mean_squared_error_at_the_samples_drawn() ->
 
 def test_the_loss_of_a_shape_has_a_gradient_in_the_parameters() -> None:
     architecture = build("siren-4x1", FieldIO(3, 1))
-    vector = torch.full((architecture.parameters,), 0.01, requires_grad=True)
+    vector = torch.full((architecture.parameter_count,), 0.01, requires_grad=True)
     objective_of_shape(small_shape(), Runner("cpu")).loss(architecture, vector, 0, 5).backward()
     assert vector.grad is not None and vector.grad.any()
 
@@ -135,7 +135,7 @@ def test_slopes_are_looked_at_all_over_the_box_and_points_drawn_anew_each_step()
 
 def test_the_loss_of_a_scan_has_a_gradient_in_the_parameters() -> None:
     architecture = build("siren-4x1", FieldIO(3, 1))
-    vector = torch.full((architecture.parameters,), 0.01, requires_grad=True)
+    vector = torch.full((architecture.parameter_count,), 0.01, requires_grad=True)
     objective = objective_of_scan(on_ball(50, 0.5), Runner("cpu"))
     with_slope = torch.autograd.grad(objective.loss(architecture, vector, 0, 20), vector)[0]
     index = torch.randint(len(objective.scan.points), (20,), generator=objective.runner.generator("lso", 0))

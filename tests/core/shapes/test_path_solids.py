@@ -90,7 +90,7 @@ def test_progress_is_told_and_ended_even_when_a_network_is_no_shape() -> None:
             told.append("stop")
 
     architecture = build("lenetlike", ImageIO(1, 8, 3))
-    wrong = Network(architecture, torch.zeros(architecture.parameters))
+    wrong = Network(architecture, torch.zeros(architecture.parameter_count))
     with pytest.raises(ConfigError, match="lenetlike is for 1x8x8, 3 classes, so it has no surface"):
         solid_steps([Step(0, 0.0, wrong)], Runner("cpu", progress=Told()))
     assert told == [("looking at shapes", 1), "stop"]

@@ -29,7 +29,7 @@ from netspace_cli.core.shapes.rendered_pictures import (
 def flat(*levels: float) -> Network:
     """A picture of one colour, each channel of this value."""
     architecture = build("siren-2x1", FieldIO(2, len(levels)))
-    state = architecture.to_state(torch.zeros(architecture.parameters))
+    state = architecture.to_state(torch.zeros(architecture.parameter_count))
     state[[name for name in state if "bias" in name][-1]] = torch.tensor(levels)
     return Network(architecture, architecture.to_weights(state), source="flat.pt")
 
@@ -37,7 +37,9 @@ def flat(*levels: float) -> Network:
 def slope() -> Network:
     """Darker upwards: sin(30 x 0.04) of the first coordinate."""
     architecture = build("siren-1x1", FieldIO(2, 1))
-    state = {name: 0 * value for name, value in architecture.to_state(torch.zeros(architecture.parameters)).items()}
+    state = {
+        name: 0 * value for name, value in architecture.to_state(torch.zeros(architecture.parameter_count)).items()
+    }
     first, last = [name for name in state if "weight" in name]
     state[first] = torch.tensor([[0.04, 0.0]])
     state[last] = torch.tensor([[1.0]])
@@ -66,7 +68,9 @@ def test_only_one_or_three_values_of_two_coordinates_are_a_picture() -> None:
     assert not any(is_picture(s) for s in (FieldIO(2, 2), FieldIO(3, 1), ImageIO(3, 8, 10)))
     architecture = build("siren-2x1", FieldIO(3, 1))
     with pytest.raises(ConfigError, match="chair.pt is for points of 3 coordinates, 1 value, so it is no picture"):
-        render_picture(Network(architecture, torch.zeros(architecture.parameters), source="chair.pt"), Runner("cpu"))
+        render_picture(
+            Network(architecture, torch.zeros(architecture.parameter_count), source="chair.pt"), Runner("cpu")
+        )
 
 
 def test_a_path_tells_how_much_each_picture_differs_from_the_one_before(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_without_the_extra_surfaces_are_refused(monkeypatch: pytest.MonkeyPatch,
 )
 def test_networks_that_are_no_shape_are_refused(name: str, io: NetworkIO, words: str, ball: MakeBall) -> None:
     architecture = build(name, io)
-    network = Network(architecture, torch.zeros(architecture.parameters))
+    network = Network(architecture, torch.zeros(architecture.parameter_count))
     with pytest.raises(ConfigError, match=f"{name} is for {words}, so it has no surface"):
         solid_of(network, Runner("cpu"))
     with pytest.raises(ConfigError, match="net.pt is for"):

@@ -80,7 +80,7 @@ def test_data_of_points_draw_evenly_and_follow_the_generator() -> None:
 
 def test_values_do_not_depend_on_the_size_of_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     architecture = build("siren-8x1", FieldIO(3, 1))
-    vector = torch.randn(architecture.parameters, generator=torch.Generator().manual_seed(0))
+    vector = torch.randn(architecture.parameter_count, generator=torch.Generator().manual_seed(0))
     points = grid_points(3, 8)
     whole = values_of(architecture, vector, points, Runner("cpu"))
     monkeypatch.setattr("netspace_cli.core.runtime.runner.CACHED_VALUES", 100 * UNITS)

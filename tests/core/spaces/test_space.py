@@ -58,7 +58,7 @@ def test_a_loaded_space_encodes_and_decodes_bit_for_bit(tiny: Tiny) -> None:
     loaded = load_space(space_file(tiny.space))
     generator = torch.Generator().manual_seed(0)
     for architecture in tiny.space.architectures:
-        vectors = torch.randn(2, architecture.parameters, generator=generator)
+        vectors = torch.randn(2, architecture.parameter_count, generator=generator)
         wanted = tiny.space.model.encode(architecture.name, vectors)
         found = loaded.model.encode(architecture.name, vectors)
         assert torch.equal(found, wanted)

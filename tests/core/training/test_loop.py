@@ -525,7 +525,7 @@ def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny
 
 def test_a_teacher_for_other_classes_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     other = build("resnet14", ImageIO(1, 8, 5))
-    teacher = Network(other, torch.zeros(other.parameters), source="teach.pt")
+    teacher = Network(other, torch.zeros(other.parameter_count), source="teach.pt")
     with pytest.raises(ConfigError, match=r"teacher teach\.pt is for 1x8x8, 5 classes; these images are 1x8x8, 3"):
         learn(tiny, tmp_path / "s.safetensors", several=True, teacher=teacher)
 

@@ -109,7 +109,7 @@ def test_what_passes_through_a_fresh_network_is_as_wide_as_its_batch_norms_make_
     architecture = build("resnet8", ImageIO(1, 12, 4))
     inputs = 5 + 3 * torch.randn(64, 1, 12, 12)
     found = fresh_weights(architecture, Runner("cpu"), inputs)
-    assert found.shape == (FRESH, architecture.parameters) and not torch.equal(found[0], found[1])
+    assert found.shape == (FRESH, architecture.parameter_count) and not torch.equal(found[0], found[1])
     assert torch.equal(found, fresh_weights(architecture, Runner("cpu"), inputs))
     widths = []
     state = architecture.spec.unflatten(found[0])
@@ -184,14 +184,14 @@ def test_a_layer_of_a_single_value_has_a_scale() -> None:
     from netspace_models.architectures.architecture import describe
 
     architecture = describe("one", OneValue(), ImageIO(1, 2, 2))
-    scale = _layer_scale(architecture, torch.randn(1, architecture.parameters))
+    scale = _layer_scale(architecture, torch.randn(1, architecture.parameter_count))
     assert bool(torch.isfinite(scale).all())
     assert bool((scale > 0).all())
 
 
 def test_scales_are_deviations_over_all_instances() -> None:
     architecture = build("lenetlike", ImageIO(1, 8, 3))
-    vectors = torch.randn(3, architecture.parameters, generator=torch.Generator().manual_seed(0))
+    vectors = torch.randn(3, architecture.parameter_count, generator=torch.Generator().manual_seed(0))
     layer = architecture.spec.layers[1]
     scale = _layer_scale(architecture, vectors)
     assert scale[1] == vectors[:, layer.start : layer.stop].std()

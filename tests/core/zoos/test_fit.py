@@ -198,7 +198,7 @@ def test_weights_that_are_not_finite_in_the_end_are_no_network(monkeypatch: pyte
     monkeypatch.setattr(fitting, "minimise", lambda begin, *rest, **given: begin * torch.nan)
     with Runner("cpu") as runner, pytest.raises(RunFailed, match="the weights are not finite after step 3 of 3"):
         shape = BALLS[0].read(runner.generator("a"))
-        fit(torch.zeros(1, architecture.parameters), [shape], architecture, replace(PLAN, steps=3), runner)
+        fit(torch.zeros(1, architecture.parameter_count), [shape], architecture, replace(PLAN, steps=3), runner)
 
 
 def test_nothing_is_placed_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -213,7 +213,7 @@ def test_nothing_is_placed_in_double_precision(monkeypatch: pytest.MonkeyPatch) 
     architecture = build("siren-8x1", FieldIO(3, 1))
     with Runner("cpu") as runner:
         shape = BALLS[0].read(runner.generator("a"))
-        fit(torch.zeros(1, architecture.parameters), [shape], architecture, replace(PLAN, steps=2), runner)
+        fit(torch.zeros(1, architecture.parameter_count), [shape], architecture, replace(PLAN, steps=2), runner)
     assert len(placed) >= 4 and torch.float64 not in {tensor.dtype for tensor in placed}
 
 

@@ -256,7 +256,7 @@ def test_a_zoo_of_a_factory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.Monk
     assert {i.arch for i in zoo.instances} == {"zoo_factory_module:make"}
     with trusting("zoo_factory_module:make"):
         (architecture,) = zoo.architectures()
-    assert architecture.parameters == 64 * 4 + 4 + 4 * 3 + 3
+    assert architecture.parameter_count == 64 * 4 + 4 + 4 * 3 + 3
     assert len(zoo.weights(zoo.instances, architecture)) == 4
     assert [word for _, word in verify(zoo)] == ["ok"] * 4
 

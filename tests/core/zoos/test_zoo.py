@@ -73,7 +73,7 @@ def test_instances_are_selected_by_split_and_architecture(tiny: Tiny) -> None:
     assert {i.split for i in zoo.select(split="val")} == {"val"}
     assert {(i.split, i.arch) for i in zoo.select(split="train", arch="resnet8")} == {("train", "resnet8")}
     assert zoo.select(arch="resnet110") == ()
-    sizes = [a.parameters for a in zoo.architectures()]
+    sizes = [a.parameter_count for a in zoo.architectures()]
     assert sizes == sorted(sizes)
 
 

@@ -62,14 +62,14 @@ def trained_looking(architecture: Architecture, seed: int = 0) -> dict[str, Tens
 @pytest.mark.parametrize(("io", "name", "parameters"), PUBLISHED)
 def test_folded_parameter_counts_are_the_published_ones(io: ImageIO, name: str, parameters: int) -> None:
     architecture = build(name, io)
-    assert architecture.parameters == parameters
+    assert architecture.parameter_count == parameters
     assert sum(p.numel() for p in architecture.fused.parameters()) == parameters
     assert (architecture.name, architecture.io) == (name, io)
 
 
 @pytest.mark.parametrize("io", [CIFAR, TINY_IMAGENET, DIGITS])
 def test_the_published_order_of_class_ids_is_that_of_sizes(io: ImageIO) -> None:
-    sizes = [build(name, io).parameters for name in FOUR]
+    sizes = [build(name, io).parameter_count for name in FOUR]
     assert sizes == sorted(sizes)
 
 
@@ -228,7 +228,7 @@ def test_folded_and_full_networks_give_the_same_outputs(name: str, io: ImageIO) 
 @pytest.mark.parametrize("name", FOUR)
 def test_a_vector_survives_both_forms_bit_for_bit(name: str) -> None:
     architecture = build(name, SMALL)
-    vector = torch.randn(architecture.parameters, generator=seeded(3))
+    vector = torch.randn(architecture.parameter_count, generator=seeded(3))
     for form in ("full", "fused"):
         assert torch.equal(architecture.to_weights(architecture.to_state(vector, form)), vector)
 
@@ -249,7 +249,7 @@ def test_a_predicted_instance_loads_strictly_and_computes_the_same(name: str) ->
 
 def test_states_share_no_memory_with_the_vector() -> None:
     architecture = build("lenetlike", SMALL)
-    vector = torch.zeros(architecture.parameters)
+    vector = torch.zeros(architecture.parameter_count)
     architecture.to_state(vector)["fc1.weight"].fill_(5)
     assert not vector.any()
 
@@ -371,7 +371,7 @@ def test_parameters_outside_layers_are_kept() -> None:
     expected = module(images(SMALL))
     architecture = describe("mine", module, SMALL)
     assert {p.name for p in architecture.spec.parameters} == set(module.state_dict())
-    assert architecture.parameters == sum(p.numel() for p in module.parameters())
+    assert architecture.parameter_count == sum(p.numel() for p in module.parameters())
     vector = architecture.to_weights(module.state_dict())
     torch.testing.assert_close(architecture.run(vector, images(SMALL)), expected)
     assert list(architecture.to_state(vector)) == list(module.state_dict())
@@ -452,7 +452,7 @@ RIGHT = (Member("a.weight", 0), Member("a.bias", 0), Member("b.weight", 1))
 
 def test_hidden_groups_of_anyones_module_are_used() -> None:
     architecture = describe("mine", Grouped(*RIGHT), SMALL)
-    vector = torch.randn(architecture.parameters, generator=seeded(1))
+    vector = torch.randn(architecture.parameter_count, generator=seeded(1))
     shuffled = architecture.shuffle(vector, seeded(2))
     assert not torch.equal(shuffled, vector)
     torch.testing.assert_close(architecture.run(shuffled, images(SMALL)), architecture.run(vector, images(SMALL)))

@@ -98,7 +98,7 @@ def test_sizes_are_the_published_ones(depth: int, millions: float) -> None:
     architecture = build(f"resnet{depth}-a", CIFAR)
     assert round(sum(p.numel() for p in architecture.module.parameters()) / 1e6, 2) == millions
     norms = sum(s[0] for n, s in shapes_by_hand(depth, CIFAR).items() if n.endswith("running_mean"))
-    assert architecture.parameters == sum(p.numel() for p in architecture.module.parameters()) - norms
+    assert architecture.parameter_count == sum(p.numel() for p in architecture.module.parameters()) - norms
 
 
 @pytest.mark.parametrize("depth", [8, 20])
@@ -221,7 +221,7 @@ def test_they_are_never_taken_for_the_resnets_with_convolutions_in_their_shortcu
     ours, theirs = build("resnet8", SMALL), build("resnet8-a", SMALL)
     for form in ("full", "fused"):
         for one, other in ((ours, theirs), (theirs, ours)):
-            state = one.to_state(torch.zeros(one.parameters), form)
+            state = one.to_state(torch.zeros(one.parameter_count), form)
             with pytest.raises(NamesDiffer) as refused:
                 other.form_of(state)
             assert {"fc.weight", "linear.weight"} <= {*refused.value.missing, *refused.value.unexpected}

@@ -186,7 +186,7 @@ def prep_of(name: str, state: State, io: ImageIO, height: int) -> Tensor:
 def run_ours(name: str, grid: Tensor, io: ImageIO) -> Tensor:
     architecture = build(name, io)
     with torch.no_grad():
-        return architecture.run(from_prep(grid, parameters=architecture.parameters), images(io))
+        return architecture.run(from_prep(grid, parameters=architecture.parameter_count), images(io))
 
 
 def close(found: Tensor, expected: Tensor) -> bool:

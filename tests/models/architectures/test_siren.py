@@ -19,7 +19,7 @@ SHAPE, COLOURS = FieldIO(3, 1), FieldIO(2, 3)
 
 def fresh(architecture: Architecture, seed: int = 0) -> Tensor:
     """Flat parameters with biases that matter as much as weights."""
-    return 0.2 * torch.randn(architecture.parameters, generator=seeded(seed))
+    return 0.2 * torch.randn(architecture.parameter_count, generator=seeded(seed))
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def fresh(architecture: Architecture, seed: int = 0) -> Tensor:
 )
 def test_parameter_counts(name: str, io: FieldIO, parameters: int) -> None:
     architecture = build(name, io)
-    assert architecture.parameters == parameters == sum(p.numel() for p in architecture.module.parameters())
+    assert architecture.parameter_count == parameters == sum(p.numel() for p in architecture.module.parameters())
     assert (architecture.name, architecture.io) == (name, io)
 
 

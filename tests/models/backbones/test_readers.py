@@ -19,7 +19,7 @@ SHAPE, COLOURS = FieldIO(3, 1), FieldIO(2, 3)
 
 def fresh(architecture: Architecture, seed: int = 0) -> Tensor:
     """Flat parameters with biases that matter as much as weights."""
-    return 0.2 * torch.randn(architecture.parameters, generator=seeded(seed))
+    return 0.2 * torch.randn(architecture.parameter_count, generator=seeded(seed))
 
 
 def encoder(architecture: Architecture, kind: Literal["weights", "answers"], probes: int = 8) -> TokensBackbone:

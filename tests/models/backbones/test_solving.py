@@ -88,13 +88,13 @@ def test_a_direct_decoder_is_linear_and_has_nothing_else_to_learn() -> None:
         middle = model.decode(name, torch.lerp(one, other, 0.3))
         wanted = torch.lerp(model.decode(name, one), model.decode(name, other), 0.3)
     torch.testing.assert_close(middle, wanted)
-    model.decode(name, model.encode(name, torch.randn(2, architecture.parameters))).square().sum().backward()
+    model.decode(name, model.encode(name, torch.randn(2, architecture.parameter_count))).square().sum().backward()
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
 
 
 def test_an_encoder_that_reads_nothing_goes_by_feedback_alone() -> None:
     architecture = build("siren-6x2", SHAPE)
-    vectors = torch.stack([0.05 * torch.randn(architecture.parameters, generator=seeded(s)) for s in (8, 9)])
+    vectors = torch.stack([0.05 * torch.randn(architecture.parameter_count, generator=seeded(s)) for s in (8, 9)])
     feedback = FeedbackSettings(2, second_order=True)
     model = solvable_backbone(architecture, reader=ReaderSettings("constant", 16), writer=DIRECT, feedback=feedback)
     name = architecture.name

@@ -75,7 +75,7 @@ def test_what_is_aligned_stays_as_it_is(name: str) -> None:
 
 def test_equal_units_do_not_swap_for_ever() -> None:
     architecture = build("lenetlike", IO)
-    constant = torch.ones(architecture.parameters)
+    constant = torch.ones(architecture.parameter_count)
     assert torch.equal(aligned(architecture, constant, constant), constant)
 
 

@@ -15,7 +15,7 @@ IO = FieldIO(3, 1)
 
 def network() -> tuple[Architecture, Tensor]:
     architecture = build("siren-16x2", IO)
-    vectors = 0.1 * torch.randn(2, architecture.parameters, generator=torch.Generator().manual_seed(0))
+    vectors = 0.1 * torch.randn(2, architecture.parameter_count, generator=torch.Generator().manual_seed(0))
     return architecture, vectors
 
 
@@ -64,7 +64,7 @@ def test_other_architectures_are_refused(module: nn.Module) -> None:
     architecture = describe("mine", module, IO)
     points = 2 * torch.rand(50, 3) - 1
     with pytest.raises(ConfigError, match="mine cannot be stretched") as raised:
-        check_rescaling(architecture, torch.randn(architecture.parameters), points)
+        check_rescaling(architecture, torch.randn(architecture.parameter_count), points)
     assert raised.value.hint == "Train without it: `train.stretch = 1` in the recipe."
 
 

@@ -45,7 +45,7 @@ def test_a_layer_that_sees_several_rows_a_point_is_left_out() -> None:
             return found
 
     architecture = describe("folded", Folded(), SHAPE)
-    vector = torch.randn(architecture.parameters, generator=seeded(0))
+    vector = torch.randn(architecture.parameter_count, generator=seeded(0))
     _, factors = value_factors(architecture, vector, torch.rand(5, 3))
     assert sorted(factors) == ["first.bias", "first.weight", "last.bias", "last.weight"]
     assert not any(layer._forward_hooks for layer in architecture.fused.modules()), "no hook is left behind"

@@ -27,7 +27,7 @@ class Linear:
     """An architecture of six parameters: three features in, two logits out, `turn` apart from the others."""
 
     name: str
-    parameters: int
+    parameter_count: int
     turn: Tensor
 
     io = ImageIO(1, 2, 3)
@@ -207,7 +207,7 @@ def test_unseen_architectures_are_trained_by_interpolation_alone() -> None:
 class Lines:
     """Networks of two numbers: slope and height of a line through one coordinate."""
 
-    name, parameters = "line", 2
+    name, parameter_count = "line", 2
     io = FieldIO(1, 1)
 
     def run_each(self, vectors: Tensor, points: Tensor) -> Tensor:
