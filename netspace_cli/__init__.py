@@ -38,6 +38,7 @@ _HOMES = {
     "load_space": "spaces.space",
     "open_zoo": "zoos.zoo",
     "optimise": "search.lso",
+    "optimiser_for": "search.lso",
     "read_network": "networks.network",
     "save_embeddings": "spaces.embeddings",
     "train": "training.loop",
