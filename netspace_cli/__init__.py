@@ -18,6 +18,7 @@ from typing import Any
 _HOMES = {
     "Evaluation": "kinds.kind",
     "ImageData": "data.images",
+    "IndexPlan": "zoos.adopt",
     "Network": "networks.network",
     "Recipe": "spaces.recipe",
     "Runner": "runtime.runner",

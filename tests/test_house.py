@@ -17,7 +17,6 @@ TOO_MANY_PARAMETERS = frozenset(
     {
         "netspace_cli/commands/experiment/group.py:_run",
         "netspace_cli/commands/experiment/group.py:_space",
-        "netspace_cli/core/zoos/adopt.py:index_folder",
     }
 )
 

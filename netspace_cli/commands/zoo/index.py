@@ -92,14 +92,14 @@ def index(
     Example: netspace zoo index checkpoints/ --data cifar10:data
     """
     from netspace_cli.core.data.datasets import load_data
-    from netspace_cli.core.zoos.adopt import index_folder
+    from netspace_cli.core.zoos.adopt import IndexPlan, index_folder
 
     if data is None:
         raise click.UsageError("Missing option '--data': the images the networks were trained on.")
     runner = running.runner(console)
     loaded = load_data(data)
     with runner:
-        adopted = index_folder(directory, loaded, runner, force=force, dry_run=dry_run, **wanted)
+        adopted = index_folder(directory, loaded, runner, IndexPlan(**wanted), force=force, dry_run=dry_run)
         report = runner.report()
     console.cost(report)
     for each in adopted.refused:
