@@ -18,6 +18,7 @@ from typing import Any
 _HOMES = {
     "Evaluation": "kinds.kind",
     "ImageData": "data.images",
+    "IndexPlan": "zoos.adopt",
     "Network": "networks.network",
     "Recipe": "spaces.recipe",
     "Runner": "runtime.runner",
@@ -38,6 +39,7 @@ _HOMES = {
     "load_space": "spaces.space",
     "open_zoo": "zoos.zoo",
     "optimise": "search.lso",
+    "optimiser_for": "search.lso",
     "read_network": "networks.network",
     "save_embeddings": "spaces.embeddings",
     "train": "training.loop",

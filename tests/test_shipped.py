@@ -18,7 +18,7 @@ from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.paths.path import interpolate
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.search.lso import optimise
+from netspace_cli.core.search.lso import optimise, optimiser_for
 from netspace_cli.core.spaces.built_in import BUILT_IN
 from netspace_cli.core.spaces.space import Space, load_space
 
@@ -105,7 +105,8 @@ def test_optimising_towards_the_teacher_lowers_the_loss_and_keeps_the_accuracy(
 ) -> None:
     with Runner("cpu") as runner:
         refined = encode([samples[name]], space, runner, data=digits, refine_steps=20).vectors[0]
-        found = optimise(refined, space, digits, runner, teacher=teacher, steps=20, images=32)
+        optimiser = optimiser_for(space, steps=20, images=32)
+        found = optimise(refined, space, digits, runner, teacher=teacher, optimiser=optimiser)
     assert found.optimized.arch == NAMES[name]
     assert found.optimized.loss < found.initial.loss
     assert found.optimized.accuracy >= found.initial.accuracy - 0.01

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..network_io import ImageIO
 from ..parameters.symmetry import HiddenGroup, chain
+from .family import family_of_one
 
 SLOPE = 0.01
 
@@ -46,3 +47,6 @@ class LeNetLike(nn.Module):
         """The hidden units that may be reordered without changing the function."""
         layers = [f"conv{i}" for i in range(1, self.depth + 1)] + ["fc1", "fc2", "fc3"]
         return chain(self, layers)
+
+
+LENETLIKE = family_of_one("lenetlike", LeNetLike, first="conv1", last="fc3")

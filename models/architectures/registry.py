@@ -1,37 +1,26 @@
-"""Architectures by name."""
+"""Architectures by name, and what names and shapes may be of them."""
 
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable
 from functools import lru_cache
 
 import torch
-from torch import nn
 
 from ..errors import UnknownArchitecture
-from ..network_io import FieldIO, ImageIO, NetworkIO
+from ..network_io import NetworkIO
 from .architecture import Architecture, describe
-from .lenetlike import LeNetLike
-from .resnet import ResNet
-from .resnet_a import ResNetA
-from .siren import LAYERS, WIDTH, Siren
-from .vanillacnn import VanillaCNN
+from .family import Factory, Family, Guess, Shapes
+from .lenetlike import LENETLIKE
+from .resnets import RESNETS
+from .siren import SIRENS
+from .vanillacnn import VANILLACNN
 
-# Names tell sizes: resnet32, siren-128x3. No file's word is taken for five digits. With -a, the shortcuts are
-# option A's, which have no parameters.
-SIREN = re.compile(r"siren(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
-# A name in a file is not to fill the memory.
-MOST_PARAMETERS = 50_000_000
-RESNET = re.compile(r"resnet([1-9][0-9]{0,3})(-a)?")
-FAMILIES = (
-    *("lenetlike", "vanillacnn", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
-    *("resnet20-a", "resnet32-a", "resnet44-a", "resnet56-a", "resnet110-a", "siren"),
-)
+REGISTERED: tuple[Family, ...] = (LENETLIKE, VANILLACNN, RESNETS, SIRENS)
+FAMILIES = tuple(name for family in REGISTERED for name in family.names)
 
 
-def factory(name: str) -> Callable[[NetworkIO], nn.Module]:
+def factory(name: str) -> Factory:
     """The function that makes a fresh module of a built-in architecture.
 
     It raises UnknownArchitecture where the architecture is not for such inputs and outputs.
@@ -39,56 +28,16 @@ def factory(name: str) -> Callable[[NetworkIO], nn.Module]:
     Raises:
         UnknownArchitecture: no such name; the message has the nearest.
     """
-    if name == "lenetlike":
-        return lambda io: LeNetLike(_images(name, io))
-    if name == "vanillacnn":
-        return lambda io: VanillaCNN(_images(name, io))
-    match = SIREN.fullmatch(name)
-    if match:
-        width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
-        if width * width * (layers - 1) > MOST_PARAMETERS:
-            raise UnknownArchitecture(
-                f"{name} would have more than {width * width * (layers - 1):,} parameters; {MOST_PARAMETERS:,} are the "
-                "most.",
-                "Name a smaller one, e.g. siren-512x3.",
-            )
-        return lambda io: Siren(_points(name, io), width=width, depth=layers)
-    match = RESNET.fullmatch(name)
-    if match:
-        depth, option = int(match.group(1)), match.group(2) or ""
-        kind = ResNetA if option else ResNet
-        if depth >= 8 and (depth - 2) % 6 == 0:
-            return lambda io: kind(_images(name, io), depth=depth)
-        raise UnknownArchitecture(
-            f"{name} does not exist: the depth must be 6n + 2.",
-            f"Nearest: resnet{nearest_depth(depth)}{option}.",
-        )
+    for family in REGISTERED:
+        make = family.factory(name)
+        if make is not None:
+            return make
     near = difflib.get_close_matches(name, FAMILIES, n=1)
+    known = ", ".join([*FAMILIES, *(family.more for family in REGISTERED if family.more)])
     raise UnknownArchitecture(
         f"no architecture is called {name!r}.",
-        (f"Did you mean {near[0]}? " if near else "")
-        + f"Known: {', '.join(FAMILIES)}, any resnet of depth 6n + 2 (-a: ReLU and shortcuts without parameters), "
-        + "siren-WxL of L hidden layers of W units, or a factory as package.module:function.",
+        (f"Did you mean {near[0]}? " if near else "") + f"Known: {known}, or a factory as package.module:function.",
     )
-
-
-def _images(name: str, io: NetworkIO) -> ImageIO:
-    if not isinstance(io, ImageIO):
-        raise UnknownArchitecture(f"{name} is for images, not for {io.describe()}.", "For points: siren.")
-    return io
-
-
-def _points(name: str, io: NetworkIO) -> FieldIO:
-    if not isinstance(io, FieldIO):
-        raise UnknownArchitecture(
-            f"{name} is for points, not for images ({io.describe()}).", "For images: lenetlike, resnet8, ..."
-        )
-    return io
-
-
-def nearest_depth(depth: int) -> int:
-    """The depth of the form 6n + 2 next to another."""
-    return max(8, 6 * round((depth - 2) / 6) + 2)
 
 
 @lru_cache(maxsize=128)
@@ -106,3 +55,22 @@ def build(name: str, io: NetworkIO) -> Architecture:
         except (RuntimeError, ZeroDivisionError, ValueError) as failure:
             raise UnknownArchitecture(f"{name} cannot be built for {io.describe()}: {failure}") from failure
     return describe(name, module, io, verify=False)
+
+
+def guesses(shapes: Shapes) -> list[Guess]:
+    """What names and shapes may be: what families recognise in them, else all that are recognised by comparing."""
+    told = [family.recognise(shapes) for family in REGISTERED if family.recognise is not None]
+    return [guess for guess in told if guess is not None] or [
+        Guess(family.names) for family in REGISTERED if family.recognise is None
+    ]
+
+
+def channels_and_classes(shapes: Shapes) -> tuple[int, int] | None:
+    """What the first and the last layer of a classifier tell, by the names that any of the architectures has for them;
+    None where one of them is not there."""
+    firsts = [shapes.get(f"{family.first}.weight", ()) for family in REGISTERED]
+    lasts = [layer for family in REGISTERED for layer in family.last]
+    ends = [shapes[name] for layer in lasts for name in (f"{layer}.bias", f"{layer}.weight") if name in shapes]
+    first = next((shape for shape in firsts if len(shape) == 4), None)
+    last = next((shape for shape in ends if len(shape) in (1, 2)), None)
+    return None if first is None or last is None else (first[1], last[0])

@@ -6,18 +6,28 @@ sin(30 x), linear 256 → 1; 67,073 parameters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from itertools import pairwise
-from math import sqrt
+from math import prod, sqrt
 
 import torch
 from torch import Tensor, nn
 
+from ..errors import UnknownArchitecture
 from ..network_io import FieldIO
 from ..parameters.symmetry import HiddenGroup, chain
+from .family import Factory, Family, Guess, Shapes, points_for
 
 OMEGA = 30.0
 WIDTH, LAYERS = 256, 2
+# A name in a file is not to fill the memory, and no file's word is taken for five digits.
+NAME = re.compile(r"siren(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
+MOST_PARAMETERS = 50_000_000
+LAYER = re.compile(r"layers\.(0|[1-9][0-9]?)\.(?:weight|bias)")
+MOST_UNITS, MOST_LAYERS = 9999, 99
+# A network to compare with has at most so many times the values of the file.
+MOST_EXCESS = 4
 
 
 class Siren(nn.Module):
@@ -78,3 +88,47 @@ class Siren(nn.Module):
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
         """The units of each hidden layer."""
         return chain(self, [f"layers.{i}" for i in range(len(self.layers))])
+
+
+def factory(name: str) -> Factory | None:
+    """As of `Family`.
+
+    Raises:
+        UnknownArchitecture: sizes that would fill the memory.
+    """
+    match = NAME.fullmatch(name)
+    if not match:
+        return None
+    width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
+    if width * width * (layers - 1) > MOST_PARAMETERS:
+        raise UnknownArchitecture(
+            f"{name} would have more than {width * width * (layers - 1):,} parameters; {MOST_PARAMETERS:,} are the "
+            "most.",
+            "Name a smaller one, e.g. siren-512x3.",
+        )
+    return lambda io: Siren(points_for(name, io), width=width, depth=layers)
+
+
+def recognise(shapes: Shapes) -> Guess | None:
+    """The network of sines that a state dict is or is meant to be: nothing but numbered matrices and biases. Its first
+    layer tells the width, its last one the number of layers; what is between may differ."""
+    places = [LAYER.fullmatch(name) for name in shapes]
+    if not places or None in places:
+        return None
+    numbers = {int(place.group(1)) for place in places if place}
+    last = max(numbers)
+    if len(numbers) <= last:
+        return None  # a layer of nothing, such as others' activations, has no number here
+    first, end = shapes.get("layers.0.weight", ()), shapes.get(f"layers.{last}.weight", ())
+    if not 1 <= last < MOST_LAYERS or len(first) != 2 or len(end) != 2:
+        return None
+    width, dimensions, outputs = first[0], first[1], end[0]
+    if min(width, dimensions, outputs) < 1 or max(width, dimensions, outputs) > MOST_UNITS:
+        return None
+    if (last - 1) * width**2 > MOST_EXCESS * sum(map(prod, shapes.values())):
+        return None
+    name = "siren" if (width, last) == (WIDTH, LAYERS) else f"siren-{width}x{last}"
+    return Guess((name,), FieldIO(dimensions, outputs))
+
+
+SIRENS = Family(("siren",), factory, recognise, more="siren-WxL of L hidden layers of W units")

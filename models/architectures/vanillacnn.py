@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ..network_io import ImageIO
 from ..parameters.symmetry import HiddenGroup, chain
+from .family import family_of_one
 
 SLOPE = 0.01
 SMALL = ((8, 2), (8, 1), (32, 2), (64, 1), (64, 2))
@@ -36,3 +37,6 @@ class VanillaCNN(nn.Module):
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
         """The hidden units that may be reordered without changing the function."""
         return chain(self, [f"layers.{i}" for i in range(len(self.layers))])
+
+
+VANILLACNN = family_of_one("vanillacnn", VanillaCNN, first="layers.0", last="layers.5")

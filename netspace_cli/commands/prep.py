@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,48 +22,32 @@ from netspace_cli.terminal.formats import Column, integer
 @options.force
 @options.dry_run
 @options.shared
-def prep(
-    network: Path,
-    output: Path,
-    height: int | None,
-    width: int,
-    space: str | None,
-    arch: str | None,
-    key: str | None,
-    force: bool,
-    dry_run: bool,
-    console: Console,
-) -> None:
+def prep(dry_run: bool, console: Console, **asked: Any) -> None:
     """Write a network's PRep: its parameters in order, batch norm folded, row after row.
 
     --space is only for recognising a network whose images have an unusual size.
 
     Example: netspace prep resnet8.pt -o resnet8.png
     """
-    from netspace_cli.core.files.outputs import check_no_input, check_output
-    from netspace_cli.core.networks.prep_files import check_prep, write_prep
-    from netspace_cli.core.requests.reader import CheckpointReader
-    from netspace_cli.core.spaces.built_in import built_in_architectures
-    from netspace_cli.core.spaces.space import load_space
+    from netspace_cli.core.requests.prep import PrepRequest
 
-    check_no_input([output], [network, space])
-    check_output(output, force=force)
-    candidates = built_in_architectures() if space is None else load_space(space).architectures
-    read = CheckpointReader(arch, key).network(network, candidates=candidates)
-    make = check_prep if dry_run else write_prep
-    shape = make(read, output, height=height, width=width, force=force)
+    task = PrepRequest(**asked).prepare()
+    if not dry_run:
+        task.run()
+    architecture, output = task.network.architecture, task.request.output
     console.table(
         "PRep",
         ["network", "arch", Column("parameters", integer), "height", "width", "output"],
-        [(network, read.architecture.name, read.architecture.parameter_count, *shape, output)],
+        [(task.request.network, architecture.name, architecture.parameter_count, *task.grid, output)],
     )
+    height, width = task.grid
     console.document(
         {
-            "path": network,
-            "arch": read.architecture.name,
-            "parameters": read.architecture.parameter_count,
-            "height": shape[0],
-            "width": shape[1],
+            "path": task.request.network,
+            "arch": architecture.name,
+            "parameters": architecture.parameter_count,
+            "height": height,
+            "width": width,
             "output": output,
             "dry_run": dry_run,
         }

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.experiment.parts import begin, counts, finish
+from netspace_cli.commands.experiment.parts import counts, run_experiment
 from netspace_cli.terminal.console import Console
 
 if TYPE_CHECKING:
-    from netspace_cli.core.requests.inputs import Teacher
+    from netspace_cli.core.experiments.report import Report
 
 
 @click.command()
@@ -32,17 +33,7 @@ if TYPE_CHECKING:
 @options.teacher(help="Network whose answers guide the training of several.")
 @options.running
 @options.shared
-def backbones(
-    zoo: Path,
-    output: Path,
-    recipes: tuple[Path, ...],
-    seconds: float,
-    marks: int,
-    data: str | None,
-    teacher: Teacher,
-    running: options.RunnerOptions,
-    console: Console,
-) -> None:
+def backbones(recipes: tuple[Path, ...], running: options.RunnerOptions, console: Console, **asked: Any) -> None:
     """Recipes beside each other: how faithful each space is after the same time of training.
 
     The validation instances are measured along the way, the held-out ones in the end, refined as each recipe says.
@@ -52,30 +43,18 @@ def backbones(
 
     Example: netspace experiment backbones zoo/ --recipe tokens.toml --recipe conv.toml --seconds 600 -o results/
     """
-    from netspace_cli.core.experiments.backbones import backbones as measure
-    from netspace_cli.core.spaces.recipe import load_recipe
+    from netspace_cli.core.experiments.requests import BackbonesRequest
 
     named = {path.stem: path for path in recipes}
     if len(named) < len(recipes):
         names = ", ".join(str(path) for path in recipes)
         raise click.UsageError(f"{len(recipes)} recipes have {len(named)} names: {names}. Rename those that are alike.")
-    runner = running.runner(console)
-    opened, images, guide = begin(output, zoo, data, teacher)
-    with runner:
-        report = measure(
-            opened,
-            output,
-            {name: load_recipe(path) for name, path in named.items()},
-            images,
-            runner,
-            seconds=seconds,
-            marks=marks,
-            teacher=guide,
-        )
-        cost = runner.report()
-    for name, remark in report.facts["remarks"].items():
-        console.note(f"{name}: {remark}")
-    finish(console, output, report, images, cost)
+    run_experiment(BackbonesRequest(**asked, recipes=named), running, console, remarks=_time_remarks)
+
+
+def _time_remarks(report: Report) -> Iterator[str]:
+    """What a recipe's time was not enough for."""
+    return (f"{name}: {remark}" for name, remark in report.facts["remarks"].items())
 
 
 @click.command()
@@ -98,18 +77,7 @@ def backbones(
 )
 @options.running
 @options.shared
-def rate(
-    zoo: Path,
-    output: Path,
-    recipe: Path | None,
-    settings: dict[str, str],
-    sizes: tuple[int, ...],
-    data: str | None,
-    teacher: Teacher,
-    running: options.RunnerOptions,
-    console: Console,
-    **scale: int,
-) -> None:
+def rate(running: options.RunnerOptions, console: Console, **asked: Any) -> None:
     """How small can a network be told: fidelity of held-out instances against the size of their embeddings.
 
     A space of each size is trained with the recipe, and refines as many steps as it says; latents that do not
@@ -118,24 +86,11 @@ def rate(
 
     Example: netspace experiment rate zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/rate
     """
-    from netspace_cli.core.experiments.held_out import Scale
-    from netspace_cli.core.experiments.rate import rate as measure
-    from netspace_cli.core.spaces.recipe import load_recipe
+    from netspace_cli.core.experiments.requests import RateRequest
 
-    runner = running.runner(console)
-    opened, images, guide = begin(output, zoo, data, teacher)
-    with runner:
-        report = measure(
-            opened,
-            output,
-            load_recipe(recipe, settings),
-            images,
-            runner,
-            sizes=sizes,
-            scale=Scale(**scale),
-            teacher=guide,
-        )
-        cost = runner.report()
-    for size, cut in report.facts["adapted"].items():
-        console.note(f"size {size}: {cut}")
-    finish(console, output, report, images, cost)
+    run_experiment(RateRequest(**asked), running, console, remarks=_size_remarks)
+
+
+def _size_remarks(report: Report) -> Iterator[str]:
+    """What of a recipe does not divide a size."""
+    return (f"size {size}: {cut}" for size, cut in report.facts["adapted"].items())

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.experiment.parts import counts, finish, words
+from netspace_cli.commands.experiment.parts import counts, run_experiment, words
 from netspace_cli.terminal.console import Console
 
 
@@ -60,21 +60,7 @@ def few_labels(
 
     Example: netspace experiment few-labels zoo/ --space s.safetensors -o results/few
     """
-    from netspace_cli.core.experiments.few_labels.experiment import few_labels as measure
     from netspace_cli.core.experiments.few_labels.runs import FewLabels
-    from netspace_cli.core.files.figures import check_figure
-    from netspace_cli.core.files.outputs import check_folder
-    from netspace_cli.core.requests.choose_data import choose_images, require_data
-    from netspace_cli.core.requests.choose_space import choose_space_of_zoo
-    from netspace_cli.core.zoos.zoo import open_zoo
+    from netspace_cli.core.experiments.requests import FewLabelsRequest
 
-    runner = running.runner(console)
-    check_folder(output)
-    check_figure(output / "figure.png")
-    opened = open_zoo(zoo)
-    known = choose_space_of_zoo(space, opened)
-    images = require_data(choose_images(known, data), known)
-    with runner:
-        report = measure(opened, known, images, runner, output, plan=FewLabels(**plan), arch=arch)
-        cost = runner.report()
-    finish(console, output, report, images, cost, known)
+    run_experiment(FewLabelsRequest(zoo, output, FewLabels(**plan), space, data, arch), running, console)

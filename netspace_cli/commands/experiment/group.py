@@ -11,17 +11,11 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.experiment.curves import backbones, rate
 from netspace_cli.commands.experiment.few_labels import few_labels
-from netspace_cli.commands.experiment.parts import begin, finish
+from netspace_cli.commands.experiment.parts import run_experiment
 from netspace_cli.terminal.console import Console
 
 if TYPE_CHECKING:
-    from netspace_cli.core.data.images import ImageData
-    from netspace_cli.core.experiments.report import Report
-    from netspace_cli.core.networks.network import Network
-    from netspace_cli.core.requests.inputs import Teacher
-    from netspace_cli.core.runtime.runner import Runner
-    from netspace_cli.core.spaces.space import Space
-    from netspace_cli.core.zoos.zoo import Zoo
+    from netspace_cli.core.experiments.requests import WantedRecipe
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -38,7 +32,7 @@ def experiment() -> None:
 
 
 def zoo_to_report(command: F) -> F:
-    """What experiments on a zoo share: passes zoo, output, recipe, settings, space, data, teacher, scale."""
+    """What experiments on a zoo share: passes the fields of `HeldOutRequest`, but recipe, settings and space apart."""
     number = click.IntRange(min=0)
     for option in reversed(
         [
@@ -78,91 +72,62 @@ def zoo_to_report(command: F) -> F:
 
 @experiment.command()
 @zoo_to_report
-def single(**given: Any) -> None:
+def single(
+    space: str | None,
+    recipe: Path | None,
+    settings: dict[str, str],
+    running: options.RunnerOptions,
+    console: Console,
+    **asked: Any,
+) -> None:
     """One architecture: fidelity, a path from the weakest to the strongest instance, optimising from both.
 
     Example: netspace experiment single zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/single
     """
+    from netspace_cli.core.experiments.requests import HeldOutRequest
     from netspace_cli.core.experiments.single import single as measure
 
-    _run(measure, **given)
+    wanted = space_or_recipe(space, recipe, settings)
+    run_experiment(HeldOutRequest(measure, space=wanted, **asked), running, console)
 
 
 @experiment.command()
 @zoo_to_report
-def several(**given: Any) -> None:
+def several(
+    space: str | None,
+    recipe: Path | None,
+    settings: dict[str, str],
+    running: options.RunnerOptions,
+    console: Console,
+    **asked: Any,
+) -> None:
     """Several architectures: fidelity, a path through them, optimising in each; also with some unseen.
 
     Architectures that the recipe names as space.unseen take no part in the training.
 
     Example: netspace experiment several zoo/ --teacher resnet56.pt --recipe examples/recipes/cifar10.toml -o out
     """
+    from netspace_cli.core.experiments.requests import HeldOutRequest
     from netspace_cli.core.experiments.several import several as measure
 
-    if given["teacher"].path is None and given["space"] is None:
+    if asked["teacher"].path is None and space is None:
         raise click.UsageError(
             "Missing option '--teacher': a space of several architectures is trained with one. A space that is trained "
             "(--space) needs none."
         )
-    _run(measure, **given)
+    wanted = space_or_recipe(space, recipe, settings)
+    run_experiment(HeldOutRequest(measure, space=wanted, **asked), running, console)
 
 
-def _run(
-    measure: Callable[..., Report],
-    *,
-    zoo: Path,
-    output: Path,
-    recipe: Path | None,
-    settings: dict[str, str],
-    space: str | None,
-    data: str | None,
-    teacher: Teacher,
-    running: options.RunnerOptions,
-    console: Console,
-    refine: int | None,
-    **scale: int,
-) -> None:
-    from netspace_cli.core.experiments.held_out import Scale
+def space_or_recipe(space: str | None, recipe: Path | None, settings: dict[str, str]) -> str | WantedRecipe:
+    """The space that the options name, or the recipe of one to be trained."""
+    from netspace_cli.core.experiments.requests import WantedRecipe
 
-    runner = running.runner(console)
-    opened, images, guide = begin(output, zoo, data, teacher)
-    with runner:
-        known = _space(space, opened, output, recipe, settings, images, runner, guide, console)
-        steps = known.recipe.refine.steps if refine is None else refine
-        chosen = Scale(refine_steps=steps, **scale)
-        report = measure(opened, output, known, images, runner, scale=chosen, teacher=guide)
-        cost = runner.report()
-    finish(console, output, report, images, cost, known)
-
-
-def _space(
-    space: str | None,
-    zoo: Zoo,
-    folder: Path,
-    recipe: Path | None,
-    settings: dict[str, str],
-    data: ImageData,
-    runner: Runner,
-    teacher: Network | None,
-    console: Console,
-) -> Space:
-    from netspace_cli.core.experiments.held_out import trained_space
-    from netspace_cli.core.spaces.recipe import load_recipe
-    from netspace_cli.core.spaces.space import load_space
-
-    if space is not None:
-        if recipe is not None or settings:
-            raise click.UsageError("--space is trained already: leave out --recipe and -s.")
-        return load_space(space)
-    several = len({i.arch for i in zoo.instances}) > 1
-    return trained_space(
-        zoo,
-        folder,
-        load_recipe(recipe, settings),
-        data,
-        runner,
-        teacher=teacher if several else None,
-    )
+    if space is None:
+        return WantedRecipe(recipe, settings)
+    if recipe is not None or settings:
+        raise click.UsageError("--space is trained already: leave out --recipe and -s.")
+    return space
 
 
 for _command in (few_labels, backbones, rate):

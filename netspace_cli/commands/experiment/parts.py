@@ -1,23 +1,18 @@
-"""What the experiment commands share: lists of numbers on the command line, and how they begin, and what
-is done with a report."""
+"""What the experiment commands share: lists of numbers on the command line, and what is done with a request."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
 
+from netspace_cli import options
 from netspace_cli.terminal.console import Console
 
 if TYPE_CHECKING:
-    from netspace_cli.core.data.images import ImageData
     from netspace_cli.core.experiments.report import Report
-    from netspace_cli.core.networks.network import Network
-    from netspace_cli.core.requests.inputs import Teacher
-    from netspace_cli.core.spaces.space import Space
-    from netspace_cli.core.zoos.zoo import Zoo
+    from netspace_cli.core.experiments.requests import ExperimentRequest
 
 # Longer tables are for the files, not for the eye.
 SHOWN_ROWS = 24
@@ -37,35 +32,32 @@ def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int,
     return tuple(int(word) for word in given)
 
 
-def begin(folder: Path, zoo: Path, data: str | None, teacher: Teacher) -> tuple[Zoo, ImageData, Network | None]:
-    """What an experiment works on, read once its folder is known to take the results."""
-    from netspace_cli.core.files.figures import check_figure
-    from netspace_cli.core.files.outputs import check_folder
-    from netspace_cli.core.requests.choose_data import choose_images_of_zoo
-    from netspace_cli.core.requests.inputs import read_wanted_teacher
-    from netspace_cli.core.zoos.zoo import open_zoo
-
-    check_folder(folder)
-    check_figure(folder / "figure.png")
-    opened = open_zoo(zoo)
-    images = choose_images_of_zoo(opened, data)
-    return opened, images, read_wanted_teacher(teacher, opened.io)
+def no_remarks(report: Report) -> Iterator[str]:
+    """Of experiments whose tables say all."""
+    return iter(())
 
 
-def finish(
-    console: Console, folder: Path, report: Report, data: ImageData, cost: dict[str, Any], space: Space | None = None
+def run_experiment(
+    request: ExperimentRequest,
+    running: options.RunnerOptions,
+    console: Console,
+    *,
+    remarks: Callable[[Report], Iterator[str]] = no_remarks,
 ) -> None:
-    """Write a report into a folder, and show the tables that are short enough to be read.
+    """Do what is asked for, write it into its folder, and show the tables that are short enough to be read.
 
-    `space` is the one measured, None for an experiment that has spaces of its own.
+    Args:
+        remarks: what a reader is to know of a report, a sentence each.
     """
-    from netspace_cli.core.experiments.report import write_report
-    from netspace_cli.core.requests.choose_data import recorded
-
-    facts = {**report.facts, "data": recorded(data), "cost": cost}
-    if space is not None:
-        facts |= {"space": space.name, "space_sha256": space.sha256}
-    written = write_report(folder, replace(report, facts=facts))
+    runner = running.runner(console)
+    task = request.prepare()
+    with runner:
+        found = task.run(runner)
+        cost = runner.report()
+    report = found.report
+    for remark in remarks(report):
+        console.note(remark)
+    written = found.write(request.output, cost)
     for table in report.tables:
         if len(table.rows) <= SHOWN_ROWS:
             cells = [[c.shown(v) for c, v in zip(table.columns, row, strict=True)] for row in table.rows]
@@ -73,6 +65,6 @@ def finish(
     tables = {
         t.name: [dict(zip((c.name for c in t.columns), row, strict=True)) for row in t.rows] for t in report.tables
     }
-    console.document({"experiment": report.name, "tables": tables, "files": written, **facts})
+    console.document({"experiment": report.name, "tables": tables, "files": written, **found.facts(cost)})
     console.cost(cost)
-    console.note(f"Wrote {len(written)} files into {folder}: README.md has all tables.")
+    console.note(f"Wrote {len(written)} files into {request.output}: README.md has all tables.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from netspace_cli.commands.zoo.index import Counts
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer
 from netspace_cli.views.fields import FIT_COLUMNS
+
+if TYPE_CHECKING:
+    from netspace_cli.core.zoos.zoo import Zoo
 
 
 @click.command()
@@ -65,31 +68,34 @@ def fit(
 
     Example: netspace zoo fit chairs.npz -o chairs/ --counts 48/8/8
     """
-    from netspace_cli.core.shapes.sources import find_shapes
-    from netspace_cli.core.zoos.fit import fit_errors, fit_jobs, fit_zoo, fits_so_far
+    from netspace_cli.core.requests.zoo import FitZooRequest
     from netspace_cli.core.zoos.fitting import FitPlan
 
     runner = running.runner(console)
-    chosen = FitPlan(**plan)
-    sources = find_shapes(shapes, repair=repair, scale=not as_is)
-    jobs = fit_jobs(sources, chosen, running.seed)
-    todo = fits_so_far(output, sources, jobs, chosen)
-    if not todo:
+    task = FitZooRequest(shapes, output, FitPlan(**plan), repair, scale=not as_is).prepare(runner)
+    if not task.jobs:
         console.note(f"{output} has all these instances; nothing is left to fit.")
     if dry_run:
-        console.table("would fit", ["id", "split", "kind"], [(j.id, j.split, j.source.kind) for j in todo])
-        console.document({"jobs": [{"id": j.id, "split": j.split, "kind": j.source.kind} for j in todo]})
+        console.table("would fit", ["id", "split", "kind"], [(j.id, j.split, j.source.kind) for j in task.jobs])
+        console.document({"jobs": [{"id": j.id, "split": j.split, "kind": j.source.kind} for j in task.jobs]})
         return
     with runner:
-        zoo = fit_zoo(output, sources, chosen, runner)
+        zoo = task.run(runner)
         report = runner.report()
     console.cost(report)
+    _show(console, zoo, report)
+    console.note(f"{output}: {len(zoo.instances)} instances; {report['seconds']:.0f} s on {report['device']}.")
+
+
+def _show(console: Console, zoo: Zoo, report: dict[str, Any]) -> None:
+    from netspace_cli.core.zoos.fit import fit_errors
+
     rows = [
         {"id": i.id, "split": i.split, "within": i.accuracy["test"], "error": i.training["error"]}
         for i in zoo.instances
     ]
     console.table(
-        f"{output}: {zoo.architectures()[0].name}, on points that nothing was fitted to",
+        f"{zoo.path}: {zoo.architectures()[0].name}, on points that nothing was fitted to",
         ["id", "split", *FIT_COLUMNS],
         [tuple(row.values()) for row in rows],
     )
@@ -99,5 +105,4 @@ def fit(
         [Column("n", integer), Column("median", decimal), Column("95 %", decimal), Column("highest", decimal)],
         [(errors.n, errors.median, errors.most, errors.highest)],
     )
-    console.document({"zoo": output, "instances": rows, "errors": vars(errors), "report": report})
-    console.note(f"{output}: {len(zoo.instances)} instances; {report['seconds']:.0f} s on {report['device']}.")
+    console.document({"zoo": zoo.path, "instances": rows, "errors": vars(errors), "report": report})

@@ -119,25 +119,21 @@ def train(
 
     Example: netspace zoo train zoo --data digits --arch lenetlike --arch resnet8 --counts 16/2/8
     """
-    from netspace_cli.core.data.datasets import load_data
-    from netspace_cli.core.zoos.train import ZooPlan, jobs_of, train_zoo, zoo_so_far
+    from netspace_cli.core.requests.zoo import TrainZooRequest
+    from netspace_cli.core.zoos.train import ZooPlan
 
     if data is None:
         raise click.UsageError("Missing option '--data': a zoo is trained on images.")
     runner = running.runner(console)
-    chosen = ZooPlan(**plan)
-    chosen.check()
-    images = load_data(data)
-    done = zoo_so_far(directory, images, chosen.arch)
-    jobs = [job for job in jobs_of(chosen, running.seed) if job.id not in done]
-    if not jobs:
+    task = TrainZooRequest(directory, ZooPlan(**plan), data, workers).prepare(runner)
+    if not task.jobs:
         console.note(f"{directory} has all these instances; nothing is left to train. Another --seed adds more.")
     if dry_run:
-        console.table("would train", ["id", "split", "epochs"], [(j.id, j.split, j.epochs) for j in jobs])
-        console.document({"jobs": jobs})
+        console.table("would train", ["id", "split", "epochs"], [(j.id, j.split, j.epochs) for j in task.jobs])
+        console.document({"jobs": task.jobs})
         return
     with runner:
-        trained = train_zoo(directory, chosen, images, runner, workers=workers)
+        trained = task.run(runner)
         report = runner.report()
     console.cost(report)
     summary(console, trained)

@@ -91,17 +91,22 @@ def index(
 
     Example: netspace zoo index checkpoints/ --data cifar10:data
     """
-    from netspace_cli.core.data.datasets import load_data
-    from netspace_cli.core.zoos.adopt import index_folder
+    from netspace_cli.core.requests.zoo import IndexRequest
+    from netspace_cli.core.zoos.adopt import IndexPlan
 
     if data is None:
         raise click.UsageError("Missing option '--data': the images the networks were trained on.")
     runner = running.runner(console)
-    loaded = load_data(data)
+    task = IndexRequest(directory, data, IndexPlan(**wanted), force).prepare()
     with runner:
-        adopted = index_folder(directory, loaded, runner, force=force, dry_run=dry_run, **wanted)
+        adopted = task.plan(runner) if dry_run else task.run(runner)
         report = runner.report()
     console.cost(report)
+    _show(console, adopted, dry_run=dry_run)
+    console.note(_outcome(directory, adopted, force=force, dry_run=dry_run))
+
+
+def _show(console: Console, adopted: Adopted, *, dry_run: bool) -> None:
     for each in adopted.refused:
         console.note(f"left out {each.path}: {each.reason}")
     for hint in dict.fromkeys(each.hint for each in adopted.refused if each.hint):
@@ -114,7 +119,6 @@ def index(
     summary(console, adopted.zoo, table=not dry_run, notes=adopted.notes, **more)
     for note in adopted.notes:
         console.note(note)
-    console.note(_outcome(directory, adopted, force=force, dry_run=dry_run))
 
 
 def _outcome(directory: Path, adopted: Adopted, *, force: bool, dry_run: bool) -> str:

@@ -1,15 +1,13 @@
-"""Which architecture a checkpoint is: from names and shapes alone."""
+"""Which architecture a checkpoint is: from names and shapes alone, as the families of architectures know their own."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from netspace_models.architectures import Architecture, FieldIO, ImageIO, NetworkIO, build
+from netspace_models.architectures import Architecture, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import difference
-from netspace_models.architectures.registry import nearest_depth
-from netspace_models.architectures.siren import LAYERS, WIDTH
+from netspace_models.architectures.family import Foreign, Shapes
+from netspace_models.architectures.registry import channels_and_classes, guesses
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.wording import setting
 from torch import Tensor
@@ -21,19 +19,9 @@ from .factories import io_of_factory, is_factory, resolve_architecture
 # Image sizes tried when a checkpoint comes without a word on its data: CIFAR-10's, those of digits,
 # MNIST's, Tiny-ImageNet's.
 USUAL_SIZES = (32, 16, 28, 64)
-FIRST_WEIGHTS = ("conv1.weight", "layers.0.weight")
-LAST_LAYERS = ("fc3", "layers.5", "fc", "linear")
-# Everybody's ResNets name the convolutions of their blocks so; the classifier's name tells the shortcuts' kind.
-BLOCK_CONVOLUTION = re.compile(r"layer([1-9][0-9]*)\.([0-9]+)\.conv([1-9])\.weight")
-CLASSIFIERS = {"": "fc.weight", "-a": "linear.weight"}
-SIREN_LAYER = re.compile(r"layers\.(0|[1-9][0-9]?)\.(?:weight|bias)")
 # A file's word for its sizes is taken up to here: beyond, building the network to compare with could
-# take far more time and memory than the file has bytes. Deep ones are built where there are numbers for them.
-MOST_CHANNELS, MOST_CLASSES, MOST_DEPTH = 1024, 100_000, 1202
-DEEP, LEAST_VALUES = 110, 1000
-MOST_UNITS, MOST_LAYERS = 9999, 99
-# A network of sines to compare with has at most so many times the values of the file.
-MOST_EXCESS = 4
+# take far more time and memory than the file has bytes.
+MOST_CHANNELS, MOST_CLASSES = 1024, 100_000
 
 
 def recognise(
@@ -53,39 +41,43 @@ def recognise(
         UnknownArchitecture: nothing fits; says which came nearest and what differs.
     """
     state = checkpoint.state
+    shapes = shapes_of(state)
     failures: list[tuple[Architecture, NamesDiffer]] = []
-    for architecture in _named(arch, candidates, state, io) if arch else _options(candidates, state, io):
+    for architecture in _named(arch, candidates, shapes, io) if arch else _options(candidates, shapes, io):
         try:
             architecture.form_of(state)
         except NamesDiffer as failure:
             failures.append((architecture, failure))
         else:
             return architecture
-    nearest = _nearest(failures, state)
+    nearest = _nearest(failures, shapes)
     raise _misfit(checkpoint, arch, nearest) if arch else _unknown(checkpoint, nearest)
 
 
+def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
+    """Names and shapes of a state dict."""
+    return {name: tuple(tensor.shape) for name, tensor in state.items()}
+
+
 def _named(
-    arch: str, candidates: Sequence[Architecture], state: Mapping[str, Tensor], io: NetworkIO | None
+    arch: str, candidates: Sequence[Architecture], shapes: Shapes, io: NetworkIO | None
 ) -> Iterable[Architecture]:
     known = [a for a in candidates if a.name == arch]
     if known and io is None:
         return known
-    return (resolve_architecture(arch, s) for s in ([io] if io else _possible_ios(state, arch)))
+    return (resolve_architecture(arch, s) for s in ([io] if io else _possible_ios(shapes, arch)))
 
 
-def _options(
-    candidates: Sequence[Architecture], state: Mapping[str, Tensor], io: NetworkIO | None
-) -> Iterator[Architecture]:
-    """The candidates, then the built-in architectures that the names tell, for every IO that the parameters
+def _options(candidates: Sequence[Architecture], shapes: Shapes, io: NetworkIO | None) -> Iterator[Architecture]:
+    """The candidates, then the built-in architectures that names and shapes may be, for every IO that these
     allow; each is built only once the others before it have been tried."""
     yield from candidates
-    siren = _siren(state)
-    if siren is not None:
-        yield siren
-        return
-    names = _built_in_names(state)
-    for option in [io] if io else _possible_ios(state, None):
+    found = guesses(shapes)
+    for guess in found:
+        if guess.io is not None:
+            yield from (build(name, guess.io) for name in guess.names)
+    names = [name for guess in found if guess.io is None for name in guess.names]
+    for option in [io] if io else _possible_ios(shapes, None):
         for name in names:
             try:
                 architecture = build(name, option)
@@ -94,61 +86,20 @@ def _options(
             yield architecture
 
 
-def _siren(state: Mapping[str, Tensor]) -> Architecture | None:
-    """The network of sines that a state dict is or is meant to be: nothing but numbered matrices and biases. Its first
-    layer tells the width, its last one the number of layers; what is between may differ."""
-    places = [SIREN_LAYER.fullmatch(name) for name in state]
-    if not places or None in places:
-        return None
-    numbers = {int(place.group(1)) for place in places if place}
-    last = max(numbers)
-    if len(numbers) <= last:
-        return None  # a layer of nothing, such as others' activations, has no number here
-    first, end = state.get("layers.0.weight"), state.get(f"layers.{last}.weight")
-    if first is None or end is None or not 1 <= last < MOST_LAYERS or first.dim() != 2 or end.dim() != 2:
-        return None
-    width, dimensions, outputs = first.shape[0], first.shape[1], end.shape[0]
-    if min(width, dimensions, outputs) < 1 or max(width, dimensions, outputs) > MOST_UNITS:
-        return None
-    if (last - 1) * width**2 > MOST_EXCESS * sum(t.numel() for t in state.values()):
-        return None
-    name = "siren" if (width, last) == (WIDTH, LAYERS) else f"siren-{width}x{last}"
-    return build(name, FieldIO(dimensions, outputs))
-
-
-def _built_in_names(state: Mapping[str, Tensor]) -> list[str]:
-    """The built-in architectures that a state dict may be; of the ResNets only the depth that it has."""
-    matches = filter(None, map(BLOCK_CONVOLUTION.fullmatch, state))
-    convolutions = [state[m.string] for m in matches if m.group(3) in "12"]
-    if not convolutions:
-        return ["lenetlike", "vanillacnn"]
-    depth = nearest_depth(len(convolutions) + 2)
-    values = sum(t.numel() for t in convolutions)
-    if depth > MOST_DEPTH or (depth > DEEP and values < LEAST_VALUES * len(convolutions)):
-        return []
-    options = [option for option, name in CLASSIFIERS.items() if name in state] or list(CLASSIFIERS)
-    return [f"resnet{depth}{option}" for option in options]
-
-
-def _possible_ios(state: Mapping[str, Tensor], arch: str | None) -> list[NetworkIO]:
-    """Channels and classes as the first and last layer have them, at the usual sizes; of networks of sines the
-    coordinates and values."""
-    siren = _siren(state)
-    if siren is not None:
-        return [siren.io]
-    first = next((state[n] for n in FIRST_WEIGHTS if n in state and state[n].dim() == 4), None)
-    ends = [state[n] for layer in LAST_LAYERS for n in (f"{layer}.bias", f"{layer}.weight") if n in state]
-    last = next((t for t in ends if t.dim() in (1, 2)), None)
+def _possible_ios(shapes: Shapes, arch: str | None) -> list[NetworkIO]:
+    """What a family reads off; else channels and classes as the first and last layer have them, at the usual sizes."""
+    own = [guess.io for guess in guesses(shapes) if guess.io is not None]
+    if own:
+        return own
     if arch and is_factory(arch):
-        channels = {t.shape[1] for t in state.values() if t.dim() == 4} or {3}
-        own = io_of_factory(arch, min(channels), USUAL_SIZES)
-        if own is not None:
-            return [own]
-    if first is None or last is None:
+        channels = {shape[1] for shape in shapes.values() if len(shape) == 4} or {3}
+        made_for = io_of_factory(arch, min(channels), USUAL_SIZES)
+        if made_for is not None:
+            return [made_for]
+    ends = channels_and_classes(shapes)
+    if ends is None or not (0 < ends[0] <= MOST_CHANNELS and 0 < ends[1] <= MOST_CLASSES):
         return []
-    if not (0 < first.shape[1] <= MOST_CHANNELS and 0 < last.shape[0] <= MOST_CLASSES):
-        return []
-    return [ImageIO(first.shape[1], size, last.shape[0]) for size in USUAL_SIZES]
+    return [ImageIO(ends[0], size, ends[1]) for size in USUAL_SIZES]
 
 
 def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
@@ -164,10 +115,10 @@ def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, Name
 
 
 def _nearest(
-    failures: Sequence[tuple[Architecture, NamesDiffer]], state: Mapping[str, Tensor]
+    failures: Sequence[tuple[Architecture, NamesDiffer]], shapes: Shapes
 ) -> tuple[Architecture, NamesDiffer] | None:
     """The one with the fewest names in disagreement, of those for such images and classes if there are any."""
-    own = {_first_and_last(s) for s in _possible_ios(state, None)}
+    own = {_first_and_last(s) for s in _possible_ios(shapes, None)}
 
     def distance(failed: tuple[Architecture, NamesDiffer]) -> tuple[bool, int]:
         return _first_and_last(failed[0].io) not in own, difference(failed[1])
@@ -183,31 +134,19 @@ def _first_and_last(io: NetworkIO) -> tuple[int, int]:
 def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
     message = f"{checkpoint.path}: {len(checkpoint.state)} tensors that fit no known architecture."
     hint = f"If it is an architecture of your own, name its factory: {setting('arch', 'package.module:function')}."
-    oddities = _oddities(checkpoint.state)
-    if oddities:
-        hint += f" torchvision's own can be named so: {setting('arch', 'torchvision.models:resnet18')}."
+    foreign = _foreign(shapes_of(checkpoint.state))
+    if foreign is not None:
+        package = foreign.example.partition(".")[0]
+        hint += f" {package}'s own can be named so: {setting('arch', foreign.example)}."
     if nearest is not None:
         architecture, failure = nearest
-        but = f"this ResNet differs in: {'; '.join(oddities)}." if oddities else failure.message
+        but = failure.message
+        if foreign is not None:
+            but = f"this {foreign.kind} differs in: {'; '.join(foreign.differences)}."
         message += f" Nearest is {architecture.name} ({architecture.io.describe()}), but {but}"
     return UnknownArchitecture(message, hint)
 
 
-def _oddities(state: Mapping[str, Tensor]) -> list[str]:
-    """What a ResNet has that no built-in one has, in words, with what those have; nothing where it is none."""
-    places = [m.groups() for m in map(BLOCK_CONVOLUTION.fullmatch, state) if m]
-    if not places:
-        return []
-    found = []
-    blocks = Counter(stage for stage, _ in {(stage, block) for stage, block, _ in places})
-    counts = [blocks[stage] for stage in sorted(blocks, key=int)]
-    if len(counts) != 3 or len(set(counts)) > 1:
-        shown = ", ".join([*map(str, counts[:6]), *(["…"] if len(counts) > 6 else [])])
-        found.append(f"{len(counts)} stages of {shown} blocks (known: 3 of equally many)")
-    if any(convolution not in "12" for _, _, convolution in places):
-        found.append("blocks of three convolutions (known: two)")
-    stem = state.get("conv1.weight")
-    if stem is not None and stem.dim() == 4 and tuple(stem.shape[i] for i in (0, 2, 3)) != (16, 3, 3):
-        size = f"{stem.shape[2]}x{stem.shape[3]}"
-        found.append(f"a first convolution of {size} to {stem.shape[0]} channels (known: 3x3 to 16)")
-    return found
+def _foreign(shapes: Shapes) -> Foreign | None:
+    """What a family has to say of a network that none of it is."""
+    return next((guess.foreign for guess in guesses(shapes) if guess.foreign is not None), None)

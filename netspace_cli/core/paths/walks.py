@@ -40,6 +40,23 @@ class PathEnd:
 
 
 @dataclass(frozen=True)
+class PathPlan:
+    """Which paths are walked between two networks, and how they are looked at.
+
+    Attributes:
+        steps: N; each path has N + 1 steps.
+        bend: solve for a path that blends both ends, with the straight one beside it (shapes alone).
+        weights: walk between the weights as well, raw and with hidden units aligned.
+        split: of the data, for scores.
+    """
+
+    steps: int
+    bend: bool = False
+    weights: bool = False
+    split: str = "test"
+
+
+@dataclass(frozen=True)
 class Walks:
     """Paths between two networks.
 
@@ -83,39 +100,26 @@ def can_bend(space: Space, steps: int) -> bool:
 
 
 def walks(
-    start: PathEnd,
-    end: PathEnd,
-    space: Space,
-    runner: Runner,
-    *,
-    steps: int,
-    data: Data | None = None,
-    bend: bool = False,
-    weights: bool = False,
-    split: str = "test",
+    start: PathEnd, end: PathEnd, space: Space, runner: Runner, plan: PathPlan, *, data: Data | None = None
 ) -> Walks:
     """Walk from one network to another: the path asked for, and those that are shown beside it.
 
     Args:
-        steps: N; each path has N + 1 steps.
         data: of the space; scores the networks of classifiers.
-        bend: solve for a path that blends both ends, with the straight one beside it (shapes alone).
-        weights: walk between the weights as well, raw and with hidden units aligned.
-        split: of the data, for scores.
     Raises:
         ConfigError: weights of two architectures, fewer than one step, or a path that cannot be bent.
     """
-    common: dict[str, Any] = {"data": data, "split": split}
+    common: dict[str, Any] = {"data": data, "split": plan.split}
     ends = (start.arch, end.arch)
-    line = straight(runner.place(start.embedding), runner.place(end.embedding), steps)
-    name = BENT if bend else STRAIGHT if bendable(space) else SPACE
+    line = straight(runner.place(start.embedding), runner.place(end.embedding), plan.steps)
+    name = BENT if plan.bend else STRAIGHT if bendable(space) else SPACE
     paths = {name: walk(line, space, runner, ends=ends, **common)}
-    if bend:
-        route = bent(start.embedding, end.embedding, space, runner, steps=steps)
+    if plan.bend:
+        route = bent(start.embedding, end.embedding, space, runner, steps=plan.steps)
         paths = {BENT: walk(list(route), space, runner, ends=ends, **common), STRAIGHT: paths[BENT]}
-    if weights:
+    if plan.weights:
         one, other = (network_at(each, space, runner) for each in (start, end))
-        paths |= weight_paths(one, other, runner, steps=steps, **common)
+        paths |= weight_paths(one, other, runner, steps=plan.steps, **common)
     seen = {each: space.kind.look(path, runner, name=each) for each, path in paths.items()}
     return Walks(name, paths, seen, start.network is None and end.network is None)
 

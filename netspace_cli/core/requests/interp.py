@@ -9,7 +9,7 @@ from typing import Any
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.files.outputs import check_no_input
 from netspace_cli.core.paths.path_files import check_path_outputs, write_csv, write_steps
-from netspace_cli.core.paths.walks import BENT, STRAIGHT, Walks, can_bend, is_bent, walks
+from netspace_cli.core.paths.walks import BENT, STRAIGHT, PathPlan, Walks, can_bend, is_bent, walks
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 
@@ -27,7 +27,7 @@ class InterpRequest:
     Attributes:
         start, end: checkpoints or embedding files.
         steps: N; a path has N + 1 steps.
-        weights, bend, split: as of `walks`; bend None for what the space can do.
+        weights, bend, split: as of `PathPlan`; bend None for what the space can do.
         space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
         refine_steps, arch, key: how checkpoints are read and encoded.
         csv, plot, save_dir: files to write; force: replace those that exist.
@@ -118,17 +118,8 @@ class InterpTask:
         """Encode both ends and walk between them."""
         asked = self.request
         start, end = read_inputs((asked.start, asked.end), self.space, runner, data=self.data, **self.reading)
-        return walks(
-            start.end,
-            end.end,
-            self.space,
-            runner,
-            steps=asked.steps,
-            data=self.data,
-            bend=self.bend,
-            weights=asked.weights,
-            split=asked.split,
-        )
+        plan = PathPlan(asked.steps, self.bend, asked.weights, asked.split)
+        return walks(start.end, end.end, self.space, runner, plan, data=self.data)
 
     def write(self, found: Walks) -> None:
         """Write the files that were asked for."""

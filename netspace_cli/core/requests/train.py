@@ -12,7 +12,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner, memory_of
 from netspace_cli.core.spaces.recipe import Recipe, load_recipe
 from netspace_cli.core.spaces.space import Space
-from netspace_cli.core.training.loop import prepare, train
+from netspace_cli.core.training.loop import prepare, train_prepared
 from netspace_cli.core.training.memory import Footprint, footprint
 from netspace_cli.core.training.run_folder import RunFolder, check_run
 from netspace_cli.core.training.step import Task
@@ -87,7 +87,6 @@ class TrainTask:
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Space:
         """Train and write the space."""
         asked = self.request
-        how = {"resume": asked.resume, "force": asked.force}
-        return train(
-            self.zoo, asked.output, self.recipe, self.data, runner, teacher=self.teacher, on_stop=on_stop, **how
+        return train_prepared(
+            self.plan(runner), self.zoo, asked.output, resume=asked.resume, force=asked.force, on_stop=on_stop
         )

@@ -59,12 +59,14 @@ class Optimiser:
         method: "adam", the rate falling to a twentieth as a cosine, or "gauss-newton".
         steps: how many; images: images, or points, a step.
         lr: of Adam; None for what the space records for the architecture.
+        validate_every: steps between two looks at the validation split, a tenth of all by default.
     """
 
     method: str
     steps: int
     images: int
     lr: float | None = None
+    validate_every: int | None = None
 
     def __post_init__(self) -> None:
         """Refuse fewer than one step."""
@@ -83,6 +85,7 @@ def optimiser_for(
     steps: int | None = None,
     images: int | None = None,
     lr: float | None = None,
+    validate_every: int | None = None,
 ) -> Optimiser:
     """What moves a space's embeddings, where something is left open: Adam as the space records it, or Gauss-Newton
     where the space refines by it, with as many steps and points as it refines with.
@@ -91,7 +94,8 @@ def optimiser_for(
         ConfigError: Gauss-Newton for classifiers or for a decoder without directions, or a rate for it.
     """
     refining, usual = space.recipe.refine, space.recipe.lso
-    given: dict[str, Any] = {n: v for n, v in {"steps": steps, "images": images, "lr": lr}.items() if v is not None}
+    named = {"steps": steps, "images": images, "lr": lr, "validate_every": validate_every}
+    given: dict[str, Any] = {name: value for name, value in named.items() if value is not None}
     if (method or refining.method) == "adam":
         return Optimiser("adam", **{"steps": usual.steps, "images": usual.images, **given})
     check_solvable(space.recipe, space.kind, setting("method", "gauss-newton"))
@@ -112,29 +116,34 @@ def optimise(
     arch: str | None = None,
     teacher: Network | None = None,
     steps: int | None = None,
-    lr: float | None = None,
-    images: int | None = None,
-    validate_every: int | None = None,
+    optimiser: Optimiser | None = None,
 ) -> Optimised:
     """Search the space from an embedding for an instance that does its task better.
+
+    Of all embeddings at which the validation split is looked at, the best is kept (the start among them); the
+    test split is scored before and after only.
 
     Args:
         embedding: (E,) where to begin.
         arch: the architecture wanted; by default the one the embedding is recognised as. An embedding that
             is recognised as it is better than any that is not.
         teacher: imitate its logits; None for the labels alone.
-        steps, lr, images: of Adam, as the space records them by default; the rate falls to a twentieth as a cosine.
-        validate_every: steps between two looks at the validation split, a tenth of all by default. The
-            best of them is kept (the start among them); the test split is scored before and after only.
+        steps: of Adam, which goes by what the space records; the rate falls to a twentieth as a cosine.
+        optimiser: where more is to differ than the steps, one of `optimiser_for`.
     Raises:
-        ConfigError: fewer than one step, or a teacher for other images or classes.
+        ConfigError: fewer than one step, steps beside an optimiser, or a teacher for other images or classes.
         WrongSpace: the space does not have `arch`.
         RunFailed: the loss is not finite.
     """
-    optimiser = optimiser_for(space, method="adam", steps=steps, images=images, lr=lr)
+    if optimiser is None:
+        optimiser = optimiser_for(space, method="adam", steps=steps)
+    elif steps is not None:
+        raise ConfigError(
+            f"{setting('steps', steps)} and an optimiser of {optimiser.steps} steps say both how many.",
+            f"Leave out {setting('steps')}.",
+        )
     objective = image_objective(runner.place(space), data, runner, teacher)
-    how: dict[str, Any] = {"arch": arch, "validate_every": validate_every}
-    return optimise_towards(objective, embedding, space, optimiser, **how)
+    return optimise_towards(objective, embedding, space, optimiser, arch=arch)
 
 
 def optimise_towards(
@@ -144,7 +153,6 @@ def optimise_towards(
     optimiser: Optimiser,
     *,
     arch: str | None = None,
-    validate_every: int | None = None,
 ) -> Optimised:
     """`optimise` for any objective, on its runner; where networks are shapes, accuracies are shares of values, or of a
     scan's points, that are within 0.01.
@@ -156,7 +164,7 @@ def optimise_towards(
     space = objective.runner.place(space)
     parametrisation = parametrisation_of(space, objective.runner.place(embedding)[None], arch)
     name = parametrisation.architecture.name
-    how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": validate_every}
+    how: dict[str, Any] = {"steps": optimiser.steps, "validate_every": optimiser.validate_every}
     how["description"] = f"optimising a {name}"
     lr = optimiser.rate(space, name)
     if lr is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,6 @@ def train(
     teacher: Network | None = None,
     resume: bool = False,
     force: bool = False,
-    on_stop: Callable[[], None] | None = None,
 ) -> Space:
     """Train a space on a zoo's training instances and write it.
 
@@ -54,8 +53,6 @@ def train(
         resume: go on from the last checkpoint; ends with the same bits as a run never stopped (on one
             processor, with the same versions and threads).
         force: replace an output and a run that exist.
-        on_stop: called once, from another thread, when a signal asks the run to stop: the step under way is
-            finished first.
     Raises:
         ConfigError: several architectures without a teacher, nothing to resume, other settings than before,
             an output that is no .safetensors.
@@ -63,27 +60,38 @@ def train(
         RunFailed: a loss that is not finite.
         Interrupted: stopped on a signal.
     """
-    folder = check_run(output, resume=resume, force=force)
+    check_run(output, resume=resume, force=force)
     task = prepare(zoo, recipe.named(output), data, runner, teacher=teacher)
+    return train_prepared(task, zoo, output, resume=resume, force=force)
+
+
+def train_prepared(
+    task: Task,
+    zoo: Zoo,
+    output: Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+    on_stop: Callable[[], None] | None = None,
+) -> Space:
+    """`train`, of what `prepare` has read and checked.
+
+    Args:
+        on_stop: called once, from another thread, when a signal asks the run to stop: the step under way is
+            finished first.
+    """
+    folder = check_run(output, resume=resume, force=force)
     with folder.locked(), StopRequest(on_stop) as stop:
         state = new_state(task)
         settings = _settings(task, zoo)
         if resume:
-            saved = folder.resume(settings, runner.device)
-            try:
-                state.load_state_dict(saved)
-            except (RuntimeError, KeyError, ValueError, TypeError) as failure:
-                raise CheckpointError(
-                    folder.checkpoint,
-                    f"holds no state of this run ({failure}).",
-                    f"Begin again with {setting('force', True)}.",
-                ) from failure
+            _go_on(state, folder, settings, task.runner)
         else:
             folder.begin(settings, force=force)
         _loop(task, state, folder, stop)
     state.model.load_state_dict(state.best)
     state.model.eval().requires_grad_(False).zero_grad()
-    embeddings = zoo_embeddings(task.training, state.model, runner)
+    embeddings = zoo_embeddings(task.training, state.model, task.runner)
     return save_space(output, Space(state.model, record_of(task, state, zoo), embeddings), force=force)
 
 
@@ -137,6 +145,19 @@ def _check_teacher_needed(training: TrainingSet, teacher: Network | None, recipe
             f"({training.architectures[0].name}) networks imitate themselves alone (eq. 1).",
             "Leave it out.",
         )
+
+
+def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], runner: Runner) -> None:
+    """Put a run's last checkpoint in place of a new state."""
+    saved = folder.resume(settings, runner.device)
+    try:
+        state.load_state_dict(saved)
+    except (RuntimeError, KeyError, ValueError, TypeError) as failure:
+        raise CheckpointError(
+            folder.checkpoint,
+            f"holds no state of this run ({failure}).",
+            f"Begin again with {setting('force', True)}.",
+        ) from failure
 
 
 def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -> None:

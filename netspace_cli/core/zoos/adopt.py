@@ -6,8 +6,9 @@ import hashlib
 import itertools
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from netspace_models.architectures import Architecture
@@ -37,6 +38,42 @@ from .zoo import SPLITS, Instance, Zoo
 EXTENSIONS = (*SAFETENSORS_SUFFIXES, *TORCH_SUFFIXES)
 # What is wrong with one file; all else (an interrupt, a full disk) ends the whole work.
 _FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotFit)
+
+
+@dataclass(frozen=True)
+class IndexPlan:
+    """Which checkpoints below a folder are adopted, and as what.
+
+    Attributes:
+        lists: files that name the networks to adopt, see `read_lists`; without any, all below the folder.
+        arch: a name or a factory, where recognition is not wanted.
+        key: where in nested checkpoints the state dict lies.
+        shares: proportions of the splits, for each architecture, see `draw_splits`; which instance goes where
+            is drawn from the runner's seed.
+        licence: of the weights.
+    """
+
+    lists: Sequence[Path] = ()
+    arch: str | None = None
+    key: str | None = None
+    shares: Sequence[int] = (16, 2, 8)
+    licence: str = ""
+
+    def check(self) -> None:
+        """Refuse shares that make no splits, and an architecture beside a list.
+
+        Raises:
+            ConfigError: names them.
+        """
+        if len(self.shares) != len(SPLITS) or min(self.shares) < 0 or sum(self.shares) < 1:
+            raise ConfigError(f"shares {tuple(self.shares)} make no splits.", "Give three numbers, e.g. 16/2/8.")
+        if self.arch is not None and self.lists:
+            raise ConfigError(
+                f"{setting('arch', self.arch)} and a list both say what the networks are.", "Leave out one of them."
+            )
+
+
+USUAL_PLAN = IndexPlan()
 
 
 @dataclass(frozen=True)
@@ -97,12 +134,8 @@ def index_folder(
     folder: Path,
     data: ImageData,
     runner: Runner,
+    plan: IndexPlan = USUAL_PLAN,
     *,
-    shares: Sequence[int] = (16, 2, 8),
-    arch: str | None = None,
-    key: str | None = None,
-    licence: str = "",
-    lists: Sequence[Path] = (),
     force: bool = False,
     dry_run: bool = False,
 ) -> Adopted:
@@ -114,12 +147,7 @@ def index_folder(
     Args:
         folder: becomes the zoo.
         data: the images the networks were trained on.
-        shares: proportions of the splits, for each architecture, see `draw_splits`; which instance goes where
-            is drawn from the runner's seed.
-        arch: a name or a factory, where recognition is not wanted.
-        key: where in nested checkpoints the state dict lies.
-        licence: of the weights.
-        lists: files that name the networks to adopt, see `read_lists`; without any, all below the folder.
+        plan: what is adopted, and as what.
         force: index anew; what was listed before stays listed until all is done.
         dry_run: recognise and draw the splits, but neither score nor write.
     Raises:
@@ -127,39 +155,39 @@ def index_folder(
             anew and was trained by netspace.
         InputFileError: a list with a line that is none.
     """
-    _check(folder, shares, arch, lists)
-    before = existing_zoo(folder, data, force=force)
-    kept = before.instances if before is not None and not force else ()
-    entries = read_lists(lists, folder) if lists else _files_below(folder)
-    seen, candidates, notes = _met_before(before if kept else None)
-    if arch is not None:
-        candidates = (resolve_architecture(arch, data.io),)
-    found, refused = _recognise(_unlisted(entries, folder, kept), seen, candidates, data, arch, key, runner)
-    if not found and not kept:
-        raise _nothing(folder, entries, refused)
-    added = _instances(found, folder, kept, shares, runner.seed)
-    added = [replace(i, licence=licence, training={"key": key} if key else {}) for i in added]
-    zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": licence})
-    if not dry_run:
-        scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
-        zoo = write_zoo(zoo, scored, before, force=force)
-    notes += [f"{file.name} names no split (train, val or test): drawn." for file in lists if not split_named(file)]
-    notes += missing_splits(zoo.instances, shares)
-    new = {i.id for i in added}
-    now = tuple(i for i in zoo.instances if i.id in new)
-    return Adopted(zoo, now, len(before.instances) if before else 0, tuple(refused), tuple(notes))
-
-
-def _check(folder: Path, shares: Sequence[int], arch: str | None, lists: Sequence[Path]) -> None:
     if not folder.is_dir():
         raise ConfigError(f"{folder} is no folder.", "Name the folder that holds the checkpoints.")
     check_output(folder / "zoo.json", force=True)
-    if len(shares) != len(SPLITS) or min(shares) < 0 or sum(shares) < 1:
-        raise ConfigError(f"shares {tuple(shares)} make no splits.", "Give three numbers, e.g. 16/2/8.")
-    if arch is not None and lists:
-        raise ConfigError(
-            f"{setting('arch', arch)} and a list both say what the networks are.", "Leave out one of them."
-        )
+    plan.check()
+    before = existing_zoo(folder, data, force=force)
+    kept = before.instances if before is not None and not force else ()
+    entries = read_lists(plan.lists, folder) if plan.lists else _files_below(folder)
+    seen, candidates, notes = _met_before(before if kept else None)
+    if plan.arch is not None:
+        candidates = (resolve_architecture(plan.arch, data.io),)
+    read = partial(
+        read_network,
+        candidates=candidates,
+        arch=plan.arch,
+        io=None if plan.arch else data.io,
+        key=plan.key,
+    )
+    found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
+    if not found and not kept:
+        raise _nothing(folder, entries, refused)
+    added = _instances(found, folder, kept, plan.shares, runner.seed)
+    added = [replace(i, licence=plan.licence, training={"key": plan.key} if plan.key else {}) for i in added]
+    zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": plan.licence})
+    if not dry_run:
+        scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
+        zoo = write_zoo(zoo, scored, before, force=force)
+    notes += [
+        f"{file.name} names no split (train, val or test): drawn." for file in plan.lists if not split_named(file)
+    ]
+    notes += missing_splits(zoo.instances, plan.shares)
+    new = {i.id for i in added}
+    now = tuple(i for i in zoo.instances if i.id in new)
+    return Adopted(zoo, now, len(before.instances) if before else 0, tuple(refused), tuple(notes))
 
 
 def _files_below(folder: Path) -> list[Entry]:
@@ -204,13 +232,7 @@ def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) 
 
 
 def _recognise(
-    entries: Sequence[Entry],
-    seen: _Seen,
-    candidates: Sequence[Architecture],
-    data: ImageData,
-    arch: str | None,
-    key: str | None,
-    runner: Runner,
+    entries: Sequence[Entry], seen: _Seen, read: Callable[[Path], Network], runner: Runner
 ) -> tuple[list[_Found], list[LeftOut]]:
     """What can be adopted, and the rest. Parameters are not kept: a zoo may be larger than the memory."""
     found: list[_Found] = []
@@ -222,8 +244,7 @@ def _recognise(
             try:
                 if entry.problem:
                     raise InputFileError(entry.path, entry.problem)
-                io = None if arch else data.io
-                network = read_network(entry.path, candidates=candidates, arch=arch, io=io, key=key)
+                network = read(entry.path)
                 name = network.architecture.name
                 if entry.arch not in (None, name):
                     raise InputFileError(entry.path, f"it is a {name}, the list says {entry.arch}.")

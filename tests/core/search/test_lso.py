@@ -24,9 +24,13 @@ from tests.worlds import Solids, Tiny
 
 def search(tiny: Tiny, *, single: bool = False, seed: int = 0, row: int = 0, **options: Any) -> Optimised:
     space = tiny.single_space if single else tiny.space
-    usual: dict[str, Any] = {"steps": 10, "lr": 0.05, "images": 16}
+    start, wanted = options.pop("start", space.embeddings[row]), {n: options.pop(n, None) for n in ("arch", "teacher")}
     with Runner("cpu", seed=seed) as runner:
-        return optimise(options.pop("start", space.embeddings[row]), space, tiny.data, runner, **{**usual, **options})
+        return optimise(start, space, tiny.data, runner, **wanted, optimiser=adam(space, **options))
+
+
+def adam(space: Space, **options: Any) -> Optimiser:
+    return optimiser_for(space, **{"steps": 10, "lr": 0.05, "images": 16, **options})
 
 
 def teacher_of(tiny: Tiny) -> Network:
@@ -115,7 +119,7 @@ def test_test_images_choose_nothing(tiny: Tiny) -> None:
     other = replace(test, images=255 - test.images, labels=test.labels.flip(0))
     data = replace(tiny.data, splits={**tiny.data.splits, "test": other})
     with Runner("cpu") as runner:
-        found = optimise(tiny.space.embeddings[0], tiny.space, data, runner, steps=10, lr=0.05, images=16)
+        found = optimise(tiny.space.embeddings[0], tiny.space, data, runner, optimiser=adam(tiny.space))
     wanted = search(tiny)
     assert torch.equal(found.embedding, wanted.embedding)
     assert (found.step, found.history) == (wanted.step, wanted.history)
@@ -155,6 +159,22 @@ def test_an_architecture_that_the_space_lacks_is_refused(tiny: Tiny) -> None:
 def test_fewer_than_one_step_is_refused(tiny: Tiny, steps: int) -> None:
     with pytest.raises(ConfigError, match=f"{steps} steps optimise nothing"):
         search(tiny, steps=steps)
+
+
+def test_steps_beside_an_optimiser_are_refused(tiny: Tiny) -> None:
+    start = tiny.space.embeddings[0]
+    with (
+        Runner("cpu") as runner,
+        pytest.raises(ConfigError, match=r"`steps=3` and an optimiser of 10 steps") as refused,
+    ):
+        optimise(start, tiny.space, tiny.data, runner, steps=3, optimiser=adam(tiny.space))
+    assert refused.value.hint == "Leave out `steps`."
+
+
+def test_steps_alone_leave_the_rest_as_the_space_records_it(tiny: Tiny) -> None:
+    space, start = recorded(tiny.space, "lso", images=16, lr=0.05), tiny.space.embeddings[0]
+    with Runner("cpu", seed=0) as runner:
+        assert optimise(start, space, tiny.data, runner, steps=10).history == search(tiny).history
 
 
 def test_a_single_step_is_enough(tiny: Tiny) -> None:
@@ -229,7 +249,8 @@ def test_each_architecture_is_optimised_at_its_own_rate(tiny: Tiny) -> None:
         for arch in ("lenetlike", "vanillacnn"):
             start = torch.zeros(space.model.embedding_size)
             found[arch] = optimise(start, space, tiny.data, runner, arch=arch, steps=1)
-            given = optimise(start, space, tiny.data, runner, arch=arch, steps=1, lr=found[arch].lr)
+            same = optimiser_for(space, steps=1, lr=found[arch].lr)
+            given = optimise(start, space, tiny.data, runner, arch=arch, optimiser=same)
             assert given.history == found[arch].history
     assert {arch: each.lr for arch, each in found.items()} == {"lenetlike": 0.02, "vanillacnn": 0.5}
     assert Optimiser("adam", 1, 1, 0.3).rate(space, "vanillacnn") == 0.3

@@ -41,7 +41,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, recipe_from
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.training import step as train_step
-from netspace_cli.core.training.loop import train
+from netspace_cli.core.training.loop import prepare, train, train_prepared
 from netspace_cli.core.training.run_folder import RunFolder
 from netspace_cli.core.training.step import Task
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
@@ -132,8 +132,10 @@ def test_a_stopped_run_goes_on_to_the_same_bits(
 
 def test_a_stop_is_announced_once(tiny: Tiny, tmp_path: Path) -> None:
     heard: list[str] = []
-    with pytest.raises(Interrupted):
-        learn(tiny, tmp_path / "s.safetensors", progress=Signals(2, signal.SIGTERM), on_stop=lambda: heard.append(""))
+    progress = Signals(2, signal.SIGTERM)
+    with Runner("cpu", progress=progress) as runner, pytest.raises(Interrupted):
+        task = prepare(tiny.single_zoo, recipe_of(tiny), tiny.data, runner)
+        train_prepared(task, tiny.single_zoo, tmp_path / "s.safetensors", on_stop=lambda: heard.append(""))
     assert len(heard) == 1
 
 

@@ -27,15 +27,15 @@ from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import adopt as zoo_index
 from netspace_cli.core.zoos import manifest as zoo_manifest
-from netspace_cli.core.zoos.adopt import Adopted, index_folder
+from netspace_cli.core.zoos.adopt import Adopted, IndexPlan, index_folder
 from netspace_cli.core.zoos.export import export_instance
 from netspace_cli.core.zoos.zoo import open_zoo, verify
 from tests.worlds import Tiny
 
 
-def index(folder: Path, tiny: Tiny, **options: Any) -> Adopted:
+def index(folder: Path, tiny: Tiny, *, force: bool = False, dry_run: bool = False, **planned: Any) -> Adopted:
     with Runner("cpu") as runner:
-        return index_folder(folder, tiny.data, runner, **options)
+        return index_folder(folder, tiny.data, runner, IndexPlan(**planned), force=force, dry_run=dry_run)
 
 
 def states(tiny: Tiny, count: int) -> list[dict[str, torch.Tensor]]:

@@ -12,16 +12,16 @@ from netspace_models.errors import ConfigError, InputFileError
 
 from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.zoos.adopt import Adopted, index_folder
+from netspace_cli.core.zoos.adopt import Adopted, IndexPlan, index_folder
 from netspace_cli.core.zoos.lists import read_lists, split_named
 from tests.worlds import Tiny
 
 Lister = Callable[..., Path]
 
 
-def index(folder: Path, tiny: Tiny, *lists: Path, **options: Any) -> Adopted:
+def index(folder: Path, tiny: Tiny, *lists: Path, force: bool = False, **planned: Any) -> Adopted:
     with Runner("cpu") as runner:
-        return index_folder(folder, tiny.data, runner, lists=lists, **options)
+        return index_folder(folder, tiny.data, runner, IndexPlan(lists=lists, **planned), force=force)
 
 
 @pytest.fixture

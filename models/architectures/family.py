@@ -1,0 +1,100 @@
+"""A family of architectures: their names, how they are made, and which checkpoints are theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from ..errors import UnknownArchitecture
+from ..network_io import FieldIO, ImageIO, NetworkIO
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Names and shapes of a state dict."""
+Factory = Callable[[NetworkIO], nn.Module]
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A network of a family's kind that no architecture of the family is.
+
+    Attributes:
+        kind: in words.
+        differences: what it has, with what the family has, in words.
+        example: the factory of such a network, for who wants to name one.
+    """
+
+    kind: str
+    differences: tuple[str, ...]
+    example: str
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a family takes names and shapes for.
+
+    Attributes:
+        names: architectures that they may be, likeliest first; () where they are the family's and none is worth
+            building.
+        io: what the network takes and gives; None of classifiers, whose layers do not tell the size of images.
+        foreign: set where none of these is what the network was made as.
+    """
+
+    names: tuple[str, ...]
+    io: NetworkIO | None = None
+    foreign: Foreign | None = None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Architectures of one module.
+
+    Attributes:
+        names: those that messages list.
+        factory: the function that makes modules of a name; None for a name of another family.
+        recognise: what names and shapes are, None where they are another family's. A family without it is compared
+            with what no family recognises.
+        first: layer that tells colour channels, of classifiers; last: layers of which one tells the classes.
+        more: names beyond the listed ones, in words.
+    """
+
+    names: tuple[str, ...]
+    factory: Callable[[str], Factory | None]
+    recognise: Callable[[Shapes], Guess | None] | None = None
+    first: str = ""
+    last: tuple[str, ...] = ()
+    more: str = ""
+
+
+def family_of_one(name: str, module: Callable[[ImageIO], nn.Module], *, first: str, last: str) -> Family:
+    """The family of one classifier without sizes in its name, recognised by comparing; first, last: as of `Family`."""
+
+    def factory(asked: str) -> Factory | None:
+        return (lambda io: module(images_for(name, io))) if asked == name else None
+
+    return Family((name,), factory, first=first, last=(last,))
+
+
+def images_for(name: str, io: NetworkIO) -> ImageIO:
+    """The IO, if it is of images.
+
+    Raises:
+        UnknownArchitecture: it is of points; the message names the architecture.
+    """
+    if not isinstance(io, ImageIO):
+        raise UnknownArchitecture(f"{name} is for images, not for {io.describe()}.", "For points: siren.")
+    return io
+
+
+def points_for(name: str, io: NetworkIO) -> FieldIO:
+    """The IO, if it is of points.
+
+    Raises:
+        UnknownArchitecture: it is of images; the message names the architecture.
+    """
+    if not isinstance(io, FieldIO):
+        raise UnknownArchitecture(
+            f"{name} is for points, not for images ({io.describe()}).", "For images: lenetlike, resnet8, ..."
+        )
+    return io

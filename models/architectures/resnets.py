@@ -1,0 +1,89 @@
+"""The ResNets by name, resnet32 or resnet32-a, and what names and shapes tell of a ResNet."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from math import prod
+
+from ..errors import UnknownArchitecture
+from .family import Factory, Family, Foreign, Guess, Shapes, images_for
+from .resnet import ResNet
+from .resnet_a import ResNetA
+
+# No file's word is taken for five digits. With -a, the shortcuts are option A's, which have no parameters.
+NAME = re.compile(r"resnet([1-9][0-9]{0,3})(-a)?")
+DEPTHS, DEPTHS_A = (8, 20, 32, 44, 56, 110), (20, 32, 44, 56, 110)
+# Everybody's ResNets name the convolutions of their blocks so; the classifier's name tells the shortcuts' kind.
+BLOCK_CONVOLUTION = re.compile(r"layer([1-9][0-9]*)\.([0-9]+)\.conv([1-9])\.weight")
+CLASSIFIERS = {"": "fc", "-a": "linear"}
+# Deeper ones than any are not built to compare with, and deep ones where there are numbers for them: that could take
+# far more time and memory than the file has bytes.
+MOST_DEPTH, DEEP, LEAST_VALUES = 1202, 110, 1000
+
+
+def factory(name: str) -> Factory | None:
+    """As of `Family`.
+
+    Raises:
+        UnknownArchitecture: a depth that is not 6n + 2.
+    """
+    match = NAME.fullmatch(name)
+    if not match:
+        return None
+    depth, option = int(match.group(1)), match.group(2) or ""
+    kind = ResNetA if option else ResNet
+    if depth >= 8 and (depth - 2) % 6 == 0:
+        return lambda io: kind(images_for(name, io), depth=depth)
+    raise UnknownArchitecture(
+        f"{name} does not exist: the depth must be 6n + 2.",
+        f"Nearest: resnet{nearest_depth(depth)}{option}.",
+    )
+
+
+def nearest_depth(depth: int) -> int:
+    """The depth of the form 6n + 2 next to another."""
+    return max(8, 6 * round((depth - 2) / 6) + 2)
+
+
+def recognise(shapes: Shapes) -> Guess | None:
+    """Of the ResNets only the depth that a state dict has; None without a ResNet's blocks."""
+    blocks = [match for match in map(BLOCK_CONVOLUTION.fullmatch, shapes) if match]
+    if not blocks:
+        return None
+    return Guess(_names(shapes, blocks), foreign=_foreign(shapes, blocks))
+
+
+def _names(shapes: Shapes, blocks: list[re.Match[str]]) -> tuple[str, ...]:
+    convolutions = [shapes[match.string] for match in blocks if match.group(3) in "12"]
+    depth = nearest_depth(len(convolutions) + 2)
+    values = sum(map(prod, convolutions))
+    if depth > MOST_DEPTH or (depth > DEEP and values < LEAST_VALUES * len(convolutions)):
+        return ()
+    options = [option for option, layer in CLASSIFIERS.items() if f"{layer}.weight" in shapes] or list(CLASSIFIERS)
+    return tuple(f"resnet{depth}{option}" for option in options)
+
+
+def _foreign(shapes: Shapes, blocks: list[re.Match[str]]) -> Foreign | None:
+    found = []
+    counted = Counter(stage for stage, _ in {(match.group(1), match.group(2)) for match in blocks})
+    counts = [counted[stage] for stage in sorted(counted, key=int)]
+    if len(counts) != 3 or len(set(counts)) > 1:
+        shown = ", ".join([*map(str, counts[:6]), *(["…"] if len(counts) > 6 else [])])
+        found.append(f"{len(counts)} stages of {shown} blocks (known: 3 of equally many)")
+    if any(match.group(3) not in "12" for match in blocks):
+        found.append("blocks of three convolutions (known: two)")
+    stem = shapes.get("conv1.weight", ())
+    if len(stem) == 4 and (stem[0], *stem[2:]) != (16, 3, 3):
+        found.append(f"a first convolution of {stem[2]}x{stem[3]} to {stem[0]} channels (known: 3x3 to 16)")
+    return Foreign("ResNet", tuple(found), "torchvision.models:resnet18") if found else None
+
+
+RESNETS = Family(
+    (*(f"resnet{depth}" for depth in DEPTHS), *(f"resnet{depth}-a" for depth in DEPTHS_A)),
+    factory,
+    recognise,
+    first="conv1",
+    last=tuple(CLASSIFIERS.values()),
+    more="any resnet of depth 6n + 2 (-a: ReLU and shortcuts without parameters)",
+)

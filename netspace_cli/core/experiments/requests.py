@@ -1,0 +1,351 @@
+"""Experiments on a zoo, as a person asks for them: what is opened, what is refused, what is measured.
+
+They are not in `core/requests/`, which experiments import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.files.figures import check_figure
+from netspace_cli.core.files.outputs import check_folder
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.requests.choose_data import choose_images, choose_images_of_zoo, recorded, require_data
+from netspace_cli.core.requests.choose_space import choose_space_of_zoo
+from netspace_cli.core.requests.inputs import NO_TEACHER, Teacher, read_wanted_teacher
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import Recipe, load_recipe
+from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+
+from .backbones import backbones
+from .few_labels.experiment import few_labels
+from .few_labels.runs import FewLabels
+from .held_out import Scale, trained_space
+from .rate import SIZES, rate
+from .report import Report, write_report
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an experiment has found.
+
+    Attributes:
+        report: tables and figures.
+        data: the images.
+        space: the one measured; None of an experiment that has spaces of its own.
+    """
+
+    report: Report
+    data: ImageData
+    space: Space | None = None
+
+    def facts(self, cost: Mapping[str, Any]) -> dict[str, Any]:
+        """What the numbers depend on, and what they cost: a runner's report."""
+        facts = {**self.report.facts, "data": recorded(self.data), "cost": dict(cost)}
+        return facts if self.space is None else {**facts, "space": self.space.name, "space_sha256": self.space.sha256}
+
+    def write(self, folder: Path, cost: Mapping[str, Any]) -> list[Path]:
+        """The files that were written: tables, figures, and the facts."""
+        return write_report(folder, replace(self.report, facts=self.facts(cost)))
+
+
+class HeldOutMeasure(Protocol):
+    """`single` or `several`."""
+
+    def __call__(
+        self,
+        zoo: Zoo,
+        folder: Path,
+        space: Space,
+        data: ImageData,
+        runner: Runner,
+        *,
+        scale: Scale,
+        teacher: Network | None = None,
+    ) -> Report:
+        """Measure a space."""
+        ...
+
+
+class ExperimentTask(Protocol):
+    """An experiment that can begin."""
+
+    def run(self, runner: Runner) -> Found:
+        """Measure."""
+        ...
+
+
+class ExperimentRequest(Protocol):
+    """An experiment that is asked for."""
+
+    @property
+    def output(self) -> Path:
+        """The folder of spaces, tables and figures."""
+        ...
+
+    def prepare(self) -> ExperimentTask:
+        """Open what is needed and refuse what cannot be done, before any work."""
+        ...
+
+
+@dataclass(frozen=True)
+class WantedRecipe:
+    """A recipe that is asked for: path, settings: as of `load_recipe`."""
+
+    path: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What experiments work on.
+
+    Attributes:
+        zoo, data: opened, of classifiers.
+        teacher: None for none.
+    """
+
+    zoo: Zoo
+    data: ImageData
+    teacher: Network | None
+
+
+def opened(request: HeldOutRequest | BackbonesRequest | RateRequest) -> Opened:
+    """What an experiment works on, read once its folder is known to take the results.
+
+    Raises:
+        ConfigError, DataUnavailable, InputFileError: say what and why.
+    """
+    zoo = opened_zoo(request.zoo, request.output)
+    data = choose_images_of_zoo(zoo, request.data)
+    return Opened(zoo, data, read_wanted_teacher(request.teacher, zoo.io))
+
+
+def opened_zoo(zoo: Path, output: Path) -> Zoo:
+    """A zoo, opened once the folder for the results is known to take them."""
+    check_folder(output)
+    check_figure(output / "figure.png")
+    return open_zoo(zoo)
+
+
+@dataclass(frozen=True)
+class HeldOutRequest:
+    """A space is asked for, measured on the held-out instances of a zoo.
+
+    Attributes:
+        measure: `single` or `several`.
+        zoo: a zoo's folder; output: the folder of the results, and of a space that is trained first.
+        space: a trained one, by name or path; or the recipe of one that is trained first.
+        data: a data set as of `load_data`; None for the zoo's own.
+        teacher: guides training and search.
+        refine: steps of held-out instances; None for what the space records.
+        path_steps, search_steps, search_images, teacher_images: as of `Scale`.
+    """
+
+    measure: HeldOutMeasure
+    zoo: Path
+    output: Path
+    space: str | WantedRecipe
+    data: str | None = None
+    teacher: Teacher = NO_TEACHER
+    refine: int | None = None
+    path_steps: int = Scale.path_steps
+    search_steps: int = Scale.search_steps
+    search_images: int = Scale.search_images
+    teacher_images: int = Scale.teacher_images
+
+    def prepare(self) -> HeldOutTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: say what and why.
+        """
+        inputs = opened(self)
+        if isinstance(self.space, WantedRecipe):
+            return HeldOutTask(self, inputs, load_recipe(self.space.path, self.space.settings))
+        return HeldOutTask(self, inputs, load_space(self.space))
+
+    def scale(self, space: Space) -> Scale:
+        """How much work is asked for, in a space."""
+        refine_steps = space.recipe.refine.steps if self.refine is None else self.refine
+        return Scale(refine_steps, self.path_steps, self.search_steps, self.search_images, self.teacher_images)
+
+
+@dataclass(frozen=True)
+class HeldOutTask:
+    """A measurement that can begin.
+
+    Attributes:
+        request: what was asked for.
+        inputs: opened.
+        space: opened, or the recipe of one that is trained first.
+    """
+
+    request: HeldOutRequest
+    inputs: Opened
+    space: Space | Recipe
+
+    def run(self, runner: Runner) -> Found:
+        """Train the space if it is not there, and measure it."""
+        asked, inputs = self.request, self.inputs
+        space = self._space(runner)
+        report = asked.measure(
+            inputs.zoo, asked.output, space, inputs.data, runner, scale=asked.scale(space), teacher=inputs.teacher
+        )
+        return Found(report, inputs.data, space)
+
+    def _space(self, runner: Runner) -> Space:
+        if isinstance(self.space, Space):
+            return self.space
+        inputs = self.inputs
+        several = len({instance.arch for instance in inputs.zoo.instances}) > 1
+        guide = inputs.teacher if several else None  # one architecture learns from its own instances
+        return trained_space(inputs.zoo, self.request.output, self.space, inputs.data, runner, teacher=guide)
+
+
+@dataclass(frozen=True)
+class BackbonesRequest:
+    """Recipes are asked for, beside each other.
+
+    Attributes:
+        zoo: a zoo's folder; output: the folder of the results.
+        recipes: files, by name.
+        seconds, marks: as of `backbones`.
+        data: a data set as of `load_data`; None for the zoo's own.
+        teacher: of spaces of several architectures.
+    """
+
+    zoo: Path
+    output: Path
+    recipes: Mapping[str, Path]
+    seconds: float
+    marks: int = 8
+    data: str | None = None
+    teacher: Teacher = NO_TEACHER
+
+    def prepare(self) -> BackbonesTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: say what and why.
+        """
+        inputs = opened(self)
+        return BackbonesTask(self, inputs, {name: load_recipe(path) for name, path in self.recipes.items()})
+
+
+@dataclass(frozen=True)
+class BackbonesTask:
+    """A comparison of recipes that can begin: what was asked for, and what was opened."""
+
+    request: BackbonesRequest
+    inputs: Opened
+    recipes: Mapping[str, Recipe]
+
+    def run(self, runner: Runner) -> Found:
+        """Train a space with each recipe and measure it along the way."""
+        asked, inputs = self.request, self.inputs
+        time: dict[str, Any] = {"seconds": asked.seconds, "marks": asked.marks}
+        report = backbones(inputs.zoo, asked.output, self.recipes, inputs.data, runner, teacher=inputs.teacher, **time)
+        return Found(report, inputs.data)
+
+
+@dataclass(frozen=True)
+class RateRequest:
+    """Spaces of several sizes are asked for.
+
+    Attributes:
+        zoo: a zoo's folder; output: the folder of the results.
+        recipe, settings: as of `load_recipe`.
+        sizes: of embeddings.
+        data: a data set as of `load_data`; None for the zoo's own.
+        teacher: of the searches.
+        search_steps, search_images, teacher_images: as of `Scale`.
+    """
+
+    zoo: Path
+    output: Path
+    recipe: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    sizes: Sequence[int] = SIZES
+    data: str | None = None
+    teacher: Teacher = NO_TEACHER
+    search_steps: int = Scale.search_steps
+    search_images: int = Scale.search_images
+    teacher_images: int = Scale.teacher_images
+
+    def prepare(self) -> RateTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: say what and why.
+        """
+        inputs = opened(self)
+        return RateTask(self, inputs, load_recipe(self.recipe, self.settings))
+
+
+@dataclass(frozen=True)
+class RateTask:
+    """A comparison of sizes that can begin: what was asked for, and what was opened."""
+
+    request: RateRequest
+    inputs: Opened
+    recipe: Recipe
+
+    def run(self, runner: Runner) -> Found:
+        """Train a space of each size and measure it."""
+        asked, inputs = self.request, self.inputs
+        scale = Scale(
+            search_steps=asked.search_steps, search_images=asked.search_images, teacher_images=asked.teacher_images
+        )
+        how: dict[str, Any] = {"sizes": asked.sizes, "scale": scale, "teacher": inputs.teacher}
+        return Found(rate(inputs.zoo, asked.output, self.recipe, inputs.data, runner, **how), inputs.data)
+
+
+@dataclass(frozen=True)
+class FewLabelsRequest:
+    """An instance is to be adapted to few labelled images.
+
+    Attributes:
+        zoo: a zoo's folder; output: the folder of the results.
+        plan: how much work.
+        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        arch: of the instance; None for the zoo's smallest.
+    """
+
+    zoo: Path
+    output: Path
+    plan: FewLabels
+    space: str | None = None
+    data: str | None = None
+    arch: str | None = None
+
+    def prepare(self) -> FewLabelsTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, WrongSpace, DataUnavailable, InputFileError: say what and why.
+        """
+        zoo = opened_zoo(self.zoo, self.output)
+        space = choose_space_of_zoo(self.space, zoo)
+        return FewLabelsTask(self, zoo, space, require_data(choose_images(space, self.data), space))
+
+
+@dataclass(frozen=True)
+class FewLabelsTask:
+    """An adaptation that can begin: what was asked for, and what was opened."""
+
+    request: FewLabelsRequest
+    zoo: Zoo
+    space: Space
+    data: ImageData
+
+    def run(self, runner: Runner) -> Found:
+        """Adapt the instance by each method."""
+        asked = self.request
+        report = few_labels(self.zoo, self.space, self.data, runner, asked.output, plan=asked.plan, arch=asked.arch)
+        return Found(report, self.data, self.space)

@@ -1,0 +1,158 @@
+"""Making zoos, as a person asks for it: trained on images, fitted to shapes, adopted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
+from netspace_cli.core.zoos.adopt import USUAL_PLAN, Adopted, IndexPlan, index_folder
+from netspace_cli.core.zoos.fit import fit_jobs, fit_zoo, fits_so_far
+from netspace_cli.core.zoos.fitting import FitJob, FitPlan
+from netspace_cli.core.zoos.train import Job, ZooPlan, jobs_of, train_zoo, zoo_so_far
+from netspace_cli.core.zoos.zoo import Zoo
+
+
+@dataclass(frozen=True)
+class TrainZooRequest:
+    """Many trained instances are asked for.
+
+    Attributes:
+        zoo: its folder; one that is there is added to.
+        plan: what to train.
+        data: the images, as of `load_data`.
+        workers: instances trained at the same time.
+    """
+
+    zoo: Path
+    plan: ZooPlan
+    data: str
+    workers: int = 1
+
+    def prepare(self, runner: Runner) -> TrainZooTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Args:
+            runner: its seed numbers the instances and draws their splits.
+        Raises:
+            ConfigError, DataUnavailable, UnknownArchitecture: say what and why.
+        """
+        self.plan.check()
+        data = load_data(self.data)
+        done = zoo_so_far(self.zoo, data, self.plan.arch)
+        return TrainZooTask(self, data, [job for job in jobs_of(self.plan, runner.seed) if job.id not in done])
+
+
+@dataclass(frozen=True)
+class TrainZooTask:
+    """A zoo's training that can begin.
+
+    Attributes:
+        request: what was asked for.
+        data: opened.
+        jobs: the instances that the zoo does not have yet.
+    """
+
+    request: TrainZooRequest
+    data: ImageData
+    jobs: Sequence[Job]
+
+    def run(self, runner: Runner) -> Zoo:
+        """Train what is left."""
+        asked = self.request
+        return train_zoo(asked.zoo, asked.plan, self.data, runner, workers=asked.workers)
+
+
+@dataclass(frozen=True)
+class FitZooRequest:
+    """A neural field for each of many shapes or pictures is asked for.
+
+    Attributes:
+        shapes: a file or a folder of them; repair, scale: as of `find_shapes`.
+        zoo: its folder; one that is there is added to.
+        plan: what to fit.
+    """
+
+    shapes: Path
+    zoo: Path
+    plan: FitPlan
+    repair: bool = False
+    scale: bool = True
+
+    def prepare(self, runner: Runner) -> FitZooTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Args:
+            runner: its seed chooses the shapes and draws their splits.
+        Raises:
+            ConfigError, InputFileError, UnknownArchitecture: say what and why.
+        """
+        sources = find_shapes(self.shapes, repair=self.repair, scale=self.scale)
+        jobs = fit_jobs(sources, self.plan, runner.seed)
+        return FitZooTask(self, sources, fits_so_far(self.zoo, sources, jobs, self.plan))
+
+
+@dataclass(frozen=True)
+class FitZooTask:
+    """Fitting that can begin.
+
+    Attributes:
+        request: what was asked for.
+        sources: all shapes.
+        jobs: the instances that the zoo does not have yet.
+    """
+
+    request: FitZooRequest
+    sources: Sequence[ShapeSource]
+    jobs: Sequence[FitJob]
+
+    def run(self, runner: Runner) -> Zoo:
+        """Fit what is left."""
+        return fit_zoo(self.request.zoo, self.sources, self.request.plan, runner)
+
+
+@dataclass(frozen=True)
+class IndexRequest:
+    """A folder of checkpoints is to become a zoo.
+
+    Attributes:
+        folder: becomes the zoo.
+        data: the images the networks were trained on, as of `load_data`.
+        plan: what is adopted, and as what.
+        force: index anew.
+    """
+
+    folder: Path
+    data: str
+    plan: IndexPlan = USUAL_PLAN
+    force: bool = False
+
+    def prepare(self) -> IndexTask:
+        """Open the images.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: say what and why.
+        """
+        return IndexTask(self, load_data(self.data))
+
+
+@dataclass(frozen=True)
+class IndexTask:
+    """An adoption that can begin: what was asked for, and the images."""
+
+    request: IndexRequest
+    data: ImageData
+
+    def plan(self, runner: Runner) -> Adopted:
+        """What would be adopted; nothing is scored or written."""
+        asked = self.request
+        return index_folder(asked.folder, self.data, runner, asked.plan, force=asked.force, dry_run=True)
+
+    def run(self, runner: Runner) -> Adopted:
+        """Adopt the folder."""
+        asked = self.request
+        return index_folder(asked.folder, self.data, runner, asked.plan, force=asked.force)
