@@ -23,7 +23,7 @@ def main() -> None:
 
         teacher = read_network("examples/digits/resnet56.pt", io=space.io)
         better = optimise(embeddings.vectors[0], space, data, runner, teacher=teacher, steps=20)
-        print(f"lso: loss {better.initial.loss:.3f} to {better.optimized.loss:.3f}")
+        print(f"lso: loss {better.initial.loss:.3f} to {better.optimised.loss:.3f}")
 
 
 if __name__ == "__main__":

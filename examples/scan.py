@@ -64,7 +64,7 @@ def main(scanned: Path, begin: Path) -> None:
             share = overlap(decoded_network(found, space, runner), target, runner)
             print(
                 f"{name}: {len(scan.points):,} points, {100 * found.initial.accuracy:.1f} to "
-                f"{100 * found.optimized.accuracy:.1f} % within 0.01, overlap {share:.3f}, {seconds:.0f} s"
+                f"{100 * found.optimised.accuracy:.1f} % within 0.01, overlap {share:.3f}, {seconds:.0f} s"
             )
 
 

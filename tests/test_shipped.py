@@ -107,9 +107,9 @@ def test_optimising_towards_the_teacher_lowers_the_loss_and_keeps_the_accuracy(
         refined = encode([samples[name]], space, runner, data=digits, refine_steps=20).vectors[0]
         optimiser = optimiser_for(space, steps=20, images=32)
         found = optimise(refined, space, digits, runner, teacher=teacher, optimiser=optimiser)
-    assert found.optimized.arch == NAMES[name]
-    assert found.optimized.loss < found.initial.loss
-    assert found.optimized.accuracy >= found.initial.accuracy - 0.01
+    assert found.optimised.arch == NAMES[name]
+    assert found.optimised.loss < found.initial.loss
+    assert found.optimised.accuracy >= found.initial.accuracy - 0.01
 
 
 @pytest.mark.slow

@@ -93,13 +93,13 @@ def lso(
         report = runner.report()
     console.cost(report)
     _show(console, task, found)
-    outcome = {"lr": found.lr, "best_step": found.step, "initial": found.initial, "optimized": found.optimized}
+    outcome = {"lr": found.lr, "best_step": found.step, "initial": found.initial, "optimized": found.optimised}
     console.document({**task.record(), **outcome, "history": found.history, "report": report})
     _remark(console, task.request, found)
 
 
 def _show(console: Console, task: LsoTask, found: Optimised) -> None:
-    ends = (("initial", found.initial), ("optimized", found.optimized))
+    ends = (("initial", found.initial), ("optimized", found.optimised))
     console.table(
         f"best after {found.step} of {task.optimiser.steps} steps",
         ["", "arch", Column(view_of(task.space.kind).score, percent), Column("loss", decimal)],
@@ -113,9 +113,9 @@ def _remark(console: Console, asked: LsoRequest, found: Optimised) -> None:
         lr = found.lr
         rates = "" if lr is None else f" another --lr ({3 * lr:.2g} or {lr / 3:.2g}), or"
         console.note(f"No step did better than the start on the validation split: give{rates} more --steps.")
-    if found.optimized.arch != found.arch:
+    if found.optimised.arch != found.arch:
         console.note(
-            f"The space still takes the best embedding for a {found.optimized.arch}, not the {found.arch} aimed at: "
+            f"The space still takes the best embedding for a {found.optimised.arch}, not the {found.arch} aimed at: "
             "give it more --steps or a higher --lr."
         )
     for path in filter(None, (asked.output, asked.decoded)):

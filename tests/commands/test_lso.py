@@ -68,8 +68,8 @@ def test_a_checkpoint_is_encoded_and_refined_first(tiny: Tiny, work: Path, ask: 
 
 
 def test_the_rows_of_a_pipe(tiny: Tiny, emb: dict[str, Path], work: Path, rows: Rows) -> None:
-    initial, optimized = rows(*command(tiny, emb["lenetlike"], "--steps", 1))
-    assert (initial[""], optimized[""]) == ("initial", "optimized")
+    initial, optimised = rows(*command(tiny, emb["lenetlike"], "--steps", 1))
+    assert (initial[""], optimised[""]) == ("initial", "optimized")
     assert 0 <= float(initial["accuracy"]) <= 1
 
 

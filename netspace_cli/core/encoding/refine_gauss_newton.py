@@ -2,7 +2,7 @@
 
 Every step draws points anew and takes the shortest way to where the predicted network, as it changes about the
 embedding, has the target's values there. What suits one draw of points suits the others only nearly; the mean
-of the last steps' embeddings suits them better than any one of them. Shapes are mended in the end.
+of the last steps' embeddings suits them better than any one of them. In the end, stray fragments of shapes are removed.
 """
 
 from __future__ import annotations
@@ -71,4 +71,4 @@ def _refined(
         runner.count(1, "steps")
         tick(1, loss=loss)
     mean = torch.stack(path[-max(1, steps // LATER) :]).mean(dim=0)
-    return kind.mender(architecture, weights, solver, runner)(mean)
+    return kind.fragment_remover(architecture, weights, solver, runner)(mean)

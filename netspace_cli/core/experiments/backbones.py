@@ -149,7 +149,7 @@ def backbones(
 
 
 @dataclass
-class Course:
+class TimedTraining:
     """A recipe's training on the clock.
 
     Attributes:
@@ -185,7 +185,7 @@ class Course:
         return Space(self.state.model, record_of(task, self.state, zoo), embeddings)
 
 
-def begin(task: Task, *, seconds: float) -> Course:
+def begin(task: Task, *, seconds: float) -> TimedTraining:
     """A training that has not begun, after two steps of another one that is thrown away: the first may hold
     work of its own, the second tells the pace. One is enough where it takes `seconds` or more."""
     state, clock = new_state(task), Clock()
@@ -196,7 +196,7 @@ def begin(task: Task, *, seconds: float) -> Course:
         if clock.seconds >= seconds:
             break
     del state  # two models at once may not fit
-    return Course(task, new_state(task), clock.seconds)
+    return TimedTraining(task, new_state(task), clock.seconds)
 
 
 def paced(task: Task, steps: int) -> Task:
@@ -209,57 +209,57 @@ def paced(task: Task, steps: int) -> Task:
 def _run(name: str, parameters: int, task: Task, zoo: Zoo, folder: Path, seconds: float, marks: int) -> Ran:
     """Train against the clock, measuring at the marks; then measure the best of them on held-out instances."""
     due = [seconds * (i + 1) / marks for i in range(marks)]
-    course, found, remark = begin(task, seconds=seconds), list[Mark](), ""
+    training, found, remark = begin(task, seconds=seconds), list[Mark](), ""
     try:
-        _train(course, found, due, zoo, f"training {name}, seconds")
+        _train(training, found, due, zoo, f"training {name}, seconds")
     except RunFailed as failure:
         remark = failure.message
-        found += [Mark(mark, course.clock.seconds, course.state.step) for mark in due[len(found) :]]
-    steps = course.state.step
-    pace = course.clock.seconds / steps if steps else course.warm
+        found += [Mark(mark, training.clock.seconds, training.state.step) for mark in due[len(found) :]]
+    steps = training.state.step
+    pace = training.clock.seconds / steps if steps else training.warm
     if not steps and not remark:
         remark = f"no step in {seconds:g} s: one takes {pace:.3g} s"
     end: dict[str, dict[str, Any]] = {}
-    if course.state.best:
-        end, unrefined = _measured_best(course, zoo, folder)
+    if training.state.best:
+        end, unrefined = _measured_best(training, zoo, folder)
         remark = remark or unrefined
     kind = task.recipe.backbone.kind
-    return Ran(name, kind, parameters, pace, course.state.best_step, tuple(found), end, remark)
+    return Ran(name, kind, parameters, pace, training.state.best_step, tuple(found), end, remark)
 
 
-def _train(course: Course, found: list[Mark], due: Sequence[float], zoo: Zoo, description: str) -> None:
+def _train(training: TimedTraining, found: list[Mark], due: Sequence[float], zoo: Zoo, description: str) -> None:
     """Whole steps until the last mark; each mark is added to `found` when it is measured."""
     shown = 0
-    with course.task.runner.progress(description, round(due[-1])) as tick:
+    with training.task.runner.progress(description, round(due[-1])) as tick:
         while len(found) < len(due):
             mark = due[len(found)]
             # A step that would end after the mark does not count for it.
-            if course.clock.seconds + course.pace > mark:
-                found.append(_measured(course, zoo, mark, found[-1] if found else None))
+            if training.clock.seconds + training.pace > mark:
+                found.append(_measured(training, zoo, mark, found[-1] if found else None))
                 continue
-            course.step(due[-1])
-            tick(int(course.clock.seconds) - shown, steps=course.state.step)
-            shown = int(course.clock.seconds)
+            training.step(due[-1])
+            tick(int(training.clock.seconds) - shown, steps=training.state.step)
+            shown = int(training.clock.seconds)
 
 
-def _measured(course: Course, zoo: Zoo, mark: float, last: Mark | None) -> Mark:
+def _measured(training: TimedTraining, zoo: Zoo, mark: float, last: Mark | None) -> Mark:
     """The space at a mark, kept if its validation loss is the lowest so far."""
-    task, state = course.task, course.state
+    task, state = training.task, training.state
     if last is not None and last.steps == state.step:
         return replace(last, mark=mark)
     validate(task, state)
-    found = evaluate(zoo, course.space(zoo), require_images(task.data), task.runner, split="val").summary()
-    return Mark(mark, course.clock.seconds, state.step, *(found[name] for name in ("pearson", "mae", "agreement")))
+    found = evaluate(zoo, training.space(zoo), require_images(task.data), task.runner, split="val").summary()
+    return Mark(mark, training.clock.seconds, state.step, *(found[name] for name in ("pearson", "mae", "agreement")))
 
 
-def _measured_best(course: Course, zoo: Zoo, folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
+def _measured_best(training: TimedTraining, zoo: Zoo, folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
     """Write the space of the best mark and measure it on the held-out instances, refined as its recipe says;
     with the reason where refining failed."""
-    state, task, remark = course.state, course.task, ""
+    state, task, remark = training.state, training.task, ""
     state.model.load_state_dict(state.best)
     state.model.requires_grad_(False).zero_grad()
     folder.mkdir(parents=True, exist_ok=True)
-    space = save_space(folder / "space.safetensors", course.space(zoo), force=True)
+    space = save_space(folder / "space.safetensors", training.space(zoo), force=True)
     steps = task.recipe.refine.steps
     try:
         measured = measure(zoo, space, require_images(task.data), task.runner, refine_steps=steps)

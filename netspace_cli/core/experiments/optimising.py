@@ -142,7 +142,7 @@ def tuned(
     if lr not in tried:
         raise RunFailed(f"{method}: no rate gives a finite loss.", "Take fewer steps, or check the start.")
     found = tried[lr]
-    return Tuned(method, lr, found.step, found.initial.accuracy, found.optimized.accuracy)
+    return Tuned(method, lr, found.step, found.initial.accuracy, found.optimised.accuracy)
 
 
 def optimising_table(tried: Mapping[str, Sequence[Tuned]]) -> Table:

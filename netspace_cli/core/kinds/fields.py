@@ -23,15 +23,15 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_step import Step, score_steps
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.drawing import draw_picture_paths, draw_solid_paths
-from netspace_cli.core.shapes.fragments import VoxelTargets, remove_fragments
+from netspace_cli.core.shapes.fragments import VoxelTargets, remove_only_fragments
 from netspace_cli.core.shapes.meshes import check_mesh_extra
 from netspace_cli.core.shapes.near_surface import drawn_stretch, near_surfaces, with_near
 from netspace_cli.core.shapes.path_pictures import PictureStep, picture_steps
 from netspace_cli.core.shapes.path_solids import SolidStep, solid_steps
 from netspace_cli.core.shapes.values import iou, mean_error, scoring_points, values_of, within
-from netspace_cli.core.shapes.voxels import Voxels, cut, distances_at, scattered_points
+from netspace_cli.core.shapes.voxels import Voxels, distances_at, refine_near_surface, scattered_points
 
-from .kind import Judged, Mender, PathStep, Sampler, Variation, count_seen
+from .kind import FragmentRemover, Judged, PathStep, Sampler, Variation, count_seen
 
 VALIDATION_POINTS = 4096
 STRETCHED_POINTS = 256
@@ -231,15 +231,17 @@ class FieldKind:
         """The nearer a signed distance is to zero, the more it weighs."""
         return weights_by_distance(wanted) if self.has_surface else None
 
-    def mender(self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner) -> Mender:
+    def fragment_remover(
+        self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner
+    ) -> FragmentRemover:
         """Removes fragments that refining has left, and restores thin connections."""
         if not self.has_surface:
             return lambda embedding: embedding
-        cells = Voxels(runner.place(scattered_points(self.io.dimensions, runner.generator("cells"))))
-        whole = VoxelTargets(cells, distances_at(cells.points, architecture, weights, runner))
-        small = cut(cells, whole.values)
+        voxels = Voxels(runner.place(scattered_points(self.io.dimensions, runner.generator("cells"))))
+        whole = VoxelTargets(voxels, distances_at(voxels.points, architecture, weights, runner))
+        small = refine_near_surface(voxels, whole.values)
         fine = VoxelTargets(small, distances_at(small.points, architecture, weights, runner))
-        return lambda embedding: remove_fragments(embedding, whole, [fine], solver, runner, keep=True)
+        return lambda embedding: remove_only_fragments(embedding, whole, [fine], solver, runner)
 
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str

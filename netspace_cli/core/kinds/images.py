@@ -25,7 +25,7 @@ from netspace_cli.core.networks.path_step import Step, score_steps
 from netspace_cli.core.networks.scores import accuracies_on_test, accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
-from .kind import Judged, Mender, Sampler, Variation, count_seen
+from .kind import FragmentRemover, Judged, Sampler, Variation, count_seen
 
 # Two instances count as equally accurate within this many points.
 EQUAL_WITHIN = 0.02
@@ -241,8 +241,10 @@ class ImageKind:
         """All alike."""
         return None
 
-    def mender(self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner) -> Mender:
-        """There is nothing to mend."""
+    def fragment_remover(
+        self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner
+    ) -> FragmentRemover:
+        """Classifiers have no fragments: embeddings stay as they are."""
         return lambda embedding: embedding
 
     def compare(

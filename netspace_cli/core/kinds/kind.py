@@ -22,8 +22,8 @@ from netspace_cli.core.runtime.runner import Runner
 Sampler = Callable[[int, torch.Generator], Tensor]
 # From instances (B, P) with the rows they are in, and a step's batch, to what the step learns from.
 Variation = Callable[[Architecture, Tensor, Tensor, Batch, torch.Generator], tuple[Tensor, Batch]]
-# From an embedding (E,) to one whose network is mended.
-Mender = Callable[[Tensor], Tensor]
+# From an embedding (E,) to one whose network has no stray fragments.
+FragmentRemover = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -188,8 +188,10 @@ class Kind(Protocol):
         """(R,) how much the error of each output wanted (R,) weighs; None for all alike."""
         ...
 
-    def mender(self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner) -> Mender:
-        """Mends what refining towards a network (P,) has broken."""
+    def fragment_remover(
+        self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner
+    ) -> FragmentRemover:
+        """Removes the fragments that refining towards a network (P,) has left, and restores what it broke."""
         ...
 
     def compare(

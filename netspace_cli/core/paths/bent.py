@@ -2,8 +2,8 @@
 
 Halfway along a straight path stands nearly the mean of two signed distances, in which whatever only one shape has is
 thin or gone; and most of the change happens in the first and the last steps. A bent path leaves the straight line:
-its steps are the ends' blends (`netspace_models.training.losses.blended`) without crumbs, so far from each other that
-shapes change evenly.
+its steps are the ends' blends (`netspace_models.training.losses.blended`) without fragments, spaced so
+that shapes change evenly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.fragments import VoxelTargets, even_and_near, remove_fragments
 from netspace_cli.core.shapes.sdf_blend import BlendEnds, even_gammas
-from netspace_cli.core.shapes.voxels import cut, distances_at, scattered_points
+from netspace_cli.core.shapes.voxels import distances_at, refine_near_surface, scattered_points
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
 
@@ -26,7 +26,7 @@ from .path import straight
 
 # Gauss-Newton steps for each embedding.
 SOLVES = 5
-# Crumbs are looked for in cells cut into so many, then so many: what one grid passes over shows in another.
+# Fragments are searched for in voxels refined by these factors: what one grid misses shows in another.
 FINER = (2, 3)
 
 
@@ -65,7 +65,7 @@ def bent(
 def _solved(
     embedding: Tensor, ends: BlendEnds, weights: Tensor, gamma: Tensor, solver: Solver, runner: Runner
 ) -> Tensor:
-    """(E,) whose network is the blend at gamma of the ends, networks (2, P), and has no crumbs."""
+    """(E,) whose network is the blend at gamma of the ends, networks (2, P), without fragments."""
     wanted = ends.blend(gamma)
     chosen = even_and_near(wanted, runner.generator("bend"))
     error_weights = weights_by_distance(wanted[chosen])
@@ -73,10 +73,10 @@ def _solved(
         embedding, _ = solver.step(embedding, wanted[chosen], ends.points[chosen], error_weights)
     fine = []
     for parts in FINER:
-        small = cut(ends.cells, wanted, parts)
+        small = refine_near_surface(ends.voxels, wanted, parts)
         known = (distances_at(small.points, solver.architecture, own, runner) for own in weights)
         fine.append(VoxelTargets(small, ends.blend_in(small, gamma, wanted, *known)))
-    return remove_fragments(embedding, VoxelTargets(ends.cells, wanted), fine, solver, runner, keep=False)
+    return remove_fragments(embedding, VoxelTargets(ends.voxels, wanted), fine, solver, runner)
 
 
 def check_bend(space: Space) -> None:

@@ -85,7 +85,7 @@ def read_inputs(
     found: dict[Path, Input] = {}
     for path in paths:
         if is_embedding(path):
-            embeddings = single(path, space)
+            embeddings = load_one_embedding(path, space)
             found[path] = Input(path, embeddings.vectors[0], embeddings.origins[0])
     if files:
         networks = read_networks(files, space, reader)
@@ -96,7 +96,7 @@ def read_inputs(
     return [found[p] for p in paths]
 
 
-def single(path: Path, space: Space) -> Embeddings:
+def load_one_embedding(path: Path, space: Space) -> Embeddings:
     """An embedding file of this space that holds one embedding.
 
     Raises:
@@ -185,7 +185,7 @@ def check_same_architecture(paths: Sequence[Path], space: Space, reader: Checkpo
 
 def _architecture_of(path: Path, space: Space, reader: CheckpointReader) -> str:
     if is_embedding(path):
-        return single(path, space).origins[0].arch
+        return load_one_embedding(path, space).origins[0].arch
     return read_networks([path], space, reader)[0].architecture.name
 
 

@@ -12,7 +12,7 @@ from netspace_cli.core.encoding.refine import check_refining
 from netspace_cli.core.spaces.embeddings import is_embedding
 from netspace_cli.core.spaces.space import Space
 
-from .inputs import read_networks, single
+from .inputs import load_one_embedding, read_networks
 from .reader import CheckpointReader
 
 
@@ -38,7 +38,7 @@ def planned_inputs(
     rows = []
     for path in paths:
         if is_embedding(path):
-            architecture = space.model.architecture(single(path, space).origins[0].arch)
+            architecture = space.model.architecture(load_one_embedding(path, space).origins[0].arch)
         else:
             check_refining(space, data, steps)
             architecture = read_networks([path], space, reader)[0].architecture

@@ -38,7 +38,7 @@ class Optimised:
         arch: the architecture aimed at.
         lr: Adam's rate; None of a method that has none.
         step: after how many steps that was.
-        initial, optimized: on the test split, before and after.
+        initial, optimised: on the test split, before and after.
         history: [{step, loss, val_accuracy?, val_loss?}].
     """
 
@@ -47,7 +47,7 @@ class Optimised:
     lr: float | None
     step: int
     initial: Score
-    optimized: Score
+    optimised: Score
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -174,7 +174,7 @@ def optimise_towards(
             raise ConfigError("only shapes and scans can be solved for.", "Optimise by adam.")
         found = search_by_solving(parametrisation, objective, solver_of(space, name), points=optimiser.images, **how)
     best = found.variables[0].cpu()
-    return Optimised(best, name, lr, found.step, found.initial, found.optimized, found.history)
+    return Optimised(best, name, lr, found.step, found.initial, found.optimised, found.history)
 
 
 def parametrisation_of(space: Space, start: Tensor, arch: str | None = None) -> Parametrisation:

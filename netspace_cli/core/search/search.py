@@ -83,7 +83,7 @@ class SearchResult:
         variables: (1, D) the best by validation, on the device of the work; step: after how many steps.
         weights: (P,) the network they stand for.
         validation: its score on the validation split.
-        initial, optimized: on the test split, before and after.
+        initial, optimised: on the test split, before and after.
         history: [{step, loss, val_accuracy?, val_loss?}].
     """
 
@@ -92,7 +92,7 @@ class SearchResult:
     weights: Tensor
     validation: Score
     initial: Score
-    optimized: Score
+    optimised: Score
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -130,8 +130,8 @@ class Tracker:
         """The best, scored."""
         with torch.no_grad():
             weights = self._parametrisation.build(self._variables)
-        initial, optimized = (self._scored(v, "test") for v in (self._parametrisation.start, self._variables))
-        return SearchResult(self._variables, self._step, weights, self._score, initial, optimized, self._history)
+        initial, optimised = (self._scored(v, "test") for v in (self._parametrisation.start, self._variables))
+        return SearchResult(self._variables, self._step, weights, self._score, initial, optimised, self._history)
 
     def _rank(self, score: Score) -> tuple[bool, float, float]:
         accuracy = 0.0 if self._objective.by_loss else score.accuracy

@@ -1,12 +1,12 @@
-"""Mending shapes: what solving leaves of crumbs is taken away, and the thin holds are given back that it broke.
+"""Remove stray fragments and restore thin connections after solving.
 
-A leg of a chair hangs on a few cells: to the mean of all errors they are nothing, to whoever looks at it everything.
-So these cells are asked for by themselves, firmly, while the network's other values are asked to stay.
+A leg of a chair may hang on a few voxels: the mean of all errors hardly sees them, and a viewer sees nothing else. So
+wrong voxels are solved for by themselves, with a margin, while the rest of the network is asked to stay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,25 +18,25 @@ from torch import Tensor
 from netspace_cli.core.runtime.runner import Runner
 
 from .components import fragments_of
-from .voxels import Voxels, distances_at, far
+from .voxels import Voxels, away_from_surface, distances_at
 
-# Points that solvers are asked at: half of them evenly over the box, half near a surface.
+# Points of a step: half of them evenly over the box, half near a surface.
 POINTS = 8192
-# Steps at most; holds are so many cells at most from a crumb and from the rest; what is wrong weighs so much.
-MENDS, AROUND, WEIGHT = 24, 3, 10.0
-# Cells at most that are asked for anew in a step, so that the rest is heard.
+# Steps at most; voxels at most from a connection to a fragment, and to the rest; weight of wrong voxels.
+STEPS, AROUND, WEIGHT = 24, 3, 10.0
+# Voxels at most that a step adds, so that the rest keeps its weight.
 MOST = 500
-# How far outside crumbs are to be at least, and how far inside what they have come off from. Less where the rest is to
-# stay as it is: asked more firmly, refined shapes come out less like their own.
-FIRM, FIRM_KEEPING = (0.02, 0.01), (0.005, 0.005)
-# What hangs on less than this share of the latter is hardly held.
-MARGIN = 0.25
-# Where the rest is to stay, the mean error may rise by this share at most; else there is more wrong than a hold or two.
+# How far outside wrong voxels are to be at least, and how far inside missing connections. Less where the rest is to
+# stay as it is: with larger margins, refined shapes come out less like their own.
+MARGINS, GENTLE_MARGINS = (0.02, 0.01), (0.005, 0.005)
+# A connection that holds by less than this share of the latter counts as broken.
+HOLD = 0.25
+# Where the rest is to stay, the mean error may rise by this share at most; beyond it, more is wrong than a connection.
 COST = 0.05
 
 
 def even_and_near(values: Tensor, generator: torch.Generator) -> Tensor:
-    """(POINTS,) places of cells to ask at: half of them drawn evenly, half where values (M,) are nearest to zero."""
+    """(POINTS,) indices of voxels: half of them drawn evenly, half where values (M,) are nearest to zero."""
     evenly = torch.randperm(len(values), generator=generator)[: POINTS // 2].to(values.device)
     near = values.abs().topk(min(POINTS // 2, len(values)), largest=False).indices
     return torch.cat([evenly, near])
@@ -44,73 +44,106 @@ def even_and_near(values: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class VoxelTargets:
-    """What is to be where.
+    """Signed distances that a network is to have.
 
     Attributes:
-        cells: where.
+        voxels: where.
         values: (M,) signed distances there.
     """
 
-    cells: Voxels
+    voxels: Voxels
     values: Tensor
 
-    def far(self) -> VoxelTargets:
-        """Of a grid's cells those far from every surface."""
-        cells = far(self.cells, self.values)
-        return VoxelTargets(cells, self.values[torch.from_numpy(cells.places).to(self.values.device)])
+    def away_from_surface(self) -> VoxelTargets:
+        """Those of a whole grid in the voxels away from every surface."""
+        voxels = away_from_surface(self.voxels, self.values)
+        return VoxelTargets(voxels, self.values[torch.from_numpy(voxels.places).to(self.values.device)])
 
 
 def remove_fragments(
-    embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], solver: Solver, runner: Runner, *, keep: bool
+    embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], solver: Solver, runner: Runner
 ) -> Tensor:
-    """(E,) an embedding whose network has no crumbs but those wanted; as it was where that leads nowhere.
+    """Bring an embedding to the values wanted until its network has no other fragments than they have.
 
-    Crumbs are looked for in the grid's cells far from every surface, then in smaller and smaller ones near the surface.
+    Fragments are searched for in a grid's voxels away from every surface, then in smaller voxels near the surface.
 
     Args:
         embedding: (E,) whose network has nearly the values wanted.
-        wanted: in all cells of a grid; fine: in those near the surface, `cut`.
-        keep: ask the network to stay as it is elsewhere, and leave all as it was where it does not; without, ask it
-            to be as wanted there, too.
+        wanted: in all voxels of a grid; fine: in those of `refine_near_surface`, for one factor after another.
+    Returns:
+        (E,); the embedding itself where no step helps.
     """
-    begin, steps = embedding, iter(range(MENDS))
-    for looked in (wanted.far(), *fine):
-        embedding = _mended(embedding, looked, wanted, solver, runner, steps, keep=keep)
-    if not keep or embedding is begin:
+    return _corrected(embedding, wanted, fine, solver, runner, MARGINS, lambda _: wanted.values)
+
+
+def remove_only_fragments(
+    embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], solver: Solver, runner: Runner
+) -> Tensor:
+    """`remove_fragments` that asks the network to stay as it is elsewhere.
+
+    Returns:
+        (E,); the embedding itself where its error on the values wanted would rise by more than COST.
+    """
+
+    def values(each: Tensor) -> Tensor:
+        return _values_in(each, wanted.voxels, solver, runner)
+
+    found = _corrected(embedding, wanted, fine, solver, runner, GENTLE_MARGINS, values)
+    if found is embedding:
         return embedding
-    errors = [float((_found(e, wanted.cells, solver, runner) - wanted.values).abs().mean()) for e in (begin, embedding)]
-    return embedding if errors[1] <= (1 + COST) * errors[0] else begin
+    before, after = (float((values(each) - wanted.values).abs().mean()) for each in (embedding, found))
+    return found if after <= (1 + COST) * before else embedding
 
 
-def _mended(
+def _corrected(
+    embedding: Tensor,
+    wanted: VoxelTargets,
+    fine: Sequence[VoxelTargets],
+    solver: Solver,
+    runner: Runner,
+    margins: tuple[float, float],
+    elsewhere: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """(E,) corrected in coarse voxels, then in finer ones, within STEPS in all.
+
+    Args:
+        margins: how far outside and inside wrong voxels are to be at least.
+        elsewhere: from an embedding to what its network is to be in all voxels wanted.
+    """
+    steps = iter(range(STEPS))
+    for looked in (wanted.away_from_surface(), *fine):
+        embedding = _corrected_in(embedding, looked, wanted, solver, runner, steps, margins, elsewhere)
+    return embedding
+
+
+def _corrected_in(
     embedding: Tensor,
     looked: VoxelTargets,
     wanted: VoxelTargets,
     solver: Solver,
     runner: Runner,
     steps: Iterator[int],
-    *,
-    keep: bool,
+    margins: tuple[float, float],
+    elsewhere: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """(E,) mended where it is looked at, as long as there are steps."""
-    outside, inside = FIRM_KEEPING if keep else FIRM
+    """(E,) corrected in the voxels looked at, until nothing is wrong there or no step is left."""
+    outside, inside = margins
     firmly = torch.where(looked.values < 0, looked.values.clamp(max=-inside), looked.values.clamp(min=outside))
-    elsewhere = wanted.values
     asked = torch.zeros(0, dtype=torch.long, device=firmly.device)
     for _ in steps:
-        wrong = _crumbled(_found(embedding, looked.cells, solver, runner), looked, MARGIN * inside)
+        wrong = _wrong_voxels(_values_in(embedding, looked.voxels, solver, runner), looked, HOLD * inside)
         if not len(wrong):
             break
         if len(wrong) > MOST:
             wrong = wrong[torch.randperm(len(wrong), generator=runner.generator("wrong"))[:MOST].to(wrong.device)]
         # What is wrong again weighs more.
         asked = torch.cat([asked, wrong])
-        if keep:
-            elsewhere = _found(embedding, wanted.cells, solver, runner)
-        near = even_and_near(elsewhere, runner.generator("mend"))
-        values = torch.cat([elsewhere[near], firmly[asked]])
-        points = torch.cat([wanted.cells.points[near], looked.cells.points[asked]])
-        weights = torch.cat([weights_by_distance(elsewhere[near]), firmly.new_full((len(asked),), WEIGHT)])
+        rest = elsewhere(embedding)
+        # The stream keeps its older name, which decides what it draws.
+        near = even_and_near(rest, runner.generator("mend"))
+        values = torch.cat([rest[near], firmly[asked]])
+        points = torch.cat([wanted.voxels.points[near], looked.voxels.points[asked]])
+        weights = torch.cat([weights_by_distance(rest[near]), firmly.new_full((len(asked),), WEIGHT)])
         before = embedding
         embedding, _ = solver.step(before, values, points, weights / weights.mean())
         if torch.equal(embedding, before):
@@ -118,26 +151,27 @@ def _mended(
     return embedding
 
 
-def _found(embedding: Tensor, cells: Voxels, solver: Solver, runner: Runner) -> Tensor:
-    """(M,) what an embedding's network says in the cells."""
+def _values_in(embedding: Tensor, voxels: Voxels, solver: Solver, runner: Runner) -> Tensor:
+    """(M,) values of an embedding's network in the voxels."""
     with torch.no_grad():
         weights = solver.decode(embedding[None])[0]
-    return distances_at(cells.points, solver.architecture, weights, runner)
+    return distances_at(voxels.points, solver.architecture, weights, runner)
 
 
-def _crumbled(found: Tensor, wanted: VoxelTargets, margin: float) -> Tensor:
-    """(C,) which of the cells are in crumbs where nothing is wanted, or should hold crumbs where something is.
+def _wrong_voxels(found: Tensor, wanted: VoxelTargets, margin: float) -> Tensor:
+    """(C,) indices of voxels in fragments that are not wanted, and of those missing between fragments and the rest.
 
     Args:
-        margin: what comes off where the solid shrinks by so much is a crumb, too: it hangs on too little.
+        found: (M,) values in the voxels.
+        margin: what comes off when the solid shrinks by this distance counts as a fragment, too.
     """
-    solid, inside, firm = (wanted.cells.inside(v) for v in (wanted.values, found, found + margin))
+    solid, inside, firm = (wanted.voxels.inside(v) for v in (wanted.values, found, found + margin))
     loose = fragments_of(inside)
-    crumbs = loose | fragments_of(firm)
-    if not crumbs.any():
+    fragments = loose | fragments_of(firm)
+    if not fragments.any():
         return torch.zeros(0, dtype=torch.long, device=found.device)
-    near = solid & ndimage.binary_dilation(crumbs, iterations=AROUND)
-    holds = near & ~firm & ndimage.binary_dilation(firm & ~crumbs, iterations=AROUND)
+    near = solid & ndimage.binary_dilation(fragments, iterations=AROUND)
+    holds = near & ~firm & ndimage.binary_dilation(firm & ~fragments, iterations=AROUND)
     broken = holds if holds.any() else near & ~inside
     wrong = (loose & ~solid) | broken
-    return torch.from_numpy(np.flatnonzero(wanted.cells.at(wrong))).to(found.device)
+    return torch.from_numpy(np.flatnonzero(wanted.voxels.at(wrong))).to(found.device)

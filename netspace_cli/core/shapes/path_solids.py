@@ -13,8 +13,8 @@ from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.solids import Solid, solid_refined_near_surface
 
-# Cells along each axis, cut in two near the surface: with fewer, thin parts of one shape come apart. Crumbs of bent
-# paths are looked for in other cells than these.
+# Voxels along each axis, halved near the surface: with fewer, thin parts of one shape come apart. Fragments of bent
+# paths are searched for in other voxels than these.
 RESOLUTION = 80
 
 T = TypeVar("T")

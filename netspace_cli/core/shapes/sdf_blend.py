@@ -13,11 +13,11 @@ from scipy import ndimage
 from torch import Tensor
 
 from .components import connected_components, distances_without_fragments, fragments_of, without_fragments
-from .voxels import Voxels, repeated
+from .voxels import Voxels, upsampled
 
 # Of the blends, in units of the half box.
 WIDTH = 0.01
-# Through so many cells pieces are joined that came off.
+# Components that came off are joined through this many voxels.
 JOINED = 2
 # Blends that are looked at to space the steps, evenly by the logit of gamma up to so much.
 LOOKS, LOGIT = 241, 18.0
@@ -25,10 +25,10 @@ LOOKS, LOGIT = 241, 18.0
 
 @dataclass(frozen=True)
 class BlendEnds:
-    """Two signed distances in the cells of the box.
+    """Two signed distances in the voxels of the box.
 
     Attributes:
-        points: (R^D, D) one in each of a grid's cells.
+        points: (R^D, D) one in each of a grid's voxels.
         one, other: (R^D,) values there.
     """
 
@@ -37,27 +37,27 @@ class BlendEnds:
     other: Tensor
 
     @property
-    def cells(self) -> Voxels:
-        """The cells that the points are in."""
+    def voxels(self) -> Voxels:
+        """The voxels that the points are in."""
         return Voxels(self.points)
 
     @property
     def sides(self) -> tuple[int, ...]:
         """(R, …), D of them."""
-        return self.cells.sides
+        return self.voxels.sides
 
     @cached_property
     def meant(self) -> np.ndarray:
-        """(R, …) crumbs of both ends: they stay."""
+        """(R, …) fragments of both ends, which stay."""
         one, other = (fragments_of(v.cpu().numpy().reshape(self.sides) < 0) for v in (self.one, self.other))
         return one & other
 
     def solid(self, gamma: Tensor) -> np.ndarray:
-        """(R, …) where the blend at gamma is inside, its crumbs left out."""
+        """(R, …) where the blend at gamma is inside, its fragments left out."""
         return without_fragments(self._on_grid(gamma) < 0, self.meant)
 
     def blend(self, gamma: Tensor) -> Tensor:
-        """(R^D,) what stands at gamma between the ends: their blend, its crumbs left out.
+        """(R^D,) what stands at gamma between the ends: their blend, its fragments left out.
 
         A blend is never above the ends' mean, and nowhere is it lifted above it.
         """
@@ -66,25 +66,25 @@ class BlendEnds:
         return torch.from_numpy(found.reshape(-1)).to(self.one)
 
     def blend_in(self, small: Voxels, gamma: Tensor, wanted: Tensor, one: Tensor, other: Tensor) -> Tensor:
-        """(M,) what stands at gamma in smaller cells near its surface, where more crumbs show.
+        """(M,) what stands at gamma in smaller voxels near its surface, where more fragments show.
 
-        A piece that is inside where the larger cells say so is meant: it is joined through cells of which they say
-        that, too. Others are taken away.
+        A component that is also inside in the larger voxels is meant: it is joined through voxels that are inside
+        there, too. Others are removed.
 
         Args:
-            small: the cells, `cut`.
+            small: the voxels, from `refine_near_surface`.
             wanted: (R^D,) `blend(gamma)`.
-            one, other: (M,) the ends' values in the small cells.
+            one, other: (M,) the ends' values in the small voxels.
         """
         coarse, parts = wanted.cpu().numpy().reshape(self.sides), small.sides[0] // self.sides[0]
         # By less, it is the grid that knows no better.
-        lifted = repeated(coarse - self._on_grid(gamma) > 1 / self.sides[0], parts)
-        parents = small.at(repeated(coarse, parts))
+        lifted = upsampled(coarse - self._on_grid(gamma) > 1 / self.sides[0], parts)
+        parents = small.at(upsampled(coarse, parts))
         plain = blended(one, other, gamma, width=WIDTH).cpu().numpy()
         values = np.where(small.at(lifted), np.maximum(plain, parents), plain)
         solid = small.inside(torch.from_numpy(values))
-        labels, _ = connected_components(solid & ~without_fragments(solid, repeated(self.meant, parts)))
-        held = np.isin(labels, np.unique(labels[repeated(coarse < 0, parts)])[1:])
+        labels, _ = connected_components(solid & ~without_fragments(solid, upsampled(self.meant, parts)))
+        held = np.isin(labels, np.unique(labels[upsampled(coarse < 0, parts)])[1:])
         near = ndimage.binary_dilation(held, iterations=parts * JOINED)
         values = np.where((small.at(labels) > 0) & ~small.at(held), np.maximum(-values, 0), values)
         values = np.where(small.at(near) & (parents < 0), np.minimum(values, parents), values)

@@ -15,7 +15,7 @@ from netspace_cli.core.runtime.runner import Runner
 
 from .components import connected_components
 from .values import values_of
-from .voxels import Voxels, cut, distances_at, repeated
+from .voxels import Voxels, distances_at, refine_near_surface, upsampled
 
 if TYPE_CHECKING:
     pass
@@ -25,12 +25,12 @@ SLAB = 2**20
 
 @dataclass(frozen=True)
 class Solid:
-    """A shape on a grid's cells.
+    """A shape on a grid of voxels.
 
     Attributes:
-        values: (R, R, R) signed distances at the cells' centres.
-        volume: share of the cells that are inside.
-        pieces: solids that touch nowhere; largest: share of all that is inside which is in the largest of them.
+        values: (R, R, R) signed distances at the voxels' centres.
+        volume: share of the voxels that are inside.
+        pieces: number of connected components; largest: share of the inside that is in the largest of them.
     """
 
     values: np.ndarray
@@ -42,17 +42,17 @@ class Solid:
 
     @property
     def pieces(self) -> int:
-        """Number of solids, by cells that share a side."""
+        """Number of connected components."""
         return len(connected_components(self.values < 0)[1]) - 1
 
     @property
     def largest(self) -> float | None:
-        """Share of the inside in the largest piece; None where nothing is inside."""
+        """Share of the inside in the largest component; None where nothing is inside."""
         _, sizes = connected_components(self.values < 0)
         return float(sizes.max() / sizes.sum()) if len(sizes) > 1 else None
 
     def coarser(self) -> Solid:
-        """The same on half as many cells along each axis, the mean of eight in each: enough for a small picture."""
+        """The same on half as many voxels along each axis, the mean of eight in each: enough for a small picture."""
         half = len(self.values) // 2
         return Solid(self.values.reshape(half, 2, half, 2, half, 2).mean(axis=(1, 3, 5)))
 
@@ -95,9 +95,9 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
 
     Args:
         network: a shape, on any device.
-        resolution: cells R along each axis.
+        resolution: voxels R along each axis.
     Raises:
-        ConfigError: the network is no shape, or so many cells do not fit in memory.
+        ConfigError: the network is no shape, or so many voxels do not fit in memory.
     """
     check_shape(network)
     check_cells(resolution, 3)
@@ -112,19 +112,19 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
 
 
 def solid_refined_near_surface(network: Network, runner: Runner, *, resolution: int, parts: int = 2) -> Solid:
-    """The same on a grid so many times as fine near the surface, and in cells far from it the coarse grid's values.
+    """`solid_of` on a grid `parts` times as fine near the surface, with the coarse grid's values elsewhere.
 
-    Where a network says distances, no surface is missed: none is nearer to a cell's centre than it says.
+    Where a network says distances, no surface is missed: none is nearer to a voxel's centre than it says.
 
     Args:
-        resolution: cells R of the coarse grid along each axis; the solid has parts · R.
+        resolution: voxels R of the coarse grid along each axis; the solid has parts · R.
     Raises:
-        ConfigError: the network is no shape, or so many cells do not fit in memory.
+        ConfigError: the network is no shape, or so many voxels do not fit in memory.
     """
     check_cells(parts * resolution, 3)
     coarse = torch.from_numpy(solid_of(network, runner, resolution=resolution).values)
-    near = cut(Voxels(grid_points(3, resolution)), coarse.flatten(), parts)
+    near = refine_near_surface(Voxels(grid_points(3, resolution)), coarse.flatten(), parts)
     weights, points = runner.place(network.weights), runner.place(near.points)
-    values = repeated(coarse.numpy(), parts)
+    values = upsampled(coarse.numpy(), parts)
     values.ravel()[near.places] = distances_at(points, network.architecture, weights, runner).cpu().numpy()
     return Solid(values)

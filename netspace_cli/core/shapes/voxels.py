@@ -1,4 +1,4 @@
-"""The box cut into the cells of a grid, with a point in each: where shapes are known cell by cell."""
+"""Voxels of a grid over the box, with a point in each, at which shapes are evaluated."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from netspace_cli.core.runtime.runner import Runner
 
 from .values import values_of
 
-# Of the box, about.
+# Number of voxels of the box, about.
 CELLS = 262_144
-# How near to a surface cells are cut along each axis, in sides of a cell: what is solved for may lie so far off.
+# Voxels within this distance of a surface are refined, in sides of a voxel: a solution may be off by as much.
 BAND = 1.5
 
 
 @dataclass(frozen=True)
 class Voxels:
-    """Cells of the box, all of a grid or those near a surface.
+    """Voxels of the box, all of a grid or those near a surface.
 
     Attributes:
-        points: (M, D) one in each cell, in the grid's order.
-        places: (M,) which cells of the grid they are; None for all.
-        elsewhere: (R, …) what is inside where no point is; None where there is one in each cell.
+        points: (M, D) one in each voxel, in the grid's order.
+        places: (M,) which voxels of the grid they are; None for all.
+        elsewhere: (R, …) what is inside where no point is; None where there is one in each voxel.
     """
 
     points: Tensor
@@ -57,7 +57,7 @@ class Voxels:
 
 
 def scattered_points(dimensions: int, generator: torch.Generator, *, sides: int | None = None) -> Tensor:
-    """(R^D, D) a point anywhere in each cell.
+    """(R^D, D) a random point in each voxel.
 
     Args:
         sides: R; by default so many that there are about CELLS.
@@ -67,39 +67,41 @@ def scattered_points(dimensions: int, generator: torch.Generator, *, sides: int 
     return centres + (torch.rand(centres.shape, generator=generator) - 0.5) * (2 / sides)
 
 
-def cut(cells: Voxels, values: Tensor, parts: int = 2) -> Voxels:
-    """The cells near a surface, each cut into so many along each axis, and the middles of these: scattered points would
-    show crumbs where an even surface passes between them.
+def refine_near_surface(voxels: Voxels, values: Tensor, parts: int = 2) -> Voxels:
+    """Split the voxels near a surface into smaller ones, evaluated at their centres.
+
+    Points scattered in them would show fragments where a smooth surface passes between them.
 
     Args:
-        cells: all of a grid.
+        voxels: all of a grid.
         values: (R^D,) signed distances there.
+        parts: smaller voxels along each axis of a voxel.
     """
-    places = np.flatnonzero(repeated(_near(cells, values), parts))
-    points = grid_points(len(cells.sides), parts * cells.sides[0])[places]
-    return Voxels(points.to(cells.points), places, repeated(cells.inside(values), parts))
+    places = np.flatnonzero(upsampled(_near(voxels, values), parts))
+    points = grid_points(len(voxels.sides), parts * voxels.sides[0])[places]
+    return Voxels(points.to(voxels.points), places, upsampled(voxels.inside(values), parts))
 
 
-def far(cells: Voxels, values: Tensor) -> Voxels:
-    """The other cells, far from every surface; as of `cut`."""
-    places = np.flatnonzero(~_near(cells, values))
-    return Voxels(cells.points[torch.from_numpy(places).to(cells.points.device)], places, cells.inside(values))
+def away_from_surface(voxels: Voxels, values: Tensor) -> Voxels:
+    """The voxels that `refine_near_surface` leaves out."""
+    places = np.flatnonzero(~_near(voxels, values))
+    return Voxels(voxels.points[torch.from_numpy(places).to(voxels.points.device)], places, voxels.inside(values))
 
 
-def _near(cells: Voxels, values: Tensor) -> np.ndarray:
-    return values.abs().cpu().numpy().reshape(cells.sides) < BAND * 2 / cells.sides[0]
+def _near(voxels: Voxels, values: Tensor) -> np.ndarray:
+    return values.abs().cpu().numpy().reshape(voxels.sides) < BAND * 2 / voxels.sides[0]
 
 
-def repeated(grid: np.ndarray, parts: int) -> np.ndarray:
-    """(parts · R, …) each cell's value in all of the cells that it is cut into."""
+def upsampled(grid: np.ndarray, parts: int) -> np.ndarray:
+    """(parts · R, …) each voxel's value in all the smaller voxels it is split into."""
     for axis in range(grid.ndim):
         grid = grid.repeat(parts, axis)
     return grid
 
 
 def distances_at(points: Tensor, architecture: Architecture, weights: Tensor, runner: Runner) -> Tensor:
-    """(M,) what a network (P,) that is a shape says at the cells' points (M, D), on the device of the work. There may
-    be no points: without a surface no cell lies near it, with small values all do."""
+    """(M,) what a network (P,) that is a shape says at points (M, D) of voxels, on the device of the work. There may
+    be no points: without a surface no voxel lies near it, with small values all do."""
     if not len(points):
         return points.new_zeros(0)
     return runner.place(values_of(architecture, weights, points, runner)[:, 0])

@@ -14,7 +14,7 @@ from netspace_models.errors import ConfigError, RunFailed
 
 from netspace_cli.core.evaluation.evaluate import evaluate
 from netspace_cli.core.experiments import backbones as module
-from netspace_cli.core.experiments.backbones import Clock, Course, backbones, begin, end_table, mark_table, paced
+from netspace_cli.core.experiments.backbones import Clock, TimedTraining, backbones, begin, end_table, mark_table, paced
 from netspace_cli.core.experiments.report import Report
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, recipe_from
@@ -127,7 +127,7 @@ def test_what_is_finished_is_not_done_again(
     folder, first = compared
     begun = []
 
-    def noted(task: Task, **given: Any) -> Course:
+    def noted(task: Task, **given: Any) -> TimedTraining:
         begun.append(task.recipe.space.name)
         return begin(task, **given)
 

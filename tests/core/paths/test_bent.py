@@ -16,11 +16,11 @@ from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.paths.bent import bent, check_bend
 from netspace_cli.core.paths.path import straight
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes import fragments as mend_module
+from netspace_cli.core.shapes import fragments as fragments_module
 from netspace_cli.core.shapes.components import connected_components, fragments_of
 from netspace_cli.core.shapes.sdf_blend import BlendEnds, even_gammas
 from netspace_cli.core.shapes.values import iou
-from netspace_cli.core.shapes.voxels import BAND, Voxels, cut, repeated, scattered_points
+from netspace_cli.core.shapes.voxels import BAND, Voxels, refine_near_surface, scattered_points, upsampled
 from netspace_cli.core.spaces.space import Space
 from tests.worlds import Solids, Tiny, with_values
 
@@ -40,8 +40,8 @@ def overlaps(ends: BlendEnds, gammas: Tensor) -> list[float]:
 
 def test_points_are_scattered_one_in_each_cell() -> None:
     points = scattered_points(2, torch.Generator().manual_seed(1), sides=5)
-    cells = ((points + 1) / 2 * 5).long()
-    assert cells.tolist() == [[i, j] for i in range(5) for j in range(5)]
+    voxels = ((points + 1) / 2 * 5).long()
+    assert voxels.tolist() == [[i, j] for i in range(5) for j in range(5)]
     assert (points - scattered_points(2, torch.Generator().manual_seed(2), sides=5)).abs().min() > 0
 
 
@@ -95,21 +95,21 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(solids: Solids, linea
 
 
 @pytest.mark.slow
-def test_crumbs_are_taken_away(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fragments_are_removed(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
     points = scattered_points(3, Runner("cpu", seed=0).generator("ends"))
-    cells: dict[int, int] = {}
+    voxels: dict[int, int] = {}
     with Runner("cpu", seed=0) as runner:
         start, end = encode(networks, linear, runner, data=data).vectors
-        for mends in (0, 6):
-            monkeypatch.setattr(mend_module, "MENDS", mends)
+        for steps in (0, 6):
+            monkeypatch.setattr(fragments_module, "STEPS", steps)
             path = bent(start, end, linear, runner, steps=4)
             with torch.no_grad():
                 values = architecture.run_each(linear.model.decode(architecture.name, path[1:-1]), points)[..., 0]
-            cells[mends] = sum(int(fragments_of((v < 0).numpy().reshape(64, 64, 64)).sum()) for v in values)
+            voxels[steps] = sum(int(fragments_of((v < 0).numpy().reshape(64, 64, 64)).sum()) for v in values)
     # Sums of another processor lead elsewhere: less than half of them were left on one, 0.55 on another.
-    assert 0 < cells[6] < 0.8 * cells[0]
+    assert 0 < voxels[6] < 0.8 * voxels[0]
 
 
 def test_what_cannot_be_bent_is_refused(solids: Solids, tiny: Tiny, linear: Space) -> None:
@@ -124,30 +124,30 @@ def test_what_cannot_be_bent_is_refused(solids: Solids, tiny: Tiny, linear: Spac
 def test_cells_near_a_surface_are_cut_along_each_axis(parts: int) -> None:
     points = scattered_points(2, torch.Generator().manual_seed(0), sides=10)
     values, sides = points.norm(dim=1) - 0.5, 10 * parts
-    small = cut(Voxels(points), values, parts)
+    small = refine_near_surface(Voxels(points), values, parts)
     assert small.sides == (sides, sides) and small.places is not None
     at = ((small.points + 1) / 2 * sides).long()
     assert (at[:, 0] * sides + at[:, 1]).tolist() == small.places.tolist(), "a point in each, in the grid's order"
     near = (values.abs() < BAND * 0.2).reshape(10, 10).numpy()
-    assert (small.at(repeated(near, parts))).all() and len(small.points) == parts**2 * near.sum()
+    assert (small.at(upsampled(near, parts))).all() and len(small.points) == parts**2 * near.sum()
     inside, solid = small.inside(torch.full((len(small.points),), -1.0)), (values < 0).reshape(10, 10).numpy()
-    assert (inside == repeated(near | solid, parts)).all(), "elsewhere as the large cells say"
-    assert repeated(np.array([1, 2]), parts).tolist() == [1] * parts + [2] * parts
+    assert (inside == upsampled(near | solid, parts)).all(), "elsewhere as the large cells say"
+    assert upsampled(np.array([1, 2]), parts).tolist() == [1] * parts + [2] * parts
 
 
 @pytest.mark.parametrize("parts", [2, 3])
-def test_crumbs_that_only_smaller_cells_show_are_no_part_of_a_blend(parts: int) -> None:
+def test_fragments_that_only_smaller_voxels_show_are_no_part_of_a_blend(parts: int) -> None:
     points = scattered_points(3, torch.Generator().manual_seed(0), sides=20)
     ball = points.norm(dim=1) - 0.5
     ends, gamma = BlendEnds(points, ball, ball), torch.tensor(0.5)
     wanted = ends.blend(gamma)
-    small = cut(ends.cells, wanted, parts)
+    small = refine_near_surface(ends.voxels, wanted, parts)
     values = small.points.norm(dim=1) - 0.5
-    crumb = int((values - 0.12).abs().argmin())
-    values[crumb] = -0.01
+    fragment = int((values - 0.12).abs().argmin())
+    values[fragment] = -0.01
     found = ends.blend_in(small, gamma, wanted, values, values)
-    assert found[crumb] >= 0
-    kept = torch.arange(len(values)) != crumb
+    assert found[fragment] >= 0
+    kept = torch.arange(len(values)) != fragment
     torch.testing.assert_close(found[kept], values[kept])
 
 
@@ -163,7 +163,7 @@ def test_a_hold_that_larger_cells_show_is_joined_in_smaller_ones(parts: int) -> 
 
     ends, gamma = BlendEnds(points, bar(points), bar(points)), torch.tensor(0.5)
     wanted = ends.blend(gamma)
-    small = cut(ends.cells, wanted, parts)
+    small = refine_near_surface(ends.voxels, wanted, parts)
     values = bar(small.points)
     gap = (small.points[:, 0] - 0.25).abs() < 0.05
     broken = torch.where(gap, values.abs() + 0.01, values)

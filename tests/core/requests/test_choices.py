@@ -24,7 +24,7 @@ from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.requests import choose_space as space_choice
 from netspace_cli.core.requests.choose_data import choose_data, require_data
 from netspace_cli.core.requests.choose_space import choose_space, choose_space_of_zoo
-from netspace_cli.core.requests.inputs import read_inputs, read_networks, read_teacher, single
+from netspace_cli.core.requests.inputs import load_one_embedding, read_inputs, read_networks, read_teacher
 from netspace_cli.core.requests.reader import CheckpointReader
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces import built_in as spaces
@@ -261,9 +261,9 @@ def test_checkpoints_are_refined_as_the_space_records_unless_told_otherwise(tiny
 
 def test_an_embedding_file_of_several_or_of_another_space_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=r"two\.emb: it holds 2 embeddings, one is needed"):
-        single(emb(tiny, tmp_path / "two.emb", 2), tiny.space)
+        load_one_embedding(emb(tiny, tmp_path / "two.emb", 2), tiny.space)
     path = emb(tiny, tmp_path / "one.emb")
-    assert len(single(path, tiny.space).vectors) == 1
+    assert len(load_one_embedding(path, tiny.space).vectors) == 1
     with pytest.raises(WrongSpace, match=tiny.single_space.sha256[:12]), Runner("cpu") as runner:
         read_inputs([path], tiny.single_space, runner, data=None)
 

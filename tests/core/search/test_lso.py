@@ -82,13 +82,13 @@ def test_it_gets_better_where_there_is_something_to_gain(tiny: Tiny) -> None:
     found = search(tiny, single=True, steps=40)
     losses = [line["loss"] for line in found.history]
     assert sum(losses[-5:]) < sum(losses[:5])
-    assert found.optimized.loss < found.initial.loss
+    assert found.optimised.loss < found.initial.loss
 
 
-def test_initial_and_optimized_are_scores_on_the_test_split(tiny: Tiny) -> None:
+def test_initial_and_optimised_are_scores_on_the_test_split(tiny: Tiny) -> None:
     found = search(tiny)
     assert found.initial.accuracy == pytest.approx(accuracy_of(tiny, tiny.space.embeddings[0], "test"))
-    assert found.optimized.accuracy == pytest.approx(accuracy_of(tiny, found.embedding, "test"))
+    assert found.optimised.accuracy == pytest.approx(accuracy_of(tiny, found.embedding, "test"))
 
 
 def test_the_test_split_is_looked_at_after_all_is_decided(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,8 +142,8 @@ def test_another_architecture_than_the_one_recognised_can_be_asked_for(tiny: Tin
         found = search(tiny, arch=wanted, steps=60, lr=0.1, validate_every=5)
         assert found.initial.arch == own
         assert found.initial.accuracy == pytest.approx(accuracy_of(tiny, start, "test", arch=wanted))
-        assert found.optimized.arch == wanted == tiny.space.model.recognise(found.embedding[None])[0].name
-        assert found.optimized.accuracy == pytest.approx(accuracy_of(tiny, found.embedding, "test"))
+        assert found.optimised.arch == wanted == tiny.space.model.recognise(found.embedding[None])[0].name
+        assert found.optimised.accuracy == pytest.approx(accuracy_of(tiny, found.embedding, "test"))
         with Runner("cpu") as runner:
             network = decoded_network(found, tiny.space, runner)
         assert network.architecture.name == wanted

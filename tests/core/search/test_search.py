@@ -70,8 +70,8 @@ def test_the_loss_falls_and_what_is_told_is_of_the_network_returned(
     assert torch.equal(found.weights, parametrisation.build(found.variables))
     with Runner("cpu") as runner:
         told = ImageObjective(tiny.data, runner).score(network.architecture, found.weights, "test")
-    assert (found.optimized.accuracy, found.optimized.loss) == pytest.approx(told)
-    assert found.optimized.arch == "lenetlike"
+    assert (found.optimised.accuracy, found.optimised.loss) == pytest.approx(told)
+    assert found.optimised.arch == "lenetlike"
 
 
 def test_only_the_images_named_are_learnt_from(tiny: Tiny, network: Network, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Crumbs of a solid: which pieces they are, and the distances without them."""
+"""Fragments of a solid: which components they are, and the distances without them."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
 LARGE, MIDDLE, SMALL = ball((-0.4, 0, 0), 0.45), ball((0.55, 0.5, 0), 0.3), ball((0.5, -0.5, 0), 0.12)
 
 
-def test_large_pieces_stay_and_crumbs_go() -> None:
+def test_large_components_stay_and_fragments_go() -> None:
     inside = np.minimum.reduce([LARGE, MIDDLE, SMALL]) < 0
     assert ndimage.label(inside)[1] == 3
     assert (without_fragments(inside) == (np.minimum(LARGE, MIDDLE) < 0)).all(), (
-        "two shapes may be meant, a crumb is not"
+        "two shapes may be meant, a fragment is not"
     )
-    assert (without_fragments(SMALL < 0) == (SMALL < 0)).all(), "what is alone is no crumb"
+    assert (without_fragments(SMALL < 0) == (SMALL < 0)).all(), "what is alone is no fragment"
     assert not without_fragments(np.zeros((4, 4), dtype=bool)).any()
     assert (fragments_of(inside) == (SMALL < 0)).all()
 
 
-def test_crumbs_that_are_meant_stay() -> None:
+def test_fragments_that_are_meant_stay() -> None:
     other = ball((0.5, 0.5, 0.5), 0.1)
     values = np.minimum.reduce([LARGE, SMALL, other])
     meant = other < 0
@@ -58,7 +58,7 @@ def test_what_is_nearly_a_solid_is_lifted(depth: float) -> None:
     assert (half <= (nearly + LARGE) / 2 + 1e-9).all() and half.sum() > nearly.sum()
 
 
-def test_a_crumb_goes_though_its_ceiling_is_below_zero() -> None:
+def test_a_fragment_goes_though_its_ceiling_is_below_zero() -> None:
     values = np.minimum(LARGE, SMALL)
     found = distances_without_fragments(values, values, CELL)
     assert ((found < 0) == (LARGE < 0)).all() and found[SMALL < 0].min() == CELL / 2

@@ -1,4 +1,4 @@
-"""Mending: crumbs go, broken holds come back, and the rest stays; refined shapes are mended."""
+"""Fragments are removed, thin connections restored, and the rest stays; also of refined shapes."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from netspace_cli.core.kinds import fields
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.paths.bent import bent
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes import fragments as mend_module
+from netspace_cli.core.shapes import fragments as fragments_module
 from netspace_cli.core.shapes.components import fragments_of
-from netspace_cli.core.shapes.fragments import VoxelTargets, even_and_near, remove_fragments
-from netspace_cli.core.shapes.voxels import Voxels, cut, distances_at, scattered_points
+from netspace_cli.core.shapes.fragments import VoxelTargets, even_and_near, remove_fragments, remove_only_fragments
+from netspace_cli.core.shapes.voxels import Voxels, distances_at, refine_near_surface, scattered_points
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
 from tests.worlds import Solids, with_values
 
 
-def values(embedding: Tensor, cells: Voxels, solver: Solver, runner: Runner) -> Tensor:
+def values(embedding: Tensor, voxels: Voxels, solver: Solver, runner: Runner) -> Tensor:
     with torch.no_grad():
-        return distances_at(cells.points, solver.architecture, solver.decode(embedding[None])[0], runner)
+        return distances_at(voxels.points, solver.architecture, solver.decode(embedding[None])[0], runner)
 
 
-def crumbs(found: Tensor, cells: Voxels) -> int:
-    """How many cells are in crumbs."""
-    return int(fragments_of(cells.inside(found)).sum())
+def fragment_voxels(found: Tensor, voxels: Voxels) -> int:
+    """Number of voxels in fragments."""
+    return int(fragments_of(voxels.inside(found)).sum())
 
 
 @pytest.fixture
-def crumbled(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> Tensor:
-    """An embedding whose network has crumbs: halfway along a bent path that is not mended."""
+def fragmented(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> Tensor:
+    """An embedding whose network has fragments: halfway along a bent path, none removed."""
     networks = [solids.zoo.network(i, linear.architectures[0]) for i in solids.zoo.select(split="test")]
     with monkeypatch.context() as patch, Runner("cpu", seed=0) as runner:
-        patch.setattr(mend_module, "MENDS", 0)
+        patch.setattr(fragments_module, "STEPS", 0)
         start, end = encode(networks, linear, runner, data=field_data(solids.zoo.data)).vectors
         return bent(start, end, linear, runner, steps=4)[2]
 
@@ -54,64 +54,65 @@ def test_points_lie_evenly_and_near_the_surface() -> None:
 
 
 def looks(whole: Voxels, network: Callable[[Voxels], Tensor]) -> tuple[VoxelTargets, list[VoxelTargets]]:
-    """What a network has, without its crumbs, in all cells and in smaller and smaller ones near its surface."""
+    """What a network has, without its fragments, in all voxels and in smaller and smaller ones near its surface."""
     found = network(whole)
     wanted, *fine = (
         VoxelTargets(
-            cells,
-            torch.where(torch.from_numpy(cells.at(fragments_of(cells.inside(network(cells))))), 0.02, network(cells)),
+            voxels,
+            torch.where(torch.from_numpy(voxels.at(fragments_of(voxels.inside(values)))), 0.02, values),
         )
-        for cells in (whole, cut(whole, found), cut(whole, found, 3))
+        for voxels in (whole, refine_near_surface(whole, found), refine_near_surface(whole, found, 3))
+        for values in (network(voxels),)
     )
     return wanted, fine
 
 
 @pytest.mark.slow
-def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    cells = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
+def test_fragments_go_and_the_rest_stays(linear: Space, fragmented: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
-        wanted, fine = looks(cells, lambda c: values(crumbled, c, solver, runner))
-        found = remove_fragments(crumbled, wanted, fine, solver, runner, keep=True)
-        assert torch.equal(found, crumbled), "it would cost too much"
-        monkeypatch.setattr(mend_module, "COST", torch.inf)
-        found = remove_fragments(crumbled, wanted, fine, solver, runner, keep=True)
-        assert torch.equal(found, remove_fragments(crumbled, wanted, fine, solver, runner, keep=True))
-        for each in (cells, *(f.cells for f in fine)):
-            before, after = (values(e, each, solver, runner) for e in (crumbled, found))
-            assert crumbs(before, each) > 2 * crumbs(after, each)
-        before, after = (values(e, cells, solver, runner) for e in (crumbled, found))
+        wanted, fine = looks(voxels, lambda c: values(fragmented, c, solver, runner))
+        found = remove_only_fragments(fragmented, wanted, fine, solver, runner)
+        assert torch.equal(found, fragmented), "it would cost too much"
+        monkeypatch.setattr(fragments_module, "COST", torch.inf)
+        found = remove_only_fragments(fragmented, wanted, fine, solver, runner)
+        assert torch.equal(found, remove_only_fragments(fragmented, wanted, fine, solver, runner))
+        for each in (voxels, *(f.voxels for f in fine)):
+            before, after = (values(e, each, solver, runner) for e in (fragmented, found))
+            assert fragment_voxels(before, each) > 2 * fragment_voxels(after, each)
+        before, after = (values(e, voxels, solver, runner) for e in (fragmented, found))
         assert float((after - before).abs().mean()) < 0.2 * float(before.abs().mean())
 
 
-def test_what_is_as_wanted_is_left_alone(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mend_module, "MARGIN", 0)
-    cells = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
+def test_what_is_as_wanted_is_left_alone(linear: Space, fragmented: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fragments_module, "HOLD", 0)
+    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
-        wanted = VoxelTargets(cells, values(crumbled, cells, solver, runner))
-        small = cut(cells, wanted.values)
-        fine = VoxelTargets(small, values(crumbled, small, solver, runner))
-        assert crumbs(wanted.values, cells), "crumbs that are wanted are none"
-        for keep in (True, False):
-            assert torch.equal(remove_fragments(crumbled, wanted, [fine], solver, runner, keep=keep), crumbled)
+        wanted = VoxelTargets(voxels, values(fragmented, voxels, solver, runner))
+        small = refine_near_surface(voxels, wanted.values)
+        fine = VoxelTargets(small, values(fragmented, small, solver, runner))
+        assert fragment_voxels(wanted.values, voxels), "fragments that are wanted stay"
+        for remove in (remove_fragments, remove_only_fragments):
+            assert torch.equal(remove(fragmented, wanted, [fine], solver, runner), fragmented)
 
 
-def test_cells_are_asked_for_that_crumbs_came_off_from() -> None:
-    cells = Voxels(scattered_points(3, torch.Generator().manual_seed(0), sides=20))
+def test_voxels_are_wrong_that_fragments_came_off_from() -> None:
+    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(0), sides=20))
     places = torch.arange(8000).reshape(20, 20, 20)
     solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
     solid[2:12, 2:12, 2:18] = -1
     found[2:12, 2:12, 2:12] = -1
     found[6, 6, 14:18] = -1  # a leg that has come off: 12 and 13 are missing
-    found[17, 17, 2] = -1  # a crumb where nothing is
-    wanted = VoxelTargets(cells, solid.flatten())
+    found[17, 17, 2] = -1  # a fragment where nothing is
+    wanted = VoxelTargets(voxels, solid.flatten())
 
     def wrong(margin: float = 0.1) -> set[int]:
-        return set(mend_module._crumbled(found.flatten(), wanted, margin).tolist())
+        return set(fragments_module._wrong_voxels(found.flatten(), wanted, margin).tolist())
 
     assert {int(places[6, 6, 12]), int(places[6, 6, 13]), int(places[17, 17, 2])} <= wrong()
-    assert int(places[2, 2, 17]) not in wrong(), "far from every crumb"
+    assert int(places[2, 2, 17]) not in wrong(), "far from every fragment"
     assert int(places[6, 6, 16]) + 20 not in wrong(), "beside the leg, and far from what it came off from"
     assert not wrong() & set(places[6, 6, 14:18].tolist())
     found[6, 6, 12:14], found[17, 17, 2] = -0.05, 1
@@ -119,28 +120,26 @@ def test_cells_are_asked_for_that_crumbs_came_off_from() -> None:
     assert {int(places[6, 6, 12]), int(places[6, 6, 13])} <= wrong(), "it hangs on too little"
 
 
-def test_where_nothing_is_near_enough_to_hold_a_crumb_all_that_is_missing_around_it_is_asked_for() -> None:
-    cells = Voxels(scattered_points(3, torch.Generator().manual_seed(0), sides=20))
+def test_all_that_is_missing_around_a_fragment_is_wrong_where_nothing_near_could_hold_it() -> None:
+    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(0), sides=20))
     solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
     solid[2:8, 2:8, 2:18] = found[2:8, 2:8, 2:8] = found[5, 5, 16] = -1
-    wrong = mend_module._crumbled(found.flatten(), VoxelTargets(cells, solid.flatten()), 0.1)
+    wrong = fragments_module._wrong_voxels(found.flatten(), VoxelTargets(voxels, solid.flatten()), 0.1)
     places = torch.arange(8000).reshape(20, 20, 20)
     assert int(places[5, 5, 15]) in wrong and int(places[5, 5, 10]) not in wrong
 
 
 @pytest.mark.slow
-def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
+def test_fragments_of_refined_shapes_are_removed_and_pictures_are_left(
     solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (architecture,) = solids.zoo.architectures()
     vectors = torch.stack(solids.zoo.weights(solids.zoo.select(split="test"), architecture))
     start = torch.zeros(len(vectors), linear.model.embedding_size)
     asked: list[list[VoxelTargets]] = []
-    kept: list[bool] = []
 
-    def spy(embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], *_: object, keep: bool) -> Tensor:
+    def spy(embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], *_: object) -> Tensor:
         asked.append([wanted, *fine])
-        kept.append(keep)
         return embedding + 1
 
     recipe = linear.recipe.model_dump()
@@ -151,12 +150,12 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
         with Runner("cpu", seed=0) as runner:
             own, data = with_values(space, values_are), field_data(solids.zoo.data)
             found.append(refine(start, vectors, architecture.name, own, data, runner, steps=2))
-        monkeypatch.setattr(fields, "remove_fragments", spy)
-    assert len(asked) == len(vectors) and all(kept)
+        monkeypatch.setattr(fields, "remove_only_fragments", spy)
+    assert len(asked) == len(vectors)
     for vector, both in zip(vectors, asked, strict=True):
         for wanted in both:
-            torch.testing.assert_close(wanted.values, architecture.run(vector, wanted.cells.points)[:, 0])
-        assert both[1].cells.sides == (128, 128, 128)
+            torch.testing.assert_close(wanted.values, architecture.run(vector, wanted.voxels.points)[:, 0])
+        assert both[1].voxels.sides == (128, 128, 128)
     assert not torch.equal(found[0], found[1])
 
 
