@@ -9,31 +9,13 @@ layers and convolutions, decide; its members on other axes do not.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from ..errors import ConfigError
 from ..wording import setting
-from .spec import NetworkSpec
-from .symmetry import HiddenGroup, entries_of
-
-
-class Reorderable(Protocol):
-    """What is needed of an `Architecture` here."""
-
-    @property
-    def name(self) -> str:
-        """What it is called."""
-
-    @property
-    def spec(self) -> NetworkSpec:
-        """Its folded parameters."""
-
-    @property
-    def hidden_groups(self) -> tuple[HiddenGroup, ...]:
-        """Its reorderable hidden units."""
+from .symmetry import HiddenGroup, Reorderable, entries_of
 
 
 def recombine(

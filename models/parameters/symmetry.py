@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from .spec import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,22 @@ class HiddenGroup:
 
     size: int
     members: tuple[Member, ...]
+
+
+class Reorderable(Protocol):
+    """What this room needs of an `Architecture`."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """Its folded parameters."""
+
+    @property
+    def hidden_groups(self) -> tuple[HiddenGroup, ...]:
+        """Its reorderable hidden units."""
 
 
 def chain(module: nn.Module, layers: Sequence[str]) -> tuple[HiddenGroup, ...]:
