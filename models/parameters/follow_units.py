@@ -1,21 +1,21 @@
 """Follow hidden units through what a module computes.
 
-Every operation of one run is seen as a node of a graph of torch's own operators. Beside each tensor goes one of the
-same shape that names, for each value, the unit it is of. Operations that move values about are run on these names as
-well; layers make new units; where the values of two units meet, as in a residual addition, the two are one.
+Every operation of one run is seen as torch's own operators. Beside each tensor goes one of the same shape that names,
+for each value, the unit it is of. Operations that move values about are run on these names as well; layers make new
+units; where the values of two units meet, as in a residual addition, the two are one.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.func import functional_call
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from .unit_rules import RULES, Call
-from .units import FIXED, NotFollowed, Units, Value, constant, fixed, mapped, mapped_outputs
+from .units import FIXED, NotFollowed, Units, Value, constant, fixed, mapped_outputs, values_in
 
 # New tensors of one value, whatever they are made like.
 CREATED = ("full_like", "new_full", "new_ones", "new_zeros", "ones_like", "zeros_like")
@@ -30,58 +30,81 @@ def follow(module: nn.Module, inputs: Tensor) -> Units:
     Returns:
         Units and claims; what the outputs have is FIXED.
     Raises:
-        NotFollowed: an operation that is not known, or the run cannot be traced.
+        NotFollowed: an operation that is not known, or one that looks at values.
     """
     parameters = dict(module.named_parameters())
-
-    def run(state: dict[str, Tensor], x: Tensor) -> Any:
-        return functional_call(module, state, (x,))
-
-    try:
-        with torch.no_grad():
-            graph = make_fx(run)(parameters, inputs)
-    except Exception as failure:
-        raise NotFollowed(f"its run cannot be traced ({type(failure).__name__})") from failure
     units = Units({name: parameter.shape for name, parameter in parameters.items()})
-    given = [Value(p.detach(), torch.arange(p.numel()).reshape(p.shape), name) for name, p in parameters.items()]
+    follower = _Follower(units)
+    for name, parameter in parameters.items():
+        places = torch.arange(parameter.numel()).reshape(parameter.shape)
+        follower.know(Value(parameter, places, name))
+    follower.know(fixed(inputs))
     try:
-        with torch.no_grad():
-            output = _Follower(graph, units).run(*given, fixed(inputs))
+        with torch.no_grad(), follower:
+            output = module(inputs)
     except NotFollowed:
         raise
     except Exception as failure:
         reason = str(failure).partition("\n")[0]
         raise NotFollowed(f"netspace does not follow its units ({type(failure).__name__}: {reason})") from failure
-    units.tie(output.units, torch.full_like(output.units, FIXED))
+    outputs = follower.value(output).units
+    units.tie(outputs, torch.full_like(outputs, FIXED))
     units.claims = {place: units.same(found) for place, found in units.claims.items()}
     return units
 
 
-class _Follower(fx.Interpreter):
-    """Runs a graph on values together with their units."""
+class _Follower(TorchDispatchMode):
+    """Sees every operation, and keeps the units of each tensor."""
 
-    def __init__(self, graph: fx.GraphModule, units: Units) -> None:
-        super().__init__(graph, garbage_collect_values=False)
-        self.extra_traceback = False  # it would become part of the reason
+    def __init__(self, units: Units) -> None:
+        super().__init__()
         self.units = units
+        # The values keep their tensors alive: a freed one's identity could be taken by another.
+        self.known: dict[int, Value] = {}
 
-    def run_node(self, n: fx.Node) -> Any:
-        if n.op == "placeholder":
-            return next(self.args_iter)
-        if n.op == "get_attr":
-            return constant(self.fetch_attr(str(n.target)))
-        return super().run_node(n)
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        # torch would import its compiler, which takes seconds, to keep that from compiling this.
+        return False
 
-    def call_function(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not hasattr(target, "_schema"):
-            return target(*args, **kwargs)  # an item of several outputs
-        real = target(*mapped(args, lambda v: v.real), **mapped(kwargs, lambda v: v.real))
-        call = Call(self.units, target, args, kwargs, real)
+    def know(self, value: Value) -> None:
+        """Keep what is known of a tensor."""
+        self.known[id(value.real)] = value
+
+    def value(self, tensor: Tensor) -> Value:
+        """What is known of a tensor; one that was there before the run is a constant."""
+        return self.known.get(id(tensor)) or constant(tensor)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = dict(kwargs or {})
+        if func.name().partition("::")[2].partition(".")[0] not in RULES:
+            with self:  # in inference mode operations come whole
+                parts = func.decompose(*args, **kwargs)
+            if parts is not NotImplemented:
+                return parts
+        values = (self._with_units(args), self._with_units(kwargs))
+        real = func(*args, **kwargs)
+        for value in values_in(self._followed(Call(self.units, func, *values, real))):
+            self.know(value)
+        return real
+
+    def _followed(self, call: Call) -> Any:
         if call.name in CREATED or not call.values:
-            return mapped_outputs(real, constant)
+            return mapped_outputs(call.real, constant)
         if all(v.parameter is None and bool((v.units <= FIXED).all()) for v in call.values):
             moves_not = any(bool((v.units == FIXED).any()) for v in call.values)
-            return mapped_outputs(real, fixed if moves_not else constant)
+            if moves_not and not isinstance(call.real, Tensor | list | tuple):
+                raise NotFollowed(f"its run depends on values of its inputs, by {call.name}")
+            return mapped_outputs(call.real, fixed if moves_not else constant)
         if call.name not in RULES:
             raise NotFollowed(f"netspace does not follow units through {call.name}")
         return RULES[call.name](call)
+
+    def _with_units(self, arguments: Any) -> Any:
+        if isinstance(arguments, Tensor):
+            return self.value(arguments)
+        if isinstance(arguments, list | tuple):
+            return [self._with_units(each) for each in arguments]
+        return {k: self._with_units(v) for k, v in arguments.items()} if isinstance(arguments, dict) else arguments

@@ -93,8 +93,10 @@ def mapped(values: Any, change: Callable[[Value], Any]) -> Any:
 
 
 def mapped_outputs(real: Any, make: Callable[[Tensor], Value]) -> Any:
-    """An operation's one output or several, each made a value."""
-    return make(real) if isinstance(real, Tensor) else type(real)(mapped_outputs(r, make) for r in real)
+    """An operation's one output or several, each made a value; what is no tensor stays."""
+    if isinstance(real, Tensor):
+        return make(real)
+    return [mapped_outputs(each, make) for each in real] if isinstance(real, list | tuple) else real
 
 
 def values_in(arguments: Any) -> list[Value]:

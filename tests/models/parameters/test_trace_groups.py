@@ -172,8 +172,8 @@ class Branching(nn.Module):
         self.a, self.b = nn.Linear(192, 5), nn.Linear(5, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.a(x.flatten(1))
-        return self.b(x if x.sum().item() > 1e9 else x + 1)
+        y = self.a(x.flatten(1))
+        return self.b(y if x.sum().item() > 1e9 else y + 1)
 
 
 NONE: dict[str, tuple[Callable[[], nn.Module], str]] = {
@@ -196,7 +196,7 @@ NONE: dict[str, tuple[Callable[[], nn.Module], str]] = {
         ),
         "cat joins the parameter a with something else",
     ),
-    "values decide": (Branching, "its run cannot be traced"),
+    "values decide": (Branching, "its run depends on values of its inputs, by _local_scalar_dense"),
     "values with places": (
         lambda: Net(lambda m, x: x * torch.linspace(0, 1, 8)[:, None, None]),
         "none of its units can change places",
