@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ..errors import NamesDiffer, UnknownArchitecture
+from ..network_io import NetworkIO
 from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold
 from ..parameters.spec import NetworkSpec
 from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
 from ..parameters.trace_groups import TracedGroups, trace_groups
-from ..signal import Signal
 
 Form = Literal["full", "fused"]
 
@@ -27,7 +27,7 @@ class Architecture:
 
     Attributes:
         name: e.g. "resnet32".
-        signal: what it takes and gives.
+        io: what it takes and gives.
         module: the ordinary module, batch norms and all, on the CPU; a template, its values mean nothing.
         fused: the same with batch norms folded away.
         pairs: which norm is folded into which layer.
@@ -36,7 +36,7 @@ class Architecture:
     """
 
     name: str
-    signal: Signal
+    io: NetworkIO
     module: nn.Module
     fused: nn.Module
     pairs: tuple[FoldedPair, ...]
@@ -58,7 +58,7 @@ class Architecture:
     @cached_property
     def _traced_groups(self) -> TracedGroups:
         # Asked for only when needed: it takes longer than all else that is known of an architecture.
-        return trace_groups(self.fused, self.signal.example(2, torch.Generator().manual_seed(0)))
+        return trace_groups(self.fused, self.io.example(2, torch.Generator().manual_seed(0)))
 
     @property
     def parameters(self) -> int:
@@ -110,7 +110,7 @@ class Architecture:
 
         Args:
             weights: flat parameters (P,).
-            inputs: (B, *signal.input_shape), on the same device.
+            inputs: (B, *io.input_shape), on the same device.
         Returns:
             (B, K).
         """
@@ -124,11 +124,11 @@ class Architecture:
 
         Args:
             weights: (B, P).
-            inputs: (N, *signal.input_shape) for all of them, or (B, N, *signal.input_shape), each its own.
+            inputs: (N, *io.input_shape) for all of them, or (B, N, *io.input_shape), each its own.
         Returns:
             (B, N, K).
         """
-        if inputs.dim() == 1 + len(self.signal.input_shape):
+        if inputs.dim() == 1 + len(self.io.input_shape):
             inputs = inputs.expand(len(weights), *inputs.shape)
         each = getattr(self.fused, "forward_each", None)
         if each is not None:
@@ -144,14 +144,14 @@ class Architecture:
         return self.spec.flatten(reorder(self.spec.unflatten(weights), self.hidden_groups, orders))
 
 
-def describe(name: str, module: nn.Module, signal: Signal, *, verify: bool = True) -> Architecture:
+def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True) -> Architecture:
     """All that netspace needs to know of a module.
 
     Args:
         name: what it is to be called.
-        module: any `nn.Module` that takes inputs (B, *signal.input_shape) and gives (B, K). If it has a method
+        module: any `nn.Module` that takes inputs (B, *io.input_shape) and gives (B, K). If it has a method
             `hidden_groups()`, that names its reorderable hidden units; else they are found by tracing, if asked for.
-        signal: what it takes and gives.
+        io: what it takes and gives.
         verify: run the module to see that folding and its hidden groups are what they seem; the built-in
             architectures' are seen to by tests.
     Raises:
@@ -159,27 +159,27 @@ def describe(name: str, module: nn.Module, signal: Signal, *, verify: bool = Tru
             that cannot be folded, values that are no parameters, or hidden groups that are none.
     """
     module = module.eval()
-    example = signal.example(2, torch.Generator().manual_seed(0))
+    example = io.example(2, torch.Generator().manual_seed(0))
     try:
         with torch.no_grad():
             outputs = module(example)
     except (RuntimeError, TypeError, ValueError, IndexError) as failure:
         raise UnknownArchitecture(
-            f"{name} does not run on {signal.describe_inputs()}: {failure}",
+            f"{name} does not run on {io.describe_inputs()}: {failure}",
             "Give the data it was made for.",
         ) from failure
     is_tensor = isinstance(outputs, Tensor)
     result = f"outputs of shape {tuple(outputs.shape)}" if is_tensor else f"a {type(outputs).__name__}"
-    if not is_tensor or tuple(outputs.shape) != (2, signal.outputs):
+    if not is_tensor or tuple(outputs.shape) != (2, io.outputs):
         raise UnknownArchitecture(
-            f"{name} gives {result} for two {signal.one}s; {(2, signal.outputs)} is needed.",
-            f"The factory must build {signal.network}.",
+            f"{name} gives {result} for two {io.one}s; {(2, io.outputs)} is needed.",
+            f"The factory must build {io.network}.",
         )
     traced = trace(module, example)
     fused = fused_module(module, traced.pairs).requires_grad_(False)
     groups = getattr(module, "hidden_groups", None)
     spec = NetworkSpec.of(_shapes_in_order(fused, traced.order))
-    architecture = Architecture(name, signal, module, fused, traced.pairs, spec, groups() if groups else None)
+    architecture = Architecture(name, io, module, fused, traced.pairs, spec, groups() if groups else None)
     if verify:
         _verify(architecture, example)
     return architecture
@@ -197,7 +197,7 @@ def _check_values(architecture: Architecture) -> None:
     """Refuse a module that flat parameters could not restore."""
     if not architecture.spec.parameters:
         raise UnknownArchitecture(f"{architecture.name} has no parameters.", "There is nothing to encode.")
-    restored = unfold(architecture.spec.unflatten(torch.zeros(architecture.parameters)), architecture.pairs)
+    restored = unfold(architecture.spec.unflatten(torch.zeros(architecture.parameter_count)), architecture.pairs)
     lost = [n for n in architecture.module.state_dict() if n not in restored]
     if lost:
         raise UnknownArchitecture(

@@ -7,20 +7,20 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, Signal
+from netspace_models.architectures import ImageIO, NetworkIO
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from netspace_cli.core.networks.factories import (
     fresh_module,
+    io_of_factory,
     is_factory,
-    known_signal,
+    known_io,
     recorded_architecture,
     resolve_architecture,
-    signal_of_factory,
 )
 from netspace_cli.core.networks.trust import trusting
 
-SIGNAL = ImageSignal(1, 8, 3)
+IO = ImageIO(1, 8, 3)
 SOURCE = """
 import torch
 from torch import nn
@@ -28,8 +28,8 @@ from torch import nn
 def _net(inputs, classes):
     return nn.Sequential(nn.Flatten(), nn.Linear(inputs, 5), nn.ReLU(), nn.Linear(5, classes))
 
-def with_signal(signal):
-    return _net(signal.channels * signal.size ** 2, signal.classes)
+def with_io(io):
+    return _net(io.channels * io.size ** 2, io.classes)
 
 def fixed():
     return _net(64, 3)
@@ -40,16 +40,16 @@ def with_default(hidden=5, *args, **options):
 def conv_for_28():
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 26 * 26, 7))
 
-def fails(signal):
-    return nn.Linear(signal.width, 3)
+def fails(io):
+    return nn.Linear(io.width, 3)
 
 def no_module():
     return {"weights": 1}
 
 class Net(nn.Module):
-    def __init__(self, signal):
+    def __init__(self, io):
         super().__init__()
-        self.body = with_signal(signal)
+        self.body = with_io(io)
     def forward(self, x):
         return self.body(x)
 """
@@ -68,18 +68,18 @@ def test_names_of_factories_have_a_colon() -> None:
     assert not is_factory("resnet8")
 
 
-@pytest.mark.parametrize("name", ["with_signal", "fixed", "with_default", "Net"])
+@pytest.mark.parametrize("name", ["with_io", "fixed", "with_default", "Net"])
 def test_a_factory_is_called_with_the_signal_only_if_it_needs_one(name: str) -> None:
-    architecture = resolve_architecture(f"factories_for_tests:{name}", SIGNAL)
-    assert architecture.parameters == 64 * 5 + 5 + 5 * 3 + 3
+    architecture = resolve_architecture(f"factories_for_tests:{name}", IO)
+    assert architecture.parameter_count == 64 * 5 + 5 + 5 * 3 + 3
     assert architecture.name == f"factories_for_tests:{name}"
     assert [group.size for group in architecture.hidden_groups] == [5]
 
 
 def test_built_in_architectures_by_name() -> None:
-    assert resolve_architecture("lenetlike", SIGNAL).name == "lenetlike"
+    assert resolve_architecture("lenetlike", IO).name == "lenetlike"
     with pytest.raises(UnknownArchitecture, match="Did you mean resnet8"):
-        resolve_architecture("resnt8", SIGNAL)
+        resolve_architecture("resnt8", IO)
 
 
 @pytest.mark.parametrize(
@@ -96,57 +96,57 @@ def test_built_in_architectures_by_name() -> None:
 )
 def test_a_factory_that_cannot_be_imported_is_told(name: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words) as refused:
-        resolve_architecture(name, SIGNAL)
+        resolve_architecture(name, IO)
     assert f"the factory {name} cannot be imported" in refused.value.message
     assert "package.module:function" in refused.value.hint
 
 
 def test_a_factory_that_makes_no_module_is_told() -> None:
     with pytest.raises(ConfigError, match=r"returned a dict, not a torch\.nn\.Module"):
-        resolve_architecture("factories_for_tests:no_module", SIGNAL)
+        resolve_architecture("factories_for_tests:no_module", IO)
 
 
 def test_a_factory_that_fails_is_told_with_its_own_error() -> None:
     with pytest.raises(ConfigError, match="the factory factories_for_tests:fails failed: AttributeError: .*width"):
-        resolve_architecture("factories_for_tests:fails", SIGNAL)
+        resolve_architecture("factories_for_tests:fails", IO)
 
 
 def test_what_cannot_be_called_is_told() -> None:
     with pytest.raises(ConfigError, match="the factory math:pi cannot be called"):
-        resolve_architecture("math:pi", SIGNAL)
+        resolve_architecture("math:pi", IO)
 
 
 def test_a_module_for_other_images_is_told() -> None:
     with pytest.raises(UnknownArchitecture, match="factories_for_tests:fixed does not run on images of 1x9x9"):
-        resolve_architecture("factories_for_tests:fixed", ImageSignal(1, 9, 3))
+        resolve_architecture("factories_for_tests:fixed", ImageIO(1, 9, 3))
     with pytest.raises(UnknownArchitecture, match=r"gives outputs of shape \(2, 3\)"):
-        resolve_architecture("factories_for_tests:fixed", ImageSignal(1, 8, 4))
+        resolve_architecture("factories_for_tests:fixed", ImageIO(1, 8, 4))
 
 
 def test_resolving_leaves_the_process_own_stream_alone() -> None:
     torch.manual_seed(3)
     wanted = torch.rand(2)
     torch.manual_seed(3)
-    resolve_architecture("factories_for_tests:with_signal", SIGNAL)
-    signal_of_factory("factories_for_tests:fixed", 1, (8, 16))
+    resolve_architecture("factories_for_tests:with_io", IO)
+    io_of_factory("factories_for_tests:fixed", 1, (8, 16))
     assert torch.equal(torch.rand(2), wanted)
 
 
-@pytest.mark.parametrize("name", ["factories_for_tests:with_signal", "lenetlike"])
+@pytest.mark.parametrize("name", ["factories_for_tests:with_io", "lenetlike"])
 def test_fresh_modules_come_from_the_current_stream(name: str) -> None:
     made = []
     for seed in (0, 0, 1):
         torch.manual_seed(seed)
-        made.append(torch.cat([p.flatten() for p in fresh_module(name, SIGNAL).parameters()]))
+        made.append(torch.cat([p.flatten() for p in fresh_module(name, IO).parameters()]))
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
 
 
 def test_a_factory_without_arguments_tells_its_own_signal() -> None:
-    assert signal_of_factory("factories_for_tests:fixed", 1, (32, 16, 8)) == SIGNAL
-    assert signal_of_factory("factories_for_tests:conv_for_28", 1, (32, 16, 28, 64)) == ImageSignal(1, 28, 7)
-    assert signal_of_factory("factories_for_tests:fixed", 1, (32, 16)) is None
-    assert signal_of_factory("factories_for_tests:with_signal", 1, (8,)) is None
+    assert io_of_factory("factories_for_tests:fixed", 1, (32, 16, 8)) == IO
+    assert io_of_factory("factories_for_tests:conv_for_28", 1, (32, 16, 28, 64)) == ImageIO(1, 28, 7)
+    assert io_of_factory("factories_for_tests:fixed", 1, (32, 16)) is None
+    assert io_of_factory("factories_for_tests:with_io", 1, (8,)) is None
 
 
 @pytest.fixture
@@ -163,10 +163,10 @@ def test_a_factory_of_the_current_folder_is_found_if_the_user_named_it(here: Pat
     (here / "nets_found_here.py").write_text(SOURCE)
     before = list(sys.path)
     with pytest.raises(ConfigError, match="no module 'nets_found_here'") as refused:
-        resolve_architecture("nets_found_here:fixed", SIGNAL)
+        resolve_architecture("nets_found_here:fixed", IO)
     assert 'with `trusting("nets_found_here:fixed")` here as well' in refused.value.hint
     with trusting("nets_found_here:fixed"):
-        assert resolve_architecture("nets_found_here:fixed", SIGNAL).parameters == 64 * 5 + 5 + 5 * 3 + 3
+        assert resolve_architecture("nets_found_here:fixed", IO).parameters == 64 * 5 + 5 + 5 * 3 + 3
     assert sys.path == before
 
 
@@ -174,7 +174,7 @@ def test_what_a_factory_imports_when_it_is_called_is_found_too(here: Path) -> No
     (here / "late_net.py").write_text("def make():\n    import part_of_late_net\n    return part_of_late_net.fixed()\n")
     (here / "part_of_late_net.py").write_text(SOURCE)
     with trusting("late_net:make"):
-        assert resolve_architecture("late_net:make", SIGNAL).parameters == 64 * 5 + 5 + 5 * 3 + 3
+        assert resolve_architecture("late_net:make", IO).parameters == 64 * 5 + 5 + 5 * 3 + 3
 
 
 def test_a_file_of_the_current_folder_takes_no_installed_module_s_place(here: Path) -> None:
@@ -182,23 +182,23 @@ def test_a_file_of_the_current_folder_takes_no_installed_module_s_place(here: Pa
     sys.modules.pop("colorsys", None)
     (here / "net_with_colours.py").write_text("import colorsys\ncolorsys.rgb_to_hsv\n" + SOURCE)
     with trusting("net_with_colours:fixed"):
-        resolve_architecture("net_with_colours:fixed", SIGNAL)
+        resolve_architecture("net_with_colours:fixed", IO)
 
 
 def test_a_misspelt_function_is_answered_with_the_nearest() -> None:
     with pytest.raises(ConfigError) as refused:
-        resolve_architecture("factories_for_tests:with_signl", SIGNAL)
+        resolve_architecture("factories_for_tests:with_signl", IO)
     assert "the module factories_for_tests (" in refused.value.message
     assert "factories_for_tests.py) has no function 'with_signl'" in refused.value.message
-    assert refused.value.hint.startswith("Did you mean with_signal")
+    assert refused.value.hint.startswith("Did you mean with_io")
     with pytest.raises(ConfigError) as refused:
-        resolve_architecture("factories_for_tests:qqqq", SIGNAL)
-    assert "with_signal or fixed" in refused.value.hint and "nn" not in refused.value.hint.split()
+        resolve_architecture("factories_for_tests:qqqq", IO)
+    assert "with_io or fixed" in refused.value.hint and "nn" not in refused.value.hint.split()
 
 
 def test_a_missing_module_says_where_it_was_looked_for(here: Path) -> None:
     with trusting("no_such_net:make"), pytest.raises(ConfigError) as refused:
-        resolve_architecture("no_such_net:make", SIGNAL)
+        resolve_architecture("no_such_net:make", IO)
     assert refused.value.message.endswith("cannot be imported: there is no module 'no_such_net'.")
     assert f"then in the current folder ({here})" in refused.value.hint and "PYTHONPATH" in refused.value.hint
 
@@ -207,35 +207,33 @@ def test_a_missing_module_says_where_it_was_looked_for(here: Path) -> None:
 def test_a_path_in_the_place_of_a_module_is_told_how_it_is_written(here: Path, name: str) -> None:
     (here / "nets.py").write_text(SOURCE)
     with trusting(name), pytest.raises(ConfigError) as refused:
-        resolve_architecture(name, SIGNAL)
+        resolve_architecture(name, IO)
     assert ("nets.net:make" if "/net." in name else "nets:make") in refused.value.hint
 
 
 def test_a_file_s_factory_is_trusted_and_importable_or_the_file_is_named(here: Path) -> None:
     (here / "recorded_net.py").write_text(SOURCE)
     with pytest.raises(InputFileError, match="s.safetensors: it names the factory recorded_net:fixed") as refused:
-        recorded_architecture("recorded_net:fixed", SIGNAL, Path("s.safetensors"))
+        recorded_architecture("recorded_net:fixed", IO, Path("s.safetensors"))
     assert '`trusting("recorded_net:fixed")`' in refused.value.hint
     with trusting("recorded_net:fixed"):
-        assert recorded_architecture("recorded_net:fixed", SIGNAL, Path("s.safetensors")).name == "recorded_net:fixed"
+        assert recorded_architecture("recorded_net:fixed", IO, Path("s.safetensors")).name == "recorded_net:fixed"
     with trusting("gone_net:fixed"), pytest.raises(InputFileError) as refused:
-        recorded_architecture("gone_net:fixed", SIGNAL, Path("s.safetensors"))
+        recorded_architecture("gone_net:fixed", IO, Path("s.safetensors"))
     assert "s.safetensors: its architecture cannot be built here: the factory gone_net:fixed" in refused.value.message
     assert "run in the folder that holds gone_net" in refused.value.hint
 
 
 @pytest.mark.parametrize(
-    ("name", "signal", "expected"),
+    ("name", "io", "expected"),
     [
-        ("lenetlike", ImageSignal(3, 32, 10), "3x32x32, 10 classes"),
-        ("vanillacnn", ImageSignal(1, 16, 10), "1x16x16, 10 classes"),
-        ("resnet8", ImageSignal(1, 16, 10), "1 channel, 10 classes; works at several image sizes (16, 28, 32, ...)"),
-        ("resnet8", ImageSignal(3, 24, 4), "3 channels, 4 classes; works at several image sizes (16, 24, 28, 32, ...)"),
-        ("resnet8", ImageSignal(3, 64, 4), "3x64x64, 4 classes"),
-        ("factories_for_tests:with_signal", SIGNAL, "1x8x8, 3 classes"),
+        ("lenetlike", ImageIO(3, 32, 10), "3x32x32, 10 classes"),
+        ("vanillacnn", ImageIO(1, 16, 10), "1x16x16, 10 classes"),
+        ("resnet8", ImageIO(1, 16, 10), "1 channel, 10 classes; works at several image sizes (16, 28, 32, ...)"),
+        ("resnet8", ImageIO(3, 24, 4), "3 channels, 4 classes; works at several image sizes (16, 24, 28, 32, ...)"),
+        ("resnet8", ImageIO(3, 64, 4), "3x64x64, 4 classes"),
+        ("factories_for_tests:with_io", IO, "1x8x8, 3 classes"),
     ],
 )
-def test_a_size_of_images_that_the_parameters_do_not_tell_is_not_named(
-    name: str, signal: Signal, expected: str
-) -> None:
-    assert known_signal(resolve_architecture(name, signal)) == expected
+def test_a_size_of_images_that_the_parameters_do_not_tell_is_not_named(name: str, io: NetworkIO, expected: str) -> None:
+    assert known_io(resolve_architecture(name, io)) == expected

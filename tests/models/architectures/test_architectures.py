@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import FAMILIES, Architecture, ImageSignal, build
+from netspace_models.architectures import FAMILIES, Architecture, ImageIO, build
 from netspace_models.architectures.architecture import describe, difference
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.parameters.symmetry import HiddenGroup, Member
@@ -17,10 +17,10 @@ from torch.func import functional_call
 from tests.small_networks import seeded
 
 CIFAR, TINY_IMAGENET, DIGITS, SMALL = (
-    ImageSignal(3, 32, 10),
-    ImageSignal(3, 64, 200),
-    ImageSignal(1, 16, 10),
-    ImageSignal(1, 8, 3),
+    ImageIO(3, 32, 10),
+    ImageIO(3, 64, 200),
+    ImageIO(1, 16, 10),
+    ImageIO(1, 8, 3),
 )
 FOUR = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
 
@@ -40,8 +40,8 @@ PUBLISHED = [
 ]
 
 
-def images(signal: ImageSignal, count: int = 4) -> Tensor:
-    return torch.randn(count, signal.channels, signal.size, signal.size, generator=seeded(7))
+def images(io: ImageIO, count: int = 4) -> Tensor:
+    return torch.randn(count, io.channels, io.size, io.size, generator=seeded(7))
 
 
 def trained_looking(architecture: Architecture, seed: int = 0) -> dict[str, Tensor]:
@@ -59,17 +59,17 @@ def trained_looking(architecture: Architecture, seed: int = 0) -> dict[str, Tens
     return state
 
 
-@pytest.mark.parametrize(("signal", "name", "parameters"), PUBLISHED)
-def test_folded_parameter_counts_are_the_published_ones(signal: ImageSignal, name: str, parameters: int) -> None:
-    architecture = build(name, signal)
-    assert architecture.parameters == parameters
+@pytest.mark.parametrize(("io", "name", "parameters"), PUBLISHED)
+def test_folded_parameter_counts_are_the_published_ones(io: ImageIO, name: str, parameters: int) -> None:
+    architecture = build(name, io)
+    assert architecture.parameter_count == parameters
     assert sum(p.numel() for p in architecture.fused.parameters()) == parameters
-    assert (architecture.name, architecture.signal) == (name, signal)
+    assert (architecture.name, architecture.io) == (name, io)
 
 
-@pytest.mark.parametrize("signal", [CIFAR, TINY_IMAGENET, DIGITS])
-def test_the_published_order_of_class_ids_is_that_of_sizes(signal: ImageSignal) -> None:
-    sizes = [build(name, signal).parameters for name in FOUR]
+@pytest.mark.parametrize("io", [CIFAR, TINY_IMAGENET, DIGITS])
+def test_the_published_order_of_class_ids_is_that_of_sizes(io: ImageIO) -> None:
+    sizes = [build(name, io).parameter_count for name in FOUR]
     assert sizes == sorted(sizes)
 
 
@@ -77,7 +77,7 @@ def test_the_published_order_of_class_ids_is_that_of_sizes(signal: ImageSignal) 
 def test_lenetlike_has_the_names_of_the_release(size: int) -> None:
     layers = ["conv1", "conv2", *(["conv3"] if size >= 48 else []), "fc1", "fc2", "fc3"]
     names = [f"{layer}.{leaf}" for layer in layers for leaf in ("weight", "bias")]
-    architecture = build("lenetlike", ImageSignal(3, size, 10))
+    architecture = build("lenetlike", ImageIO(3, size, 10))
     assert list(architecture.module.state_dict()) == names
     assert [p.name for p in architecture.spec.parameters] == names
 
@@ -90,25 +90,23 @@ def test_vanillacnn_has_the_names_of_the_release() -> None:
 
 
 @pytest.mark.parametrize(
-    ("signal", "shapes"),
+    ("io", "shapes"),
     [
         (CIFAR, [(6, 3, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]),
         (TINY_IMAGENET, [(4, 3, 5, 5), (8, 4, 5, 5), (16, 8, 5, 5), (120, 400), (84, 120), (200, 84)]),
     ],
 )
-def test_lenetlike_has_the_published_shapes(signal: ImageSignal, shapes: list[tuple[int, ...]]) -> None:
-    spec = build("lenetlike", signal).spec
+def test_lenetlike_has_the_published_shapes(io: ImageIO, shapes: list[tuple[int, ...]]) -> None:
+    spec = build("lenetlike", io).spec
     assert [p.shape for p in spec.parameters if p.name.endswith("weight")] == shapes
 
 
 @pytest.mark.parametrize(
-    ("signal", "channels", "strides", "flat"),
+    ("io", "channels", "strides", "flat"),
     [(CIFAR, [8, 8, 32, 64, 64], [2, 1, 2, 1, 2], 1024), (TINY_IMAGENET, [8, 16, 32, 64, 64], [2] * 5, 256)],
 )
-def test_vanillacnn_has_the_published_layers(
-    signal: ImageSignal, channels: list[int], strides: list[int], flat: int
-) -> None:
-    *convolutions, classifier = build("vanillacnn", signal).module.get_submodule("layers").children()
+def test_vanillacnn_has_the_published_layers(io: ImageIO, channels: list[int], strides: list[int], flat: int) -> None:
+    *convolutions, classifier = build("vanillacnn", io).module.get_submodule("layers").children()
     assert [c.out_channels for c in convolutions] == channels
     assert [c.stride for c in convolutions] == [(s, s) for s in strides]
     assert {(c.kernel_size, c.padding) for c in convolutions} == {((3, 3), (1, 1))}
@@ -142,9 +140,9 @@ def test_resnets_have_the_names_of_the_release_and_the_order_of_a_prep(depth: in
     assert [p.name for p in architecture.spec.parameters] == resnet_names(blocks, folded=True)
 
 
-@pytest.mark.parametrize(("signal", "inputs"), [(CIFAR, 64), (TINY_IMAGENET, 256), (DIGITS, 64), (SMALL, 64)])
-def test_resnets_pool_to_the_published_classifier(signal: ImageSignal, inputs: int) -> None:
-    assert build("resnet8", signal).module.get_submodule("fc").in_features == inputs
+@pytest.mark.parametrize(("io", "inputs"), [(CIFAR, 64), (TINY_IMAGENET, 256), (DIGITS, 64), (SMALL, 64)])
+def test_resnets_pool_to_the_published_classifier(io: ImageIO, inputs: int) -> None:
+    assert build("resnet8", io).module.get_submodule("fc").in_features == inputs
 
 
 def test_resnet_shortcuts_are_strided_1x1_convolutions_without_bias() -> None:
@@ -216,10 +214,10 @@ def test_a_lenetlike_is_its_layers_with_leaky_relu_between() -> None:
 
 
 @pytest.mark.parametrize("name", FOUR)
-@pytest.mark.parametrize("signal", [SMALL, ImageSignal(2, 11, 5)])
-def test_folded_and_full_networks_give_the_same_outputs(name: str, signal: ImageSignal) -> None:
-    architecture = build(name, signal)
-    state, x = trained_looking(architecture), images(signal)
+@pytest.mark.parametrize("io", [SMALL, ImageIO(2, 11, 5)])
+def test_folded_and_full_networks_give_the_same_outputs(name: str, io: ImageIO) -> None:
+    architecture = build(name, io)
+    state, x = trained_looking(architecture), images(io)
     with torch.no_grad():
         expected = functional_call(architecture.module, state, (x,))
         found = architecture.run(architecture.to_weights(state), x)
@@ -230,7 +228,7 @@ def test_folded_and_full_networks_give_the_same_outputs(name: str, signal: Image
 @pytest.mark.parametrize("name", FOUR)
 def test_a_vector_survives_both_forms_bit_for_bit(name: str) -> None:
     architecture = build(name, SMALL)
-    vector = torch.randn(architecture.parameters, generator=seeded(3))
+    vector = torch.randn(architecture.parameter_count, generator=seeded(3))
     for form in ("full", "fused"):
         assert torch.equal(architecture.to_weights(architecture.to_state(vector, form)), vector)
 
@@ -251,7 +249,7 @@ def test_a_predicted_instance_loads_strictly_and_computes_the_same(name: str) ->
 
 def test_states_share_no_memory_with_the_vector() -> None:
     architecture = build("lenetlike", SMALL)
-    vector = torch.zeros(architecture.parameters)
+    vector = torch.zeros(architecture.parameter_count)
     architecture.to_state(vector)["fc1.weight"].fill_(5)
     assert not vector.any()
 
@@ -301,15 +299,15 @@ def test_building_leaves_the_callers_random_numbers_alone() -> None:
 @pytest.mark.parametrize("name", FOUR)
 @pytest.mark.parametrize("size", [1, 7, 31, 33])
 def test_unusual_image_sizes_build_and_run(name: str, size: int) -> None:
-    signal = ImageSignal(2, size, 4)
-    assert build(name, signal).fused(images(signal, 3)).shape == (3, 4)
+    io = ImageIO(2, size, 4)
+    assert build(name, io).fused(images(io, 3)).shape == (3, 4)
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("name", FOUR)
 def test_images_of_no_size_are_refused(name: str) -> None:
     with pytest.raises(UnknownArchitecture, match=f"{name} (does not run on images of|cannot be built for) 3x0x0, 10"):
-        build(name, ImageSignal(3, 0, 10))
+        build(name, ImageIO(3, 0, 10))
 
 
 class PlainCNN(nn.Module):
@@ -372,7 +370,7 @@ def test_parameters_outside_layers_are_kept() -> None:
     expected = module(images(SMALL))
     architecture = describe("mine", module, SMALL)
     assert {p.name for p in architecture.spec.parameters} == set(module.state_dict())
-    assert architecture.parameters == sum(p.numel() for p in module.parameters())
+    assert architecture.parameter_count == sum(p.numel() for p in module.parameters())
     vector = architecture.to_weights(module.state_dict())
     torch.testing.assert_close(architecture.run(vector, images(SMALL)), expected)
     assert list(architecture.to_state(vector)) == list(module.state_dict())
@@ -453,7 +451,7 @@ RIGHT = (Member("a.weight", 0), Member("a.bias", 0), Member("b.weight", 1))
 
 def test_hidden_groups_of_anyones_module_are_used() -> None:
     architecture = describe("mine", Grouped(*RIGHT), SMALL)
-    vector = torch.randn(architecture.parameters, generator=seeded(1))
+    vector = torch.randn(architecture.parameter_count, generator=seeded(1))
     shuffled = architecture.shuffle(vector, seeded(2))
     assert not torch.equal(shuffled, vector)
     torch.testing.assert_close(architecture.run(shuffled, images(SMALL)), architecture.run(vector, images(SMALL)))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import FieldSignal, ImageSignal, build
+from netspace_models.architectures import FieldIO, ImageIO, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.parameters import trace_groups as traced
 from netspace_models.parameters.folding import fused_module, trace
@@ -24,7 +24,7 @@ from torchvision.models.vgg import VGG, make_layers
 
 from tests.small_networks import seeded
 
-IMAGES, POINTS = ImageSignal(3, 16, 4), FieldSignal(2, 1)
+IMAGES, POINTS = ImageIO(3, 16, 4), FieldIO(2, 1)
 NO_WARNING = pytest.mark.filterwarnings("ignore:The default weight initialization")
 
 
@@ -49,7 +49,7 @@ def places(groups: Sequence[HiddenGroup]) -> set[frozenset[frozenset[tuple[str, 
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet20-a", "siren-6x2"])
 def test_what_the_built_in_architectures_name_is_found(name: str) -> None:
     architecture = build(name, POINTS if name.startswith("siren") else IMAGES)
-    found = trace_groups(architecture.fused, architecture.signal.example(2, seeded()))
+    found = trace_groups(architecture.fused, architecture.io.example(2, seeded()))
     assert found.reason == ""
     assert places(found.groups) == places(architecture.hidden_groups)
 
@@ -239,20 +239,20 @@ def test_wrong_groups_are_seen_and_not_returned(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_architecture_without_groups_of_its_own_has_those_found() -> None:
-    architecture = describe("mine", Net(lambda m, x: m.a(x), 5, a=conv(8, 5)), ImageSignal(3, 8, 4))
+    architecture = describe("mine", Net(lambda m, x: m.a(x), 5, a=conv(8, 5)), ImageIO(3, 8, 4))
     assert [group.size for group in architecture.hidden_groups] == [8, 5]
     assert architecture.why_no_groups == ""
-    weights = torch.randn(architecture.parameters, generator=seeded())
+    weights = torch.randn(architecture.parameter_count, generator=seeded())
     shuffled, x = architecture.shuffle(weights, seeded(1)), torch.randn(2, 3, 8, 8, generator=seeded(2))
     assert not torch.equal(shuffled, weights)
     torch.testing.assert_close(architecture.run(shuffled, x), architecture.run(weights, x), rtol=1e-4, atol=1e-4)
 
 
 def test_an_architecture_that_is_not_understood_says_so_and_is_left_as_it_is() -> None:
-    architecture = describe("mine", Net(lambda m, x: x.softmax(1)), ImageSignal(3, 8, 4))
+    architecture = describe("mine", Net(lambda m, x: x.softmax(1)), ImageIO(3, 8, 4))
     assert architecture.hidden_groups == ()
     assert architecture.why_no_groups == "netspace does not follow units through _softmax"
-    weights = torch.randn(architecture.parameters, generator=seeded())
+    weights = torch.randn(architecture.parameter_count, generator=seeded())
     assert architecture.shuffle(weights, seeded(1)) is weights
 
 
