@@ -16,6 +16,7 @@ import importlib
 from typing import Any
 
 _HOMES = {
+    "AlignPlan": "zoos.align",
     "Evaluation": "kinds.kind",
     "ImageData": "data.images",
     "IndexPlan": "zoos.adopt",
@@ -25,6 +26,7 @@ _HOMES = {
     "Space": "spaces.space",
     "Zoo": "zoos.zoo",
     "ZooPlan": "zoos.train",
+    "align_zoo": "zoos.align",
     "decode": "encoding.decode",
     "encode": "encoding.encode",
     "evaluate": "evaluation.evaluate",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from ..network_io import NetworkIO
 from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold
 from ..parameters.spec import NetworkSpec
 from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
+from ..parameters.trace_groups import TracedGroups, trace_groups
 
 Form = Literal["full", "fused"]
 
@@ -30,7 +32,7 @@ class Architecture:
         fused: the same with batch norms folded away.
         pairs: which norm is folded into which layer.
         spec: the folded parameters in PRep order.
-        hidden_groups: reorderable hidden units, () where they are not known.
+        own_groups: the reorderable hidden units that the module names itself; None where it names none.
     """
 
     name: str
@@ -39,7 +41,24 @@ class Architecture:
     fused: nn.Module
     pairs: tuple[FoldedPair, ...]
     spec: NetworkSpec
-    hidden_groups: tuple[HiddenGroup, ...]
+    own_groups: tuple[HiddenGroup, ...] | None
+
+    @property
+    def hidden_groups(self) -> tuple[HiddenGroup, ...]:
+        """Reorderable hidden units: those that the module names, else those found by tracing it; () if unknown."""
+        return self._traced_groups.groups if self.own_groups is None else self.own_groups
+
+    @property
+    def why_no_groups(self) -> str:
+        """Why no hidden groups are known, as half a sentence; "" where there are."""
+        if self.hidden_groups:
+            return ""
+        return self._traced_groups.reason if self.own_groups is None else "its hidden_groups() names none"
+
+    @cached_property
+    def _traced_groups(self) -> TracedGroups:
+        # Asked for only when needed: it takes longer than all else that is known of an architecture.
+        return trace_groups(self.fused, self.io.example(2, torch.Generator().manual_seed(0)))
 
     @property
     def parameter_count(self) -> int:
@@ -131,7 +150,7 @@ def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True
     Args:
         name: what it is to be called.
         module: any `nn.Module` that takes inputs (B, *io.input_shape) and gives (B, K). If it has a method
-            `hidden_groups()`, that names its reorderable hidden units.
+            `hidden_groups()`, that names its reorderable hidden units; else they are found by tracing, if asked for.
         io: what it takes and gives.
         verify: run the module to see that folding and its hidden groups are what they seem; the built-in
             architectures' are seen to by tests.
@@ -160,7 +179,7 @@ def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True
     fused = fused_module(module, traced.pairs).requires_grad_(False)
     groups = getattr(module, "hidden_groups", None)
     spec = NetworkSpec.of(_shapes_in_order(fused, traced.order))
-    architecture = Architecture(name, io, module, fused, traced.pairs, spec, groups() if groups else ())
+    architecture = Architecture(name, io, module, fused, traced.pairs, spec, groups() if groups else None)
     if verify:
         _verify(architecture, example)
     return architecture
@@ -170,7 +189,7 @@ def _verify(architecture: Architecture, images: Tensor) -> None:
     _check_values(architecture)
     if architecture.pairs:
         check_folding(architecture.module, architecture.fused, architecture.pairs, images)
-    if architecture.hidden_groups:
+    if architecture.own_groups:
         _check_groups(architecture, images)
 
 

@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+
+from .spec import NetworkSpec
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,22 @@ class HiddenGroup:
 
     size: int
     members: tuple[Member, ...]
+
+
+class Reorderable(Protocol):
+    """What this room needs of an `Architecture`."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """Its folded parameters."""
+
+    @property
+    def hidden_groups(self) -> tuple[HiddenGroup, ...]:
+        """Its reorderable hidden units."""
 
 
 def chain(module: nn.Module, layers: Sequence[str]) -> tuple[HiddenGroup, ...]:
@@ -86,16 +105,17 @@ def reorder(state: Mapping[str, Tensor], groups: Sequence[HiddenGroup], orders: 
     for group, order in zip(groups, orders, strict=True):
         for member in group.members:
             tensor = result[member.name]
-            index = order.to(tensor.device)
-            if member.places is not None:
-                places = torch.tensor(member.places, device=tensor.device)
-                index, moved = torch.arange(tensor.shape[member.axis] // member.block, device=tensor.device), index
-                index[places] = places[moved]
-            if member.block > 1:
-                within = torch.arange(member.block, device=tensor.device)
-                index = (index[:, None] * member.block + within).flatten()
-            result[member.name] = tensor.index_select(member.axis, index)
+            entries = entries_of(member, tensor.shape[member.axis])
+            index = torch.arange(tensor.shape[member.axis])
+            index.index_copy_(0, entries.flatten(), entries[order.cpu()].flatten())
+            result[member.name] = tensor.index_select(member.axis, index.to(tensor.device))
     return result
+
+
+def entries_of(member: Member, length: int) -> Tensor:
+    """Where a group's units lie on one member's axis of some length: (units, block) int64."""
+    starts = torch.arange(length // member.block) if member.places is None else torch.tensor(member.places)
+    return starts[:, None] * member.block + torch.arange(member.block)
 
 
 def units_of(tensor: Tensor, member: Member) -> Tensor:

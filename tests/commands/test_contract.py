@@ -91,6 +91,7 @@ def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> dict[str, list[obj
         "zoo train": ["zoo", "train", "zoo", *data, "--arch", "lenetlike", "--counts", "1/1/0", "--epochs", "1"],
         "zoo index": ["zoo", "index", "zoo", *data],
         "zoo fit": ["zoo", "fit", solids.grids, "-o", "solids", "--arch", "siren-8x1", "--steps", 2, "--points", 16],
+        "zoo align": ["zoo", "align", "zoo", "-o", "aligned"],
         "zoo show": ["zoo", "show", "zoo"],
         "zoo verify": ["zoo", "verify", "zoo"],
         "zoo export": ["zoo", "export", "zoo", "lenetlike-0000", "-o", "one.safetensors"],

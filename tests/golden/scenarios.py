@@ -153,6 +153,8 @@ SCENARIOS = (
             zoo export teachers resnet14-0000 -o teacher.pt
             zoo show zoo
             zoo verify zoo
+            zoo align zoo -o aligned
+            zoo align zoo -o aligned --dry-run
             inspect zoo
             zoo index teachers TINY
             train zoo -o several.safetensors TINY --teacher teacher.pt SIZES -s train.own=1 -s backbone.feedback=1

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.zoo.align import align
 from netspace_cli.commands.zoo.fit import fit
 from netspace_cli.commands.zoo.index import Counts, image_data, index, summary
 from netspace_cli.terminal.console import Console
@@ -39,7 +40,7 @@ def zoo() -> None:
     """
 
 
-for _command in (index, fit):
+for _command in (index, fit, align):
     zoo.add_command(_command)
 
 

@@ -25,7 +25,7 @@ def export_instance(zoo: Zoo, instance_id: str, path: Path, *, force: bool = Fal
         InputFileError: the instance's file is missing or changed.
     """
     check_checkpoint_suffix(path)
-    instance = _instance(zoo, instance_id)
+    instance = find_instance(zoo, instance_id)
     check_no_input([path], [zoo.file_of(i) for i in zoo.instances])
     check_output(path, force=force)
     architecture = next(a for a in zoo.architectures() if a.name == instance.arch)
@@ -36,7 +36,12 @@ def export_instance(zoo: Zoo, instance_id: str, path: Path, *, force: bool = Fal
     return network
 
 
-def _instance(zoo: Zoo, asked: str) -> Instance:
+def find_instance(zoo: Zoo, asked: str) -> Instance:
+    """An instance by its id.
+
+    Raises:
+        ConfigError: the zoo has none; the message has what is near.
+    """
     found = next((i for i in zoo.instances if i.id == asked), None)
     if found is None:
         raise ConfigError(f"{zoo.path} has no instance {asked!r}.", _near(zoo, asked))

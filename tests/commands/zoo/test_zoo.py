@@ -1,4 +1,4 @@
-"""netspace zoo train, index, show, verify, export."""
+"""netspace zoo train, index, align, show, verify, export."""
 
 from __future__ import annotations
 
@@ -173,3 +173,26 @@ def test_export_says_what_it_wrote(tiny: Tiny, work: Path, cli: Cli) -> None:
     result = cli("zoo", "export", tiny.zoo.path, "resnet8-0001", "-o", "a.safetensors")
     assert (result.exit_code, result.stderr) == (0, "Wrote a.safetensors.\n")
     assert result.stdout.splitlines()[1].split("\t")[:2] == ["resnet8-0001", "resnet8"]
+
+
+def test_an_aligned_zoo_is_told_of_and_not_made_twice(tiny: Tiny, work: Path, ask: Ask, rows: Rows, cli: Cli) -> None:
+    jobs = ask("zoo", "align", tiny.zoo.path, "-o", "out", "--dry-run")["jobs"]
+    assert [job["id"] for job in jobs] == [i.id for i in tiny.zoo.instances]
+    assert list(work.iterdir()) == []
+    table = rows("zoo", "align", tiny.zoo.path, "-o", "out", "--reference", "resnet8-0001")
+    assert [row["arch"] for row in table] == ["lenetlike", "vanillacnn", "resnet8"]
+    assert table[2]["reference"] == "resnet8-0001"
+    assert all(float(row["after"]) < float(row["before"]) for row in table)
+    before = Path("out/instances.jsonl").read_text()
+    result = cli("zoo", "align", tiny.zoo.path, "-o", "out", "--reference", "resnet8-0001")
+    assert result.exit_code == 0 and "nothing is left to align" in result.stderr
+    assert Path("out/instances.jsonl").read_text() == before
+    document = ask("zoo", "align", tiny.zoo.path, "-o", "other", "--tries", 2)
+    assert [set(row) for row in document["aligned"]] == [
+        {"arch", "reference", "instances", "before", "after", "nearest_before", "nearest_after"}
+    ] * 3
+
+
+def test_a_reference_that_is_not_there_is_answered_with_the_nearest(tiny: Tiny, work: Path, refused: Refused) -> None:
+    said = refused(2, "zoo", "align", tiny.zoo.path, "-o", "out", "--reference", "lenetlik-0001")
+    assert "has no instance 'lenetlik-0001'. Did you mean lenetlike-0001?" in said

@@ -362,8 +362,7 @@ def test_anyones_module_works(bias: bool, affine: bool) -> None:
         expected = functional_call(architecture.module, state, (x,))
         torch.testing.assert_close(architecture.run(vector, x), expected, rtol=0, atol=1e-5)
         torch.testing.assert_close(functional_call(architecture.module, restored, (x,)), expected, rtol=0, atol=1e-5)
-    assert architecture.hidden_groups == ()
-    assert architecture.shuffle(vector, seeded(0)) is vector
+    assert len(architecture.hidden_groups) == 2
 
 
 def test_parameters_outside_layers_are_kept() -> None:
