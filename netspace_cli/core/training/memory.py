@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.errors import ConfigError
@@ -151,6 +152,16 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
     return total
 
 
+class _FusedAttention(TorchFunctionMode):
+    """While entered, attention keeps what it does where it is computed; on tensors without values it would keep all
+    its scores as well."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.scaled_dot_product_attention and not kwargs:
+            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args)[0]
+        return func(*args, **(kwargs or {}))
+
+
 class _Kept:
     """While entered, what autograd keeps for the backward pass is counted, the model's own values left out."""
 
@@ -158,14 +169,17 @@ class _Kept:
         self._own = {id(t.untyped_storage()) for t in (*model.parameters(), *model.buffers())}
         self._storages: dict[int, torch.UntypedStorage] = {}
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self._note, lambda tensor: tensor)
+        self._attention = _FusedAttention()
 
     def __enter__(self) -> Self:
         self._hooks.__enter__()
+        self._attention.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._attention.__exit__(kind, error, trace)
         self._hooks.__exit__(kind, error, trace)
 
     def bytes(self) -> int:
