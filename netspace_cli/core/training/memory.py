@@ -133,20 +133,24 @@ def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> Sp
 
 
 def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> int:
-    """Bytes that one step keeps for the backward pass, beside the model itself: of every instance its encoding,
-    its decoding and its run on the images, and of every boundary pair (eq. 7-12) the latter two."""
-    signal = model.architectures[0].signal
-    images = torch.empty(recipe.train.images, *signal.input_shape, device=NOWHERE)
+    """Bytes that one step keeps for the backward pass, beside the model itself: of every view of an instance its
+    encoding, its decoding and its run on the images, if its behaviour counts; of every boundary pair (eq. 7-12) the
+    latter two."""
+    signal, train = model.architectures[0].signal, recipe.train
+    images = torch.empty(train.images, *signal.input_shape, device=NOWHERE)
     encoded, decoded = {}, {}
     for a in model.architectures:
         with _Kept(model) as encoding:
             embedding = model.encode(a.name, torch.empty(1, a.parameters, device=NOWHERE))
         with _Kept(model) as decoding:
-            a.run(model.decode(a.name, embedding)[0], images)
+            predicted = model.decode(a.name, embedding)
+            if train.structure < 1:
+                a.run(predicted[0], images)
         encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()
-    total = sum(count * (encoded[name] + decoded[name]) for name, count in counts.items())
+    views = 2 if train.contrast.gamma else 1
+    total = views * sum(count * (encoded[name] + decoded[name]) for name, count in counts.items())
     names = [a.name for a in model.architectures]
-    if recipe.train.interpolation > 0:
+    if train.interpolation > 0 and train.objective == "imitate":
         pairs = counts.get(names[0], 0) * counts.get(names[-1], 0)
         total += pairs * sum(decoded[name] for name in names[1:-1])
     return total

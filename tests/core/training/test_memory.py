@@ -78,7 +78,7 @@ def test_the_step_s_bytes_are_those_that_a_step_keeps(
         images, labels = tiny.data.batch("train", torch.arange(recipe.train.images))
         logits = torch.zeros(len(images), tiny.data.signal.classes) if several else None
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            _objective(task, state.model, Batch(images, labels, logits), runner.generator())
+            _objective(task, state, Batch(images, labels, logits), runner.generator())
     own = {t.untyped_storage().data_ptr() for t in (*state.model.parameters(), *state.model.buffers())}
     real = sum(size for place, size in kept.items() if place not in own)
     assert 0.8 * real < found < 1.25 * real

@@ -14,6 +14,7 @@ from netspace_models.backbones.neurons.rows import NeuronRows
 from netspace_models.backbones.neurons.settings import NeuronsSettings
 from netspace_models.errors import ConfigError
 from netspace_models.parameters.spec import NetworkSpec
+from netspace_models.training.reconstruction import weight_errors
 from torch import Tensor
 
 from tests.small_networks import seeded
@@ -175,7 +176,8 @@ def test_four_networks_are_learnt_by_heart(options: dict[str, Any]) -> None:
     losses = []
     for _ in range(150):
         optimizer.zero_grad()
-        loss = (model.decode("my.net:mine", model.encode("my.net:mine", weights)) - weights).square().mean()
+        predicted = model.decode("my.net:mine", model.encode("my.net:mine", weights))
+        loss = weight_errors(predicted, weights, sigma()).mean()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
