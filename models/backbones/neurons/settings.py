@@ -10,7 +10,7 @@ from torch import nn
 
 from ...errors import ConfigError
 from ...heads import MLPHead
-from ...signal import Signal
+from ...network_io import NetworkIO
 from ..backbone import ArchitectureInit
 from ..settings import BackboneSettings, Positive
 from .architecture import ArchitectureTokens
@@ -46,7 +46,7 @@ class NeuronsSettings(BackboneSettings):
     start: Literal["instance", "none"] = "instance"
     bounded: bool = False
 
-    def build(self, inits: Mapping[str, ArchitectureInit], signal: Signal) -> NeuronsBackbone:
+    def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> NeuronsBackbone:
         """Make the parts and put them together.
 
         What is drawn at random is drawn in this order: a seed gives the same values for ever.

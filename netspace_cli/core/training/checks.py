@@ -48,9 +48,9 @@ def _check_imitation(training: TrainingSet, teacher: Network | None, recipe: Rec
             "a teacher has no part in it.",
             f"Leave out {setting('teacher')}.",
         )
-    if not several and recipe.train.own > 0:
+    if not several and recipe.train.self_imitation > 0:
         raise ConfigError(
-            f"train.own = {recipe.train.own:g} is for several architectures; in a space of one "
+            f"train.self_imitation = {recipe.train.self_imitation:g} is for several architectures; in a space of one "
             f"({names}) networks imitate themselves alone (eq. 1).",
             "Leave it out.",
         )
@@ -64,9 +64,10 @@ def _check_reconstruction(teacher: Network | None, recipe: Recipe) -> None:
             f"with {asked} a space learns from the zoo's own instances; a teacher has no part in it.",
             f"Leave out {setting('teacher')}, or set train.objective to 'imitate'.",
         )
-    if recipe.train.own > 0:
+    if recipe.train.self_imitation > 0:
         raise ConfigError(
-            f"train.own = {recipe.train.own:g} stands beside a teacher, which {asked} does without.", "Leave it out."
+            f"train.self_imitation = {recipe.train.self_imitation:g} stands beside a teacher, which {asked} does without.",
+            "Leave it out.",
         )
     if recipe.space.unseen:
         raise ConfigError(

@@ -62,7 +62,7 @@ def train(
             an output that is no .safetensors.
         CheckpointError: the checkpoint to resume from is damaged.
         RunFailed: a loss that is not finite.
-        Interrupted: stopped on a signal.
+        Interrupted: stopped on a io.
     """
     folder = check_run(output, resume=resume, force=force)
     task = prepare(zoo, recipe.named(output), data, runner, teacher=teacher)
@@ -97,9 +97,9 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
             networks, or a precision that training does not have.
         DataUnavailable: the data are not the zoo's.
     """
-    if data.signal != zoo.signal:
+    if data.io != zoo.io:
         raise DataUnavailable(
-            f"{zoo.path} is a zoo for {zoo.signal.describe()}; {data.name} has {data.signal.describe()}.",
+            f"{zoo.path} is a zoo for {zoo.io.describe()}; {data.name} has {data.io.describe()}.",
             "Give the zoo's own data.",
         )
     check_method(recipe, zoo.kind)
@@ -108,13 +108,13 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     check_objective(training, teacher, recipe)
     runner.check_gradients()
     if teacher is not None:
-        check_teacher(teacher, data.signal)
+        check_teacher(teacher, data.io)
         teacher = replace(teacher, weights=runner.place(teacher.weights))
     data = runner.place(data)
     seen = training.seen()
     weights = {a.name: training.weights["train", a.name] for a in seen}
-    near, stretch = recipe.train.near, recipe.train.stretch
-    vary = zoo.kind.variation(weights, seen, data, runner, near=near, stretch=stretch)
+    near, stretch = recipe.train.near_surface_share, recipe.train.stretch
+    vary = zoo.kind.variation(weights, seen, data, runner, near_surface_share=near, stretch=stretch)
     return Task(recipe, training, data, teacher, runner, vary, zoo.kind)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.backbones import ConvBackbone, TokensBackbone
 from netspace_models.errors import (
     CheckpointError,
@@ -92,7 +92,7 @@ def learn(
 
 
 def teacher_of(tiny: Tiny) -> Network:
-    return read_network(tiny.teacher, signal=tiny.data.signal)
+    return read_network(tiny.teacher, io=tiny.data.io)
 
 
 def metrics_of(path: Path) -> list[dict[str, Any]]:
@@ -524,7 +524,7 @@ def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny
 
 
 def test_a_teacher_for_other_classes_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    other = build("resnet14", ImageSignal(1, 8, 5))
+    other = build("resnet14", ImageIO(1, 8, 5))
     teacher = Network(other, torch.zeros(other.parameters), source="teach.pt")
     with pytest.raises(ConfigError, match=r"teacher teach\.pt is for 1x8x8, 5 classes; these images are 1x8x8, 3"):
         learn(tiny, tmp_path / "s.safetensors", several=True, teacher=teacher)
@@ -533,8 +533,8 @@ def test_a_teacher_for_other_classes_is_refused(tiny: Tiny, tmp_path: Path) -> N
 def test_other_images_than_the_zoos_are_refused(tiny: Tiny, tmp_path: Path) -> None:
     test = tiny.data.splits["test"]
     wide = {s: Split(test.images.expand(-1, 3, -1, -1), test.labels) for s in tiny.data.splits}
-    signal_ = replace(tiny.data.signal, channels=3)
-    data = replace(tiny.data, signal=signal_, splits=wide, mean=(0.5,) * 3, std=(0.2,) * 3)
+    signal_ = replace(tiny.data.io, channels=3)
+    data = replace(tiny.data, io=signal_, splits=wide, mean=(0.5,) * 3, std=(0.2,) * 3)
     with pytest.raises(DataUnavailable, match="is a zoo for 1x8x8, 3 classes; .* has 3x8x8, 3 classes"):
         learn(tiny, tmp_path / "s.safetensors", data=data)
 

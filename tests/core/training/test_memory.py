@@ -31,7 +31,7 @@ NEURONS = {"kind": "neurons", "embedding_size": 16, "width": 16}
 def zoo_of(*archs: str, count: int = 16) -> Zoo:
     """A zoo of CIFAR-10 that is nowhere."""
     instances = tuple(Instance(f"{arch}-{i}", arch, "train", "file", "sha") for arch in archs for i in range(count))
-    return Zoo(Path("zoo"), {"name": "cifar10", "signal": {"channels": 3, "size": 32, "classes": 10}}, instances)
+    return Zoo(Path("zoo"), {"name": "cifar10", "io": {"channels": 3, "size": 32, "classes": 10}}, instances)
 
 
 def recipe_of(tiny: Tiny, backbone: dict[str, Any] | None, **train: Any) -> Recipe:
@@ -76,7 +76,7 @@ def test_the_step_s_bytes_are_those_that_a_step_keeps(
         task = prepare(zoo, recipe, tiny.data, runner, teacher=teacher)
         state = new_state(task)
         images, labels = tiny.data.batch("train", torch.arange(recipe.train.images))
-        logits = torch.zeros(len(images), tiny.data.signal.classes) if several else None
+        logits = torch.zeros(len(images), tiny.data.io.classes) if several else None
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
             _objective(task, state, Batch(images, labels, logits), runner.generator())
     own = {t.untyped_storage().data_ptr() for t in (*state.model.parameters(), *state.model.buffers())}

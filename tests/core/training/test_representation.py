@@ -151,7 +151,13 @@ def test_two_views_take_twice_as_much_and_weights_alone_run_no_network(tiny: Tin
     [
         (False, True, {"objective": "both"}, "'both' a space learns from the zoo's own instances", "to 'imitate'"),
         (True, True, {"objective": "reconstruct"}, "a teacher has no part in it", "Leave out `teacher`"),
-        (True, False, {"objective": "both", "own": 0.5}, "train.own = 0.5 stands beside a teacher", "Leave it out"),
+        (
+            True,
+            False,
+            {"objective": "both", "own": 0.5},
+            "train.self_imitation = 0.5 stands beside a teacher",
+            "Leave it out",
+        ),
         (True, True, {"contrast": {"gamma": 0.5}, "instances": 2}, "train.contrast.gamma = 0.5 cannot", "'both'"),
         (False, False, {"contrast": {"gamma": 0.5}}, "train.instances is 1", "`train.instances = 16`"),
     ],
@@ -159,7 +165,7 @@ def test_two_views_take_twice_as_much_and_weights_alone_run_no_network(tiny: Tin
 def test_what_does_not_go_together_is_refused(
     tiny: Tiny, several: bool, with_teacher: bool, settings: dict[str, Any], words: str, hint: str
 ) -> None:
-    teacher: Network | None = read_network(tiny.teacher, signal=tiny.data.signal) if with_teacher else None
+    teacher: Network | None = read_network(tiny.teacher, io=tiny.data.io) if with_teacher else None
     zoo = tiny.zoo if several else tiny.single_zoo
     with Runner("cpu") as runner, pytest.raises(ConfigError) as refused:
         prepare(zoo, recipe_of(tiny, **settings), tiny.data, runner, teacher=teacher)

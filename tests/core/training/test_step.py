@@ -28,7 +28,7 @@ from tests.worlds import Solids, Tiny
 def task_of(tiny: Tiny, runner: Runner, **train: Any) -> Task:
     table = tiny.recipe.model_dump()
     table["train"] |= {"shuffle": False, "interpolation": 0.0, **train}
-    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    teacher = read_network(tiny.teacher, io=tiny.data.io)
     return prepare(tiny.zoo, recipe_from(table), tiny.data, runner, teacher=teacher)
 
 
@@ -101,7 +101,7 @@ def test_validation_images_are_of_all_classes_even_if_files_lie_in_order(
     asked: list[torch.Tensor] = []
     with Runner("cpu") as runner:
         task = task_of(tiny, runner)
-        kind = ImageKind(tiny.data.signal, validation_inputs=12)
+        kind = ImageKind(tiny.data.io, validation_inputs=12)
         val = tiny.data.splits["val"]
         order = val.labels.argsort()
         ordered = replace(val, images=val.images[order], labels=val.labels[order])
@@ -122,7 +122,7 @@ def test_validation_images_are_of_all_classes_even_if_files_lie_in_order(
 
 
 def test_one_architecture_takes_no_teacher(tiny: Tiny) -> None:
-    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    teacher = read_network(tiny.teacher, io=tiny.data.io)
     with Runner("cpu") as runner, pytest.raises(ConfigError, match=r"lenetlike\) learns from its own.*Leave out"):
         prepare(tiny.single_zoo, tiny.recipe, tiny.data, runner, teacher=teacher)
 
@@ -146,14 +146,14 @@ def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_
     table["space"]["unseen"], table["train"]["fresh"] = ["vanillacnn"], 3
     recipe = recipe_from(table)
     with Runner("cpu") as runner:
-        task = prepare(tiny.zoo, recipe, tiny.data, runner, teacher=read_network(tiny.teacher, signal=tiny.data.signal))
+        task = prepare(tiny.zoo, recipe, tiny.data, runner, teacher=read_network(tiny.teacher, io=tiny.data.io))
         state = new_state(task)
         backbone = state.model.backbone
         assert isinstance(backbone, TokensBackbone)
         heads = {arch: backbone.head(arch) for arch in ("lenetlike", "vanillacnn")}
         before = {arch: (h.bias * h.sigma()).detach().clone() for arch, h in heads.items()}
         take_step(task, state)
-    rate = recipe.train.fresh * rate_at(0, recipe.train)
+    rate = recipe.train.untrained_lr_factor * rate_at(0, recipe.train)
     moved = {arch: (h.bias * h.sigma() - before[arch]).abs().mean().item() for arch, h in heads.items()}
     # Of kernels at the rim of such small pictures many weights meet nothing but padding, and stay.
     assert 0.4 * rate < moved["vanillacnn"] < 1.2 * rate

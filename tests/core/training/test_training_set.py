@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
@@ -55,7 +55,7 @@ def test_rows_are_the_instances_of_their_split(tiny: Tiny) -> None:
         assert {(i.split, i.arch) for i in instances} == {(split, arch)}
         assert len(rows) == len(instances) == {"train": 2, "val": 1}[split]
         for row, instance in zip(rows, instances, strict=True):
-            assert torch.equal(row, read_network(tiny.zoo.file_of(instance), signal=tiny.data.signal).weights)
+            assert torch.equal(row, read_network(tiny.zoo.file_of(instance), io=tiny.data.io).weights)
 
 
 def test_the_start_is_the_best_training_instance_by_validation_images(tiny: Tiny) -> None:
@@ -106,10 +106,10 @@ def test_an_unseen_architecture_starts_from_fresh_modules_alone(tiny: Tiny) -> N
 
 
 def test_what_passes_through_a_fresh_network_is_as_wide_as_its_batch_norms_make_it() -> None:
-    architecture = build("resnet8", ImageSignal(1, 12, 4))
+    architecture = build("resnet8", ImageIO(1, 12, 4))
     inputs = 5 + 3 * torch.randn(64, 1, 12, 12)
     found = fresh_weights(architecture, Runner("cpu"), inputs)
-    assert found.shape == (FRESH, architecture.parameters) and not torch.equal(found[0], found[1])
+    assert found.shape == (FRESH, architecture.parameter_count) and not torch.equal(found[0], found[1])
     assert torch.equal(found, fresh_weights(architecture, Runner("cpu"), inputs))
     widths = []
     state = architecture.spec.unflatten(found[0])
@@ -183,15 +183,15 @@ def test_a_layer_of_a_single_value_has_a_scale() -> None:
 
     from netspace_models.architectures.architecture import describe
 
-    architecture = describe("one", OneValue(), ImageSignal(1, 2, 2))
-    scale = layer_scale(architecture, torch.randn(1, architecture.parameters))
+    architecture = describe("one", OneValue(), ImageIO(1, 2, 2))
+    scale = layer_scale(architecture, torch.randn(1, architecture.parameter_count))
     assert bool(torch.isfinite(scale).all())
     assert bool((scale > 0).all())
 
 
 def test_scales_are_deviations_over_all_instances() -> None:
-    architecture = build("lenetlike", ImageSignal(1, 8, 3))
-    vectors = torch.randn(3, architecture.parameters, generator=torch.Generator().manual_seed(0))
+    architecture = build("lenetlike", ImageIO(1, 8, 3))
+    vectors = torch.randn(3, architecture.parameter_count, generator=torch.Generator().manual_seed(0))
     layer = architecture.spec.layers[1]
     scale = layer_scale(architecture, vectors)
     assert scale[1] == vectors[:, layer.start : layer.stop].std()

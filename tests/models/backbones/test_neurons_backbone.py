@@ -8,7 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.backbones import ArchitectureInit, NeuronsBackbone
 from netspace_models.backbones.neurons.rows import NeuronRows
 from netspace_models.backbones.neurons.settings import NeuronsSettings
@@ -37,7 +37,7 @@ def backbone(**options: Any) -> NeuronsBackbone:
         "my.net:mine": ArchitectureInit(SPEC, starting_point(), SCALES),
         "other": ArchitectureInit(OTHER, None, torch.ones(1)),
     }
-    return NeuronsSettings(**{**SIZES, **options}).build(inits, ImageSignal(1, 8, 3))
+    return NeuronsSettings(**{**SIZES, **options}).build(inits, ImageIO(1, 8, 3))
 
 
 def test_a_row_is_what_one_neuron_has() -> None:
@@ -95,7 +95,7 @@ def test_weights_are_read_in_units_of_their_layers() -> None:
     model = backbone(units="deviation", start="none")
     bigger = ArchitectureInit(SPEC, None, 10 * SCALES)
     torch.manual_seed(0)
-    same = NeuronsSettings(**SIZES, start="none").build({"my.net:mine": bigger}, ImageSignal(1, 8, 3))
+    same = NeuronsSettings(**SIZES, start="none").build({"my.net:mine": bigger}, ImageIO(1, 8, 3))
     values = {n: t for n, t in model.state_dict().items() if "own.1" not in n and "scale" not in n}
     same.load_state_dict(values, strict=False)
     weights = torch.randn(2, SPEC.size)
@@ -143,7 +143,7 @@ def test_values_are_saved_with_units_and_starts() -> None:
         "my.net:mine": ArchitectureInit(SPEC, None, torch.ones(4)),
         "other": ArchitectureInit(OTHER, None, torch.ones(1)),
     }
-    again = NeuronsSettings(**SIZES).build(inits, ImageSignal(1, 8, 3))
+    again = NeuronsSettings(**SIZES).build(inits, ImageIO(1, 8, 3))
     again.load_state_dict(torch_state)
     weights = torch.randn(2, SPEC.size)
     assert torch.equal(again.encode("my.net:mine", weights), model.encode("my.net:mine", weights))
@@ -158,9 +158,9 @@ def test_what_cannot_be_made_is_refused() -> None:
         backbone(embedding_size=0)
     dead = {"mine": ArchitectureInit(OTHER, None, torch.zeros(1))}
     with pytest.raises(ConfigError, match=r"the layer 'c' of mine has a deviation that is not above zero") as refused:
-        NeuronsSettings(**SIZES).build(dead, ImageSignal(1, 8, 3))
+        NeuronsSettings(**SIZES).build(dead, ImageIO(1, 8, 3))
     assert "backbone.units to 'raw'" in refused.value.hint
-    NeuronsSettings(**SIZES, units="raw").build(dead, ImageSignal(1, 8, 3))
+    NeuronsSettings(**SIZES, units="raw").build(dead, ImageIO(1, 8, 3))
 
 
 def test_any_embedding_size_will_do() -> None:

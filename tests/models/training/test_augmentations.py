@@ -38,7 +38,7 @@ def test_each_network_is_erased_elsewhere_and_every_place_has_its_turn(kind: Lit
 
 def test_multiplicative_noise_is_a_share_of_each_weight() -> None:
     architecture, _, _ = small_classifier()
-    weights = torch.randn(4, architecture.parameters, generator=seeded())
+    weights = torch.randn(4, architecture.parameter_count, generator=seeded())
     seen = augmented_view(architecture, weights, Augmentations(shuffle=False, multiplicative_noise=0.1), seeded(1))
     factors = seen / weights - 1
     assert factors.std().item() == pytest.approx(0.1, rel=0.05)

@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, ImageSignal, build
+from netspace_models.architectures import Architecture, ImageIO, build
 from netspace_models.parameters.spec import NetworkSpec
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.contrast import ProjectionHead, nt_xent
@@ -51,17 +51,17 @@ def terms_of(
 
 
 def test_layer_wise_normalisation_is_each_layers_error_over_its_variance_over_all_weights() -> None:
-    architecture = build("lenetlike", ImageSignal(1, 8, 3))
+    architecture = build("lenetlike", ImageIO(1, 8, 3))
     scale = torch.rand(len(architecture.spec.layers), generator=seeded()) + 0.1
     scale[1] = 0.0  # never varied
     generator = seeded(1)
-    predicted, target = (torch.randn(3, architecture.parameters, generator=generator) for _ in range(2))
+    predicted, target = (torch.randn(3, architecture.parameter_count, generator=generator) for _ in range(2))
     by_hand = torch.zeros(3)
     for layer, deviation in zip(architecture.spec.layers, scale, strict=True):
         squared = (predicted - target)[:, layer.start : layer.stop].square().sum(dim=1)
         by_hand += squared / max(deviation.item(), LEAST_DEVIATION) ** 2
     found = weight_errors(predicted, target, layer_sigma(architecture, scale))
-    assert torch.allclose(found, by_hand / architecture.parameters, rtol=1e-4)
+    assert torch.allclose(found, by_hand / architecture.parameter_count, rtol=1e-4)
     plain = (predicted - target).square().mean(dim=1)
     assert torch.allclose(weight_errors(predicted, target), plain)
 
