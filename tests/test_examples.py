@@ -27,6 +27,11 @@ RUN_ELSEWHERE = {"plain_pytorch.py": "test_shipped.py", "scan.py": "test_shipped
 SMALL = {
     "tokens": {"embedding_size": 64, "latents": 4, "width": 16, "heads": 2, "chunk": 64, "probes": 4},
     "conv": {"embedding_size": 64, "side": 8, "height": 32, "width": 2800},
+    "neurons": {"embedding_size": 16, "width": 16, "heads": 2},
+}
+ONE_ARCHITECTURE = {
+    *("cifar10-lenetlike", "cifar10-resnet8", "digits-lenetlike", "published-single"),
+    "hyper-representation",
 }
 ONE_STEP = {"steps": 1, "instances": 1, "images": 8, "warmup": 0, "validate_every": 1, "checkpoint_every": 1}
 
@@ -124,10 +129,12 @@ def test_every_recipe_trains_a_step(path: Path, tiny: Tiny, solids: Solids, tmp_
     recipe = load_recipe(path)
     small: dict[str, object] = {f"backbone.{key}": value for key, value in SMALL[recipe.backbone.kind].items()}
     small |= {f"train.{key}": value for key, value in ONE_STEP.items()} | {"refine.images": 8}
+    if recipe.train.contrast.gamma:
+        small["train.instances"] = 2  # there is nothing to contrast one with
     command: list[object] = ["train", "--recipe", path, "-o", tmp_path / "space.safetensors"]
     if path.stem == "shapes":
         command += [solids.zoo.path]
-    elif path.stem in ("cifar10-lenetlike", "cifar10-resnet8", "digits-lenetlike", "published-single"):
+    elif path.stem in ONE_ARCHITECTURE:
         command += [tiny.single_zoo.path, "--data", tiny.npz]
     else:
         command += [tiny.zoo.path, "--data", tiny.npz, "--teacher", tiny.teacher]

@@ -14,7 +14,16 @@ Nothing above asks which backbone it has: recipes, training, refining, memory es
 
 from .backbone import ArchitectureInit, Backbone
 from .conv import ConvBackbone
+from .neurons import NeuronsBackbone
 from .settings import BackboneSettings, Settings
 from .tokens import TokensBackbone
 
-__all__ = ["ArchitectureInit", "Backbone", "BackboneSettings", "ConvBackbone", "Settings", "TokensBackbone"]
+__all__ = [
+    "ArchitectureInit",
+    "Backbone",
+    "BackboneSettings",
+    "ConvBackbone",
+    "NeuronsBackbone",
+    "Settings",
+    "TokensBackbone",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .conv.settings import ConvSettings
+from .neurons.settings import NeuronsSettings
 from .settings import BackboneSettings
 from .tokens.settings import TokensSettings
 
@@ -10,4 +11,5 @@ DEFAULT = "tokens"
 BACKBONES: dict[str, type[BackboneSettings]] = {
     "tokens": TokensSettings,
     "conv": ConvSettings,
+    "neurons": NeuronsSettings,
 }

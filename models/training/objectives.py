@@ -64,8 +64,21 @@ def single_objective(
     Returns:
         {"pred": the loss, "interp": of paths, where they are looked at}.
     """
-    embeddings, architecture = model.encode(arch, inputs), model.architecture(arch)
-    predicted = model.decode(arch, embeddings)
+    embeddings = model.encode(arch, inputs)
+    return imitation_terms(model, arch, embeddings, model.decode(arch, embeddings), targets, batch, constants)
+
+
+def imitation_terms(
+    model: SpaceModel,
+    arch: str,
+    embeddings: Tensor,
+    predicted: Tensor,
+    targets: Tensor,
+    batch: Batch,
+    constants: LossConstants,
+) -> Terms:
+    """`single_objective` of what has been encoded (B, E) and decoded (B, P)."""
+    architecture = model.architecture(arch)
     losses = imitation(architecture, predicted, targets, batch.inputs, temperature=constants.temperature)
     terms = {"pred": losses.mean()}
     if batch.gammas is not None and constants.interpolation > 0:

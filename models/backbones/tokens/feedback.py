@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from .attention import Attention
+from ..attention import Attention
 
 # Added to squared gradients: below it there is rounding, not a direction.
 FLAT = 1e-20

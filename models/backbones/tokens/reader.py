@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from .attention import Attention
+from ..attention import Attention
 from .chunks import STATISTICS
 from .head import ArchitectureHead
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .attention import Attention
+from ..attention import Attention
 from .head import ArchitectureHead
 
 

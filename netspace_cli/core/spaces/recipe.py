@@ -15,6 +15,7 @@ from netspace_models.backbones.registry import BACKBONES, DEFAULT
 from netspace_models.backbones.settings import BackboneSettings
 from netspace_models.errors import ConfigError
 from netspace_models.second_order.gauss_newton import DAMPING
+from netspace_models.training.augmentations import Augmentations
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -35,6 +36,9 @@ from netspace_cli.core.runtime.minimise import AdamSchedule
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 # Older keys of `[train]` and those of today. Those of `[backbone]` are its settings' to know.
 _TRAIN_KEYS = {"own": "self_imitation", "near": "near_surface_share", "fresh": "untrained_lr_factor"}
+_NO_TABLE = ("dataclass_type", "model_type")
+# The sections that have tables of their own.
+WITH_TABLES = ("backbone", "train")
 
 
 class _Section(BaseModel):
@@ -56,10 +60,42 @@ class SpaceRecipe(_Section):
     start: Literal["best", "random"] = "best"
 
 
+class ReconstructRecipe(_Section):
+    """`[train.reconstruct]`: how weights are learnt, where the objective is not to imitate alone.
+
+    Attributes:
+        layer_normalisation: whether errors are divided by their layer's standard deviation over the training instances
+            (layer-wise loss normalisation).
+        target: the weights to give: those of the "view" that the encoder is shown, as published, or of the "instance",
+            in the order of hidden units that the zoo has.
+        beta: of the objective "both", the share of weights; that of behaviour is 1 - beta.
+    """
+
+    layer_normalisation: bool = True
+    target: Literal["view", "instance"] = "view"
+    beta: float = Field(0.1, ge=0, le=1)
+
+
+class ContrastRecipe(_Section):
+    """`[train.contrast]`: two views of each network are to have like embeddings, those of others unlike ones.
+
+    Attributes:
+        gamma: the term's share of the loss, 0 for none; that of all else is 1 - gamma.
+        temperature: of its cross entropy.
+        width: of the head that embeddings are contrasted behind; the space does not keep it.
+    """
+
+    gamma: float = Field(0.0, ge=0, lt=1)
+    temperature: PositiveFloat = 0.1
+    width: PositiveInt = 128
+
+
 class TrainRecipe(_Section):
     """How it is trained.
 
     Attributes:
+        objective: "imitate" for what networks compute (eq. 1-12), "reconstruct" for their weights, "both" for the two
+            beside each other.
         steps: steps of the optimiser.
         instances: networks a step, of each architecture.
         images: images, or points, a step.
@@ -76,11 +112,15 @@ class TrainRecipe(_Section):
             many times as far as lr, in the network's own weights: Adam on a network without batch norms is best at
             several times the rate that suits the rest.
         shuffle: reorder the hidden units of each input at random, a new order each time.
-        noise: add noise to each input's weights, this share of their layer's deviation; the target is the
-            network without it.
+        noise: add noise to each input's weights, this share of their layer's deviation.
+        multiplicative_noise: multiply them by 1 and this much noise.
+        erase: share of them that is set to zero; erase_kind: in one "block", or a "scatter". What is imitated is always
+            the network without noise and erasing; whose weights are learnt, says `reconstruct.target`.
+        reconstruct, contrast: tables.
         validate_every, checkpoint_every: steps.
     """
 
+    objective: Literal["imitate", "reconstruct", "both"] = "imitate"
     steps: PositiveInt = 1000
     instances: PositiveInt = 8
     images: PositiveInt = 128
@@ -97,8 +137,23 @@ class TrainRecipe(_Section):
     untrained_lr_factor: PositiveFloat = 5.0
     shuffle: bool = True
     noise: float = Field(0.0, ge=0)
+    multiplicative_noise: float = Field(0.0, ge=0)
+    erase: float = Field(0.0, ge=0, lt=1)
+    erase_kind: Literal["block", "scatter"] = "block"
+    reconstruct: ReconstructRecipe = ReconstructRecipe()
+    contrast: ContrastRecipe = ContrastRecipe()
     validate_every: PositiveInt = 100
     checkpoint_every: PositiveInt = 100
+
+    @property
+    def augmentations(self) -> Augmentations:
+        """What is done to networks before the encoder sees them."""
+        return Augmentations(self.shuffle, self.noise, self.multiplicative_noise, self.erase, self.erase_kind)
+
+    @property
+    def structure(self) -> float:
+        """The share of weights in the loss."""
+        return {"imitate": 0.0, "reconstruct": 1.0, "both": self.reconstruct.beta}[self.objective]
 
 
 class RefineRecipe(_Section):
@@ -168,7 +223,7 @@ class Recipe(_Section):
         """All values in JSON's terms, by the key that sets each: "backbone.reader.probes"."""
         values: dict[str, Any] = {}
         for name, table in self.model_dump(mode="json").items():
-            own = _flattened(table) if name == "backbone" else table
+            own = _flattened(table) if name in WITH_TABLES else table
             values |= {f"{name}.{key}": value for key, value in own.items()}
         return values
 
@@ -250,6 +305,15 @@ def _translated_train(table: Mapping[str, Any]) -> dict[str, Any]:
     return {_TRAIN_KEYS.get(key, key): value for key, value in table.items()}
 
 
+def completed_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded recipe as it would be recorded today: what it lacks was not there to be set, and has its default. One
+    that is not understood stays as it is."""
+    try:
+        return recipe_from(table).model_dump(mode="json")
+    except ConfigError:
+        return dict(table)
+
+
 def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:
     """Those of a backbone's kind; of one that is not known, those that no key has been renamed of."""
     kind = backbone.get("kind", DEFAULT)
@@ -296,8 +360,8 @@ def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict
         values = _translated_key(kind, key, value)
         if values.keys() <= set(settable):
             return values
-    whole = key.count(".") == 1 or (key.startswith("backbone.") and key.count(".") == 2)
-    form = "" if whole else ": keys are section.key, or backbone.part.key"
+    whole = key.count(".") == 1 or (key.partition(".")[0] in WITH_TABLES and key.count(".") == 2)
+    form = "" if whole else ": keys are section.key, or section.part.key"
     near = _nearest(key, settable)
     hint = f"Did you mean {near!r}?" if near else "Keys are such as train.steps; see examples/recipes."
     raise ConfigError(f"the recipe has no key {key!r}{form}.", hint)
@@ -366,7 +430,7 @@ def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
             f"Did you mean {near[0]!r}?" if near else "See examples/recipes.",
         )
     # pydantic would name the class.
-    reason = "input should be a table" if fault["type"] == "dataclass_type" else fault["msg"].lower()
+    reason = "input should be a table" if fault["type"] in _NO_TABLE else fault["msg"].lower()
     return (
         f"the recipe's {key} = {fault['input']!r} does not do: {reason}.",
         "See examples/recipes.",
@@ -388,13 +452,13 @@ def _known_keys() -> list[str]:
 
 
 def _keys_of(section: type) -> list[str]:
-    if not is_dataclass(section):
-        return list(section.model_fields)  # type: ignore[attr-defined]
     types, keys = get_type_hints(section), []
-    for field in fields(section):
-        keys.append(field.name)
-        if is_dataclass(types[field.name]):
-            keys += [f"{field.name}.{key}" for key in _keys_of(types[field.name])]
+    # Of sections, and of backbones' settings, which are plain dataclasses.
+    own = [each.name for each in fields(section)] if is_dataclass(section) else list(section.model_fields)  # type: ignore[attr-defined]
+    for name in own:
+        keys.append(name)
+        if is_dataclass(types[name]) or (isinstance(types[name], type) and issubclass(types[name], _Section)):
+            keys += [f"{name}.{key}" for key in _keys_of(types[name])]
     return keys
 
 

@@ -9,6 +9,7 @@ import torch
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.second_order.curvature import curvature_moments
 from netspace_models.space_model import SpaceModel
+from netspace_models.training.contrast import ProjectionHead
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -30,11 +31,18 @@ def new_state(task: Task) -> TrainState:
     with kept_random_state():
         torch.manual_seed(task.runner.seed)
         model = task.runner.place(build_model(task.recipe, task.training.architectures, inits))
+        head = _projection_head(model, task)
     _begin_at_inputs(model, task)
-    return TrainState(model, _optimizer(model, task))
+    return TrainState(model, _optimizer(model, head, task), head)
 
 
-def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
+def _projection_head(model: SpaceModel, task: Task) -> ProjectionHead | None:
+    """Of the contrastive term, if the recipe has it."""
+    contrast = task.recipe.train.contrast
+    return task.runner.place(ProjectionHead(model.embedding_size, contrast.width)) if contrast.gamma else None
+
+
+def _optimizer(model: SpaceModel, head: ProjectionHead | None, task: Task) -> torch.optim.Optimizer:
     """Adam. What stands for a network before anything is known of it moves as a network's own weights do, where
     nothing trained it; a decoder that starts at an instance has no use for such steps."""
     starts = model.backbone.starts(without_instance(task.training, task.recipe))
@@ -42,6 +50,7 @@ def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
     rest = [p for p in model.ordered_parameters() if id(p) not in apart]
     groups: list[dict[str, Any]] = [{"params": rest, "pace": 1.0}]
     groups += [{"params": [start], "pace": task.recipe.train.untrained_lr_factor * pace} for start, pace in starts]
+    groups += [] if head is None else [{"params": list(head.parameters()), "pace": 1.0}]
     return torch.optim.Adam(groups, task.recipe.train.lr)
 
 

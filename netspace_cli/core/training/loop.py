@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from netspace_models.errors import CheckpointError, ConfigError, DataUnavailable
-from netspace_models.wording import Call, setting
+from netspace_models.errors import CheckpointError, DataUnavailable
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.network import Network, check_teacher
@@ -20,11 +20,12 @@ from netspace_cli.core.spaces.recipe import Recipe, check_method
 from netspace_cli.core.spaces.space import Space, save_space
 from netspace_cli.core.zoos.zoo import Zoo
 
+from .checks import check_objective
 from .first_model import new_state
 from .record import record_of, zoo_embeddings
 from .run_folder import MADE_WITH, RunFolder, check_run
 from .step import Task, TrainState, take_step, validate
-from .training_set import TrainingSet, load_training_set
+from .training_set import load_training_set
 
 
 def train(
@@ -112,7 +113,7 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     check_method(recipe, zoo.kind)
     training = load_training_set(zoo, recipe, runner)
     zoo.kind.check_architectures([a.name for a in training.architectures], str(zoo.path))
-    _check_teacher_needed(training, teacher, recipe)
+    check_objective(training, teacher, recipe)
     runner.check_gradients()
     if teacher is not None:
         check_teacher(teacher, data.io)
@@ -123,28 +124,6 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     share, stretch = recipe.train.near_surface_share, recipe.train.stretch
     vary = zoo.kind.variation(weights, seen, data, runner, near_surface_share=share, stretch=stretch)
     return Task(recipe, training, data, teacher, runner, vary, zoo.kind)
-
-
-def _check_teacher_needed(training: TrainingSet, teacher: Network | None, recipe: Recipe) -> None:
-    """Several architectures need a teacher (eq. 3), one has no use for it (eq. 1)."""
-    if len(training.architectures) > 1 and teacher is None:
-        names = ", ".join(a.name for a in training.architectures)
-        raise ConfigError(
-            f"a space of several architectures ({names}) is trained with a teacher.",
-            f"Give one: {setting('teacher', Call('read_network', 'FILE'))}.",
-        )
-    if len(training.architectures) == 1 and teacher is not None:
-        raise ConfigError(
-            f"a space of one architecture ({training.architectures[0].name}) learns from its own instances (eq. 1); "
-            "a teacher has no part in it.",
-            f"Leave out {setting('teacher')}.",
-        )
-    if len(training.architectures) == 1 and recipe.train.self_imitation > 0:
-        raise ConfigError(
-            f"train.self_imitation = {recipe.train.self_imitation:g} is for several architectures; in a space of one "
-            f"({training.architectures[0].name}) networks imitate themselves alone (eq. 1).",
-            "Leave it out.",
-        )
 
 
 def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], runner: Runner) -> None:

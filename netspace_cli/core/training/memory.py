@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import torch
+import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.errors import ConfigError
@@ -132,23 +133,37 @@ def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> Sp
 
 
 def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> int:
-    """Bytes that one step keeps for the backward pass, beside the model itself: of every instance its encoding,
-    its decoding and its run on the images, and of every boundary pair (eq. 7-12) the latter two."""
-    io = model.architectures[0].io
-    images = torch.empty(recipe.train.images, *io.input_shape, device=NOWHERE)
+    """Bytes that one step keeps for the backward pass, beside the model itself: of every view of an instance its
+    encoding, its decoding and its run on the images, if its behaviour counts; of every boundary pair (eq. 7-12) the
+    latter two."""
+    io, train = model.architectures[0].io, recipe.train
+    images = torch.empty(train.images, *io.input_shape, device=NOWHERE)
     encoded, decoded = {}, {}
     for a in model.architectures:
         with _Kept(model) as encoding:
             embedding = model.encode(a.name, torch.empty(1, a.parameter_count, device=NOWHERE))
         with _Kept(model) as decoding:
-            a.run(model.decode(a.name, embedding)[0], images)
+            predicted = model.decode(a.name, embedding)
+            if train.structure < 1:
+                a.run(predicted[0], images)
         encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()
-    total = sum(count * (encoded[name] + decoded[name]) for name, count in counts.items())
+    views = 2 if train.contrast.gamma else 1
+    total = views * sum(count * (encoded[name] + decoded[name]) for name, count in counts.items())
     names = [a.name for a in model.architectures]
-    if recipe.train.interpolation > 0:
+    if train.interpolation > 0 and train.objective == "imitate":
         pairs = counts.get(names[0], 0) * counts.get(names[-1], 0)
         total += pairs * sum(decoded[name] for name in names[1:-1])
     return total
+
+
+class _FusedAttention(TorchFunctionMode):
+    """While entered, attention keeps what it does where it is computed; on tensors without values it would keep all
+    its scores as well."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func is F.scaled_dot_product_attention and not kwargs:
+            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args)[0]
+        return func(*args, **(kwargs or {}))
 
 
 class _Kept:
@@ -158,14 +173,17 @@ class _Kept:
         self._own = {id(t.untyped_storage()) for t in (*model.parameters(), *model.buffers())}
         self._storages: dict[int, torch.UntypedStorage] = {}
         self._hooks = torch.autograd.graph.saved_tensors_hooks(self._note, lambda tensor: tensor)
+        self._attention = _FusedAttention()
 
     def __enter__(self) -> Self:
         self._hooks.__enter__()
+        self._attention.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._attention.__exit__(kind, error, trace)
         self._hooks.__exit__(kind, error, trace)
 
     def bytes(self) -> int:

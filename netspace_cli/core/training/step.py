@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
-from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
 from netspace_models.space_model import SpaceModel
+from netspace_models.training.augmentations import augmented_view
+from netspace_models.training.contrast import ProjectionHead
 from netspace_models.training.objectives import Batch, LossConstants, Terms, several_objective, single_objective
+from netspace_models.training.reconstruction import Representation, layer_sigma, representation_objective
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -20,7 +23,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, TrainRecipe
 
-from .training_set import TrainingSet, deviation
+from .training_set import TrainingSet, layer_scale
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,19 @@ class Task:
         """Whether the space has several architectures (eq. 3-12) or one (eq. 1)."""
         return len(self.training.architectures) > 1
 
+    @cached_property
+    def representation(self) -> Representation | None:
+        """What is asked of weights and of contrasts; None where networks are to imitate alone."""
+        t = self.recipe.train
+        if t.objective == "imitate" and not t.contrast.gamma:
+            return None
+        sigma = None
+        if t.reconstruct.layer_normalisation:
+            seen = {a.name: (a, self.training.weights["train", a.name]) for a in self.training.seen()}
+            sigma = {name: layer_sigma(a, layer_scale(a, weights)) for name, (a, weights) in seen.items()}
+        whole = t.reconstruct.target == "instance"
+        return Representation(t.structure, sigma, whole, t.contrast.gamma, t.contrast.temperature)
+
 
 @dataclass
 class TrainState:
@@ -53,11 +69,13 @@ class TrainState:
 
     Attributes:
         model, optimizer: as they are after `step` steps.
+        contrast: the projection head of the contrastive term, which is no part of the space; None without the term.
         best: the model's values at the best validation so far; best_loss, best_step: that validation.
     """
 
     model: SpaceModel
     optimizer: torch.optim.Optimizer
+    contrast: ProjectionHead | None = None
     step: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)
     best_loss: float = math.inf
@@ -72,11 +90,14 @@ class TrainState:
             "best": self.best,
             "best_loss": self.best_loss,
             "best_step": self.best_step,
+            **({} if self.contrast is None else {"contrast": self.contrast.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Undo `state_dict`."""
         self.model.load_state_dict(state["model"])
+        if self.contrast is not None:
+            self.contrast.load_state_dict(state["contrast"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best_step = state["step"], state["best_step"]
         self.best, self.best_loss = dict(state["best"]), state["best_loss"]
@@ -95,7 +116,7 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
     state.model.train()
     batch = _batch(task, generator)
     with task.runner.autocast():
-        terms = _objective(task, state.model, batch, generator)
+        terms = _objective(task, state, batch, generator)
         loss = torch.stack(list(terms.values())).sum()
     if not torch.isfinite(loss):
         raise _diverged("loss", state.step + 1)
@@ -103,7 +124,8 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
         group["lr"] = group["pace"] * rate_at(state.step, recipe)
     state.optimizer.zero_grad()
     loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(state.model.ordered_parameters(), recipe.clip or math.inf)
+    head = [] if state.contrast is None else state.contrast.parameters()
+    norm = torch.nn.utils.clip_grad_norm_([*state.model.ordered_parameters(), *head], recipe.clip or math.inf)
     if not torch.isfinite(norm):
         raise _diverged("gradient", state.step + 1)
     state.optimizer.step()
@@ -130,8 +152,8 @@ def rate_at(step: int, recipe: TrainRecipe) -> float:
 
 def validate(task: Task, state: TrainState) -> float:
     """The training loss on all validation instances and 512 validation images, or 4096 points (the same each
-    time, drawn at random: files may lie in the order of their classes), without augmentation or reordering;
-    the model is kept if it is the best so far.
+    time, drawn at random: files may lie in the order of their classes), without augmentation or reordering, and so
+    without the contrastive term; the model is kept if it is the best so far.
 
     Returns:
         The loss; of several architectures its mean over groups of one instance of each.
@@ -147,7 +169,7 @@ def validate(task: Task, state: TrainState) -> float:
         present = {name: weights for name, weights in rows.items() if weights is not None}
         for i in range(max(len(weights) for weights in present.values())):
             one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
-            terms = _terms(task, state.model, one, one, batch)
+            terms = _terms(task, state.model, [one], one, batch)
             losses.append(torch.stack(list(terms.values())).sum() / len(one))
     loss = torch.stack(losses).mean().item()
     if not math.isfinite(loss):
@@ -158,19 +180,31 @@ def validate(task: Task, state: TrainState) -> float:
     return loss
 
 
-def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Generator) -> Terms:
+def _objective(task: Task, state: TrainState, batch: Batch, generator: torch.Generator) -> Terms:
     targets = {}
     for a in task.training.seen():
         weights = task.training.weights["train", a.name]
         rows = _drawn_rows(weights, task.recipe.train.instances, generator)
         targets[a.name], batch = task.vary(a, weights[rows], rows, batch, generator)
-    inputs = {a.name: _disguised(a, targets[a.name], task.recipe.train, generator) for a in task.training.seen()}
-    return _terms(task, model, inputs, targets, batch)
+    changes = task.recipe.train.augmentations
+    views = [
+        {a.name: augmented_view(a, targets[a.name], changes, generator) for a in task.training.seen()}
+        for _ in range(1 if state.contrast is None else 2)
+    ]
+    return _terms(task, state.model, views, targets, batch, state.contrast)
 
 
 def _terms(
-    task: Task, model: SpaceModel, inputs: Mapping[str, Tensor], targets: Mapping[str, Tensor], batch: Batch
+    task: Task,
+    model: SpaceModel,
+    views: Sequence[Mapping[str, Tensor]],
+    targets: Mapping[str, Tensor],
+    batch: Batch,
+    head: ProjectionHead | None = None,
 ) -> Terms:
+    if task.representation is not None:
+        return representation_objective(model, views, targets, batch, task.constants, task.representation, head)
+    (inputs,) = views
     if task.several:
         return several_objective(model, inputs, targets, batch, task.constants)
     (name,) = inputs
@@ -191,19 +225,3 @@ def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
 
 def _drawn_rows(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
     return torch.randperm(len(weights), generator=generator)[:count].to(weights.device)
-
-
-def _disguised(architecture: Architecture, weights: Tensor, recipe: TrainRecipe, generator: torch.Generator) -> Tensor:
-    """Networks (B, P) as the encoder is to see them: hidden units in another order, a little noise."""
-    if recipe.shuffle:
-        weights = torch.stack([architecture.shuffle(v, generator) for v in weights])
-    if recipe.noise:
-        noise = torch.randn(weights.shape, generator=generator).to(weights.device)
-        weights = weights + recipe.noise * layer_deviations(architecture, weights) * noise
-    return weights
-
-
-def layer_deviations(architecture: Architecture, weights: Tensor) -> Tensor:
-    """(B, P) the standard deviation of the layer that each value of (B, P) belongs to."""
-    parts = [weights[:, layer.start : layer.stop] for layer in architecture.spec.layers]
-    return torch.cat([deviation(part, dim=1).expand_as(part) for part in parts], dim=1)

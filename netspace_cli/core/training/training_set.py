@@ -9,6 +9,7 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.errors import ConfigError
+from netspace_models.training.augmentations import deviation
 from netspace_models.wording import Call
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -105,7 +106,7 @@ def initial_values(
         else:
             weights = training.weights["train", a.name]
             start = weights[_best(training.instances["train", a.name])].cpu()
-        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, weights.cpu()), a.run, architecture=a)
+        inits[a.name] = ArchitectureInit(a.spec, start, layer_scale(a, weights.cpu()), a.run, architecture=a)
     return inits
 
 
@@ -120,16 +121,10 @@ def _best(instances: Sequence[Instance]) -> int:
     return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
 
 
-def _layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:
+def layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:
     """(L,) standard deviation of each layer's values over all instances, with a floor for dead layers."""
     parts = [weights[:, layer.start : layer.stop] for layer in architecture.spec.layers]
     return torch.cat([deviation(part.reshape(1, -1), dim=1)[0] for part in parts]).clamp_min(1e-4)
-
-
-def deviation(values: Tensor, *, dim: int) -> Tensor:
-    """The standard deviation along an axis, which stays with length one; 0 for a single value."""
-    # A single value has no deviation; asking for it gives NaN.
-    return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
 
 
 def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor) -> Tensor:

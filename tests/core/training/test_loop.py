@@ -43,7 +43,7 @@ from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.training import step as train_step
 from netspace_cli.core.training.loop import prepare, train, train_prepared
 from netspace_cli.core.training.run_folder import RunFolder
-from netspace_cli.core.training.step import Task
+from netspace_cli.core.training.step import Task, TrainState
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 from tests.worlds import Solids, Tiny
 
@@ -319,9 +319,9 @@ def _fails_from(step: int, monkeypatch: pytest.MonkeyPatch, make: MakeTerms) -> 
     """From this step on the objective is what `make` makes of the model."""
     objective, seen = train_step._objective, []
 
-    def failing(task: Task, model: SpaceModel, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def failing(task: Task, state: TrainState, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         seen.append(1)
-        return make(model) if len(seen) >= step else objective(task, model, batch, generator)
+        return make(state.model) if len(seen) >= step else objective(task, state, batch, generator)
 
     monkeypatch.setattr(train_step, "_objective", failing)
 

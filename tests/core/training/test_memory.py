@@ -25,6 +25,7 @@ from netspace_cli.core.zoos.zoo import Instance, Zoo
 from tests.worlds import Tiny
 
 CONV = {"kind": "conv", "embedding_size": 256, "side": 16, "height": 12, "width": 10_000}
+NEURONS = {"kind": "neurons", "embedding_size": 16, "width": 16}
 
 
 def zoo_of(*archs: str, count: int = 16) -> Zoo:
@@ -42,7 +43,7 @@ def recipe_of(tiny: Tiny, backbone: dict[str, Any] | None, **train: Any) -> Reci
 
 
 @pytest.mark.parametrize("several", [False, True])
-@pytest.mark.parametrize("backbone", [None, CONV], ids=["tokens", "conv"])
+@pytest.mark.parametrize("backbone", [None, CONV, NEURONS], ids=["tokens", "conv", "neurons"])
 def test_the_parameters_are_those_of_the_model(tiny: Tiny, several: bool, backbone: dict[str, Any] | None) -> None:
     zoo, recipe = tiny.zoo if several else tiny.single_zoo, recipe_of(tiny, backbone)
     found = footprint(recipe, zoo)
@@ -53,7 +54,7 @@ def test_the_parameters_are_those_of_the_model(tiny: Tiny, several: bool, backbo
 
 
 @pytest.mark.parametrize(("several", "instances"), [(False, 1), (False, 3), (True, 1), (True, 2)])
-@pytest.mark.parametrize("backbone", [None, CONV], ids=["tokens", "conv"])
+@pytest.mark.parametrize("backbone", [None, CONV, NEURONS], ids=["tokens", "conv", "neurons"])
 def test_the_step_s_bytes_are_those_that_a_step_keeps(
     tiny: Tiny, several: bool, instances: int, backbone: dict[str, Any] | None
 ) -> None:
@@ -77,7 +78,7 @@ def test_the_step_s_bytes_are_those_that_a_step_keeps(
         images, labels = tiny.data.batch("train", torch.arange(recipe.train.images))
         logits = torch.zeros(len(images), tiny.data.io.classes) if several else None
         with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            _objective(task, state.model, Batch(images, labels, logits), runner.generator())
+            _objective(task, state, Batch(images, labels, logits), runner.generator())
     own = {t.untyped_storage().data_ptr() for t in (*state.model.parameters(), *state.model.buffers())}
     real = sum(size for place, size in kept.items() if place not in own)
     assert 0.8 * real < found < 1.25 * real

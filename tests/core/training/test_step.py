@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from netspace_models.backbones import TokensBackbone
 from netspace_models.errors import ConfigError
+from netspace_models.training.augmentations import augmented_view, deviation
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.data.points import field_data
@@ -20,8 +21,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import TrainRecipe, recipe_from
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
-from netspace_cli.core.training.step import Task, _batch, _disguised, rate_at, take_step, validate
-from netspace_cli.core.training.training_set import deviation
+from netspace_cli.core.training.step import Task, _batch, rate_at, take_step, validate
 from tests.worlds import Solids, Tiny
 
 
@@ -71,20 +71,20 @@ def test_noise_is_a_share_of_each_layers_deviation_and_leaves_the_targets_alone(
     vectors = torch.stack(tiny.zoo.weights(tiny.zoo.select(arch="resnet8"), architecture))
     before = vectors.clone()
     recipe = TrainRecipe(shuffle=False, noise=0.5)
-    seen = _disguised(architecture, vectors, recipe, torch.Generator().manual_seed(0))
+    seen = augmented_view(architecture, vectors, recipe.augmentations, torch.Generator().manual_seed(0))
     assert torch.equal(vectors, before)
     for layer in architecture.spec.layers:
         part, moved = vectors[:, layer.start : layer.stop], (seen - vectors)[:, layer.start : layer.stop]
         if part.shape[1] > 200:
             assert moved.std().item() == pytest.approx(0.5 * part.std().item(), rel=0.15)
-    quiet = _disguised(architecture, vectors, TrainRecipe(shuffle=False), torch.Generator())
+    quiet = augmented_view(architecture, vectors, TrainRecipe(shuffle=False).augmentations, torch.Generator())
     assert torch.equal(quiet, vectors)
 
 
 def test_shuffled_inputs_are_the_same_function_in_another_order(tiny: Tiny) -> None:
     architecture = tiny.space.model.architecture("lenetlike")
     (vector, *_) = tiny.zoo.weights(tiny.zoo.select(arch="lenetlike"), architecture)
-    seen = _disguised(architecture, vector[None], TrainRecipe(shuffle=True), torch.Generator().manual_seed(0))[0]
+    seen = augmented_view(architecture, vector[None], TrainRecipe().augmentations, torch.Generator().manual_seed(0))[0]
     images, _ = tiny.data.batch("test", slice(0, 8))
     assert not torch.equal(seen, vector)
     assert torch.allclose(architecture.run(seen, images), architecture.run(vector, images), atol=1e-4)

@@ -20,9 +20,9 @@ from netspace_cli.core.spaces.recipe import Recipe, recipe_from
 from netspace_cli.core.training.training_set import (
     FRESH,
     TrainingSet,
-    _layer_scale,
     fresh_weights,
     initial_values,
+    layer_scale,
     load_training_set,
     without_instance,
 )
@@ -184,7 +184,7 @@ def test_a_layer_of_a_single_value_has_a_scale() -> None:
     from netspace_models.architectures.architecture import describe
 
     architecture = describe("one", OneValue(), ImageIO(1, 2, 2))
-    scale = _layer_scale(architecture, torch.randn(1, architecture.parameter_count))
+    scale = layer_scale(architecture, torch.randn(1, architecture.parameter_count))
     assert bool(torch.isfinite(scale).all())
     assert bool((scale > 0).all())
 
@@ -193,5 +193,5 @@ def test_scales_are_deviations_over_all_instances() -> None:
     architecture = build("lenetlike", ImageIO(1, 8, 3))
     vectors = torch.randn(3, architecture.parameter_count, generator=torch.Generator().manual_seed(0))
     layer = architecture.spec.layers[1]
-    scale = _layer_scale(architecture, vectors)
+    scale = layer_scale(architecture, vectors)
     assert scale[1] == vectors[:, layer.start : layer.stop].std()

@@ -1,4 +1,4 @@
-"""The block that the tokens backbone is made of."""
+"""The block that backbones of tokens are made of."""
 
 from __future__ import annotations
 

@@ -1,0 +1,91 @@
+"""The recipe's `[backbone]` of the neurons backbone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, Self
+
+from torch import nn
+
+from ...errors import ConfigError
+from ...heads import MLPHead
+from ...network_io import NetworkIO
+from ..backbone import ArchitectureInit
+from ..settings import BackboneSettings, Positive
+from .architecture import ArchitectureTokens
+from .backbone import Blocks, NeuronsBackbone
+
+
+@dataclass(frozen=True)
+class NeuronsSettings(BackboneSettings):
+    """Sizes of the neurons backbone; the defaults are for two processor cores and networks of a few thousand weights.
+
+    Published sizes, of the 2021 representation of the same networks, are width 800, depth 2, 4 heads and 700 values
+    an embedding.
+
+    Attributes:
+        embedding_size: E.
+        width: of a token D.
+        depth: blocks of the encoder, and of the decoder.
+        heads: of every attention; expansion: how many times D a block's feed-forward part is wide.
+        units: what weights are read and written in: "deviation", each layer divided by its standard deviation over
+            the training instances, or "raw", as published.
+        start: "instance": weights are added to the decoder's starting point (`space.start`), which is learnt further;
+            "none": they are written from nothing, as published.
+        bounded: whether embeddings are kept between -1 and 1.
+    """
+
+    kind: Literal["neurons"] = "neurons"
+    embedding_size: Positive = 128
+    width: Positive = 128
+    depth: Positive = 2
+    heads: Positive = 4
+    expansion: Positive = 2
+    units: Literal["deviation", "raw"] = "deviation"
+    start: Literal["instance", "none"] = "instance"
+    bounded: bool = False
+
+    def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> NeuronsBackbone:
+        """Make the parts and put them together.
+
+        What is drawn at random is drawn in this order: a seed gives the same values for ever.
+        """
+        sizes = {name: getattr(self, name) for name in ("embedding_size", "width", "depth", "heads", "expansion")}
+        if min(sizes.values()) < 1 or self.width % self.heads:
+            named = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise ConfigError(
+                f"the neurons backbone cannot be made with {named}.",
+                "Choose sizes of 1 or more, and a width that the heads divide.",
+            )
+        architectures = {
+            name: ArchitectureTokens(
+                name,
+                init,
+                self.embedding_size,
+                self.width,
+                divided=self.units == "deviation",
+                started=self.start == "instance",
+            )
+            for name, init in inits.items()
+        }
+        reader, writer = (
+            Blocks(self.width, depth=self.depth, heads=self.heads, expansion=self.expansion) for _ in range(2)
+        )
+        return NeuronsBackbone(self.embedding_size, architectures, reader, writer, bounded=self.bounded)
+
+    def build_head(self, architectures: int) -> nn.Module:
+        return MLPHead(self.embedding_size, architectures)
+
+    @property
+    def granularity(self) -> tuple[str, int]:
+        """One value: any embedding size will do."""
+        return "embedding_size", 1
+
+    def with_embedding_size(self, size: int) -> Self:
+        return replace(self, embedding_size=size)
+
+    def settings_to_lower(self, by_weights: bool) -> tuple[str, ...]:
+        if by_weights:
+            return "backbone.width", "backbone.embedding_size"
+        return "train.images", "backbone.width"

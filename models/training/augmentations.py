@@ -1,0 +1,86 @@
+"""Augmented views: networks as the encoder is shown them while it learns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..architectures import Architecture
+
+
+@dataclass(frozen=True)
+class Augmentations:
+    """What is done to a network, in this order.
+
+    Attributes:
+        shuffle: whether hidden units are reordered at random, which leaves alone what the network computes.
+        noise: standard deviation of what is added to each weight, as a share of its layer's own.
+        multiplicative_noise: that of what each weight is multiplied by, about 1.
+        erase: share of the weights that are set to zero, from 0 to 1.
+        erase_kind: "block", one run of consecutive weights, or "scatter", anywhere.
+    """
+
+    shuffle: bool = True
+    noise: float = 0.0
+    multiplicative_noise: float = 0.0
+    erase: float = 0.0
+    erase_kind: Literal["block", "scatter"] = "block"
+
+
+def augmented_view(
+    architecture: Architecture, weights: Tensor, augmentations: Augmentations, generator: torch.Generator
+) -> Tensor:
+    """Networks (B, P), each changed by draws of its own; what is not asked for draws nothing."""
+    chosen = augmentations
+    if chosen.shuffle:
+        weights = torch.stack([architecture.shuffle(own, generator) for own in weights])
+    if chosen.noise:
+        weights = weights + chosen.noise * layer_deviations(architecture, weights) * _normal(weights, generator)
+    if chosen.multiplicative_noise:
+        weights = weights * (1 + chosen.multiplicative_noise * _normal(weights, generator))
+    if chosen.erase:
+        weights = erased(weights, chosen.erase, generator, kind=chosen.erase_kind)
+    return weights
+
+
+def erased(
+    weights: Tensor, share: float, generator: torch.Generator, *, kind: Literal["block", "scatter"] = "block"
+) -> Tensor:
+    """Networks (B, P), a share of each one's weights set to zero, rounded to whole weights."""
+    size = weights.shape[1]
+    count = round(share * size)
+    mask = torch.zeros(weights.shape, dtype=torch.bool)
+    for row, places in zip(mask, _places(len(weights), size, count, kind, generator), strict=True):
+        row[places] = True
+    return weights.masked_fill(mask.to(weights.device), 0.0)
+
+
+def _places(
+    networks: int, size: int, count: int, kind: Literal["block", "scatter"], generator: torch.Generator
+) -> Iterator[Tensor]:
+    """(count,) places for each network."""
+    for _ in range(networks):
+        if kind == "scatter":
+            yield torch.randperm(size, generator=generator)[:count]
+        else:
+            yield torch.randint(size - count + 1, (1,), generator=generator) + torch.arange(count)
+
+
+def layer_deviations(architecture: Architecture, weights: Tensor) -> Tensor:
+    """(B, P) the standard deviation of the layer that each value of (B, P) belongs to."""
+    parts = [weights[:, layer.start : layer.stop] for layer in architecture.spec.layers]
+    return torch.cat([deviation(part, dim=1).expand_as(part) for part in parts], dim=1)
+
+
+def deviation(values: Tensor, *, dim: int) -> Tensor:
+    """The standard deviation along an axis, which stays with length one; 0 for a single value."""
+    # A single value has no deviation; asking for it gives NaN.
+    return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
+
+
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    return torch.randn(like.shape, generator=generator).to(like.device)

@@ -1,0 +1,77 @@
+"""What an objective needs, and what it has no use for: refused before any work."""
+
+from __future__ import annotations
+
+from netspace_models.errors import ConfigError
+from netspace_models.wording import Call, setting
+
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.spaces.recipe import Recipe
+
+from .training_set import TrainingSet
+
+
+def check_objective(training: TrainingSet, teacher: Network | None, recipe: Recipe) -> None:
+    """Refuse an objective that does not go with the architectures, the teacher or the rest of the recipe.
+
+    Raises:
+        ConfigError: says what does not go together.
+    """
+    if recipe.train.objective == "imitate":
+        _check_imitation(training, teacher, recipe)
+    else:
+        _check_reconstruction(teacher, recipe)
+    if recipe.train.contrast.gamma and recipe.train.instances < 2:
+        raise ConfigError(
+            "train.contrast.gamma contrasts the networks of a step, and train.instances is 1.",
+            f"Take more: {setting('train.instances', 16)}.",
+        )
+
+
+def _check_imitation(training: TrainingSet, teacher: Network | None, recipe: Recipe) -> None:
+    """Several architectures need a teacher (eq. 3), one has no use for it (eq. 1)."""
+    several, names = len(training.architectures) > 1, ", ".join(a.name for a in training.architectures)
+    if several and teacher is None:
+        raise ConfigError(
+            f"a space of several architectures ({names}) is trained with a teacher.",
+            f"Give one: {setting('teacher', Call('read_network', 'FILE'))}.",
+        )
+    if several and recipe.train.contrast.gamma:
+        raise ConfigError(
+            f"train.contrast.gamma = {recipe.train.contrast.gamma:g} cannot be had beside a teacher ({names}): the "
+            "teacher makes all networks of an architecture alike.",
+            "Set train.objective to 'reconstruct' or 'both', or leave the term out.",
+        )
+    if not several and teacher is not None:
+        raise ConfigError(
+            f"a space of one architecture ({names}) learns from its own instances (eq. 1); "
+            "a teacher has no part in it.",
+            f"Leave out {setting('teacher')}.",
+        )
+    if not several and recipe.train.self_imitation > 0:
+        raise ConfigError(
+            f"train.self_imitation = {recipe.train.self_imitation:g} is for several architectures; in a space of one "
+            f"({names}) networks imitate themselves alone (eq. 1).",
+            "Leave it out.",
+        )
+
+
+def _check_reconstruction(teacher: Network | None, recipe: Recipe) -> None:
+    """Networks are to come back as they are, so that a teacher has nothing to say."""
+    asked = f"train.objective = {recipe.train.objective!r}"
+    if teacher is not None:
+        raise ConfigError(
+            f"with {asked} a space learns from the zoo's own instances; a teacher has no part in it.",
+            f"Leave out {setting('teacher')}, or set train.objective to 'imitate'.",
+        )
+    if recipe.train.self_imitation > 0:
+        raise ConfigError(
+            f"train.self_imitation = {recipe.train.self_imitation:g} needs a teacher; {asked} has none.",
+            "Leave it out.",
+        )
+    if recipe.space.unseen:
+        raise ConfigError(
+            f"nothing would train {', '.join(recipe.space.unseen)}: {asked} learns from instances, and space.unseen "
+            "has none.",
+            "Leave it out, or set train.objective to 'imitate' and give a teacher.",
+        )
