@@ -84,6 +84,7 @@ def test_crumbs_go_and_the_rest_stays(linear: Space, crumbled: Tensor, monkeypat
         assert float((after - before).abs().mean()) < 0.2 * float(before.abs().mean())
 
 
+@pytest.mark.usefixtures("few_cells")
 def test_what_is_as_wanted_is_left_alone(linear: Space, crumbled: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mend_module, "MARGIN", 0)
     cells = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
@@ -129,6 +130,7 @@ def test_where_nothing_is_near_enough_to_hold_a_crumb_all_that_is_missing_around
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_cells")
 def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -156,7 +158,7 @@ def test_refined_shapes_are_mended_to_their_own_and_pictures_are_not(
     for vector, both in zip(vectors, asked, strict=True):
         for wanted in both:
             torch.testing.assert_close(wanted.values, architecture.run(vector, wanted.cells.points)[:, 0])
-        assert both[1].cells.sides == (128, 128, 128)
+        assert both[1].cells.sides == (64, 64, 64)
     assert not torch.equal(found[0], found[1])
 
 
