@@ -45,7 +45,7 @@ def samples(space: Space) -> dict[str, Network]:
 
 @pytest.fixture(scope="module")
 def teacher(space: Space) -> Network:
-    return read_network(SAMPLES / "resnet56.pt", signal=space.signal)
+    return read_network(SAMPLES / "resnet56.pt", io=space.io)
 
 
 @pytest.fixture(scope="module")

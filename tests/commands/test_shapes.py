@@ -12,7 +12,7 @@ import pytest
 import torch
 import trimesh
 from click.testing import CliRunner
-from netspace_models.architectures import FieldSignal, ImageSignal, build
+from netspace_models.architectures import FieldIO, ImageIO, build
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -65,7 +65,7 @@ def codes(solids: Solids, tmp_path_factory: pytest.TempPathFactory) -> dict[str,
 @pytest.fixture
 def lenet(work: Path) -> Path:
     """A classifier's checkpoint in the current directory."""
-    torch.save(fresh_module("lenetlike", ImageSignal(1, 16, 10)).state_dict(), "lenet.pt")
+    torch.save(fresh_module("lenetlike", ImageIO(1, 16, 10)).state_dict(), "lenet.pt")
     return Path("lenet.pt")
 
 
@@ -263,7 +263,7 @@ def test_pictures_are_fitted_and_have_no_surface(work: Path, ask: Ask, refused: 
     found = ask("zoo", "fit", "in", "-o", "zoo", *QUICK, "--counts", "1/1/0")
     assert {i["id"] for i in found["instances"]} == {"p0", "p1"}
     zoo = open_zoo(Path("zoo"))
-    assert (zoo.signal, zoo.data["values"]) == (FieldSignal(2, 1), "colours")
+    assert (zoo.io, zoo.data["values"]) == (FieldIO(2, 1), "colours")
     said = refused(2, "mesh", zoo.file_of(zoo.instances[0]), "-o", "p.ply")
     assert "p.ply: a network that is a picture has no surface; it is drawn as .png, .svg, .pdf." in said
     files = [zoo.file_of(i) for i in zoo.instances]
@@ -330,7 +330,7 @@ def test_more_cells_than_memory_holds_are_refused_with_how_many_fit(
     monkeypatch.setattr("netspace_cli.core.data.points.memory_of", lambda device: 6 * 2**30)
     said = refused(2, "mesh", ball(Path("ball.pt"), 0.5), "-o", "ball.ply", "--resolution", 600)
     assert "600 cells along each axis take 5 GiB; this machine has 6. Ask for 512 at most" in said
-    torch.save(build("siren-3x1", FieldSignal(2, 1)).module.state_dict(), "picture.pt")
+    torch.save(build("siren-3x1", FieldIO(2, 1)).module.state_dict(), "picture.pt")
     said = refused(2, "mesh", "picture.pt", "-o", "picture.png", "--resolution", 60_000)
     assert "60000 cells along each axis take 80 GiB; this machine has 6. Ask for 11585 at most" in said
 
@@ -410,13 +410,13 @@ def test_options_for_checkpoints_have_no_part_in_a_mesh_of_embeddings(
 
 def test_shapes_are_encoded_scored_and_decoded(solids: Solids, work: Path, ask: Ask, rows: Rows) -> None:
     found = ask(*in_space(solids, "encode", *solids.networks), "-o", "two.emb")
-    assert found["data"]["signal"] == {"dimensions": 3, "values": 1}
+    assert found["data"]["io"] == {"dimensions": 3, "values": 1}
     for row in found["networks"]:
         assert (row["arch"], row["refine_steps"], row["predicted_arch"]) == ("siren-16x2", 3, "siren-16x2")
         assert 0 <= row["within"] <= 1 and 0 <= row["iou"] <= 1 and row["error"] > 0
     decoded = ask(*in_space(solids, "decode", "two.emb"), "-o", "two")["networks"]
     for row, network in zip(decoded, solids.networks, strict=True):
-        module = build("siren-16x2", FieldSignal(3, 1)).module
+        module = build("siren-16x2", FieldIO(3, 1)).module
         module.load_state_dict(torch.load(row["path"], weights_only=True), strict=True)
         assert Path(row["path"]).stem == network.stem and "accuracy" not in row
     piped = rows(*in_space(solids, "encode", *solids.networks), "-o", "two.emb", "--force")
@@ -921,10 +921,10 @@ def test_shapes_and_classifiers_do_not_fit_each_other_s_space(solids: Solids, le
 
 def test_a_shape_says_what_it_is(solids: Solids, work: Path, rows: Rows) -> None:
     told = {row["what"]: row["value"] for row in rows("inspect", solids.networks[0])}
-    assert (told["arch"], told["parameters"], told["signal"]) == (
+    assert (told["arch"], told["parameters"], told["io"]) == (
         "siren-16x2",
         "353",
         "points of 3 coordinates, 1 value",
     )
     told = {row["what"]: row["value"] for row in rows("inspect", solids.space.path)}
-    assert (told["signal"], told["data"]) == ("points of 3 coordinates, 1 value", "points")
+    assert (told["io"], told["data"]) == ("points of 3 coordinates, 1 value", "points")
