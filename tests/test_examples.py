@@ -10,11 +10,14 @@ import runpy
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import pytest
 
+import netspace_cli
 from netspace_cli.core.spaces.recipe import load_recipe
 from tests.worlds import Cli, Solids, Tiny
 
@@ -33,6 +36,7 @@ ONE_ARCHITECTURE = {
     *("cifar10-lenetlike", "cifar10-resnet8", "digits-lenetlike", "published-single"),
     "hyper-representation",
 }
+T = TypeVar("T")
 ONE_STEP = {"steps": 1, "instances": 1, "images": 8, "warmup": 0, "validate_every": 1, "checkpoint_every": 1}
 
 
@@ -49,8 +53,21 @@ def test_every_script_is_run_somewhere() -> None:
         assert f'"{script.name}"' in (here if where is None else (ROOT / "tests" / where).read_text()), script.name
 
 
+def fewer(function: Callable[..., T], **steps: int) -> Callable[..., T]:
+    """The same function, which takes so many steps where it was asked for more."""
+
+    def called(*args: Any, **given: Any) -> T:
+        assert all(given[name] > count for name, count in steps.items())
+        return function(*args, **{**given, **steps})
+
+    return called
+
+
 @pytest.mark.slow
-def test_the_library_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_library_example_runs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    few = {"encode": {"refine_steps": 2}, "optimise": {"steps": 2}}
+    for name, steps in few.items():
+        monkeypatch.setattr(netspace_cli, name, fewer(getattr(netspace_cli, name), **steps))
     runpy.run_path(str(EXAMPLES / "library.py"), run_name="__main__")
     printed = capsys.readouterr().out.splitlines()
     assert [line.split()[1] for line in printed if line.startswith(("0.0 ", "1.0 "))] == ["lenetlike", "resnet32"]
@@ -63,7 +80,7 @@ def test_the_demo_runs(
 ) -> None:
     def here(command: list[str], **settings: object) -> SimpleNamespace:
         assert command[:3] == [sys.executable, "-m", "netspace_cli"]
-        return SimpleNamespace(returncode=cli(*command[3:]).exit_code)
+        return SimpleNamespace(returncode=cli(*command[3:], env={"NETSPACE_REFINE": "1"}).exit_code)
 
     out = tmp_path / "demo"
     monkeypatch.setattr(subprocess, "run", here)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 from itertools import groupby
@@ -12,7 +13,7 @@ import torch
 
 from netspace_cli.core.data.datasets import load_data
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.encoding.decode import decode, write_decoded
+from netspace_cli.core.encoding.decode import decode_row, write_decoded
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.scores import scores
@@ -112,39 +113,42 @@ def test_optimising_towards_the_teacher_lowers_the_loss_and_keeps_the_accuracy(
     assert found.optimised.accuracy >= found.initial.accuracy - 0.01
 
 
+PLAIN = ROOT / "examples" / "plain_pytorch.py"
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
 def test_decoded_samples_load_in_plain_pytorch(
-    space: Space, samples: dict[str, Network], name: str, tmp_path: Path
+    space: Space, embeddings: dict[str, torch.Tensor], tmp_path: Path
 ) -> None:
-    with Runner("cpu") as runner:
-        networks = decode(encode([samples[name]], space, runner), space, runner)
-    write_decoded(networks, [tmp_path / "decoded.pt"], space, force=False)
-    script = "import sys; sys.modules['netspace_cli'] = sys.modules['netspace_models'] = None; sys.argv[0] = '';"
-    script += f"import runpy; runpy.run_path({str(ROOT / 'examples' / 'plain_pytorch.py')!r}, run_name='__main__')"
-    ran = subprocess.run(
-        [sys.executable, "-c", script, name, str(tmp_path / "decoded.pt")],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
+    files = {name: tmp_path / f"{name}.pt" for name in NAMES}
+    for name, file in files.items():
+        write_decoded([decode_row(embeddings[name], space, arch=NAMES[name])], [file], space, force=False)
+    script = "import runpy, sys; sys.modules['netspace_cli'] = sys.modules['netspace_models'] = None\n"
+    for name, file in files.items():
+        script += f"sys.argv = ['', {name!r}, {str(file)!r}]; runpy.run_path({str(PLAIN)!r}, run_name='__main__')\n"
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert ran.returncode == 0, ran.stderr
-    accuracy = float(ran.stdout.split("strictly; ")[1].split(" %")[0])
-    assert accuracy >= 97
+    lines = ran.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == [str(file) for file in files.values()]
+    assert all(told_accuracy(line) >= 97 for line in lines)
 
 
-@pytest.mark.slow
-def test_the_plain_modules_compute_what_ours_do(samples: dict[str, Network], digits: ImageData, tmp_path: Path) -> None:
+def test_the_plain_modules_compute_what_ours_do(
+    samples: dict[str, Network],
+    digits: ImageData,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     with Runner("cpu") as runner:
         for name in ("lenet", "resnet8"):
             own = scores(samples[name].architecture, samples[name].weights, digits, runner)
             counts = {split: len(rows.labels) for split, rows in digits.splits.items()}
             total = sum(own[s] * n for s, n in counts.items()) / sum(counts.values())
-            ran = subprocess.run(
-                [sys.executable, ROOT / "examples" / "plain_pytorch.py", name, SAMPLES / f"{name}.pt"],
-                capture_output=True,
-                text=True,
-                check=True,
-            )
-            assert abs(float(ran.stdout.split("strictly; ")[1].split(" %")[0]) / 100 - total) < 0.003
+            monkeypatch.setattr(sys, "argv", ["", name, str(SAMPLES / f"{name}.pt")])
+            runpy.run_path(str(PLAIN), run_name="__main__")
+            assert abs(told_accuracy(capsys.readouterr().out) / 100 - total) < 0.003
+
+
+def told_accuracy(line: str) -> float:
+    """In per cent, as `plain_pytorch.py` prints it."""
+    return float(line.split("strictly; ")[1].split(" %")[0])

@@ -22,7 +22,7 @@ from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.requests.shape_objective import read_shape_objective
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes import grids, meshes
+from netspace_cli.core.shapes import grids, meshes, path_solids
 from netspace_cli.core.shapes import solids as surface
 from netspace_cli.core.spaces.recipe import recipe_from
 from netspace_cli.core.training.loop import train
@@ -533,14 +533,14 @@ def test_points_are_always_at_hand_and_images_are_refused(
 # interp
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("few_cells")
 def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, ask: Ask, cli: Cli) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--weights", "--refine", 0, "--straight")
     found = ask(*command, "--csv", "a.csv", "--plot", "a.png", "--save-dir", "steps")
     for name in ("steps", "weight_steps", "aligned_weight_steps"):
         assert [(s["step"], s["gamma"]) for s in found[name]] == [(0, 0), (1, 0.5), (2, 1)]
         assert all(0 <= s["volume"] <= 1 and "accuracy" not in s for s in found[name])
-    ends = ask("mesh", *solids.networks, "-o", "ends.png", "--resolution", 160)["networks"]
+    ends = ask("mesh", *solids.networks, "-o", "ends.png", "--resolution", 2 * path_solids.RESOLUTION)["networks"]
     # Far from the surface a path is looked at more coarsely, and these small networks hardly say distances.
     assert [found["weight_steps"][i]["volume"] for i in (0, 2)] == pytest.approx([n["volume"] for n in ends], rel=1e-3)
     assert "iou" not in found["weight_steps"][0] and 0 <= found["weight_steps"][1]["iou"] <= 1
@@ -557,14 +557,16 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, a
             cells = [row[prefix + measure] for row in table]
             assert cells == [str(step.get(measure, "")) for step in steps]
     assert len(list(Path("steps").iterdir())) == 3
-    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 160)["networks"]
+    again = ask(
+        "mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 2 * path_solids.RESOLUTION
+    )["networks"]
     assert [n["volume"] for n in again] == [s["volume"] for s in found["steps"]]
     with Image.open("a.png") as picture, Image.open("ends.png") as row:
         # Three rows of three shapes, and one row of two.
         assert (picture.size[0] * 2, picture.size[1]) == (row.size[0] * 3, row.size[1] * 3)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("few_cells")
 def test_a_bent_path_stands_beside_the_straight_one(solids: Solids, work: Path, ask: Ask) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 3, "--refine", 0)
     plain, found = ask(*command, "--straight"), ask(*command, "--csv", "a.csv", "--save-dir", "steps")
@@ -573,7 +575,9 @@ def test_a_bent_path_stands_beside_the_straight_one(solids: Solids, work: Path, 
     assert [found["steps"][i]["volume"] for i in (0, 3)] == [plain["steps"][i]["volume"] for i in (0, 3)]
     # This space's ends are nearly the same.
     assert min(s["iou"] for s in found["steps"][1:]) >= min(s["iou"] for s in plain["steps"][1:]) - 0.03
-    again = ask("mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 160)["networks"]
+    again = ask(
+        "mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 2 * path_solids.RESOLUTION
+    )["networks"]
     assert [n["volume"] for n in again] == [s["volume"] for s in found["steps"]], "the bent path is what is saved"
     with open("a.csv", newline="") as file:
         row = list(csv.DictReader(file))[1]
@@ -582,7 +586,7 @@ def test_a_bent_path_stands_beside_the_straight_one(solids: Solids, work: Path, 
     )
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("few_cells")
 def test_a_straight_path_of_leaps_points_to_the_bent_one(
     solids: Solids, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -595,12 +599,13 @@ def test_a_straight_path_of_leaps_points_to_the_bent_one(
     assert advice not in said and "more --steps are smaller ones" in said
 
 
+@pytest.mark.usefixtures("few_cells")
 def test_a_single_step_is_straight(solids: Solids, work: Path, ask: Ask) -> None:
     found = ask(*in_space(solids, "interp", *solids.networks, "--steps", 1, "--refine", 0))
     assert found["bent"] is False and "straight_steps" not in found
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("few_cells")
 def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
     solids: Solids, work: Path, codes: dict[str, Path], cli: Cli
 ) -> None:
@@ -613,7 +618,7 @@ def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
     )
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("few_cells")
 def test_a_folder_holds_the_steps_of_one_path(solids: Solids, work: Path, cli: Cli) -> None:
     command = in_space(
         solids, "interp", *solids.networks, "--refine", 0, "--straight", "--save-dir", "steps", "--force"
@@ -623,6 +628,7 @@ def test_a_folder_holds_the_steps_of_one_path(solids: Solids, work: Path, cli: C
         assert len(list(Path("steps").iterdir())) == steps + 1
 
 
+@pytest.mark.usefixtures("few_cells")
 def test_where_a_path_cannot_be_bent_it_is_straight(
     solids: Solids, work: Path, ask: Ask, refused: Refused, tmp_path: Path
 ) -> None:
@@ -643,6 +649,7 @@ def test_paths_of_classifiers_are_not_bent(tiny: Tiny, work: Path, refused: Refu
     assert "Leave out --bend." in said
 
 
+@pytest.mark.usefixtures("few_cells")
 def test_steps_without_a_surface_keep_their_rows_and_are_told(
     solids: Solids, work: Path, cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,6 +85,7 @@ def test_fragments_go_and_the_rest_stays(linear: Space, fragmented: Tensor, monk
         assert float((after - before).abs().mean()) < 0.2 * float(before.abs().mean())
 
 
+@pytest.mark.usefixtures("few_cells")
 def test_what_is_as_wanted_is_left_alone(linear: Space, fragmented: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fragments_module, "HOLD", 0)
     voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
@@ -130,6 +131,7 @@ def test_all_that_is_missing_around_a_fragment_is_wrong_where_nothing_near_could
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_cells")
 def test_fragments_of_refined_shapes_are_removed_and_pictures_are_left(
     solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +157,7 @@ def test_fragments_of_refined_shapes_are_removed_and_pictures_are_left(
     for vector, both in zip(vectors, asked, strict=True):
         for wanted in both:
             torch.testing.assert_close(wanted.values, architecture.run(vector, wanted.voxels.points)[:, 0])
-        assert both[1].voxels.sides == (128, 128, 128)
+        assert both[1].voxels.sides == (64, 64, 64)
     assert not torch.equal(found[0], found[1])
 
 
