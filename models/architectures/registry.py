@@ -18,6 +18,7 @@ from .resnet import ResNet
 from .resnet_a import ResNetA
 from .siren import LAYERS, WIDTH, Siren
 from .vanillacnn import VanillaCNN
+from .zoo_cnn import ACTIVATIONS, LAYOUTS, ZooCNN
 
 # Names tell sizes: resnet32, siren-128x3. No file's word is taken for five digits. With -a, the shortcuts are
 # option A's, which have no parameters.
@@ -25,9 +26,16 @@ SIREN = re.compile(r"siren(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
 # A name in a file is not to fill the memory.
 MOST_PARAMETERS = 50_000_000
 RESNET = re.compile(r"resnet([1-9][0-9]{0,3})(-a)?")
+# The small CNNs of published zoos: layout and activation by name. Most of those zoos have tanh.
+ZOO_CNNS = {
+    layout if activation == "tanh" else f"{layout}-{activation}": (layout, activation)
+    for layout in LAYOUTS
+    for activation in ACTIVATIONS
+}
 FAMILIES = (
     *("lenetlike", "vanillacnn", "resnet8", "resnet20", "resnet32", "resnet44", "resnet56", "resnet110"),
     *("resnet20-a", "resnet32-a", "resnet44-a", "resnet56-a", "resnet110-a", "siren"),
+    *ZOO_CNNS,
 )
 
 
@@ -43,6 +51,9 @@ def factory(name: str) -> Callable[[Signal], nn.Module]:
         return lambda signal: LeNetLike(_images(name, signal))
     if name == "vanillacnn":
         return lambda signal: VanillaCNN(_images(name, signal))
+    if name in ZOO_CNNS:
+        layout, activation = ZOO_CNNS[name]
+        return lambda signal: ZooCNN(_images(name, signal), layout=layout, activation=activation)
     match = SIREN.fullmatch(name)
     if match:
         width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
@@ -70,6 +81,15 @@ def factory(name: str) -> Callable[[Signal], nn.Module]:
         + f"Known: {', '.join(FAMILIES)}, any resnet of depth 6n + 2 (-a: ReLU and shortcuts without parameters), "
         + "siren-WxL of L hidden layers of W units, or a factory as package.module:function.",
     )
+
+
+def twins(name: str) -> tuple[str, ...]:
+    """The architectures whose parameters have the same names and shapes, this one first: they differ in their
+    activation, which a state dict does not tell. Most have none but themselves."""
+    if name not in ZOO_CNNS:
+        return (name,)
+    layout = ZOO_CNNS[name][0]
+    return (name, *(n for n, (other, _) in ZOO_CNNS.items() if other == layout and n != name))
 
 
 def _images(name: str, signal: Signal) -> ImageSignal:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint, check_finite, read_checkpoint, write_checkpoint
 
-from .recognise import recognise
+from .recognise import ambiguity, recognise
 
 
 @dataclass(frozen=True)
@@ -72,13 +72,14 @@ def recognise_network(
     """The network in a checkpoint; arguments and errors as of `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, signal=signal)
+    assumed = "" if arch else ambiguity(checkpoint, architecture)
     return Network(
         architecture,
         architecture.to_weights(checkpoint.state),
         architecture.form_of(checkpoint.state),
         str(source),
         checkpoint.sha256,
-        checkpoint.notes,
+        (*checkpoint.notes, *([assumed] if assumed else [])),
     )
 
 

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, Signal, build
 from netspace_models.architectures.architecture import difference
-from netspace_models.architectures.registry import nearest_depth
+from netspace_models.architectures.registry import nearest_depth, twins
 from netspace_models.architectures.siren import LAYERS, WIDTH
+from netspace_models.architectures.zoo_cnn import LAYOUTS
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.wording import setting
 from torch import Tensor
@@ -22,7 +23,7 @@ from .factories import is_factory, resolve_architecture, signal_of_factory
 # MNIST's, Tiny-ImageNet's.
 USUAL_SIZES = (32, 16, 28, 64)
 FIRST_WEIGHTS = ("conv1.weight", "layers.0.weight")
-LAST_LAYERS = ("fc3", "layers.5", "fc", "linear")
+LAST_LAYERS = ("fc3", "layers.5", "fc", "linear", "fc2")
 # Everybody's ResNets name the convolutions of their blocks so; the classifier's name tells the shortcuts' kind.
 BLOCK_CONVOLUTION = re.compile(r"layer([1-9][0-9]*)\.([0-9]+)\.conv([1-9])\.weight")
 CLASSIFIERS = {"": "fc.weight", "-a": "linear.weight"}
@@ -49,6 +50,9 @@ def recognise(
         candidates: tried first; the built-in ones are tried after them.
         arch: a name or a factory, where recognition is not wanted.
         signal: images and classes, where they are known; otherwise they are read off the parameters.
+    Returns:
+        Of several with the same names and shapes the one that the file names; else the first candidate, or the
+        built-in one with tanh.
     Raises:
         UnknownArchitecture: nothing fits; says which came nearest and what differs.
     """
@@ -60,9 +64,31 @@ def recognise(
         except NamesDiffer as failure:
             failures.append((architecture, failure))
         else:
-            return architecture
+            return architecture if arch else _as_named(architecture, checkpoint.metadata, candidates)
     nearest = _nearest(failures, state)
     raise _misfit(checkpoint, arch, nearest) if arch else _unknown(checkpoint, nearest)
+
+
+def _as_named(
+    architecture: Architecture, metadata: Mapping[str, str], candidates: Sequence[Architecture]
+) -> Architecture:
+    """The one among those with the same parameters that the file names; where it names none, the one found."""
+    name = metadata.get("netspace.arch", architecture.name)
+    if name == architecture.name or name not in twins(architecture.name):
+        return architecture
+    return next((a for a in candidates if a.name == name), None) or build(name, architecture.signal)
+
+
+def ambiguity(checkpoint: Checkpoint, architecture: Architecture) -> str:
+    """A sentence on what an architecture was chosen for, where its parameters fit others as well and the file does
+    not say which it is; else nothing."""
+    name, *others = twins(architecture.name)
+    if not others or checkpoint.metadata.get("netspace.arch") in (name, *others):
+        return ""
+    return (
+        f"{name} taken for granted: {' and '.join(others)} have the same parameters, and the file names none. "
+        f"{setting('arch', others[0])} takes another."
+    )
 
 
 def _named(
@@ -121,7 +147,7 @@ def _built_in_names(state: Mapping[str, Tensor]) -> list[str]:
     matches = filter(None, map(BLOCK_CONVOLUTION.fullmatch, state))
     convolutions = [state[m.string] for m in matches if m.group(3) in "12"]
     if not convolutions:
-        return ["lenetlike", "vanillacnn"]
+        return ["lenetlike", "vanillacnn", *LAYOUTS]
     depth = nearest_depth(len(convolutions) + 2)
     values = sum(t.numel() for t in convolutions)
     if depth > MOST_DEPTH or (depth > DEEP and values < LEAST_VALUES * len(convolutions)):
