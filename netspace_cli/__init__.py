@@ -23,7 +23,7 @@ _HOMES = {
     "Runner": "runtime.runner",
     "Space": "spaces.space",
     "Zoo": "zoos.zoo",
-    "ZooPlan": "zoos.train",
+    "ZooPlan": "zoos.plan",
     "decode": "encoding.decode",
     "encode": "encoding.encode",
     "evaluate": "evaluation.evaluate",

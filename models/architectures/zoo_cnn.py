@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..errors import UnknownArchitecture
 from ..parameters.symmetry import HiddenGroup, chain
 from ..signal import ImageSignal
+from ..wording import setting
 from .pooled import pooled_convolution
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "gelu": F.gelu, "relu": F.relu}
@@ -51,14 +53,17 @@ class ZooCNN(nn.Module):
         layout: "cnn-small" or "cnn-large".
         activation: "tanh", "gelu" or "relu".
     Raises:
-        ValueError: the images are so small that nothing is left of them.
+        UnknownArchitecture: the images are so small that nothing is left of them.
     """
 
     def __init__(self, signal: ImageSignal, *, layout: str = "cnn-small", activation: str = "tanh") -> None:
         super().__init__()
         least = LAYOUTS[layout].least_size()
         if signal.size < least:
-            raise ValueError(f"images of {signal.size} pixels are too small, it needs {least} or more.")
+            raise UnknownArchitecture(
+                f"{layout} needs images of {least} pixels or more; these are {signal.describe()}.",
+                f"A zoo can be trained on larger ones: {setting('size', least)}.",
+            )
         self.activation = activation
         self.pools = tuple(pool for _, _, pool in LAYOUTS[layout].convolutions)
         width, size = signal.channels, signal.size

@@ -69,13 +69,32 @@ for _command in (index, fit):
     show_default=True,
     help="Of the epochs in their range; geometric spreads the performance more evenly.",
 )
-@click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True, help="Optimiser.")
+@click.option(
+    "--init",
+    type=click.Choice(
+        ["default", "uniform", "normal", *(f"{k}-{d}" for k in ("kaiming", "xavier") for d in ("uniform", "normal"))]
+    ),
+    default="default",
+    show_default=True,
+    help="First weights: the architecture's own, or torch's rule of that name with biases of .01, as in published "
+    "zoos; uniform is between 0 and 1.",
+)
+@click.option(
+    "--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True, help="Optimiser."
+)
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
     default=1e-3,
     show_default=True,
-    help="Highest learning rate; falls to zero as a cosine.",
+    help="Highest learning rate.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "constant"]),
+    default="cosine",
+    show_default=True,
+    help="Of the rate: it falls to zero as a cosine, or stays.",
 )
 @click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay.")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
@@ -100,6 +119,13 @@ for _command in (index, fit):
     show_default=True,
     help="Licence of the weights, recorded with each instance.",
 )
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    show_default="their own",
+    help="Images are brought to this size; all that uses the zoo or a space of it does the same.",
+)
 @image_data
 @options.dry_run
 @options.running
@@ -107,6 +133,7 @@ for _command in (index, fit):
 def train(
     directory: Path,
     data: str | None,
+    size: int | None,
     dry_run: bool,
     workers: int,
     running: options.RunnerOptions,
@@ -120,14 +147,15 @@ def train(
     Example: netspace zoo train zoo --data digits --arch lenetlike --arch resnet8 --counts 16/2/8
     """
     from netspace_cli.core.data.datasets import load_data
-    from netspace_cli.core.zoos.train import ZooPlan, jobs_of, train_zoo, zoo_so_far
+    from netspace_cli.core.zoos.plan import ZooPlan, jobs_of
+    from netspace_cli.core.zoos.train import train_zoo, zoo_so_far
 
     if data is None:
         raise click.UsageError("Missing option '--data': a zoo is trained on images.")
     runner = running.runner(console)
     chosen = ZooPlan(**plan)
     chosen.check()
-    images = load_data(data)
+    images = load_data(data, size=size)
     done = zoo_so_far(directory, images, chosen.arch)
     jobs = [job for job in jobs_of(chosen, running.seed) if job.id not in done]
     if not jobs:

@@ -120,7 +120,8 @@ def test_images_too_small_are_refused_with_both_sizes(name: str, least: int) -> 
     assert build(name, ImageSignal(1, least, 2)).module.get_parameter("fc1.weight").shape[1] > 0
     with pytest.raises(UnknownArchitecture) as refused:
         build(name, ImageSignal(1, least - 1, 2))
-    assert f"images of {least - 1} pixels are too small, it needs {least} or more." in str(refused.value)
+    assert f"needs images of {least} pixels or more; these are 1x{least - 1}x{least - 1}, 2" in refused.value.message
+    assert refused.value.hint == f"A zoo can be trained on larger ones: `size={least}`."
 
 
 def test_points_are_refused() -> None:
