@@ -26,7 +26,9 @@ def pooled_convolution(images: Tensor, weight: Tensor, bias: Tensor, pool: int) 
     Returns:
         (B, M, R, R, N), R = (S - k + 1) // pool.
     """
-    outputs = _by_patches(images, weight, pool) if images.is_cpu else _grouped(images, weight, pool)
+    # Patches are taken apart into blocks of pool x pool pixels, so that they must be made of whole ones.
+    whole = (weight.shape[-1] + pool - 1) % pool == 0
+    outputs = _by_patches(images, weight, pool) if images.is_cpu and whole else _grouped(images, weight, pool)
     # The maximum of values that are all shifted alike: the bias is added to a quarter of them.
     return outputs + bias[:, :, None, None, None]
 
@@ -86,11 +88,12 @@ class _Products(Function):
         flat = patches.view(filters[0, 0].numel(), -1)
         of_filters = torch.empty_like(filters)
         of_images = torch.zeros_like(images) if ctx.needs_input_grad[0] else None
-        for network, part in enumerate(gradient):
+        rows, of_rows = filters.flatten(2), of_filters.flatten(2)
+        for network, part in enumerate(gradient.unbind()):
             patches.copy_(_patches(images[network], filters.shape[-1], ctx.step))
-            torch.mm(part, flat.T, out=of_filters[network].flatten(1))
+            torch.mm(part, flat.T, out=of_rows[network])
             if of_images is not None:
-                torch.mm(filters[network].flatten(1).T, part, out=flat)
+                torch.mm(rows[network].T, part, out=flat)
                 _add_patches(of_images[network], patches, ctx.step)
         return of_images, of_filters, None
 
@@ -105,11 +108,14 @@ def _room_for_patches(images: Tensor, filters: Tensor, step: int) -> Tensor:
 
 
 def _add_patches(image: Tensor, patches: Tensor, step: int) -> None:
-    """Add every patch to the place (C, S, S, N) that it was copied from."""
-    kernel, across = patches.shape[1], step * (patches.shape[3] - 1) + 1
-    for row in range(kernel):
-        for column in range(kernel):
-            image[:, row : row + across : step, column : column + across : step].add_(patches[:, row, column])
+    """Add every patch to the place (C, S, S, N) that it was copied from: blocks of step x step pixels at a time, which
+    do not overlap at one shift."""
+    _, K, _, R, _, _ = patches.shape
+    blocks = image.unflatten(2, (-1, step)).unflatten(1, (-1, step))  # (C, S/step, step, S/step, step, N)
+    parts = patches.unflatten(2, (-1, step)).unflatten(1, (-1, step)).permute(1, 3, 0, 5, 2, 6, 4, 7)
+    for row in range(K // step):
+        for column in range(K // step):
+            blocks[:, row : row + R, :, column : column + R].add_(parts[row, column])
 
 
 def _differentiable_gradients(

@@ -31,6 +31,23 @@ class Range(click.ParamType):
         return int(low), int(high)
 
 
+class Epochs(click.ParamType):
+    """Numbers and ranges, with commas between them."""
+
+    name = "n,n,…|low-high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        found: list[int] = []
+        for part in filter(None, str(value).split(",")):
+            match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
+            if not match:
+                self.fail(f"{part!r} is neither a number nor LOW-HIGH, as in 5,10,20-25.", param, ctx)
+            found += range(int(match[1]), int(match[2] or match[1]) + 1)
+        return tuple(found)
+
+
 @click.group()
 def zoo() -> None:
     """Make zoos of trained networks, adopt them, look at them.
@@ -58,9 +75,15 @@ for _command in (index, fit):
 @click.option(
     "--epochs",
     type=Range(),
-    default="20",
-    show_default=True,
-    help="Epochs of each instance, spread over a range for varied performance.",
+    show_default="20, or the last that is kept",
+    help="Epochs of each run, spread over a range for varied performance.",
+)
+@click.option(
+    "--keep-epochs",
+    type=Epochs(),
+    default="",
+    show_default="the end alone",
+    help="Keep a run after each of these epochs, as instances that share a split.",
 )
 @click.option(
     "--spacing",
@@ -107,11 +130,18 @@ for _command in (index, fit):
     help="Images of an epoch, drawn anew each time.",
 )
 @click.option(
+    "--together",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="64 of small ones, else 1",
+    help="Networks trained at once, as one tensor; not those with batch norms.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Instances trained at the same time.",
+    help="Processes, each with networks of its own.",
 )
 @click.option(
     "--licence",
@@ -157,11 +187,12 @@ def train(
     chosen.check()
     images = load_data(data, size=size)
     done = zoo_so_far(directory, images, chosen.arch)
-    jobs = [job for job in jobs_of(chosen, running.seed) if job.id not in done]
+    jobs = [left for job in jobs_of(chosen, running.seed) if (left := job.without(done))]
     if not jobs:
         console.note(f"{directory} has all these instances; nothing is left to train. Another --seed adds more.")
     if dry_run:
-        console.table("would train", ["id", "split", "epochs"], [(j.id, j.split, j.epochs) for j in jobs])
+        rows = [(id, j.split, epoch) for j in jobs for epoch, id in j.instances().items()]
+        console.table("would train", ["id", "split", "epochs"], rows)
         console.document({"jobs": jobs})
         return
     with runner:

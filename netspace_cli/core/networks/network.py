@@ -27,6 +27,7 @@ class Network:
         source: where it came from.
         sha256: of that file.
         notes: what was done to read it.
+        run: the run that its file says it is one of several instances of; "" where it says nothing.
     """
 
     architecture: Architecture
@@ -35,6 +36,7 @@ class Network:
     source: str = ""
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    run: str = ""
 
 
 def read_network(
@@ -80,6 +82,7 @@ def recognise_network(
         str(source),
         checkpoint.sha256,
         (*checkpoint.notes, *([assumed] if assumed else [])),
+        checkpoint.metadata.get("netspace.run", ""),
     )
 
 

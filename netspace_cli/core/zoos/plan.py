@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import Any
 
 from netspace_models.architectures.initialise import RULES
@@ -12,6 +13,7 @@ from netspace_models.wording import setting
 
 from .zoo import SPLITS
 
+EPOCHS = 20
 INITS = ("default", *RULES)
 SPACINGS, OPTIMIZERS, SCHEDULES = ("even", "geometric"), ("adam", "adamw", "sgd"), ("cosine", "constant")
 
@@ -22,8 +24,9 @@ class ZooPlan:
 
     Attributes:
         arch: architecture names or factories.
-        counts: instances of each architecture by split, (train, val, test).
-        epochs: lowest and highest number of epochs; instances are spread over the range.
+        counts: runs of each architecture by split, (train, val, test).
+        epochs: lowest and highest number of epochs; runs are spread over the range. None for the last of
+            `keep_epochs`, or for 20.
         spacing: "even", or "geometric": each the same factor above the one before, since performance grows
             about with the logarithm of the epochs.
         optimizer: "adam", "adamw" or "sgd" (momentum 0.9).
@@ -34,12 +37,16 @@ class ZooPlan:
             `models/architectures/initialise.py`).
         batch: images a step.
         epoch_images: training images of an epoch, drawn anew each time; 0 for all.
+        keep_epochs: after which epochs of a run it is kept as an instance, ascending; () for its end alone. Nothing is
+            trained beyond the last of them.
         licence: recorded with every instance.
+        together: networks trained at once, without effect on what they become but by rounding; None for 64 of the
+            architectures that are faster so. Those with batch norms are trained one by one.
     """
 
     arch: tuple[str, ...]
     counts: tuple[int, int, int] = (16, 2, 8)
-    epochs: tuple[int, int] = (20, 20)
+    epochs: tuple[int, int] | None = None
     spacing: str = "even"
     optimizer: str = "adam"
     lr: float = 1e-3
@@ -48,7 +55,15 @@ class ZooPlan:
     init: str = "default"
     batch: int = 64
     epoch_images: int = 0
+    keep_epochs: tuple[int, ...] = ()
     licence: str = "CC0-1.0"
+    together: int | None = None
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Lowest and highest number of epochs."""
+        last = self.keep_epochs[-1] if self.keep_epochs else EPOCHS
+        return self.epochs or (last, last)
 
     def settings(self, precision: str) -> dict[str, Any]:
         """What every instance of the plan is trained with, for the manifest; left out what is as usual."""
@@ -84,11 +99,15 @@ class ZooPlan:
         _check_word("schedule", self.schedule, SCHEDULES)
         _check_word("init", self.init, INITS)
         self._check_epochs()
+        if self.together is not None and self.together < 1:
+            raise ConfigError(
+                f"{self.together} networks cannot be trained at once.", f"Give {setting('together', 1)} or more."
+            )
         if self.lr <= 0 or self.batch < 1:
             raise ConfigError(f"lr {self.lr} and batch {self.batch} must be above zero.")
 
     def _check_epochs(self) -> None:
-        low, high = self.epochs
+        low, high = self.span
         if not 0 <= low <= high:
             raise ConfigError(
                 f"epochs {low}-{high} is no range.", "Give one number, or LOW-HIGH with 0 <= LOW <= HIGH."
@@ -96,6 +115,17 @@ class ZooPlan:
         if self.spacing == "geometric" and low < 1:
             raise ConfigError(
                 f"epochs {low}-{high} cannot be spaced geometrically: there is no factor from {low}.", "Begin at 1."
+            )
+        kept = self.keep_epochs
+        if list(kept) != sorted(set(kept)) or (kept and kept[0] < 0):
+            raise ConfigError(
+                f"epochs {', '.join(map(str, kept))} cannot be kept: they must ascend from 0 or later.",
+                f"Give each once, e.g. {setting('keep_epochs', (5, 10, 25))}.",
+            )
+        if kept and kept[-1] > low:
+            raise ConfigError(
+                f"epoch {kept[-1]} cannot be kept of a run of {low} epochs.",
+                f"Keep earlier ones, or train longer: {setting('epochs', kept[-1])}.",
             )
 
 
@@ -106,21 +136,44 @@ def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:
 
 @dataclass(frozen=True)
 class Job:
-    """One instance to train."""
+    """One run: a network trained from its seed, of which one instance is kept or several.
+
+    Attributes:
+        id: of the run; of its instance, where only its end is kept.
+        epochs: over which its rate falls.
+        keep: the epochs after which it is kept; () for its end alone.
+    """
 
     id: str
     arch: str
     split: str
     seed: int
     epochs: int
+    keep: tuple[int, ...] = ()
+
+    def instances(self) -> dict[int, str]:
+        """The ids of its instances by the epochs after which they are kept, in order."""
+        return {e: f"{self.id}-e{e:04d}" for e in self.keep} if self.keep else {self.epochs: self.id}
+
+    def record(self, plan: ZooPlan, precision: str) -> dict[str, Any]:
+        """How its instances are trained, for the manifest."""
+        settings = plan.settings(precision)
+        return settings | {"run": self.id, "epochs": self.epochs} if self.keep else settings
+
+    def without(self, done: Collection[str]) -> Job | None:
+        """What is left to keep of it where some instances are there already; None where all are."""
+        missing = tuple(epoch for epoch, id in self.instances().items() if id not in done)
+        if not missing:
+            return None
+        return replace(self, keep=missing) if self.keep else self
 
 
 def jobs_of(plan: ZooPlan, seed: int) -> list[Job]:
-    """The instances of a plan, in a fixed order; which split and how many epochs each gets is drawn from
+    """The runs of a plan, in a fixed order; which split and how many epochs each gets is drawn from
     the seed, so that a split holds no particular range of epochs."""
     jobs = []
     total = sum(plan.counts)
-    low, high = plan.epochs
+    low, high = plan.span
     for arch in plan.arch:
         # Strings seed `random` the same way on every platform and version.
         draw = random.Random(f"{seed}/{arch}")
@@ -133,5 +186,5 @@ def jobs_of(plan: ZooPlan, seed: int) -> list[Job]:
         draw.shuffle(splits)
         for i, (e, split) in enumerate(zip(epochs, splits, strict=True)):
             label = arch.replace(":", ".")
-            jobs.append(Job(f"{label}-{seed + i:04d}", arch, split, seed + i, e))
+            jobs.append(Job(f"{label}-{seed + i:04d}", arch, split, seed + i, e, plan.keep_epochs))
     return jobs

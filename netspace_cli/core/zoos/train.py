@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import torch
 from netspace_models.errors import ConfigError
@@ -47,11 +46,11 @@ def train_zoo(
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
     done = {i.id: i for i in zoo.instances}
     jobs = jobs_of(plan, runner.seed)
-    _check_done(path, jobs, done, plan.settings(runner.precision_name))
-    todo = [j for j in jobs if j.id not in done]
+    _check_done(path, jobs, done, plan, runner.precision_name)
+    todo = [left for job in jobs if (left := job.without(done))]
     # Closed, so that workers end when the work is broken off here, and not some time later.
     with (
-        runner.progress("training the zoo", len(todo)) as tick,
+        runner.progress("training the zoo", sum(len(job.instances()) for job in todo)) as tick,
         closing(results(todo, plan, data, runner, path, workers)) as finished,
     ):
         for instance in finished:
@@ -81,20 +80,31 @@ def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
             ) from failure
 
 
-def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], settings: Mapping[str, Any]) -> None:
+def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], plan: ZooPlan, precision: str) -> None:
     """Refuse to count as done what another plan made: the splits and epochs would not be those asked for."""
+    splits = {instance.run: (instance.id, instance.split) for instance in done.values()}
     for job in jobs:
-        there = done.get(job.id)
-        if there is not None and (there.split, there.epochs) != (job.split, job.epochs):
+        settings = job.record(plan, precision)
+        for epoch, id in job.instances().items():
+            there = done.get(id)
+            if there is not None and (there.split, there.epochs) != (job.split, epoch):
+                raise ConfigError(
+                    f"{path} has {id} already, as {there.split} instance of {there.epochs} epochs; "
+                    f"this plan makes it a {job.split} instance of {epoch} epochs.",
+                    "Go on with the counts and epochs it was begun with, or add instances of another "
+                    f"{setting('seed')}.",
+                )
+            if there is not None and there.training not in ({}, settings):
+                raise ConfigError(
+                    f"{path} has {id} already, trained with {there.training}; this plan says {settings}.",
+                    f"Go on with the settings it was begun with, or add instances of another {setting('seed')}.",
+                )
+        other, split = splits.get(job.id, ("", job.split))
+        if split != job.split:
             raise ConfigError(
-                f"{path} has {job.id} already, as {there.split} instance of {there.epochs} epochs; "
-                f"this plan makes it a {job.split} instance of {job.epochs} epochs.",
-                f"Go on with the counts and epochs it was begun with, or add instances of another {setting('seed')}.",
-            )
-        if there is not None and there.training not in ({}, settings):
-            raise ConfigError(
-                f"{path} has {job.id} already, trained with {there.training}; this plan says {settings}.",
-                f"Go on with the settings it was begun with, or add instances of another {setting('seed')}.",
+                f"{path} has {other} of the run {job.id} as a {split} instance; this plan makes the run a {job.split} "
+                "one, and the instances of a run share a split.",
+                f"Go on with the counts it was begun with, or add instances of another {setting('seed')}.",
             )
 
 

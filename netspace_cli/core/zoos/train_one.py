@@ -1,6 +1,9 @@
-"""Train one instance of a zoo: a fresh module, its optimiser, its epochs."""
+"""Train one network of a zoo: a fresh module, its optimiser, its epochs."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -48,16 +51,38 @@ def optimiser_of(
     return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
 
 
-def fit_module(module: nn.Module, job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> None:
-    """Train a module for a job's epochs.
+@dataclass(frozen=True)
+class Snapshot:
+    """A run after some of its epochs.
 
+    Attributes:
+        epoch: how many.
+        state: of its module, on the processor.
+    """
+
+    job: Job
+    epoch: int
+    state: dict[str, Tensor]
+
+
+def train_one(job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> Iterator[Snapshot]:
+    """A run's snapshots, from its seed to the last that is kept.
+
+    Args:
+        data: on the runner's device.
     Raises:
         RunFailed: the loss is not finite.
     """
+    module = runner.place(fresh(job, plan, data))
     total, steps = len(data.splits["train"].labels), steps_an_epoch(plan, data)
     optimizer, schedule = optimiser_of(plan, list(module.parameters()), job.epochs * steps)
-    module.train()
-    for epoch in range(job.epochs):
+    kept = job.instances()
+    for epoch in range(max(kept) + 1):
+        if epoch in kept:
+            yield Snapshot(job, epoch, {n: t.detach().cpu().clone() for n, t in module.state_dict().items()})
+        if epoch == max(kept):
+            return
+        module.train()
         generator = runner.generator("zoo", job.id, epoch)
         order = torch.randperm(total, generator=generator)
         for step in range(steps):
@@ -70,5 +95,9 @@ def fit_module(module: nn.Module, job: Job, plan: ZooPlan, data: ImageData, runn
             optimizer.step()
             schedule.step()
         if not torch.isfinite(loss):
-            raise RunFailed(f"{job.id}: the loss is not finite after epoch {epoch + 1}.", "Lower the learning rate.")
-    module.eval()
+            raise not_finite(job, epoch)
+
+
+def not_finite(job: Job, epoch: int) -> RunFailed:
+    """The error of a run whose loss went astray in its epoch `epoch`, counted from 0."""
+    return RunFailed(f"{job.id}: the loss is not finite after epoch {epoch + 1}.", "Lower the learning rate.")

@@ -23,7 +23,7 @@ from netspace_cli.core.networks.scores import accuracy, labels_of
 from netspace_cli.core.networks.trust import trusting
 from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.zoos import workers as zoo_workers
+from netspace_cli.core.zoos import train_one as zoo_train
 from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
 from netspace_cli.core.zoos.train import train_zoo
 from netspace_cli.core.zoos.train_one import optimiser_of
@@ -270,7 +270,7 @@ def test_a_zoo_of_a_factory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_loss_that_is_not_finite_names_the_instance_and_keeps_the_others(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = zoo_workers.fresh
+    fresh = zoo_train.fresh
 
     def failing(job: Job, plan: ZooPlan, data: ImageData) -> torch.nn.Module:
         module = fresh(job, plan, data)
@@ -278,7 +278,7 @@ def test_a_loss_that_is_not_finite_names_the_instance_and_keeps_the_others(
             next(module.parameters()).data.fill_(float("nan"))
         return module
 
-    monkeypatch.setattr(zoo_workers, "fresh", failing)
+    monkeypatch.setattr(zoo_train, "fresh", failing)
     with pytest.raises(RunFailed, match="lenetlike-0002: the loss is not finite after epoch 1"):
         make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlike",)))
     assert [i.id for i in open_zoo(tmp_path / "zoo").instances] == ["lenetlike-0000", "lenetlike-0001"]
