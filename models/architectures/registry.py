@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import UnknownArchitecture
-from ..signal import FieldSignal, ImageSignal, Signal
+from ..network_io import FieldIO, ImageIO, NetworkIO
 from .architecture import Architecture, describe
 from .lenetlike import LeNetLike
 from .resnet import ResNet
@@ -39,7 +39,7 @@ FAMILIES = (
 )
 
 
-def factory(name: str) -> Callable[[Signal], nn.Module]:
+def factory(name: str) -> Callable[[NetworkIO], nn.Module]:
     """The function that makes a fresh module of a built-in architecture.
 
     It raises UnknownArchitecture where the signal is not of the architecture's kind.
@@ -48,12 +48,12 @@ def factory(name: str) -> Callable[[Signal], nn.Module]:
         UnknownArchitecture: no such name; the message has the nearest.
     """
     if name == "lenetlike":
-        return lambda signal: LeNetLike(_images(name, signal))
+        return lambda io: LeNetLike(_images(name, io))
     if name == "vanillacnn":
-        return lambda signal: VanillaCNN(_images(name, signal))
+        return lambda io: VanillaCNN(_images(name, io))
     if name in ZOO_CNNS:
         layout, activation = ZOO_CNNS[name]
-        return lambda signal: ZooCNN(_images(name, signal), layout=layout, activation=activation)
+        return lambda io: ZooCNN(_images(name, io), layout=layout, activation=activation)
     match = SIREN.fullmatch(name)
     if match:
         width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
@@ -63,13 +63,13 @@ def factory(name: str) -> Callable[[Signal], nn.Module]:
                 "most.",
                 "Name a smaller one, e.g. siren-512x3.",
             )
-        return lambda signal: Siren(_points(name, signal), width=width, depth=layers)
+        return lambda io: Siren(_points(name, io), width=width, depth=layers)
     match = RESNET.fullmatch(name)
     if match:
         depth, option = int(match.group(1)), match.group(2) or ""
         kind = ResNetA if option else ResNet
         if depth >= 8 and (depth - 2) % 6 == 0:
-            return lambda signal: kind(_images(name, signal), depth=depth)
+            return lambda io: kind(_images(name, io), depth=depth)
         raise UnknownArchitecture(
             f"{name} does not exist: the depth must be 6n + 2.",
             f"Nearest: resnet{nearest_depth(depth)}{option}.",
@@ -92,14 +92,14 @@ def twins(name: str) -> tuple[str, ...]:
     return (name, *(n for n, (other, _) in ZOO_CNNS.items() if other == layout and n != name))
 
 
-def _images(name: str, signal: Signal) -> ImageSignal:
-    if not isinstance(signal, ImageSignal):
+def _images(name: str, io: NetworkIO) -> ImageIO:
+    if not isinstance(io, ImageIO):
         raise UnknownArchitecture(f"{name} is for images, not for {signal.describe()}.", "For points: siren.")
     return signal
 
 
-def _points(name: str, signal: Signal) -> FieldSignal:
-    if not isinstance(signal, FieldSignal):
+def _points(name: str, io: NetworkIO) -> FieldIO:
+    if not isinstance(io, FieldIO):
         raise UnknownArchitecture(
             f"{name} is for points, not for images ({signal.describe()}).", "For images: lenetlike, resnet8, ..."
         )
@@ -112,7 +112,7 @@ def nearest_depth(depth: int) -> int:
 
 
 @lru_cache(maxsize=128)
-def build(name: str, signal: Signal) -> Architecture:
+def build(name: str, io: NetworkIO) -> Architecture:
     """A built-in architecture for certain inputs and outputs.
 
     Raises:
@@ -122,7 +122,7 @@ def build(name: str, signal: Signal) -> Architecture:
     # Fresh modules draw random values; the template's mean nothing, so the caller's stream is left alone.
     with torch.random.fork_rng(devices=[]):
         try:
-            module = make(signal)
+            module = make(io)
         except (RuntimeError, ZeroDivisionError, ValueError) as failure:
             raise UnknownArchitecture(f"{name} cannot be built for {signal.describe()}: {failure}") from failure
-    return describe(name, module, signal, verify=False)
+    return describe(name, module, io, verify=False)

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UnknownArchitecture
+from ..network_io import ImageIO
 from ..parameters.symmetry import HiddenGroup, chain
-from ..signal import ImageSignal
 from ..wording import setting
 from .pooled import pooled_convolution
 
@@ -49,14 +49,14 @@ class ZooCNN(nn.Module):
     layers of 20 and K units.
 
     Args:
-        signal: the images.
+        io: the images.
         layout: "cnn-small" or "cnn-large".
         activation: "tanh", "gelu" or "relu".
     Raises:
         UnknownArchitecture: the images are so small that nothing is left of them.
     """
 
-    def __init__(self, signal: ImageSignal, *, layout: str = "cnn-small", activation: str = "tanh") -> None:
+    def __init__(self, io: ImageIO, *, layout: str = "cnn-small", activation: str = "tanh") -> None:
         super().__init__()
         least = LAYOUTS[layout].least_size()
         if signal.size < least:

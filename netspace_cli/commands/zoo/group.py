@@ -261,9 +261,9 @@ def export(directory: Path, instance: str, output: Path, force: bool, console: C
     console.table(
         str(output),
         ["id", "arch", Column("parameters", integer)],
-        [(instance, architecture.name, architecture.parameters)],
+        [(instance, architecture.name, architecture.parameter_count)],
     )
     console.document(
-        {"id": instance, "arch": architecture.name, "parameters": architecture.parameters, "output": output}
+        {"id": instance, "arch": architecture.name, "parameters": architecture.parameter_count, "output": output}
     )
     console.note(f"Wrote {output}.")

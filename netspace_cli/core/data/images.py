@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal
+from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError, DataUnavailable
 from torch import Tensor
 
@@ -54,7 +54,7 @@ class ImageData:
 
     Attributes:
         name: what was loaded, e.g. "digits", "cifar10", "npz:blood.npz".
-        signal: channels C, size S in pixels and number of classes K.
+        io: channels C, size S in pixels and number of classes K.
         splits: exactly "train", "val" and "test", none empty, all on one device.
         mean, std: C numbers each, in units of pixel value / 255.
         padding: zero pixels put on each side of an image before `augmented` crops it; 0 for no shift.
@@ -67,7 +67,7 @@ class ImageData:
     """
 
     name: str
-    signal: ImageSignal
+    io: ImageIO
     splits: dict[str, Split]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -77,7 +77,7 @@ class ImageData:
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        C, S, K = self.signal.channels, self.signal.size, self.signal.classes
+        C, S, K = self.io.channels, self.io.size, self.io.classes
         for name in SPLITS:
             if name not in self.splits or len(self.splits[name]) == 0:
                 raise DataUnavailable(
@@ -99,7 +99,7 @@ class ImageData:
         if not len(self.mean) == len(self.std) == C or len(self.class_names) != K:
             raise DataUnavailable(
                 f"{self.name}: {len(self.mean)} means, {len(self.std)} deviations and"
-                f" {len(self.class_names)} class names for {self.signal.describe()}."
+                f" {len(self.class_names)} class names for {self.io.describe()}."
             )
 
     def record(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class ImageData:
         """
         return {
             "name": self.name,
-            "signal": asdict(self.signal),
+            "io": asdict(self.io),
             "splits": {name: {"n": len(s), "sha256": s.sha256()} for name, s in self.splits.items()},
             "mean": list(self.mean),
             "std": list(self.std),
@@ -191,7 +191,7 @@ class ImageData:
     def _places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Rows and columns, twice (count, S), of the padded images that each augmented image takes; where the
         generator is."""
-        S, source = self.signal.size, generator.device
+        S, source = self.io.size, generator.device
         rows = cols = torch.arange(S, device=source).expand(count, S)
         if self.flip:
             mirrored = torch.randint(2, (count, 1), generator=generator, device=source)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from netspace_models.architectures import Architecture, Signal
+from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError
 from torch import Tensor
@@ -44,23 +44,21 @@ def read_network(
     *,
     candidates: Sequence[Architecture] = (),
     arch: str | None = None,
-    signal: Signal | None = None,
+    io: NetworkIO | None = None,
     key: str | None = None,
 ) -> Network:
     """Read anyone's checkpoint and recognise its architecture.
 
     Args:
         path: the checkpoint.
-        candidates, arch, signal: see `recognise`.
+        candidates, arch, io: see `recognise`.
         key: where in a nested checkpoint the state dict lies.
     Raises:
         CheckpointError: the file cannot be read.
         UnknownArchitecture: nothing fits; the message has the nearest and the differences.
         NotFinite: NaN or infinity among the values.
     """
-    return recognise_network(
-        read_checkpoint(Path(path), key=key), path, candidates=candidates, arch=arch, signal=signal
-    )
+    return recognise_network(read_checkpoint(Path(path), key=key), path, candidates=candidates, arch=arch, io=io)
 
 
 def recognise_network(
@@ -69,11 +67,11 @@ def recognise_network(
     *,
     candidates: Sequence[Architecture] = (),
     arch: str | None = None,
-    signal: Signal | None = None,
+    io: NetworkIO | None = None,
 ) -> Network:
     """The network in a checkpoint; arguments and errors as of `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
-    architecture = recognise(checkpoint, candidates=candidates, arch=arch, signal=signal)
+    architecture = recognise(checkpoint, candidates=candidates, arch=arch, io=io)
     assumed = "" if arch else ambiguity(checkpoint, architecture)
     return Network(
         architecture,
@@ -86,15 +84,15 @@ def recognise_network(
     )
 
 
-def check_teacher(teacher: Network, signal: Signal) -> None:
+def check_teacher(teacher: Network, io: NetworkIO) -> None:
     """Refuse a teacher that cannot be asked about certain images. Their size has no part in it: a ResNet
     takes any.
 
     Raises:
         ConfigError: it takes other channels or gives other classes; says both.
     """
-    own = teacher.architecture.signal
-    if _asked(own) != _asked(signal):
+    own = teacher.architecture.io
+    if _asked(own) != _asked(io):
         raise ConfigError(
             f"the teacher {teacher.source or teacher.architecture.name} is for {own.describe()}; "
             f"these images are {signal.describe()}.",
@@ -102,7 +100,7 @@ def check_teacher(teacher: Network, signal: Signal) -> None:
         )
 
 
-def _asked(signal: Signal) -> tuple[int, ...]:
+def _asked(io: NetworkIO) -> tuple[int, ...]:
     """What a teacher and those it teaches must have in common."""
     return (*signal.input_shape[:1], signal.outputs, len(signal.input_shape))
 

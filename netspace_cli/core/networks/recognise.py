@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, Signal, build
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import difference
 from netspace_models.architectures.registry import nearest_depth, twins
 from netspace_models.architectures.siren import LAYERS, WIDTH
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint
 
-from .factories import is_factory, resolve_architecture, signal_of_factory
+from .factories import io_of_factory, is_factory, resolve_architecture
 
 # Image sizes tried when a checkpoint comes without a word on its data: CIFAR-10's, those of digits,
 # MNIST's, Tiny-ImageNet's.
@@ -42,14 +42,14 @@ def recognise(
     *,
     candidates: Sequence[Architecture] = (),
     arch: str | None = None,
-    signal: Signal | None = None,
+    io: NetworkIO | None = None,
 ) -> Architecture:
     """The architecture whose names and shapes a checkpoint has.
 
     Args:
         candidates: tried first; the built-in ones are tried after them.
         arch: a name or a factory, where recognition is not wanted.
-        signal: images and classes, where they are known; otherwise they are read off the parameters.
+        io: images and classes, where they are known; otherwise they are read off the parameters.
     Returns:
         Of several with the same names and shapes the one that the file names; else the first candidate, or the
         built-in one with tanh.
@@ -58,7 +58,7 @@ def recognise(
     """
     state = checkpoint.state
     failures: list[tuple[Architecture, NamesDiffer]] = []
-    for architecture in _named(arch, candidates, state, signal) if arch else _options(candidates, state, signal):
+    for architecture in _named(arch, candidates, state, io) if arch else _options(candidates, state, io):
         try:
             architecture.form_of(state)
         except NamesDiffer as failure:
@@ -76,7 +76,7 @@ def _as_named(
     name = metadata.get("netspace.arch", architecture.name)
     if name == architecture.name or name not in twins(architecture.name):
         return architecture
-    return next((a for a in candidates if a.name == name), None) or build(name, architecture.signal)
+    return next((a for a in candidates if a.name == name), None) or build(name, architecture.io)
 
 
 def ambiguity(checkpoint: Checkpoint, architecture: Architecture) -> str:
@@ -92,16 +92,16 @@ def ambiguity(checkpoint: Checkpoint, architecture: Architecture) -> str:
 
 
 def _named(
-    arch: str, candidates: Sequence[Architecture], state: Mapping[str, Tensor], signal: Signal | None
+    arch: str, candidates: Sequence[Architecture], state: Mapping[str, Tensor], io: NetworkIO | None
 ) -> Iterable[Architecture]:
     known = [a for a in candidates if a.name == arch]
     if known and signal is None:
         return known
-    return (resolve_architecture(arch, s) for s in ([signal] if signal else _signals(state, arch)))
+    return (resolve_architecture(arch, s) for s in ([io] if signal else _signals(state, arch)))
 
 
 def _options(
-    candidates: Sequence[Architecture], state: Mapping[str, Tensor], signal: Signal | None
+    candidates: Sequence[Architecture], state: Mapping[str, Tensor], io: NetworkIO | None
 ) -> Iterator[Architecture]:
     """The candidates, then the built-in architectures that the names tell, at every signal that the parameters
     allow; each is built only once the others before it have been tried."""
@@ -111,7 +111,7 @@ def _options(
         yield siren
         return
     names = _built_in_names(state)
-    for option in [signal] if signal else _signals(state, None):
+    for option in [io] if signal else _signals(state, None):
         for name in names:
             try:
                 architecture = build(name, option)
@@ -139,7 +139,7 @@ def _siren(state: Mapping[str, Tensor]) -> Architecture | None:
     if (last - 1) * width**2 > MOST_EXCESS * sum(t.numel() for t in state.values()):
         return None
     name = "siren" if (width, last) == (WIDTH, LAYERS) else f"siren-{width}x{last}"
-    return build(name, FieldSignal(dimensions, outputs))
+    return build(name, FieldIO(dimensions, outputs))
 
 
 def _built_in_names(state: Mapping[str, Tensor]) -> list[str]:
@@ -156,25 +156,25 @@ def _built_in_names(state: Mapping[str, Tensor]) -> list[str]:
     return [f"resnet{depth}{option}" for option in options]
 
 
-def _signals(state: Mapping[str, Tensor], arch: str | None) -> list[Signal]:
+def _signals(state: Mapping[str, Tensor], arch: str | None) -> list[NetworkIO]:
     """Channels and classes as the first and last layer have them, at the usual sizes; of networks of sines the
     coordinates and values."""
     siren = _siren(state)
     if siren is not None:
-        return [siren.signal]
+        return [siren.io]
     first = next((state[n] for n in FIRST_WEIGHTS if n in state and state[n].dim() == 4), None)
     ends = [state[n] for layer in LAST_LAYERS for n in (f"{layer}.bias", f"{layer}.weight") if n in state]
     last = next((t for t in ends if t.dim() in (1, 2)), None)
     if arch and is_factory(arch):
         channels = {t.shape[1] for t in state.values() if t.dim() == 4} or {3}
-        own = signal_of_factory(arch, min(channels), USUAL_SIZES)
+        own = io_of_factory(arch, min(channels), USUAL_SIZES)
         if own is not None:
             return [own]
     if first is None or last is None:
         return []
     if not (0 < first.shape[1] <= MOST_CHANNELS and 0 < last.shape[0] <= MOST_CLASSES):
         return []
-    return [ImageSignal(first.shape[1], size, last.shape[0]) for size in USUAL_SIZES]
+    return [ImageIO(first.shape[1], size, last.shape[0]) for size in USUAL_SIZES]
 
 
 def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
@@ -196,13 +196,13 @@ def _nearest(
     own = {_first_and_last(s) for s in _signals(state, None)}
 
     def distance(failed: tuple[Architecture, NamesDiffer]) -> tuple[bool, int]:
-        return _first_and_last(failed[0].signal) not in own, difference(failed[1])
+        return _first_and_last(failed[0].io) not in own, difference(failed[1])
 
     return min(failures, key=distance, default=None)
 
 
-def _first_and_last(signal: Signal) -> tuple[int, int]:
-    """What the first and the last layer tell of a signal: channels or coordinates, classes or values."""
+def _first_and_last(io: NetworkIO) -> tuple[int, int]:
+    """What the first and the last layer tell of a io: channels or coordinates, classes or values."""
     return signal.input_shape[0], signal.outputs
 
 
@@ -215,7 +215,7 @@ def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] |
     if nearest is not None:
         architecture, failure = nearest
         but = f"this ResNet differs in: {'; '.join(oddities)}." if oddities else failure.message
-        message += f" Nearest is {architecture.name} ({architecture.signal.describe()}), but {but}"
+        message += f" Nearest is {architecture.name} ({architecture.io.describe()}), but {but}"
     return UnknownArchitecture(message, hint)
 
 

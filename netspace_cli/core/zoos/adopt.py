@@ -133,7 +133,7 @@ def index_folder(
     entries = read_lists(lists, folder) if lists else _files_below(folder)
     seen, candidates, notes = _met_before(before if kept else None)
     if arch is not None:
-        candidates = (resolve_architecture(arch, data.signal),)
+        candidates = (resolve_architecture(arch, data.io),)
     found, refused = _recognise(_unlisted(entries, folder, kept), seen, candidates, data, arch, key, runner)
     if not found and not kept:
         raise _nothing(folder, entries, refused)
@@ -222,8 +222,8 @@ def _recognise(
             try:
                 if entry.problem:
                     raise InputFileError(entry.path, entry.problem)
-                signal = None if arch else data.signal
-                network = read_network(entry.path, candidates=candidates, arch=arch, signal=signal, key=key)
+                io = None if arch else data.io
+                network = read_network(entry.path, candidates=candidates, arch=arch, io=io, key=key)
                 name = network.architecture.name
                 if entry.arch not in (None, name):
                     raise InputFileError(entry.path, f"it is a {name}, the list says {entry.arch}.")

@@ -63,13 +63,13 @@ def train_zoo(
 def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
     """Refuse an architecture that cannot be trained on so few images a step: a batch norm over maps of one
     pixel has nothing to average over."""
-    architecture = resolve_architecture(name, data.signal)
+    architecture = resolve_architecture(name, data.io)
     images = min(plan.batch, len(data.splits["train"].labels))
     if images > 1:
         return
-    signal = architecture.signal
+    io = architecture.io
     with kept_random_state(), torch.no_grad():
-        module = fresh_module(name, signal).train()
+        module = fresh_module(name, io).train()
         try:
             module(torch.zeros(1, *signal.input_shape))
         except ValueError as failure:
@@ -119,7 +119,7 @@ def zoo_so_far(path: Path, data: ImageData, archs: Sequence[str]) -> frozenset[s
         UnknownArchitecture: no such architecture for these images.
     """
     for name in archs:
-        resolve_architecture(name, data.signal)
+        resolve_architecture(name, data.io)
     if not (path / "zoo.json").is_file():
         if path.exists() and not path.is_dir():
             raise ConfigError(f"{path} is there already and is no zoo.", "Choose another folder.")
@@ -127,8 +127,7 @@ def zoo_so_far(path: Path, data: ImageData, archs: Sequence[str]) -> frozenset[s
     zoo = open_zoo(path)
     if zoo.data != data.record():
         raise ConfigError(
-            f"{path} is a zoo of {zoo.data['name']} ({zoo.signal.describe()}); "
-            f"this is {data.name} ({data.signal.describe()}).",
+            f"{path} is a zoo of {zoo.data['name']} ({zoo.io.describe()}); this is {data.name} ({data.io.describe()}).",
             "Choose another folder: a zoo has one data set.",
         )
     return frozenset(i.id for i in zoo.instances)

@@ -75,7 +75,7 @@ def train_many(jobs: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runn
     Raises:
         RunFailed: the loss of one is not finite.
     """
-    architecture = resolve_architecture(jobs[0].arch, data.signal)
+    architecture = resolve_architecture(jobs[0].arch, data.io)
     steps = steps_an_epoch(plan, data)
     ordered = sorted(jobs, key=lambda job: job.epochs)
     cohorts = [_cohort(list(own), architecture, plan, data, runner) for _, own in groupby(ordered, lambda j: j.epochs)]
@@ -119,7 +119,7 @@ class _Orders:
     def values(self, step: slice) -> int:
         """Pixels that one network is given in a step."""
         count = len(range(*step.indices(self.orders.shape[1])))
-        return count * prod(self.data.signal.input_shape)
+        return count * prod(self.data.io.input_shape)
 
     def batch(self, rows: slice, step: slice) -> tuple[Tensor, Tensor]:
         """(B, N, C, S, S) images and (B, N) labels of some of the networks."""

@@ -24,7 +24,7 @@ def fresh(job: Job, plan: ZooPlan, data: ImageData) -> nn.Module:
     """A newly initialised module; its values are a function of the plan's rule and the job's seed alone."""
     with kept_random_state():
         torch.manual_seed(job.seed)
-        module = fresh_module(job.arch, data.signal)
+        module = fresh_module(job.arch, data.io)
     if plan.init != "default":
         initialise(module, plan.init, torch.Generator().manual_seed(job.seed))
     return module

@@ -68,7 +68,7 @@ def groups_of(todo: Sequence[Job], plan: ZooPlan, data: ImageData, workers: int)
     groups = []
     for arch in dict.fromkeys(job.arch for job in todo):
         own = [job for job in todo if job.arch == arch]
-        together = together_of(resolve_architecture(arch, data.signal), plan.together)
+        together = together_of(resolve_architecture(arch, data.io), plan.together)
         size = min(together, -(-len(own) // max(1, workers)))
         groups += [own[first : first + size] for first in range(0, len(own), size)]
     return groups
@@ -112,7 +112,7 @@ def train_group(group: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Ru
 def _written(snapshot: Snapshot, plan: ZooPlan, data: ImageData, runner: Runner, zoo: Path) -> Instance:
     """An instance as a checkpoint in the zoo, and its line of the manifest."""
     job, epoch, state = snapshot.job, snapshot.epoch, snapshot.state
-    architecture = resolve_architecture(job.arch, data.signal)
+    architecture = resolve_architecture(job.arch, data.io)
     id = job.instances()[epoch]
     run = job.id if job.keep else None
     file = write_instance(zoo, id, architecture.name, state, plan.licence, run=run)

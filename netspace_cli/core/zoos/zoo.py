@@ -16,7 +16,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from netspace_models.architectures import Architecture, Signal, signal_from
+from netspace_models.architectures import Architecture, NetworkIO, io_from
 from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 from torch import Tensor
@@ -85,20 +85,20 @@ class Zoo:
     about: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def signal(self) -> Signal:
+    def signal(self) -> NetworkIO:
         """What its networks take and give."""
-        return signal_from(self.data["signal"])
+        return io_from(self.data["io"])
 
     @cached_property
     def kind(self) -> Kind:
         """What differs from one kind of network to another."""
-        return kind_of(self.signal, self.data)
+        return kind_of(self.io, self.data)
 
     def architectures(self) -> tuple[Architecture, ...]:
         """Its architectures, by number of parameters: the place of each is its ClassId."""
         names = dict.fromkeys(i.arch for i in self.instances)
-        built = [recorded_architecture(name, self.signal, self.path / "instances.jsonl") for name in names]
-        return tuple(sorted(built, key=lambda a: (a.parameters, a.name)))
+        built = [recorded_architecture(name, self.io, self.path / "instances.jsonl") for name in names]
+        return tuple(sorted(built, key=lambda a: (a.parameter_count, a.name)))
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
         """Instances of a split, of an architecture, or of both."""
@@ -156,8 +156,8 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
             own, other = zoo.data, data
             differing = ", ".join(k for k in sorted({*own, *other}) if own.get(k) != other.get(k))
             raise ConfigError(
-                f"{path} is a zoo of {own['name']} ({signal_from(own['signal']).describe()}); "
-                f"this is {other['name']} ({signal_from(other['signal']).describe()}). They differ in: {differing}.",
+                f"{path} is a zoo of {own['name']} ({io_from(own['signal']).describe()}); "
+                f"this is {other['name']} ({io_from(other['signal']).describe()}). They differ in: {differing}.",
                 "Choose another folder: a zoo has one data set.",
             )
         return zoo
@@ -193,8 +193,8 @@ def open_zoo(path: Path) -> Zoo:
                 "Use the netspace that wrote it.",
             )
         data = dict(record["data"])
-        signal = signal_from(data["signal"])
-        if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(signal).values()):
+        io = io_from(data["io"])
+        if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(io).values()):
             raise ValueError(f"data {data['name']!r} of {signal}")
     except (ValueError, KeyError, TypeError) as failure:
         raise InputFileError(file, f"not a zoo's record ({failure}).", "Index the folder again.") from failure

@@ -41,7 +41,7 @@ def test_images_are_brought_to_a_size_that_all_else_then_uses(
 ) -> None:
     small = ["--arch", "cnn-small", "--size", 20, "--epochs", 1]
     found = ask("zoo", "train", "zoo", "--data", tiny.npz, "--counts", "1/0/1", "--init", "uniform", *small)
-    assert found["data"]["signal"]["size"] == 20
+    assert found["data"]["io"]["size"] == 20
     assert [i["training"]["init"] for i in found["instances"]] == ["uniform"] * 2
     assert "npz:tiny.npz (1x20x20, 3 classes)" in refused(2, *train(tiny))
 

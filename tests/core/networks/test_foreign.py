@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import ImageSignal, Signal, build
+from netspace_models.architectures import ImageIO, NetworkIO, build
 from netspace_models.errors import CheckpointError, ConfigError, UnknownArchitecture
 from torch import Tensor, nn
 
@@ -31,7 +31,7 @@ from netspace_cli.core.zoos.train import train_zoo
 from tests.worlds import Cli, Tiny
 
 State = dict[str, Tensor]
-CIFAR, TINY = ImageSignal(3, 32, 10), ImageSignal(1, 8, 3)
+CIFAR, TINY = ImageIO(3, 32, 10), ImageIO(1, 8, 3)
 
 
 class Shortcut(nn.Module):
@@ -60,7 +60,7 @@ class Block(nn.Module):
 class Theirs(nn.Module):
     """A CIFAR-10 ResNet as the most common code for it has it."""
 
-    def __init__(self, depth: int, signal: ImageSignal) -> None:
+    def __init__(self, depth: int, io: ImageIO) -> None:
         super().__init__()
         count = (depth - 2) // 6
         self.conv1 = nn.Conv2d(signal.channels, 16, kernel_size=3, stride=1, padding=1, bias=False)
@@ -76,11 +76,11 @@ class Theirs(nn.Module):
         return self.linear(out.view(out.size(0), -1))
 
 
-def trained(depth: int, signal: ImageSignal, seed: int = 0) -> Theirs:
+def trained(depth: int, io: ImageIO, seed: int = 0) -> Theirs:
     """With the statistics of a network that has seen images."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        net = Theirs(depth, signal)
+        net = Theirs(depth, io)
         for module in net.modules():
             if isinstance(module, nn.BatchNorm2d):
                 nn.init.uniform_(module.weight, 0.4, 1.4)
@@ -107,8 +107,8 @@ def test_a_published_teacher_is_recognised(tmp_path: Path, depth: int, parameter
     path = published(tmp_path / "net.th", trained(depth, CIFAR))
     found = inspect(path)
     assert (found["kind"], found["arch"], found["form"]) == ("checkpoint", f"resnet{depth}-a", "full")
-    assert found["parameters"] == parameters and "10 classes" in found["signal"]
-    assert recognise(read_checkpoint(path)).signal == CIFAR
+    assert found["parameters"] == parameters and "10 classes" in found["io"]
+    assert recognise(read_checkpoint(path)).io == CIFAR
     assert found["notes"] == [
         "The state dict was found under 'state_dict'.",
         "The prefix 'module.' was cut off every name.",
@@ -150,7 +150,7 @@ def test_a_teacher_for_other_images_is_named_with_what_differs(tmp_path: Path) -
 
 
 def test_a_space_of_them_encodes_and_decodes_what_others_load(tiny: Tiny, tmp_path: Path) -> None:
-    signal = tiny.data.signal
+    io = tiny.data.io
     with Runner("cpu") as runner:
         zoo = train_zoo(tmp_path / "zoo", ZooPlan(("resnet8-a",), (2, 1, 1), (1, 1), batch=20), tiny.data, runner)
         assert [i.arch for i in zoo.instances] == ["resnet8-a"] * 4
@@ -158,7 +158,7 @@ def test_a_space_of_them_encodes_and_decodes_what_others_load(tiny: Tiny, tmp_pa
         steps = {"steps": 3, "instances": 1, "images": 8, "validate_every": 3, "warmup": 1}
         recipe = recipe_from({"space": {"name": "a"}, "backbone": backbone, "train": steps, "refine": {"steps": 0}})
         space = train(zoo, tmp_path / "a.safetensors", recipe, tiny.data, runner)
-        net = trained(8, signal)
+        net = trained(8, io)
         network = read_network(published(tmp_path / "net.th", net), candidates=space.architectures)
         embeddings = encode([network], space, runner)
         (predicted,) = decode(embeddings, space, runner)
@@ -174,26 +174,26 @@ def test_what_is_read_is_written_back_for_its_own_module(tiny: Tiny, tmp_path: P
     images, _ = tiny.data.batch("test", slice(None))
     with torch.no_grad():
         expected = net(images)
-        network = read_network(published(tmp_path / "net.th", net), signal=TINY)
+        network = read_network(published(tmp_path / "net.th", net), io=TINY)
         write_network(tmp_path / "back.pt", network, metadata={})
         again = Theirs(14, TINY).eval()
         again.load_state_dict(torch.load(tmp_path / "back.pt", weights_only=True), strict=True)
         assert same(again(images), expected)
-    assert torch.equal(read_network(tmp_path / "back.pt", signal=TINY).weights, network.weights)
+    assert torch.equal(read_network(tmp_path / "back.pt", io=TINY).weights, network.weights)
 
 
 def test_only_the_depth_that_a_file_has_is_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[str, Signal]] = []
+    asked: list[tuple[str, NetworkIO]] = []
 
-    def spy(name: str, signal: Signal) -> object:
-        asked.append((name, signal))
-        return build(name, signal)
+    def spy(name: str, io: NetworkIO) -> object:
+        asked.append((name, io))
+        return build(name, io)
 
     monkeypatch.setattr("netspace_cli.core.networks.recognise.build", spy)
     for depth in (8, 20):
         recognise(read_checkpoint(published(tmp_path / f"{depth}.th", trained(depth, CIFAR))))
     architecture = build("resnet14", CIFAR)
-    torch.save(architecture.to_state(torch.zeros(architecture.parameters)), tmp_path / "b.pt")
+    torch.save(architecture.to_state(torch.zeros(architecture.parameter_count)), tmp_path / "b.pt")
     assert recognise(read_checkpoint(tmp_path / "b.pt")).name == "resnet14"
     assert asked == [("resnet8-a", CIFAR), ("resnet20-a", CIFAR), ("resnet14", CIFAR)]
 
@@ -270,7 +270,7 @@ def test_a_classifier_of_the_other_name_is_told(tmp_path: Path) -> None:
 
 
 def test_images_and_classes_are_read_off_even_without_the_last_bias(tmp_path: Path) -> None:
-    state = {n: t for n, t in trained(8, ImageSignal(2, 32, 6)).state_dict().items() if n != "linear.bias"}
+    state = {n: t for n, t in trained(8, ImageIO(2, 32, 6)).state_dict().items() if n != "linear.bias"}
     message = refused(tmp_path / "net.pt", state).message
     assert "Nearest is resnet8-a (2x32x32, 6 classes), but" in message and "1 missing: linear.bias." in message
 
@@ -279,7 +279,7 @@ def test_the_nearest_is_for_such_images(tmp_path: Path) -> None:
     """A smaller network of other images has fewer names to disagree on; it is no help."""
     torch.save(blocks([2, 2, 2, 2], 2), tmp_path / "net.pt")
     with pytest.raises(UnknownArchitecture, match=r"Nearest is resnet20 \(3x32x32, 7 classes\)"):
-        recognise(read_checkpoint(tmp_path / "net.pt"), candidates=[build("resnet8", ImageSignal(1, 16, 10))])
+        recognise(read_checkpoint(tmp_path / "net.pt"), candidates=[build("resnet8", ImageIO(1, 16, 10))])
 
 
 def training_leftovers(net: nn.Module) -> dict[str, object]:
@@ -303,7 +303,7 @@ def test_a_checkpoint_to_go_on_training_from(tiny: Tiny, tmp_path: Path, place: 
     net = trained(8, TINY)
     state = {prefix + n: t.clone() for n, t in net.state_dict().items()}
     torch.save({**training_leftovers(net), place: state}, tmp_path / "net.pt")
-    network = read_network(tmp_path / "net.pt", signal=TINY)
+    network = read_network(tmp_path / "net.pt", io=TINY)
     plain = build("resnet8-a", TINY).to_weights({n.removeprefix(prefix): t for n, t in state.items()})
     assert network.architecture.name == "resnet8-a" and torch.equal(network.weights, plain)
     found = inspect(tmp_path / "net.pt")
@@ -327,7 +327,7 @@ def test_the_averaged_copy_alone_is_taken_beside_it_a_choice_is_asked_for(tmp_pa
     architecture = build("resnet8-a", TINY)
     for key, state in (("state_dict", raw), ("state_dict_ema", averaged)):
         assert inspect(tmp_path / "both.pt", key=key)["arch"] == "resnet8-a"
-        network = read_network(tmp_path / "both.pt", signal=TINY, key=key)
+        network = read_network(tmp_path / "both.pt", io=TINY, key=key)
         assert torch.equal(network.weights, architecture.to_weights(state))
 
 
@@ -338,7 +338,7 @@ def test_torchs_own_averaged_model_is_read_without_its_counter(tmp_path: Path) -
     found = inspect(tmp_path / "ema.pt")
     assert found["arch"] == "resnet8-a"
     assert "The counter 'n_averaged' of weight averaging was left out." in found["notes"]
-    assert torch.equal(read_network(tmp_path / "ema.pt", signal=TINY).weights, read_plain(net))
+    assert torch.equal(read_network(tmp_path / "ema.pt", io=TINY).weights, read_plain(net))
 
 
 def read_plain(net: nn.Module) -> Tensor:
@@ -369,7 +369,7 @@ def test_a_file_of_the_release_comes_out_as_its_prep(tmp_path: Path, name: str) 
     torch.save(state, tmp_path / "0.pt")
     assert inspect(tmp_path / "0.pt")["arch"] == name
     network = read_network(tmp_path / "0.pt")
-    assert network.architecture.signal == CIFAR
+    assert network.architecture.io == CIFAR
     write_prep(network, tmp_path / "0.npy")
     flat = torch.cat([t.flatten() for t in state.values()])
     expected = torch.cat([flat, torch.zeros(80_000 - len(flat))]).view(8, 10_000)

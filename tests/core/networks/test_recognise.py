@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, ImageSignal, Signal, build
+from netspace_models.architectures import FieldIO, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import UnknownArchitecture
 from torch import Tensor
@@ -17,16 +17,16 @@ from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import recognise_network
 from netspace_cli.core.networks.recognise import recognise
 
-SIGNAL = ImageSignal(1, 8, 3)
+IO = ImageIO(1, 8, 3)
 FACTORY = """
 from collections import OrderedDict
 
 from torch import nn
 
-def make(signal):
+def make(io):
     return nn.Sequential(nn.Flatten(), nn.Linear(signal.channels * signal.size ** 2, 5), nn.ReLU(), nn.Linear(5, 3))
 
-def large(signal):
+def large(io):
     flat = 2 * (signal.size - 18) ** 2
     layers = {"conv1": nn.Conv2d(signal.channels, 2, 19), "flat": nn.Flatten(), "fc": nn.Linear(flat, signal.classes)}
     return nn.Sequential(OrderedDict(layers))
@@ -48,8 +48,8 @@ def checkpoint(state: dict[str, Tensor], **metadata: str) -> Checkpoint:
     return Checkpoint(Path("net.pt"), "0" * 64, "pt", state, named, ())
 
 
-def state_of(name: str, signal: Signal = SIGNAL) -> dict[str, Tensor]:
-    return dict(build(name, signal).module.state_dict())
+def state_of(name: str, io: NetworkIO = IO) -> dict[str, Tensor]:
+    return dict(build(name, io).module.state_dict())
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ def state_of(name: str, signal: Signal = SIGNAL) -> dict[str, Tensor]:
     ],
 )
 def test_a_broken_network_of_sines_is_nearest_to_a_whole_one(change: dict[str, Tensor | None], words: str) -> None:
-    state = state_of("siren-4x2", FieldSignal(3, 1)) | change
+    state = state_of("siren-4x2", FieldIO(3, 1)) | change
     with pytest.raises(
         UnknownArchitecture, match=r"Nearest is siren-4x2 \(points of 3 coordinates, 1 value\), .*" + words
     ):
@@ -70,7 +70,7 @@ def test_a_broken_network_of_sines_is_nearest_to_a_whole_one(change: dict[str, T
 
 @pytest.mark.parametrize("missing", ["layers.0.weight", "layers.2.weight"])
 def test_what_tells_no_width_is_nearest_to_no_network_of_sines(missing: str) -> None:
-    state = state_of("siren-4x2", FieldSignal(3, 1))
+    state = state_of("siren-4x2", FieldIO(3, 1))
     del state[missing]
     with pytest.raises(UnknownArchitecture, match=r"tensors that fit no known architecture\.") as refused:
         recognise(checkpoint(state))
@@ -86,7 +86,7 @@ def test_layers_whose_numbers_have_gaps_are_no_network_of_sines() -> None:
 
 def test_a_small_file_makes_no_large_network_of_sines(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[str] = []
-    monkeypatch.setattr(recognising, "build", lambda name, signal: built.append(name))
+    monkeypatch.setattr(recognising, "build", lambda name, io: built.append(name))
     state = {f"layers.{i}.bias": torch.zeros(1) for i in range(1, 98)}
     state |= {"layers.0.weight": torch.zeros(9999, 1), "layers.98.weight": torch.zeros(1, 9999)}
     with pytest.raises(UnknownArchitecture, match="fit no known architecture"):
@@ -95,33 +95,31 @@ def test_a_small_file_makes_no_large_network_of_sines(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet14", "resnet32", "resnet8-a"])
-@pytest.mark.parametrize(
-    "signal", [ImageSignal(3, 32, 10), ImageSignal(1, 28, 10), ImageSignal(1, 16, 10), ImageSignal(3, 64, 200)]
-)
-def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str, signal: ImageSignal) -> None:
-    found = recognise(checkpoint(state_of(name, signal)))
+@pytest.mark.parametrize("io", [ImageIO(3, 32, 10), ImageIO(1, 28, 10), ImageIO(1, 16, 10), ImageIO(3, 64, 200)])
+def test_built_in_architectures_are_recognised_with_nothing_else_known(name: str, io: ImageIO) -> None:
+    found = recognise(checkpoint(state_of(name, io)))
     assert found.name == name
-    assert isinstance(found.signal, ImageSignal)
-    assert (found.signal.channels, found.signal.classes) == (signal.channels, signal.classes)
-    assert found.parameters == build(name, signal).parameters
+    assert isinstance(found.io, ImageIO)
+    assert (found.io.channels, found.io.classes) == (signal.channels, signal.classes)
+    assert found.parameters == build(name, io).parameter_count
 
 
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8"])
 def test_a_known_signal_is_used_where_the_size_is_unusual(name: str) -> None:
-    assert recognise(checkpoint(state_of(name)), signal=SIGNAL).signal == SIGNAL
+    assert recognise(checkpoint(state_of(name)), io=IO).io == IO
 
 
 @pytest.mark.parametrize("name", ["resnet8", "resnet8-a"])
 @pytest.mark.parametrize("form", ["full", "fused"])
 def test_both_forms_are_recognised(name: str, form: Form) -> None:
-    architecture = build(name, SIGNAL)
-    state = architecture.to_state(torch.zeros(architecture.parameters), form)
-    found = recognise(checkpoint(state), signal=SIGNAL)
+    architecture = build(name, IO)
+    state = architecture.to_state(torch.zeros(architecture.parameter_count), form)
+    found = recognise(checkpoint(state), io=IO)
     assert (found.name, found.form_of(state)) == (name, form)
 
 
 def test_candidates_come_first() -> None:
-    candidate = build("lenetlike", SIGNAL)
+    candidate = build("lenetlike", IO)
     assert recognise(checkpoint(state_of("lenetlike")), candidates=[candidate]) is candidate
 
 
@@ -129,16 +127,16 @@ def test_nothing_known_has_the_nearest_and_the_differences() -> None:
     state = state_of("lenetlike")
     state["fc3.wait"] = state.pop("fc3.weight")
     with pytest.raises(UnknownArchitecture) as refused:
-        recognise(checkpoint(state), candidates=[build("resnet8", SIGNAL), build("lenetlike", SIGNAL)])
+        recognise(checkpoint(state), candidates=[build("resnet8", IO), build("lenetlike", IO)])
     for words in ("net.pt", "Nearest is lenetlike (1x8x8, 3 classes)", "1 missing: fc3.weight", "unexpected: fc3.wait"):
         assert words in refused.value.message
     assert "package.module:function" in refused.value.hint
 
 
 def test_wrong_shapes_are_told_with_both() -> None:
-    state = state_of("lenetlike", ImageSignal(1, 8, 4))
+    state = state_of("lenetlike", ImageIO(1, 8, 4))
     with pytest.raises(UnknownArchitecture, match=r"misshaped: fc3\.weight: \(4, 84\), expected \(3, 84\)"):
-        recognise(checkpoint(state), signal=SIGNAL)
+        recognise(checkpoint(state), io=IO)
 
 
 def test_nothing_alike_is_told() -> None:
@@ -149,42 +147,42 @@ def test_nothing_alike_is_told() -> None:
 
 def test_a_wrong_name_is_told_with_what_differs() -> None:
     with pytest.raises(UnknownArchitecture, match=r"net\.pt: the parameters do not fit lenetlike") as refused:
-        recognise(checkpoint(state_of("resnet8")), arch="lenetlike", candidates=[build("lenetlike", SIGNAL)])
+        recognise(checkpoint(state_of("resnet8")), arch="lenetlike", candidates=[build("lenetlike", IO)])
     assert "It is no lenetlike" in refused.value.hint
     with pytest.raises(UnknownArchitecture, match="Did you mean lenetlike"):
-        recognise(checkpoint(state_of("lenetlike")), arch="lenetlik", signal=SIGNAL)
+        recognise(checkpoint(state_of("lenetlike")), arch="lenetlik", io=IO)
 
 
 def test_a_name_without_a_word_on_the_images_needs_one(factory_module: str) -> None:
-    state = dict(resolve_architecture(f"{factory_module}:make", SIGNAL).module.state_dict())
+    state = dict(resolve_architecture(f"{factory_module}:make", IO).module.state_dict())
     with pytest.raises(UnknownArchitecture, match="for which images and classes .* cannot be read off it") as refused:
         recognise(checkpoint(state), arch=f"{factory_module}:make")
     assert "(`candidates`, `signal`)" in refused.value.hint
 
 
 def test_factories_with_and_without_a_signal(factory_module: str) -> None:
-    made = resolve_architecture(f"{factory_module}:make", SIGNAL)
+    made = resolve_architecture(f"{factory_module}:make", IO)
     state = dict(made.module.state_dict())
-    assert recognise(checkpoint(state), arch=made.name, signal=SIGNAL).parameters == made.parameters
+    assert recognise(checkpoint(state), arch=made.name, io=IO).parameters == made.parameters
     assert recognise(checkpoint(state), arch=made.name, candidates=[made]) is made
     assert recognise(checkpoint(state), candidates=[made]) is made
-    fixed = resolve_architecture(f"{factory_module}:fixed", ImageSignal(1, 16, 4))
+    fixed = resolve_architecture(f"{factory_module}:fixed", ImageIO(1, 16, 4))
     found = recognise(checkpoint(dict(fixed.module.state_dict())), arch=fixed.name)
-    assert (found.name, found.signal) == (fixed.name, ImageSignal(1, 16, 4))
+    assert (found.name, found.io) == (fixed.name, ImageIO(1, 16, 4))
 
 
 def test_a_factory_is_not_asked_for_sizes_once_one_fits(factory_module: str) -> None:
-    made = resolve_architecture(f"{factory_module}:large", ImageSignal(3, 32, 10))
+    made = resolve_architecture(f"{factory_module}:large", ImageIO(3, 32, 10))
     with pytest.raises(UnknownArchitecture, match="does not run on images of 3x16x16"):
-        resolve_architecture(made.name, ImageSignal(3, 16, 10))
-    assert recognise(checkpoint(dict(made.module.state_dict())), arch=made.name).signal == made.signal
+        resolve_architecture(made.name, ImageIO(3, 16, 10))
+    assert recognise(checkpoint(dict(made.module.state_dict())), arch=made.name).io == made.io
 
 
 def test_sizes_that_only_a_hostile_file_has_are_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
     built: list[object] = []
 
-    def spy(name: str, signal: Signal) -> object:
-        built.append((name, signal))
+    def spy(name: str, io: NetworkIO) -> object:
+        built.append((name, io))
         raise UnknownArchitecture("not built here")
 
     monkeypatch.setattr(recognising, "build", spy)
@@ -207,16 +205,14 @@ def test_sizes_that_only_a_hostile_file_has_are_not_built(monkeypatch: pytest.Mo
 
 
 def test_a_deep_network_with_numbers_is_recognised() -> None:
-    state = state_of("resnet116", ImageSignal(3, 32, 10))
+    state = state_of("resnet116", ImageIO(3, 32, 10))
     assert recognise(checkpoint(state)).name == "resnet116"
 
 
 @pytest.mark.parametrize("layout", ["cnn-small", "cnn-large"])
-@pytest.mark.parametrize("signal", [ImageSignal(1, 28, 10), ImageSignal(3, 32, 10)])
-def test_networks_that_differ_in_their_activation_are_told_apart_by_their_files(
-    layout: str, signal: ImageSignal
-) -> None:
-    state = state_of(layout, signal)
+@pytest.mark.parametrize("io", [ImageIO(1, 28, 10), ImageIO(3, 32, 10)])
+def test_networks_that_differ_in_their_activation_are_told_apart_by_their_files(layout: str, io: ImageIO) -> None:
+    state = state_of(layout, io)
     bare = recognise_network(checkpoint(state), "net.pt")
     assert bare.architecture.name == layout
     assert bare.notes == (
@@ -224,16 +220,16 @@ def test_networks_that_differ_in_their_activation_are_told_apart_by_their_files(
         f'none. `arch="{layout}-gelu"` takes another.',
     )
     for name in (layout, f"{layout}-gelu", f"{layout}-relu"):
-        found = recognise_network(checkpoint(state, arch=name), "net.pt", signal=signal)
-        assert (found.architecture.name, found.architecture.signal, found.notes) == (name, signal, ())
-        named = recognise_network(checkpoint(state), "net.pt", arch=name, signal=signal)
+        found = recognise_network(checkpoint(state, arch=name), "net.pt", io=io)
+        assert (found.architecture.name, found.architecture.io, found.notes) == (name, io, ())
+        named = recognise_network(checkpoint(state), "net.pt", arch=name, io=io)
         assert (named.architecture.name, named.notes) == (name, ())
 
 
 def test_a_candidate_of_another_activation_than_the_file_names_is_not_taken() -> None:
-    signal = ImageSignal(1, 28, 10)
-    state, gelu = state_of("cnn-small", signal), build("cnn-small-gelu", signal)
-    tanh = build("cnn-small", signal)
+    io = ImageIO(1, 28, 10)
+    state, gelu = state_of("cnn-small", io), build("cnn-small-gelu", io)
+    tanh = build("cnn-small", io)
     assert recognise(checkpoint(state), candidates=[gelu]) is gelu
     assert recognise(checkpoint(state, arch="cnn-small"), candidates=[gelu]).name == "cnn-small"
     assert recognise(checkpoint(state, arch="cnn-small"), candidates=[gelu, tanh]) is tanh

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import (
     ConfigError,
     DataUnavailable,
@@ -45,7 +45,7 @@ def shelf(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cifar(tmp_path: Path) -> Path:
     """A network for other images than those of the tiny spaces."""
-    write_checkpoint(tmp_path / "cifar.pt", build("lenetlike", ImageSignal(3, 32, 10)).module.state_dict())
+    write_checkpoint(tmp_path / "cifar.pt", build("lenetlike", ImageIO(3, 32, 10)).module.state_dict())
     return tmp_path / "cifar.pt"
 
 
@@ -119,7 +119,7 @@ def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
 def test_networks_for_different_inputs_are_never_of_one_space(
     tiny: Tiny, cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    colours = (build("lenetlike", ImageSignal(3, 32, 10)),)
+    colours = (build("lenetlike", ImageIO(3, 32, 10)),)
     apart = {"one": tiny.single_space.architectures, "three": colours}
     monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart[path.stem])
     with pytest.raises(WrongSpace) as refused:
@@ -169,7 +169,7 @@ def test_images_that_are_not_the_spaces_are_refused_with_both(tiny: Tiny) -> Non
 
 
 OTHER_IMAGES = {
-    "signal": ({"channels": 1, "size": 8, "classes": 4}, "signal"),
+    "io": ({"channels": 1, "size": 8, "classes": 4}, "io"),
     "mean": ([0.1], "mean"),
     "std": ([0.1], "std"),
     "splits": (
@@ -187,7 +187,7 @@ def test_a_zoo_of_other_images_is_refused_with_both(tiny: Tiny, what: str) -> No
     with pytest.raises(WrongSpace) as refused:
         check_zoo_images(other, tiny.space)
     said = refused.value.message
-    classes, train = 4 if what == "signal" else 3, 5 if what == "splits" else 60
+    classes, train = 4 if what == "io" else 3, 5 if what == "splits" else 60
     assert f"of npz:other.npz (1x8x8, {classes} classes; {train} train, 24 val, 30 test images)" in said
     assert "space 'tiny' is of npz:tiny.npz (1x8x8, 3 classes; 60 train, 24 val, 30 test images)" in said
     assert said.endswith(f"They differ in: {named}.")
@@ -269,12 +269,12 @@ def test_an_embedding_file_of_several_or_of_another_space_is_refused(tiny: Tiny,
 
 
 def test_a_teacher_may_be_of_any_architecture_for_the_same_images(tiny: Tiny, cifar: Path) -> None:
-    teacher = read_teacher(tiny.teacher, tiny.space.signal)
-    assert (teacher.architecture.name, teacher.architecture.signal) == ("resnet14", tiny.space.signal)
-    assert read_teacher(tiny.teacher, tiny.space.signal, arch="resnet14").architecture.name == "resnet14"
+    teacher = read_teacher(tiny.teacher, tiny.space.io)
+    assert (teacher.architecture.name, teacher.architecture.io) == ("resnet14", tiny.space.io)
+    assert read_teacher(tiny.teacher, tiny.space.io, arch="resnet14").architecture.name == "resnet14"
     differ = r"cifar\.pt is for 3x32x32, 10 classes; these images are 1x8x8, 3 classes\."
     with pytest.raises(ConfigError, match=differ):
-        read_teacher(cifar, tiny.space.signal)
+        read_teacher(cifar, tiny.space.io)
 
 
 @pytest.mark.usefixtures("shelf")
@@ -289,7 +289,7 @@ def test_a_factory_is_an_architecture_like_any_other(
 ) -> None:
     """A space of a network that only its own module knows: trained, written, opened, used."""
     (tmp_path / "own_factories.py").write_text(
-        "from torch import nn\ndef make(signal):\n"
+        "from torch import nn\ndef make(io):\n"
         "    return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3))\n"
     )
     monkeypatch.syspath_prepend(tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, ImageSignal, build
+from netspace_models.architectures import Architecture, ImageIO, build
 from netspace_models.errors import ConfigError, RunFailed
 from torch import Tensor, nn
 
@@ -34,12 +34,12 @@ PLAN = ZooPlan(("cnn-small",), (4, 1, 1), (1, 3), batch=20)
 @pytest.fixture(scope="module")
 def images() -> ImageData:
     """Images just large enough, that are shifted and mirrored."""
-    signal, splits = ImageSignal(2, 20, 3), {}
+    io, splits = ImageIO(2, 20, 3), {}
     for seed, (split, count) in enumerate((("train", 60), ("val", 20), ("test", 20))):
         labels = torch.arange(count) % 3
         pixels = torch.randint(256, (count, 2, 20, 20), generator=seeded(seed)) * (labels + 1)[:, None, None, None] // 3
         splits[split] = Split(pixels.to(torch.uint8), labels)
-    return ImageData("noise", signal, splits, (0.3, 0.4), (0.2, 0.3), 2, True, ("a", "b", "c"))
+    return ImageData("noise", io, splits, (0.3, 0.4), (0.2, 0.3), 2, True, ("a", "b", "c"))
 
 
 def make(
@@ -129,10 +129,10 @@ def own_net() -> nn.Module:
 
 
 def test_what_is_more_than_weights_is_trained_one_by_one() -> None:
-    signal = ImageSignal(2, 20, 3)
+    io = ImageIO(2, 20, 3)
 
     def together(name: str, asked: int | None) -> int:
-        return together_of(resolve_architecture(name, signal), asked)
+        return together_of(resolve_architecture(name, io), asked)
 
     assert together("cnn-small", None) == 64 and together("cnn-small-gelu", 5) == 5
     assert together("lenetlike", None) == 1 and together("lenetlike", 8) == 8
@@ -293,5 +293,5 @@ def test_reduced_precision_is_for_many_as_well(images: ImageData, tmp_path: Path
     with Runner("cpu", precision="bf16") as runner:
         zoo = train_zoo(tmp_path / "zoo", replace(PLAN, counts=(2, 0, 0), epochs=(1, 1)), images, runner)
     assert zoo.instances[0].training["precision"] == "bf16"
-    architecture: Architecture = build("cnn-small", images.signal)
+    architecture: Architecture = build("cnn-small", images.io)
     assert all(torch.isfinite(w).all() for w in zoo.weights(zoo.instances, architecture))

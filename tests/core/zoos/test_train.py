@@ -79,7 +79,7 @@ def test_the_zoo_is_what_the_plan_asks_for(whole: Zoo) -> None:
 
 def test_accuracies_are_those_of_the_files(tiny: Tiny, whole: Zoo) -> None:
     for instance in whole.instances[:3]:
-        network = read_network(whole.file_of(instance), signal=tiny.data.signal)
+        network = read_network(whole.file_of(instance), io=tiny.data.io)
         for split in ("train", "val", "test"):
             images, _ = tiny.data.batch(split, slice(None))
             logits = network.architecture.run(network.weights, images)
@@ -89,7 +89,7 @@ def test_accuracies_are_those_of_the_files(tiny: Tiny, whole: Zoo) -> None:
 def test_files_are_plain_state_dicts(tiny: Tiny, whole: Zoo) -> None:
     instance = whole.select(arch="lenetlike")[0]
     checkpoint = read_checkpoint(whole.file_of(instance))
-    module = build("lenetlike", tiny.data.signal).module
+    module = build("lenetlike", tiny.data.io).module
     module.load_state_dict(checkpoint.state, strict=True)
     assert checkpoint.metadata["netspace.arch"] == "lenetlike"
     assert whole.file_of(instance).parent == whole.path / "instances" / "lenetlike"
@@ -98,7 +98,7 @@ def test_files_are_plain_state_dicts(tiny: Tiny, whole: Zoo) -> None:
 def test_an_instance_of_no_epochs_is_its_initialisation(tiny: Tiny, whole: Zoo) -> None:
     (instance,) = (i for i in whole.select(arch="lenetlike") if i.epochs == 0)
     torch.manual_seed(instance.seed or 0)
-    fresh = type(build("lenetlike", tiny.data.signal).module)(tiny.data.signal)
+    fresh = type(build("lenetlike", tiny.data.io).module)(tiny.data.io)
     found = read_checkpoint(whole.file_of(instance)).state
     assert all(torch.equal(found[n], t) for n, t in fresh.state_dict().items())
 
@@ -250,7 +250,7 @@ def test_the_manifest_says_how_instances_were_trained_and_other_settings_are_ref
 
 FACTORY = """
 from torch import nn
-def make(signal):
+def make(io):
     return nn.Sequential(nn.Flatten(), nn.Linear(signal.channels * signal.size ** 2, 4), nn.ReLU(), nn.Linear(4, 3))
 """
 
@@ -262,7 +262,7 @@ def test_a_zoo_of_a_factory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.Monk
     assert {i.arch for i in zoo.instances} == {"zoo_factory_module:make"}
     with trusting("zoo_factory_module:make"):
         (architecture,) = zoo.architectures()
-    assert architecture.parameters == 64 * 4 + 4 + 4 * 3 + 3
+    assert architecture.parameter_count == 64 * 4 + 4 + 4 * 3 + 3
     assert len(zoo.weights(zoo.instances, architecture)) == 4
     assert [word for _, word in verify(zoo)] == ["ok"] * 4
 
@@ -270,7 +270,7 @@ def test_a_zoo_of_a_factory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_loss_that_is_not_finite_names_the_instance_and_keeps_the_others(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = zoo_train.fresh
+    fresh = zoo_train.untrained_lr_factor
 
     def failing(job: Job, plan: ZooPlan, data: ImageData) -> torch.nn.Module:
         module = fresh(job, plan, data)
@@ -373,7 +373,7 @@ def test_one_image_a_step_is_refused_where_batch_norms_cannot_do_with_it(
 
 def test_a_resnet_whose_maps_are_one_pixel_is_refused_one_image_a_step(tiny: Tiny, tmp_path: Path) -> None:
     splits = {name: replace(split, images=split.images[..., :4, :4]) for name, split in tiny.data.splits.items()}
-    data = replace(tiny.data, signal=replace(tiny.data.signal, size=4), splits=splits)
+    data = replace(tiny.data, io=replace(tiny.data.io, size=4), splits=splits)
     with pytest.raises(ConfigError, match=r"resnet8 cannot be trained on 1 image a step \(`batch=1`\)"):
         make(tmp_path / "zoo", data, ZooPlan(("resnet8",), (1, 0, 0), (1, 1), batch=1))
 

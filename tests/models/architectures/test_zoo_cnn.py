@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, build, pooled
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, build, pooled
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import ZOO_CNNS, twins
 from netspace_models.architectures.zoo_cnn import ZooCNN
@@ -14,15 +14,15 @@ from torch import Tensor
 
 from tests.small_networks import seeded
 
-GREY, COLOURS, LARGER = ImageSignal(1, 28, 10), ImageSignal(3, 28, 10), ImageSignal(3, 32, 10)
+GREY, COLOURS, LARGER = ImageIO(1, 28, 10), ImageIO(3, 28, 10), ImageIO(3, 32, 10)
 
 
 def fresh(architecture: Architecture, count: int) -> Tensor:
-    return 0.2 * torch.randn(count, architecture.parameters, generator=seeded(0))
+    return 0.2 * torch.randn(count, architecture.parameter_count, generator=seeded(0))
 
 
 @pytest.mark.parametrize(
-    ("name", "signal", "parameters"),
+    ("name", "io", "parameters"),
     [
         ("cnn-small", GREY, 2464),
         ("cnn-small-gelu", COLOURS, 2864),
@@ -30,8 +30,8 @@ def fresh(architecture: Architecture, count: int) -> Tensor:
         ("cnn-large-relu", LARGER, 10_853),
     ],
 )
-def test_sizes_are_the_published_ones(name: str, signal: ImageSignal, parameters: int) -> None:
-    assert build(name, signal).parameters == parameters
+def test_sizes_are_the_published_ones(name: str, io: ImageIO, parameters: int) -> None:
+    assert build(name, io).parameter_count == parameters
 
 
 def test_a_small_one_is_its_layers() -> None:
@@ -70,9 +70,9 @@ def test_hidden_units_may_be_reordered(name: str) -> None:
 @pytest.mark.parametrize("name", ZOO_CNNS)
 @pytest.mark.parametrize("size", [22, 25, 32])
 def test_many_at_once_give_what_each_gives_alone(name: str, size: int) -> None:
-    architecture = build(name, ImageSignal(2, size, 5))
+    architecture = build(name, ImageIO(2, size, 5))
     weights = fresh(architecture, 3)
-    own = architecture.signal.example(3 * 6, seeded(1)).reshape(3, 6, 2, size, size)
+    own = architecture.io.example(3 * 6, seeded(1)).reshape(3, 6, 2, size, size)
     for inputs, each in ((own[0], [own[0]] * 3), (own, list(own))):
         expected = torch.stack([architecture.run(w, x) for w, x in zip(weights, each, strict=True)])
         torch.testing.assert_close(architecture.run_each(weights, inputs), expected, rtol=0, atol=1e-5)
@@ -80,9 +80,9 @@ def test_many_at_once_give_what_each_gives_alone(name: str, size: int) -> None:
 
 @pytest.mark.parametrize("name", ["cnn-small-gelu", "cnn-large"])
 def test_gradients_of_many_are_those_of_each(name: str) -> None:
-    architecture = build(name, ImageSignal(2, 25, 5))
+    architecture = build(name, ImageIO(2, 25, 5))
     weights = fresh(architecture, 3).requires_grad_()
-    images = architecture.signal.example(3 * 6, seeded(1)).reshape(3, 6, 2, 25, 25)
+    images = architecture.io.example(3 * 6, seeded(1)).reshape(3, 6, 2, 25, 25)
     images[:, :, :, 3:12] = 0.5  # equal values: of a window's equal outputs one alone gets the gradient
     images.requires_grad_()
     expected = torch.autograd.grad(
@@ -94,9 +94,9 @@ def test_gradients_of_many_are_those_of_each(name: str) -> None:
 
 
 def test_second_gradients_of_many_are_those_of_each() -> None:
-    architecture = build("cnn-small", ImageSignal(1, 20, 3))
+    architecture = build("cnn-small", ImageIO(1, 20, 3))
     weights = fresh(architecture, 2).requires_grad_()
-    images = architecture.signal.example(2, seeded(1))
+    images = architecture.io.example(2, seeded(1))
 
     def second(outputs: Tensor) -> Tensor:
         (first,) = torch.autograd.grad(outputs.square().sum(), weights, create_graph=True)
@@ -117,16 +117,16 @@ def test_accelerators_compute_the_same_another_way(pool: int) -> None:
 
 @pytest.mark.parametrize(("name", "least"), [("cnn-small", 20), ("cnn-large-relu", 22)])
 def test_images_too_small_are_refused_with_both_sizes(name: str, least: int) -> None:
-    assert build(name, ImageSignal(1, least, 2)).module.get_parameter("fc1.weight").shape[1] > 0
+    assert build(name, ImageIO(1, least, 2)).module.get_parameter("fc1.weight").shape[1] > 0
     with pytest.raises(UnknownArchitecture) as refused:
-        build(name, ImageSignal(1, least - 1, 2))
+        build(name, ImageIO(1, least - 1, 2))
     assert f"needs images of {least} pixels or more; these are 1x{least - 1}x{least - 1}, 2" in refused.value.message
     assert refused.value.hint == f"A zoo can be trained on larger ones: `size={least}`."
 
 
 def test_points_are_refused() -> None:
     with pytest.raises(UnknownArchitecture, match="cnn-small is for images, not for points"):
-        build("cnn-small", FieldSignal(3, 1))
+        build("cnn-small", FieldIO(3, 1))
 
 
 def test_the_module_is_an_ordinary_one() -> None:
