@@ -25,7 +25,7 @@ _HOMES = {
     "Runner": "runtime.runner",
     "Space": "spaces.space",
     "Zoo": "zoos.zoo",
-    "ZooPlan": "zoos.train",
+    "ZooPlan": "zoos.plan",
     "align_zoo": "zoos.align",
     "decode": "encoding.decode",
     "encode": "encoding.encode",

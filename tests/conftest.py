@@ -20,7 +20,8 @@ from netspace_cli.core.spaces.recipe import recipe_from
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.fit import fit_zoo
 from netspace_cli.core.zoos.fitting import FitPlan
-from netspace_cli.core.zoos.train import ZooPlan, train_zoo
+from netspace_cli.core.zoos.plan import ZooPlan
+from netspace_cli.core.zoos.train import train_zoo
 from tests.golden.scenarios import ellipsoids, tiny_images
 from tests.worlds import SHAPE_RECIPE, TINY_RECIPE, Cli, Solids, Stopper, Tiny
 

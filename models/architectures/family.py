@@ -57,6 +57,8 @@ class Family:
             with what no family recognises.
         first: layer that tells colour channels, of classifiers; last: layers of which one tells the classes.
         more: names beyond the listed ones, in words.
+        twins: the names whose parameters have the same names and shapes as those of a name, so that a state dict does
+            not tell them apart; None where there are no such names.
     """
 
     names: tuple[str, ...]
@@ -65,6 +67,7 @@ class Family:
     first: str = ""
     last: tuple[str, ...] = ()
     more: str = ""
+    twins: Callable[[str], tuple[str, ...]] | None = None
 
 
 def family_of_one(name: str, module: Callable[[ImageIO], nn.Module], *, first: str, last: str) -> Family:

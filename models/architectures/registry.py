@@ -15,8 +15,9 @@ from .lenetlike import LENETLIKE
 from .resnets import RESNETS
 from .siren import SIRENS
 from .vanillacnn import VANILLACNN
+from .zoo_cnn import ZOO_CNNS
 
-REGISTERED: tuple[Family, ...] = (LENETLIKE, VANILLACNN, RESNETS, SIRENS)
+REGISTERED: tuple[Family, ...] = (LENETLIKE, VANILLACNN, RESNETS, SIRENS, ZOO_CNNS)
 FAMILIES = tuple(name for family in REGISTERED for name in family.names)
 
 
@@ -38,6 +39,14 @@ def factory(name: str) -> Factory:
         f"no architecture is called {name!r}.",
         (f"Did you mean {near[0]}? " if near else "") + f"Known: {known}, or a factory as package.module:function.",
     )
+
+
+def twins(name: str) -> tuple[str, ...]:
+    """The architectures whose parameters have the same names and shapes, this one first; most have none but
+    themselves."""
+    families = [family for family in REGISTERED if name in family.names and family.twins is not None]
+    others = [other for family in families if family.twins is not None for other in family.twins(name)]
+    return (name, *(other for other in others if other != name))
 
 
 @lru_cache(maxsize=128)

@@ -32,6 +32,23 @@ class Range(click.ParamType):
         return int(low), int(high)
 
 
+class Epochs(click.ParamType):
+    """Numbers and ranges, with commas between them."""
+
+    name = "n,n,…|low-high"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        found: list[int] = []
+        for part in filter(None, str(value).split(",")):
+            match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
+            if not match:
+                self.fail(f"{part!r} is neither a number nor LOW-HIGH, as in 5,10,20-25.", param, ctx)
+            found += range(int(match[1]), int(match[2] or match[1]) + 1)
+        return tuple(found)
+
+
 @click.group()
 def zoo() -> None:
     """Make zoos of trained networks, adopt them, look at them.
@@ -59,9 +76,15 @@ for _command in (index, fit, align):
 @click.option(
     "--epochs",
     type=Range(),
-    default="20",
-    show_default=True,
-    help="Epochs of each instance, spread over a range for varied performance.",
+    show_default="20, or the last that is kept",
+    help="Epochs of each run, spread over a range for varied performance.",
+)
+@click.option(
+    "--keep-epochs",
+    type=Epochs(),
+    default="",
+    show_default="the end alone",
+    help="Keep a run after each of these epochs, as instances that share a split.",
 )
 @click.option(
     "--spacing",
@@ -70,13 +93,32 @@ for _command in (index, fit, align):
     show_default=True,
     help="Of the epochs in their range; geometric spreads the performance more evenly.",
 )
-@click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True, help="Optimiser.")
+@click.option(
+    "--init",
+    type=click.Choice(
+        ["default", "uniform", "normal", *(f"{k}-{d}" for k in ("kaiming", "xavier") for d in ("uniform", "normal"))]
+    ),
+    default="default",
+    show_default=True,
+    help="First weights: the architecture's own, or torch's rule of that name with biases of .01, as in published "
+    "zoos; uniform is between 0 and 1.",
+)
+@click.option(
+    "--optimizer", type=click.Choice(["adam", "adamw", "sgd"]), default="adam", show_default=True, help="Optimiser."
+)
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
     default=1e-3,
     show_default=True,
-    help="Highest learning rate; falls to zero as a cosine.",
+    help="Highest learning rate.",
+)
+@click.option(
+    "--schedule",
+    type=click.Choice(["cosine", "constant"]),
+    default="cosine",
+    show_default=True,
+    help="Of the rate: it falls to zero as a cosine, or stays.",
 )
 @click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay.")
 @click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
@@ -89,17 +131,31 @@ for _command in (index, fit, align):
     help="Images of an epoch, drawn anew each time.",
 )
 @click.option(
+    "--together",
+    type=click.IntRange(min=1),
+    metavar="N",
+    show_default="64 of small ones, else 1",
+    help="Networks trained at once, as one tensor; not those with batch norms.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Instances trained at the same time.",
+    help="Processes, each with networks of its own.",
 )
 @click.option(
     "--licence",
     default="CC0-1.0",
     show_default=True,
     help="Licence of the weights, recorded with each instance.",
+)
+@click.option(
+    "--size",
+    type=click.IntRange(min=1),
+    metavar="PIXELS",
+    show_default="their own",
+    help="Images are brought to this size; all that uses the zoo or a space of it does the same.",
 )
 @image_data
 @options.dry_run
@@ -108,6 +164,7 @@ for _command in (index, fit, align):
 def train(
     directory: Path,
     data: str | None,
+    size: int | None,
     dry_run: bool,
     workers: int,
     running: options.RunnerOptions,
@@ -121,16 +178,17 @@ def train(
     Example: netspace zoo train zoo --data digits --arch lenetlike --arch resnet8 --counts 16/2/8
     """
     from netspace_cli.core.requests.zoo import TrainZooRequest
-    from netspace_cli.core.zoos.train import ZooPlan
+    from netspace_cli.core.zoos.plan import ZooPlan
 
     if data is None:
         raise click.UsageError("Missing option '--data': a zoo is trained on images.")
     runner = running.runner(console)
-    task = TrainZooRequest(directory, ZooPlan(**plan), data, workers).prepare(runner)
+    task = TrainZooRequest(directory, ZooPlan(**plan), data, size, workers).prepare(runner)
     if not task.jobs:
         console.note(f"{directory} has all these instances; nothing is left to train. Another --seed adds more.")
     if dry_run:
-        console.table("would train", ["id", "split", "epochs"], [(j.id, j.split, j.epochs) for j in task.jobs])
+        rows = [(id, job.split, epoch) for job in task.jobs for epoch, id in job.instances().items()]
+        console.table("would train", ["id", "split", "epochs"], rows)
         console.document({"jobs": task.jobs})
         return
     with runner:

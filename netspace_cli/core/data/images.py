@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -151,21 +152,54 @@ class ImageData:
             ConfigError: no such split.
         """
         images, labels = self._raw(split, index)
-        B, C, S, _ = images.shape
+        B, C = images.shape[:2]
         device = images.device
-        rows = cols = torch.arange(S, device=device).expand(B, S)
-        if self.flip:
-            mirrored = torch.randint(2, (B, 1), generator=generator, device=generator.device).to(device)
-            cols = torch.where(mirrored.bool(), S - 1 - cols, cols)  # (B, S)
-        if self.padding:
-            steps, source = 2 * self.padding + 1, generator.device
-            shift = torch.randint(steps, (2, B, 1), generator=generator, device=source).to(device)
-            rows, cols = rows + shift[0], cols + shift[1]  # (B, S), into the padded image
-            images = F.pad(images, [self.padding] * 4)
+        rows, cols = (places.to(device) for places in self._places(B, generator))
+        images = F.pad(images, [self.padding] * 4) if self.padding else images
         item = torch.arange(B, device=device)[:, None, None, None]
         channel = torch.arange(C, device=device)[:, None, None]
         moved = images[item, channel, rows[:, None, :, None], cols[:, None, None, :]]  # (B, C, S, S)
         return self._normalised(moved), labels
+
+    def augmented_each(
+        self, split: str, index: Tensor, *, generators: Sequence[torch.Generator]
+    ) -> tuple[Tensor, Tensor]:
+        """`augmented` for several networks, each with a batch and a generator of its own; the same images.
+
+        Args:
+            index: (B, N) int64 on any device.
+            generators: one for each network, drawn from as `augmented` does.
+        Returns:
+            (B, N, C, S, S) float32, the N images of a network innermost in memory, and (B, N) int64.
+        """
+        images, labels = self._raw(split, index.flatten())
+        (B, N), C, device = index.shape, images.shape[1], images.device
+        drawn = [self._places(N, generator) for generator in generators]
+        rows, cols = (
+            torch.stack(places).transpose(1, 2).to(device) for places in zip(*drawn, strict=True)
+        )  # (B, S, N)
+        images = F.pad(images, [self.padding] * 4) if self.padding else images
+        W = images.shape[-1]
+        first = torch.arange(B * N, device=device).view(B, 1, 1, 1, N) * (C * W * W)
+        channel = torch.arange(C, device=device).view(C, 1, 1, 1) * (W * W)
+        # One flat place for each pixel, so that a single copy moves, mirrors and turns all of them.
+        places = (first + channel) + (rows * W)[:, None, :, None] + cols[:, None, None]
+        mean, std = (values[..., None] for values in self._mean_and_std)
+        moved = images.flatten()[places].to(torch.float32).div_(255).sub_(mean).div_(std)
+        return moved.permute(0, 4, 1, 2, 3), labels.view(B, N)
+
+    def _places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Rows and columns, twice (count, S), of the padded images that each augmented image takes; where the
+        generator is."""
+        S, source = self.io.size, generator.device
+        rows = cols = torch.arange(S, device=source).expand(count, S)
+        if self.flip:
+            mirrored = torch.randint(2, (count, 1), generator=generator, device=source)
+            cols = torch.where(mirrored.bool(), S - 1 - cols, cols)
+        if self.padding:
+            shift = torch.randint(2 * self.padding + 1, (2, count, 1), generator=generator, device=source)
+            rows, cols = rows + shift[0], cols + shift[1]
+        return rows, cols
 
     def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """`augmented` on so many images of a split, drawn with replacement."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint, check_finite, read_checkpoint, write_checkpoint
 
-from .recognise import recognise
+from .recognise import ambiguity, recognise
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,7 @@ class Network:
         source: where it came from.
         sha256: of that file.
         notes: what was done to read it.
+        run: the run that its file says it is one of several instances of; "" where it says nothing.
     """
 
     architecture: Architecture
@@ -35,6 +36,7 @@ class Network:
     source: str = ""
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    run: str = ""
 
 
 def read_network(
@@ -70,13 +72,15 @@ def recognise_network(
     """The network in a checkpoint; arguments and errors as of `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, io=io)
+    assumed = "" if arch else ambiguity(checkpoint, architecture)
     return Network(
         architecture,
         architecture.to_weights(checkpoint.state),
         architecture.form_of(checkpoint.state),
         str(source),
         checkpoint.sha256,
-        checkpoint.notes,
+        (*checkpoint.notes, *([assumed] if assumed else [])),
+        checkpoint.metadata.get("netspace.run", ""),
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from netspace_models.architectures import Architecture, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import difference
 from netspace_models.architectures.family import Foreign, Shapes
-from netspace_models.architectures.registry import channels_and_classes, guesses
+from netspace_models.architectures.registry import channels_and_classes, guesses, twins
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.wording import setting
 from torch import Tensor
@@ -37,6 +37,9 @@ def recognise(
         candidates: tried first; the built-in ones are tried after them.
         arch: a name or a factory, where recognition is not wanted.
         io: images and classes, where they are known; otherwise they are read off the parameters.
+    Returns:
+        Of several with the same names and shapes the one that the file names; else the first candidate, or the
+        built-in one with tanh.
     Raises:
         UnknownArchitecture: nothing fits; says which came nearest and what differs.
     """
@@ -49,9 +52,31 @@ def recognise(
         except NamesDiffer as failure:
             failures.append((architecture, failure))
         else:
-            return architecture
+            return architecture if arch else _as_named(architecture, checkpoint.metadata, candidates)
     nearest = _nearest(failures, shapes)
     raise _misfit(checkpoint, arch, nearest) if arch else _unknown(checkpoint, nearest)
+
+
+def _as_named(
+    architecture: Architecture, metadata: Mapping[str, str], candidates: Sequence[Architecture]
+) -> Architecture:
+    """The one among those with the same parameters that the file names; where it names none, the one found."""
+    name = metadata.get("netspace.arch", architecture.name)
+    if name == architecture.name or name not in twins(architecture.name):
+        return architecture
+    return next((a for a in candidates if a.name == name), None) or build(name, architecture.io)
+
+
+def ambiguity(checkpoint: Checkpoint, architecture: Architecture) -> str:
+    """A sentence on what an architecture was chosen for, where its parameters fit others as well and the file does
+    not say which it is; else nothing."""
+    name, *others = twins(architecture.name)
+    if not others or checkpoint.metadata.get("netspace.arch") in (name, *others):
+        return ""
+    return (
+        f"{name} assumed: {' and '.join(others)} have the same parameters, and the file names none of them. "
+        f"{setting('arch', others[0])} chooses another."
+    )
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> Shapes:

@@ -13,7 +13,8 @@ from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
 from netspace_cli.core.zoos.adopt import USUAL_PLAN, Adopted, IndexPlan, index_folder
 from netspace_cli.core.zoos.fit import fit_jobs, fit_zoo, fits_so_far
 from netspace_cli.core.zoos.fitting import FitJob, FitPlan
-from netspace_cli.core.zoos.train import Job, ZooPlan, jobs_of, train_zoo, zoo_so_far
+from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
+from netspace_cli.core.zoos.train import train_zoo, zoo_so_far
 from netspace_cli.core.zoos.zoo import Zoo
 
 
@@ -25,12 +26,14 @@ class TrainZooRequest:
         zoo: its folder; one that is there is added to.
         plan: what to train.
         data: the images, as of `load_data`.
-        workers: instances trained at the same time.
+        size: S in pixels that the images are brought to; None for their own.
+        workers: processes, each with networks of its own.
     """
 
     zoo: Path
     plan: ZooPlan
     data: str
+    size: int | None = None
     workers: int = 1
 
     def prepare(self, runner: Runner) -> TrainZooTask:
@@ -42,9 +45,10 @@ class TrainZooRequest:
             ConfigError, DataUnavailable, UnknownArchitecture: say what and why.
         """
         self.plan.check()
-        data = load_data(self.data)
+        data = load_data(self.data, size=self.size)
         done = zoo_so_far(self.zoo, data, self.plan.arch)
-        return TrainZooTask(self, data, [job for job in jobs_of(self.plan, runner.seed) if job.id not in done])
+        left = (job.without(done) for job in jobs_of(self.plan, runner.seed))
+        return TrainZooTask(self, data, [job for job in left if job])
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,7 +31,7 @@ from netspace_cli.core.runtime.runner import Runner
 
 from .lists import Entry, read_lists, split_named
 from .manifest import existing_zoo, write_zoo
-from .splits import draw_splits, missing_splits
+from .splits import missing_splits, splits_by_run
 from .zoo import SPLITS, Instance, Zoo
 
 EXTENSIONS = (*SAFETENSORS_SUFFIXES, *TORCH_SUFFIXES)
@@ -111,6 +110,7 @@ class _Found:
     entry: Entry
     architecture: Architecture
     sha256: str
+    run: str
 
 
 @dataclass
@@ -176,7 +176,9 @@ def index_folder(
     if not found and not kept:
         raise _nothing(folder, entries, refused)
     added = _instances(found, folder, kept, plan.shares, runner.seed)
-    added = [replace(i, licence=plan.licence, training={"key": plan.key} if plan.key else {}) for i in added]
+    added = [
+        replace(i, licence=plan.licence, training=i.training | ({"key": plan.key} if plan.key else {})) for i in added
+    ]
     zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": plan.licence})
     if not dry_run:
         scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
@@ -249,7 +251,7 @@ def _recognise(
                 if entry.arch not in (None, name):
                     raise InputFileError(entry.path, f"it is a {name}, the list says {entry.arch}.")
                 seen.add(network, entry.path)
-                found.append(_Found(entry, network.architecture, network.sha256))
+                found.append(_Found(entry, network.architecture, network.sha256, network.run))
             except _FAULTS as failure:
                 line = f" ({entry.line})" if entry.line else ""
                 reason = failure.message.removeprefix(f"{entry.path}: ")
@@ -277,17 +279,25 @@ def _instances(
     """Lines of the manifest for what was found, without accuracies."""
     splits: dict[str, Iterator[str]] = {}
     for name in dict.fromkeys(f.architecture.name for f in found):
-        own = [f.entry.split for f in found if f.architecture.name == name]
-        have = Counter([i.split for i in kept if i.arch == name] + [s for s in own if s])
-        splits[name] = iter(draw_splits(own.count(None), shares, have, random.Random(f"{seed}/index/{name}")))
+        own = [f for f in found if f.architecture.name == name]
+        known = {i.run: i.split for i in kept if i.arch == name}
+        known |= {_run(f): f.entry.split for f in own if f.entry.split}
+        runs = [_run(f) for f in own if not f.entry.split]
+        splits[name] = iter(splits_by_run(runs, known, shares, random.Random(f"{seed}/index/{name}")))
     taken, instances = {i.id for i in kept}, []
     for each in found:
         file, name = each.entry.path.relative_to(folder), each.architecture.name
         identity = _free(file, taken)
         taken.add(identity)
         split = each.entry.split or next(splits[name])
-        instances.append(Instance(identity, name, split, file.as_posix(), each.sha256))
+        training = {"run": each.run} if each.run else {}
+        instances.append(Instance(identity, name, split, file.as_posix(), each.sha256, training=training))
     return instances
+
+
+def _run(found: _Found) -> str:
+    """The run of a file, or the file itself, which no instance's id is: those have no folder above them."""
+    return found.run or f"/{found.entry.path}"
 
 
 def _free(file: Path, taken: set[str]) -> str:

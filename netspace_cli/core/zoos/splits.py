@@ -29,6 +29,21 @@ def draw_splits(count: int, shares: Sequence[int], have: Mapping[str, int], draw
     return splits
 
 
+def splits_by_run(
+    runs: Sequence[str], known: Mapping[str, str], shares: Sequence[int], draw: random.Random
+) -> list[str]:
+    """Splits for new instances of one architecture: all instances of a run have one, since they are much alike.
+
+    Args:
+        runs: that of each new instance; an id of its own where it belongs to none.
+        known: the splits of the architecture's runs that have one already.
+        shares: proportions of train, val and test, counted in runs.
+    """
+    new = [run for run in dict.fromkeys(runs) if run not in known]
+    drawn = dict(zip(new, draw_splits(len(new), shares, Counter(known.values()), draw), strict=True))
+    return [known[run] if run in known else drawn[run] for run in runs]
+
+
 def _wanted(total: int, shares: Sequence[int]) -> dict[str, int]:
     """How many of `total` instances each split gets."""
     exact = {s: total * share / sum(shares) for s, share in zip(SPLITS, shares, strict=True) if share}

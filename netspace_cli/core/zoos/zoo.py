@@ -47,8 +47,9 @@ class Instance:
         seed, epochs: how it was trained; None for adopted checkpoints.
         accuracy: fraction by split of the images.
         licence: of the weights.
-        training: optimiser, lr, weight_decay and batch; of an adopted checkpoint the `key` under which its
-            state dict lies, where it was named.
+        training: optimiser, lr, weight_decay and batch; where several epochs of one run are instances, `run`, its id,
+            and `epochs`, over which its rate falls; of an adopted checkpoint the `key` under which its state dict lies,
+            where it was named.
     """
 
     id: str
@@ -61,6 +62,11 @@ class Instance:
     accuracy: dict[str, float] = field(default_factory=dict)
     licence: str = ""
     training: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def run(self) -> str:
+        """The run it is of, which it may share with instances of other epochs; its own id where none is recorded."""
+        return str(self.training.get("run", self.id))
 
 
 @dataclass(frozen=True)
@@ -232,9 +238,13 @@ def _instance(fields: dict[str, Any]) -> Instance:
     return instance
 
 
-def write_instance(zoo: Path, id: str, arch: str, state: Mapping[str, Tensor], licence: str) -> str:
+def write_instance(
+    zoo: Path, id: str, arch: str, state: Mapping[str, Tensor], licence: str, *, run: str | None = None
+) -> str:
     """Write an instance's checkpoint where instances lie; returns its path, relative to the zoo.
 
+    Args:
+        run: of which it is one of several instances.
     Raises:
         NotFinite: NaN or infinity among its values.
     """
@@ -242,6 +252,7 @@ def write_instance(zoo: Path, id: str, arch: str, state: Mapping[str, Tensor], l
     check_finite(state, zoo / file)
     (zoo / file).parent.mkdir(parents=True, exist_ok=True)
     metadata = {"format": "pt", "netspace.arch": arch, "netspace.licence": licence}
+    metadata |= {"netspace.run": run} if run else {}
     write_checkpoint(zoo / file, state, metadata=metadata, force=True)
     return file
 

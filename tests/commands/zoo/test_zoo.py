@@ -36,6 +36,21 @@ def test_a_zoo_is_trained_grows_and_is_not_trained_twice(tiny: Tiny, work: Path,
     assert len(ask(*train(tiny, "--epochs", 0, "--seed", 10))["instances"]) == 6
 
 
+def test_images_are_brought_to_a_size_that_all_else_then_uses(
+    tiny: Tiny, work: Path, ask: Ask, refused: Refused
+) -> None:
+    small = ["--arch", "cnn-small", "--size", 20, "--epochs", 1]
+    found = ask("zoo", "train", "zoo", "--data", tiny.npz, "--counts", "1/0/1", "--init", "uniform", *small)
+    assert found["data"]["io"]["size"] == 20
+    assert [i["training"]["init"] for i in found["instances"]] == ["uniform"] * 2
+    assert "npz:tiny.npz (1x20x20, 3 classes)" in refused(2, *train(tiny))
+
+
+def test_images_too_small_for_an_architecture_are_refused_with_words(tiny: Tiny, work: Path, refused: Refused) -> None:
+    said = refused(3, "zoo", "train", "zoo", "--data", tiny.npz, "--arch", "cnn-small")
+    assert "cnn-small needs images of 20 pixels or more; these are 1x8x8" in said and "--size 20" in said
+
+
 def test_the_table_sums_up(tiny: Tiny, work: Path, rows: Rows) -> None:
     (row,) = rows(*train(tiny, "--epochs", 0))
     assert (row["arch"], row["train/val/test"]) == ("lenetlike", "1/0/1")

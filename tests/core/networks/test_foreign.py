@@ -26,7 +26,8 @@ from netspace_cli.core.requests.inspect import inspect
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import recipe_from
 from netspace_cli.core.training.loop import train
-from netspace_cli.core.zoos.train import ZooPlan, train_zoo
+from netspace_cli.core.zoos.plan import ZooPlan
+from netspace_cli.core.zoos.train import train_zoo
 from tests.worlds import Cli, Tiny
 
 State = dict[str, Tensor]

@@ -14,6 +14,7 @@ from torch import Tensor
 from netspace_cli.core.files.checkpoint import Checkpoint
 from netspace_cli.core.networks import recognise as recognising
 from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.networks.network import recognise_network
 from netspace_cli.core.networks.recognise import recognise
 
 IO = ImageIO(1, 8, 3)
@@ -42,8 +43,9 @@ def factory_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "recognised_factories"
 
 
-def checkpoint(state: dict[str, Tensor]) -> Checkpoint:
-    return Checkpoint(Path("net.pt"), "0" * 64, "pt", state, {}, ())
+def checkpoint(state: dict[str, Tensor], **metadata: str) -> Checkpoint:
+    named = {f"netspace.{key}": value for key, value in metadata.items()}
+    return Checkpoint(Path("net.pt"), "0" * 64, "pt", state, named, ())
 
 
 def state_of(name: str, io: NetworkIO = IO) -> dict[str, Tensor]:
@@ -205,3 +207,30 @@ def test_sizes_that_only_a_hostile_file_has_are_not_built(monkeypatch: pytest.Mo
 def test_a_deep_network_with_numbers_is_recognised() -> None:
     state = state_of("resnet116", ImageIO(3, 32, 10))
     assert recognise(checkpoint(state)).name == "resnet116"
+
+
+@pytest.mark.parametrize("layout", ["cnn-small", "cnn-large"])
+@pytest.mark.parametrize("io", [ImageIO(1, 28, 10), ImageIO(3, 32, 10)])
+def test_networks_that_differ_in_their_activation_are_told_apart_by_their_files(layout: str, io: ImageIO) -> None:
+    state = state_of(layout, io)
+    bare = recognise_network(checkpoint(state), "net.pt")
+    assert bare.architecture.name == layout
+    assert bare.notes == (
+        f"{layout} assumed: {layout}-gelu and {layout}-relu have the same parameters, and the file names "
+        f'none of them. `arch="{layout}-gelu"` chooses another.',
+    )
+    for name in (layout, f"{layout}-gelu", f"{layout}-relu"):
+        found = recognise_network(checkpoint(state, arch=name), "net.pt", io=io)
+        assert (found.architecture.name, found.architecture.io, found.notes) == (name, io, ())
+        named = recognise_network(checkpoint(state), "net.pt", arch=name, io=io)
+        assert (named.architecture.name, named.notes) == (name, ())
+
+
+def test_a_candidate_of_another_activation_than_the_file_names_is_not_taken() -> None:
+    io = ImageIO(1, 28, 10)
+    state, gelu = state_of("cnn-small", io), build("cnn-small-gelu", io)
+    tanh = build("cnn-small", io)
+    assert recognise(checkpoint(state), candidates=[gelu]) is gelu
+    assert recognise(checkpoint(state, arch="cnn-small"), candidates=[gelu]).name == "cnn-small"
+    assert recognise(checkpoint(state, arch="cnn-small"), candidates=[gelu, tanh]) is tanh
+    assert recognise(checkpoint(state, arch="lenetlike"), candidates=[gelu]) is gelu

@@ -297,7 +297,8 @@ def test_a_factory_is_an_architecture_like_any_other(
     from netspace_cli.core.networks.trust import trusting
     from netspace_cli.core.spaces.space import load_space
     from netspace_cli.core.training.loop import train
-    from netspace_cli.core.zoos.train import ZooPlan, train_zoo
+    from netspace_cli.core.zoos.plan import ZooPlan
+    from netspace_cli.core.zoos.train import train_zoo
 
     name, path = "own_factories:make", tmp_path / "s.safetensors"
     with trusting(name), Runner("cpu") as runner:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from netspace_models.architectures import build
+from netspace_models.architectures.initialise import RULES
 from netspace_models.errors import ConfigError, RunFailed, UnknownArchitecture
 from netspace_models.wording import worded
 
@@ -22,8 +23,10 @@ from netspace_cli.core.networks.scores import accuracy, labels_of
 from netspace_cli.core.networks.trust import trusting
 from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.zoos import train as zoo_train
-from netspace_cli.core.zoos.train import Job, ZooPlan, jobs_of, train_zoo
+from netspace_cli.core.zoos import train_one as zoo_train
+from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
+from netspace_cli.core.zoos.train import train_zoo
+from netspace_cli.core.zoos.train_one import optimiser_of
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo, verify
 from netspace_cli.terminal.flags import CommandLineWording
 from tests.worlds import Stopper, Tiny
@@ -187,6 +190,9 @@ def test_other_data_are_refused(tiny: Tiny, whole: Zoo) -> None:
         ({"counts": (0, 0, 0)}, "instances cannot be trained"),
         ({"counts": (-1, 2, 2)}, "instances cannot be trained"),
         ({"optimizer": "lion"}, "no optimizer is called 'lion'"),
+        ({"schedule": "step"}, "no schedule is called 'step'"),
+        ({"init": "zeros"}, "no init is called 'zeros'"),
+        ({"spacing": "odd"}, "no spacing is called 'odd'"),
         ({"lr": 0.0}, "must be above zero"),
         ({"batch": 0}, "must be above zero"),
         ({"arch": ()}, "architectures none"),
@@ -264,15 +270,15 @@ def test_a_zoo_of_a_factory(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_loss_that_is_not_finite_names_the_instance_and_keeps_the_others(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fresh = zoo_train._fresh
+    fresh = zoo_train.fresh
 
-    def failing(job: Job, data: ImageData) -> torch.nn.Module:
-        module = fresh(job, data)
+    def failing(job: Job, plan: ZooPlan, data: ImageData) -> torch.nn.Module:
+        module = fresh(job, plan, data)
         if job.seed == 2:
             next(module.parameters()).data.fill_(float("nan"))
         return module
 
-    monkeypatch.setattr(zoo_train, "_fresh", failing)
+    monkeypatch.setattr(zoo_train, "fresh", failing)
     with pytest.raises(RunFailed, match="lenetlike-0002: the loss is not finite after epoch 1"):
         make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlike",)))
     assert [i.id for i in open_zoo(tmp_path / "zoo").instances] == ["lenetlike-0000", "lenetlike-0001"]
@@ -283,6 +289,54 @@ def test_sgd_is_another_way(tiny: Tiny, whole: Zoo, tmp_path: Path) -> None:
     trained = {i.id for i in zoo.instances if i.epochs}
     ours, theirs = files_of(zoo), files_of(whole)
     assert {n for n in ours if ours[n] != theirs[n]} == trained
+
+
+def test_published_settings_are_recorded_and_others_are_refused(tiny: Tiny, tmp_path: Path) -> None:
+    plan = ZooPlan(("lenetlike",), (1, 0, 0), (1, 1), batch=20, optimizer="adamw", schedule="constant", init="uniform")
+    (instance,) = make(tmp_path / "zoo", tiny.data, plan).instances
+    assert instance.training["init"] == "uniform" and instance.training["schedule"] == "constant"
+    with pytest.raises(ConfigError, match=r"trained with .*'init': 'uniform'.*this plan says"):
+        make(tmp_path / "zoo", tiny.data, replace(plan, init="default"))
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_an_instance_of_no_epochs_has_the_initialisation_that_was_asked_for(
+    tiny: Tiny, tmp_path: Path, rule: str
+) -> None:
+    plan = ZooPlan(("resnet8",), (2, 0, 0), (0, 0), init=rule)
+    zoo = make(tmp_path / "zoo", tiny.data, plan)
+    states = [read_checkpoint(zoo.file_of(i)).state for i in zoo.instances]
+    weights = [s["layer3.0.conv2.weight"] for s in states]
+    assert not torch.equal(*weights)
+    inputs = weights[0][0].numel()
+    deviations = {
+        "uniform": 1 / 12**0.5,
+        "normal": 1.0,
+        "kaiming-uniform": (2 / inputs) ** 0.5,
+        "kaiming-normal": (2 / inputs) ** 0.5,
+        "xavier-uniform": (1 / inputs) ** 0.5,
+        "xavier-normal": (1 / inputs) ** 0.5,
+    }
+    assert weights[0].std().item() == pytest.approx(deviations[rule], rel=0.03)
+    assert weights[0].mean().item() == pytest.approx(0.5 if rule == "uniform" else 0, abs=0.03)
+    assert states[0]["fc.bias"].tolist() == pytest.approx([0.01] * 3)
+    assert set(states[0]["bn1.weight"].tolist()) == {1.0}
+
+
+def test_a_constant_rate_stays_and_a_cosine_falls_to_zero() -> None:
+    for schedule, last in (("constant", 0.5), ("cosine", 0.0)):
+        plan = ZooPlan(("lenetlike",), schedule=schedule, lr=0.5)
+        optimizer, rate = optimiser_of(plan, [torch.zeros(1, requires_grad=True)], 10)
+        for _ in range(10):
+            optimizer.step()
+            rate.step()
+        assert optimizer.param_groups[0]["lr"] == pytest.approx(last, abs=1e-9)
+
+
+def test_weight_decay_of_adamw_is_not_that_of_adam(tiny: Tiny, tmp_path: Path) -> None:
+    plan = ZooPlan(("lenetlike",), (1, 0, 0), (1, 1), batch=20, weight_decay=0.5)
+    zoos = [make(tmp_path / o, tiny.data, replace(plan, optimizer=o)) for o in ("adam", "adamw")]
+    assert len({zoo.instances[0].sha256 for zoo in zoos}) == 2
 
 
 def test_the_manifest_is_strict_json(whole: Zoo) -> None:

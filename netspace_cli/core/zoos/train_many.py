@@ -1,0 +1,148 @@
+"""Train many small networks of a zoo at once, as rows of one tensor.
+
+Each has its own first weights, its own order of images and its own augmentation, drawn as if it were trained alone, and
+an optimiser works value by value: what becomes of a network depends on the others by rounding alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from netspace_models.architectures import Architecture
+from torch import Tensor
+from torch.nn.modules.dropout import _DropoutNd
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.runtime.runner import Runner
+
+from .plan import Job, ZooPlan
+from .train_one import Schedule, Snapshot, fresh, not_finite, optimiser_of, steps_an_epoch
+
+TOGETHER = 64
+
+
+@dataclass
+class _Cohort:
+    """Networks of equally many epochs, which share a rate.
+
+    Attributes:
+        weights: (n, P), a row for each job.
+        finite: (n,) whether the last loss of each was.
+    """
+
+    jobs: list[Job]
+    weights: Tensor
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    finite: Tensor
+
+    @property
+    def last(self) -> int:
+        """The epoch after which nothing more is kept of any."""
+        return max(max(job.instances()) for job in self.jobs)
+
+
+def together_of(architecture: Architecture, together: int | None) -> int:
+    """How many networks of an architecture are trained at once.
+
+    Args:
+        together: as asked for; None for many of those that run many at once faster than one by one.
+    Returns:
+        1 where there is more to training than weights: batch norms have statistics of one network, dropout has draws.
+    """
+    module = architecture.module
+    if (
+        architecture.pairs
+        or any(True for _ in module.buffers())
+        or any(isinstance(m, _DropoutNd) for m in module.modules())
+    ):
+        return 1
+    return together or (TOGETHER if hasattr(module, "forward_each") else 1)
+
+
+def train_many(jobs: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runner) -> Iterator[Snapshot]:
+    """The snapshots of several runs of one architecture, from their seeds to the last that are kept.
+
+    Args:
+        jobs: of one architecture without batch norms.
+        data: on the runner's device.
+    Raises:
+        RunFailed: the loss of one is not finite.
+    """
+    architecture = resolve_architecture(jobs[0].arch, data.io)
+    steps = steps_an_epoch(plan, data)
+    ordered = sorted(jobs, key=lambda job: job.epochs)
+    cohorts = [_cohort(list(own), architecture, plan, data, runner) for _, own in groupby(ordered, lambda j: j.epochs)]
+    for epoch in range(max(c.last for c in cohorts) + 1):
+        for cohort in cohorts:
+            yield from _snapshots(cohort, epoch, architecture)
+        cohorts = [c for c in cohorts if epoch < c.last]
+        if not cohorts:
+            return
+        orders = _Orders([job for c in cohorts for job in c.jobs], epoch, data, runner)
+        for step in range(steps):
+            _step(cohorts, orders, slice(step * plan.batch, (step + 1) * plan.batch), architecture, runner)
+        for cohort in cohorts:
+            for job, finite in zip(cohort.jobs, cohort.finite.tolist(), strict=True):
+                if not finite:
+                    raise not_finite(job, epoch)
+
+
+def _cohort(jobs: list[Job], architecture: Architecture, plan: ZooPlan, data: ImageData, runner: Runner) -> _Cohort:
+    rows = [architecture.to_weights(fresh(job, plan, data).state_dict()) for job in jobs]
+    weights = runner.place(torch.stack(rows)).requires_grad_(True)
+    steps = jobs[0].epochs * steps_an_epoch(plan, data)
+    return _Cohort(jobs, weights, *optimiser_of(plan, [weights], steps), torch.ones(len(jobs), dtype=torch.bool))
+
+
+def _snapshots(cohort: _Cohort, epoch: int, architecture: Architecture) -> Iterator[Snapshot]:
+    for job, weights in zip(cohort.jobs, cohort.weights.detach(), strict=True):
+        if epoch in job.instances():
+            yield Snapshot(job, epoch, architecture.to_state(weights.cpu()))
+
+
+class _Orders:
+    """The images of an epoch, drawn for each network as if it were alone."""
+
+    def __init__(self, jobs: Sequence[Job], epoch: int, data: ImageData, runner: Runner) -> None:
+        self.data = data
+        self.generators = [runner.generator("zoo", job.id, epoch) for job in jobs]
+        total = len(data.splits["train"].labels)
+        self.orders = torch.stack([torch.randperm(total, generator=g) for g in self.generators])
+
+    def values(self, step: slice) -> int:
+        """Pixels that one network is given in a step."""
+        count = len(range(*step.indices(self.orders.shape[1])))
+        return count * prod(self.data.io.input_shape)
+
+    def batch(self, rows: slice, step: slice) -> tuple[Tensor, Tensor]:
+        """(B, N, C, S, S) images and (B, N) labels of some of the networks."""
+        return self.data.augmented_each("train", self.orders[rows, step], generators=self.generators[rows])
+
+
+def _step(cohorts: Sequence[_Cohort], orders: _Orders, step: slice, architecture: Architecture, runner: Runner) -> None:
+    """A step of each network. The gradient is taken of some networks at a time: what lies between fills the cache."""
+    start = 0
+    for cohort in cohorts:
+        cohort.optimizer.zero_grad()
+        size = runner.rows_at_once(len(cohort.jobs), orders.values(step))
+        finite = []
+        for first in range(0, len(cohort.jobs), size):
+            part = cohort.weights[first : first + size]
+            images, labels = orders.batch(slice(start + first, start + first + len(part)), step)
+            with runner.autocast():
+                logits = architecture.run_each(part, images)
+                losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+            # A mean for each network, summed: the gradient of each is that of its own loss.
+            losses.mean(dim=1).sum().backward()
+            finite.append(losses.detach().isfinite().all(dim=1))
+        cohort.finite = torch.cat(finite)
+        cohort.optimizer.step()
+        cohort.schedule.step()
+        start += len(cohort.jobs)

@@ -1,0 +1,103 @@
+"""Train one network of a zoo: a fresh module, its optimiser, its epochs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from netspace_models.architectures.initialise import initialise
+from netspace_models.errors import RunFailed
+from torch import Tensor, nn
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.runtime.runner import Runner, kept_random_state
+
+from .plan import Job, ZooPlan
+
+Schedule = torch.optim.lr_scheduler.LRScheduler
+
+
+def fresh(job: Job, plan: ZooPlan, data: ImageData) -> nn.Module:
+    """A newly initialised module; its values are a function of the plan's rule and the job's seed alone."""
+    with kept_random_state():
+        torch.manual_seed(job.seed)
+        module = fresh_module(job.arch, data.io)
+    if plan.init != "default":
+        initialise(module, plan.init, torch.Generator().manual_seed(job.seed))
+    return module
+
+
+def steps_an_epoch(plan: ZooPlan, data: ImageData) -> int:
+    """Batches of an epoch; what is left over of the images has no step."""
+    total = len(data.splits["train"].labels)
+    return max(1, min(total, plan.epoch_images or total) // plan.batch)
+
+
+def optimiser_of(
+    plan: ZooPlan, parameters: list[nn.Parameter] | list[Tensor], steps: int
+) -> tuple[torch.optim.Optimizer, Schedule]:
+    """The plan's optimiser of some parameters, and the schedule of its rate over so many steps."""
+    optimizer: torch.optim.Optimizer
+    if plan.optimizer == "sgd":
+        optimizer = torch.optim.SGD(parameters, plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
+    else:
+        kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
+        optimizer = kind(parameters, plan.lr, weight_decay=plan.weight_decay)
+    if plan.schedule == "constant":
+        return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)
+    return optimizer, torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run after some of its epochs.
+
+    Attributes:
+        epoch: how many.
+        state: of its module, on the processor.
+    """
+
+    job: Job
+    epoch: int
+    state: dict[str, Tensor]
+
+
+def train_one(job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> Iterator[Snapshot]:
+    """A run's snapshots, from its seed to the last that is kept.
+
+    Args:
+        data: on the runner's device.
+    Raises:
+        RunFailed: the loss is not finite.
+    """
+    module = runner.place(fresh(job, plan, data))
+    total, steps = len(data.splits["train"].labels), steps_an_epoch(plan, data)
+    optimizer, schedule = optimiser_of(plan, list(module.parameters()), job.epochs * steps)
+    kept = job.instances()
+    for epoch in range(max(kept) + 1):
+        if epoch in kept:
+            yield Snapshot(job, epoch, {n: t.detach().cpu().clone() for n, t in module.state_dict().items()})
+        if epoch == max(kept):
+            return
+        module.train()
+        generator = runner.generator("zoo", job.id, epoch)
+        order = torch.randperm(total, generator=generator)
+        for step in range(steps):
+            index = order[step * plan.batch : (step + 1) * plan.batch]
+            images, labels = data.augmented("train", index, generator=generator)
+            with runner.autocast():
+                loss = F.cross_entropy(module(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        if not torch.isfinite(loss):
+            raise not_finite(job, epoch)
+
+
+def not_finite(job: Job, epoch: int) -> RunFailed:
+    """The error of a run whose loss went astray in its epoch `epoch`, counted from 0."""
+    return RunFailed(f"{job.id}: the loss is not finite after epoch {epoch + 1}.", "Lower the learning rate.")

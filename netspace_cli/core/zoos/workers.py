@@ -1,0 +1,134 @@
+"""Train the instances of a zoo in this process, or in several beside it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from pathlib import Path
+
+from netspace_models.errors import RunFailed
+from netspace_models.wording import setting, speak, spoken
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.networks.scores import scores
+from netspace_cli.core.networks.trust import trusting
+from netspace_cli.core.runtime.runner import Runner
+
+from .plan import Job, ZooPlan
+from .train_many import together_of, train_many
+from .train_one import Snapshot, train_one
+from .zoo import Instance, write_instance
+
+# What is finished of a group, and why the rest is not.
+_Outcome = tuple[list[Instance], RunFailed | None]
+
+
+def results(
+    todo: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runner, path: Path, workers: int
+) -> Generator[Instance, None, None]:
+    """The instances of jobs, each as soon as its file is written.
+
+    Args:
+        path: of the zoo.
+        workers: processes, each training one group at a time on one processor thread; 1 for this process alone.
+    Raises:
+        RunFailed: a loss is not finite.
+    """
+    groups = groups_of(todo, plan, data, workers)
+    if workers <= 1:
+        data = runner.place(data)
+        for group in groups:
+            yield from train_group(group, plan, data, runner, path)
+        return
+    arguments = (plan, data, str(runner.device), runner.precision_name, runner.seed, path)
+    # Spawned, not forked: torch's thread pools do not survive a fork.
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=speak, initargs=(spoken(),))
+    try:
+        waiting: set[Future[_Outcome]] = {pool.submit(_in_process, group, *arguments) for group in groups}
+        failures: list[RunFailed] = []
+        while waiting:
+            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+            # What is finished is kept, whatever became of the others.
+            outcomes = [f.result() for f in finished if f.exception() is None]
+            yield from sorted((i for instances, _ in outcomes for i in instances), key=lambda instance: instance.id)
+            failures += [failure for _, failure in (f.result() for f in finished) if failure is not None]
+            if failures:  # nothing more is begun; what is under way may still finish some
+                waiting = {future for future in waiting if not future.cancel()}
+        if failures:
+            raise failures[0]
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def groups_of(todo: Sequence[Job], plan: ZooPlan, data: ImageData, workers: int) -> list[list[Job]]:
+    """Jobs that are trained at once: of one architecture, as many as the plan says, and no more than leaves each worker
+    its share."""
+    groups = []
+    for arch in dict.fromkeys(job.arch for job in todo):
+        own = [job for job in todo if job.arch == arch]
+        together = together_of(resolve_architecture(arch, data.io), plan.together)
+        size = min(together, -(-len(own) // max(1, workers)))
+        groups += [own[first : first + size] for first in range(0, len(own), size)]
+    return groups
+
+
+def _in_process(
+    group: list[Job], plan: ZooPlan, data: ImageData, device: str, precision: str, seed: int, path: Path
+) -> _Outcome:
+    instances: list[Instance] = []
+    # What the user has named was named in another process.
+    with trusting(*plan.arch), Runner(device, precision=precision, threads=1, seed=seed) as runner:
+        try:
+            instances.extend(train_group(group, plan, runner.place(data), runner, path))
+        except RunFailed as failure:
+            return instances, failure
+    return instances, None
+
+
+def train_group(group: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runner, zoo: Path) -> Iterator[Instance]:
+    """Train networks from their seeds; write and score each instance as it is done.
+
+    Args:
+        group: one job, or several of one architecture that are trained at once.
+        data: on the runner's device.
+    Raises:
+        RunFailed: a loss is not finite.
+    """
+    alone = len(group) == 1
+    snapshots = train_one(group[0], plan, data, runner) if alone else train_many(group, plan, data, runner)
+    doing, hint = f"training {group[0].id}", setting("batch")
+    if not alone:
+        doing, hint = f"{doing} and {len(group) - 1} more at once", f"{hint} or {setting('together')}"
+    while True:
+        with runner.guard(doing, f"Lower {hint}."):
+            snapshot = next(snapshots, None)
+        if snapshot is None:
+            return
+        yield _written(snapshot, plan, data, runner, zoo)
+
+
+def _written(snapshot: Snapshot, plan: ZooPlan, data: ImageData, runner: Runner, zoo: Path) -> Instance:
+    """An instance as a checkpoint in the zoo, and its line of the manifest."""
+    job, epoch, state = snapshot.job, snapshot.epoch, snapshot.state
+    architecture = resolve_architecture(job.arch, data.io)
+    id = job.instances()[epoch]
+    run = job.id if job.keep else None
+    file = write_instance(zoo, id, architecture.name, state, plan.licence, run=run)
+    weights = runner.place(architecture.to_weights(state))
+    accuracy = {k: round(v, 6) for k, v in scores(architecture, weights, data, runner).items()}
+    return Instance(
+        id=id,
+        arch=job.arch,
+        split=job.split,
+        file=file,
+        sha256=sha256_of(zoo / file),
+        seed=job.seed,
+        epochs=epoch,
+        accuracy=accuracy,
+        licence=plan.licence,
+        training=job.record(plan, runner.precision_name),
+    )
