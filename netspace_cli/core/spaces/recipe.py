@@ -15,6 +15,7 @@ from netspace_models.backbones.registry import BACKBONES, DEFAULT
 from netspace_models.backbones.settings import BackboneSettings
 from netspace_models.errors import ConfigError
 from netspace_models.second_order.gauss_newton import DAMPING
+from netspace_models.training.objectives import LevelLoss
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -47,11 +48,17 @@ class SpaceRecipe(_Section):
         unseen: architectures of the space that no training instance has; only interpolation draws them.
         start: each decoder's starting point, "best" (the training instance with the best validation
             accuracy) or "random".
+        starts: starting points of each decoder. From the first one an embedding decodes to a network that imitates its
+            own; from every other one to a network as good, with mistakes of its own.
+        parents: how many training instances each further starting point is recombined from; None for 2 where there are
+            convolutions, else 4.
     """
 
     name: str | None = Field(None, min_length=1)
     unseen: tuple[str, ...] = ()
     start: Literal["best", "random"] = "best"
+    starts: PositiveInt = 1
+    parents: PositiveInt | None = None
 
 
 class TrainRecipe(_Section):
@@ -67,11 +74,14 @@ class TrainRecipe(_Section):
             the weight of what stands between two of them.
         own: of several architectures, the weight of each network's own answers beside the teacher's; 0 as published,
             where all networks of an architecture come out nearly the same.
+        level: weight of networks decoded from further starting points (`space.starts`).
+        level_loss: what these learn: "matched" for the same mean log-probability of the labels as the network that was
+            encoded has, or "labels" for the labels themselves.
         near: share of a step's points that lie near the surface of each instance, where networks are shapes.
         stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
             and shift it, as far as its surface stays in the box; 1 for none.
-        fresh: what stands for a network that nothing trained (an unseen architecture, a random start) moves so many
-            times as far as lr, in its own weights: Adam on a network without batch norms is best at several times
+        fresh: what stands for a network that nothing trained (an unseen architecture, a random start, a further
+            starting point) moves so many times as far as lr, in its own weights: Adam on a network without batch norms is best at several times
             the rate that suits the rest.
         shuffle: reorder the hidden units of each input at random, a new order each time.
         noise: add noise to each input's weights, this share of their layer's deviation; the target is the
@@ -90,6 +100,8 @@ class TrainRecipe(_Section):
     alpha: float = Field(0.9, ge=0, le=1)
     interpolation: float = Field(1.0, ge=0)
     own: float = Field(0.0, ge=0)
+    level: float = Field(1.0, ge=0)
+    level_loss: LevelLoss = "matched"
     near: float = Field(0.5, ge=0, le=1)
     stretch: float = Field(1.0, ge=1)
     fresh: PositiveFloat = 5.0
@@ -230,6 +242,20 @@ def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(table.get("backbone"), dict):
         table["backbone"] = _settings(table["backbone"]).translate(table["backbone"])
     return table
+
+
+def completed_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
+    """All values of a recorded recipe as of today: keys that came after it are at their defaults. One that cannot be
+    read any more stays as it is, so that it can be compared.
+
+    Raises:
+        ConfigError: a value has both an older key and one of today.
+    """
+    translated = translated_recipe(table)
+    try:
+        return recipe_from(translated).model_dump(mode="json")
+    except ConfigError:
+        return translated
 
 
 def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:

@@ -36,8 +36,8 @@ def new_state(task: Task) -> TrainState:
 
 def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
     """Adam. What stands for a network before anything is known of it moves as a network's own weights do, where
-    nothing trained it; a decoder that starts at an instance has no use for such steps."""
-    starts = model.backbone.starts(without_instance(task.training, task.recipe))
+    nothing trained it, not even as a whole; a decoder that starts at an instance has no use for such steps."""
+    starts = model.backbone.starts(without_instance(task.training, task.recipe)) + model.backbone.further_starts()
     apart = {id(start) for start, _ in starts}
     rest = [p for p in model.ordered_parameters() if id(p) not in apart]
     groups: list[dict[str, Any]] = [{"params": rest, "pace": 1.0}]

@@ -125,7 +125,8 @@ class _WithoutValues(TorchFunctionMode):
 def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> SpaceModel:
     # Made out here, as backbones look at these numbers.
     scales = {a.name: torch.ones(len(a.spec.layers)) for a in architectures}
-    inits = {a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run) for a in architectures}
+    starts = recipe.space.starts
+    inits = {a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run, starts=starts) for a in architectures}
     with kept_random_state(), _WithoutValues():
         model = build_model(recipe, architectures, inits)
     return model.to(NOWHERE)
@@ -133,7 +134,8 @@ def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> Sp
 
 def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> int:
     """Bytes that one step keeps for the backward pass, beside the model itself: of every instance its encoding,
-    its decoding and its run on the images, and of every boundary pair (eq. 7-12) the latter two."""
+    its decoding and its run on the images, both from a further starting point too where there are some, and of every
+    boundary pair (eq. 7-12) the latter two."""
     signal = model.architectures[0].signal
     images = torch.empty(recipe.train.images, *signal.input_shape, device=NOWHERE)
     encoded, decoded = {}, {}
@@ -143,7 +145,8 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
         with _Kept(model) as decoding:
             a.run(model.decode(a.name, embedding)[0], images)
         encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()
-    total = sum(count * (encoded[name] + decoded[name]) for name, count in counts.items())
+    times = 2 if recipe.space.starts > 1 and recipe.train.level > 0 else 1
+    total = sum(count * (encoded[name] + times * decoded[name]) for name, count in counts.items())
     names = [a.name for a in model.architectures]
     if recipe.train.interpolation > 0:
         pairs = counts.get(names[0], 0) * counts.get(names[-1], 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -39,7 +39,7 @@ class Task:
     def constants(self) -> LossConstants:
         """Constants of the losses."""
         t = self.recipe.train
-        return LossConstants(t.temperature, t.alpha, t.interpolation, t.own)
+        return LossConstants(t.temperature, t.alpha, t.interpolation, t.own, t.level, t.level_loss)
 
     @property
     def several(self) -> bool:
@@ -147,7 +147,8 @@ def validate(task: Task, state: TrainState) -> float:
         present = {name: weights for name, weights in rows.items() if weights is not None}
         for i in range(max(len(weights) for weights in present.values())):
             one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
-            terms = _terms(task, state.model, one, one, batch)
+            starts = _starts_by_turns(state.model, one, i)
+            terms = _terms(task, state.model, one, one, replace(batch, starts=starts))
             losses.append(torch.stack(list(terms.values())).sum() / len(one))
     loss = torch.stack(losses).mean().item()
     if not math.isfinite(loss):
@@ -165,7 +166,24 @@ def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Gen
         rows = _drawn_rows(weights, task.recipe.train.instances, generator)
         targets[a.name], batch = task.vary(a, weights[rows], rows, batch, generator)
     inputs = {a.name: _disguised(a, targets[a.name], task.recipe.train, generator) for a in task.training.seen()}
+    batch = replace(batch, starts=_drawn_starts(model, targets, generator))
     return _terms(task, model, inputs, targets, batch)
+
+
+def _drawn_starts(
+    model: SpaceModel, instances: Mapping[str, Tensor], generator: torch.Generator
+) -> dict[str, list[int]]:
+    """By architecture a further starting point for each instance; {} where there are none."""
+    count = model.backbone.start_count
+    if count == 1:
+        return {}
+    return {n: torch.randint(1, count, (len(v),), generator=generator).tolist() for n, v in instances.items()}
+
+
+def _starts_by_turns(model: SpaceModel, instances: Mapping[str, Tensor], turn: int) -> dict[str, list[int]]:
+    """The same for one instance of each architecture, so that all starting points take part in a validation."""
+    count = model.backbone.start_count
+    return {} if count == 1 else {name: [1 + turn % (count - 1)] for name in instances}
 
 
 def _terms(

@@ -18,6 +18,8 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
+from .starts import check_starts, ranked, recombined_starts
+
 # Modules that tell how large the layers of an architecture without instances are.
 FRESH = 4
 
@@ -46,7 +48,8 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
 
     Raises:
         ConfigError: an architecture without training instances, an unseen one that is the smallest or the
-            largest, a split without any, or a rate for an architecture that the space will not have.
+            largest, a split without any, a rate for an architecture that the space will not have, or several starting
+            points where they cannot be.
     """
     unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
@@ -77,6 +80,7 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
                 "Train instances of it, or choose one between the smallest and the largest of the zoo.",
             )
     _check_rates(recipe, [a.name for a in order])
+    check_starts(recipe.space, [(a, len(instances.get(("train", a.name), ()))) for a in order])
     return TrainingSet(order, weights, instances)
 
 
@@ -99,13 +103,21 @@ def initial_values(
     """
     inits = {}
     for a in training.architectures:
+        further = None
         if a.name in without_instance(training, recipe):
-            fresh = fresh_weights(a, runner, inputs)
+            fresh = fresh_weights(a, runner, inputs, count=max(FRESH, recipe.space.starts))
             start, weights = fresh[0], training.weights.get(("train", a.name), fresh)
+            further = fresh[1 : recipe.space.starts]
         else:
             weights = training.weights["train", a.name]
-            start = weights[_best(training.instances["train", a.name])].cpu()
-        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, weights.cpu()), a.run, architecture=a)
+            instances = training.instances["train", a.name]
+            start = weights[ranked(instances)[0]].cpu()
+            if recipe.space.starts > 1:
+                further = recombined_starts(a, weights, instances, recipe.space, runner)
+        scale = _layer_scale(a, weights.cpu())
+        inits[a.name] = ArchitectureInit(
+            a.spec, start, scale, a.run, architecture=a, further=further, starts=recipe.space.starts
+        )
     return inits
 
 
@@ -113,11 +125,6 @@ def without_instance(training: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
     """The architectures whose decoder starts from no trained network."""
     seen = [a.name for a in training.seen()] if recipe.space.start == "best" else []
     return tuple(a.name for a in training.architectures if a.name not in seen)
-
-
-def _best(instances: Sequence[Instance]) -> int:
-    """The row with the highest accuracy on validation images."""
-    return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
 
 
 def _layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:
@@ -132,13 +139,13 @@ def deviation(values: Tensor, *, dim: int) -> Tensor:
     return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
 
 
-def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor) -> Tensor:
-    """(FRESH, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
+def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor, *, count: int = FRESH) -> Tensor:
+    """(count, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
     it on the inputs, as at the first step of their own training. No trained network has a part in them."""
     found = []
     with kept_random_state():
         torch.manual_seed(runner.seed)
-        for _ in range(FRESH):
+        for _ in range(count):
             module = fresh_module(architecture.name, architecture.signal)
             for layer in module.modules():
                 if isinstance(layer, _BatchNorm):
