@@ -184,6 +184,7 @@ def test_a_run_begun_with_older_keys_goes_on(tiny: Tiny, tmp_path: Path, stopper
         settings = tmp_path / "s.run/settings.json"
         saved = json.loads(settings.read_text())
         saved["recipe"]["backbone"] = OLD_RECORD
+        del saved["recipe"]["space"]["starts"], saved["recipe"]["train"]["level_loss"]  # from before there were some
         settings.write_text(json.dumps(saved))
         space = train(tiny.single_zoo, path, recipe, tiny.data, runner, resume=True)
     assert space.record["best"]["step"] == 6
@@ -193,7 +194,7 @@ def test_a_run_begun_with_older_keys_goes_on(tiny: Tiny, tmp_path: Path, stopper
 def test_an_experiments_run_of_an_older_recipe_is_found(tmp_path: Path) -> None:
     path, recipe = tmp_path / "runs.jsonl", recipe_from({"backbone": OLD_RECORD}).model_dump(mode="json")
     with run_log(path, {"seed": 0}) as log:
-        log.add({"size": 64, "recipe": {**recipe, "backbone": OLD_RECORD}, "told": []})
+        log.add({"size": 64, "recipe": {**recipe, "backbone": OLD_RECORD, "space": {"name": None}}, "told": []})
         log.add({"size": 65, "told": []})
     with run_log(path, {"seed": 0}) as log:
         found = log.find({"size": 64, "recipe": recipe})

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 
-from netspace_cli.core.spaces.recipe import translated_recipe
+from netspace_cli.core.spaces.recipe import completed_recipe
 
 _SHORT = 60  # characters; longer values say nothing in a message
 
@@ -71,9 +71,9 @@ def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
 
 
 def _translated(run: dict[str, Any]) -> dict[str, Any]:
-    """A run whose recipe, if it has one, may be from when keys had other names."""
+    """A run whose recipe, if it has one, may be from when keys had other names or were fewer."""
     recipe = run.get("recipe")
-    return {**run, "recipe": translated_recipe(recipe)} if isinstance(recipe, dict) else run
+    return {**run, "recipe": completed_recipe(recipe)} if isinstance(recipe, dict) else run
 
 
 def _append(file: BinaryIO, line: Mapping[str, Any]) -> None:

@@ -14,7 +14,7 @@ from netspace_models.errors import CheckpointError, ConfigError, InputFileError,
 from netspace_models.wording import setting
 
 from netspace_cli.core.files.outputs import atomic_write, check_output
-from netspace_cli.core.spaces.recipe import translated_recipe
+from netspace_cli.core.spaces.recipe import completed_recipe
 
 MADE_WITH = "made_with"  # of the settings: versions, device and threads
 _SHORT = 80  # characters; longer values say nothing in a message
@@ -98,11 +98,10 @@ class RunFolder:
                 f"{self.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin."
             )
         before, now = self._settings(), json.loads(json.dumps(settings))
-        # A run may have been begun when keys of recipes had other names.
-        if isinstance(before.get("recipe"), dict):
-            before["recipe"] = translated_recipe(before["recipe"])
-        # Told, not compared: a run may go on elsewhere, though not with the same bits.
         for each in (before, now):
+            if isinstance(each.get("recipe"), dict):
+                each["recipe"] = completed_recipe(each["recipe"])
+            # Told, not compared: a run may go on elsewhere, though not with the same bits.
             each.pop(MADE_WITH, None)
         changed = _differences(before, now)
         if changed:
