@@ -250,8 +250,9 @@ def test_without_images_members_have_no_accuracy(
 
 
 def test_members_and_starts_beyond_the_space_s_are_refused(
-    tiny: Tiny, starting: Path, member_emb: Path, emb: dict[str, Path], refused: Refused
+    tiny: Tiny, starting: Path, member_emb: Path, emb: dict[str, Path], ask: Ask, refused: Refused
 ) -> None:
+    assert ask("inspect", starting)["starts"] == 3 and "starts" not in ask("inspect", space_file(tiny.single_space))
     options = ["decode", member_emb, "--space", starting, "-o", "out"]
     said = refused(2, *options, "--members", "10")
     assert "decodes to 3 networks" in said and "10 were asked for" in said and "--members 3" in said

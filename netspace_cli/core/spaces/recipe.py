@@ -81,8 +81,8 @@ class TrainRecipe(_Section):
         stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
             and shift it, as far as its surface stays in the box; 1 for none.
         fresh: what stands for a network that nothing trained (an unseen architecture, a random start, a further
-            starting point) moves so many times as far as lr, in its own weights: Adam on a network without batch norms is best at several times
-            the rate that suits the rest.
+            starting point) moves so many times as far as lr, in its own weights: Adam on a network without batch norms
+            is best at several times the rate that suits the rest.
         shuffle: reorder the hidden units of each input at random, a new order each time.
         noise: add noise to each input's weights, this share of their layer's deviation; the target is the
             network without it.
