@@ -71,7 +71,7 @@ def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
 
 
 def _translated(run: dict[str, Any]) -> dict[str, Any]:
-    """A run whose recipe, if it has one, may be from when keys had other names or were fewer."""
+    """A run whose recipe, if it has one, may be from when keys had other names."""
     recipe = run.get("recipe")
     return {**run, "recipe": completed_recipe(recipe)} if isinstance(recipe, dict) else run
 

@@ -74,15 +74,15 @@ class TrainRecipe(_Section):
             the weight of what stands between two of them.
         own: of several architectures, the weight of each network's own answers beside the teacher's; 0 as published,
             where all networks of an architecture come out nearly the same.
-        level: weight of networks decoded from further starting points (`space.starts`).
+        level: weight of networks decoded from further starting points (`space.starts`), which move by `fresh`.
         level_loss: what these learn: "matched" for the same mean log-probability of the labels as the network that was
             encoded has, or "labels" for the labels themselves.
         near: share of a step's points that lie near the surface of each instance, where networks are shapes.
         stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
             and shift it, as far as its surface stays in the box; 1 for none.
-        fresh: what stands for a network that nothing trained (an unseen architecture, a random start, a further
-            starting point) moves so many times as far as lr, in its own weights: Adam on a network without batch norms
-            is best at several times the rate that suits the rest.
+        fresh: what stands for a network that nothing trained (an unseen architecture, a random start) moves so many
+            times as far as lr, in its own weights: Adam on a network without batch norms is best at several times
+            the rate that suits the rest.
         shuffle: reorder the hidden units of each input at random, a new order each time.
         noise: add noise to each input's weights, this share of their layer's deviation; the target is the
             network without it.
@@ -245,17 +245,12 @@ def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def completed_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
-    """All values of a recorded recipe as of today: keys that came after it are at their defaults. One that cannot be
-    read any more stays as it is, so that it can be compared.
-
-    Raises:
-        ConfigError: a value has both an older key and one of today.
-    """
-    translated = translated_recipe(table)
+    """A recorded recipe as it would be recorded today: what it lacks was not there to be set, and has its default. One
+    that is not understood stays as it is."""
     try:
-        return recipe_from(translated).model_dump(mode="json")
+        return recipe_from(table).model_dump(mode="json")
     except ConfigError:
-        return translated
+        return dict(table)
 
 
 def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:

@@ -15,8 +15,9 @@ from netspace_cli.core.data.data import Data
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.model import build_model
 
+from .starts import recombined_starts
 from .step import Task, TrainState
-from .training_set import initial_values, without_instance
+from .training_set import fresh_weights, initial_values, without_instance
 
 CURVATURE_INPUTS = 512
 
@@ -25,6 +26,8 @@ def new_state(task: Task) -> TrainState:
     """The model before its first step, and its optimiser; the same for the same seed."""
     inputs, generator = curvature_inputs(task.data, task.runner)
     inits = initial_values(task.training, task.recipe, task.runner, inputs)
+    if task.recipe.space.starts > 1:
+        inits = _with_further_starts(inits, task, inputs)
     if task.recipe.backbone.needs_curvature:
         inits = _with_moments(inits, task, inputs, generator)
     with kept_random_state():
@@ -43,6 +46,20 @@ def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
     groups: list[dict[str, Any]] = [{"params": rest, "pace": 1.0}]
     groups += [{"params": [start], "pace": task.recipe.train.fresh * pace} for start, pace in starts]
     return torch.optim.Adam(groups, task.recipe.train.lr)
+
+
+def _with_further_starts(inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor) -> dict[str, ArchitectureInit]:
+    """For decoders of several starting points: those after the first one, which are recombined where that is a
+    training instance, and else fresh as well."""
+    found, recipe, training = {}, task.recipe.space, task.training
+    for a in training.architectures:
+        if a.name in without_instance(training, task.recipe):
+            further = fresh_weights(a, task.runner, inputs, count=recipe.starts)[1:]
+        else:
+            key = ("train", a.name)
+            further = recombined_starts(a, training.weights[key], training.instances[key], recipe, task.runner)
+        found[a.name] = replace(inits[a.name], further=further, starts=recipe.starts)
+    return found
 
 
 def _with_moments(

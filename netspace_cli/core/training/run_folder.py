@@ -98,10 +98,11 @@ class RunFolder:
                 f"{self.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin."
             )
         before, now = self._settings(), json.loads(json.dumps(settings))
+        # A run may have been begun when recipes had fewer keys, or other names for them.
+        # MADE_WITH is told, not compared: a run may go on elsewhere, though not with the same bits.
         for each in (before, now):
             if isinstance(each.get("recipe"), dict):
                 each["recipe"] = completed_recipe(each["recipe"])
-            # Told, not compared: a run may go on elsewhere, though not with the same bits.
             each.pop(MADE_WITH, None)
         changed = _differences(before, now)
         if changed:

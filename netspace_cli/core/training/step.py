@@ -146,9 +146,9 @@ def validate(task: Task, state: TrainState) -> float:
         rows = {a.name: task.training.weights.get(("val", a.name)) for a in task.training.architectures}
         present = {name: weights for name, weights in rows.items() if weights is not None}
         for i in range(max(len(weights) for weights in present.values())):
+            batch = replace(batch, starts=_starts_by_turns(task, i))
             one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
-            starts = _starts_by_turns(state.model, one, i)
-            terms = _terms(task, state.model, one, one, replace(batch, starts=starts))
+            terms = _terms(task, state.model, one, one, batch)
             losses.append(torch.stack(list(terms.values())).sum() / len(one))
     loss = torch.stack(losses).mean().item()
     if not math.isfinite(loss):
@@ -166,24 +166,7 @@ def _objective(task: Task, model: SpaceModel, batch: Batch, generator: torch.Gen
         rows = _drawn_rows(weights, task.recipe.train.instances, generator)
         targets[a.name], batch = task.vary(a, weights[rows], rows, batch, generator)
     inputs = {a.name: _disguised(a, targets[a.name], task.recipe.train, generator) for a in task.training.seen()}
-    batch = replace(batch, starts=_drawn_starts(model, targets, generator))
     return _terms(task, model, inputs, targets, batch)
-
-
-def _drawn_starts(
-    model: SpaceModel, instances: Mapping[str, Tensor], generator: torch.Generator
-) -> dict[str, list[int]]:
-    """By architecture a further starting point for each instance; {} where there are none."""
-    count = model.backbone.start_count
-    if count == 1:
-        return {}
-    return {n: torch.randint(1, count, (len(v),), generator=generator).tolist() for n, v in instances.items()}
-
-
-def _starts_by_turns(model: SpaceModel, instances: Mapping[str, Tensor], turn: int) -> dict[str, list[int]]:
-    """The same for one instance of each architecture, so that all starting points take part in a validation."""
-    count = model.backbone.start_count
-    return {} if count == 1 else {name: [1 + turn % (count - 1)] for name in instances}
 
 
 def _terms(
@@ -198,7 +181,25 @@ def _terms(
 def _batch(task: Task, generator: torch.Generator) -> Batch:
     inputs, labels = task.data.draw("train", task.recipe.train.images, generator)
     with torch.no_grad(), task.runner.autocast():
-        return Batch(inputs, labels, _teacher_logits(task, inputs))
+        return Batch(inputs, labels, _teacher_logits(task, inputs), starts=_drawn_starts(task, generator))
+
+
+def _drawn_starts(task: Task, generator: torch.Generator) -> dict[str, list[int]]:
+    """By architecture a further starting point for each instance of a step; {} where there are none."""
+    starts = task.recipe.space.starts
+    if starts == 1:
+        return {}
+    counts = {a.name: len(task.training.weights["train", a.name]) for a in task.training.seen()}
+    return {
+        name: torch.randint(1, starts, (min(count, task.recipe.train.instances),), generator=generator).tolist()
+        for name, count in counts.items()
+    }
+
+
+def _starts_by_turns(task: Task, turn: int) -> dict[str, list[int]]:
+    """The same for one instance of each architecture, so that all starting points take part in a validation."""
+    further = task.recipe.space.starts - 1
+    return {a.name: [1 + turn % further] for a in task.training.seen()} if further else {}
 
 
 def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:

@@ -18,7 +18,7 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
-from .starts import check_starts, ranked, recombined_starts
+from .starts import check_starts
 
 # Modules that tell how large the layers of an architecture without instances are.
 FRESH = 4
@@ -103,21 +103,13 @@ def initial_values(
     """
     inits = {}
     for a in training.architectures:
-        further = None
         if a.name in without_instance(training, recipe):
-            fresh = fresh_weights(a, runner, inputs, count=max(FRESH, recipe.space.starts))
+            fresh = fresh_weights(a, runner, inputs)
             start, weights = fresh[0], training.weights.get(("train", a.name), fresh)
-            further = fresh[1 : recipe.space.starts]
         else:
             weights = training.weights["train", a.name]
-            instances = training.instances["train", a.name]
-            start = weights[ranked(instances)[0]].cpu()
-            if recipe.space.starts > 1:
-                further = recombined_starts(a, weights, instances, recipe.space, runner)
-        scale = _layer_scale(a, weights.cpu())
-        inits[a.name] = ArchitectureInit(
-            a.spec, start, scale, a.run, architecture=a, further=further, starts=recipe.space.starts
-        )
+            start = weights[_best(training.instances["train", a.name])].cpu()
+        inits[a.name] = ArchitectureInit(a.spec, start, _layer_scale(a, weights.cpu()), a.run, architecture=a)
     return inits
 
 
@@ -125,6 +117,11 @@ def without_instance(training: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
     """The architectures whose decoder starts from no trained network."""
     seen = [a.name for a in training.seen()] if recipe.space.start == "best" else []
     return tuple(a.name for a in training.architectures if a.name not in seen)
+
+
+def _best(instances: Sequence[Instance]) -> int:
+    """The row with the highest accuracy on validation images."""
+    return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
 
 
 def _layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:

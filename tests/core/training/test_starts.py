@@ -22,7 +22,7 @@ from netspace_cli.core.training.loop import prepare, train
 from netspace_cli.core.training.memory import footprint
 from netspace_cli.core.training.starts import check_starts, parents_each, ranked, recombined_starts
 from netspace_cli.core.training.step import Task, rate_at, take_step, validate
-from netspace_cli.core.training.training_set import initial_values, load_training_set
+from netspace_cli.core.training.training_set import load_training_set
 from netspace_cli.core.zoos.zoo import Instance
 from tests.small_networks import seeded
 from tests.worlds import Solids, Tiny
@@ -123,14 +123,14 @@ def test_a_decoder_begins_at_the_best_and_at_what_is_recombined(tiny: Tiny) -> N
 def test_random_starts_are_fresh_networks_each(tiny: Tiny) -> None:
     recipe = recipe_of(tiny, 7, start="random")
     with Runner("cpu") as runner:
-        training = load_training_set(tiny.single_zoo, recipe, runner)
-        inputs = torch.randn(4, 1, 8, 8, generator=seeded())
-        init = initial_values(training, recipe, runner, inputs)["lenetlike"]
-        alone = initial_values(training, recipe_of(tiny, 1, start="random"), runner, inputs)["lenetlike"]
-    assert init.start is not None and alone.start is not None and init.further is not None
-    assert torch.equal(init.start, alone.start) and torch.equal(init.scale, alone.scale)
-    every = torch.cat([init.start[None], init.further, training.weights["train", "lenetlike"]])
-    assert len(init.further) == 6 and len(every.unique(dim=0)) == len(every)
+        task = task_of(tiny, recipe, runner)
+        found = new_state(task).model.state_dict()
+        alone = new_state(task_of(tiny, recipe_of(tiny, 1, start="random"), runner)).model.state_dict()
+    assert all(torch.equal(found[name], alone[name]) for name in alone)
+    further = found["backbone.heads.0.further"]
+    every = torch.cat([found["backbone.heads.0.bias"][None], further])
+    assert len(further) == 6 and len(every.unique(dim=0)) == 7
+    assert 0.2 < further.std() / alone["backbone.heads.0.bias"].std() < 5
 
 
 @pytest.mark.parametrize("several", [False, True])
