@@ -24,8 +24,8 @@ class SpaceModel(nn.Module):
 
     def __init__(self, architectures: Sequence[Architecture], backbone: Backbone, head: nn.Module | None) -> None:
         super().__init__()
-        sizes = ", ".join(f"{a.name} ({a.parameters:,})" for a in architectures)
-        if [a.parameters for a in architectures] != sorted(a.parameters for a in architectures):
+        sizes = ", ".join(f"{a.name} ({a.parameter_count:,})" for a in architectures)
+        if [a.parameter_count for a in architectures] != sorted(a.parameter_count for a in architectures):
             raise ConfigError(f"architectures out of order: {sizes}.", "Give them by parameter count, smallest first.")
         if len(architectures) > 1 and head is None:
             raise ConfigError(f"a space of several architectures needs a head: {sizes}.", "Give it one for them all.")

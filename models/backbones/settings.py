@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt
 from torch import nn
 
 from ..errors import ConfigError
-from ..signal import Signal
+from ..network_io import NetworkIO
 from .backbone import ArchitectureInit, Backbone
 
 # Bounds are checked where a recipe is read. A value beyond them that comes from code is refused by `build` where it
@@ -38,12 +38,12 @@ class BackboneSettings(Settings):
     kind: str
     embedding_size: Positive
 
-    def build(self, inits: Mapping[str, ArchitectureInit], signal: Signal) -> Backbone:
+    def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> Backbone:
         """A fresh backbone; values are drawn from torch's current stream.
 
         Args:
             inits: what is known of each architecture, by name, smallest first.
-            signal: what they take and give.
+            io: what they take and give.
         Raises:
             ConfigError: sizes that do not go together.
             DoesNotFit: an architecture is too large.

@@ -132,11 +132,11 @@ def imitation(
     classifiers, eq. 2 for neural fields, whose outputs have no temperature.
 
     Args:
-        inputs: (N, *signal.input_shape) for all of them, or for signals (B, N, D), each instance's own.
+        inputs: (N, *io.input_shape) for all of them, or for signals (B, N, D), each instance's own.
     Returns:
         (B,).
     """
-    logits = architecture.signal.logits
+    logits = architecture.io.logits
     run = _one_by_one(architecture) if logits else architecture.run_each
     with torch.no_grad():
         outputs = run(targets, inputs)

@@ -76,7 +76,7 @@ def test_batch_norms_are_written_back_or_with_fused_left_out(
     ask(*decoded(tiny, emb["resnet8"], "-o", "full.safetensors"))
     ask(*decoded(tiny, emb["resnet8"], "-o", "fused.safetensors", "--fused"))
     architecture = tiny.space.model.architecture("resnet8")
-    full = fresh_module("resnet8", tiny.space.signal).eval()
+    full = fresh_module("resnet8", tiny.space.io).eval()
     full.load_state_dict(load_file("full.safetensors"), strict=True)
     assert load_file("full.safetensors").keys() == load_file(tiny.networks["resnet8"]).keys()
     architecture.fused.load_state_dict(load_file("fused.safetensors"), strict=True)

@@ -12,7 +12,7 @@ import torch
 from netspace_models.backbones import ArchitectureInit, Backbone, BackboneSettings, Settings
 from netspace_models.backbones.registry import BACKBONES
 from netspace_models.errors import ConfigError
-from netspace_models.signal import Signal
+from netspace_models.network_io import NetworkIO
 from torch import Tensor, nn
 
 from netspace_cli.core.encoding.decode import decode
@@ -65,7 +65,7 @@ class PlainSettings(BackboneSettings):
     embedding_size: int = 8
     first: First = First()
 
-    def build(self, inits: Mapping[str, ArchitectureInit], signal: Signal) -> PlainBackbone:
+    def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> PlainBackbone:
         return PlainBackbone(inits, self.embedding_size, self.first.deviation)
 
     def build_head(self, architectures: int) -> nn.Module:
@@ -83,7 +83,7 @@ def test_a_line_in_the_registry_is_all_that_a_backbone_needs(tiny: Tiny, tmp_pat
     table["train"] = {**table["train"], "steps": 8}
     recipe, path = recipe_from(table), tmp_path / "plain.safetensors"
     zoo = tiny.zoo if several else tiny.single_zoo
-    teacher = read_network(tiny.teacher, signal=tiny.data.signal) if several else None
+    teacher = read_network(tiny.teacher, io=tiny.data.io) if several else None
     assert footprint(recipe, zoo).parameters > 12 * 20_000
     assert (footprint(recipe, zoo).warning(recipe, 0) or "").endswith("Lower backbone.embedding_size (12).")
     with Runner("cpu") as runner:

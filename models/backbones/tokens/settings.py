@@ -12,7 +12,7 @@ from torch import nn
 
 from ...errors import ConfigError
 from ...heads import MLPHead
-from ...signal import Signal
+from ...network_io import NetworkIO
 from ..backbone import ArchitectureInit
 from ..settings import BackboneSettings, Count, Positive, Settings
 from .backbone import TokensBackbone
@@ -123,12 +123,12 @@ class TokensSettings(BackboneSettings):
     feedback: FeedbackSettings = FeedbackSettings()
     solve: SolveSettings = SolveSettings()
 
-    def build(self, inits: Mapping[str, ArchitectureInit], signal: Signal) -> TokensBackbone:
+    def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> TokensBackbone:
         """Make the parts and put them together.
 
         What is drawn at random is drawn in this order: a seed gives the same values for ever.
         """
-        self._check(solvable=self.solvable and not signal.logits)
+        self._check(solvable=self.solvable and not io.logits)
         positions: list[ChunkPositions] = []
         queries: list[nn.Parameter] = []
         heads: dict[str, ArchitectureHead] = {}
@@ -142,7 +142,7 @@ class TokensSettings(BackboneSettings):
             biases = starting_biases(name, init, chunks)
             heads[name] = ArchitectureHead(init, chunks, biases, self._direct_path(name, init), gain=self.direct.gain)
         weights = WeightTokens(positions, self.chunk, self.width) if self.reader.kind == "weights" else None
-        probes = self._probes(signal) if self.reader.probes else None
+        probes = self._probes(io) if self.reader.probes else None
         reader = self._reader(weights, probes)
         writer = self._writer(queries)
         rounds = [self._correction(probes) for _ in range(self.feedback.rounds)] if probes is not None else []
@@ -166,9 +166,9 @@ class TokensSettings(BackboneSettings):
         learnt = self.direct.kind == "learnt"
         return LowRankDirections(init.spec, self.embedding_size, init.moments, learnt=learnt)
 
-    def _probes(self, signal: Signal) -> Probes:
-        kind = ClassifierProbes if signal.logits else FieldProbes
-        return kind(self.reader.probes, signal.input_shape, signal.outputs)
+    def _probes(self, io: NetworkIO) -> Probes:
+        kind = ClassifierProbes if io.logits else FieldProbes
+        return kind(self.reader.probes, io.input_shape, io.outputs)
 
     def _reader(self, weights: WeightTokens | None, probes: Probes | None) -> Reader:
         if self.reader.kind == "constant":

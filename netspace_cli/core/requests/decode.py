@@ -124,7 +124,7 @@ class DecodeTask:
 
     def _rows(self, networks: Sequence[Network], accuracies: Sequence[float | None]) -> list[dict[str, Any]]:
         return [
-            {"arch": n.architecture.name, "parameters": n.architecture.parameters, "path": path}
+            {"arch": n.architecture.name, "parameters": n.architecture.parameter_count, "path": path}
             | ({} if accuracy is None else {"accuracy": accuracy})
             for n, path, accuracy in zip(networks, self.paths, accuracies, strict=True)
         ]

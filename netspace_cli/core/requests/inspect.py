@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from netspace_models.architectures import signal_from
+from netspace_models.architectures import io_from
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.files.safetensors_file import TorchCheckpointFound, read_safetensors
-from netspace_cli.core.networks.factories import known_signal
+from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.recognise import recognise
 from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces
 from netspace_cli.core.spaces.embeddings import load_embeddings
@@ -93,9 +93,9 @@ def _checkpoint(path: Path, arch: str | None, key: str | None) -> dict[str, Any]
         return found | {"arch": None, "reason": failure.message}
     return found | {
         "arch": architecture.name,
-        "parameters": architecture.parameters,
+        "parameters": architecture.parameter_count,
         "form": architecture.form_of(checkpoint.state),
-        "signal": known_signal(architecture),
+        "io": known_io(architecture),
     }
 
 
@@ -116,7 +116,7 @@ def _space(record: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "space": record["name"],
         "architectures": list(record["architectures"]),
-        "signal": signal_from(record["signal"]).describe(),
+        "io": io_from(record["io"]).describe(),
         "data": record["data"]["name"],
         "backbone": backbone["kind"],
         "embedding_size": backbone["embedding_size"],
@@ -139,7 +139,7 @@ def _zoo(path: Path) -> dict[str, Any]:
         "kind": "zoo",
         "path": str(path),
         "data": zoo.data["name"],
-        "signal": zoo.signal.describe(),
+        "io": zoo.io.describe(),
         "instances": len(zoo.instances),
         "train_val_test": counts,
     }

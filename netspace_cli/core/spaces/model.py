@@ -39,5 +39,5 @@ def build_model(
             a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run, architecture=a, starts=starts)
             for a in architectures
         }
-    backbone = settings.build(inits, architectures[0].signal)
+    backbone = settings.build(inits, architectures[0].io)
     return SpaceModel(architectures, backbone, settings.build_head(len(architectures)) if several else None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from netspace_models.architectures import Architecture, Signal, signal_from
+from netspace_models.architectures import Architecture, NetworkIO, io_from
 from netspace_models.errors import InputFileError, NetspaceError
 from netspace_models.space_model import SpaceModel
 from torch import Tensor
@@ -34,7 +34,7 @@ class Space:
 
     Attributes:
         model: encoder, decoder, classifier; in evaluation mode.
-        record: name, architectures, signal, data, recipe, zoo and provenance, as JSON.
+        record: name, architectures, io, data, recipe, zoo and provenance, as JSON.
         embeddings: (N, E) of the zoo's instances, in the order of `record["zoo"]`.
         path: of the file, None for a space not written yet.
         sha256: of the file.
@@ -62,14 +62,14 @@ class Space:
         return self.model.backbone.start_count
 
     @property
-    def signal(self) -> Signal:
+    def signal(self) -> NetworkIO:
         """What its networks take and give."""
-        return signal_from(self.record["signal"])
+        return io_from(self.record["io"])
 
     @cached_property
     def kind(self) -> Kind:
         """What differs from one kind of network to another."""
-        return kind_of(self.signal, self.record["data"])
+        return kind_of(self.io, self.record["data"])
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -111,8 +111,8 @@ def load_space(source: str | Path) -> Space:
     record = read_record(path, metadata)
     check_finite(tensors, path)
     try:
-        signal = signal_from(record["signal"])
-        architectures = [recorded_architecture(name, signal, path) for name in record["architectures"]]
+        io = io_from(record["io"])
+        architectures = [recorded_architecture(name, io, path) for name in record["architectures"]]
         with torch.random.fork_rng(devices=[]):
             model = build_model(recipe_from(record["recipe"]), architectures)
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}

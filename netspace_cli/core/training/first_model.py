@@ -44,7 +44,7 @@ def _optimizer(model: SpaceModel, task: Task) -> torch.optim.Optimizer:
     apart = {id(start) for start, _ in starts}
     rest = [p for p in model.ordered_parameters() if id(p) not in apart]
     groups: list[dict[str, Any]] = [{"params": rest, "pace": 1.0}]
-    groups += [{"params": [start], "pace": task.recipe.train.fresh * pace} for start, pace in starts]
+    groups += [{"params": [start], "pace": task.recipe.train.untrained_lr_factor * pace} for start, pace in starts]
     return torch.optim.Adam(groups, task.recipe.train.lr)
 
 
@@ -72,7 +72,7 @@ def _with_moments(
         assert init.start is not None  # only a model whose values are loaded afterwards has none
         state = task.runner.place(architecture.spec.unflatten(init.start))
         moments = curvature_moments(
-            architecture.fused, state, inputs, generator=generator, values=not architecture.signal.logits
+            architecture.fused, state, inputs, generator=generator, values=not architecture.io.logits
         )
         found[architecture.name] = replace(init, moments=moments)
     return found

@@ -97,11 +97,11 @@ def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
         ConfigError: says which sizes, or a zoo without instances.
         DoesNotFit: an architecture is too large for the conv backbone's PRep.
     """
-    unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
+    unseen = [resolve_architecture(name, zoo.io) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
     if not known:
         raise ConfigError(f"{zoo.path} has no instances to train on.", "Train some with `netspace zoo train`.")
-    model = _without_values(recipe, sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+    model = _without_values(recipe, sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
     counts = {a.name: min(recipe.train.instances, len(zoo.select(split="train", arch=a.name))) for a in known}
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     largest = max(sizes, key=lambda name: sizes[name])
@@ -136,12 +136,12 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
     """Bytes that one step keeps for the backward pass, beside the model itself: of every instance its encoding,
     its decoding and its run on the images, both from a further starting point too where there are some, and of every
     boundary pair (eq. 7-12) the latter two."""
-    signal = model.architectures[0].signal
-    images = torch.empty(recipe.train.images, *signal.input_shape, device=NOWHERE)
+    io = model.architectures[0].io
+    images = torch.empty(recipe.train.images, *io.input_shape, device=NOWHERE)
     encoded, decoded = {}, {}
     for a in model.architectures:
         with _Kept(model) as encoding:
-            embedding = model.encode(a.name, torch.empty(1, a.parameters, device=NOWHERE))
+            embedding = model.encode(a.name, torch.empty(1, a.parameter_count, device=NOWHERE))
         with _Kept(model) as decoding:
             a.run(model.decode(a.name, embedding)[0], images)
         encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()

@@ -77,7 +77,7 @@ def check_starts(recipe: SpaceRecipe, counts: Sequence[tuple[Architecture, int]]
         return
     asked = f"space.starts = {recipe.starts}"
     for architecture, count in counts:
-        if not architecture.signal.logits:
+        if not architecture.io.logits:
             raise ConfigError(
                 f"{asked} is for classifiers: further starting points learn from labels, and a {architecture.name} "
                 "here is a neural field, which has none.",

@@ -51,7 +51,7 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
             largest, a split without any, a rate for an architecture that the space will not have, or several starting
             points where they cannot be.
     """
-    unseen = [resolve_architecture(name, zoo.signal) for name in dict.fromkeys(recipe.space.unseen)]
+    unseen = [resolve_architecture(name, zoo.io) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
     weights, instances = {}, {}
     for split in ("train", "val"):
@@ -71,11 +71,11 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
             f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo anew "
             f"({Call('index_folder', force=True)}).",
         )
-    order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameters, a.name)))
+    order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
     for a in (order[0], order[-1]):
         if a.name in recipe.space.unseen:
             raise ConfigError(
-                f"{a.name} ({a.parameters:,} parameters) is unseen and lies between no two architectures of "
+                f"{a.name} ({a.parameter_count:,} parameters) is unseen and lies between no two architectures of "
                 f"{zoo.path}, so nothing would train it.",
                 "Train instances of it, or choose one between the smallest and the largest of the zoo.",
             )
@@ -143,7 +143,7 @@ def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor, *,
     with kept_random_state():
         torch.manual_seed(runner.seed)
         for _ in range(count):
-            module = fresh_module(architecture.name, architecture.signal)
+            module = fresh_module(architecture.name, architecture.io)
             for layer in module.modules():
                 if isinstance(layer, _BatchNorm):
                     layer.momentum = None  # statistics are those of the inputs alone

@@ -50,7 +50,7 @@ def test_a_decoded_checkpoint_is_loaded_by_the_plain_module(
     (network, *_) = build_all(embeddings, tiny, arch=arch)
     path = tmp_path / f"net{suffix}"
     write_decoded([network], [path], tiny.space, force=False)
-    module = build(arch, tiny.data.signal).module
+    module = build(arch, tiny.data.io).module
     module.load_state_dict(read_checkpoint(path).state, strict=True)
     images, labels = tiny.data.batch("test", slice(None))
     with torch.no_grad():

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import FieldSignal, ImageSignal, build
+from netspace_models.architectures import FieldIO, ImageIO, build
 from netspace_models.backbones import TokensBackbone
 from netspace_models.errors import ConfigError
 
@@ -27,7 +27,7 @@ from netspace_cli.core.zoos.zoo import Instance
 from tests.small_networks import seeded
 from tests.worlds import Solids, Tiny
 
-LENET = build("lenetlike", ImageSignal(1, 8, 3))
+LENET = build("lenetlike", ImageIO(1, 8, 3))
 
 
 def recipe_of(tiny: Tiny, starts: int = 4, *, train: dict[str, Any] | None = None, **space: Any) -> Recipe:
@@ -40,7 +40,7 @@ def recipe_of(tiny: Tiny, starts: int = 4, *, train: dict[str, Any] | None = Non
 def task_of(tiny: Tiny, recipe: Recipe, runner: Runner, *, several: bool = False) -> Task:
     if not several:
         return prepare(tiny.single_zoo, recipe, tiny.data, runner)
-    teacher = read_network(tiny.teacher, signal=tiny.data.signal)
+    teacher = read_network(tiny.teacher, io=tiny.data.io)
     return prepare(tiny.zoo, recipe, tiny.data, runner, teacher=teacher)
 
 
@@ -52,7 +52,7 @@ def instances(*accuracies: float) -> list[Instance]:
 
 
 def test_parents_are_two_with_convolutions_and_four_without_or_as_many_as_the_recipe_says() -> None:
-    field = build("siren-6x2", FieldSignal(2, 1))
+    field = build("siren-6x2", FieldIO(2, 1))
     assert parents_each(LENET, SpaceRecipe(starts=3)) == 2
     assert parents_each(field, SpaceRecipe(starts=3)) == 4
     assert parents_each(LENET, SpaceRecipe(starts=3, parents=5)) == 5
@@ -144,7 +144,7 @@ def test_a_step_teaches_the_starts_that_it_draws(tiny: Tiny, several: bool) -> N
         terms = take_step(task, state)
         assert terms["level"] > 0 and terms["loss"] == pytest.approx(sum(terms.values()) - terms["loss"], rel=1e-5)
     assert len(before) == (3 if several else 1)
-    rate = recipe.train.fresh * rate_at(0, recipe.train)
+    rate = recipe.train.untrained_lr_factor * rate_at(0, recipe.train)
     assert isinstance(backbone, TokensBackbone)
     for arch, index in backbone.index.items():
         moved = (backbone.get_parameter(f"heads.{index}.further") - before[f"heads.{index}.further"]).abs()
@@ -196,7 +196,7 @@ def test_a_space_with_starts_is_trained_resumed_and_opened(tiny: Tiny, tmp_path:
 def test_the_parameters_and_the_memory_of_further_starts_are_counted(tiny: Tiny, several: bool) -> None:
     zoo = tiny.zoo if several else tiny.single_zoo
     one, more = (footprint(recipe_of(tiny, starts), zoo) for starts in (1, 4))
-    assert more.parameters - one.parameters == 3 * sum(a.parameters for a in zoo.architectures())
+    assert more.parameters - one.parameters == 3 * sum(a.parameter_count for a in zoo.architectures())
     assert one.step_bytes is not None and more.step_bytes is not None and more.step_bytes > 1.2 * one.step_bytes
 
 

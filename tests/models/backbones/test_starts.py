@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from netspace_models.architectures import ImageSignal, build
+from netspace_models.architectures import ImageIO, build
 from netspace_models.backbones import ArchitectureInit, Backbone, ConvBackbone, TokensBackbone
 from netspace_models.backbones.conv.settings import ConvSettings
 from netspace_models.backbones.tokens.settings import DirectSettings, ReaderSettings, TokensSettings, WriterSettings
@@ -31,7 +31,7 @@ def backbone(count: int, *, direct: DirectSettings = SKETCH, writer: WriterSetti
     torch.manual_seed(0)
     further = STARTS[1:count] if count > 1 else None
     init = ArchitectureInit(SPEC, STARTS[0], SCALES, further=further, starts=count)
-    return replace(SMALL, writer=writer, direct=direct).build({"mine": init}, ImageSignal(1, 8, 3))
+    return replace(SMALL, writer=writer, direct=direct).build({"mine": init}, ImageIO(1, 8, 3))
 
 
 def test_start_0_is_what_it_is_without_others_to_the_last_bit() -> None:
@@ -64,7 +64,7 @@ def test_a_network_teaches_its_own_start_alone() -> None:
 def test_starts_are_saved_and_loaded() -> None:
     torch.manual_seed(9)
     init = ArchitectureInit(SPEC, None, torch.ones(2), starts=4)
-    model, loaded = backbone(4), SMALL.build({"mine": init}, ImageSignal(1, 8, 3))
+    model, loaded = backbone(4), SMALL.build({"mine": init}, ImageIO(1, 8, 3))
     loaded.load_state_dict(model.state_dict(), strict=True)
     embeddings = torch.randn(2, 24, generator=seeded())
     for start in range(4):
@@ -98,7 +98,7 @@ class Deaf(Backbone):
 
 def conv() -> ConvBackbone:
     settings = ConvSettings(embedding_size=32, side=4, height=8, width=8)
-    found = settings.build({"mine": ArchitectureInit(SPEC, STARTS[0], SCALES)}, ImageSignal(1, 8, 3))
+    found = settings.build({"mine": ArchitectureInit(SPEC, STARTS[0], SCALES)}, ImageIO(1, 8, 3))
     assert isinstance(found, ConvBackbone)
     return found
 
@@ -110,7 +110,7 @@ def conv() -> ConvBackbone:
         (lambda: backbone(4), -1, "4 starting points"),
         (lambda: backbone(1), 1, "one starting point"),
         (conv, 1, "one starting point"),
-        (lambda: SpaceModel([build("lenetlike", ImageSignal(1, 8, 3))], Deaf(), None), 1, "one starting point"),
+        (lambda: SpaceModel([build("lenetlike", ImageIO(1, 8, 3))], Deaf(), None), 1, "one starting point"),
     ],
     ids=["too many", "negative", "tokens", "conv", "space"],
 )

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, ImageSignal
+from netspace_models.architectures import Architecture, ImageIO
 from netspace_models.backbones import Backbone
 from netspace_models.parameters.spec import NetworkSpec
 from netspace_models.space_model import SpaceModel
@@ -33,7 +33,7 @@ class Linear:
     name: str
     parameters: int = 6
 
-    signal = ImageSignal(1, 2, 3)
+    io = ImageIO(1, 2, 3)
 
     def run(self, weights: Tensor, inputs: Tensor) -> Tensor:
         return inputs @ weights.reshape(3, 2)

@@ -9,7 +9,7 @@ from typing import cast
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal
+from netspace_models.architectures import Architecture, FieldIO, ImageIO
 from netspace_models.backbones import Backbone
 from netspace_models.parameters.spec import NetworkSpec
 from netspace_models.space_model import SpaceModel
@@ -30,7 +30,7 @@ class Linear:
     parameters: int
     turn: Tensor
 
-    signal = ImageSignal(1, 2, 3)
+    io = ImageIO(1, 2, 3)
 
     def run(self, vector: Tensor, inputs: Tensor) -> Tensor:
         return inputs @ vector.reshape(3, 2) + self.turn
@@ -208,7 +208,7 @@ class Signals:
     """Networks of two numbers: slope and height of a line through one coordinate."""
 
     name, parameters = "line", 2
-    signal = FieldSignal(1, 1)
+    io = FieldIO(1, 1)
 
     def run_each(self, vectors: Tensor, points: Tensor) -> Tensor:
         points = points.expand(len(vectors), -1, -1)
