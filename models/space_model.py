@@ -70,10 +70,17 @@ class SpaceModel(nn.Module):
         self.class_id(arch)
         return self.backbone.encode(arch, weights)
 
-    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
-        """Embeddings (B, E) to predicted parameters (B, P) of the architecture named."""
+    def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
+        """Embeddings (B, E) to predicted parameters (B, P) of the architecture named.
+
+        Args:
+            start: number of the starting point; see `Backbone.decode`.
+        Raises:
+            ConfigError: the space has fewer starting points.
+        """
         self.class_id(arch)
-        return self.backbone.decode(arch, embeddings)
+        self.backbone.check_start(start)
+        return self.backbone.decode(arch, embeddings, start)
 
     def classify(self, embeddings: Tensor) -> Tensor:
         """Embeddings (B, E) to ClassId logits (B, A)."""

@@ -73,6 +73,11 @@ class BackboneSettings(Settings):
         """Whether the decoder writes along directions (`Backbone.directions`), so that embeddings can be solved for."""
         return False
 
+    @property
+    def has_starts(self) -> bool:
+        """Whether an architecture can have several starting points."""
+        return False
+
     def describe_decoder(self) -> str:
         """The settings that decide whether it is `solvable`, for messages: "the conv backbone"."""
         return f"the {self.kind} backbone"

@@ -37,6 +37,17 @@ def task_and_teacher(
     return alpha * distillation(predicted, teacher, temperature=temperature) + (1 - alpha) * task
 
 
+def level_matching(predicted: Tensor, target: Tensor, labels: Tensor) -> Tensor:
+    """Square of how far two networks' mean log-probabilities of the labels are apart: the one is to be as good as the
+    other, whatever its mistakes are.
+
+    Args:
+        predicted, target: (B, K) logits; no gradient flows into `target`.
+        labels: (B,) class numbers.
+    """
+    return (F.cross_entropy(predicted, labels) - F.cross_entropy(target.detach(), labels)).square()
+
+
 def output_matching(predicted: Tensor, target: Tensor) -> Tensor:
     """Mean squared error of outputs at the same places (eq. 2)."""
     return F.mse_loss(predicted, target.detach())

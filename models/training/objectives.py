@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -11,23 +12,28 @@ from torch import Tensor
 
 from ..architectures import Architecture
 from ..space_model import SpaceModel
-from .losses import blended, distillation, output_matching, task_and_teacher
+from .losses import blended, distillation, level_matching, output_matching, task_and_teacher
 
 # Of blended distances, in units of the half box: halfway, parts of one shape alone are thinner by 0.01.
 BLEND_WIDTH = 0.015
 # Of the distillation of instances' own answers.
 OWN_TEMPERATURE = 1.0
 
+LevelLoss = Literal["matched", "labels"]
+
 
 @dataclass(frozen=True)
 class LossConstants:
-    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term; and, of several
-    architectures, the weight of each instance's own answers beside the teacher's, 0 as published."""
+    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term; of several
+    architectures the weight of each instance's own answers beside the teacher's, 0 as published; weight and kind of the
+    loss of networks decoded from further starting points."""
 
     temperature: float = 4.0
     alpha: float = 0.9
     interpolation: float = 1.0
     self_imitation: float = 0.0
+    level: float = 1.0
+    level_loss: LevelLoss = "matched"
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class Batch:
         gammas: (B,) where the path from each instance to the next one is looked at, for networks that are
             neural fields; None for nowhere.
         distances: whether these are signed distances, which are blended, not averaged.
+        starts: by architecture, for each instance the further starting point that it is decoded from as well.
     """
 
     inputs: Tensor
@@ -47,6 +54,7 @@ class Batch:
     teacher: Tensor | None = None
     gammas: Tensor | None = None
     distances: bool = False
+    starts: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 Terms = dict[str, Tensor]
@@ -62,7 +70,8 @@ def single_objective(
         inputs: (B, P) parameters as the encoder sees them (perhaps with hidden units reordered).
         targets: (B, P) parameters of the same networks, run to get the target logits.
     Returns:
-        {"pred": the loss, "interp": of paths, where they are looked at}.
+        {"pred": the loss, "interp": of paths, where they are looked at, "level": of further starting points, mean
+        over instances, where there are some}.
     """
     embeddings = model.encode(arch, inputs)
     return imitation_terms(model, arch, embeddings, model.decode(arch, embeddings), targets, batch, constants)
@@ -85,7 +94,36 @@ def imitation_terms(
         gammas = batch.gammas[:, None]
         between = model.decode(arch, torch.lerp(embeddings, embeddings.roll(-1, 0), gammas))
         terms["interp"] = constants.interpolation * _blend_loss(architecture, between, targets, batch)
+    if batch.starts and constants.level > 0:
+        terms["level"] = constants.level * level_losses(model, arch, embeddings, targets, batch, constants).mean()
     return terms
+
+
+def level_losses(
+    model: SpaceModel, arch: str, embeddings: Tensor, targets: Tensor, batch: Batch, constants: LossConstants
+) -> Tensor:
+    """How far embeddings are from networks as good as their targets, decoded from a further starting point each.
+
+    What is asked for is the level alone: networks that imitated their targets from every starting point would all make
+    the same mistakes.
+
+    Args:
+        embeddings: (B, E); targets: (B, P) parameters of the networks that they are of.
+        batch: images, labels, and the starting points.
+    Returns:
+        (B,).
+    """
+    assert batch.labels is not None  # fields have one starting point
+    architecture, losses = model.architecture(arch), []
+    for embedding, target, start in zip(embeddings, targets, batch.starts[arch], strict=True):
+        logits = architecture.run(model.decode(arch, embedding[None], start)[0], batch.inputs)
+        if constants.level_loss == "labels":
+            losses.append(F.cross_entropy(logits, batch.labels))
+        else:
+            with torch.no_grad():
+                wanted = architecture.run(target, batch.inputs)
+            losses.append(level_matching(logits, wanted, batch.labels))
+    return torch.stack(losses)
 
 
 def _blend_loss(architecture: Architecture, between: Tensor, targets: Tensor, batch: Batch) -> Tensor:
@@ -143,8 +181,8 @@ def several_objective(
         inputs: by architecture, (B_a, P_a) parameters as the encoder sees them.
         targets: parameters of the same networks, for their own answers.
     Returns:
-        {"kd": eq. 5 summed, "class": eq. 6 summed, "own": eq. 1 summed, if it has a weight, "interp": eq. 11 summed
-        over pairs and gammas}.
+        {"kd": eq. 5 summed, "class": eq. 6 summed, "own": eq. 1 summed, if it has a weight, "level": of further
+        starting points summed, where there are some, "interp": eq. 11 summed over pairs and gammas}.
     """
     embeddings = {arch: model.encode(arch, weights) for arch, weights in inputs.items()}
     kd, ids, own = [], [], []
@@ -158,6 +196,9 @@ def several_objective(
     terms = {"kd": torch.stack(kd).sum(), "class": torch.stack(ids).sum()}
     if own:
         terms["own"] = constants.self_imitation * torch.stack(own).sum()
+    if batch.starts and constants.level > 0:
+        levels = [level_losses(model, arch, e, targets[arch], batch, constants) for arch, e in embeddings.items()]
+        terms["level"] = constants.level * torch.cat(levels).sum()
     if constants.interpolation > 0 and len(model.architectures) > 2:
         terms["interp"] = constants.interpolation * _interpolation_loss(model, embeddings, batch, constants)
     return terms

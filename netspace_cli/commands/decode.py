@@ -8,7 +8,7 @@ import click
 
 from netspace_cli import options
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, integer
+from netspace_cli.terminal.formats import Column, integer, percent
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
@@ -20,6 +20,13 @@ if TYPE_CHECKING:
 @options.output(help="The checkpoint (.pt or .safetensors); for several embeddings a directory.")
 @click.option("--arch", metavar="NAME", help="Build this architecture. [default: that of the network encoded]")
 @click.option("--recognised", is_flag=True, help="Build the architecture the space recognises, as published.")
+@click.option("--start", type=click.IntRange(min=0), default=0, metavar="N", help="Decode from this starting point.")
+@click.option(
+    "--members",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Decode N networks of each embedding, one from each starting point, into a directory.",
+)
 @click.option("--fused", is_flag=True, help="Write the folded form, without batch norms.")
 @options.space
 @options.data
@@ -44,24 +51,47 @@ def decode(
 
     runner = running.runner(console)
     task = DecodeRequest(**asked, form="fused" if fused else None).prepare()
+    together: list[dict[str, Any]] | None = None
     with runner:
         networks = task.run(runner)
-        rows = task.rows(networks, runner)
+        if task.request.members is None:
+            rows = task.rows(networks, runner)
+        else:
+            rows, together = task.ensembles(networks, runner)
     if not dry_run:
         task.write(networks)
-    _show(console, task, rows, dry_run=dry_run)
+    _show(console, task, rows, together, dry_run=dry_run)
 
 
-def _show(console: Console, task: DecodeTask, rows: list[dict[str, Any]], *, dry_run: bool) -> None:
+def _show(
+    console: Console,
+    task: DecodeTask,
+    rows: list[dict[str, Any]],
+    together: list[dict[str, Any]] | None,
+    *,
+    dry_run: bool,
+) -> None:
     from netspace_cli.core.requests.choose_data import missing_images_note
 
-    more, output = view_of(task.space.kind).decoded, task.request.output
+    output = task.request.output
+    more = [*([] if together is None else [("start", Column("start", integer))]), *view_of(task.space.kind).decoded]
     console.table(
         f"{task.space.name}: decoded",
         ["network", "arch", Column("parameters", integer), *(column for _, column in more)],
         [(row["path"], row["arch"], row["parameters"], *(row.get(name) for name, _ in more)) for row in rows],
     )
-    console.document({"networks": rows, **task.record(), "dry_run": dry_run})
+    if together is not None and task.data is not None:
+        _show_ensembles(console, together)
+    ensembles = {} if together is None else {"ensembles": together}
+    console.document({"networks": rows, **ensembles, **task.record(), "dry_run": dry_run})
     if task.data is None:
         console.note(missing_images_note(task.space))
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")
+
+
+def _show_ensembles(console: Console, together: list[dict[str, Any]]) -> None:
+    console.table(
+        "members of each embedding together",
+        ["embedding of", Column("members", integer), Column("accuracy", percent), Column("agreement", percent)],
+        [(row["source"], row["members"], row["accuracy"], row.get("agreement")) for row in together],
+    )

@@ -16,6 +16,9 @@ from safetensors.torch import load_file
 
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.training.loop import train
 from tests.worlds import Ask, Cli, Refused, Tiny, space_file
 
 # What somebody has who never heard of netspace: the class, and PyTorch.
@@ -183,3 +186,77 @@ def test_what_is_no_embedding_is_refused(tiny: Tiny, work: Path, refused: Refuse
     else:
         Path("a.emb").write_bytes(b"hello there, all of you" if content == "text" else b"\x89PNG\r\n\x1a\n" + bytes(99))
         assert "a.emb" in refused(3, *decoded(tiny, Path("a.emb"), "-o", "a.pt"))
+
+
+@pytest.fixture(scope="module")
+def starting(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A space with three starting points."""
+    table = tiny.recipe.model_dump()
+    table["space"] |= {"name": "starting", "starts": 3}
+    table["train"]["steps"] = 2
+    path = tmp_path_factory.mktemp("starts") / "s.safetensors"
+    with Runner("cpu") as runner:
+        train(tiny.single_zoo, path, recipe_from(table), tiny.data, runner)
+    return path
+
+
+@pytest.fixture
+def member_emb(tiny: Tiny, starting: Path, work: Path, ask: Ask) -> Path:
+    ask("encode", tiny.networks["lenetlike"], "--space", starting, "-o", "a.emb", "--refine", "0")
+    return work / "a.emb"
+
+
+def test_members_go_into_a_folder_each_with_its_start(
+    tiny: Tiny, starting: Path, member_emb: Path, ask: Ask, cli: Cli
+) -> None:
+    shown = ["decode", member_emb, "--space", starting, "--members", "3", "-o", "out", "--data", tiny.npz]
+    found = ask(*shown)
+    stem = tiny.networks["lenetlike"].stem
+    assert [(n["path"], n["start"]) for n in found["networks"]] == [(f"out/{stem}-start-{k}.pt", k) for k in range(3)]
+    (together,) = found["ensembles"]
+    assert together["members"] == 3 and together["source"] == str(tiny.networks["lenetlike"])
+    images, labels = tiny.data.batch("test", slice(None))
+    architecture = tiny.space.model.architecture("lenetlike")
+    networks = [read_network(Path(n["path"]), candidates=[architecture]) for n in found["networks"]]
+    logits = [architecture.run(n.weights, images) for n in networks]
+    accuracies = [(each.argmax(1) == labels).double().mean().item() for each in logits]
+    assert [n["accuracy"] for n in found["networks"]] == pytest.approx(accuracies)
+    mean = torch.stack([each.softmax(1) for each in logits]).mean(0)
+    assert together["accuracy"] == pytest.approx((mean.argmax(1) == labels).double().mean().item())
+    agree = [(logits[i].argmax(1) == logits[j].argmax(1)).double().mean() for i, j in ((0, 1), (0, 2), (1, 2))]
+    assert together["agreement"] == pytest.approx(float(sum(agree) / 3))
+    table = cli(*shown, "--force").stdout
+    assert "parameters\tstart\taccuracy" in table and "embedding of\tmembers\taccuracy\tagreement" in table
+
+
+def test_one_start_can_be_asked_for(tiny: Tiny, starting: Path, member_emb: Path, work: Path, ask: Ask) -> None:
+    ask("decode", member_emb, "--space", starting, "--members", "3", "-o", "out")
+    found = ask("decode", member_emb, "--space", starting, "--start", "2", "-o", "a.safetensors")
+    assert "ensembles" not in found and "start" not in found["networks"][0]
+    one, two = load_file("a.safetensors"), torch.load(next(Path("out").glob("*start-2.pt")), weights_only=True)
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    with safe_open("a.safetensors", "pt") as file:
+        assert file.metadata()["netspace.start"] == "2"
+
+
+def test_without_images_members_have_no_accuracy(
+    tiny: Tiny, starting: Path, member_emb: Path, ask: Ask, cli: Cli
+) -> None:
+    shown = ["decode", member_emb, "--space", starting, "--members", "2", "-o", "out", "--dry-run"]
+    found = ask(*shown)
+    assert found["ensembles"] == [{"source": str(tiny.networks["lenetlike"]), "members": 2}]
+    assert all("accuracy" not in n for n in found["networks"]) and not Path("out").exists()
+    assert "embedding of" not in cli(*shown).stdout
+
+
+def test_members_and_starts_beyond_the_space_s_are_refused(
+    tiny: Tiny, starting: Path, member_emb: Path, emb: dict[str, Path], ask: Ask, refused: Refused
+) -> None:
+    assert ask("inspect", starting)["starts"] == 3 and "starts" not in ask("inspect", space_file(tiny.single_space))
+    options = ["decode", member_emb, "--space", starting, "-o", "out"]
+    said = refused(2, *options, "--members", "10")
+    assert "decodes to 3 networks" in said and "10 were asked for" in said and "--members 3" in said
+    assert "start 3 is not there" in refused(2, *options, "--start", "3")
+    assert "--members 2" in refused(2, *options, "--start", "1", "--members", "2")
+    assert "3 networks of an embedding cannot go into one" in refused(2, *options[:-1], "a.pt", "--members", "3")
+    assert "one starting point" in refused(2, *decoded(tiny, emb["lenetlike"], "-o", "a.pt", "--start", "1"))

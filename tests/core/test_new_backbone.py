@@ -45,7 +45,7 @@ class PlainBackbone(Backbone):
         i = self.index[arch]
         return (vectors - self.starting[i]) @ self.matrices[i].T
 
-    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+    def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
         i = self.index[arch]
         return self.starting[i] + embeddings @ self.matrices[i]
 

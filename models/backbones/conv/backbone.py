@@ -131,6 +131,7 @@ class ConvBackbone(Backbone):
         prep = to_prep(weights, height=self.height, width=self.width, owner=arch)
         return self.encoder(prep.unsqueeze(1))
 
-    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+    def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
+        self.check_start(start)
         grid = self.decoder(embeddings).squeeze(1)
         return from_prep(grid, parameters=self.specs[arch].size)

@@ -75,7 +75,8 @@ class NeuronsBackbone(Backbone):
         embeddings = own.embed(self.reader(own.tokens(weights)))
         return embeddings.tanh() if self.bounded else embeddings
 
-    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+    def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
+        self.check_start(start)
         own = self.of(arch)
         return own.weights(self.writer(own.unfold(embeddings)))
 

@@ -9,7 +9,8 @@ gathers them, and
 
     weight i = sigma_layer · (bias i + attention i + gain · sign(i) · z[hash(i)])
 
-where the last term is the sketch (sketch.py) and the bias starts at a training instance. In place of the sketch
+where the last term is the sketch (sketch.py) and the bias starts at a training instance. An architecture may have
+several biases, its starting points: an embedding decodes from each of them to another network. In place of the sketch
 there can be the directions in which changes of each layer show most (directions.py).
 
 Either side may do with less: an encoder that reads nothing begins at the same embedding for every network and goes
@@ -104,10 +105,15 @@ class TokensBackbone(Backbone):
         assert answers is not None  # those of the network itself were there
         return answers
 
-    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+    def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
+        self.check_start(start)
         head = self.head(arch)
-        written: Tensor = self.writer(self.index[arch], head, embeddings)
+        written: Tensor = self.writer(self.index[arch], head, embeddings, start)
         return written * head.sigma()
+
+    @property
+    def start_count(self) -> int:
+        return max(self.head(arch).start_count for arch in self.index)
 
     def directions(self, arch: str) -> Mapping[str, Directions] | None:
         return self.head(arch).directions()
@@ -116,6 +122,10 @@ class TokensBackbone(Backbone):
         """The bias of each, which is in units of its layers' deviations."""
         heads = [self.head(arch) for arch in archs]
         return [(head.bias, 1 / float(head.sigma().mean())) for head in heads]
+
+    def further_starts(self) -> list[tuple[nn.Parameter, float]]:
+        heads = [self.head(arch) for arch in self.index]
+        return [(head.further, 1 / float(head.sigma().mean())) for head in heads if head.further is not None]
 
     @property
     def probe_count(self) -> int:

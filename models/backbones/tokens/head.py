@@ -30,14 +30,15 @@ class ArchitectureHead(nn.Module):
     Args:
         init: what was known of it before training.
         chunks: how it is cut.
-        bias: (P,) what is decoded from an embedding of zeros, in units of its layers' scales.
+        biases: (K, P) what an embedding of zeros decodes to from each starting point, in units of its layers' scales.
         direct: path; gain: of that path, 0 to turn it off.
     """
 
     scale: Tensor
+    further: nn.Parameter | None
 
     def __init__(
-        self, init: ArchitectureInit, chunks: Chunks, bias: Tensor, direct: DirectPath, *, gain: float
+        self, init: ArchitectureInit, chunks: Chunks, biases: Tensor, direct: DirectPath, *, gain: float
     ) -> None:
         super().__init__()
         self.spec: NetworkSpec = init.spec
@@ -46,16 +47,24 @@ class ArchitectureHead(nn.Module):
         self.gain = gain
         self.chunks = chunks
         self.register_buffer("scale", init.scale.clone())
-        self.bias = nn.Parameter(bias)
+        self.bias = nn.Parameter(biases[0].clone())
+        # Apart, so that heads of one starting point have the values they always had.
+        self.register_parameter("further", nn.Parameter(biases[1:].clone()) if len(biases) > 1 else None)
         self.direct = direct
 
     def sigma(self) -> Tensor:
         """(P,) each weight's layer's standard deviation."""
         return self.scale[self.chunks.layer_of_weight]
 
-    def write(self, embeddings: Tensor) -> Tensor:
-        """(B, E) to (B, P), in units of each layer: the bias and the direct path."""
-        written: Tensor = self.bias + self.gain * self.direct(embeddings)
+    @property
+    def start_count(self) -> int:
+        """K."""
+        return 1 if self.further is None else 1 + len(self.further)
+
+    def write(self, embeddings: Tensor, start: int = 0) -> Tensor:
+        """(B, E) to (B, P), in units of each layer: the bias of a starting point, and the direct path."""
+        bias = self.bias if self.further is None or start == 0 else self.further[start - 1]
+        written: Tensor = bias + self.gain * self.direct(embeddings)
         return written
 
     def directions(self) -> dict[str, Directions] | None:
@@ -67,8 +76,9 @@ class ArchitectureHead(nn.Module):
         return {name: (factor[name] * left, right, places) for name, (left, right, places) in directions.items()}
 
 
-def starting_bias(name: str, init: ArchitectureInit, chunks: Chunks) -> Tensor:
-    """(P,) a head's first bias: the starting point in units of the layers' scales, or drawn from a normal distribution.
+def starting_biases(name: str, init: ArchitectureInit, chunks: Chunks) -> Tensor:
+    """(K, P) a head's first biases: the starting points in units of the layers' scales; where they are loaded
+    afterwards, the first one is drawn from a normal distribution.
 
     Raises:
         ConfigError: a layer whose scale is not above zero.
@@ -80,5 +90,8 @@ def starting_bias(name: str, init: ArchitectureInit, chunks: Chunks) -> Tensor:
             "Give a layer that never varies a small positive one.",
         )
     if init.start is None:
-        return torch.randn(init.spec.size)
-    return init.start / init.scale[chunks.layer_of_weight]
+        first = torch.randn(init.spec.size)
+        return torch.cat([first[None], torch.zeros(init.starts - 1, init.spec.size)])
+    starts = init.start[None] if init.further is None else torch.cat([init.start[None], init.further])
+    assert len(starts) == init.starts
+    return starts / init.scale[chunks.layer_of_weight]

@@ -19,7 +19,7 @@ from .backbone import TokensBackbone
 from .chunks import Chunks
 from .directions import LowRankDirections
 from .feedback import FIRST_SHARE, AttendingCorrection, Correction, Feedback, GradientCorrection
-from .head import ArchitectureHead, DirectPath, starting_bias
+from .head import ArchitectureHead, DirectPath, starting_biases
 from .old_names import translated
 from .probes import ClassifierProbes, FieldProbes, Probes
 from .reader import AnswerTokens, AttendingReader, ChunkPositions, ConstantReader, Reader, WeightTokens
@@ -139,8 +139,8 @@ class TokensSettings(BackboneSettings):
                 positions.append(ChunkPositions(count, len(init.spec.layers), self.width))
             if self.writer.kind == "attention":
                 queries.append(nn.Parameter(torch.randn(count, self.width)))
-            bias = starting_bias(name, init, chunks)
-            heads[name] = ArchitectureHead(init, chunks, bias, self._direct_path(name, init), gain=self.direct.gain)
+            biases = starting_biases(name, init, chunks)
+            heads[name] = ArchitectureHead(init, chunks, biases, self._direct_path(name, init), gain=self.direct.gain)
         weights = WeightTokens(positions, self.chunk, self.width) if self.reader.kind == "weights" else None
         probes = self._probes(io) if self.reader.probes else None
         reader = self._reader(weights, probes)
@@ -264,6 +264,10 @@ class TokensSettings(BackboneSettings):
     @property
     def needs_curvature(self) -> bool:
         return self.direct.kind != "sketch"
+
+    @property
+    def has_starts(self) -> bool:
+        return True
 
     @property
     def solvable(self) -> bool:

@@ -14,11 +14,12 @@ from .head import ArchitectureHead
 class Writer(nn.Module):
     """From embeddings to weights."""
 
-    def forward(self, index: int, head: ArchitectureHead, embeddings: Tensor) -> Tensor:
+    def forward(self, index: int, head: ArchitectureHead, embeddings: Tensor, start: int = 0) -> Tensor:
         """(B, E) to (B, P), in units of each layer.
 
         Args:
             index: of the architecture; head: what is known of it.
+            start: number of the starting point.
         """
         raise NotImplementedError
 
@@ -26,8 +27,8 @@ class Writer(nn.Module):
 class DirectWriter(Writer):
     """The bias and the direct path alone: weights are linear in the embedding."""
 
-    def forward(self, index: int, head: ArchitectureHead, embeddings: Tensor) -> Tensor:
-        return head.write(embeddings)
+    def forward(self, index: int, head: ArchitectureHead, embeddings: Tensor, start: int = 0) -> Tensor:
+        return head.write(embeddings, start)
 
 
 class AttendingWriter(Writer):
@@ -54,9 +55,9 @@ class AttendingWriter(Writer):
             self.write_chunk.weight.mul_(0.1)
             self.write_chunk.bias.zero_()
 
-    def forward(self, index: int, head: ArchitectureHead, embeddings: Tensor) -> Tensor:
+    def forward(self, index: int, head: ArchitectureHead, embeddings: Tensor, start: int = 0) -> Tensor:
         # First, as gradients are summed in the order of the graph, and sums of another order have other bits.
-        direct = head.write(embeddings)
+        direct = head.write(embeddings, start)
         latents = embeddings.unflatten(1, (len(self.positions), -1))
         latents = self.from_embedding(latents) + self.positions
         latents = self.unmix(latents, latents)

@@ -9,13 +9,14 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError, NotFinite
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
 from netspace_cli.core.files.outputs import check_output
 from netspace_cli.core.networks.network import Network, write_network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.embeddings import Embeddings, check_space
+from netspace_cli.core.spaces.embeddings import Embeddings, Origin, check_space
 from netspace_cli.core.spaces.space import Space
 
 
@@ -27,8 +28,10 @@ def decode(
     arch: str | None = None,
     recognised: bool = False,
     form: Form | None = None,
+    start: int = 0,
+    members: int | None = None,
 ) -> list[Network]:
-    """Build the predicted instance of each embedding.
+    """Build the predicted instance of each embedding, or several of each.
 
     Args:
         embeddings: of this space.
@@ -36,16 +39,21 @@ def decode(
             own module loads what it is decoded to.
         recognised: build the architecture that the space's classifier recognises, as published (section 6).
         form: layout of the checkpoints; by default that of the network each embedding came from.
+        start: number of the space's starting point.
+        members: how many networks of each embedding, one from each of the first starting points; None for one, from
+            `start`. The networks of the first embedding come first.
     Raises:
+        ConfigError: the space has fewer starting points.
         WrongSpace: embeddings of another space, or the space does not have `arch`.
         NotFinite: an embedding decodes to NaN or infinity.
     """
     check_space(embeddings.origins[0].source if embeddings.origins else "embeddings", embeddings, space)
+    starts = starts_of(space, start=start, members=members)
     space = runner.place(space)
     networks = []
-    for embedding, origin in zip(embeddings.vectors, embeddings.origins, strict=True):
+    for embedding, origin, begin in _each(embeddings, starts):
         named = None if recognised else arch or origin.arch
-        network = decode_row(runner.place(embedding), space, arch=named)
+        network = decode_row(runner.place(embedding), space, arch=named, start=begin)
         if not torch.isfinite(network.weights).all():
             raise NotFinite(
                 f"the embedding of {origin.source or 'an unknown network'} decodes to values that are not finite.",
@@ -57,17 +65,48 @@ def decode(
     return networks
 
 
-def decode_row(embedding: Tensor, space: Space, *, arch: str | None = None) -> Network:
+def _each(embeddings: Embeddings, starts: Sequence[int]) -> list[tuple[Tensor, Origin, int]]:
+    """Every embedding with every starting point, embedding by embedding."""
+    rows = zip(embeddings.vectors, embeddings.origins, strict=True)
+    return [(embedding, origin, start) for embedding, origin in rows for start in starts]
+
+
+def starts_of(space: Space, *, start: int = 0, members: int | None = None) -> list[int]:
+    """The starting points that networks of an embedding are decoded from, as of `decode`.
+
+    Raises:
+        ConfigError: both are given, or the space has fewer starting points.
+    """
+    if members is None:
+        space.model.backbone.check_start(start)
+        return [start]
+    if start:
+        raise ConfigError(
+            f"{setting('members', members)} begins at start 0, and {setting('start', start)} says another.",
+            "Give one of them.",
+        )
+    if not 1 <= members <= space.starts:
+        raise ConfigError(
+            f"an embedding of space {space.name!r} decodes to {space.starts} "
+            f"network{'s' if space.starts > 1 else ''}, one from each starting point; {members} were asked for.",
+            f"Give {setting('members', space.starts)} or less, or train a space with more: "
+            f"{setting('space.starts', max(10, members))}.",
+        )
+    return list(range(members))
+
+
+def decode_row(embedding: Tensor, space: Space, *, arch: str | None = None, start: int = 0) -> Network:
     """The predicted instance of one embedding (E,), on its device; not checked for finite values.
 
     One at a time, so that the same embedding always gives the same bits.
 
     Args:
         arch: build this architecture; by default the one the space's classifier recognises.
+        start: number of the space's starting point.
     """
     with torch.no_grad():
         architecture = space.model.architecture(arch) if arch else classified_as(embedding, space)
-        return Network(architecture, space.model.decode(architecture.name, embedding[None])[0])
+        return Network(architecture, space.model.decode(architecture.name, embedding[None], start)[0])
 
 
 def classified_as(embedding: Tensor, space: Space) -> Architecture:
@@ -76,18 +115,21 @@ def classified_as(embedding: Tensor, space: Space) -> Architecture:
         return space.model.recognise(embedding[None])[0]
 
 
-def output_paths(output: Path, embeddings: Embeddings, *, force: bool) -> list[Path]:
+def output_paths(output: Path, embeddings: Embeddings, *, force: bool, members: int | None = None) -> list[Path]:
     """Where each predicted instance goes: the output itself for one, files of a directory for several.
 
+    Args:
+        members: as of `decode`; files are named by their starting points as well.
     Raises:
         OutputExists: a path is taken and `force` is not given.
-        ConfigError: several embeddings for one file, or an extension that is no checkpoint's.
+        ConfigError: several networks for one file, or an extension that is no checkpoint's.
     """
-    if len(embeddings.origins) == 1 and output.suffix:
+    if len(embeddings.origins) * (members or 1) == 1 and output.suffix:
         paths = [output]
     elif output.suffix:
+        several = f"{len(embeddings.origins)} embeddings" if members is None else f"{members} networks of an embedding"
         raise ConfigError(
-            f"{len(embeddings.origins)} embeddings cannot go into one checkpoint, {output}.",
+            f"{several} cannot go into one checkpoint, {output}.",
             "Name a directory: each network gets a file of its own.",
         )
     else:
@@ -95,6 +137,8 @@ def output_paths(output: Path, embeddings: Embeddings, *, force: bool) -> list[P
         names = [s if stems.count(s) == 1 else f"{s}-{i}" for i, s in enumerate(stems)]
         if len(set(names)) < len(names):  # a file of its own has the very name that a number made
             names = [f"{s}-{i}" for i, s in enumerate(names)]
+        if members is not None:
+            names = [f"{name}-start-{start}" for name in names for start in range(members)]
         paths = [output / f"{name}.pt" for name in names]
         if not output.is_dir():
             # It is made when the networks are written; until then, what counts is that it can be.
@@ -106,9 +150,15 @@ def output_paths(output: Path, embeddings: Embeddings, *, force: bool) -> list[P
     return paths
 
 
-def write_decoded(networks: Sequence[Network], paths: Sequence[Path], space: Space, *, force: bool) -> None:
-    """Write predicted instances, each with the name of the space it comes from; makes their directory."""
-    for network, path in zip(networks, paths, strict=True):
+def write_decoded(
+    networks: Sequence[Network], paths: Sequence[Path], space: Space, *, force: bool, starts: Sequence[int] = (0,)
+) -> None:
+    """Write predicted instances, each with the name of the space it comes from; makes their directory.
+
+    Args:
+        starts: that the networks of each embedding come from, as of `starts_of`; recorded where the space has several.
+    """
+    for i, (network, path) in enumerate(zip(networks, paths, strict=True)):
         metadata = {
             "format": "pt",
             "netspace.arch": network.architecture.name,
@@ -116,5 +166,7 @@ def write_decoded(networks: Sequence[Network], paths: Sequence[Path], space: Spa
             "netspace.space_sha256": space.sha256,
             "netspace.source_sha256": network.sha256,
         }
+        if space.starts > 1:
+            metadata["netspace.start"] = str(starts[i % len(starts)])
         path.parent.mkdir(exist_ok=True)
         write_network(path, network, metadata=metadata, force=force)

@@ -12,9 +12,11 @@ from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import Data
-from netspace_cli.core.encoding.decode import decode, output_paths, write_decoded
+from netspace_cli.core.encoding.decode import decode, output_paths, starts_of, write_decoded
 from netspace_cli.core.files.outputs import check_no_input
+from netspace_cli.core.kinds.images import require_images
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import ensemble_on_test
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings, check_space, load_embeddings
 from netspace_cli.core.spaces.space import Space
@@ -30,7 +32,7 @@ class DecodeRequest:
     Attributes:
         embedding: an embedding file.
         output: a checkpoint, or a folder for several; force: replace what is there.
-        arch, recognised, form: as of `decode`.
+        arch, recognised, form, start, members: as of `decode`.
         space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
     """
 
@@ -42,6 +44,8 @@ class DecodeRequest:
     space: str | None = None
     data: str | None = None
     force: bool = False
+    start: int = 0
+    members: int | None = None
 
     def prepare(self) -> DecodeTask:
         """Read the embeddings and refuse what cannot be done, before any work.
@@ -57,8 +61,9 @@ class DecodeRequest:
         embeddings = load_embeddings(self.embedding)
         space = choose_space(self.space, [self.embedding])
         check_space(self.embedding, embeddings, space)
-        paths = output_paths(self.output, embeddings, force=self.force)
-        return DecodeTask(self, space, choose_data(space, self.data), embeddings, paths)
+        starts = starts_of(space, start=self.start, members=self.members)
+        paths = output_paths(self.output, embeddings, force=self.force, members=self.members)
+        return DecodeTask(self, space, choose_data(space, self.data), embeddings, paths, starts)
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class DecodeTask:
         request: what was asked for.
         space, data: opened; data None where the space's own are not at hand.
         embeddings: read; paths: where each network goes.
+        starts: that the networks of each embedding come from.
     """
 
     request: DecodeRequest
@@ -76,17 +82,47 @@ class DecodeTask:
     data: Data | None
     embeddings: Embeddings
     paths: Sequence[Path]
+    starts: Sequence[int] = (0,)
 
     def run(self, runner: Runner) -> list[Network]:
         """Build the networks."""
         asked = self.request
         return decode(
-            self.embeddings, self.space, runner, arch=asked.arch, recognised=asked.recognised, form=asked.form
+            self.embeddings,
+            self.space,
+            runner,
+            arch=asked.arch,
+            recognised=asked.recognised,
+            form=asked.form,
+            start=asked.start,
+            members=asked.members,
         )
 
     def rows(self, networks: Sequence[Network], runner: Runner) -> list[dict[str, Any]]:
         """{arch, parameters, path, accuracy?} of each network, scored on the test split where there are labels."""
-        accuracies = self.space.kind.accuracies(networks, self.data, runner)
+        return self._rows(networks, self.space.kind.accuracies(networks, self.data, runner))
+
+    def ensembles(
+        self, networks: Sequence[Network], runner: Runner
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The same rows with the starting point of each network, and one row for each embedding: {source, members,
+        accuracy?, agreement?} of its networks together."""
+        size, sources = len(self.starts), [origin.source for origin in self.embeddings.origins]
+        together: list[dict[str, Any]] = [{"source": source, "members": size} for source in sources]
+        accuracies: list[float | None] = [None] * len(networks)
+        if self.data is not None:
+            images = require_images(self.data)
+            groups = [networks[i : i + size] for i in range(0, len(networks), size)]
+            found = [ensemble_on_test(group, images, runner) for group in groups]
+            accuracies = [accuracy for each in found for accuracy in each.accuracies]
+            together = [
+                row | {"accuracy": each.accuracy} | ({} if each.agreement is None else {"agreement": each.agreement})
+                for row, each in zip(together, found, strict=True)
+            ]
+        rows = self._rows(networks, accuracies)
+        return [row | {"start": self.starts[i % size]} for i, row in enumerate(rows)], together
+
+    def _rows(self, networks: Sequence[Network], accuracies: Sequence[float | None]) -> list[dict[str, Any]]:
         return [
             {"arch": n.architecture.name, "parameters": n.architecture.parameter_count, "path": path}
             | ({} if accuracy is None else {"accuracy": accuracy})
@@ -95,7 +131,7 @@ class DecodeTask:
 
     def write(self, networks: Sequence[Network]) -> None:
         """Write a checkpoint of each."""
-        write_decoded(networks, self.paths, self.space, force=self.request.force)
+        write_decoded(networks, self.paths, self.space, force=self.request.force, starts=self.starts)
 
     def record(self) -> dict[str, Any]:
         """What the outcome depends on, for a JSON document."""

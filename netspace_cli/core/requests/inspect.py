@@ -114,7 +114,7 @@ def _embedding(path: Path) -> dict[str, Any]:
 
 
 def _space(record: Mapping[str, Any]) -> dict[str, Any]:
-    backbone = record["recipe"]["backbone"]
+    backbone, starts = record["recipe"]["backbone"], record["recipe"].get("space", {}).get("starts", 1)
     return {
         "space": record["name"],
         "architectures": list(record["architectures"]),
@@ -122,6 +122,7 @@ def _space(record: Mapping[str, Any]) -> dict[str, Any]:
         "data": record["data"]["name"],
         "backbone": backbone["kind"],
         "embedding_size": backbone["embedding_size"],
+        **({"starts": starts} if starts > 1 else {}),
         "refine_steps": record["recipe"]["refine"]["steps"],
         "instances": len(record["zoo"]),
         "netspace_version": record["netspace_version"],

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.backbones import ArchitectureInit
+from netspace_models.errors import ConfigError
 from netspace_models.space_model import SpaceModel
+from netspace_models.wording import setting
 
 from .recipe import Recipe
 
@@ -22,14 +24,20 @@ def build_model(
         architectures: in the order of their ClassIds.
         inits: what training instances tell of each; None where all values are loaded afterwards.
     Raises:
-        ConfigError: sizes that do not go together.
+        ConfigError: sizes that do not go together, or several starting points of a backbone that has one.
         DoesNotFit: an architecture is too large for the backbone.
     """
+    settings, several, starts = recipe.backbone, len(architectures) > 1, recipe.space.starts
+    if starts > 1 and not settings.has_starts:
+        raise ConfigError(
+            f"the {settings.kind} backbone has one starting point for each architecture, not {starts}.",
+            f"Use another backbone ({setting('backbone.kind', 'tokens')}), or leave it at "
+            f"{setting('space.starts', 1)}.",
+        )
     if inits is None:
         inits = {
-            a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run, architecture=a)
+            a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run, architecture=a, starts=starts)
             for a in architectures
         }
-    settings, several = recipe.backbone, len(architectures) > 1
     backbone = settings.build(inits, architectures[0].io)
     return SpaceModel(architectures, backbone, settings.build_head(len(architectures)) if several else None)

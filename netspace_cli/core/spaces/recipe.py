@@ -16,6 +16,7 @@ from netspace_models.backbones.settings import BackboneSettings
 from netspace_models.errors import ConfigError
 from netspace_models.second_order.gauss_newton import DAMPING
 from netspace_models.training.augmentations import Augmentations
+from netspace_models.training.objectives import LevelLoss
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -53,11 +54,17 @@ class SpaceRecipe(_Section):
         unseen: architectures of the space that no training instance has; only interpolation draws them.
         start: each decoder's starting point, "best" (the training instance with the best validation
             accuracy) or "random".
+        starts: starting points of each decoder. From the first one an embedding decodes to a network that imitates its
+            own; from every other one to a network as good, with mistakes of its own.
+        parents: how many training instances each further starting point is recombined from; None for 2 where there are
+            convolutions, else 4.
     """
 
     name: str | None = Field(None, min_length=1)
     unseen: tuple[str, ...] = ()
     start: Literal["best", "random"] = "best"
+    starts: PositiveInt = 1
+    parents: PositiveInt | None = None
 
 
 class ReconstructRecipe(_Section):
@@ -106,6 +113,10 @@ class TrainRecipe(_Section):
         self_imitation: of several architectures, the weight of each network's own answers beside the teacher's; 0 as
             published, where all networks of an architecture come out nearly the same.
         near_surface_share: where networks are shapes, the share of a step's points near the surface of each instance.
+        level: weight of networks decoded from further starting points (`space.starts`), which move by
+            `untrained_lr_factor`.
+        level_loss: what these learn: "matched" for the same mean log-probability of the labels as the network that was
+            encoded has, or "labels" for the labels themselves.
         stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
             and shift it, as far as its surface stays in the box; 1 for none.
         untrained_lr_factor: decoder biases that start untrained (an unseen architecture, a random start) move this
@@ -132,6 +143,8 @@ class TrainRecipe(_Section):
     alpha: float = Field(0.9, ge=0, le=1)
     interpolation: float = Field(1.0, ge=0)
     self_imitation: float = Field(0.0, ge=0)
+    level: float = Field(1.0, ge=0)
+    level_loss: LevelLoss = "matched"
     near_surface_share: float = Field(0.5, ge=0, le=1)
     stretch: float = Field(1.0, ge=1)
     untrained_lr_factor: PositiveFloat = 5.0

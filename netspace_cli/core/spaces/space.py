@@ -57,6 +57,11 @@ class Space:
         return self.model.architectures
 
     @property
+    def starts(self) -> int:
+        """Number of starting points of each architecture."""
+        return self.model.backbone.start_count
+
+    @property
     def io(self) -> NetworkIO:
         """What its networks take and give."""
         return io_from(self.record["io"])

@@ -17,6 +17,12 @@ def check_objective(training: TrainingSet, teacher: Network | None, recipe: Reci
     Raises:
         ConfigError: says what does not go together.
     """
+    if recipe.space.starts > 1 and (recipe.train.objective != "imitate" or recipe.train.contrast.gamma):
+        raise ConfigError(
+            f"space.starts = {recipe.space.starts} is for the objective 'imitate' without a contrastive term; this is "
+            f"{recipe.train.objective!r} with train.contrast.gamma = {recipe.train.contrast.gamma:g}.",
+            f"Leave it at {setting('space.starts', 1)}, or set train.objective to 'imitate' and the term to 0.",
+        )
     if recipe.train.objective == "imitate":
         _check_imitation(training, teacher, recipe)
     else:

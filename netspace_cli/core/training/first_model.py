@@ -16,8 +16,9 @@ from netspace_cli.core.data.data import Data
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.model import build_model
 
+from .starts import recombined_starts
 from .step import Task, TrainState
-from .training_set import initial_values, without_instance
+from .training_set import fresh_weights, initial_values, without_instance
 
 CURVATURE_INPUTS = 512
 
@@ -26,6 +27,8 @@ def new_state(task: Task) -> TrainState:
     """The model before its first step, and its optimiser; the same for the same seed."""
     inputs, generator = curvature_inputs(task.data, task.runner)
     inits = initial_values(task.training, task.recipe, task.runner, inputs)
+    if task.recipe.space.starts > 1:
+        inits = _with_further_starts(inits, task, inputs)
     if task.recipe.backbone.needs_curvature:
         inits = _with_moments(inits, task, inputs, generator)
     with kept_random_state():
@@ -44,14 +47,28 @@ def _projection_head(model: SpaceModel, task: Task) -> ProjectionHead | None:
 
 def _optimizer(model: SpaceModel, head: ProjectionHead | None, task: Task) -> torch.optim.Optimizer:
     """Adam. What stands for a network before anything is known of it moves as a network's own weights do, where
-    nothing trained it; a decoder that starts at an instance has no use for such steps."""
-    starts = model.backbone.starts(without_instance(task.training, task.recipe))
+    nothing trained it, not even as a whole; a decoder that starts at an instance has no use for such steps."""
+    starts = model.backbone.starts(without_instance(task.training, task.recipe)) + model.backbone.further_starts()
     apart = {id(start) for start, _ in starts}
     rest = [p for p in model.ordered_parameters() if id(p) not in apart]
     groups: list[dict[str, Any]] = [{"params": rest, "pace": 1.0}]
     groups += [{"params": [start], "pace": task.recipe.train.untrained_lr_factor * pace} for start, pace in starts]
     groups += [] if head is None else [{"params": list(head.parameters()), "pace": 1.0}]
     return torch.optim.Adam(groups, task.recipe.train.lr)
+
+
+def _with_further_starts(inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor) -> dict[str, ArchitectureInit]:
+    """For decoders of several starting points: those after the first one, which are recombined where that is a
+    training instance, and else fresh as well."""
+    found, recipe, training = {}, task.recipe.space, task.training
+    for a in training.architectures:
+        if a.name in without_instance(training, task.recipe):
+            further = fresh_weights(a, task.runner, inputs, count=recipe.starts)[1:]
+        else:
+            key = ("train", a.name)
+            further = recombined_starts(a, training.weights[key], training.instances[key], recipe, task.runner)
+        found[a.name] = replace(inits[a.name], further=further, starts=recipe.starts)
+    return found
 
 
 def _with_moments(

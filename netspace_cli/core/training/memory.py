@@ -126,7 +126,8 @@ class _WithoutValues(TorchFunctionMode):
 def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> SpaceModel:
     # Made out here, as backbones look at these numbers.
     scales = {a.name: torch.ones(len(a.spec.layers)) for a in architectures}
-    inits = {a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run) for a in architectures}
+    starts = recipe.space.starts
+    inits = {a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run, starts=starts) for a in architectures}
     with kept_random_state(), _WithoutValues():
         model = build_model(recipe, architectures, inits)
     return model.to(NOWHERE)
@@ -134,8 +135,8 @@ def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> Sp
 
 def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> int:
     """Bytes that one step keeps for the backward pass, beside the model itself: of every view of an instance its
-    encoding, its decoding and its run on the images, if its behaviour counts; of every boundary pair (eq. 7-12) the
-    latter two."""
+    encoding, its decoding and its run on the images, if its behaviour counts, both from a further starting point too
+    where there are some; of every boundary pair (eq. 7-12) the latter two."""
     io, train = model.architectures[0].io, recipe.train
     images = torch.empty(train.images, *io.input_shape, device=NOWHERE)
     encoded, decoded = {}, {}
@@ -148,7 +149,8 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
                 a.run(predicted[0], images)
         encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()
     views = 2 if train.contrast.gamma else 1
-    total = views * sum(count * (encoded[name] + decoded[name]) for name, count in counts.items())
+    times = 2 if recipe.space.starts > 1 and train.level > 0 else 1
+    total = views * sum(count * (encoded[name] + times * decoded[name]) for name, count in counts.items())
     names = [a.name for a in model.architectures]
     if train.interpolation > 0 and train.objective == "imitate":
         pairs = counts.get(names[0], 0) * counts.get(names[-1], 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -42,7 +42,7 @@ class Task:
     def constants(self) -> LossConstants:
         """Constants of the losses."""
         t = self.recipe.train
-        return LossConstants(t.temperature, t.alpha, t.interpolation, t.self_imitation)
+        return LossConstants(t.temperature, t.alpha, t.interpolation, t.self_imitation, t.level, t.level_loss)
 
     @property
     def several(self) -> bool:
@@ -168,6 +168,7 @@ def validate(task: Task, state: TrainState) -> float:
         rows = {a.name: task.training.weights.get(("val", a.name)) for a in task.training.architectures}
         present = {name: weights for name, weights in rows.items() if weights is not None}
         for i in range(max(len(weights) for weights in present.values())):
+            batch = replace(batch, starts=_starts_by_turns(task, i))
             one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
             terms = _terms(task, state.model, [one], one, batch)
             losses.append(torch.stack(list(terms.values())).sum() / len(one))
@@ -214,7 +215,25 @@ def _terms(
 def _batch(task: Task, generator: torch.Generator) -> Batch:
     inputs, labels = task.data.draw("train", task.recipe.train.images, generator)
     with torch.no_grad(), task.runner.autocast():
-        return Batch(inputs, labels, _teacher_logits(task, inputs))
+        return Batch(inputs, labels, _teacher_logits(task, inputs), starts=_drawn_starts(task, generator))
+
+
+def _drawn_starts(task: Task, generator: torch.Generator) -> dict[str, list[int]]:
+    """By architecture a further starting point for each instance of a step; {} where there are none."""
+    starts = task.recipe.space.starts
+    if starts == 1:
+        return {}
+    counts = {a.name: len(task.training.weights["train", a.name]) for a in task.training.seen()}
+    return {
+        name: torch.randint(1, starts, (min(count, task.recipe.train.instances),), generator=generator).tolist()
+        for name, count in counts.items()
+    }
+
+
+def _starts_by_turns(task: Task, turn: int) -> dict[str, list[int]]:
+    """The same for one instance of each architecture, so that all starting points take part in a validation."""
+    further = task.recipe.space.starts - 1
+    return {a.name: [1 + turn % further] for a in task.training.seen()} if further else {}
 
 
 def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:

@@ -19,6 +19,8 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
+from .starts import check_starts
+
 # Modules that tell how large the layers of an architecture without instances are.
 FRESH = 4
 
@@ -47,7 +49,8 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
 
     Raises:
         ConfigError: an architecture without training instances, an unseen one that is the smallest or the
-            largest, a split without any, or a rate for an architecture that the space will not have.
+            largest, a split without any, a rate for an architecture that the space will not have, or several starting
+            points where they cannot be.
     """
     unseen = [resolve_architecture(name, zoo.io) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
@@ -78,6 +81,7 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
                 "Train instances of it, or choose one between the smallest and the largest of the zoo.",
             )
     _check_rates(recipe, [a.name for a in order])
+    check_starts(recipe.space, [(a, len(instances.get(("train", a.name), ()))) for a in order])
     return TrainingSet(order, weights, instances)
 
 
@@ -127,13 +131,13 @@ def layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:
     return torch.cat([deviation(part.reshape(1, -1), dim=1)[0] for part in parts]).clamp_min(1e-4)
 
 
-def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor) -> Tensor:
-    """(FRESH, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
+def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor, *, count: int = FRESH) -> Tensor:
+    """(count, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
     it on the inputs, as at the first step of their own training. No trained network has a part in them."""
     found = []
     with kept_random_state():
         torch.manual_seed(runner.seed)
-        for _ in range(FRESH):
+        for _ in range(count):
             module = fresh_module(architecture.name, architecture.io)
             for layer in module.modules():
                 if isinstance(layer, _BatchNorm):

@@ -11,13 +11,16 @@ import torch
 from netspace_models.architectures import build
 from netspace_models.errors import ConfigError, NotFinite, OutputExists, WrongSpace
 
-from netspace_cli.core.encoding.decode import decode, decode_row, output_paths, write_decoded
+from netspace_cli.core.encoding.decode import decode, decode_row, output_paths, starts_of, write_decoded
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.network import Network, read_network, write_network
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, embeddings_of
+from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.training.loop import train
 from tests.worlds import Tiny
 
 
@@ -166,3 +169,75 @@ def test_each_network_has_a_file_of_its_own_inside_the_directory(
     paths = output_paths(tmp_path / "d", one_of(tiny, *sources), force=False)
     assert [p.name for p in paths] == names
     assert {p.parent for p in paths} == {tmp_path / "d"}
+
+
+@pytest.fixture(scope="module")
+def starting(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Space:
+    """A space with three starting points."""
+    table = tiny.recipe.model_dump()
+    table["space"] |= {"name": "starting", "starts": 3}
+    table["train"]["steps"] = 2
+    with Runner("cpu") as runner:
+        path = tmp_path_factory.mktemp("starts") / "s.safetensors"
+        return train(tiny.single_zoo, path, recipe_from(table), tiny.data, runner)
+
+
+def of_starting(space: Space, *sources: str) -> Embeddings:
+    origins = [Origin("lenetlike", source=source) for source in sources]
+    return embeddings_of(space, space.embeddings[: len(sources)], origins)
+
+
+def test_each_member_is_of_a_start_of_its_own(starting: Space) -> None:
+    embeddings = of_starting(starting, "a.pt", "b.pt")
+    with Runner("cpu") as runner:
+        members = decode(embeddings, starting, runner, members=3)
+        apart = [decode(embeddings, starting, runner, start=k) for k in range(3)]
+        assert [n.source for n in members] == ["a.pt"] * 3 + ["b.pt"] * 3
+        for i, network in enumerate(members):
+            assert torch.equal(network.weights, apart[i % 3][i // 3].weights)
+        assert not torch.equal(members[1].weights, members[2].weights)
+        plain = decode(embeddings, starting, runner)
+        assert torch.equal(plain[1].weights, members[3].weights)
+        assert len(decode(embeddings, starting, runner, members=1)) == 2
+        assert torch.equal(decode_row(embeddings.vectors[0], starting, start=2).weights, members[2].weights)
+
+
+@pytest.mark.parametrize("members", [0, 4, 10])
+def test_more_members_than_starts_are_refused_with_both_numbers(starting: Space, members: int) -> None:
+    words = f"space 'starting' decodes to 3 networks, one from each starting point; {members} were asked for"
+    with Runner("cpu") as runner, pytest.raises(ConfigError, match=words) as refused:
+        decode(of_starting(starting, "a.pt"), starting, runner, members=members)
+    assert "`members=3` or less" in refused.value.hint and "`space.starts = 10` in the recipe" in refused.value.hint
+
+
+def test_a_space_of_one_start_has_one_member(tiny: Tiny) -> None:
+    assert len(build_all(one_of(tiny, "a.pt"), tiny, members=1)) == 1
+    with pytest.raises(ConfigError, match="decodes to 1 network, one from each starting point; 2 were asked for"):
+        build_all(one_of(tiny, "a.pt"), tiny, members=2)
+    with pytest.raises(ConfigError, match="start 1 is not there: this space has one starting point"):
+        build_all(one_of(tiny, "a.pt"), tiny, start=1)
+
+
+def test_members_begin_at_start_0(starting: Space) -> None:
+    with Runner("cpu") as runner, pytest.raises(ConfigError, match="`members=2` begins at start 0, and `start=1` says"):
+        decode(of_starting(starting, "a.pt"), starting, runner, start=1, members=2)
+
+
+def test_files_of_members_are_named_by_embedding_and_start(starting: Space, tmp_path: Path) -> None:
+    one, two = of_starting(starting, "a.pt"), of_starting(starting, "a.pt", "b.pt")
+    found = [p.name for p in output_paths(tmp_path / "d", two, force=False, members=2)]
+    assert found == ["a-start-0.pt", "a-start-1.pt", "b-start-0.pt", "b-start-1.pt"]
+    assert output_paths(tmp_path / "x.pt", one, force=False, members=1) == [tmp_path / "x.pt"]
+    with pytest.raises(ConfigError, match="3 networks of an embedding cannot go into one checkpoint"):
+        output_paths(tmp_path / "x.pt", one, force=False, members=3)
+
+
+def test_the_file_says_which_start_it_is_of(tiny: Tiny, starting: Space, tmp_path: Path) -> None:
+    embeddings = of_starting(starting, "a.pt", "b.pt")
+    with Runner("cpu") as runner:
+        networks = decode(embeddings, starting, runner, members=2)
+    paths = [tmp_path / f"{i}.safetensors" for i in range(4)]
+    write_decoded(networks, paths, starting, force=False, starts=starts_of(starting, members=2))
+    assert [read_checkpoint(p).metadata["netspace.start"] for p in paths] == ["0", "1", "0", "1"]
+    write_decoded(build_all(one_of(tiny, "a"), tiny), paths[:1], tiny.space, force=True)
+    assert "netspace.start" not in read_checkpoint(paths[0]).metadata

@@ -172,6 +172,15 @@ def test_what_does_not_go_together_is_refused(
     assert words in refused.value.message and hint in refused.value.hint
 
 
+@pytest.mark.parametrize("settings", [{"objective": "both"}, {"contrast": {"gamma": 0.5}, "instances": 2}])
+def test_further_starting_points_are_for_imitation_alone(tiny: Tiny, settings: dict[str, Any]) -> None:
+    table = recipe_of(tiny, tiny.recipe.model_dump()["backbone"], **settings).model_dump()
+    table["space"]["starts"] = 2
+    with Runner("cpu") as runner, pytest.raises(ConfigError, match="space.starts = 2 is for the objective") as refused:
+        prepare(tiny.single_zoo, recipe_from(table), tiny.data, runner)
+    assert "`space.starts = 1` in the recipe" in refused.value.hint
+
+
 def test_an_unseen_architecture_has_nothing_to_be_reconstructed_from(tiny: Tiny) -> None:
     table = recipe_of(tiny, objective="reconstruct").model_dump()
     table["space"]["unseen"] = ["vanillacnn"]

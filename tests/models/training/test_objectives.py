@@ -51,7 +51,7 @@ class Recorder(Backbone):
         self.encoded.append(arch)
         return vectors * 2
 
-    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
+    def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
         self.decoded += [(arch, e) for e in embeddings]
         return embeddings / 2
 

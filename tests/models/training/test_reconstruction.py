@@ -30,8 +30,8 @@ EVERY = Representation(structure=0.3, contrast=0.2, temperature=0.5)
 class Halving(Recorder):
     """What comes back is half of what went in."""
 
-    def decode(self, arch: str, embeddings: Tensor) -> Tensor:
-        return super().decode(arch, embeddings) / 2
+    def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
+        return super().decode(arch, embeddings, start) / 2
 
 
 def halving(names: tuple[str, ...] = ONE) -> SpaceModel:
