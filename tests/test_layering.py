@@ -34,7 +34,7 @@ HELP_SECONDS = 0.3
 # Of netspace_models likewise.
 MODEL_ROOMS = (
     *("wording", "errors", "signal", "parameters", "architectures", "second_order"),
-    *("heads", "backbones", "space_model", "training"),
+    *("heads", "sampling", "backbones", "space_model", "training"),
 )
 
 
