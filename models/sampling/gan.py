@@ -34,7 +34,7 @@ class GanSettings:
 
     noise: int = 32
     widths: tuple[int, ...] = (128, 128)
-    steps: int = 1000
+    steps: int = 600
     lr: float = 5e-4
     batch: int = 64
     penalty: float = 1.0
