@@ -48,6 +48,8 @@ COMMANDS: Mapping[str, Entry] = {
     "decode": Entry("netspace_cli.commands.decode:decode", "Build the networks that embeddings stand for."),
     "interp": Entry("netspace_cli.commands.interp:interp", "Walk from one network to another."),
     "lso": Entry("netspace_cli.commands.lso:lso", "Optimise an embedding for a task."),
+    "sample": Entry("netspace_cli.commands.sample:sample", "Draw new networks from a space."),
+    "ensemble": Entry("netspace_cli.commands.ensemble:ensemble", "Judge a zoo's instances as an ensemble."),
     "train": Entry("netspace_cli.commands.train:train", "Train a space from a zoo."),
     "zoo": Entry("netspace_cli.commands.zoo.group:zoo", "Make zoos of trained networks, adopt them, look at them."),
     "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),

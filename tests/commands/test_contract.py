@@ -84,6 +84,11 @@ def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> dict[str, list[obj
             *("--csv", "a.csv", "--save-dir", "steps", "--plot", "a.svg"),
         ],
         "lso": ["lso", resnet, *space, *data, "--steps", 2, "-o", "best.emb", "--decode", "best.safetensors"],
+        "sample": [
+            *("sample", "--space", tiny.single_space.path, "--zoo", tiny.single_zoo.path, *data),
+            *("--top", "all", "-n", 2, "--polish", 1, "-o", "drawn"),
+        ],
+        "ensemble": ["ensemble", "drawn", *data, "--select", "top:2"],
         "train": [
             *("train", tiny.single_zoo.path, *data, "-o", "s.safetensors"),
             *(word for setting in small for word in ("-s", setting)),
