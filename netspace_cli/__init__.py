@@ -43,6 +43,7 @@ _HOMES = {
     "optimise": "search.lso",
     "polish": "sampling.polish",
     "population_of": "sampling.population",
+    "probe": "evaluation.probe",
     "read_network": "networks.network",
     "refresh_norms": "sampling.norms",
     "sample": "sampling.sample",

@@ -53,6 +53,7 @@ COMMANDS: Mapping[str, Entry] = {
     "train": Entry("netspace_cli.commands.train:train", "Train a space from a zoo."),
     "zoo": Entry("netspace_cli.commands.zoo.group:zoo", "Make zoos of trained networks, adopt them, look at them."),
     "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),
+    "probe": Entry("netspace_cli.commands.probe:probe", "Read accuracy and epochs off embeddings, beside statistics."),
     "experiment": Entry("netspace_cli.commands.experiment.group:experiment", "Measure a space: tables and a figure."),
     "prep": Entry("netspace_cli.commands.prep:prep", "Write a network's PRep as an array or a picture."),
     "mesh": Entry("netspace_cli.commands.mesh:mesh", "Extract and draw the surface of a network that is a shape."),
