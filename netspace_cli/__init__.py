@@ -17,6 +17,7 @@ from typing import Any
 
 _HOMES = {
     "Evaluation": "kinds.kind",
+    "FineTuning": "zoos.finetune",
     "ImageData": "data.images",
     "Network": "networks.network",
     "Recipe": "spaces.recipe",
@@ -30,6 +31,7 @@ _HOMES = {
     "ensemble": "sampling.together",
     "evaluate": "evaluation.evaluate",
     "fidelity": "encoding.fidelity",
+    "finetune": "zoos.finetune",
     "index_folder": "zoos.adopt",
     "inspect": "requests.inspect",
     "interpolate": "paths.path",

@@ -50,6 +50,7 @@ COMMANDS: Mapping[str, Entry] = {
     "lso": Entry("netspace_cli.commands.lso:lso", "Optimise an embedding for a task."),
     "sample": Entry("netspace_cli.commands.sample:sample", "Draw new networks from a space."),
     "ensemble": Entry("netspace_cli.commands.ensemble:ensemble", "Judge a zoo's instances as an ensemble."),
+    "finetune": Entry("netspace_cli.commands.finetune:finetune", "Train a zoo's instances further, beside scratch."),
     "train": Entry("netspace_cli.commands.train:train", "Train a space from a zoo."),
     "zoo": Entry("netspace_cli.commands.zoo.group:zoo", "Make zoos of trained networks, adopt them, look at them."),
     "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),

@@ -51,3 +51,17 @@ class Selection(click.ParamType):
         if word == "top" and number.isdecimal() and int(number) > 0:
             return int(number)
         self.fail(f"{value!r} selects nothing: write top:10 or all.", param, ctx)
+
+
+class Epochs(click.ParamType):
+    """Numbers of epochs, separated by commas."""
+
+    name = "n,n,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = [part.strip() for part in str(value).split(",")]
+        if not all(part.isdecimal() for part in parts):
+            self.fail(f"{value!r} are no epochs: write 0,1,5,25.", param, ctx)
+        return tuple(int(part) for part in parts)

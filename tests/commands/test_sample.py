@@ -135,7 +135,7 @@ def test_an_ensemble_is_judged(tiny: Tiny, work: Path, ask: Ask, rows: Rows, cli
 
 
 def test_what_makes_no_ensemble_is_refused(tiny: Tiny, solids: Solids, work: Path, refused: Refused) -> None:
-    assert "an ensemble of 99 cannot be chosen" in refused(
+    assert "99 instances cannot be chosen" in refused(
         2, "ensemble", tiny.zoo.path, "--data", tiny.npz, "--select", "top:99"
     )
     assert "'best' selects nothing: write top:10 or all" in refused(2, "ensemble", tiny.zoo.path, "--select", "best")

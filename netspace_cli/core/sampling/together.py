@@ -141,7 +141,7 @@ def ensemble(zoo: Zoo, data: ImageData, runner: Runner, *, select: int | None = 
     check_ensemble(zoo, data, select)
     data = runner.place(data)
     known = {a.name: a for a in zoo.architectures()}
-    chosen, validation = _chosen(zoo, data, runner, select)
+    chosen, validation = select_members(zoo, data, runner, select)
     networks = [zoo.network(i, known[i.arch]) for i in chosen]
     found = together(test_logits(networks, data, runner), labels_of(data, "test"))
     return Ensemble(tuple(i.id for i in chosen), validation, found)
@@ -161,14 +161,19 @@ def check_ensemble(zoo: Zoo, data: ImageData, select: int | None) -> None:
     least = 1 if select is None else select
     if not 1 <= least <= len(zoo.instances):
         raise ConfigError(
-            f"an ensemble of {least} cannot be chosen from the {len(zoo.instances)} instances of {zoo.path}.",
+            f"{least} instances cannot be chosen from the {len(zoo.instances)} of {zoo.path}.",
             f"Ask for 1 to {len(zoo.instances)} of them." if zoo.instances else "Give a zoo that has some.",
         )
 
 
-def _chosen(
+def select_members(
     zoo: Zoo, data: ImageData, runner: Runner, select: int | None
 ) -> tuple[list[Instance], tuple[float, ...] | None]:
+    """The most accurate instances on validation images, and their accuracies there; all and None where none are chosen.
+
+    Args:
+        data: on the runner's device; where they are not the zoo's own images, accuracies are measured.
+    """
     if select is None:
         return list(zoo.instances), None
     known = {a.name: a for a in zoo.architectures()}

@@ -74,7 +74,7 @@ def test_one_member_is_itself(tiny: Tiny) -> None:
 def test_what_makes_no_ensemble_is_refused(tiny: Tiny) -> None:
     total = len(tiny.zoo.instances)
     for select in (0, total + 1):
-        with pytest.raises(ConfigError, match=f"an ensemble of {select} cannot be chosen from the {total} instances"):
+        with pytest.raises(ConfigError, match=f"{select} instances cannot be chosen from the {total} of"):
             ensemble(tiny.zoo, tiny.data, Runner("cpu"), select=select)
     with pytest.raises(ConfigError, match="is a zoo for .*; these images are 1x16x16, 10 classes"):
         ensemble(tiny.zoo, load_data("digits"), Runner("cpu"))
