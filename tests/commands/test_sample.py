@@ -87,7 +87,10 @@ def test_a_dry_run_draws_nothing(one: list[object], work: Path, ask: Ask) -> Non
     ("words", "text"),
     [
         (["--method", "kd"], "no method is called 'kd'. Did you mean kde?"),
-        (["--method", "flow", "--bandwidth", "1"], "the method flow has no --bandwidth; it is a setting of kde"),
+        (
+            ["--method", "flow", "--bandwidth", "1"],
+            "the method flow has no bandwidth: that is for kde, kde-joint, starts",
+        ),
         (["--method", "mix", "--polish", "3"], "samples of the method mix have none. Leave out --polish"),
         (["--method", "starts"], "-s space.starts=10"),
         (["--bandwidth", "scot"], "no rule for bandwidths is called 'scot'"),

@@ -368,7 +368,7 @@ def method_named(name: str, **settings: Any) -> Method:
         if key not in own:
             takers = [n for n, each in METHODS.items() if key in {f.name for f in fields(each)}]  # type: ignore[arg-type]
             raise ConfigError(
-                f"the method {name} has no {setting(key)}; it is a setting of {', '.join(takers) or 'none'}.",
+                f"the method {name} has no {key}: that is for {', '.join(takers) or 'none'}.",
                 "Leave it out.",
             )
     return METHODS[name](**given)

@@ -89,7 +89,7 @@ def test_what_is_no_method_is_refused(tiny: Tiny) -> None:
         method_named("kde-jiont")
     with pytest.raises(ConfigError, match="no method is called 'xx'. There are kde, kde-joint, neighbours"):
         method_named("xx")
-    with pytest.raises(ConfigError, match="the method kde has no `accuracy`; it is a setting of flow. Leave it out."):
+    with pytest.raises(ConfigError, match="the method kde has no accuracy: that is for flow. Leave it out."):
         method_named("kde", accuracy=0.9)
     with pytest.raises(ConfigError, match="0 networks cannot be drawn. Ask for at least one: `count=10`"):
         drawn(tiny, "kde", 0)
