@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
-from netspace_models.architectures import build
+from netspace_models.architectures import Architecture, build
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.runtime.runner import Runner
@@ -53,7 +54,7 @@ def test_what_has_no_norms_is_refused(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="lenetlike has no batch norms, so it has no statistics to refresh"):
         check_norms(lenet)
     with pytest.raises(ConfigError, match="the hidden units of resnet8 cannot be aligned"):
-        check_norms(replace(resnet, hidden_groups=()))
+        check_norms(cast(Architecture, SimpleNamespace(name="resnet8", pairs=resnet.pairs, hidden_groups=())))
     found = sample(tiny.space, 1, "kde", Runner("cpu"), arch="resnet8", top=1.0)
     with pytest.raises(ConfigError, match="no zoo was given"):
         refresh_norms(found, tiny.data, Runner("cpu"))
