@@ -105,10 +105,10 @@ def planted(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
     """Instances whose accuracy goes with the size of their weights; all have one number of epochs."""
     folder = tmp_path_factory.mktemp("planted") / "zoo"
     create_zoo(folder, tiny.data.record(), {})
-    architecture = build("lenetlike", tiny.data.signal)
+    architecture = build("lenetlike", tiny.data.io)
     for i in range(30):
         size = 0.05 + 0.01 * i
-        weights = size * torch.randn(architecture.parameters, generator=seeded(i))
+        weights = size * torch.randn(architecture.parameter_count, generator=seeded(i))
         name = f"planted-{i:02d}"
         file = write_instance(folder, name, "lenetlike", architecture.to_state(weights), "")
         accuracy = {"train": size + 0.1, "val": size, "test": size}

@@ -34,7 +34,7 @@ DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
 # Of netspace_models likewise.
 MODEL_ROOMS = (
-    *("wording", "errors", "signal", "parameters", "architectures", "second_order"),
+    *("wording", "errors", "io", "parameters", "architectures", "second_order"),
     *("heads", "sampling", "backbones", "space_model", "training"),
 )
 

@@ -131,7 +131,7 @@ class _Judge:
         self.labels = labels_of(data, "test")
         self.weights = population.aligned_weights("audit")
         # A unit of distance: one deviation of its layer for each weight.
-        self.unit = population.deviations * population.architecture.parameters**0.5
+        self.unit = population.deviations * population.architecture.parameter_count**0.5
         networks = [Network(population.architecture, each) for each in self.weights]
         self.logits = test_logits(networks, data, runner)
         self.wrong = self._wrong(self.logits)

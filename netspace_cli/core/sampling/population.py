@@ -155,7 +155,7 @@ def with_predicted(population: Population, space: Space, runner: Runner) -> Popu
 def _check_kind(space: Space) -> None:
     if not space.kind.has_splits:
         raise ConfigError(
-            f"space {space.name!r} is of neural fields ({space.kind.signal.describe()}): their samples have no "
+            f"space {space.name!r} is of neural fields ({space.kind.io.describe()}): their samples have no "
             "accuracies to be chosen or judged by.",
             "Draw from a space of classifiers.",
         )

@@ -60,7 +60,7 @@ def train_fresh(
     """
     with kept_random_state():
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=runner.generator("fresh", index))))
-        module = runner.place(fresh_module(architecture.name, architecture.signal))
+        module = runner.place(fresh_module(architecture.name, architecture.io))
     schedule = AdamSchedule(steps, images, FRESH_LR, 0.0)
     optimizer = torch.optim.Adam(module.parameters(), schedule.lr)
     module.train()

@@ -153,9 +153,9 @@ def check_ensemble(zoo: Zoo, data: ImageData, select: int | None) -> None:
     Raises:
         ConfigError: says which.
     """
-    if zoo.signal != data.signal:
+    if zoo.io != data.io:
         raise ConfigError(
-            f"{zoo.path} is a zoo for {zoo.signal.describe()}; these images are {data.signal.describe()}.",
+            f"{zoo.path} is a zoo for {zoo.io.describe()}; these images are {data.io.describe()}.",
             f"Give images of its size and classes: {setting('data')}.",
         )
     least = 1 if select is None else select

@@ -117,9 +117,9 @@ def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: ImageData, p
     plan.check()
     if not instances:
         raise ConfigError(f"{zoo.path} has no instances to train further.", "Give a zoo that has some.")
-    if zoo.signal != data.signal:
+    if zoo.io != data.io:
         raise ConfigError(
-            f"{zoo.path} is a zoo for {zoo.signal.describe()}; these images are {data.signal.describe()}.",
+            f"{zoo.path} is a zoo for {zoo.io.describe()}; these images are {data.io.describe()}.",
             f"Give images of its size and classes: {setting('data')}.",
         )
 
@@ -144,7 +144,7 @@ def settings_of(plan: FineTuning) -> dict[str, Any]:
 def _fresh(architecture: Architecture, name: str, runner: Runner) -> nn.Module:
     with kept_random_state():
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=runner.generator("scratch", name))))
-        return fresh_module(architecture.name, architecture.signal)
+        return fresh_module(architecture.name, architecture.io)
 
 
 def _restored(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> nn.Module:
@@ -154,7 +154,7 @@ def _restored(architecture: Architecture, weights: Tensor, data: ImageData, runn
     would make another network of it. They are given those of training images, and scale and shift that undo these.
     """
     with kept_random_state():
-        module = fresh_module(architecture.name, architecture.signal)
+        module = fresh_module(architecture.name, architecture.io)
     state = architecture.to_state(weights)
     module.load_state_dict(state)
     module = runner.place(module).eval()

@@ -19,7 +19,7 @@ from tests.worlds import Tiny
 
 
 def test_channels_that_were_scaled_and_shifted_come_back(tiny: Tiny) -> None:
-    architecture = build("resnet8", tiny.data.signal)
+    architecture = build("resnet8", tiny.data.io)
     own = tiny.zoo.weights(tiny.zoo.select(arch="resnet8")[:1], architecture)[0]
     state = architecture.spec.unflatten(own)
     lost = dict(state)
@@ -50,7 +50,7 @@ def test_a_refreshed_instance_stays_as_it_is_and_a_mix_changes(tiny: Tiny) -> No
 
 
 def test_what_has_no_norms_is_refused(tiny: Tiny) -> None:
-    lenet, resnet = (build(name, tiny.data.signal) for name in ("lenetlike", "resnet8"))
+    lenet, resnet = (build(name, tiny.data.io) for name in ("lenetlike", "resnet8"))
     with pytest.raises(ConfigError, match="lenetlike has no batch norms, so it has no statistics to refresh"):
         check_norms(lenet)
     with pytest.raises(ConfigError, match="the hidden units of resnet8 cannot be aligned"):

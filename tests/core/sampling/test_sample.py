@@ -69,7 +69,7 @@ def test_rivals_name_their_parents(tiny: Tiny) -> None:
 
 
 def test_a_mean_of_reordered_copies_is_the_network_itself(tiny: Tiny) -> None:
-    architecture = build("lenetlike", tiny.data.signal)
+    architecture = build("lenetlike", tiny.data.io)
     population = population_of(tiny.single_space, zoo=tiny.single_zoo)
     assert population.weights is not None
     own = population.weights[0]

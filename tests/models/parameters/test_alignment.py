@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, build
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, build
 from netspace_models.errors import ConfigError
 from netspace_models.parameters import alignment
 from netspace_models.parameters.alignment import align, align_weights
@@ -15,12 +15,12 @@ from torch import Tensor
 
 from tests.small_networks import seeded
 
-SIGNAL = ImageSignal(1, 16, 3)
+IO = ImageIO(1, 16, 3)
 ALL = ("lenetlike", "vanillacnn", "resnet8", "resnet20-a", "siren-32x2")
 
 
 def named(name: str) -> Architecture:
-    return build(name, FieldSignal(3, 1) if name.startswith("siren") else SIGNAL)
+    return build(name, FieldIO(3, 1) if name.startswith("siren") else IO)
 
 
 def network(architecture: Architecture, seed: int) -> Tensor:
@@ -55,7 +55,7 @@ def test_a_shuffled_network_is_recovered(name: str, seed: int) -> None:
 
 
 def test_a_shuffled_network_with_noise_is_recovered_as_near_as_the_noise() -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     a = network(architecture, 0)
     noise = 0.05 * a.std() * torch.randn(len(a), generator=seeded(3))
     found = aligned(architecture, a, architecture.shuffle(a + noise, seeded(4)))
@@ -65,7 +65,7 @@ def test_a_shuffled_network_with_noise_is_recovered_as_near_as_the_noise() -> No
 @pytest.mark.parametrize("name", ["lenetlike", "vanillacnn", "resnet8", "resnet8-a"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_aligning_comes_nearer_and_leaves_the_outputs(name: str, seed: int) -> None:
-    architecture = build(name, SIGNAL)
+    architecture = build(name, IO)
     a, b = network(architecture, seed), network(architecture, seed + 10)
     found = aligned(architecture, a, b, seed)
     assert (found - a).norm() < (b - a).norm()
@@ -75,7 +75,7 @@ def test_aligning_comes_nearer_and_leaves_the_outputs(name: str, seed: int) -> N
 
 @pytest.mark.parametrize("name", ["lenetlike", "resnet8", "resnet8-a"])
 def test_what_is_aligned_stays_as_it_is(name: str) -> None:
-    architecture = build(name, SIGNAL)
+    architecture = build(name, IO)
     a = network(architecture, 0)
     assert torch.equal(aligned(architecture, a, a), a)
     once = aligned(architecture, a, network(architecture, 1))
@@ -83,13 +83,13 @@ def test_what_is_aligned_stays_as_it_is(name: str) -> None:
 
 
 def test_equal_units_do_not_swap_for_ever() -> None:
-    architecture = build("lenetlike", SIGNAL)
-    constant = torch.ones(architecture.parameters)
+    architecture = build("lenetlike", IO)
+    constant = torch.ones(architecture.parameter_count)
     assert torch.equal(aligned(architecture, constant, constant), constant)
 
 
 def test_an_order_that_is_no_better_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     vector = network(architecture, 0)
 
     def next_order(gain: np.ndarray, *, maximize: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -100,7 +100,7 @@ def test_an_order_that_is_no_better_is_not_taken(monkeypatch: pytest.MonkeyPatch
 
 
 def test_aligning_follows_the_generator_and_leaves_its_arguments() -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     a, b = network(architecture, 0), network(architecture, 1)
     before = (a.clone(), b.clone())
     assert torch.equal(aligned(architecture, a, b, 3), aligned(architecture, a, b, 3))
@@ -120,7 +120,7 @@ def test_many_at_once_are_aligned_as_one_alone(name: str, monkeypatch: pytest.Mo
 
 
 def test_of_several_tries_the_nearest_is_kept() -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     reference, weights = network(architecture, 0), torch.stack([network(architecture, s) for s in range(1, 6)])
     once, often = (align_weights(architecture, reference, weights, seeded(), tries=n) for n in (1, 6))
     nearer = (once - reference).norm(dim=1) - (often - reference).norm(dim=1)
@@ -158,7 +158,7 @@ def test_without_hidden_groups_weights_stay_and_are_copied() -> None:
 
 
 def test_no_try_is_refused() -> None:
-    architecture = build("lenetlike", SIGNAL)
+    architecture = build("lenetlike", IO)
     weights = network(architecture, 0)
     with pytest.raises(ConfigError, match=r"0 tries align nothing. Give at least one: `tries=1`"):
         align_weights(architecture, weights, weights[None], seeded(), tries=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from netspace_models.architectures import Architecture, FieldSignal, ImageSignal, build
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, build
 from netspace_models.errors import ConfigError
 from netspace_models.parameters.recombine import recombine, recombine_weights, units_of_rows
 from netspace_models.parameters.symmetry import HiddenGroup, Member
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tests.small_networks import seeded
 
-IMAGES, POINTS = ImageSignal(1, 16, 3), FieldSignal(2, 1)
+IMAGES, POINTS = ImageIO(1, 16, 3), FieldIO(2, 1)
 ALL = ("lenetlike", "vanillacnn", "resnet8", "resnet20-a", "siren-6x2")
 
 
@@ -22,7 +22,7 @@ def named(name: str) -> Architecture:
 
 def constant_parents(architecture: Architecture, count: int) -> list[dict[str, Tensor]]:
     """Parent i has the value i everywhere, so that a child's values tell where they come from."""
-    return [architecture.spec.unflatten(torch.full((architecture.parameters,), float(i))) for i in range(count)]
+    return [architecture.spec.unflatten(torch.full((architecture.parameter_count,), float(i))) for i in range(count)]
 
 
 def parent_of_rows(tensor: Tensor) -> Tensor:
@@ -35,7 +35,7 @@ def parent_of_rows(tensor: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", ALL)
 def test_equal_parents_make_the_same_network(name: str) -> None:
     architecture = named(name)
-    weights = torch.randn(architecture.parameters, generator=seeded())
+    weights = torch.randn(architecture.parameter_count, generator=seeded())
     state = architecture.spec.unflatten(weights)
     child = recombine([state] * 3, architecture.hidden_groups, seeded(1))
     assert list(child) == list(state)
@@ -60,7 +60,7 @@ def test_a_unit_is_of_one_parent_wherever_it_is_made(name: str) -> None:
 
 
 def test_a_class_is_of_one_parent_and_classes_of_several() -> None:
-    architecture = build("lenetlike", ImageSignal(1, 16, 40))
+    architecture = build("lenetlike", ImageIO(1, 16, 40))
     child = recombine(constant_parents(architecture, 3), architecture.hidden_groups, seeded(3))
     assert child["fc3.bias"].unique().tolist() == [0, 1, 2]
 
@@ -97,9 +97,9 @@ def test_recombining_follows_the_generator_and_leaves_the_parents() -> None:
 @pytest.mark.parametrize("name", ALL)
 def test_many_at_once_are_what_one_at_a_time_would_be(name: str) -> None:
     architecture = named(name)
-    weights = torch.randn(5, architecture.parameters, generator=seeded())
+    weights = torch.randn(5, architecture.parameter_count, generator=seeded())
     children = recombine_weights(architecture, weights, 2, 3, seeded(7))
-    assert children.shape == (3, architecture.parameters)
+    assert children.shape == (3, architecture.parameter_count)
     assert torch.equal(children[:2], recombine_weights(architecture, weights, 2, 2, seeded(7)))
     random = seeded(7)
     for child in children:
@@ -110,12 +110,12 @@ def test_many_at_once_are_what_one_at_a_time_would_be(name: str) -> None:
 
 def test_each_of_many_has_distinct_parents_of_its_own() -> None:
     architecture = named("lenetlike")
-    weights = torch.arange(6.0)[:, None].expand(-1, architecture.parameters)
+    weights = torch.arange(6.0)[:, None].expand(-1, architecture.parameter_count)
     children = recombine_weights(architecture, weights, 3, 8, seeded(8))
     found = {tuple(child.unique().tolist()) for child in children}
     assert {len(parents) for parents in found} == {3}
     assert len(found) > 3
-    assert recombine_weights(architecture, weights, 3, 0, seeded()).shape == (0, architecture.parameters)
+    assert recombine_weights(architecture, weights, 3, 0, seeded()).shape == (0, architecture.parameter_count)
 
 
 @pytest.mark.parametrize("parents", [0, 6])
@@ -123,7 +123,7 @@ def test_parents_that_cannot_be_drawn_are_refused(parents: int) -> None:
     architecture = named("lenetlike")
     message = f"{parents} parents of a lenetlike cannot be drawn from 5 instances"
     with pytest.raises(ConfigError, match=message):
-        recombine_weights(architecture, torch.zeros(5, architecture.parameters), parents, 1, seeded())
+        recombine_weights(architecture, torch.zeros(5, architecture.parameter_count), parents, 1, seeded())
 
 
 def test_parents_of_two_architectures_are_refused() -> None:
