@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from netspace_models.architectures import build
 
 from netspace_cli.cli import cli as netspace
 from netspace_cli.core.data.datasets import load_data
 from netspace_cli.core.data.points import field_data
+from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes import path_solids, voxels
 from netspace_cli.core.shapes.sources import find_shapes
@@ -22,7 +24,9 @@ from netspace_cli.core.zoos.fit import fit_zoo
 from netspace_cli.core.zoos.fitting import FitPlan
 from netspace_cli.core.zoos.plan import ZooPlan
 from netspace_cli.core.zoos.train import train_zoo
+from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 from tests.golden.scenarios import ellipsoids, tiny_images
+from tests.small_networks import seeded
 from tests.worlds import SHAPE_RECIPE, TINY_RECIPE, Cli, Solids, Stopper, Tiny
 
 
@@ -103,3 +107,21 @@ def few_cells(monkeypatch: pytest.MonkeyPatch) -> None:
 def stopper() -> type[Stopper]:
     """Made with after how many steps, or instances, it is to break off."""
     return Stopper
+
+
+@pytest.fixture(scope="session")
+def planted(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Zoo:
+    """Instances whose accuracy goes with the size of their weights; all have one number of epochs."""
+    folder = tmp_path_factory.mktemp("planted") / "zoo"
+    create_zoo(folder, tiny.data.record(), {})
+    architecture = build("lenetlike", tiny.data.io)
+    for i in range(30):
+        size = 0.05 + 0.01 * i
+        weights = size * torch.randn(architecture.parameter_count, generator=seeded(i))
+        name = f"planted-{i:02d}"
+        file = write_instance(folder, name, "lenetlike", architecture.to_state(weights), "")
+        accuracy = {"train": size + 0.1, "val": size, "test": size}
+        split = "test" if i % 3 == 1 else "train"
+        digest = sha256_of(folder / file)
+        append_instance(folder, Instance(name, "lenetlike", split, file, digest, epochs=2, accuracy=accuracy))
+    return open_zoo(folder)

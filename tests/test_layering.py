@@ -22,9 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = {"netspace_cli": "netspace_cli", "models": "netspace_models"}
 TERMINAL = ("click", "rich")
 UPPER = tuple(f"netspace_cli.{name}" for name in ("commands", "views", "terminal", "cli", "options", "__main__"))
-# The rooms of the library: each imports those before it alone. `sampling` is to come between encoding and paths.
+# The rooms of the library: each imports those before it alone.
 CORE_ROOMS = (
     *("runtime", "files", "data", "networks", "shapes", "kinds", "zoos", "spaces", "training", "encoding"),
+    "sampling",
     *("paths", "search", "evaluation", "requests", "experiments"),
 )
 UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
@@ -34,7 +35,7 @@ HELP_SECONDS = 0.3
 # Of netspace_models likewise.
 MODEL_ROOMS = (
     *("wording", "errors", "network_io", "parameters", "architectures", "second_order"),
-    *("heads", "backbones", "space_model", "training"),
+    *("heads", "sampling", "backbones", "space_model", "training"),
 )
 
 

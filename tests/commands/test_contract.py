@@ -16,6 +16,7 @@ import click
 import pytest
 
 from netspace_cli.cli import COMMANDS, cli
+from netspace_cli.core.zoos.zoo import Zoo
 from tests.worlds import Ask, Cli, ReadTree, Solids, Tiny
 
 
@@ -70,7 +71,7 @@ def test_every_command_answers_nonsense_with_one_document(words: tuple[str, ...]
     assert list(work.iterdir()) == []
 
 
-def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> dict[str, list[object]]:
+def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids, planted: Zoo) -> dict[str, list[object]]:
     """A command line that works for every command; outputs go to the current directory."""
     space, data = ["--space", tiny.space.path], ["--data", tiny.npz]
     small = [f"backbone.{k}={v}" for k, v in {"embedding_size": 64, "latents": 4, "width": 16, "heads": 2}.items()]
@@ -84,6 +85,12 @@ def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> dict[str, list[obj
             *("--csv", "a.csv", "--save-dir", "steps", "--plot", "a.svg"),
         ],
         "lso": ["lso", resnet, *space, *data, "--steps", 2, "-o", "best.emb", "--decode", "best.safetensors"],
+        "sample": [
+            *("sample", "--space", tiny.single_space.path, "--zoo", tiny.single_zoo.path, *data),
+            *("--top", "all", "-n", 2, "--polish", 1, "-o", "drawn"),
+        ],
+        "ensemble": ["ensemble", "drawn", *data, "--select", "top:2"],
+        "finetune": ["finetune", "drawn", *data, "--epochs", "0,1", "--select", "top:1"],
         "train": [
             *("train", tiny.single_zoo.path, *data, "-o", "s.safetensors"),
             *(word for setting in small for word in ("-s", setting)),
@@ -96,6 +103,7 @@ def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> dict[str, list[obj
         "zoo verify": ["zoo", "verify", "zoo"],
         "zoo export": ["zoo", "export", "zoo", "lenetlike-0000", "-o", "one.safetensors"],
         "eval": ["eval", tiny.zoo.path, *space, *data, "--plot", "fidelity.pdf"],
+        "probe": ["probe", planted.path, "--space", tiny.single_space.path],
         "mesh": ["mesh", solids.networks[0], "--resolution", 8, "-o", "solid.svg"],
         "prep": ["prep", lenet, *space, "-o", "a.npy"],
         "inspect": ["inspect", "a.emb"],
@@ -103,9 +111,9 @@ def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> dict[str, list[obj
     }
 
 
-def test_there_is_a_job_for_every_command(tiny: Tiny, emb: dict[str, Path], solids: Solids) -> None:
+def test_there_is_a_job_for_every_command(tiny: Tiny, emb: dict[str, Path], solids: Solids, planted: Zoo) -> None:
     """Experiments tell how long they took, so never the same bytes: their own tests run them."""
-    assert set(jobs(tiny, emb, solids)) == {" ".join(words) for words, _ in LEAVES if words[0] != "experiment"}
+    assert set(jobs(tiny, emb, solids, planted)) == {" ".join(words) for words, _ in LEAVES if words[0] != "experiment"}
 
 
 @pytest.mark.slow
@@ -113,6 +121,7 @@ def test_all_works_without_a_network_and_always_with_the_same_bytes(
     tiny: Tiny,
     emb: dict[str, Path],
     solids: Solids,
+    planted: Zoo,
     work: Path,
     ask: Ask,
     tree: ReadTree,
@@ -128,7 +137,7 @@ def test_all_works_without_a_network_and_always_with_the_same_bytes(
     for name in ("one", "two"):
         (work / name).mkdir()
         monkeypatch.chdir(work / name)
-        documents.append({job: ask(*command) for job, command in jobs(tiny, emb, solids).items()})
+        documents.append({job: ask(*command) for job, command in jobs(tiny, emb, solids, planted).items()})
         found = tree(work / name)
         del found["s.run/checkpoint.pt"]  # no output, but what a stopped run goes on from
         trees.append(found)
@@ -151,9 +160,9 @@ def _umask() -> int:
 
 @pytest.mark.parametrize("name", ["interp", "eval", "zoo train"])
 def test_a_bar_s_worth_of_news_goes_to_stderr_unless_quiet(
-    tiny: Tiny, emb: dict[str, Path], solids: Solids, work: Path, cli: Cli, name: str
+    tiny: Tiny, emb: dict[str, Path], solids: Solids, planted: Zoo, work: Path, cli: Cli, name: str
 ) -> None:
-    command = jobs(tiny, emb, solids)[name]
+    command = jobs(tiny, emb, solids, planted)[name]
     result = cli(*command, "--quiet")
     assert result.exit_code == 0 and result.stderr == "" and "\x1b" not in result.stdout
     assert result.stdout.count("\t") > 3

@@ -1,0 +1,72 @@
+"""netspace ensemble: what the instances of a zoo do together."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.commands.choices import Selection
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer, percent
+
+
+@click.command()
+@click.argument("zoo", type=options.INPUT_DIRECTORY)
+@click.option(
+    "--select",
+    type=Selection(),
+    default="all",
+    show_default=True,
+    help="The members: the so many best on validation images, or all instances.",
+)
+@options.data
+@options.dry_run
+@options.running
+@options.shared
+def ensemble(dry_run: bool, running: options.RunnerOptions, console: Console, **asked: Any) -> None:
+    """Judge a zoo's instances as an ensemble, the mean of their probabilities, on the test images.
+
+    Sampled zoos and trained ones alike; the members may be of several architectures.
+
+    Example: netspace ensemble new/ --select top:10
+    """
+    from netspace_cli.core.requests.ensemble import EnsembleRequest
+
+    runner = running.runner(console)
+    task = EnsembleRequest(**asked).prepare()
+    if dry_run:
+        members = len(task.zoo.instances) if task.request.select is None else task.request.select
+        console.table("would judge", ["zoo", Column("members", integer)], [(task.request.zoo, members)])
+        console.document({**task.record(), "count": members, "dry_run": True})
+        return
+    with runner:
+        found = task.run(runner)
+        report = runner.report()
+    console.cost(report)
+    each = found.found
+    console.table(
+        f"{task.request.zoo}: {len(found.ids)} members, on test images",
+        [
+            Column("n", integer),
+            Column("members", percent),
+            Column("deviation", percent),
+            Column("ensemble", percent),
+            Column("loss", decimal),
+            Column("calibration error", percent),
+            Column("agreement", percent),
+        ],
+        [
+            (
+                len(found.ids),
+                each.members,
+                each.deviation,
+                each.ensemble,
+                each.loss,
+                each.calibration_error,
+                each.agreement,
+            )
+        ],
+    )
+    console.document({**task.document(found), "report": report})

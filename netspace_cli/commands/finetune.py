@@ -1,0 +1,97 @@
+"""netspace finetune: a zoo's instances trained further, beside networks from scratch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.commands.choices import Epochs, Selection
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, integer, percent
+
+
+@click.command()
+@click.argument("zoo", type=options.INPUT_DIRECTORY)
+@click.option(
+    "--epochs",
+    type=Epochs(),
+    default="0,1,5,25",
+    show_default=True,
+    help="Measure after so many epochs; 0 for before any.",
+)
+@click.option(
+    "--select",
+    type=Selection(),
+    default="all",
+    show_default=True,
+    help="The instances: the so many best on validation images, or all.",
+)
+@click.option("--no-scratch", is_flag=True, help="Train no networks from scratch beside them.")
+@click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True, help="Optimiser.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Learning rate; it stays.",
+)
+@click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay.")
+@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
+@click.option(
+    "--epoch-images",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    show_default="0 for all",
+    help="Images of an epoch, drawn anew each time.",
+)
+@options.data
+@options.dry_run
+@options.running
+@options.shared
+def finetune(
+    zoo: Path,
+    select: int | None,
+    no_scratch: bool,
+    data: str | None,
+    dry_run: bool,
+    running: options.RunnerOptions,
+    console: Console,
+    **plan: Any,
+) -> None:
+    """Train a zoo's instances further, on their own images or on others of their size and classes.
+
+    Sampled networks as starts, and transfer: accuracies on the test images after so many epochs, beside networks that
+    begin from scratch and see the same images.
+
+    Example: netspace finetune new/ --data digits --epochs 0,1,5
+    """
+    from netspace_cli.core.requests.finetune import FinetuneRequest
+    from netspace_cli.core.zoos.finetune import FineTuning, summarised
+
+    runner = running.runner(console)
+    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, data).prepare()
+    if dry_run:
+        last = task.request.plan.epochs[-1]
+        console.table("would train", ["zoo", Column("networks", integer), "epochs"], [(zoo, task.count, last)])
+        console.document({**task.record(), "count": task.count, "dry_run": True})
+        return
+    with runner:
+        found = task.run(runner)
+        report = runner.report()
+    console.cost(report)
+    console.table(
+        f"{zoo} trained further on {task.data.name}",
+        [
+            "start",
+            Column("epoch", integer),
+            Column("n", integer),
+            Column("accuracy", percent),
+            Column("deviation", percent),
+        ],
+        [(row["start"], row["epoch"], row["n"], row["accuracy"], row.get("deviation")) for row in summarised(found)],
+    )
+    console.document({**task.document(found), "report": report})

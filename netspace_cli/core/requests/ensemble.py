@@ -1,0 +1,81 @@
+"""A zoo's instances as an ensemble, as a person asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.sampling.together import Ensemble, check_ensemble, ensemble
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+
+from .choose_data import choose_images_of_zoo, recorded
+
+
+@dataclass(frozen=True)
+class EnsembleRequest:
+    """What is asked for.
+
+    Attributes:
+        zoo: a zoo's folder.
+        select: the so many most accurate on validation images; None for all instances.
+        data: a data set as of `load_data`; None for the zoo's own.
+    """
+
+    zoo: Path
+    select: int | None = None
+    data: str | None = None
+
+    def prepare(self) -> EnsembleTask:
+        """Open the zoo and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: say what and why.
+        """
+        zoo = open_zoo(self.zoo)
+        data = choose_images_of_zoo(zoo, self.data)
+        check_ensemble(zoo, data, self.select)
+        return EnsembleTask(self, zoo, data)
+
+
+@dataclass(frozen=True)
+class EnsembleTask:
+    """A zoo that can be an ensemble.
+
+    Attributes:
+        request: what was asked for.
+        zoo, data: opened.
+    """
+
+    request: EnsembleRequest
+    zoo: Zoo
+    data: ImageData
+
+    def run(self, runner: Runner) -> Ensemble:
+        """Run the members."""
+        return ensemble(self.zoo, self.data, runner, select=self.request.select)
+
+    def document(self, found: Ensemble) -> dict[str, Any]:
+        """Members and what they do together, for JSON."""
+        each = found.found
+        validation = found.validation or [None] * len(found.ids)
+        members = [
+            {"id": name, "accuracy": accuracy} | ({} if val is None else {"validation": val})
+            for name, accuracy, val in zip(found.ids, each.accuracies, validation, strict=True)
+        ]
+        return {
+            **self.record(),
+            "members": members,
+            "mean_accuracy": each.members,
+            "deviation": each.deviation,
+            "ensemble_accuracy": each.ensemble,
+            "ensemble_loss": each.loss,
+            "ensemble_calibration_error": each.calibration_error,
+            "agreement": each.agreement,
+        }
+
+    def record(self) -> dict[str, Any]:
+        """What the outcome depends on."""
+        return {"zoo": self.request.zoo, "data": recorded(self.data), "select": self.request.select}

@@ -1,0 +1,87 @@
+"""Training a zoo's instances further, as a person asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.sampling.together import check_ensemble, select_members
+from netspace_cli.core.zoos.finetune import FineTuning, Tuned, check_finetuning, finetune, settings_of, summarised
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+
+from .choose_data import choose_images_of_zoo, recorded
+
+
+@dataclass(frozen=True)
+class FinetuneRequest:
+    """What is asked for.
+
+    Attributes:
+        zoo: a zoo's folder.
+        plan: how its instances are trained further.
+        select: the so many most accurate on validation images; None for all.
+        scratch: train networks from scratch beside them.
+        data: a data set as of `load_data`; None for the zoo's own.
+    """
+
+    zoo: Path
+    plan: FineTuning
+    select: int | None = None
+    scratch: bool = True
+    data: str | None = None
+
+    def prepare(self) -> FinetuneTask:
+        """Open the zoo and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: say what and why.
+        """
+        self.plan.check()
+        zoo = open_zoo(self.zoo)
+        data = choose_images_of_zoo(zoo, self.data)
+        check_finetuning(zoo, zoo.instances, data, self.plan)
+        check_ensemble(zoo, data, self.select)
+        return FinetuneTask(self, zoo, data)
+
+
+@dataclass(frozen=True)
+class FinetuneTask:
+    """A zoo that can be trained further.
+
+    Attributes:
+        request: what was asked for.
+        zoo, data: opened.
+    """
+
+    request: FinetuneRequest
+    zoo: Zoo
+    data: ImageData
+
+    @property
+    def count(self) -> int:
+        """How many instances."""
+        return len(self.zoo.instances) if self.request.select is None else self.request.select
+
+    def run(self, runner: Runner) -> list[Tuned]:
+        """Choose instances and train them."""
+        chosen, _ = select_members(self.zoo, runner.place(self.data), runner, self.request.select)
+        return finetune(self.zoo, chosen, self.data, self.request.plan, runner, scratch=self.request.scratch)
+
+    def document(self, found: Sequence[Tuned]) -> dict[str, Any]:
+        """Every network, and the means, for JSON."""
+        return {**self.record(), "networks": found, "summary": summarised(found)}
+
+    def record(self) -> dict[str, Any]:
+        """What the outcome depends on."""
+        asked = self.request
+        return {
+            "zoo": asked.zoo,
+            "data": recorded(self.data),
+            "select": asked.select,
+            "scratch": asked.scratch,
+            "settings": settings_of(asked.plan),
+        }

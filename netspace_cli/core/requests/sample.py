@@ -1,0 +1,174 @@
+"""Drawing new networks, as a person asks for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.evaluation.same_data import check_zoo_images
+from netspace_cli.core.files.outputs import check_no_input
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.sampling.audit import Audit, audit
+from netspace_cli.core.sampling.methods import Method, method_named
+from netspace_cli.core.sampling.norms import check_norms, refresh_norms
+from netspace_cli.core.sampling.polish import check_polishing, polish
+from netspace_cli.core.sampling.population import TOP, Population, population_of, with_predicted
+from netspace_cli.core.sampling.rivals import Rivals, check_rivals
+from netspace_cli.core.sampling.sample import Samples, check_drawing, sample_from
+from netspace_cli.core.sampling.write import check_new_folder, write_samples
+from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+
+from .choose_data import check_classifiers, choose_images, recorded, require_data
+from .choose_space import choose_space_of_zoo
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What is asked for.
+
+    Attributes:
+        output: a folder for the zoo of samples.
+        count: how many networks; method: by name.
+        bandwidth, accuracy, scale, parents: settings of the method; None as usual.
+        top: share of the training instances to learn from, the best by validation.
+        arch: of which architecture; None where the space has one alone.
+        polish: label steps on each embedding; refresh_norms: of each network's batch norms.
+        rivals: as of `audit`.
+        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        zoo: that the space was trained on; None where no weights are needed.
+    """
+
+    output: Path
+    count: int = 10
+    method: str = "kde"
+    bandwidth: float | str | None = None
+    accuracy: float | None = None
+    scale: float | None = None
+    parents: int | None = None
+    top: float = TOP
+    arch: str | None = None
+    polish: int = 0
+    refresh_norms: bool = False
+    rivals: Rivals = "quick"
+    space: str | None = None
+    data: str | None = None
+    zoo: Path | None = None
+
+    def chosen(self) -> Method:
+        """The method with its settings."""
+        own = {"bandwidth": self.bandwidth, "accuracy": self.accuracy, "scale": self.scale, "parents": self.parents}
+        return method_named(self.method, **own)
+
+    def prepare(self) -> SampleTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, WrongSpace, DataUnavailable, InputFileError: say what and why.
+        """
+        method = self.chosen()
+        check_rivals(self.rivals)
+        check_polishing(self.method, self.polish)
+        check_no_input([self.output], [self.zoo, self.space])
+        check_new_folder(self.output)
+        zoo = None if self.zoo is None else open_zoo(self.zoo)
+        space = self._space(zoo)
+        check_classifiers(space.kind, f"space {space.name!r}")
+        if zoo is not None:
+            check_zoo_images(zoo, space)
+        data = choose_images(space, self.data)
+        if self.polish or self.refresh_norms:
+            data = require_data(data, space)
+        population = population_of(space, arch=self.arch, zoo=zoo, top=self.top)
+        check_drawing(population, space, self.count, method)
+        if self.refresh_norms:
+            check_norms(population.architecture)
+            population.aligned_weights("refresh_norms")
+        return SampleTask(self, method, space, data, population)
+
+    def _space(self, zoo: Zoo | None) -> Space:
+        if self.space is not None:
+            return load_space(self.space)
+        if zoo is None:
+            raise ConfigError("no space was named to draw from.", f"Name one: {setting('space', 'NAME')}.")
+        return choose_space_of_zoo(None, zoo)
+
+
+@dataclass(frozen=True)
+class SampleTask:
+    """Networks that can be drawn.
+
+    Attributes:
+        request: what was asked for.
+        method: with its settings.
+        space, data: opened; data None where the space's own are not at hand.
+        population: what is learnt from.
+    """
+
+    request: SampleRequest
+    method: Method
+    space: Space
+    data: ImageData | None
+    population: Population
+
+    def run(self, runner: Runner) -> Samples:
+        """Draw, refresh and polish."""
+        asked = self.request
+        found = sample_from(self.population, self.space, asked.count, self.method, runner, top=asked.top)
+        if self.data is None:
+            return found
+        if asked.polish:
+            found = polish(found, self.space, self.data, runner, steps=asked.polish)
+        return refresh_norms(found, self.data, runner) if asked.refresh_norms else found
+
+    def audit(self, samples: Samples, runner: Runner) -> Audit | None:
+        """The table; None where something is missing for it, which `missing` says."""
+        if self.data is None or len(self.population) < 2:
+            return None
+        if samples.population.weights is None:
+            known = with_predicted(samples.population, self.space, runner)
+            samples = Samples(samples.method, samples.settings, samples.seed, samples.top, known, samples.samples)
+        return audit(samples, self.space, self.data, runner, rivals=self.request.rivals)
+
+    def write(self, samples: Samples, runner: Runner) -> Zoo:
+        """Write the zoo of samples."""
+        return write_samples(self.request.output, samples, self.space, runner, data=self.data)
+
+    def missing(self) -> str | None:
+        """What the table lacks, and how to get it; None where it lacks nothing."""
+        if self.data is None:
+            name = self.space.record["data"]["name"]
+            return (
+                f"The samples were not judged: the images of {name} are not at hand. Name them with {setting('data')}."
+            )
+        if len(self.population) < 2:
+            return "The samples were not judged: there is one training instance to compare them with."
+        if self.population.weights is None:
+            return (
+                "Training instances are what their embeddings decode to; with their own weights "
+                f"({setting('zoo', 'PATH')}) the samples are judged beside the instances themselves."
+            )
+        return None
+
+    def record(self) -> dict[str, Any]:
+        """What the outcome depends on, for a JSON document."""
+        asked = self.request
+        return {
+            "space": self.space.name,
+            "zoo": asked.zoo,
+            "data": recorded(self.data),
+            "arch": self.population.architecture.name,
+            "method": self.method.name,
+            "settings": self.method,
+            "top": asked.top,
+            "instances": len(self.population),
+            "count": asked.count,
+            "polish": asked.polish,
+            "refresh_norms": asked.refresh_norms,
+            "output": asked.output,
+        }

@@ -1,0 +1,384 @@
+"""How new networks are drawn: by densities of a space's embeddings, or from trained weights, as plain rivals.
+
+A method is a frozen set of settings. `METHODS` has all of them by name; a new one is a class here and a line there.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, ClassVar, Protocol, TypeAlias
+
+import torch
+from netspace_models.errors import ConfigError
+from netspace_models.parameters.incoming import align_closely
+from netspace_models.sampling import (
+    Density,
+    GanSettings,
+    check_neighbours,
+    fit_flow,
+    fit_gan,
+    fit_kernel_density,
+    fit_neighbour_box,
+    sample_with_one_seed,
+)
+from netspace_models.sampling.kde import PUBLISHED_BANDWIDTH, Bandwidth
+from netspace_models.wording import setting
+from torch import Tensor
+
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
+
+from .population import Population
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """What a method draws: an embedding, or weights.
+
+    Attributes:
+        embedding: (E,); start: the starting point that it is decoded from.
+        weights: (P,); parents: ids of the instances that they come from.
+    """
+
+    embedding: Tensor | None = None
+    start: int = 0
+    weights: Tensor | None = None
+    parents: tuple[str, ...] = ()
+
+
+Drawer: TypeAlias = Callable[[int, torch.Generator], Draw]
+"""Draws sample number i from its own generator."""
+
+
+class Method(Protocol):
+    """One way to draw networks.
+
+    Attributes:
+        name: as people call it.
+        on_weights: whether it works on the weights of training instances, so that it needs a zoo.
+    """
+
+    name: ClassVar[str]
+    on_weights: ClassVar[bool]
+
+    def check(self, population: Population, space: Space) -> None:
+        """Refuse what it cannot draw from, before anything is learnt.
+
+        Raises:
+            ConfigError: says what is missing.
+        """
+        ...
+
+    def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
+        """Learn what there is to learn."""
+        ...
+
+
+@dataclass(frozen=True)
+class _OfEmbeddings:
+    """A method that draws embeddings from a density."""
+
+    name: ClassVar[str]
+    on_weights: ClassVar[bool] = False
+
+    def check(self, population: Population, space: Space) -> None:
+        """All that is missing shows when the density is fitted."""
+
+    def fit(self, population: Population, generator: torch.Generator) -> Density:
+        """The density of a population's embeddings."""
+        raise NotImplementedError
+
+    def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
+        """Fit the density."""
+        density = self.fit(population, runner.generator("sampler", self.name))
+        return lambda index, generator: Draw(density.draw(generator))
+
+
+@dataclass(frozen=True)
+class Kde(_OfEmbeddings):
+    """Kernel densities of independent dimensions.
+
+    Attributes:
+        bandwidth: a number, or a rule ("scott", "silverman"); the publication's is 0.002.
+    """
+
+    name = "kde"
+    bandwidth: Bandwidth = "scott"
+
+    def fit(self, population: Population, generator: torch.Generator) -> Density:
+        """One density for each dimension."""
+        return fit_kernel_density(population.embeddings, self.bandwidth)
+
+
+@dataclass(frozen=True)
+class JointKde(_OfEmbeddings):
+    """A kernel density of all dimensions together; settings as of `Kde`."""
+
+    name = "kde-joint"
+    bandwidth: Bandwidth = "scott"
+
+    def fit(self, population: Population, generator: torch.Generator) -> Density:
+        """One density."""
+        return fit_kernel_density(population.embeddings, self.bandwidth, joint=True)
+
+
+@dataclass(frozen=True)
+class OneSeedKde:
+    """The publication's public code, which draws all dimensions from one seed: stored embeddings. For experiments.
+
+    Attributes:
+        bandwidth: a number.
+        seed: of all dimensions.
+    """
+
+    name: ClassVar[str] = "kde-one-seed"
+    on_weights: ClassVar[bool] = False
+    bandwidth: float = PUBLISHED_BANDWIDTH
+    seed: int = 42
+
+    def check(self, population: Population, space: Space) -> None:
+        """All that is missing shows when something is drawn."""
+
+    def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
+        """Sample i is the last of the i + 1 that the seed gives."""
+        rows, seed, bandwidth = population.embeddings, self.seed, self.bandwidth
+        drawn = torch.zeros(0, rows.shape[1])
+
+        def draw(index: int, generator: torch.Generator) -> Draw:
+            nonlocal drawn
+            if index >= len(drawn):
+                drawn = sample_with_one_seed(rows, max(64, 2 * index), seed, bandwidth=bandwidth)
+            return Draw(drawn[index])
+
+        return draw
+
+
+@dataclass(frozen=True)
+class Neighbours(_OfEmbeddings):
+    """A point of the box around UMAP's map, and back, as published (extra `umap`)."""
+
+    name = "neighbours"
+
+    def check(self, population: Population, space: Space) -> None:
+        """Refuse without the extra."""
+        check_neighbours()
+
+    def fit(self, population: Population, generator: torch.Generator) -> Density:
+        """The map and its box."""
+        return fit_neighbour_box(population.embeddings, generator)
+
+
+@dataclass(frozen=True)
+class Gan(_OfEmbeddings):
+    """A generative adversarial network.
+
+    Attributes:
+        steps: of its training.
+    """
+
+    name = "gan"
+    steps: int = GanSettings().steps
+
+    def fit(self, population: Population, generator: torch.Generator) -> Density:
+        """Trained in seconds."""
+        return fit_gan(population.embeddings, generator, GanSettings(steps=self.steps))
+
+
+@dataclass(frozen=True)
+class Flow(_OfEmbeddings):
+    """Flow matching, conditional on validation accuracy.
+
+    Attributes:
+        accuracy: that all samples are to have, as a fraction; None for that of a training instance drawn for each.
+    """
+
+    name = "flow"
+    accuracy: float | None = None
+
+    def check(self, population: Population, space: Space) -> None:
+        """Refuse an accuracy that cannot be asked for."""
+        if self.accuracy is None:
+            return
+        if not population.rated:
+            raise ConfigError(
+                "the flow cannot be asked for an accuracy: the space does not record those of its instances.",
+                f"Leave out {setting('accuracy')}.",
+            )
+        if not 0 <= self.accuracy <= 1:
+            raise ConfigError(
+                f"an accuracy of {self.accuracy:g} is none.", f"Give a fraction: {setting('accuracy', 0.9)}."
+            )
+
+    def fit(self, population: Population, generator: torch.Generator) -> Density:
+        """Trained in seconds."""
+        known = population.accuracies if population.rated else None
+        return fit_flow(population.embeddings, generator, accuracies=known, wanted=self.accuracy)
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Sample i from the space's starting point i mod K, its embedding as of `Kde`.
+
+    Attributes:
+        bandwidth: as of `Kde`.
+    """
+
+    name: ClassVar[str] = "starts"
+    on_weights: ClassVar[bool] = False
+    bandwidth: Bandwidth = "scott"
+
+    def check(self, population: Population, space: Space) -> None:
+        """Refuse a space with one starting point."""
+        count = start_count(space)
+        if count < 2:
+            raise ConfigError(
+                f"space {space.name!r} has one starting point for each architecture, and the method starts takes "
+                "them in turn.",
+                f"Train a space with several ({setting('space.starts', 10)}), or draw by another method.",
+            )
+
+    def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
+        """Fit the densities."""
+        density, count = fit_kernel_density(population.embeddings, self.bandwidth), start_count(space)
+        return lambda index, generator: Draw(density.draw(generator), index % count)
+
+
+@dataclass(frozen=True)
+class _OfWeights:
+    """A method that makes networks of training instances' weights."""
+
+    name: ClassVar[str]
+    on_weights: ClassVar[bool] = True
+
+    @property
+    def least(self) -> int:
+        """How many instances a network is made of."""
+        raise NotImplementedError
+
+    def check(self, population: Population, space: Space) -> None:
+        """Refuse without weights, or with too few of them."""
+        population.aligned_weights(self.name)
+        if len(population) < self.least:
+            raise ConfigError(
+                f"the method {self.name} needs {self.least} training instances; there are {len(population)} to draw "
+                "from.",
+                f"Draw from more of them ({setting('top', 1.0)}), or train a larger zoo.",
+            )
+
+    def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
+        """Parents are drawn without repeats."""
+        weights = population.aligned_weights(self.name)
+
+        def draw(index: int, generator: torch.Generator) -> Draw:
+            parents = torch.randperm(len(population), generator=generator)[: self.least].tolist()
+            made = self.make(population, weights[parents], generator)
+            return Draw(weights=made, parents=tuple(population.ids[i] for i in parents))
+
+        return draw
+
+    def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
+        """A network (P,) of its parents (n, P)."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Noise(_OfWeights):
+    """A training instance with noise on all weights.
+
+    Attributes:
+        scale: of the noise, in deviations of each layer's values.
+    """
+
+    name = "noise"
+    scale: float = 0.1
+
+    @property
+    def least(self) -> int:
+        """One."""
+        return 1
+
+    def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
+        """The instance and noise."""
+        noise: Tensor = torch.randn(parents.shape[1], generator=generator)
+        return parents[0] + self.scale * population.deviations * noise
+
+
+@dataclass(frozen=True)
+class Soup(_OfWeights):
+    """The mean of several training instances, their hidden units aligned to the first of them.
+
+    Attributes:
+        parents: how many.
+    """
+
+    name = "soup"
+    parents: int = 8
+
+    @property
+    def least(self) -> int:
+        """As many as are asked for."""
+        return self.parents
+
+    def check(self, population: Population, space: Space) -> None:
+        """Refuse fewer than two parents as well."""
+        if self.parents < 2:
+            raise ConfigError(
+                f"a mean of {self.parents} instances is none.", f"Give two or more: {setting('parents', 8)}."
+            )
+        super().check(population, space)
+
+    def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
+        """The mean."""
+        aligned = align_closely(population.architecture, parents[0], parents[1:], generator)
+        return torch.cat([parents[:1], aligned]).mean(dim=0)
+
+
+@dataclass(frozen=True)
+class Mix(Soup):
+    """The mean of two aligned training instances."""
+
+    name = "mix"
+    parents: int = 2
+
+
+METHODS: Mapping[str, type[Method]] = {
+    each.name: each for each in (Kde, JointKde, Neighbours, Gan, Flow, Starts, Noise, Mix, Soup)
+}
+"""By name, those that a person may ask for; `OneSeedKde` is for experiments."""
+
+
+def method_named(name: str, **settings: Any) -> Method:
+    """A method by name.
+
+    Args:
+        settings: its own; those that are None are left as usual.
+    Raises:
+        ConfigError: no such method (the message has what is near), or a setting that is another method's.
+    """
+    if name not in METHODS:
+        near = difflib.get_close_matches(name, METHODS, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(METHODS)}."
+        raise ConfigError(f"no method is called {name!r}.", hint)
+    given = {key: value for key, value in settings.items() if value is not None}
+    # Both are dataclasses, which a protocol does not say.
+    own = {field.name for field in fields(METHODS[name])}  # type: ignore[arg-type]
+    for key in given:
+        if key not in own:
+            takers = [n for n, each in METHODS.items() if key in {f.name for f in fields(each)}]  # type: ignore[arg-type]
+            raise ConfigError(
+                f"the method {name} has no {key}: that is for {', '.join(takers) or 'none'}.",
+                "Leave it out.",
+            )
+    return METHODS[name](**given)
+
+
+def settings_of(method: Method) -> dict[str, Any]:
+    """A method's settings as JSON."""
+    return asdict(method)  # type: ignore[call-overload]
+
+
+def start_count(space: Space) -> int:
+    """How many starting points each architecture of a space has; 1 of backbones that know nothing of them."""
+    return int(getattr(space.model.backbone, "start_count", 1))

@@ -1,0 +1,89 @@
+"""Polishing: a few label steps on a sample's embedding, through the frozen decoder.
+
+The labels' cross entropy alone (eq. 4 of the NetSpace publication) and never a teacher: imitation would make samples
+alike. Nothing is selected on the way; the last step is kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch.nn.functional as F
+from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.minimise import AdamSchedule, minimise
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
+
+from .methods import METHODS, Draw
+from .sample import Sample, Samples, decoded, decoder_of
+
+
+def check_polishing(method: str, steps: int) -> None:
+    """Refuse to polish what has no embedding.
+
+    Raises:
+        ConfigError: fewer than no steps, or a method on weights.
+    """
+    if steps < 0:
+        raise ConfigError(f"{steps} steps of polishing are none.", f"Give 0 or more: {setting('polish', 100)}.")
+    if steps and method in METHODS and METHODS[method].on_weights:
+        raise ConfigError(
+            f"polishing moves embeddings, and samples of the method {method} have none.",
+            f"Leave out {setting('polish')}, or draw by a method of embeddings.",
+        )
+
+
+def polish_schedule(space: Space, arch: str, steps: int) -> AdamSchedule:
+    """The rates of so many steps: the space's own of optimising, falling to a twentieth."""
+    lr = space.recipe.lso.rate(arch)
+    return AdamSchedule(steps, space.recipe.lso.images, lr, lr / 20)
+
+
+def polish(samples: Samples, space: Space, data: ImageData, runner: Runner, *, steps: int) -> Samples:
+    """Move each sample's embedding by label steps on training images.
+
+    Args:
+        samples: of a method of embeddings, from `space`.
+        steps: how many; images and rate are the space's own of optimising.
+    Raises:
+        ConfigError: a method on weights.
+        RunFailed: a loss is not finite.
+    """
+    check_polishing(samples.method, steps)
+    if not steps:
+        return samples
+    runner.check_gradients()
+    space, data = runner.place(space), runner.place(data)
+    with runner.progress("polishing", len(samples)) as tick:
+
+        def polished(each: Sample) -> Sample:
+            found = _polished(each, samples, space, data, runner, steps)
+            tick(1)
+            return found
+
+        return samples.changed(polished)
+
+
+def _polished(each: Sample, samples: Samples, space: Space, data: ImageData, runner: Runner, steps: int) -> Sample:
+    if each.embedding is None:
+        raise ConfigError(f"sample {each.index} has no embedding to polish.", f"Leave out {setting('polish')}.")
+    architecture = samples.population.architecture
+    decode = decoder_of(space, architecture.name, each.start)
+    schedule = polish_schedule(space, architecture.name, steps)
+
+    def loss_at(current: Tensor, step: int) -> Tensor:
+        # Its own images: what becomes of a sample does not depend on the others.
+        images, labels = data.draw("train", schedule.images, runner.generator("polish", each.index, step))
+        with runner.autocast():
+            return F.cross_entropy(architecture.run(decode(current)[0], images), labels)
+
+    begun = runner.place(each.embedding)[None]
+    found = minimise(begun, loss_at, schedule, runner, description=f"polishing sample {each.index}")[0].cpu()
+    runner.count(steps, "steps")
+    weights = decoded(Draw(found, each.start), samples.population, space, runner).cpu()
+    return replace(each, embedding=found, network=Network(architecture, weights), polished=each.polished + steps)

@@ -1,0 +1,190 @@
+"""What several networks do together: as an ensemble, and in the images on which they are wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.zoos.zoo import Instance, Zoo
+
+BINS = 15
+
+
+@dataclass(frozen=True)
+class Together:
+    """Networks alone and as an ensemble, on the same images.
+
+    Attributes:
+        accuracies: of each, as fractions.
+        ensemble: accuracy of the mean of their probabilities.
+        loss: negative log-likelihood of these, in nats an image.
+        calibration_error: expected calibration error of these, in 15 bins of confidence.
+        agreement: share of images on which two of them give the same answer, mean over all pairs; None of one network.
+    """
+
+    accuracies: tuple[float, ...]
+    ensemble: float
+    loss: float
+    calibration_error: float
+    agreement: float | None
+
+    @property
+    def members(self) -> float:
+        """Mean accuracy."""
+        return sum(self.accuracies) / len(self.accuracies)
+
+    @property
+    def deviation(self) -> float | None:
+        """Deviation of the accuracies; None of one network."""
+        return float(torch.tensor(self.accuracies).std()) if len(self.accuracies) > 1 else None
+
+
+def together(logits: Sequence[Tensor], labels: Tensor) -> Together:
+    """Of networks' logits (N, K) and the labels (N,)."""
+    mean = torch.stack([each.double().softmax(1) for each in logits]).mean(0)
+    return Together(
+        tuple(accuracy(each, labels) for each in logits),
+        accuracy(mean, labels),
+        F.nll_loss(mean.clamp_min(1e-12).log(), labels).item(),
+        calibration_error(mean, labels),
+        mean_agreement([each.argmax(1) for each in logits], mean.shape[1]),
+    )
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = BINS) -> float:
+    """Expected calibration error (Guo et al., 2017, eq. 3): (N, K) and (N,) to a fraction.
+
+    Images are sorted into bins of equal width by the confidence of their answer; the mean over images of how far a
+    bin's accuracy is from its mean confidence.
+    """
+    confidence, answer = probabilities.double().max(1)
+    right = (answer == labels).double()
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    gaps = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, right - confidence)
+    return float(gaps.abs().sum() / len(labels))
+
+
+def mean_agreement(answers: Sequence[Tensor], classes: int) -> float | None:
+    """Share of images with the same answer, mean over all pairs of networks.
+
+    Args:
+        answers: (N,) classes of each network.
+    Returns:
+        None of fewer than two networks.
+    """
+    if len(answers) < 2:
+        return None
+    # Of c networks with one answer to an image, c (c - 1) / 2 pairs agree.
+    votes = F.one_hot(torch.stack(list(answers)), classes).sum(0).double()
+    pairs = len(answers) * (len(answers) - 1)
+    return float((votes * (votes - 1)).sum(1).mean() / pairs)
+
+
+def error_overlaps(wrong: Tensor, others: Tensor) -> Tensor:
+    """Which mistakes networks share: intersection over union of the images that both answer wrongly.
+
+    Args:
+        wrong: (n, N) bool; others: (m, N) bool.
+    Returns:
+        (n, m) of 0 to 1; 0 where neither makes any mistake.
+    """
+    own, known = wrong.double(), others.double()
+    shared = own @ known.T
+    union = own.sum(1)[:, None] + known.sum(1) - shared
+    return shared / union.clamp_min(1)
+
+
+def test_logits(networks: Sequence[Network], data: ImageData, runner: Runner) -> list[Tensor]:
+    """Of each network on the test images, (N, K) on the processor; `data` on the runner's device."""
+    found = []
+    with runner.progress("running networks", len(networks)) as tick:
+        for each in networks:
+            found.append(logits_of(each.architecture, runner.place(each.weights), data, "test", runner))
+            tick(1)
+    return found
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Instances of a zoo as an ensemble.
+
+    Attributes:
+        ids: of the members; validation: their accuracies by which they were chosen; None where all were taken.
+        found: on the test images.
+    """
+
+    ids: tuple[str, ...]
+    validation: tuple[float, ...] | None
+    found: Together
+
+
+def ensemble(zoo: Zoo, data: ImageData, runner: Runner, *, select: int | None = None) -> Ensemble:
+    """Take instances of a zoo as an ensemble, whatever their architectures.
+
+    Args:
+        data: on any device; images that the zoo was trained on, or others of their size and classes.
+        select: the so many most accurate on validation images; None for all instances.
+    Raises:
+        ConfigError: the zoo has no instances or fewer than asked for, or its networks are for other images.
+        InputFileError: an instance's file is missing or changed.
+    """
+    check_ensemble(zoo, data, select)
+    data = runner.place(data)
+    known = {a.name: a for a in zoo.architectures()}
+    chosen, validation = select_members(zoo, data, runner, select)
+    networks = [zoo.network(i, known[i.arch]) for i in chosen]
+    found = together(test_logits(networks, data, runner), labels_of(data, "test"))
+    return Ensemble(tuple(i.id for i in chosen), validation, found)
+
+
+def check_ensemble(zoo: Zoo, data: ImageData, select: int | None) -> None:
+    """Refuse images that a zoo's networks are not for, and more members than it has.
+
+    Raises:
+        ConfigError: says which.
+    """
+    if zoo.io != data.io:
+        raise ConfigError(
+            f"{zoo.path} is a zoo for {zoo.io.describe()}; these images are {data.io.describe()}.",
+            f"Give images of its size and classes: {setting('data')}.",
+        )
+    least = 1 if select is None else select
+    if not 1 <= least <= len(zoo.instances):
+        raise ConfigError(
+            f"{least} instances cannot be chosen from the {len(zoo.instances)} of {zoo.path}.",
+            f"Ask for 1 to {len(zoo.instances)} of them." if zoo.instances else "Give a zoo that has some.",
+        )
+
+
+def select_members(
+    zoo: Zoo, data: ImageData, runner: Runner, select: int | None
+) -> tuple[list[Instance], tuple[float, ...] | None]:
+    """The most accurate instances on validation images, and their accuracies there; all and None where none are chosen.
+
+    Args:
+        data: on the runner's device; where they are not the zoo's own images, accuracies are measured.
+    """
+    if select is None:
+        return list(zoo.instances), None
+    known = {a.name: a for a in zoo.architectures()}
+    # What the manifest says is of the zoo's own images.
+    own = zoo.data.get("splits") == data.record().get("splits")
+    rated = []
+    for instance in zoo.instances:
+        found = instance.accuracy.get("val") if own else None
+        if found is None:
+            weights = runner.place(zoo.network(instance, known[instance.arch]).weights)
+            found = accuracy(logits_of(known[instance.arch], weights, data, "val", runner), labels_of(data, "val"))
+        rated.append((float(found), instance))
+    best = sorted(rated, key=lambda pair: -pair[0])[:select]
+    return [instance for _, instance in best], tuple(found for found, _ in best)

@@ -1,0 +1,234 @@
+"""Train a zoo's instances further, on their own images or on others, beside networks that begin from scratch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from netspace_models.architectures import Architecture
+from netspace_models.errors import ConfigError, RunFailed
+from netspace_models.wording import setting
+from torch import Tensor, nn
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner, kept_random_state
+
+from .zoo import Instance, Zoo
+
+# Images on which batch norms find the statistics that folding has taken from them.
+NORM_IMAGES = 512
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How instances are trained further; the rate stays as it is.
+
+    Attributes:
+        epochs: after which accuracies are measured, 0 for before any.
+        optimizer: "adam" or "sgd" (momentum 0.9); lr, weight_decay: of it.
+        batch: images a step.
+        epoch_images: training images of an epoch, drawn anew each time; 0 for all.
+    """
+
+    epochs: tuple[int, ...] = (0, 1, 5, 25)
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    batch: int = 64
+    epoch_images: int = 0
+
+    def check(self) -> None:
+        """Refuse numbers that cannot be trained with.
+
+        Raises:
+            ConfigError: names the number.
+        """
+        if not self.epochs or min(self.epochs) < 0 or list(self.epochs) != sorted(set(self.epochs)):
+            raise ConfigError(
+                f"epochs {', '.join(map(str, self.epochs)) or 'none'}: each must be above the one before, from 0.",
+                f"Give them in order: {setting('epochs', (0, 1, 5, 25))}.",
+            )
+        if self.optimizer not in ("adam", "sgd"):
+            raise ConfigError(f"no optimizer is called {self.optimizer!r}.", "Use adam or sgd.")
+        if self.lr <= 0 or self.batch < 1 or self.epoch_images < 0:
+            raise ConfigError(f"lr {self.lr:g} and batch {self.batch} must be above zero.")
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """One network, trained further.
+
+    Attributes:
+        id: of the instance; of a network from scratch, of the instance in whose place it stands.
+        arch: its architecture; start: "zoo" or "scratch".
+        accuracy: on the test images, a fraction by epoch.
+    """
+
+    id: str
+    arch: str
+    start: str
+    accuracy: dict[int, float]
+
+
+def finetune(
+    zoo: Zoo, instances: Sequence[Instance], data: ImageData, plan: FineTuning, runner: Runner, *, scratch: bool = True
+) -> list[Tuned]:
+    """Train instances further.
+
+    Args:
+        instances: of the zoo.
+        data: of the zoo's size and classes, on any device.
+        scratch: train a fresh network beside each, on the same images in the same order.
+    Raises:
+        ConfigError: no instances, a plan that cannot be followed, or images of another size or other classes; fp16.
+        RunFailed: a loss is not finite.
+    """
+    check_finetuning(zoo, instances, data, plan)
+    runner.check_gradients()
+    data = runner.place(data)
+    known = {a.name: a for a in zoo.architectures()}
+    found = []
+    with runner.progress("training further", len(instances) * (1 + scratch)) as tick:
+        for instance in instances:
+            architecture = known[instance.arch]
+            weights = zoo.network(instance, architecture).weights
+            starts: dict[str, nn.Module] = {"zoo": _restored(architecture, weights, data, runner)}
+            if scratch:
+                starts["scratch"] = runner.place(_fresh(architecture, instance.id, runner))
+            for start, module in starts.items():
+                reached = dict(_trained(module, architecture, instance.id, data, plan, runner))
+                found.append(Tuned(instance.id, instance.arch, start, reached))
+                runner.count(1, "networks")
+                tick(1)
+    return found
+
+
+def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: ImageData, plan: FineTuning) -> None:
+    """Refuse what cannot be trained further, before any work.
+
+    Raises:
+        ConfigError: says why.
+    """
+    plan.check()
+    if not instances:
+        raise ConfigError(f"{zoo.path} has no instances to train further.", "Give a zoo that has some.")
+    if zoo.io != data.io:
+        raise ConfigError(
+            f"{zoo.path} is a zoo for {zoo.io.describe()}; these images are {data.io.describe()}.",
+            f"Give images of its size and classes: {setting('data')}.",
+        )
+
+
+def summarised(found: Sequence[Tuned]) -> list[dict[str, Any]]:
+    """{start, epoch, n, accuracy, deviation?} of the networks of each start after each epoch."""
+    rows: list[dict[str, Any]] = []
+    for start in dict.fromkeys(each.start for each in found):
+        of_start = [each for each in found if each.start == start]
+        for epoch in of_start[0].accuracy:
+            reached = torch.tensor([each.accuracy[epoch] for each in of_start], dtype=torch.float64)
+            row = {"start": start, "epoch": epoch, "n": len(reached), "accuracy": float(reached.mean())}
+            rows.append(row | ({"deviation": float(reached.std())} if len(reached) > 1 else {}))
+    return rows
+
+
+def settings_of(plan: FineTuning) -> dict[str, Any]:
+    """A plan as JSON."""
+    return asdict(plan)
+
+
+def _fresh(architecture: Architecture, name: str, runner: Runner) -> nn.Module:
+    with kept_random_state():
+        torch.manual_seed(int(torch.randint(2**31, (1,), generator=runner.generator("scratch", name))))
+        return fresh_module(architecture.name, architecture.io)
+
+
+def _restored(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> nn.Module:
+    """An instance as a module that can be trained, on the runner's device: the same function.
+
+    Folded batch norms come back with statistics of one, which are not those of their inputs: the first step of training
+    would make another network of it. They are given those of training images, and scale and shift that undo these.
+    """
+    with kept_random_state():
+        module = fresh_module(architecture.name, architecture.io)
+    state = architecture.to_state(weights)
+    module.load_state_dict(state)
+    module = runner.place(module).eval()
+    if not architecture.pairs:
+        return module
+    seen: dict[str, Tensor] = {}
+
+    def watch(name: str) -> torch.utils.hooks.RemovableHandle:
+        def see(used: nn.Module, given: tuple[Tensor, ...]) -> None:
+            seen[name] = given[0].movedim(1, 0).flatten(1)
+
+        return module.get_submodule(name).register_forward_pre_hook(see)
+
+    handles = [watch(pair.norm) for pair in architecture.pairs if pair.affine]
+    with torch.no_grad():
+        module(data.sample("train", NORM_IMAGES, runner.generator("norms"))[0])
+        for handle in handles:
+            handle.remove()
+        for name, values in seen.items():
+            norm = module.get_submodule(name)
+            mean, variance = values.mean(1), values.var(1)
+            eps = next(pair.eps for pair in architecture.pairs if pair.norm == name)
+            norm.load_state_dict(
+                {
+                    **norm.state_dict(),
+                    "weight": (variance + eps).sqrt(),
+                    "bias": norm.state_dict()["bias"] + mean,
+                    "running_mean": mean,
+                    "running_var": variance,
+                }
+            )
+    return module
+
+
+def _trained(
+    module: nn.Module, architecture: Architecture, name: str, data: ImageData, plan: FineTuning, runner: Runner
+) -> Iterator[tuple[int, float]]:
+    """Epochs and test accuracies after them; the module is trained in place."""
+    labels = labels_of(data, "test")
+    optimizer = _optimiser(plan, module)
+    for epoch in range(plan.epochs[-1] + 1):
+        if epoch in plan.epochs:
+            state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
+            weights = runner.place(architecture.to_weights(state))
+            yield epoch, accuracy(logits_of(architecture, weights, data, "test", runner), labels)
+        if epoch < plan.epochs[-1]:
+            _epoch(module, optimizer, data, plan, runner.generator("finetune", name, epoch), runner)
+
+
+def _epoch(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: ImageData,
+    plan: FineTuning,
+    generator: torch.Generator,
+    runner: Runner,
+) -> None:
+    total = len(data.splits["train"])
+    module.train()
+    order = torch.randperm(total, generator=generator)
+    for step in range(max(1, min(total, plan.epoch_images or total) // plan.batch)):
+        index = order[step * plan.batch : (step + 1) * plan.batch]
+        images, labels = data.augmented("train", index, generator=generator)
+        with runner.autocast():
+            loss = F.cross_entropy(module(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    if not torch.isfinite(loss):
+        raise RunFailed("the loss is not finite while training further.", f"Lower {setting('lr')}.")
+    module.eval()
+
+
+def _optimiser(plan: FineTuning, module: nn.Module) -> torch.optim.Optimizer:
+    if plan.optimizer == "sgd":
+        return torch.optim.SGD(module.parameters(), plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
+    return torch.optim.Adam(module.parameters(), plan.lr, weight_decay=plan.weight_decay)

@@ -1,0 +1,171 @@
+"""Drawing: every method, the same sample alone and among many, what is refused, polishing, and zoos of samples."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from netspace_models.architectures import build
+from netspace_models.errors import ConfigError
+from netspace_models.space_model import SpaceModel
+from torch import Tensor
+
+from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.networks.scores import cross_entropy, labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.sampling.methods import METHODS, Flow, Gan, Kde, Method, Noise, OneSeedKde, Soup, method_named
+from netspace_cli.core.sampling.polish import check_polishing, polish
+from netspace_cli.core.sampling.population import population_of
+from netspace_cli.core.sampling.sample import Samples, sample
+from netspace_cli.core.sampling.write import write_samples
+from netspace_cli.core.zoos.zoo import open_zoo, verify
+from tests.worlds import Tiny
+
+EMBEDDED = ("kde", "kde-joint", "flow", Gan(steps=10))
+PLAIN = ("noise", "mix")
+NAMES = ("kde", "kde-joint", "neighbours", "gan", "flow", "starts", "noise", "mix", "soup")
+
+
+def drawn(tiny: Tiny, method: str | Method, count: int = 3, seed: int = 0, **settings: Any) -> Samples:
+    runner = Runner("cpu", seed=seed)
+    return sample(tiny.single_space, count, method, runner, zoo=tiny.single_zoo, **{"top": 1.0, **settings})
+
+
+@pytest.mark.parametrize("method", [*EMBEDDED, *PLAIN, Soup(parents=3), OneSeedKde()])
+def test_a_sample_is_the_same_alone_and_among_many(tiny: Tiny, method: str | Method) -> None:
+    many, (alone,) = drawn(tiny, method, 4), drawn(tiny, method, 1, first=3).samples
+    assert alone.index == 3 and torch.equal(alone.network.weights, many.samples[3].network.weights)
+    assert len({tuple(n.weights[:50].tolist()) for n in many.networks}) > 1
+    if not isinstance(method, OneSeedKde):
+        other = drawn(tiny, method, 1, seed=1, first=3).samples[0]
+        assert not torch.equal(other.network.weights, alone.network.weights), "another seed draws others"
+
+
+@pytest.mark.parametrize("method", EMBEDDED)
+def test_an_embedding_decodes_to_its_network(tiny: Tiny, method: str | Method) -> None:
+    found = drawn(tiny, method, 2)
+    assert found.embeddings is not None and found.embeddings.shape == (2, 64)
+    for each in found.samples:
+        assert each.embedding is not None
+        weights = tiny.single_space.model.decode("lenetlike", each.embedding[None])[0]
+        assert torch.equal(each.network.weights, weights)
+
+
+def test_rivals_name_their_parents(tiny: Tiny) -> None:
+    population = population_of(tiny.single_space, zoo=tiny.single_zoo)
+    assert population.weights is not None
+    by_id = dict(zip(population.ids, population.weights, strict=True))
+    for each in drawn(tiny, Noise(scale=0.0), 4).samples:
+        assert torch.equal(each.network.weights, by_id[each.parents[0]])
+    for each in drawn(tiny, "mix", 2).samples:
+        assert each.embedding is None and len(set(each.parents)) == 2
+    noisy = drawn(tiny, Noise(scale=0.5), 1).samples[0]
+    off = (noisy.network.weights - by_id[noisy.parents[0]]) / population.deviations
+    assert abs(float(off.std()) - 0.5) < 0.02, "noise in deviations of each layer"
+
+
+def test_a_mean_of_reordered_copies_is_the_network_itself(tiny: Tiny) -> None:
+    architecture = build("lenetlike", tiny.data.io)
+    population = population_of(tiny.single_space, zoo=tiny.single_zoo)
+    assert population.weights is not None
+    own = population.weights[0]
+    copies = torch.stack([own, *(architecture.shuffle(own, torch.Generator().manual_seed(i)) for i in range(2))])
+    mean = Soup(parents=3).make(population, copies, torch.Generator())
+    assert float((copies.mean(0) - own).norm()) > 10 * float((mean - own).norm())
+
+
+def test_settings_reach_their_method() -> None:
+    assert method_named("kde", bandwidth=0.002, accuracy=None) == Kde(0.002)
+    assert method_named("flow", accuracy=0.9) == Flow(0.9)
+    assert set(METHODS) == {*NAMES}, "the published fault is no command's"
+
+
+def test_what_is_no_method_is_refused(tiny: Tiny) -> None:
+    with pytest.raises(ConfigError, match="no method is called 'kde-jiont'. Did you mean kde-joint?"):
+        method_named("kde-jiont")
+    with pytest.raises(ConfigError, match="no method is called 'xx'. There are kde, kde-joint, neighbours"):
+        method_named("xx")
+    with pytest.raises(ConfigError, match="the method kde has no accuracy: that is for flow. Leave it out."):
+        method_named("kde", accuracy=0.9)
+    with pytest.raises(ConfigError, match="0 networks cannot be drawn. Ask for at least one: `count=10`"):
+        drawn(tiny, "kde", 0)
+    with pytest.raises(ConfigError, match="an accuracy of 90 is none. Give a fraction: `accuracy=0.9`"):
+        drawn(tiny, Flow(accuracy=90))
+    with pytest.raises(ConfigError, match="a kernel density needs at least 2 embeddings"):
+        drawn(tiny, "kde", top=0.3)
+    with pytest.raises(ConfigError, match="the method soup needs 8 training instances; there are 3 to draw from"):
+        drawn(tiny, "soup")
+    with pytest.raises(ConfigError, match="a mean of 1 instances is none. Give two or more: `parents=8`"):
+        drawn(tiny, Soup(parents=1))
+    with pytest.raises(ConfigError, match="the method noise works on the weights .* no zoo was given"):
+        sample(tiny.single_space, 1, "noise", Runner("cpu"), top=1.0)
+
+
+def test_neighbours_are_refused_without_the_extra(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "umap" else find(name))
+    with pytest.raises(ConfigError, match=r"pip install 'netspace\[umap\]'"):
+        drawn(tiny, "neighbours")
+
+
+def test_starts_are_taken_in_turn(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match="has one starting point .*`space.starts = 10` in the recipe"):
+        drawn(tiny, "starts")
+    plain = tiny.single_space.model.decode
+
+    def decode(model: SpaceModel, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
+        return plain(arch, embeddings) + start
+
+    monkeypatch.setattr(type(tiny.single_space.model.backbone), "start_count", 3, raising=False)
+    monkeypatch.setattr(SpaceModel, "decode", decode)
+    found = drawn(tiny, "starts", 5)
+    assert [each.start for each in found.samples] == [0, 1, 2, 0, 1]
+    for each in found.samples:
+        assert each.embedding is not None
+        assert torch.equal(each.network.weights, plain("lenetlike", each.embedding[None])[0] + each.start)
+
+
+def test_polishing_lowers_the_loss_and_is_the_same_alone(tiny: Tiny) -> None:
+    runner, begun = Runner("cpu"), drawn(tiny, "kde", 2)
+    ended = polish(begun, tiny.single_space, tiny.data, runner, steps=30)
+    alone = polish(drawn(tiny, "kde", 1, first=1), tiny.single_space, tiny.data, runner, steps=30)
+    assert torch.equal(alone.networks[0].weights, ended.networks[1].weights)
+    labels = labels_of(tiny.data, "train")
+
+    def loss(found: Samples) -> float:
+        logits = [logits_of(n.architecture, n.weights, tiny.data, "train", runner) for n in found.networks]
+        return sum(cross_entropy(each, labels) for each in logits)
+
+    assert loss(ended) < loss(begun) and [each.polished for each in ended.samples] == [30, 30]
+    assert polish(begun, tiny.single_space, tiny.data, runner, steps=0) is begun
+
+
+def test_what_has_no_embedding_is_not_polished() -> None:
+    check_polishing("kde", 5)
+    check_polishing("mix", 0)
+    with pytest.raises(ConfigError, match="polishing moves embeddings, and samples of the method mix have none"):
+        check_polishing("mix", 5)
+    with pytest.raises(ConfigError, match="-1 steps of polishing are none. Give 0 or more: `polish=100`"):
+        check_polishing("kde", -1)
+
+
+def test_samples_are_a_zoo_with_their_provenance(tiny: Tiny, tmp_path: Path) -> None:
+    runner, space = Runner("cpu", seed=4), tiny.single_space
+    found = sample(space, 2, "mix", runner, zoo=tiny.single_zoo, top=1.0)
+    zoo = write_samples(tmp_path / "new", found, space, runner, data=tiny.data)
+    assert [i.id for i in zoo.instances] == ["lenetlike-mix-4-0000", "lenetlike-mix-4-0001"]
+    assert {state for _, state in verify(open_zoo(tmp_path / "new"))} == {"ok"}
+    for instance, each in zip(zoo.instances, found.samples, strict=True):
+        told = instance.training
+        assert (told["method"], told["seed"], told["sample"], told["top"]) == ("mix", 4, each.index, 1.0)
+        assert told["parents"] == list(each.parents) and told["space_sha256"] == space.sha256
+        assert told["settings"] == {"parents": 2} and instance.split == "train" and set(instance.accuracy) >= {"val"}
+        read = read_network(zoo.file_of(instance), candidates=[each.network.architecture])
+        assert torch.equal(read.weights, each.network.weights)
+    assert json.loads((tmp_path / "new" / "zoo.json").read_text())["sampled"]["method"] == "mix"
+    with pytest.raises(ConfigError, match="is not empty, and samples are a zoo of their own. Choose another folder."):
+        write_samples(tmp_path / "new", found, space, runner)
