@@ -37,7 +37,9 @@ def missing_from_all(extras: Extras) -> set[str]:
 
 def test_all_installs_every_extra_but_the_developers() -> None:
     assert missing_from_all(EXTRAS) == set()
-    assert needed_by("all", EXTRAS) < needed_by("dev", EXTRAS)
+    # UMAP compiles its code when it is first used, longer than all other tests of samplers take: its test runs where
+    # somebody has installed it.
+    assert needed_by("all", EXTRAS) - needed_by("umap", EXTRAS) < needed_by("dev", EXTRAS)
     assert not {"pytest", "mypy"} & needed_by("all", EXTRAS)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from .unit_rules import RULES, Call
+from .unit_rules import RULES, Operation
 from .units import FIXED, NotFollowed, Units, Value, constant, fixed, mapped_outputs, values_in
 
 # New tensors of one value, whatever they are made like.
@@ -86,11 +86,11 @@ class _Follower(TorchDispatchMode):
                 return parts
         values = (self._with_units(args), self._with_units(kwargs))
         real = func(*args, **kwargs)
-        for value in values_in(self._followed(Call(self.units, func, *values, real))):
+        for value in values_in(self._followed(Operation(self.units, func, *values, real))):
             self.know(value)
         return real
 
-    def _followed(self, call: Call) -> Any:
+    def _followed(self, call: Operation) -> Any:
         if call.name in CREATED or not call.values:
             return mapped_outputs(call.real, constant)
         if all(v.parameter is None and bool((v.units <= FIXED).all()) for v in call.values):

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 from ..errors import ConfigError
-from ..wording import setting
 from .symmetry import HiddenGroup, Reorderable, entries_of
 
 
@@ -69,7 +68,7 @@ def recombine_weights(
     if not 1 <= parents_each <= len(weights):
         raise ConfigError(
             f"{parents_each} parents of a {architecture.name} cannot be drawn from {len(weights)} instances.",
-            f"Ask for 1 to {len(weights)}: {setting('parents_each', max(1, min(parents_each, len(weights))))}.",
+            f"Ask for 1 to {len(weights)} of them.",
         )
     shapes = {p.name: p.shape for p in architecture.spec.parameters}
     by_name, units = units_of_rows(shapes, architecture.hidden_groups)

@@ -38,7 +38,7 @@ REDUCED = ("amax", "amin", "mean", "sum")
 
 
 @dataclass(frozen=True)
-class Call:
+class Operation:
     """One operation: the units so far, the operator, what it is given, and what it gives."""
 
     units: Units
@@ -100,7 +100,7 @@ def _varying(units: Tensor) -> list[int]:
     return [d for d in range(units.dim()) if bool((units != units.narrow(d, 0, 1)).any())]
 
 
-def _moved(call: Call) -> Any:
+def _moved(call: Operation) -> Any:
     names = {value.parameter for value in call.values}
     if len(names) > 1:
         raise NotFollowed(f"{call.name} joins the parameter {min(n for n in names if n)} with something else")
@@ -111,23 +111,23 @@ def _moved(call: Call) -> Any:
     return tuple(Value(real, units, name) for real, units in zip(call.real, moved, strict=True))
 
 
-def _reshaped(call: Call) -> Value:
+def _reshaped(call: Operation) -> Value:
     # A view of the values need not be one of their units, which may lie otherwise in memory.
     (value,) = call.values
     return Value(call.real, value.units.reshape(call.real.shape), value.parameter)
 
 
-def _padded(call: Call) -> Value:
+def _padded(call: Operation) -> Value:
     return Value(call.real, call.target(call.activation(), call.args[1], CONSTANT))
 
 
-def _alone(call: Call) -> Value:
+def _alone(call: Operation) -> Value:
     if len(call.values) > 1:
         raise NotFollowed(f"{call.name} takes several tensors")
     return Value(call.real, call.activation())
 
 
-def _together(call: Call) -> Value:
+def _together(call: Operation) -> Value:
     computed = [value.units for value in call.values if value.parameter is None]
     if not computed:
         raise NotFollowed(f"the parameter {call.values[0].parameter} goes through {call.name}")
@@ -156,7 +156,7 @@ def _met(units: Units, one: Tensor, other: Tensor) -> Tensor:
     return units.tie(one.expand(shape), other.expand(shape))
 
 
-def _claim_elementwise(call: Call, value: Value, met: Tensor) -> None:
+def _claim_elementwise(call: Operation, value: Value, met: Tensor) -> None:
     """A parameter that meets values at the same places: a scale, a shift, a slope."""
     name, places = str(value.parameter), _with_axes(value.units, met.dim())
     wide = [d for d in range(met.dim()) if places.shape[d] > 1]
@@ -168,21 +168,21 @@ def _claim_elementwise(call: Call, value: Value, met: Tensor) -> None:
             call.units.claim(name, axis, _along(met, d, call.name))
 
 
-def _pooled(call: Call) -> Any:
+def _pooled(call: Operation) -> Any:
     units = call.activation()
     spatial = int(call.name.partition("d_with")[0].rstrip("d")[-1])
     over = _one_unit(units, range(units.dim() - spatial, units.dim()), call.name)
     return mapped_outputs(call.real, lambda real: Value(real, over.expand(real.shape)))
 
 
-def _reduced(call: Call) -> Value:
+def _reduced(call: Operation) -> Value:
     units = call.activation()
     axes = call.given(1) or list(range(units.dim()))
     kept = _one_unit(units, axes, call.name)
     return Value(call.real, kept.reshape(call.real.shape))
 
 
-def _convolution(call: Call) -> Value:
+def _convolution(call: Operation) -> Value:
     inputs = _along(call.activation(), 1, call.name)
     weight, bias = call.whole_parameter(call.args[1]), call.whole_parameter(call.args[2])
     transposed, groups = call.args[6], call.args[8]
@@ -201,7 +201,7 @@ def _convolution(call: Call) -> Value:
     return Value(call.real, made.reshape(-1, *[1] * (call.real.dim() - 2)).expand(call.real.shape))
 
 
-def _linear(call: Call) -> Value:
+def _linear(call: Operation) -> Value:
     """A product with a matrix, and perhaps a bias added."""
     if call.name == "addmm":
         bias, x, weight = call.args
@@ -228,7 +228,7 @@ def _linear(call: Call) -> Value:
     return Value(call.real, result.expand(call.real.shape))
 
 
-def _layer_norm(call: Call) -> Any:
+def _layer_norm(call: Operation) -> Any:
     units = call.activation()
     inside = [d in range(units.dim() - len(call.args[1]), units.dim()) for d in _varying(units)]
     if any(inside) and not all(inside):
@@ -240,7 +240,7 @@ def _layer_norm(call: Call) -> Any:
     return (Value(normed, units), *(fixed(each) for each in statistics))
 
 
-RULES: Mapping[str, Callable[[Call], Any]] = {
+RULES: Mapping[str, Callable[[Operation], Any]] = {
     **dict.fromkeys(ALONE, _alone),
     **dict.fromkeys(TOGETHER, _together),
     **dict.fromkeys(MOVED, _moved),

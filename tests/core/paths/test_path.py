@@ -102,8 +102,8 @@ def test_a_step_that_fails_keeps_its_place(tiny: Tiny, monkeypatch: pytest.Monke
     decode = type(tiny.space.model).decode
     middle = 0.5 * start + 0.5 * end
 
-    def failing(self: SpaceModel, arch: str, embeddings: Tensor) -> Tensor:
-        found = decode(self, arch, embeddings)
+    def failing(self: SpaceModel, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
+        found = decode(self, arch, embeddings, start)
         return found * float("nan") if torch.equal(embeddings[0], middle) else found
 
     monkeypatch.setattr(type(tiny.space.model), "decode", failing)
