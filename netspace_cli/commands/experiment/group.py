@@ -12,6 +12,7 @@ from netspace_cli import options
 from netspace_cli.commands.experiment.curves import backbones, rate
 from netspace_cli.commands.experiment.few_labels import few_labels
 from netspace_cli.commands.experiment.parts import run_experiment
+from netspace_cli.commands.experiment.sampling import sampling
 from netspace_cli.terminal.console import Console
 
 if TYPE_CHECKING:
@@ -130,5 +131,5 @@ def space_or_recipe(space: str | None, recipe: Path | None, settings: dict[str, 
     return space
 
 
-for _command in (few_labels, backbones, rate):
+for _command in (few_labels, backbones, rate, sampling):
     experiment.add_command(_command)

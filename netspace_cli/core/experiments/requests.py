@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
+
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_folder
@@ -28,6 +31,8 @@ from .few_labels.runs import FewLabels
 from .held_out import Scale, trained_space
 from .rate import SIZES, rate
 from .report import Report, write_report
+from .sampling.experiment import sampling
+from .sampling.runs import Sampling
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,7 @@ class Opened:
     teacher: Network | None
 
 
-def opened(request: HeldOutRequest | BackbonesRequest | RateRequest) -> Opened:
+def opened(request: HeldOutRequest | BackbonesRequest | RateRequest | SamplingRequest) -> Opened:
     """What an experiment works on, read once its folder is known to take the results.
 
     Raises:
@@ -349,3 +354,57 @@ class FewLabelsTask:
         asked = self.request
         report = few_labels(self.zoo, self.space, self.data, runner, asked.output, plan=asked.plan, arch=asked.arch)
         return Found(report, self.data, self.space)
+
+
+@dataclass(frozen=True)
+class SamplingRequest:
+    """Samples of every method are asked for.
+
+    Attributes:
+        zoo: a zoo's folder; output: the folder of the results.
+        recipes: files, by name; settings: of all of them, as of `load_recipe`.
+        spaces: trained ones, names or paths, by name.
+        plan: how much is drawn.
+        data: a data set as of `load_data`; None for the zoo's own.
+        teacher: of spaces of several architectures.
+    """
+
+    zoo: Path
+    output: Path
+    recipes: Mapping[str, Path] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    spaces: Mapping[str, str] = field(default_factory=dict)
+    plan: Sampling = field(default_factory=Sampling)
+    data: str | None = None
+    teacher: Teacher = NO_TEACHER
+
+    def prepare(self) -> SamplingTask:
+        """Open what is needed and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: say what and why.
+        """
+        self.plan.check()
+        twice = sorted({*self.recipes} & {*self.spaces})
+        if twice:
+            raise ConfigError(
+                f"a recipe and a space are both called {twice[0]}.", f"Name one otherwise: {setting('space')}."
+            )
+        inputs = opened(self)
+        sources: dict[str, Recipe | Space] = {n: load_recipe(p, self.settings) for n, p in self.recipes.items()}
+        return SamplingTask(self, inputs, sources | {name: load_space(space) for name, space in self.spaces.items()})
+
+
+@dataclass(frozen=True)
+class SamplingTask:
+    """A comparison of samples that can begin: what was asked for, and what was opened."""
+
+    request: SamplingRequest
+    inputs: Opened
+    sources: Mapping[str, Recipe | Space]
+
+    def run(self, runner: Runner) -> Found:
+        """Train the spaces, draw, and judge."""
+        asked, inputs = self.request, self.inputs
+        how: dict[str, Any] = {"plan": asked.plan, "teacher": inputs.teacher}
+        return Found(sampling(inputs.zoo, asked.output, self.sources, inputs.data, runner, **how), inputs.data)

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from copy import copy
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -135,6 +136,12 @@ class Runner:
         elif isinstance(thing, list | tuple):
             moved = type(thing)(self.place(v) for v in thing)
         return moved
+
+    def reseeded(self, seed: int) -> Self:
+        """The same with another seed, for repetitions of a piece of work; what it does is counted here as well."""
+        other = copy(self)
+        other.seed = seed
+        return other
 
     def generator(self, *keys: int | str) -> torch.Generator:
         """A processor generator whose stream is a function of the seed and the keys alone.

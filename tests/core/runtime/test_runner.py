@@ -243,3 +243,13 @@ def test_the_report_says_what_it_cost() -> None:
     assert report["items_per_second"] is None
     assert report["seconds"] >= 0
     assert 10_000_000 < report["peak_memory_bytes"] < 10**12
+
+
+def test_a_runner_with_another_seed_counts_for_both() -> None:
+    with Runner("cpu", seed=3) as runner:
+        other = runner.reseeded(4)
+        assert (runner.seed, other.seed) == (3, 4)
+        same = Runner("cpu", seed=4).generator("a").initial_seed()
+        assert other.generator("a").initial_seed() == same != runner.generator("a").initial_seed()
+        other.count(2, "networks")
+        assert runner.report()["counted"] == {"networks": 2}

@@ -11,7 +11,8 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.sampling.audit import Audit, AuditRow, audit
+from netspace_cli.core.sampling.audit import Audit, audit
+from netspace_cli.core.sampling.judge import AuditRow, Judge
 from netspace_cli.core.sampling.methods import Noise, OneSeedKde
 from netspace_cli.core.sampling.polish import polish
 from netspace_cli.core.sampling.population import Population, population_of, with_predicted
@@ -58,7 +59,7 @@ def test_noise_is_as_far_as_it_is_large(tiny: Tiny, population: Population) -> N
 def test_the_rows_are_those_that_were_asked_for(tiny: Tiny) -> None:
     runner = Runner("cpu")
     found = sample(tiny.single_space, 3, "kde", runner, zoo=tiny.single_zoo, top=1.0)
-    plain = ["kde", "training instances"]
+    plain = ["kde", "training instances", "all learnt from"]
     rivals = ["noise copies", "aligned mixes", "aligned soups"]
     quick = audit(found, tiny.single_space, tiny.data, runner)
     assert [row.name for row in quick.rows] == [*plain, *rivals] and not quick.notes
@@ -85,6 +86,37 @@ def test_stored_embeddings_are_found_without_a_zoo(tiny: Tiny) -> None:
     narrow = OneSeedKde(bandwidth=1e-6)
     found = audit(sample_from(population, space, 3, narrow, runner), space, tiny.data, runner)
     assert found.predicted and found.rows[0].distance < 1e-3 and found.rows[0].overlap > 0.99
+
+
+def test_members_are_compared_with_all_that_was_learnt_from(tiny: Tiny, population: Population) -> None:
+    runner = Runner("cpu")
+    drawn = sample_from(population, tiny.single_space, 2, Noise(), runner)
+    found = rows_of(audit(drawn, tiny.single_space, tiny.data, runner, rivals="none"))
+    whole, top = found["all learnt from"], found["training instances"]
+    assert (whole.networks, top.networks) == (3, 2) and whole.spread == pytest.approx(1)
+    by_validation = sorted(tiny.single_zoo.select(split="train"), key=lambda i: -i.accuracy["val"])
+    tests = [i.accuracy["test"] for i in by_validation]
+    assert whole.members == pytest.approx(sum(tests) / 3, abs=1e-5)
+    assert top.members == pytest.approx(sum(tests[:2]) / 2, abs=1e-5)
+
+
+def test_a_row_is_the_mean_of_what_is_told_of_each_network(tiny: Tiny, population: Population) -> None:
+    runner = Runner("cpu")
+    judge = Judge(population, None, tiny.data, runner)
+    found = judge.row("noise", sample_from(population, tiny.single_space, 4, Noise(), runner).networks)
+    assert len(found.accuracies) == len(found.overlaps) == 4 and found.row.spread is None
+    assert found.row.members == pytest.approx(sum(found.accuracies) / 4)
+    assert found.row.overlap == pytest.approx(sum(found.overlaps) / 4)
+
+
+def test_a_judge_goes_from_space_to_space_of_the_same_instances(tiny: Tiny, population: Population) -> None:
+    runner, space = Runner("cpu"), tiny.single_space
+    shared = Judge(population, None, tiny.data, runner).in_space(population_of(space), space)
+    drawn = sample_from(population, space, 3, Noise(), runner)
+    own = Judge(population, space, tiny.data, runner).row("noise", drawn.networks)
+    assert shared.row("noise", drawn.networks) == own and own.row.spread is not None
+    with pytest.raises(ConfigError, match=r"learnt from other training instances \(2\) than .* beside \(3\)"):
+        shared.in_space(population.first(2), space)
 
 
 def test_spread_is_of_the_embeddings_learnt_from(tiny: Tiny, population: Population) -> None:

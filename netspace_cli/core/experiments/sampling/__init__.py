@@ -1,0 +1,1 @@
+"""Drawn networks beside trained ones: how accurate, how good together, how new."""
