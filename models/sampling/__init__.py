@@ -11,7 +11,7 @@ from .flow import Flow, FlowSettings, fit_flow
 from .gan import Gan, GanSettings, fit_gan
 from .kde import KernelDensity, bandwidths, fit_kernel_density, sample_with_one_seed
 from .neighbours import NeighbourBox, NeighbourSettings, check_neighbours, fit_neighbour_box
-from .spread import Spread, spread_of
+from .spread import Spread, apartness, spread_of
 
 __all__ = [
     "Density",
@@ -23,6 +23,7 @@ __all__ = [
     "NeighbourBox",
     "NeighbourSettings",
     "Spread",
+    "apartness",
     "bandwidths",
     "check_neighbours",
     "draw_many",

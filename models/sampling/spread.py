@@ -1,9 +1,10 @@
-"""How widely samples spread beside what they were learnt from."""
+"""How widely samples spread beside what they were learnt from, and how far from it they are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -34,3 +35,27 @@ def spread_of(samples: Tensor, rows: Tensor) -> Spread | None:
         return None
     own, known = own[counted], known[counted]
     return Spread(float((own / known).mean()), float(own.square().sum() / known.square().sum()))
+
+
+def apartness(samples: Tensor, rows: Tensor, *, own: bool = False) -> float | None:
+    """Distance of samples (n, E) to the nearest of the rows (N, E) that they were learnt from.
+
+    In units of that of rows to their nearest other; mean over samples, and over rows. 0 of copies, 1 of what is as new
+    as a row is among the others.
+
+    Args:
+        own: the samples are the first rows themselves, each to be seen beside the others.
+    Returns:
+        None where rows have no distance from each other.
+    """
+    if len(rows) < 2:
+        return None
+    between = torch.cdist(rows.double(), rows.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    between.fill_diagonal_(torch.inf)
+    usual = between.amin(1).mean()
+    if usual == 0:
+        return None
+    if own:
+        return float(between[: len(samples)].amin(1).mean() / usual)
+    apart = torch.cdist(samples.double(), rows.double(), compute_mode="donot_use_mm_for_euclid_dist")
+    return float(apart.amin(1).mean() / usual)

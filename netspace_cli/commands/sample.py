@@ -61,7 +61,7 @@ def sample(dry_run: bool, running: options.RunnerOptions, console: Console, zoo:
 
     The table judges them on the test images: as accurate as training instances, as good together, no copies of them
     (overlap of mistakes, distance of aligned weights; for training instances beside the nearest other), as widely
-    spread (1 is right)?
+    spread (1 is right)? Stored embeddings have an "apart" of 0; "predicted instances" are what these decode to.
 
     Example: netspace sample --space space.safetensors --zoo zoo/ -n 10 --method kde -o new
     """
@@ -96,7 +96,8 @@ def _show_audit(console: Console, task: SampleTask, table: Audit) -> None:
         Column("deviation", percent),
     ]
     columns += [Column("ensemble", percent), Column("agreement", percent), Column("overlap", decimal)]
-    columns += [Column("distance", decimal), Column("spread", decimal), Column("images", integer)]
+    columns += [Column("distance", decimal), Column("spread", decimal), Column("apart", decimal)]
+    columns += [Column("images", integer)]
     console.table(
         f"{task.population.architecture.name} drawn from {task.space.name}, on test images",
         columns,
@@ -111,6 +112,7 @@ def _show_audit(console: Console, task: SampleTask, table: Audit) -> None:
                 row.overlap,
                 row.distance,
                 row.spread,
+                row.apart,
                 row.images,
             )
             for row in table.rows

@@ -19,7 +19,7 @@ def one(tiny: Tiny) -> list[object]:
 def test_samples_are_judged_beside_training_instances_and_rivals(one: list[object], work: Path, rows: Rows) -> None:
     table = rows("sample", *one, "-n", 3, "-o", "new")
     assert [row["networks"] for row in table] == [
-        *("kde", "training instances", "all learnt from"),
+        *("kde", "training instances", "all learnt from", "predicted instances"),
         *("noise copies", "aligned mixes", "aligned soups"),
     ]
     for row in table:

@@ -24,7 +24,7 @@ class Audit:
     """The table.
 
     Attributes:
-        rows: the samples first, then training instances, then rivals.
+        rows: the samples first, then training instances, what their embeddings decode to, and rivals.
         predicted: whether "training instances" are what stored embeddings decode to, since no zoo was given.
         notes: what is missing from the table, and why.
     """
@@ -53,6 +53,8 @@ def audit(samples: Samples, space: Space, data: ImageData, runner: Runner, *, ri
     images = polish_schedule(space, population.architecture.name, steps).images
     rows = [judge.row(samples.method, samples.networks, samples.embeddings, images=steps * images).row]
     rows += [each.row for each in judge.training_rows(len(samples))]
+    if not population.predicted:
+        rows.append(judge.predicted_row(len(samples)).row)
     for name, method in ({} if rivals == "none" else weight_rivals(population)).items():
         drawn = sample_from(population, space, len(samples), method, runner)
         rows.append(judge.row(name, drawn.networks, images=0).row)

@@ -14,11 +14,12 @@ import torch
 from netspace_models.errors import ConfigError
 from netspace_models.parameters.alignment import align_weights
 from netspace_models.parameters.incoming import align_closely
-from netspace_models.sampling import spread_of
+from netspace_models.sampling import apartness, spread_of
 from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of
 from netspace_cli.core.runtime.runner import Runner
@@ -30,6 +31,7 @@ from .together import error_overlaps, test_logits, together
 
 TRAINING = "training instances"
 LEARNT_FROM = "all learnt from"
+PREDICTED = "predicted instances"
 # Of each network, the nearest so many training instances in a common order are aligned to it by themselves.
 CANDIDATES = 3
 
@@ -48,6 +50,7 @@ class AuditRow:
         distance: to the nearest training instance (of training instances, the nearest other) with hidden units aligned:
             root mean square of the difference of weights, each in deviations of its layer's values; mean over networks.
         spread, variance: of their embeddings, as of `Spread`; the encoder's where they were not drawn in the space.
+        apart: distance of their embeddings to the nearest training embedding, as of `apartness`; 0 of stored ones.
         images: training images that each network has been shown to become what it is, None where nobody knows.
     """
 
@@ -61,6 +64,7 @@ class AuditRow:
     distance: float
     spread: float | None
     variance: float | None
+    apart: float | None
     images: int | None = None
 
 
@@ -142,12 +146,20 @@ class Judge:
         overlaps[own, own] = 0.0
         distances = self._nearest(self.weights[:count], {i: i for i in range(count)})
         embeddings = None if self.space is None else self.population.embeddings[:count]
-        return self._finished(name, self.logits[:count], overlaps, distances, embeddings, None)
+        return self._finished(name, self.logits[:count], overlaps, distances, embeddings, None, own=True)
 
     def training_rows(self, count: int) -> tuple[Judged, Judged]:
         """Of the so many most accurate training instances, which an ensemble is compared with; and of all that was
         learnt from, which members are compared with."""
         return self.training_row(count), self.training_row(len(self.population), LEARNT_FROM)
+
+    def predicted_row(self, count: int) -> Judged:
+        """Of what the most accurate training instances' embeddings decode to: what a sampler that copies would draw."""
+        assert self.space is not None
+        name, embeddings = self.population.architecture.name, self.population.embeddings[:count]
+        networks = [decode_row(self.runner.place(each), self.space, arch=name) for each in embeddings]
+        found = [Network(each.architecture, each.weights.cpu()) for each in networks]
+        return self.row(PREDICTED, found, embeddings, images=0)
 
     def _finished(
         self,
@@ -157,6 +169,8 @@ class Judge:
         distances: Tensor,
         embeddings: Tensor | None,
         images: int | None,
+        *,
+        own: bool = False,
     ) -> Judged:
         found = together(logits, self.labels)
         spread = None if embeddings is None else spread_of(embeddings, self.population.embeddings)
@@ -172,6 +186,7 @@ class Judge:
             float(distances.mean()),
             None if spread is None else spread.deviation,
             None if spread is None else spread.variance,
+            None if embeddings is None else apartness(embeddings, self.population.embeddings, own=own),
             images,
         )
         return Judged(row, found.accuracies, tuple(nearest.tolist()))

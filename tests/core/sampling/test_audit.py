@@ -13,7 +13,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.audit import Audit, audit
 from netspace_cli.core.sampling.judge import AuditRow, Judge
-from netspace_cli.core.sampling.methods import Noise, OneSeedKde
+from netspace_cli.core.sampling.methods import Kde, Noise, OneSeedKde
 from netspace_cli.core.sampling.polish import polish
 from netspace_cli.core.sampling.population import Population, population_of, with_predicted
 from netspace_cli.core.sampling.sample import Sample, Samples, sample, sample_from
@@ -59,7 +59,7 @@ def test_noise_is_as_far_as_it_is_large(tiny: Tiny, population: Population) -> N
 def test_the_rows_are_those_that_were_asked_for(tiny: Tiny) -> None:
     runner = Runner("cpu")
     found = sample(tiny.single_space, 3, "kde", runner, zoo=tiny.single_zoo, top=1.0)
-    plain = ["kde", "training instances", "all learnt from"]
+    plain = ["kde", "training instances", "all learnt from", "predicted instances"]
     rivals = ["noise copies", "aligned mixes", "aligned soups"]
     quick = audit(found, tiny.single_space, tiny.data, runner)
     assert [row.name for row in quick.rows] == [*plain, *rivals] and not quick.notes
@@ -86,6 +86,18 @@ def test_stored_embeddings_are_found_without_a_zoo(tiny: Tiny) -> None:
     narrow = OneSeedKde(bandwidth=1e-6)
     found = audit(sample_from(population, space, 3, narrow, runner), space, tiny.data, runner)
     assert found.predicted and found.rows[0].distance < 1e-3 and found.rows[0].overlap > 0.99
+    assert "predicted instances" not in rows_of(found), "these are the training instances here"
+
+
+def test_stored_embeddings_are_told_from_new_ones(tiny: Tiny, population: Population) -> None:
+    runner, space = Runner("cpu"), tiny.single_space
+    stored, new = (
+        rows_of(audit(sample_from(population, space, 3, each, runner), space, tiny.data, runner, rivals="none"))
+        for each in (OneSeedKde(bandwidth=1e-6), Kde(1e-6))
+    )
+    assert stored["kde-one-seed"].apart == pytest.approx(0, abs=1e-3)
+    assert new["kde"].apart is not None and new["kde"].apart > 0.2
+    assert stored["training instances"].apart == pytest.approx(1) and stored["predicted instances"].apart == 0
 
 
 def test_members_are_compared_with_all_that_was_learnt_from(tiny: Tiny, population: Population) -> None:

@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 import torch
 from netspace_models.errors import ConfigError
-from netspace_models.sampling import draw_many, fit_neighbour_box, spread_of
+from netspace_models.sampling import apartness, draw_many, fit_neighbour_box, spread_of
 
 from tests.small_networks import seeded
 
@@ -51,3 +51,11 @@ def test_dimensions_that_never_change_do_not_count() -> None:
     spread = spread_of(rows, rows)
     assert spread is not None and spread.deviation == pytest.approx(1)
     assert spread_of(rows[:1], rows) is None and spread_of(rows, torch.ones(5, 3)) is None
+
+
+def test_copies_are_not_apart_and_rows_are_as_they_are() -> None:
+    rows = torch.randn(30, 8, generator=seeded())
+    assert apartness(rows[[4, 4, 9]], rows) == 0 and apartness(rows, rows, own=True) == pytest.approx(1)
+    others = apartness(torch.randn(200, 8, generator=seeded(1)), rows)
+    assert others is not None and 0.8 < others < 1.3
+    assert apartness(rows, torch.ones(5, 8)) is None and apartness(rows, rows[:1]) is None

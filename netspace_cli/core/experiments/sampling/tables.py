@@ -13,7 +13,7 @@ from .runs import Run
 
 # What samples may lack to training instances, and still pass.
 MEMBERS, ENSEMBLE, OVERLAP, SPREAD = 0.005, 0.003, 0.05, (0.8, 1.2)
-MEANS = ("members", "ensemble", "agreement", "overlap", "distance", "spread")
+MEANS = ("members", "ensemble", "agreement", "overlap", "distance", "spread", "apart")
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Group:
 
     def values(self, of: str) -> list[float]:
         """A column of the audit, a value a draw."""
-        found = (run["row"][of] for run in self.runs)
+        found = (run["row"].get(of) for run in self.runs)  # runs of before may lack a column
         return [value for value in found if value is not None]
 
     def mean(self, of: str) -> float | None:
