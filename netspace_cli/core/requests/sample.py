@@ -155,8 +155,8 @@ class SampleTask:
             return "The samples were not judged: there is one training instance to compare them with."
         if self.population.weights is None:
             return (
-                "Training instances are what their embeddings decode to; with their own weights "
-                f"({setting('zoo', 'PATH')}) the samples are judged beside the instances themselves."
+                "Predicted instances are what the training instances' embeddings decode to, which are more alike than "
+                f"the instances are. {setting('zoo', 'PATH')} judges the samples beside the instances themselves."
             )
         return None
 

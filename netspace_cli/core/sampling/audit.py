@@ -69,7 +69,8 @@ class Audit:
 
     Attributes:
         rows: the samples first, then training instances, then rivals.
-        predicted: whether "training instances" are what stored embeddings decode to, since no zoo was given.
+        predicted: whether training instances are what stored embeddings decode to, since no zoo was given: their row
+            is "predicted instances" then.
         notes: what is missing from the table, and why.
     """
 
@@ -157,7 +158,8 @@ class _Judge:
         overlaps[own, own] = 0.0
         distances = self._nearest(self.weights[:count], {i: i for i in range(count)})
         embeddings = self.population.embeddings[:count]
-        return self._finished("training instances", self.logits[:count], overlaps, distances, embeddings, None)
+        name = "predicted instances" if self.population.predicted else "training instances"
+        return self._finished(name, self.logits[:count], overlaps, distances, embeddings, None)
 
     def _finished(
         self,
