@@ -128,6 +128,13 @@ space = _shared_option(
 )
 """Passes `space: str | None`."""
 
+space_to_draw_from = _shared_option(
+    "--space",
+    metavar="NAME|PATH",
+    help="The space. [default: the built-in one that knows the zoo; without a zoo the one with most starting points]",
+)
+"""Passes `space: str | None`."""
+
 data = _shared_option(
     "--data",
     metavar="SPEC",

@@ -21,9 +21,8 @@ if TYPE_CHECKING:
 @click.option("-n", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many networks.")
 @click.option(
     "--method",
-    default="kde",
-    show_default=True,
     metavar="NAME",
+    show_default="starts where the space has several starting points, else kde",
     help="kde, kde-joint, neighbours, gan, flow, starts; on weights noise, mix, soup.",
 )
 @click.option(
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     help="Judge samples beside these: noise copies, mixes and soups; all trains fresh networks as well.",
 )
 @options.output(metavar="DIR", help="A folder for the zoo of samples.")
-@options.space
+@options.space_to_draw_from
 @options.data
 @options.dry_run
 @options.running
@@ -63,7 +62,7 @@ def sample(dry_run: bool, running: options.RunnerOptions, console: Console, zoo:
     (overlap of mistakes, distance of aligned weights; for training instances beside the nearest other), as widely
     spread (1 is right)? Stored embeddings have an "apart" of 0; "predicted instances" are what these decode to.
 
-    Example: netspace sample --space space.safetensors --zoo zoo/ -n 10 --method kde -o new
+    Example: netspace sample -n 10 -o new
     """
     from netspace_cli.core.requests.sample import SampleRequest
 

@@ -10,6 +10,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from netspace_cli.cli import cli as netspace
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.training.loop import train
 from tests.worlds import Ask, Cli, ReadTree, Refused, Rows, Tiny, Tree
 
 
@@ -111,3 +114,15 @@ def emb(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]
         result = CliRunner().invoke(netspace, [str(each) for each in command])
         assert result.exit_code == 0, result.output
     return {name: folder / f"{name}.emb" for name in wanted}
+
+
+@pytest.fixture(scope="session")
+def starting(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A space with three starting points."""
+    table = tiny.recipe.model_dump()
+    table["space"] |= {"name": "starting", "starts": 3}
+    table["train"]["steps"] = 2
+    path = tmp_path_factory.mktemp("starts") / "s.safetensors"
+    with Runner("cpu") as runner:
+        train(tiny.single_zoo, path, recipe_from(table), tiny.data, runner)
+    return path

@@ -16,9 +16,6 @@ from safetensors.torch import load_file
 
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import read_network
-from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import recipe_from
-from netspace_cli.core.training.loop import train
 from tests.worlds import Ask, Cli, Refused, Tiny, space_file
 
 # What somebody has who never heard of netspace: the class, and PyTorch.
@@ -186,18 +183,6 @@ def test_what_is_no_embedding_is_refused(tiny: Tiny, work: Path, refused: Refuse
     else:
         Path("a.emb").write_bytes(b"hello there, all of you" if content == "text" else b"\x89PNG\r\n\x1a\n" + bytes(99))
         assert "a.emb" in refused(3, *decoded(tiny, Path("a.emb"), "-o", "a.pt"))
-
-
-@pytest.fixture(scope="module")
-def starting(tiny: Tiny, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A space with three starting points."""
-    table = tiny.recipe.model_dump()
-    table["space"] |= {"name": "starting", "starts": 3}
-    table["train"]["steps"] = 2
-    path = tmp_path_factory.mktemp("starts") / "s.safetensors"
-    with Runner("cpu") as runner:
-        train(tiny.single_zoo, path, recipe_from(table), tiny.data, runner)
-    return path
 
 
 @pytest.fixture

@@ -46,6 +46,30 @@ def test_the_one_that_knows_the_architecture_is_chosen(
     assert ask("eval", tiny.zoo.path, "--data", tiny.npz)["summary"]["n"] == 3
 
 
+def test_one_of_several_starting_points_is_chosen_to_draw_from_and_the_others_to_encode(
+    tiny: Tiny, starting: Path, built_in: Path, work: Path, ask: Ask, refused: Refused
+) -> None:
+    drawing = ["sample", "--top", "all", "-n", 2]
+    shutil.copy(space_file(tiny.single_space), built_in / "b.safetensors")
+    assert "no space was named to draw from. Name one: --space NAME" in refused(2, *drawing, "-o", "new")
+    shutil.copy(starting, built_in / "a.safetensors")
+    assert ask("encode", tiny.networks["lenetlike"], "-o", "a.emb")["space_sha256"] == tiny.single_space.sha256
+    assert ask("eval", tiny.single_zoo.path, "--data", tiny.npz)["space"] == tiny.single_space.name
+    found = ask(*drawing, "-o", "new")
+    assert (found["space"], found["method"]) == ("starting", "starts")
+    assert ask(*drawing, "--method", "kde", "-o", "by-kde")["method"] == "kde"
+    assert ask(*drawing, "--space", "b", "-o", "of-one")["method"] == "kde"
+    assert "the method starts has no accuracy" in refused(2, *drawing, "--accuracy", "0.9", "-o", "again")
+    shutil.copy(starting, built_in / "c.safetensors")
+    assert "2 built-in spaces have 3 starting points: a, c. Name one: --space a" in refused(2, *drawing, "-o", "again")
+
+
+def test_a_name_comes_before_longer_names_that_begin_with_it(tiny: Tiny, built_in: Path, work: Path, ask: Ask) -> None:
+    for name in ("mini-more", "mini"):
+        shutil.copy(space_file(tiny.single_space), built_in / f"{name}.safetensors")
+    assert [space["name"] for space in ask("spaces")["spaces"]] == ["mini", "mini-more"]
+
+
 def test_without_any_or_by_a_wrong_name_it_says_what_to_give(
     tiny: Tiny, built_in: Path, work: Path, refused: Refused
 ) -> None:

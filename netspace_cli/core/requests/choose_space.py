@@ -11,7 +11,7 @@ from netspace_models.wording import Call, setting
 
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.factories import known_io
-from netspace_cli.core.spaces.built_in import architectures_of, built_in_spaces
+from netspace_cli.core.spaces.built_in import built_in_by_starts, built_in_spaces
 from netspace_cli.core.spaces.embeddings import Embeddings, is_embedding, load_embeddings
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -28,10 +28,9 @@ def choose_space_of_zoo(source: str | Path | None, zoo: Zoo) -> Space:
     """
     if source is not None:
         return load_space(source)
-    for name, path in built_in_spaces().items():
-        known = architectures_of(path)
-        if all(is_one_of(known, a) for a in zoo.architectures()):
-            return load_space(name)
+    for known in built_in_by_starts():
+        if all(is_one_of(known.architectures, a) for a in zoo.architectures()):
+            return load_space(known.name)
     names = ", ".join(f"{a.name} for {a.io.describe()}" for a in zoo.architectures())
     raise WrongSpace(f"{zoo.path}: no built-in space has all of {names}.", f"Name one with {setting('space')}.")
 
@@ -57,6 +56,27 @@ def choose_space(source: str | Path | None, paths: Sequence[Path], reader: Check
         _check_beside(next(iter(embedded)), [p for p in paths if p not in embedded], owner, reader)
         return owner
     return load_space(_space_of_checkpoints(paths, reader))
+
+
+def choose_space_to_draw_from(source: str | Path | None) -> Space:
+    """The space named, or the built-in one that has the most starting points.
+
+    Raises:
+        ConfigError: none is named, and no built-in space has several starting points, or more than one has the most.
+    """
+    if source is not None:
+        return load_space(source)
+    several = [each for each in built_in_by_starts() if each.starts > 1]
+    if not several:
+        raise ConfigError("no space was named to draw from.", f"Name one: {setting('space', 'NAME')}.")
+    most = [each.name for each in several if each.starts == several[-1].starts]
+    if len(most) > 1:
+        raise ConfigError(
+            f"no space was named to draw from, and {len(most)} built-in spaces have {several[-1].starts} starting "
+            f"points: {', '.join(most)}.",
+            f"Name one: {setting('space', most[0])}.",
+        )
+    return load_space(most[0])
 
 
 def check_zoo(zoo: Zoo, space: Space, split: str) -> None:
@@ -114,7 +134,7 @@ def _tag(embeddings: Embeddings) -> str:
 
 def _space_of_checkpoints(paths: Sequence[Path], reader: CheckpointReader) -> str:
     """The first built-in space with the architectures of all these checkpoints."""
-    known = {name: architectures_of(path) for name, path in built_in_spaces().items()}
+    known = {each.name: each.architectures for each in built_in_by_starts()}
     homes = {p: [n for n, candidates in known.items() if _is_for(p, candidates, reader)] for p in paths}
     for name in known:
         if all(name in found for found in homes.values()):

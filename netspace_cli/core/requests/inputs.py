@@ -17,7 +17,7 @@ from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.paths.walks import PathEnd
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.built_in import architectures_of, built_in_spaces
+from netspace_cli.core.spaces.built_in import built_in_by_starts
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, check_space, is_embedding, load_embeddings
 from netspace_cli.core.spaces.space import Space
 
@@ -204,9 +204,9 @@ def wrong_space_error(path: Path, architecture: Architecture, space: Space) -> W
     """That a space lacks an architecture, and which built-in one has it."""
     asked = (architecture.name, architecture.spec)
     homes = [
-        name
-        for name, file in built_in_spaces().items()
-        if name != space.name and asked in [(a.name, a.spec) for a in architectures_of(file)]
+        each.name
+        for each in built_in_by_starts()
+        if each.name != space.name and asked in [(a.name, a.spec) for a in each.architectures]
     ]
     names = ", ".join(a.name for a in space.architectures)
     return WrongSpace(

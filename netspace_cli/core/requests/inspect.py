@@ -16,7 +16,7 @@ from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.files.safetensors_file import TorchCheckpointFound, read_safetensors
 from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.recognise import ambiguity, recognise
-from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces
+from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces, starts_in
 from netspace_cli.core.spaces.embeddings import load_embeddings
 from netspace_cli.core.spaces.space_record import read_record
 from netspace_cli.core.zoos.zoo import SPLITS, open_zoo
@@ -114,7 +114,7 @@ def _embedding(path: Path) -> dict[str, Any]:
 
 
 def _space(record: Mapping[str, Any]) -> dict[str, Any]:
-    backbone, starts = record["recipe"]["backbone"], record["recipe"].get("space", {}).get("starts", 1)
+    backbone, starts = record["recipe"]["backbone"], starts_in(record)
     return {
         "space": record["name"],
         "architectures": list(record["architectures"]),

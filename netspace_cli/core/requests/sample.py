@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
@@ -21,11 +20,11 @@ from netspace_cli.core.sampling.population import TOP, Population, population_of
 from netspace_cli.core.sampling.rivals import Rivals, check_rivals
 from netspace_cli.core.sampling.sample import Samples, check_drawing, sample_from
 from netspace_cli.core.sampling.write import check_new_folder, write_samples
-from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import check_classifiers, choose_images, recorded, require_data
-from .choose_space import choose_space_of_zoo
+from .choose_space import choose_space_of_zoo, choose_space_to_draw_from
 
 
 @dataclass(frozen=True)
@@ -34,19 +33,22 @@ class SampleRequest:
 
     Attributes:
         output: a folder for the zoo of samples.
-        count: how many networks; method: by name.
+        count: how many networks.
+        method: by name; None for starts where the space has several starting points, else kde.
         bandwidth, accuracy, scale, parents: settings of the method; None as usual.
         top: share of the training instances to learn from, the best by validation.
         arch: of which architecture; None where the space has one alone.
         polish: label steps on each embedding; refresh_norms: of each network's batch norms.
         rivals: as of `audit`.
-        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        space: a name or a path; None for the built-in one that knows the zoo, without a zoo for the one that has the
+            most starting points.
+        data: a data set as of `load_data`; None for the space's own.
         zoo: that the space was trained on; None where no weights are needed.
     """
 
     output: Path
     count: int = 10
-    method: str = "kde"
+    method: str | None = None
     bandwidth: float | str | None = None
     accuracy: float | None = None
     scale: float | None = None
@@ -60,10 +62,16 @@ class SampleRequest:
     data: str | None = None
     zoo: Path | None = None
 
-    def chosen(self) -> Method:
-        """The method with its settings."""
+    def chosen(self, name: str) -> Method:
+        """A method with the settings that are asked for.
+
+        Raises:
+            ConfigError: no such method, a setting that it does not have, or polishing what has no embedding.
+        """
         own = {"bandwidth": self.bandwidth, "accuracy": self.accuracy, "scale": self.scale, "parents": self.parents}
-        return method_named(self.method, **own)
+        method = method_named(name, **own)
+        check_polishing(name, self.polish)
+        return method
 
     def prepare(self) -> SampleTask:
         """Open what is needed and refuse what cannot be done, before any work.
@@ -71,14 +79,15 @@ class SampleRequest:
         Raises:
             ConfigError, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
-        method = self.chosen()
+        if self.method is not None:
+            self.chosen(self.method)
         check_rivals(self.rivals)
-        check_polishing(self.method, self.polish)
         check_no_input([self.output], [self.zoo, self.space])
         check_new_folder(self.output)
         zoo = None if self.zoo is None else open_zoo(self.zoo)
         space = self._space(zoo)
         check_classifiers(space.kind, f"space {space.name!r}")
+        method = self.chosen(self.method or ("kde" if space.starts == 1 else "starts"))
         if zoo is not None:
             check_zoo_images(zoo, space)
         data = choose_images(space, self.data)
@@ -92,11 +101,7 @@ class SampleRequest:
         return SampleTask(self, method, space, data, population)
 
     def _space(self, zoo: Zoo | None) -> Space:
-        if self.space is not None:
-            return load_space(self.space)
-        if zoo is None:
-            raise ConfigError("no space was named to draw from.", f"Name one: {setting('space', 'NAME')}.")
-        return choose_space_of_zoo(None, zoo)
+        return choose_space_to_draw_from(self.space) if zoo is None else choose_space_of_zoo(self.space, zoo)
 
 
 @dataclass(frozen=True)
@@ -150,8 +155,8 @@ class SampleTask:
             return "The samples were not judged: there is one training instance to compare them with."
         if self.population.weights is None:
             return (
-                "Training instances are what their embeddings decode to; with their own weights "
-                f"({setting('zoo', 'PATH')}) the samples are judged beside the instances themselves."
+                "Predicted instances are what the training instances' embeddings decode to, which are more alike than "
+                f"the instances are. {setting('zoo', 'PATH')} judges the samples beside the instances themselves."
             )
         return None
 

@@ -25,7 +25,8 @@ class Audit:
 
     Attributes:
         rows: the samples first, then training instances, what their embeddings decode to, and rivals.
-        predicted: whether "training instances" are what stored embeddings decode to, since no zoo was given.
+        predicted: whether training instances are what stored embeddings decode to, since no zoo was given: their row
+            is "predicted instances" then.
         notes: what is missing from the table, and why.
     """
 

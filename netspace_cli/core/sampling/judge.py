@@ -138,8 +138,9 @@ class Judge:
         )
         return self._finished(name, logits, overlaps, self._nearest(ordered, {}), found, images)
 
-    def training_row(self, count: int, name: str = TRAINING) -> Judged:
-        """Of the most accurate training instances, each beside all others."""
+    def training_row(self, count: int, name: str | None = None) -> Judged:
+        """Of the most accurate training instances, each beside all others; predicted ones where there is no zoo."""
+        name = name or (PREDICTED if self.population.predicted else TRAINING)
         count = min(count, len(self.population))
         own = torch.arange(count)
         overlaps = error_overlaps(self.wrong[:count], self.wrong)

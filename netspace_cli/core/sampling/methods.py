@@ -369,7 +369,9 @@ def method_named(name: str, **settings: Any) -> Method:
             takers = [n for n, each in METHODS.items() if key in {f.name for f in fields(each)}]  # type: ignore[arg-type]
             raise ConfigError(
                 f"the method {name} has no {key}: that is for {', '.join(takers) or 'none'}.",
-                "Leave it out.",
+                f"Leave it out, or draw by another method: {setting('method', takers[0])}."
+                if takers
+                else "Leave it out.",
             )
     return METHODS[name](**given)
 

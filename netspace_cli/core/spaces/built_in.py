@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from netspace_models.architectures import Architecture, io_from
 from netspace_models.errors import ConfigError
@@ -13,6 +16,21 @@ from netspace_cli.core.networks.factories import recorded_architecture
 from .space_record import read_record
 
 BUILT_IN = Path(__file__).parents[2] / "spaces"
+
+
+@dataclass(frozen=True)
+class BuiltIn:
+    """What the record of a built-in space says.
+
+    Attributes:
+        name: as people call it.
+        architectures: in the order of their ClassIds.
+        starts: starting points of each.
+    """
+
+    name: str
+    architectures: tuple[Architecture, ...]
+    starts: int
 
 
 def space_path(source: str | Path) -> Path:
@@ -34,8 +52,22 @@ def space_path(source: str | Path) -> Path:
 
 
 def built_in_spaces() -> dict[str, Path]:
-    """The spaces that come with netspace: file by name."""
-    return {p.stem: p for p in sorted(BUILT_IN.glob("*.safetensors"))}
+    """The spaces that come with netspace: file by name, in the order of the names."""
+    return {p.stem: p for p in sorted(BUILT_IN.glob("*.safetensors"), key=lambda p: p.stem)}
+
+
+def built_in_by_starts() -> list[BuiltIn]:
+    """The built-in spaces in the order in which a command tries them for a network.
+
+    Those with one starting point come first: they are made to encode. One with several is made to draw from.
+    """
+    found = [_described(name, path) for name, path in built_in_spaces().items()]
+    return sorted(found, key=lambda each: each.starts)
+
+
+def starts_in(record: Mapping[str, Any]) -> int:
+    """How many starting points a space has for each architecture, from its record alone; older ones do not say."""
+    return int(record["recipe"].get("space", {}).get("starts", 1))
 
 
 def space_card(name: str) -> str:
@@ -55,18 +87,14 @@ def space_card(name: str) -> str:
     return card.read_text(encoding="utf-8")
 
 
-def architectures_of(path: Path) -> tuple[Architecture, ...]:
-    """The architectures of a space file, in the order of their ClassIds, from its record alone.
+def built_in_architectures() -> tuple[Architecture, ...]:
+    """All architectures of the built-in spaces: the first to try where a checkpoint comes without a space."""
+    return tuple(a for each in built_in_by_starts() for a in each.architectures)
 
-    Raises:
-        InputFileError: no space, or an architecture whose factory is not trusted or cannot be imported here.
-    """
+
+def _described(name: str, path: Path) -> BuiltIn:
     _, metadata = read_safetensors(path)
     record = read_record(path, metadata)
     io = io_from(record["io"])
-    return tuple(recorded_architecture(name, io, path) for name in record["architectures"])
-
-
-def built_in_architectures() -> tuple[Architecture, ...]:
-    """All architectures of the built-in spaces: the first to try where a checkpoint comes without a space."""
-    return tuple(a for path in built_in_spaces().values() for a in architectures_of(path))
+    architectures = tuple(recorded_architecture(each, io, path) for each in record["architectures"])
+    return BuiltIn(name, architectures, starts_in(record))

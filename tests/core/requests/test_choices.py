@@ -28,6 +28,7 @@ from netspace_cli.core.requests.inputs import load_one_embedding, read_inputs, r
 from netspace_cli.core.requests.reader import CheckpointReader
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces import built_in as spaces
+from netspace_cli.core.spaces.built_in import BuiltIn
 from netspace_cli.core.spaces.embeddings import Origin, embeddings_of, save_embeddings
 from netspace_cli.core.spaces.space import Space, save_space
 from tests.worlds import Tiny
@@ -109,8 +110,8 @@ def test_a_network_beside_an_embedding_whose_space_lacks_it_is_not_sent_to_anoth
 def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apart = {"one": tiny.single_space.architectures, "other": tiny.space.architectures[1:]}
-    monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart.get(path.stem, apart["other"]))
+    apart = [BuiltIn("one", tiny.single_space.architectures, 1), BuiltIn("three", tiny.space.architectures[1:], 1)]
+    monkeypatch.setattr(space_choice, "built_in_by_starts", lambda: apart)
     with pytest.raises(WrongSpace, match=r"lenetlike\S+ belongs in one; \S+resnet8\S+ belongs in three\. Train one"):
         choose_space(None, [tiny.networks["lenetlike"], tiny.networks["resnet8"]])
 
@@ -120,8 +121,8 @@ def test_networks_for_different_inputs_are_never_of_one_space(
     tiny: Tiny, cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     colours = (build("lenetlike", ImageIO(3, 32, 10)),)
-    apart = {"one": tiny.single_space.architectures, "three": colours}
-    monkeypatch.setattr(space_choice, "architectures_of", lambda path: apart[path.stem])
+    apart = [BuiltIn("one", tiny.single_space.architectures, 1), BuiltIn("three", colours, 1)]
+    monkeypatch.setattr(space_choice, "built_in_by_starts", lambda: apart)
     with pytest.raises(WrongSpace) as refused:
         choose_space(None, [tiny.networks["lenetlike"], cifar])
     assert refused.value.hint.startswith("Give networks of one space: these are for ")

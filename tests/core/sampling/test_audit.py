@@ -86,7 +86,8 @@ def test_stored_embeddings_are_found_without_a_zoo(tiny: Tiny) -> None:
     narrow = OneSeedKde(bandwidth=1e-6)
     found = audit(sample_from(population, space, 3, narrow, runner), space, tiny.data, runner)
     assert found.predicted and found.rows[0].distance < 1e-3 and found.rows[0].overlap > 0.99
-    assert "predicted instances" not in rows_of(found), "these are the training instances here"
+    assert "training instances" not in rows_of(found), "these are not at hand"
+    assert rows_of(found)["predicted instances"].apart == pytest.approx(1), "each beside the others"
 
 
 def test_stored_embeddings_are_told_from_new_ones(tiny: Tiny, population: Population) -> None:
