@@ -29,13 +29,22 @@ def _list(console: Console) -> None:
     found = describe_built_in()
     console.table(
         "built-in spaces",
-        ["name", "data", "architectures", Column("embedding", integer), "zoo", Column("bytes", integer)],
+        [
+            "name",
+            "data",
+            "architectures",
+            Column("embedding", integer),
+            Column("starts", integer),
+            "zoo",
+            Column("bytes", integer),
+        ],
         [
             (
                 s["name"],
                 s["data"],
                 ", ".join(s["architectures"]),
                 s["embedding_size"],
+                s.get("starts", 1),
                 s["instances"],
                 s["bytes"],
             )

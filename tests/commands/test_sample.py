@@ -118,7 +118,7 @@ def test_what_is_missing_or_in_the_way_is_refused(tiny: Tiny, solids: Solids, wo
     several = refused(2, "sample", "--space", tiny.space.path, "--data", tiny.npz, "-o", "new")
     assert "has 3 architectures: lenetlike, vanillacnn, resnet8. Name the one to draw: --arch lenetlike" in several
     unknown = refused(3, "sample", "--space", tiny.space.path, "--data", tiny.npz, "--arch", "resnet14", "-o", "new")
-    assert "this space has no resnet14" in unknown
+    assert f"space {tiny.space.name!r} has no resnet14; it has lenetlike, vanillacnn, resnet8. Name another" in unknown
     (work / "full").mkdir()
     (work / "full" / "a.txt").write_text("mine")
     assert "full is not empty" in refused(2, "sample", *space, "--top", "all", "-o", "full")

@@ -29,7 +29,7 @@ def test_they_are_listed(tiny: Tiny, built_in: Path, ask: Ask, rows: Rows) -> No
     (found,) = ask("spaces")["spaces"]
     assert (found["name"], found["data"], found["embedding_size"]) == ("mini", "npz:tiny.npz", 64)
     (row,) = rows("spaces")
-    assert (row["name"], row["architectures"]) == ("mini", "lenetlike, vanillacnn, resnet8")
+    assert (row["name"], row["architectures"], row["starts"]) == ("mini", "lenetlike, vanillacnn, resnet8", "1")
 
 
 def test_the_one_that_knows_the_architecture_is_chosen(

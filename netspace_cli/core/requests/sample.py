@@ -156,7 +156,7 @@ class SampleTask:
         if self.population.weights is None:
             return (
                 "Predicted instances are what the training instances' embeddings decode to, which are more alike than "
-                f"the instances are. {setting('zoo', 'PATH')} judges the samples beside the instances themselves."
+                f"the instances are. {setting('zoo', 'PATH')}, the space's own zoo, puts the instances in their place."
             )
         return None
 

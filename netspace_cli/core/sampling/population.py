@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, WrongSpace
 from netspace_models.parameters.alignment import align_weights
 from netspace_models.wording import setting
 from torch import Tensor
@@ -167,6 +167,11 @@ def _named(space: Space, arch: str | None) -> str:
         raise ConfigError(
             f"space {space.name!r} has {len(names)} architectures: {', '.join(names)}.",
             f"Name the one to draw: {setting('arch', names[0])}.",
+        )
+    if arch is not None and arch not in names:
+        raise WrongSpace(
+            f"space {space.name!r} has no {arch}; it has {', '.join(names)}.",
+            f"Name another space ({setting('space')}), or draw {names[0]}.",
         )
     return arch or names[0]
 
