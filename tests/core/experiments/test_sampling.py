@@ -15,7 +15,7 @@ from netspace_cli.core.experiments.report import Report
 from netspace_cli.core.experiments.sampling import runs as module
 from netspace_cli.core.experiments.sampling.experiment import sampling
 from netspace_cli.core.experiments.sampling.runs import VARIANTS, Sampling
-from netspace_cli.core.experiments.sampling.sampling_figure import look_of
+from netspace_cli.core.experiments.sampling.sampling_figure import accuracy_and_novelty, look_of
 from netspace_cli.core.experiments.sampling.tables import (
     Group,
     criteria_of,
@@ -195,6 +195,19 @@ def test_criteria_go_by_the_mean_over_draws() -> None:
 def test_no_two_methods_look_alike() -> None:
     looks = [look_of(k) for k in range(len(VARIANTS) + 1)]
     assert len(set(looks)) == len(looks)
+
+
+def test_every_point_is_inside_its_panel() -> None:
+    pairs = {"good": [(0.3, 0.9), (0.4, 0.95)], "chance": [(0.05, 0.1), (0.1, 0.12)]}
+    spaces = {
+        name: [Group(name, "kde", ({"overlaps": [o for o, _ in found], "accuracies": [a for _, a in found]},))]
+        for name, found in pairs.items()
+    }
+    figure = accuracy_and_novelty("title", spaces, spaces["good"])
+    (low, high), (left, right) = figure.axes[1].get_ylim(), figure.axes[1].get_xlim()
+    assert low < 10 and high > 95 and left < 0.6 and right > 0.95
+    assert figure.axes[0].get_ylim() == (low, high)
+    assert figure.axes[0].get_ylabel() == "test accuracy (%)" and "novelty" in figure.axes[1].get_xlabel()
 
 
 @pytest.mark.parametrize(

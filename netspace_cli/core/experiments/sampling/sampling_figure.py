@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from netspace_cli.core.experiments.figures import panels
-from netspace_cli.core.files.figures import COLOURS
+from netspace_cli.core.files.figures import COLOURS, blank_figure
 from netspace_cli.core.networks.path_figure import GREYS
 
 from .tables import Group, points_of
@@ -25,7 +24,7 @@ def accuracy_and_novelty(title: str, spaces: Mapping[str, Sequence[Group]], besi
         title: of all panels.
         spaces: methods by the space's name; beside: training instances and noise copies.
     """
-    figure, axes = panels(len(spaces), width=4.2)
+    figure, axes = blank_figure(1.5 + 4.2 * len(spaces), 4.5, panels=len(spaces))
     names = list(dict.fromkeys(group.name for groups in spaces.values() for group in groups))
     shown: dict[str, Any] = {}
     for axis, (space, groups) in zip(axes, spaces.items(), strict=True):
@@ -34,9 +33,6 @@ def accuracy_and_novelty(title: str, spaces: Mapping[str, Sequence[Group]], besi
         for group in groups:
             shown[group.name] = _drawn(axis, group, *look_of(names.index(group.name)))
         axis.set(xlabel="novelty: 1 - error overlap with\nthe nearest training instance", title=space)
-    for axis in axes[1:]:
-        axis.sharex(axes[0])
-        axis.sharey(axes[0])
     axes[0].set_ylabel("test accuracy (%)")
     figure.suptitle(title, fontsize=10)
     figure.legend(list(shown.values()), list(shown), loc="outside right center", fontsize=8, frameon=False)
