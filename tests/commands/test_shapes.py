@@ -922,7 +922,8 @@ def test_shapes_and_classifiers_do_not_fit_each_other_s_space(solids: Solids, le
     said = refused(3, *in_space(solids, "encode", lenet), "-o", "a.emb")
     assert "space 'solids' has siren-16x2 for points of 3 coordinates, 1 value" in said
     said = refused(3, "encode", solids.networks[0], "-o", "a.emb")
-    assert "no built-in space (cifar10, digits, shapes, digits-starts) has its architecture, siren-16x2 for points" in said
+    spaces = "cifar10, digits, shapes, digits-starts"
+    assert f"no built-in space ({spaces}) has its architecture, siren-16x2 for points of 3" in said
     said = refused(3, "eval", solids.zoo.path, "--space", "digits")
     assert "They differ in: io" in said
     said = refused(3, *in_space(solids, "encode", ball(Path("ball.pt"), 0.5)), "-o", "a.emb")
