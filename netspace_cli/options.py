@@ -142,6 +142,25 @@ data = _shared_option(
 )
 """Passes `data: str | None`."""
 
+# How networks are trained; without a variable for all commands, as each command has its own defaults beside these.
+weight_decay = click.option(
+    "--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay."
+)
+"""Passes `weight_decay: float`."""
+
+batch = click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
+"""Passes `batch: int`."""
+
+epoch_images = click.option(
+    "--epoch-images",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="N",
+    show_default="0 for all",
+    help="Images of an epoch, drawn anew each time.",
+)
+"""Passes `epoch_images: int`."""
+
 force = _shared_option("--force", is_flag=True, help="Replace outputs that exist.")
 """Passes `force: bool`."""
 

@@ -38,16 +38,9 @@ from netspace_cli.terminal.formats import Column, integer, percent
     show_default=True,
     help="Learning rate; it stays.",
 )
-@click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay.")
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
-@click.option(
-    "--epoch-images",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    show_default="0 for all",
-    help="Images of an epoch, drawn anew each time.",
-)
+@options.weight_decay
+@options.batch
+@options.epoch_images
 @options.data
 @options.dry_run
 @options.running

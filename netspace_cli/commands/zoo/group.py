@@ -120,16 +120,9 @@ for _command in (index, fit, align):
     show_default=True,
     help="Of the rate: it falls to zero as a cosine, or stays.",
 )
-@click.option("--weight-decay", type=click.FloatRange(min=0), default=0.0, show_default=True, help="Weight decay.")
-@click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
-@click.option(
-    "--epoch-images",
-    type=click.IntRange(min=0),
-    default=0,
-    metavar="N",
-    show_default="0 for all",
-    help="Images of an epoch, drawn anew each time.",
-)
+@options.weight_decay
+@options.batch
+@options.epoch_images
 @click.option(
     "--together",
     type=click.IntRange(min=1),

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
 
-import torch
 import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from torch import Tensor
@@ -75,40 +72,6 @@ def accuracies_on_test(networks: Sequence[Network], data: ImageData, runner: Run
     return [
         accuracy(logits_of(n.architecture, runner.place(n.weights), data, "test", runner), labels) for n in networks
     ]
-
-
-@dataclass(frozen=True)
-class EnsembleScores:
-    """What several networks do together on a split.
-
-    Attributes:
-        accuracies: of each network, as fractions.
-        accuracy: of the mean of their probabilities.
-        agreement: share of images on which two of them predict the same class, mean over pairs; None for one network.
-    """
-
-    accuracies: tuple[float, ...]
-    accuracy: float
-    agreement: float | None
-
-
-def ensemble_on_test(networks: Sequence[Network], data: ImageData, runner: Runner) -> EnsembleScores:
-    """Networks as an ensemble on the test split.
-
-    Args:
-        networks: of any architectures, on any device.
-        data: on any device.
-    """
-    data = runner.place(data)
-    labels = labels_of(data, "test")
-    logits = [logits_of(n.architecture, runner.place(n.weights), data, "test", runner) for n in networks]
-    together = torch.stack([each.softmax(1) for each in logits]).mean(0)
-    agreements = [agreement(a, b) for a, b in combinations(logits, 2)]
-    return EnsembleScores(
-        tuple(accuracy(each, labels) for each in logits),
-        accuracy(together, labels),
-        sum(agreements) / len(agreements) if agreements else None,
-    )
 
 
 def scores(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> dict[str, float]:

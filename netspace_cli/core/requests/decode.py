@@ -16,8 +16,9 @@ from netspace_cli.core.encoding.decode import decode, output_paths, starts_of, w
 from netspace_cli.core.files.outputs import check_no_input
 from netspace_cli.core.kinds.images import require_images
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import ensemble_on_test
+from netspace_cli.core.networks.scores import labels_of
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.sampling.together import test_logits, together
 from netspace_cli.core.spaces.embeddings import Embeddings, check_space, load_embeddings
 from netspace_cli.core.spaces.space import Space
 
@@ -108,19 +109,20 @@ class DecodeTask:
         """The same rows with the starting point of each network, and one row for each embedding: {source, members,
         accuracy?, agreement?} of its networks together."""
         size, sources = len(self.starts), [origin.source for origin in self.embeddings.origins]
-        together: list[dict[str, Any]] = [{"source": source, "members": size} for source in sources]
+        ensembles: list[dict[str, Any]] = [{"source": source, "members": size} for source in sources]
         accuracies: list[float | None] = [None] * len(networks)
         if self.data is not None:
-            images = require_images(self.data)
+            images = runner.place(require_images(self.data))
+            labels = labels_of(images, "test")
             groups = [networks[i : i + size] for i in range(0, len(networks), size)]
-            found = [ensemble_on_test(group, images, runner) for group in groups]
+            found = [together(test_logits(group, images, runner), labels) for group in groups]
             accuracies = [accuracy for each in found for accuracy in each.accuracies]
-            together = [
-                row | {"accuracy": each.accuracy} | ({} if each.agreement is None else {"agreement": each.agreement})
-                for row, each in zip(together, found, strict=True)
+            ensembles = [
+                row | {"accuracy": each.ensemble} | ({} if each.agreement is None else {"agreement": each.agreement})
+                for row, each in zip(ensembles, found, strict=True)
             ]
         rows = self._rows(networks, accuracies)
-        return [row | {"start": self.starts[i % size]} for i, row in enumerate(rows)], together
+        return [row | {"start": self.starts[i % size]} for i, row in enumerate(rows)], ensembles
 
     def _rows(self, networks: Sequence[Network], accuracies: Sequence[float | None]) -> list[dict[str, Any]]:
         return [

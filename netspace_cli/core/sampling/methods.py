@@ -231,8 +231,7 @@ class Starts:
 
     def check(self, population: Population, space: Space) -> None:
         """Refuse a space with one starting point."""
-        count = start_count(space)
-        if count < 2:
+        if space.starts < 2:
             raise ConfigError(
                 f"space {space.name!r} has one starting point for each architecture, and the method starts takes "
                 "them in turn.",
@@ -241,7 +240,7 @@ class Starts:
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
         """Fit the densities."""
-        density, count = fit_kernel_density(population.embeddings, self.bandwidth), start_count(space)
+        density, count = fit_kernel_density(population.embeddings, self.bandwidth), space.starts
         return lambda index, generator: Draw(density.draw(generator), index % count)
 
 
@@ -379,8 +378,3 @@ def method_named(name: str, **settings: Any) -> Method:
 def settings_of(method: Method) -> dict[str, Any]:
     """A method's settings as JSON."""
     return asdict(method)  # type: ignore[call-overload]
-
-
-def start_count(space: Space) -> int:
-    """How many starting points each architecture of a space has; 1 of backbones that know nothing of them."""
-    return int(getattr(space.model.backbone, "start_count", 1))

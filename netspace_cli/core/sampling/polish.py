@@ -20,7 +20,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 
 from .methods import METHODS, Draw
-from .sample import Sample, Samples, decoded, decoder_of
+from .sample import Sample, Samples, decoded
 
 
 def check_polishing(method: str, steps: int) -> None:
@@ -73,14 +73,14 @@ def _polished(each: Sample, samples: Samples, space: Space, data: ImageData, run
     if each.embedding is None:
         raise ConfigError(f"sample {each.index} has no embedding to polish.", f"Leave out {setting('polish')}.")
     architecture = samples.population.architecture
-    decode = decoder_of(space, architecture.name, each.start)
     schedule = polish_schedule(space, architecture.name, steps)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         # Its own images: what becomes of a sample does not depend on the others.
         images, labels = data.draw("train", schedule.images, runner.generator("polish", each.index, step))
         with runner.autocast():
-            return F.cross_entropy(architecture.run(decode(current)[0], images), labels)
+            weights = space.model.decode(architecture.name, current, each.start)[0]
+            return F.cross_entropy(architecture.run(weights, images), labels)
 
     begun = runner.place(each.embedding)[None]
     found = minimise(begun, loss_at, schedule, runner, description=f"polishing sample {each.index}")[0].cpu()

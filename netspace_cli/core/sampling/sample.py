@@ -157,13 +157,7 @@ def decoded(drawn: Draw, population: Population, space: Space, runner: Runner) -
     """
     assert drawn.embedding is not None
     with torch.no_grad():
-        return decoder_of(space, population.architecture.name, drawn.start)(runner.place(drawn.embedding)[None])[0]
-
-
-def decoder_of(space: Space, arch: str, start: int) -> Callable[[Tensor], Tensor]:
-    """From embeddings (B, E) to weights (B, P) from one starting point."""
-    decode: Callable[..., Tensor] = space.model.decode
-    return (lambda z: decode(arch, z)) if start == 0 else (lambda z: decode(arch, z, start))
+        return space.model.decode(population.architecture.name, runner.place(drawn.embedding)[None], drawn.start)[0]
 
 
 def stacked_weights(networks: Sequence[Network]) -> Tensor:

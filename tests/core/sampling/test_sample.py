@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,13 @@ def test_polishing_lowers_the_loss_and_is_the_same_alone(tiny: Tiny) -> None:
 
     assert loss(ended) < loss(begun) and [each.polished for each in ended.samples] == [30, 30]
     assert polish(begun, tiny.single_space, tiny.data, runner, steps=0) is begun
+
+
+def test_each_sample_is_polished_on_images_of_its_own(tiny: Tiny) -> None:
+    begun = drawn(tiny, "kde", 2)
+    alike = begun.changed(lambda each: replace(each, embedding=begun.samples[0].embedding))
+    one, other = polish(alike, tiny.single_space, tiny.data, Runner("cpu"), steps=2).networks
+    assert not torch.equal(one.weights, other.weights)
 
 
 def test_what_has_no_embedding_is_not_polished() -> None:
