@@ -4,8 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-# Each test runs on one thread; the fixtures of a file are made once.
-PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
+# Each test runs on one thread; neighbours run in one process, so that most fixtures of a file are made once.
+PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+# Tests start processes of their own, which are to find what the first has compiled.
+unexport PYTHONDONTWRITEBYTECODE
 # torch pins these itself, for the machine it is installed on.
 PINNED_BY_TORCH := nvidia-|cuda-|triton=
 

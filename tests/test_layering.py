@@ -10,6 +10,7 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TypeGuard
@@ -47,9 +48,14 @@ class Module:
     tree: ast.Module
     is_package: bool = False
 
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        """All of the tree."""
+        return list(ast.walk(self.tree))
+
     def imports(self) -> Iterator[str]:
         """Every module this one imports, and every name it imports from one, dotted and absolute."""
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
@@ -67,7 +73,7 @@ class Module:
     def calls(self) -> Iterator[tuple[str, ast.Call]]:
         """Every call, by the dotted name of what is called, import aliases undone."""
         aliases = self._aliases()
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Call):
                 first, _, rest = _dotted(node.func).partition(".")
                 full = aliases.get(first, first)
@@ -75,7 +81,7 @@ class Module:
 
     def _aliases(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for node in ast.walk(self.tree):
+        for node in self.nodes:
             if isinstance(node, ast.Import):
                 found |= {alias.asname: alias.name for alias in node.names if alias.asname}
             elif isinstance(node, ast.ImportFrom):
@@ -123,7 +129,7 @@ def chosen_devices(module: Module) -> list[str]:
         return []
     faults = [
         f"{module.name}:{node.lineno} names the device {node.value}"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and DEVICE.fullmatch(node.value)
     ]
     return faults + [
@@ -144,10 +150,10 @@ def flags(module: Module) -> list[str]:
     """A command line's flags in texts of a layer that knows of none: `setting` names them to everyone."""
     if not _is_in(module.name, ("netspace_models", "netspace_cli.core")):
         return []
-    told = {id(vars(node.body[0])["value"]) for node in ast.walk(module.tree) if _has_docstring(node)}
+    told = {id(vars(node.body[0])["value"]) for node in module.nodes if _has_docstring(node)}
     return [
         f"{module.name}:{node.lineno} names {found[0]}"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in told
         if (found := FLAG.search(node.value))
     ]
@@ -160,7 +166,7 @@ def _has_docstring(node: ast.AST) -> TypeGuard[ast.Module]:
 
 def early_words(module: Module) -> list[str]:
     """Settings that are named while a module is imported, when nobody has said yet in which words."""
-    later = [n for n in ast.walk(module.tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
+    later = [n for n in module.nodes if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)]
     bodies = [part for n in later for part in (n.body if isinstance(n.body, list) else [n.body])]
     inside = {id(node) for part in bodies for node in ast.walk(part)}
     words = ("netspace_models.wording.setting", "netspace_models.wording.Call")
@@ -212,6 +218,7 @@ def cycles(modules: Sequence[Module]) -> list[list[str]]:
     return []
 
 
+@cache
 def _read(path: Path) -> Module:
     folder, *rest = path.relative_to(ROOT).with_suffix("").parts
     parts = [PACKAGES.get(folder, folder), *rest]

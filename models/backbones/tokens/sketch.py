@@ -7,6 +7,7 @@ an embedding a way to every part of a network.
 from __future__ import annotations
 
 import zlib
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ class SketchPath(DirectPath):
         return embeddings[:, self.source] * self.signs
 
 
+@lru_cache(maxsize=16)
 def sketch_plan(name: str, size: int, embedding_size: int) -> tuple[Tensor, Tensor]:
     """Where each weight takes its value from, and with which sign.
 
@@ -45,7 +47,7 @@ def sketch_plan(name: str, size: int, embedding_size: int) -> tuple[Tensor, Tens
         size: number of weights P.
         embedding_size: E.
     Returns:
-        (P,) int64 places in the embedding, (P,) float32 signs ±1.
+        (P,) int64 places in the embedding, (P,) float32 signs ±1: kept for the next who asks, so not to be written to.
     """
     key = np.uint64(zlib.crc32(name.encode()))
     random = _splitmix64(np.arange(size, dtype=np.uint64) + (key << np.uint64(32)))

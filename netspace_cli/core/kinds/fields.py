@@ -272,7 +272,9 @@ class FieldKind:
         """There are no labels to score on."""
         return score_steps(networks, None, runner, split, description)
 
-    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[PathStep]:
+    def look(
+        self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]
+    ) -> Sequence[PathStep]:
         """The steps as they are."""
         return path
 
@@ -293,9 +295,11 @@ class ShapeKind(FieldKind):
 
     name: str = "shapes"
 
-    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[SolidStep]:
+    def look(
+        self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]
+    ) -> Sequence[SolidStep]:
         """The solids along a path."""
-        return solid_steps(path, runner, name=name)
+        return solid_steps(path, runner, name=name, beside=[s for s in beside if isinstance(s, SolidStep)])
 
     def check_drawing(self) -> None:
         """Refuse without the extra `mesh`."""
@@ -312,9 +316,11 @@ class PictureKind(FieldKind):
 
     name: str = "pictures"
 
-    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[PictureStep]:
+    def look(
+        self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]
+    ) -> Sequence[PictureStep]:
         """The pictures along a path."""
-        return picture_steps(path, runner, name=name)
+        return picture_steps(path, runner, name=name, beside=[s for s in beside if isinstance(s, PictureStep)])
 
     def check_drawing(self) -> None:
         """Nothing beyond what every figure needs."""

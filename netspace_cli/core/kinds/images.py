@@ -25,7 +25,7 @@ from netspace_cli.core.networks.path_step import Step, score_steps
 from netspace_cli.core.networks.scores import accuracies_on_test, accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
-from .kind import FragmentRemover, Judged, Sampler, Variation, count_seen
+from .kind import FragmentRemover, Judged, PathStep, Sampler, Variation, count_seen
 
 # Two instances count as equally accurate within this many points.
 EQUAL_WITHIN = 0.02
@@ -275,7 +275,7 @@ class ImageKind:
         images = None if data is None else require_images(data)
         return score_steps(networks, images, runner, split, description)
 
-    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[Step]:
+    def look(self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]) -> Sequence[Step]:
         """The steps themselves."""
         return path
 

@@ -218,8 +218,15 @@ class Kind(Protocol):
         """Networks as the steps of a path, scored on a split where they have scores and there are data."""
         ...
 
-    def look(self, path: Sequence[Step], runner: Runner, *, name: str) -> Sequence[PathStep]:
-        """What is seen along a path; `name` is the path's, for the progress."""
+    def look(
+        self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]
+    ) -> Sequence[PathStep]:
+        """What is seen along a path.
+
+        Args:
+            name: of the path, for the progress.
+            beside: steps of other paths; a network that also stands there need not be looked at again.
+        """
         ...
 
     def check_drawing(self) -> None:

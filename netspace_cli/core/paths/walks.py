@@ -120,7 +120,10 @@ def walks(
     if plan.weights:
         one, other = (network_at(each, space, runner) for each in (start, end))
         paths |= weight_paths(one, other, runner, steps=plan.steps, **common)
-    seen = {each: space.kind.look(path, runner, name=each) for each, path in paths.items()}
+    seen: dict[str, Sequence[PathStep]] = {}
+    for each, path in paths.items():
+        shared = [step for other in seen.values() for step in (other[0], other[-1])]
+        seen[each] = space.kind.look(path, runner, name=each, beside=shared)
     return Walks(name, paths, seen, start.network is None and end.network is None)
 
 

@@ -53,9 +53,9 @@ class TrainRequest:
         check_no_input([self.output], [self.teacher.path, self.recipe])
         folder = check_run(self.output, resume=self.resume, force=self.force)
         zoo = open_zoo(self.zoo)
+        teacher = read_wanted_teacher(self.teacher, zoo.io)
         needed = footprint(recipe, zoo)
-        data = choose_data_of_zoo(zoo, self.data)
-        return TrainTask(self, recipe, zoo, data, read_wanted_teacher(self.teacher, zoo.io), needed, folder)
+        return TrainTask(self, recipe, zoo, choose_data_of_zoo(zoo, self.data), teacher, needed, folder)
 
 
 @dataclass(frozen=True)

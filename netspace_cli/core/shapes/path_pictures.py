@@ -42,17 +42,21 @@ class PictureStep:
         return row if self.change is None else {**row, "change": self.change}
 
 
-def picture_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list[PictureStep]:
+def picture_steps(
+    path: Sequence[Step], runner: Runner, *, name: str = "", beside: Sequence[PictureStep] = ()
+) -> list[PictureStep]:
     """The pictures along a path.
 
     Args:
         path: of networks that are pictures, decoded.
         name: of the path, for the progress.
+        beside: steps of other paths; a network that also stands there is not looked at again.
     Raises:
         ConfigError: the networks are no pictures.
     """
     looking = f"looking at pictures{name and f', {name}'}"
-    frames = seen(path, lambda network: render_picture(network, runner), runner, description=looking)
+    known = [(each.step.network, each.frame) for each in beside if each.frame is not None]
+    frames = seen(path, lambda network: render_picture(network, runner), runner, description=looking, known=known)
     befores = [None, *frames[:-1]]
     return [PictureStep(s, frame, _change(b, frame)) for s, b, frame in zip(path, befores, frames, strict=True)]
 

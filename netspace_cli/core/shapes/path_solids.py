@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
+import torch
 
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_step import Step
@@ -53,12 +54,15 @@ class SolidStep:
         return row | {name: value for name, value in scores.items() if value is not None}
 
 
-def solid_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list[SolidStep]:
+def solid_steps(
+    path: Sequence[Step], runner: Runner, *, name: str = "", beside: Sequence[SolidStep] = ()
+) -> list[SolidStep]:
     """The solids along a path.
 
     Args:
         path: of networks that are shapes, decoded.
         name: of the path, for the progress.
+        beside: steps of other paths; a network that also stands there is not looked at again.
     Raises:
         ConfigError: the networks are no shapes.
     """
@@ -67,19 +71,41 @@ def solid_steps(path: Sequence[Step], runner: Runner, *, name: str = "") -> list
         lambda network: solid_refined_near_surface(network, runner, resolution=RESOLUTION),
         runner,
         description=f"looking at shapes{name and f', {name}'}",
+        known=[(each.step.network, each.solid) for each in beside if each.solid is not None],
     )
     befores = [None, *solids[:-1]]
     return [SolidStep(s, solid, _overlap(b, solid)) for s, b, solid in zip(path, befores, solids, strict=True)]
 
 
-def seen(path: Sequence[Step], look: Callable[[Network], T], runner: Runner, *, description: str) -> list[T | None]:
-    """What is seen of the network at each step; None where the step failed."""
+def seen(
+    path: Sequence[Step],
+    look: Callable[[Network], T],
+    runner: Runner,
+    *,
+    description: str,
+    known: Sequence[tuple[Network, T]] = (),
+) -> list[T | None]:
+    """What is seen of the network at each step; None where the step failed.
+
+    Args:
+        known: networks with what was seen of them before.
+    """
+
+    def once(network: Network) -> T:
+        same = (what for other, what in known if _same(other, network))
+        found = next(same, None)
+        return look(network) if found is None else found
+
     found: list[T | None] = []
     with runner.progress(description, len(path)) as tick:
         for step in path:
-            found.append(None if step.error else look(step.network))
+            found.append(None if step.error else once(step.network))
             tick(1)
     return found
+
+
+def _same(one: Network, other: Network) -> bool:
+    return one.architecture.name == other.architecture.name and torch.equal(one.weights, other.weights)
 
 
 def _overlap(one: Solid | None, other: Solid | None) -> float | None:

@@ -54,7 +54,7 @@ def test_a_network_is_refined_the_same_alone_and_in_company(solids: Solids) -> N
 
     def refined(rows: Tensor) -> Tensor:
         with Runner("cpu", seed=0) as runner:
-            return refine(start[: len(rows)], rows, architecture.name, space, data, runner, steps=4)
+            return refine(start[: len(rows)], rows, architecture.name, space, data, runner, steps=2)
 
     together = refined(vectors)
     assert torch.equal(together, torch.cat([refined(v[None]) for v in vectors]))

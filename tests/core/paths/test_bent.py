@@ -108,7 +108,7 @@ def test_fragments_are_removed(solids: Solids, linear: Space, monkeypatch: pytes
         start, end = encode(networks, linear, runner, data=data).vectors
         for steps in (0, 6):
             monkeypatch.setattr(fragments_module, "STEPS", steps)
-            path = bent(start, end, linear, runner, steps=4)
+            path = bent(start, end, linear, runner, steps=3)
             with torch.no_grad():
                 values = architecture.run_each(linear.model.decode(architecture.name, path[1:-1]), points)[..., 0]
             voxels[steps] = sum(int(fragments_of((v < 0).numpy().reshape(64, 64, 64)).sum()) for v in values)

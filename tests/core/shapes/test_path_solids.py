@@ -17,7 +17,9 @@ from netspace_cli.core.paths.path import interpolate_weights
 from netspace_cli.core.paths.path_files import write_csv
 from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.shapes import path_solids
 from netspace_cli.core.shapes.path_solids import SolidStep, solid_steps
+from netspace_cli.core.shapes.solids import Solid, solid_refined_near_surface
 from tests.worlds import MakeBall
 
 
@@ -69,6 +71,23 @@ def test_a_step_that_failed_has_no_solid_and_its_own_error(ball: MakeBall) -> No
         "parameters": 16,
         "error": "weights are not finite",
     }
+
+
+def test_a_network_at_the_end_of_another_path_is_not_looked_at_again(
+    ball: MakeBall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, middles = walk(ball(0.4), ball(0.3), ball(0.6)), (ball(0.5), ball(0.8))
+    looked: list[Network] = []
+
+    def spy(network: Network, runner: Runner, *, resolution: int) -> Solid:
+        looked.append(network)
+        return solid_refined_near_surface(network, runner, resolution=resolution)
+
+    monkeypatch.setattr(path_solids, "solid_refined_near_surface", spy)
+    steps = [Step(i, i / 3, n) for i, n in enumerate((ball(0.4), *middles, ball(0.6)))]
+    bent = solid_steps(steps, Runner("cpu"), beside=(straight[0], straight[-1]))
+    assert looked == list(middles) and bent[0].solid is straight[0].solid and bent[3].solid is straight[2].solid
+    assert [s.row() for s in bent] == [s.row() for s in solid_steps(steps, Runner("cpu"))]
 
 
 def test_between_weights_of_networks_every_step_is_looked_at(ball: MakeBall) -> None:

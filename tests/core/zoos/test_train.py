@@ -411,7 +411,7 @@ def test_workers_find_an_architecture_of_the_current_folder(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets_for_workers.py").write_text(OWN_NETS)
-    plan = ZooPlan(("nets_for_workers:without",), (2, 0, 0), (1, 1), batch=20)
+    plan = ZooPlan(("nets_for_workers:without",), (1, 0, 0), (1, 1), batch=20)
     with trusting(*plan.arch):
         zoo = make(tmp_path / "zoo", tiny.data, plan, workers=2)
-    assert len(zoo.instances) == 2
+    assert len(zoo.instances) == 1
