@@ -23,6 +23,7 @@ from tests.worlds import Cli, Solids, Tiny
 
 ROOT = Path(__file__).resolve().parent.parent
 EXAMPLES = ROOT / "examples"
+FEW_STEPS = {f"NETSPACE_{command}_REFINE": "1" for command in ("ENCODE", "INTERP")}
 RECIPES = sorted((EXAMPLES / "recipes").glob("*.toml"))
 RUN_ELSEWHERE = {"plain_pytorch.py": "test_shipped.py", "scan.py": "test_shipped_shapes.py"}
 
@@ -80,7 +81,7 @@ def test_the_demo_runs(
 ) -> None:
     def here(command: list[str], **settings: object) -> SimpleNamespace:
         assert command[:3] == [sys.executable, "-m", "netspace_cli"]
-        return SimpleNamespace(returncode=cli(*command[3:], env={"NETSPACE_REFINE": "1"}).exit_code)
+        return SimpleNamespace(returncode=cli(*command[3:], env=FEW_STEPS).exit_code)
 
     out = tmp_path / "demo"
     monkeypatch.setattr(subprocess, "run", here)
