@@ -18,7 +18,7 @@ from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes import path_solids, voxels
 from netspace_cli.core.shapes.sources import find_shapes
-from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.fit import fit_zoo
 from netspace_cli.core.zoos.fitting import FitPlan

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import pytest
 
 import netspace_cli
-from netspace_cli.core.spaces.recipe import load_recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe
 from tests.worlds import Cli, Solids, Tiny
 
 ROOT = Path(__file__).resolve().parent.parent

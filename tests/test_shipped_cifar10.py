@@ -17,7 +17,7 @@ from netspace_cli.core.paths.path import interpolate
 from netspace_cli.core.requests.choose_space import choose_space
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import BUILT_IN
-from netspace_cli.core.spaces.recipe import load_recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.spaces.space import Space, load_space
 from tests.worlds import Cli
 

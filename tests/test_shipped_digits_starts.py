@@ -10,7 +10,7 @@ import pytest
 
 from netspace_cli.core.requests.choose_space import choose_space
 from netspace_cli.core.spaces.built_in import BUILT_IN
-from netspace_cli.core.spaces.recipe import load_recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import open_zoo
 from tests.worlds import Cli

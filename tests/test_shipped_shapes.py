@@ -15,7 +15,7 @@ from netspace_cli.core.encoding.fidelity import fidelity
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import BUILT_IN
-from netspace_cli.core.spaces.recipe import load_recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.spaces.space import Space, load_space
 from tests.worlds import Cli
 

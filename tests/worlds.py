@@ -14,7 +14,8 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.shapes.solids import Solid
-from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from netspace_cli.cli import cli as netspace
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.loop import train
 from tests.worlds import Ask, Cli, ReadTree, Refused, Rows, Tiny, Tree
 

@@ -24,7 +24,7 @@ from netspace_cli.core.requests.shape_objective import read_shape_objective
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes import grids, meshes, path_solids
 from netspace_cli.core.shapes import solids as surface
-from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.zoo import open_zoo
 from tests.worlds import Ask, Cli, ReadTree, Refused, Rows, Solids, Tiny

@@ -12,7 +12,7 @@ from netspace_cli.core.data.points import field_data
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.solids import Solid, solid_of
-from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import train
 from tests.worlds import MakeBall, MakeSolid, Point, Solids

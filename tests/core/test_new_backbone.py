@@ -21,7 +21,7 @@ from netspace_cli.core.experiments.rate import recipe_of_size
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.paths.path import interpolate
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import load_recipe, recipe_from
+from netspace_cli.core.spaces.recipe_reading import load_recipe, recipe_from
 from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.training.memory import footprint

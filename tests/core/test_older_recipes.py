@@ -13,7 +13,7 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.experiments.run_log import run_log
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import load_recipe, recipe_from, translated_recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe, recipe_from, translated_recipe
 from netspace_cli.core.spaces.space import load_space, save_space
 from netspace_cli.core.training.loop import train
 from tests.worlds import Stopper, Tiny

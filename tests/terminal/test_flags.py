@@ -16,7 +16,7 @@ from netspace_models.wording import Call, Value, setting, worded
 
 import netspace_cli
 from netspace_cli.cli import cli
-from netspace_cli.core.spaces.recipe import load_recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.terminal.flags import COMMANDS, FLAGS, OFF, OPTIONS, SEPARATORS, CommandLineWording, flag
 
 ROOT = Path(netspace_cli.__file__).parent.parent

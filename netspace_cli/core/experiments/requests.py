@@ -21,7 +21,8 @@ from netspace_cli.core.requests.choose_data import choose_images, choose_images_
 from netspace_cli.core.requests.choose_space import choose_space_of_zoo
 from netspace_cli.core.requests.inputs import NO_TEACHER, Teacher, read_wanted_teacher
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import Recipe, load_recipe
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 

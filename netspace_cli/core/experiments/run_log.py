@@ -14,7 +14,7 @@ from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.records import translated_record
-from netspace_cli.core.spaces.recipe import completed_recipe
+from netspace_cli.core.spaces.recipe_reading import completed_recipe
 
 _SHORT = 60  # characters; longer values say nothing in a message
 

@@ -10,7 +10,8 @@ from netspace_cli.core.data.data import Data
 from netspace_cli.core.files.outputs import check_no_input
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner, memory_of
-from netspace_cli.core.spaces.recipe import Recipe, load_recipe
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import prepare, train_prepared
 from netspace_cli.core.training.memory import Footprint, footprint

@@ -1,15 +1,12 @@
-"""Recipes: all settings of a space's training, read from TOML, checked whole before work starts."""
+"""Recipes: all settings of a space's training, section by section."""
 
 from __future__ import annotations
 
-import difflib
-import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping
 from functools import lru_cache, reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
+from typing import Annotated, Any, Literal
 
 from netspace_models.backbones.registry import BACKBONES, DEFAULT
 from netspace_models.backbones.settings import BackboneSettings
@@ -27,26 +24,22 @@ from pydantic import (
     PositiveInt,
     SerializeAsAny,
     TypeAdapter,
-    ValidationError,
 )
 
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.runtime.minimise import AdamSchedule
 
-# What pydantic calls a key that a section does not have, of models and of dataclasses.
-_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
-# Older keys of `[train]` and those of today. Those of `[backbone]` are its settings' to know.
-_TRAIN_KEYS = {"own": "self_imitation", "near": "near_surface_share", "fresh": "untrained_lr_factor"}
-_NO_TABLE = ("dataclass_type", "model_type")
 # The sections that have tables of their own.
 WITH_TABLES = ("backbone", "train")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a recipe: its keys have the types and bounds that it says, and there are no others."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class SpaceRecipe(_Section):
+class SpaceRecipe(Section):
     """What the space is to be.
 
     Attributes:
@@ -67,7 +60,7 @@ class SpaceRecipe(_Section):
     parents: PositiveInt | None = None
 
 
-class ReconstructRecipe(_Section):
+class ReconstructRecipe(Section):
     """`[train.reconstruct]`: how weights are learnt, where the objective is not to imitate alone.
 
     Attributes:
@@ -83,7 +76,7 @@ class ReconstructRecipe(_Section):
     beta: float = Field(0.1, ge=0, le=1)
 
 
-class ContrastRecipe(_Section):
+class ContrastRecipe(Section):
     """`[train.contrast]`: two views of each network are to have like embeddings, those of others unlike ones.
 
     Attributes:
@@ -97,7 +90,7 @@ class ContrastRecipe(_Section):
     width: PositiveInt = 128
 
 
-class TrainRecipe(_Section):
+class TrainRecipe(Section):
     """How it is trained.
 
     Attributes:
@@ -169,7 +162,7 @@ class TrainRecipe(_Section):
         return {"imitate": 0.0, "reconstruct": 1.0, "both": self.reconstruct.beta}[self.objective]
 
 
-class RefineRecipe(_Section):
+class RefineRecipe(Section):
     """How embeddings are refined.
 
     Attributes:
@@ -194,7 +187,7 @@ class RefineRecipe(_Section):
         return AdamSchedule(self.steps if steps is None else steps, self.images, self.lr, self.lr_end)
 
 
-class LsoRecipe(_Section):
+class LsoRecipe(Section):
     """How embeddings are optimised by Adam.
 
     Attributes:
@@ -212,8 +205,8 @@ class LsoRecipe(_Section):
         return self.rates.get(arch, self.lr)
 
 
-class Recipe(_Section):
-    """All of it. Unknown keys are refused; `recipe_from` says which, in words.
+class Recipe(Section):
+    """All of it. Unknown keys are refused.
 
     Attributes:
         backbone: of the kind that the registry of backbones has under its name.
@@ -221,8 +214,8 @@ class Recipe(_Section):
 
     space: SpaceRecipe = SpaceRecipe()
     backbone: Annotated[
-        SerializeAsAny[InstanceOf[BackboneSettings]], BeforeValidator(lambda table: _backbone_from(table))
-    ] = Field(default_factory=lambda: _backbone_from({}))
+        SerializeAsAny[InstanceOf[BackboneSettings]], BeforeValidator(lambda table: backbone_from(table))
+    ] = Field(default_factory=lambda: backbone_from({}))
     train: TrainRecipe = TrainRecipe()
     refine: RefineRecipe = RefineRecipe()
     lso: LsoRecipe = LsoRecipe()
@@ -236,7 +229,7 @@ class Recipe(_Section):
         """All values in JSON's terms, by the key that sets each: "backbone.reader.probes"."""
         values: dict[str, Any] = {}
         for name, table in self.model_dump(mode="json").items():
-            own = _flattened(table) if name in WITH_TABLES else table
+            own = flattened(table) if name in WITH_TABLES else table
             values |= {f"{name}.{key}": value for key, value in own.items()}
         return values
 
@@ -247,94 +240,12 @@ class Recipe(_Section):
         return self.model_copy(update={"space": self.space.model_copy(update={"name": output.stem})})
 
 
-def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -> Recipe:
-    """Read a recipe and override single values of it.
-
-    Args:
-        path: a TOML file; None for the defaults.
-        overrides: by "section.key" or "section.table.key", values in TOML's notation; a bare word is taken as a string.
-    Raises:
-        ConfigError: not TOML, an unknown key (with the nearest), or a value that does not fit.
-    """
-    table: dict[str, Any] = {}
-    if path is not None:
-        try:
-            table = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
-            raise ConfigError(f"{path} cannot be read as a recipe: {failure}.") from failure
-    values = {key: _value(text) for key, text in (overrides or {}).items()}
-    # First, as it says how other keys are read.
-    if "backbone.kind" in values:
-        _set(table, "backbone.kind", values.pop("backbone.kind"))
-    table = translated_recipe(table)
-    for key, value in values.items():
-        for name, each in _translated_override(table, key, value).items():
-            _set(table, name, each)
-    return recipe_from(table)
-
-
-def recipe_from(table: Mapping[str, Any]) -> Recipe:
-    """A recipe from nested tables; keys of older recipes are read as well.
+def backbone_from(table: Any) -> BackboneSettings:
+    """The settings of a backbone from the table `[backbone]`, by its `kind`.
 
     Raises:
-        ConfigError: an unknown key (with the nearest), or a value that does not fit.
+        ValidationError: its places are those of the section.
     """
-    table = translated_recipe(table)
-    try:
-        backbone = _backbone_from(table.pop("backbone", {}))
-    except ValidationError as failure:
-        raise ConfigError(*_explain(failure, "backbone")) from failure
-    try:
-        return Recipe.model_validate({**table, "backbone": backbone})
-    except ValidationError as failure:
-        raise ConfigError(*_explain(failure)) from failure
-
-
-def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's tables with keys of older recipes under their names of today, nothing checked or added.
-
-    Raises:
-        ConfigError: a value has both an older key and one of today.
-    """
-    table = {**table}
-    if isinstance(table.get("backbone"), dict):
-        table["backbone"] = _settings(table["backbone"]).translate(table["backbone"])
-    if isinstance(table.get("train"), dict):
-        table["train"] = _translated_train(table["train"])
-    return table
-
-
-def _translated_train(table: Mapping[str, Any]) -> dict[str, Any]:
-    """`[train]` with older keys under their names of today.
-
-    Raises:
-        ConfigError: a value has both.
-    """
-    for old, today in _TRAIN_KEYS.items():
-        if old in table and today in table:
-            raise ConfigError(
-                f"the recipe has train.{old} and train.{today}, which is its name today.", f"Keep train.{today} alone."
-            )
-    return {_TRAIN_KEYS.get(key, key): value for key, value in table.items()}
-
-
-def completed_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded recipe as it would be recorded today: what it lacks was not there to be set, and has its default. One
-    that is not understood stays as it is."""
-    try:
-        return recipe_from(table).model_dump(mode="json")
-    except ConfigError:
-        return dict(table)
-
-
-def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:
-    """Those of a backbone's kind; of one that is not known, those that no key has been renamed of."""
-    kind = backbone.get("kind", DEFAULT)
-    return BACKBONES.get(kind, BackboneSettings) if isinstance(kind, str) else BackboneSettings
-
-
-def _backbone_from(table: Any) -> BackboneSettings:
-    """Raises ValidationError, its places those of the section `backbone`."""
     if isinstance(table, BackboneSettings):
         return table
     if isinstance(table, dict) and "kind" not in table:
@@ -349,136 +260,12 @@ def _adapter(kinds: tuple[type[BackboneSettings], ...]) -> TypeAdapter[BackboneS
     return TypeAdapter(union)
 
 
-def _value(text: str) -> Any:
-    """In TOML's notation; a bare word is a string."""
-    try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Keys of today and their values.
-
-    Raises:
-        ConfigError: a key that cannot be set.
-    """
-    settable = _settable_keys()
-    if key in settable:
-        return {key: value}
-    backbone = table.get("backbone", {})
-    own = _settings(backbone) if isinstance(backbone, dict) else BackboneSettings
-    # What only another kind knows is refused with the recipe as a whole, which has the better words for it.
-    for kind in (own, *BACKBONES.values()):
-        values = _translated_key(kind, key, value)
-        if values.keys() <= set(settable):
-            return values
-    whole = key.count(".") == 1 or (key.partition(".")[0] in WITH_TABLES and key.count(".") == 2)
-    form = "" if whole else ": keys are section.key, or section.part.key"
-    near = _nearest(key, settable)
-    hint = f"Did you mean {near!r}?" if near else "Keys are such as train.steps; see examples/recipes."
-    raise ConfigError(f"the recipe has no key {key!r}{form}.", hint)
-
-
-def _translated_key(kind: type[BackboneSettings], key: str, value: Any) -> dict[str, Any]:
-    """What a dotted key stands for in a kind of backbone, by keys of today; itself where that knows of no other."""
-    section, _, last = key.partition(".")
-    if section == "train":
-        return {f"train.{_TRAIN_KEYS.get(last, last)}": value}
-    if section != "backbone" or not last:
-        return {key: value}
-    return {f"backbone.{name}": each for name, each in _flattened(kind.translate({last: value})).items()}
-
-
-def _flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested tables as one, by dotted keys."""
     values: dict[str, Any] = {}
     for key, value in table.items():
-        values |= _flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        values |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return values
-
-
-def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    """Raises ConfigError where a part of a dotted key is a value, not a table."""
-    *sections, last = key.split(".")
-    for i, name in enumerate(sections):
-        # Tables may be the caller's own, so they are copied.
-        section = table.get(name, {})
-        if not isinstance(section, dict):
-            raise ConfigError(f"{'.'.join(sections[: i + 1])} is not a section of a recipe.", "See examples/recipes.")
-        table[name] = table = {**section}
-    table[last] = value
-
-
-def _nearest(key: str, known: Sequence[str]) -> str | None:
-    """The known key that is most like `key`, by its whole or by its last word; None where none is."""
-    # Of keys with the same last word those of a section come before those of a table in it, then the first.
-    by_last: dict[str, str] = {}
-    for each in sorted(known, key=lambda k: k.count(".")):
-        by_last.setdefault(each.rpartition(".")[2], each)
-    whole = difflib.get_close_matches(key, known, n=1)
-    last = difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1)
-    return whole[0] if whole else by_last[last[0]] if last else None
-
-
-def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
-    """The first fault in words, and the next step.
-
-    Args:
-        section: in which places lie, where they are not those of the whole recipe.
-    """
-    fault = failure.errors()[0]
-    place = [str(p) for p in fault["loc"]]
-    # The tag of the backbone's union is pydantic's own step in the place, not the user's.
-    kind = place.pop(0) if section and place and place[0] in BACKBONES else ""
-    key = ".".join([section, *place] if section else place)
-    known = _known_keys()
-    of_other = any(_translated_key(other, key, None).keys() <= set(known) for other in BACKBONES.values())
-    if fault["type"] in _UNKNOWN and of_other:
-        return f"the {kind} backbone has no {key}.", "Leave it out: it belongs to the other kind."
-    if fault["type"] in _UNKNOWN:
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        return (
-            f"the recipe has no key {key!r}.",
-            f"Did you mean {near[0]!r}?" if near else "See examples/recipes.",
-        )
-    # pydantic would name the class.
-    reason = "input should be a table" if fault["type"] in _NO_TABLE else fault["msg"].lower()
-    return (
-        f"the recipe's {key} = {fault['input']!r} does not do: {reason}.",
-        "See examples/recipes.",
-    )
-
-
-def _known_keys() -> list[str]:
-    """Of sections, of tables in them, and of values."""
-    keys = []
-    for name, kinds in (
-        ("space", [SpaceRecipe]),
-        ("backbone", list(BACKBONES.values())),
-        ("train", [TrainRecipe]),
-        ("refine", [RefineRecipe]),
-        ("lso", [LsoRecipe]),
-    ):
-        keys += [name, *(f"{name}.{key}" for kind in kinds for key in _keys_of(kind))]
-    return list(dict.fromkeys(keys))
-
-
-def _keys_of(section: type) -> list[str]:
-    types, keys = get_type_hints(section), []
-    # Of sections, and of backbones' settings, which are plain dataclasses.
-    own = [each.name for each in fields(section)] if is_dataclass(section) else list(section.model_fields)  # type: ignore[attr-defined]
-    for name in own:
-        keys.append(name)
-        if is_dataclass(types[name]) or (isinstance(types[name], type) and issubclass(types[name], _Section)):
-            keys += [f"{name}.{key}" for key in _keys_of(types[name])]
-    return keys
-
-
-def _settable_keys() -> list[str]:
-    """Of values."""
-    known = _known_keys()
-    return [key for key in known if "." in key and not any(other.startswith(f"{key}.") for other in known)]
 
 
 def check_method(recipe: Recipe, kind: Kind) -> None:

@@ -24,7 +24,8 @@ from netspace_cli.core.networks.factories import recorded_architecture
 
 from .built_in import space_path
 from .model import build_model
-from .recipe import Recipe, recipe_from
+from .recipe import Recipe
+from .recipe_reading import recipe_from
 from .space_record import FORMAT, VERSION, read_record
 
 

@@ -15,7 +15,7 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.records import translated_record
 from netspace_cli.core.files.outputs import atomic_write, check_output
-from netspace_cli.core.spaces.recipe import completed_recipe
+from netspace_cli.core.spaces.recipe_reading import completed_recipe
 
 MADE_WITH = "made_with"  # of the settings: versions, device and threads
 _SHORT = 80  # characters; longer values say nothing in a message

@@ -18,7 +18,7 @@ from netspace_cli.core.networks.network import Network, read_network, write_netw
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings, Origin, embeddings_of
-from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import train
 from tests.worlds import Tiny

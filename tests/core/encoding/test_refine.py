@@ -16,7 +16,7 @@ from netspace_cli.core.encoding.fidelity import fidelity
 from netspace_cli.core.encoding.refine import refine
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import prepare
 from tests.worlds import Solids, Tiny

@@ -17,7 +17,8 @@ from netspace_cli.core.experiments import backbones as module
 from netspace_cli.core.experiments.backbones import Clock, TimedTraining, backbones, begin, end_table, mark_table, paced
 from netspace_cli.core.experiments.report import Report
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import Task, TrainState, rate_at

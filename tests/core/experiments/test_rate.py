@@ -31,7 +31,8 @@ from netspace_cli.core.runtime.minimise import AdamSchedule
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.baselines import random_subspace
 from netspace_cli.core.search.search import Parametrisation
-from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo
 from tests.worlds import Tiny

@@ -28,7 +28,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.methods import Method
 from netspace_cli.core.sampling.population import Population
 from netspace_cli.core.sampling.sample import Samples
-from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space
 from tests.worlds import Stopper, Tiny
 

@@ -24,7 +24,7 @@ from netspace_cli.core.networks.scores import logits_of
 from netspace_cli.core.requests.inputs import read_teacher
 from netspace_cli.core.requests.inspect import inspect
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import recipe_from
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.plan import ZooPlan
 from netspace_cli.core.zoos.train import train_zoo

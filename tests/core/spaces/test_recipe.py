@@ -9,7 +9,7 @@ from netspace_models.backbones.conv import ConvSettings
 from netspace_models.backbones.tokens import TokensSettings
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.spaces.recipe import load_recipe, recipe_from
+from netspace_cli.core.spaces.recipe_reading import load_recipe, recipe_from
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples" / "recipes").glob("*.toml"))
 

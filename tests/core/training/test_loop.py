@@ -38,7 +38,8 @@ from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.paths.path import interpolate
 from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.training import step as train_step
 from netspace_cli.core.training.loop import prepare, train, train_prepared

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from netspace_cli.core.runtime.runner import GIB, Runner, memory_of
 from netspace_cli.core.spaces.model import build_model
-from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.memory import Footprint, footprint

@@ -15,7 +15,8 @@ from safetensors import safe_open
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import Recipe, load_recipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import load_recipe, recipe_from
 from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare, train

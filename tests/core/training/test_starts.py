@@ -15,7 +15,8 @@ from netspace_models.errors import ConfigError
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.model import build_model
-from netspace_cli.core.spaces.recipe import Recipe, SpaceRecipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe, SpaceRecipe
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare, train

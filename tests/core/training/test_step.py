@@ -18,7 +18,8 @@ from netspace_cli.core.data.points import field_data
 from netspace_cli.core.kinds.images import ImageKind
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import TrainRecipe, recipe_from
+from netspace_cli.core.spaces.recipe import TrainRecipe
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import Task, _batch, rate_at, take_step, validate

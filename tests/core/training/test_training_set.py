@@ -16,7 +16,8 @@ from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.spaces.recipe import Recipe, recipe_from
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.training_set import (
     FRESH,
     TrainingSet,

@@ -1,0 +1,243 @@
+"""Read recipes from TOML and from tables, old keys and single settings too; say in words what is wrong with one."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from netspace_models.backbones.registry import BACKBONES, DEFAULT
+from netspace_models.backbones.settings import BackboneSettings
+from netspace_models.errors import ConfigError
+from pydantic import ValidationError
+
+from .recipe import (
+    WITH_TABLES,
+    LsoRecipe,
+    Recipe,
+    RefineRecipe,
+    Section,
+    SpaceRecipe,
+    TrainRecipe,
+    backbone_from,
+    flattened,
+)
+
+# What pydantic calls a key that a section does not have, of models and of dataclasses.
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+# Older keys of `[train]` and those of today. Those of `[backbone]` are its settings' to know.
+_TRAIN_KEYS = {"own": "self_imitation", "near": "near_surface_share", "fresh": "untrained_lr_factor"}
+_NO_TABLE = ("dataclass_type", "model_type")
+
+
+def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -> Recipe:
+    """Read a recipe and override single values of it.
+
+    Args:
+        path: a TOML file; None for the defaults.
+        overrides: by "section.key" or "section.table.key", values in TOML's notation; a bare word is taken as a string.
+    Raises:
+        ConfigError: not TOML, an unknown key (with the nearest), or a value that does not fit.
+    """
+    table: dict[str, Any] = {}
+    if path is not None:
+        try:
+            table = tomllib.loads(path.read_text())
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
+            raise ConfigError(f"{path} cannot be read as a recipe: {failure}.") from failure
+    values = {key: _value(text) for key, text in (overrides or {}).items()}
+    # First, as it says how other keys are read.
+    if "backbone.kind" in values:
+        _set(table, "backbone.kind", values.pop("backbone.kind"))
+    table = translated_recipe(table)
+    for key, value in values.items():
+        for name, each in _translated_override(table, key, value).items():
+            _set(table, name, each)
+    return recipe_from(table)
+
+
+def recipe_from(table: Mapping[str, Any]) -> Recipe:
+    """A recipe from nested tables; keys of older recipes are read as well.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest), or a value that does not fit.
+    """
+    table = translated_recipe(table)
+    try:
+        backbone = backbone_from(table.pop("backbone", {}))
+    except ValidationError as failure:
+        raise ConfigError(*_explain(failure, "backbone")) from failure
+    try:
+        return Recipe.model_validate({**table, "backbone": backbone})
+    except ValidationError as failure:
+        raise ConfigError(*_explain(failure)) from failure
+
+
+def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe's tables with keys of older recipes under their names of today, nothing checked or added.
+
+    Raises:
+        ConfigError: a value has both an older key and one of today.
+    """
+    table = {**table}
+    if isinstance(table.get("backbone"), dict):
+        table["backbone"] = _settings(table["backbone"]).translate(table["backbone"])
+    if isinstance(table.get("train"), dict):
+        table["train"] = _translated_train(table["train"])
+    return table
+
+
+def _translated_train(table: Mapping[str, Any]) -> dict[str, Any]:
+    """`[train]` with older keys under their names of today.
+
+    Raises:
+        ConfigError: a value has both.
+    """
+    for old, today in _TRAIN_KEYS.items():
+        if old in table and today in table:
+            raise ConfigError(
+                f"the recipe has train.{old} and train.{today}, which is its name today.", f"Keep train.{today} alone."
+            )
+    return {_TRAIN_KEYS.get(key, key): value for key, value in table.items()}
+
+
+def completed_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
+    """A recorded recipe as it would be recorded today: what it lacks was not there to be set, and has its default. One
+    that is not understood stays as it is."""
+    try:
+        return recipe_from(table).model_dump(mode="json")
+    except ConfigError:
+        return dict(table)
+
+
+def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:
+    """Those of a backbone's kind; of one that is not known, those that no key has been renamed of."""
+    kind = backbone.get("kind", DEFAULT)
+    return BACKBONES.get(kind, BackboneSettings) if isinstance(kind, str) else BackboneSettings
+
+
+def _value(text: str) -> Any:
+    """In TOML's notation; a bare word is a string."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Keys of today and their values.
+
+    Raises:
+        ConfigError: a key that cannot be set.
+    """
+    settable = _settable_keys()
+    if key in settable:
+        return {key: value}
+    backbone = table.get("backbone", {})
+    own = _settings(backbone) if isinstance(backbone, dict) else BackboneSettings
+    # What only another kind knows is refused with the recipe as a whole, which has the better words for it.
+    for kind in (own, *BACKBONES.values()):
+        values = _translated_key(kind, key, value)
+        if values.keys() <= set(settable):
+            return values
+    whole = key.count(".") == 1 or (key.partition(".")[0] in WITH_TABLES and key.count(".") == 2)
+    form = "" if whole else ": keys are section.key, or section.part.key"
+    near = _nearest(key, settable)
+    hint = f"Did you mean {near!r}?" if near else "Keys are such as train.steps; see examples/recipes."
+    raise ConfigError(f"the recipe has no key {key!r}{form}.", hint)
+
+
+def _translated_key(kind: type[BackboneSettings], key: str, value: Any) -> dict[str, Any]:
+    """What a dotted key stands for in a kind of backbone, by keys of today; itself where that knows of no other."""
+    section, _, last = key.partition(".")
+    if section == "train":
+        return {f"train.{_TRAIN_KEYS.get(last, last)}": value}
+    if section != "backbone" or not last:
+        return {key: value}
+    return {f"backbone.{name}": each for name, each in flattened(kind.translate({last: value})).items()}
+
+
+def _set(table: dict[str, Any], key: str, value: Any) -> None:
+    """Raises ConfigError where a part of a dotted key is a value, not a table."""
+    *sections, last = key.split(".")
+    for i, name in enumerate(sections):
+        # Tables may be the caller's own, so they are copied.
+        section = table.get(name, {})
+        if not isinstance(section, dict):
+            raise ConfigError(f"{'.'.join(sections[: i + 1])} is not a section of a recipe.", "See examples/recipes.")
+        table[name] = table = {**section}
+    table[last] = value
+
+
+def _nearest(key: str, known: Sequence[str]) -> str | None:
+    """The known key that is most like `key`, by its whole or by its last word; None where none is."""
+    # Of keys with the same last word those of a section come before those of a table in it, then the first.
+    by_last: dict[str, str] = {}
+    for each in sorted(known, key=lambda k: k.count(".")):
+        by_last.setdefault(each.rpartition(".")[2], each)
+    whole = difflib.get_close_matches(key, known, n=1)
+    last = difflib.get_close_matches(key.rpartition(".")[2], by_last, n=1)
+    return whole[0] if whole else by_last[last[0]] if last else None
+
+
+def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
+    """The first fault in words, and the next step.
+
+    Args:
+        section: in which places lie, where they are not those of the whole recipe.
+    """
+    fault = failure.errors()[0]
+    place = [str(p) for p in fault["loc"]]
+    # The tag of the backbone's union is pydantic's own step in the place, not the user's.
+    kind = place.pop(0) if section and place and place[0] in BACKBONES else ""
+    key = ".".join([section, *place] if section else place)
+    known = _known_keys()
+    of_other = any(_translated_key(other, key, None).keys() <= set(known) for other in BACKBONES.values())
+    if fault["type"] in _UNKNOWN and of_other:
+        return f"the {kind} backbone has no {key}.", "Leave it out: it belongs to the other kind."
+    if fault["type"] in _UNKNOWN:
+        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        return (
+            f"the recipe has no key {key!r}.",
+            f"Did you mean {near[0]!r}?" if near else "See examples/recipes.",
+        )
+    # pydantic would name the class.
+    reason = "input should be a table" if fault["type"] in _NO_TABLE else fault["msg"].lower()
+    return (
+        f"the recipe's {key} = {fault['input']!r} does not do: {reason}.",
+        "See examples/recipes.",
+    )
+
+
+def _known_keys() -> list[str]:
+    """Of sections, of tables in them, and of values."""
+    keys = []
+    for name, kinds in (
+        ("space", [SpaceRecipe]),
+        ("backbone", list(BACKBONES.values())),
+        ("train", [TrainRecipe]),
+        ("refine", [RefineRecipe]),
+        ("lso", [LsoRecipe]),
+    ):
+        keys += [name, *(f"{name}.{key}" for kind in kinds for key in _keys_of(kind))]
+    return list(dict.fromkeys(keys))
+
+
+def _keys_of(section: type) -> list[str]:
+    types, keys = get_type_hints(section), []
+    # Of sections, and of backbones' settings, which are plain dataclasses.
+    own = [each.name for each in fields(section)] if is_dataclass(section) else list(section.model_fields)  # type: ignore[attr-defined]
+    for name in own:
+        keys.append(name)
+        if is_dataclass(types[name]) or (isinstance(types[name], type) and issubclass(types[name], Section)):
+            keys += [f"{name}.{key}" for key in _keys_of(types[name])]
+    return keys
+
+
+def _settable_keys() -> list[str]:
+    """Of values."""
+    known = _known_keys()
+    return [key for key in known if "." in key and not any(other.startswith(f"{key}.") for other in known)]
