@@ -97,9 +97,9 @@ def solids(tmp_path_factory: pytest.TempPathFactory) -> Solids:
 
 
 @pytest.fixture
-def few_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bend, mend and look at shapes on grids of an eighth of the cells or fewer: a tenth of the time."""
-    monkeypatch.setattr(voxels, "CELLS", 32**3)
+def few_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bend, mend and look at shapes on grids of an eighth of the voxels or fewer: a tenth of the time."""
+    monkeypatch.setattr(voxels, "COUNT", 32**3)
     monkeypatch.setattr(path_solids, "RESOLUTION", 32)
 
 

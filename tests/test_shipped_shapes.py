@@ -88,7 +88,7 @@ def test_the_order_of_hidden_units_does_not_matter(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     row = ("--steps", 2, "--refine", 0, "--plot", "row.png")

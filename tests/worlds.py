@@ -80,7 +80,7 @@ class Solids:
     """Everything small of networks that are shapes.
 
     Attributes:
-        grids: eight ellipsoids of 10 x 10 x 10 cells, as a file (`zoo fit`).
+        grids: eight ellipsoids of 10 x 10 x 10 voxels, as a file (`zoo fit`).
         zoo: a siren-16x2 of each, five for training, one validation and two test instances.
         space: of the zoo, with its file's path.
         networks: the test instances' checkpoints.
@@ -150,6 +150,6 @@ class MakeBall(Protocol):
 
 
 class MakeSolid(Protocol):
-    """Makes the solid of a ball, on a grid of so many cells a side."""
+    """Makes the solid of a ball, on a grid of so many voxels a side."""
 
     def __call__(self, radius: float, centre: Point = (0, 0, 0), resolution: int = 32) -> Solid: ...

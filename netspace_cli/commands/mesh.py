@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @click.argument("networks", nargs=-1, required=True, type=options.INPUT_FILE, metavar="NETWORK...")
 @options.output(help="A mesh (.ply, .obj, .stl, .off, .glb) of one network, or a picture (.png, .svg, .pdf) of all.")
 @click.option(
-    "--resolution", type=click.IntRange(min=4), help="Cells along each axis of the box. [default: 64; of pictures 128]"
+    "--resolution",
+    type=click.IntRange(min=4),
+    help="Voxels or pixels along each axis. [default: 64; of pictures 128]",
 )
 @options.space
 @options.arch
@@ -54,7 +56,7 @@ def mesh(running: options.RunnerOptions, console: Console, **asked: Any) -> None
 
 def _show_surfaces(console: Console, drawn: Surfaces) -> None:
     console.table(
-        f"at {drawn.resolution} cells along each axis",
+        f"at {drawn.resolution} voxels along each axis",
         ["network", Column("volume", percent), Column("pieces", integer), Column("faces", integer)],
         [(row.path, row.volume, row.pieces, row.faces) for row in drawn.rows],
     )

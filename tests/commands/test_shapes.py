@@ -46,7 +46,7 @@ def ball(path: Path, radius: float) -> Path:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer points and cells of each grid than usual, in a tenth of the time."""
+    """Fewer points and voxels of each grid than usual, in a tenth of the time."""
     for name, value in (("SAMPLES", 1024), ("HELD_OUT", 128), ("FINEST", 16)):
         monkeypatch.setattr(grids, name, value)
 
@@ -324,15 +324,15 @@ def test_a_mesh_of_no_surface_fails_and_writes_nothing(work: Path, refused: Refu
     assert "all.pt: no surface: all of the box is inside." in said
 
 
-def test_more_cells_than_memory_holds_are_refused_with_how_many_fit(
+def test_a_grid_that_memory_does_not_hold_is_refused_with_how_many_points_fit(
     work: Path, refused: Refused, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("netspace_cli.core.data.points.memory_of", lambda device: 6 * 2**30)
     said = refused(2, "mesh", ball(Path("ball.pt"), 0.5), "-o", "ball.ply", "--resolution", 600)
-    assert "600 cells along each axis take 5 GiB; this machine has 6. Ask for 512 at most" in said
+    assert "600 points along each axis take 5 GiB; this machine has 6. Ask for 512 at most" in said
     torch.save(build("siren-3x1", FieldIO(2, 1)).module.state_dict(), "picture.pt")
     said = refused(2, "mesh", "picture.pt", "-o", "picture.png", "--resolution", 60_000)
-    assert "60000 cells along each axis take 80 GiB; this machine has 6. Ask for 11585 at most" in said
+    assert "60000 voxels along each axis take 80 GiB; this machine has 6. Ask for 11585 at most" in said
 
 
 def test_meshes_that_cannot_be_written_are_refused(work: Path, solids: Solids, refused: Refused) -> None:
@@ -533,7 +533,7 @@ def test_points_are_always_at_hand_and_images_are_refused(
 # interp
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, ask: Ask, cli: Cli) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--weights", "--refine", 0, "--straight")
     found = ask(*command, "--csv", "a.csv", "--plot", "a.png", "--save-dir", "steps")
@@ -554,8 +554,8 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, a
     ]
     for prefix, steps in (("", found["steps"]), *((f"{walk}_", steps) for walk, steps in beside.items())):
         for measure in measures:
-            cells = [row[prefix + measure] for row in table]
-            assert cells == [str(step.get(measure, "")) for step in steps]
+            voxels = [row[prefix + measure] for row in table]
+            assert voxels == [str(step.get(measure, "")) for step in steps]
     assert len(list(Path("steps").iterdir())) == 3
     again = ask(
         "mesh", *sorted(Path("steps").iterdir()), "-o", "steps.png", "--resolution", 2 * path_solids.RESOLUTION
@@ -566,7 +566,7 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, a
         assert (picture.size[0] * 2, picture.size[1]) == (row.size[0] * 3, row.size[1] * 3)
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_a_bent_path_stands_beside_the_straight_one(solids: Solids, work: Path, ask: Ask) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 3, "--refine", 0)
     plain, found = ask(*command, "--straight"), ask(*command, "--csv", "a.csv", "--save-dir", "steps")
@@ -586,7 +586,7 @@ def test_a_bent_path_stands_beside_the_straight_one(solids: Solids, work: Path, 
     )
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_a_straight_path_of_leaps_points_to_the_bent_one(
     solids: Solids, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -599,13 +599,13 @@ def test_a_straight_path_of_leaps_points_to_the_bent_one(
     assert advice not in said and "more --steps are smaller ones" in said
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_a_single_step_is_straight(solids: Solids, work: Path, ask: Ask) -> None:
     found = ask(*in_space(solids, "interp", *solids.networks, "--steps", 1, "--refine", 0))
     assert found["bent"] is False and "straight_steps" not in found
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
     solids: Solids, work: Path, codes: dict[str, Path], cli: Cli
 ) -> None:
@@ -618,7 +618,7 @@ def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
     )
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_a_folder_holds_the_steps_of_one_path(solids: Solids, work: Path, cli: Cli) -> None:
     command = in_space(
         solids, "interp", *solids.networks, "--refine", 0, "--straight", "--save-dir", "steps", "--force"
@@ -628,7 +628,7 @@ def test_a_folder_holds_the_steps_of_one_path(solids: Solids, work: Path, cli: C
         assert len(list(Path("steps").iterdir())) == steps + 1
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_where_a_path_cannot_be_bent_it_is_straight(
     solids: Solids, work: Path, ask: Ask, refused: Refused, tmp_path: Path
 ) -> None:
@@ -649,7 +649,7 @@ def test_paths_of_classifiers_are_not_bent(tiny: Tiny, work: Path, refused: Refu
     assert "Leave out --bend." in said
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_steps_without_a_surface_keep_their_rows_and_are_told(
     solids: Solids, work: Path, cli: Cli, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -925,7 +925,7 @@ def test_shapes_and_classifiers_do_not_fit_each_other_s_space(solids: Solids, le
     spaces = "cifar10, digits, shapes, digits-starts"
     assert f"no built-in space ({spaces}) has its architecture, siren-16x2 for points of 3" in said
     said = refused(3, "eval", solids.zoo.path, "--space", "digits")
-    assert "They differ in: io" in said
+    assert "They differ in: inputs or outputs" in said
     said = refused(3, *in_space(solids, "encode", ball(Path("ball.pt"), 0.5)), "-o", "a.emb")
     assert "a siren-3x1 for points of 3 coordinates, 1 value; space 'solids' has siren-16x2" in said
 

@@ -38,7 +38,7 @@ def ball() -> MakeBall:
 
 @pytest.fixture
 def solid(ball: MakeBall) -> MakeSolid:
-    """Makes the solid of one, on a grid of so many cells a side."""
+    """Makes the solid of one, on a grid of so many voxels a side."""
 
     def made(radius: float, centre: Point = (0, 0, 0), resolution: int = 32) -> Solid:
         return solid_of(ball(radius, centre), Runner("cpu"), resolution=resolution)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     "--together", type=click.IntRange(min=1), default=16, show_default=True, help="Networks fitted at the same time."
 )
 @click.option("--shared-init", is_flag=True, help="Start all networks alike. [default: each from its own start]")
-@click.option("--repair", is_flag=True, help="Close open meshes: fill holes, or take the cells they hide.")
+@click.option("--repair", is_flag=True, help="Close open meshes: fill holes, or take the voxels they hide.")
 @click.option("--as-is", is_flag=True, help="Take meshes as they lie in the box [-1, 1]. [default: scaled to fit]")
 @click.option(
     "--licence", default="CC0-1.0", show_default=True, help="Licence of the weights, recorded with each instance."
@@ -62,7 +62,7 @@ def fit(
     """Fit a network to each of SHAPES: a zoo of neural fields.
 
     SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz of occupancy grids or of
-    DeepSDF's samples (pos, neg), or a folder of these. A grid gets three empty cells on each side, so that a solid
+    DeepSDF's samples (pos, neg), or a folder of these. A grid gets three empty voxels on each side, so that a solid
     that fills it is closed. Networks are kept in groups of --together: the same command again goes on with the first
     group that is not finished.
 

@@ -16,8 +16,8 @@ from netspace_cli.core.runtime.runner import GIB, memory_of
 NAME = "points"
 # Networks that are shapes: one value, a signed distance, at points of three coordinates.
 SHAPES = FieldIO(3, 1)
-# Of memory for each cell of a grid, all told: its value, the piece it belongs to, copies; and how much of it may go.
-CELL_BYTES, SHARE = 24, 0.5
+# Of memory for each voxel of a grid, all told: its value, the piece it belongs to, copies; and how much of it may go.
+VOXEL_BYTES, SHARE = 24, 0.5
 # What the values of a zoo of fields may be.
 DISTANCES, COLOURS = "signed distances", "colours"
 
@@ -78,29 +78,29 @@ def field_data(record: Mapping[str, Any]) -> FieldData:
 
 
 def grid_points(dimensions: int, resolution: int) -> Tensor:
-    """The centres of the box's cells, R of them along each axis: (R^D, D), the last axis fastest."""
-    axis = cell_centres(resolution)
+    """The centres of the box's voxels, R of them along each axis: (R^D, D), the last axis fastest."""
+    axis = voxel_centres(resolution)
     return torch.stack(torch.meshgrid(*[axis] * dimensions, indexing="ij"), dim=-1).reshape(-1, dimensions)
 
 
-def check_cells(resolution: int, dimensions: int) -> None:
+def check_grid(resolution: int, dimensions: int) -> None:
     """Refuse a grid that takes more than a part of the memory: what else is needed is not known beforehand.
 
     Args:
-        resolution: cells R along each axis.
+        resolution: voxels R along each axis.
         dimensions: axes D.
     Raises:
         ConfigError: with how much it takes and how much there is.
     """
-    needed, there = CELL_BYTES * resolution**dimensions, memory_of(torch.device("cpu"))
+    needed, there = VOXEL_BYTES * resolution**dimensions, memory_of(torch.device("cpu"))
     if needed > SHARE * there:
-        most = int((SHARE * there / CELL_BYTES) ** (1 / dimensions) + 1e-9)
+        most = int((SHARE * there / VOXEL_BYTES) ** (1 / dimensions) + 1e-9)
         raise ConfigError(
-            f"{resolution} cells along each axis take {needed / GIB:,.0f} GiB; this machine has {there / GIB:,.0f}.",
+            f"{resolution} points along each axis take {needed / GIB:,.0f} GiB; this machine has {there / GIB:,.0f}.",
             f"Ask for {most} at most; 128 show all that most networks hold.",
         )
 
 
-def cell_centres(resolution: int) -> Tensor:
-    """(R,) the centres of R cells along one axis of the box."""
+def voxel_centres(resolution: int) -> Tensor:
+    """(R,) the centres of R voxels along one axis of the box."""
     return (torch.arange(resolution) + 0.5) * (2 / resolution) - 1

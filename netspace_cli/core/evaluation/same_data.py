@@ -21,7 +21,7 @@ def check_zoo_images(zoo: Zoo, space: Space) -> None:
         WrongSpace: says what both are of, and what differs.
     """
     theirs, own = zoo.data, space.record["data"]
-    differing = [] if zoo.io == space.io else ["io"]
+    differing = [] if zoo.io == space.io else ["inputs or outputs"]
     differing += [what for what in ("mean", "std") if _differ(theirs, own, what)]
     differing += [f"{split} images" for split in SPLITS if _differ(_splits(theirs), _splits(own), split)]
     if differing:

@@ -39,7 +39,7 @@ STRETCHED_POINTS = 256
 
 @dataclass(frozen=True)
 class FieldFidelity:
-    """How a predicted instance compares with its target at the centres of a grid's cells.
+    """How a predicted instance compares with its target at the centres of a grid's voxels.
 
     Attributes:
         within: share of values that differ by less than 0.01.
@@ -59,7 +59,7 @@ class FieldFidelity:
 
 @dataclass(frozen=True)
 class EvaluatedField:
-    """One instance of a zoo beside what its embedding decodes to, at the centres of a grid's cells.
+    """One instance of a zoo beside what its embedding decodes to, at the centres of a grid's voxels.
 
     Attributes:
         id, arch: of the instance.
@@ -101,10 +101,10 @@ class FieldEvaluation:
 
 @dataclass
 class FieldEvaluator:
-    """Compares fields on the cells of a grid.
+    """Compares fields on the voxels of a grid.
 
     Attributes:
-        points: (N, D) the cells' centres, on the runner's device.
+        points: (N, D) the voxels' centres, on the runner's device.
         training: values of the zoo's training instances there, in half precision: there may be hundreds.
         has_surface: whether values are signed distances.
         rows: of the instances judged so far.

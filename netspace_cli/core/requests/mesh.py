@@ -23,7 +23,7 @@ from netspace_cli.core.shapes.solids import Solid, solid_of
 
 from .fields import read_fields
 
-CELLS = 64
+SURFACE_RESOLUTION = 64
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class MeshTask:
         asked = self.request
         check_mesh_extra()
         drawn = check_surface_output(asked.output, len(shapes))
-        resolution = asked.resolution or CELLS
+        resolution = asked.resolution or SURFACE_RESOLUTION
         rows, surfaces, notes = [], [], []
         for shape in shapes:
             solid = solid_of(shape, runner, resolution=resolution)

@@ -43,7 +43,7 @@ def fragments_of(inside: np.ndarray) -> np.ndarray:
 
 
 def distances_without_fragments(
-    values: np.ndarray, ceiling: np.ndarray, cell: float, *, meant: np.ndarray | None = None
+    values: np.ndarray, ceiling: np.ndarray, voxel: float, *, meant: np.ndarray | None = None
 ) -> np.ndarray:
     """Signed distances to a solid without its fragments.
 
@@ -52,7 +52,7 @@ def distances_without_fragments(
     Args:
         values: (R, …) signed distances, nearly, one for each voxel.
         ceiling: (R, …) how far they may be lifted; of fragments half a voxel at least.
-        cell: its side.
+        voxel: its side.
         meant: as of `without_fragments`.
     Returns:
         (R, …); `values` itself where there is no solid.
@@ -61,9 +61,9 @@ def distances_without_fragments(
     if not inside.any():
         return values
     solid = without_fragments(inside, meant)
-    away = (ndimage.distance_transform_edt(~solid) - 0.5) * cell
+    away = (ndimage.distance_transform_edt(~solid) - 0.5) * voxel
     nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     of_fragments = ~solid[tuple(nearest)]
-    lifted = np.maximum(values, np.minimum(away - SLACK * cell, ceiling))
-    found = np.where(solid, values, np.where(of_fragments, np.minimum(away, np.maximum(ceiling, cell / 2)), lifted))
+    lifted = np.maximum(values, np.minimum(away - SLACK * voxel, ceiling))
+    found = np.where(solid, values, np.where(of_fragments, np.minimum(away, np.maximum(ceiling, voxel / 2)), lifted))
     return found.astype(values.dtype)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .samples import HELD_OUT, SAMPLES, Shape, check_distances
 
-# Empty cells put on each side, so that a solid that fills its grid is closed; and finer cells, so that
+# Empty voxels put on each side, so that a solid that fills its grid is closed; and finer voxels, so that
 # distances are not steps.
 PADDING = 3
 FINEST = 96
@@ -25,13 +25,13 @@ def shape_from_grid(
 ) -> Shape:
     """A shape from an occupancy grid.
 
-    The grid, with some empty cells around it, fills the box; the surface lies where occupancy, linear between
-    the cells' centres, is one half.
+    The grid, with some empty voxels around it, fills the box; the surface lies where occupancy, linear between
+    the voxels' centres, is one half.
 
     Args:
         grid: (R, R, R), anything that is not zero is inside.
         generator: draws the points.
-        padding: empty cells around it; 0 for a grid that fills the box itself.
+        padding: empty voxels around it; 0 for a grid that fills the box itself.
     Raises:
         InputFileError: the grid is no cube, has NaN, or is empty or full.
     """
@@ -51,10 +51,10 @@ def check_grid(name: str, source: Path, grid: np.ndarray) -> None:
         InputFileError: no cube, NaN, empty or full.
     """
     if grid.ndim != 3 or len(set(grid.shape)) != 1 or grid.shape[0] < 2:
-        raise InputFileError(source, f"{name}: a grid of {grid.shape} is no cube.", "Give R x R x R cells.")
+        raise InputFileError(source, f"{name}: a grid of {grid.shape} is no cube.", "Give R x R x R voxels.")
     if not np.isfinite(grid).all():
         wrong = int((~np.isfinite(grid)).sum())
-        raise InputFileError(source, f"{name}: {wrong} cells are NaN or infinite.", "Mend or leave it out.")
+        raise InputFileError(source, f"{name}: {wrong} voxels are NaN or infinite.", "Mend or leave it out.")
     filled = int((grid != 0).sum())
     if filled in (0, grid.size):
         what = "empty" if filled == 0 else "full"
@@ -62,18 +62,18 @@ def check_grid(name: str, source: Path, grid: np.ndarray) -> None:
 
 
 def signed_distances(grid: np.ndarray, padding: int = PADDING) -> np.ndarray:
-    """(R, R, R) occupancy to signed distances at the centres of finer cells that fill the box, negative inside."""
+    """(R, R, R) occupancy to signed distances at the centres of finer voxels that fill the box, negative inside."""
     padded = np.pad((grid != 0).astype(np.float32), padding)
     finer = max(1, FINEST // len(padded))
     fine = ndimage.zoom(padded, finer, order=1, grid_mode=True, mode="nearest") > 0.5
-    # The surface runs between two cells' centres, half a cell from each.
+    # The surface runs between two voxels' centres, half a voxel from each.
     outside, inside = ndimage.distance_transform_edt(~fine), ndimage.distance_transform_edt(fine)
-    cells: np.ndarray = np.where(fine, 0.5 - inside, outside - 0.5)
-    return (cells * (2 / len(fine))).astype(np.float32)
+    voxels: np.ndarray = np.where(fine, 0.5 - inside, outside - 0.5)
+    return (voxels * (2 / len(fine))).astype(np.float32)
 
 
 def _interpolated(distances: np.ndarray, points: Tensor) -> Tensor:
-    """(S, 3) points of the box to (S, 1) distances, linear between the cells' centres."""
+    """(S, 3) points of the box to (S, 1) distances, linear between the voxels' centres."""
     places = (points.double().numpy().T + 1) / 2 * len(distances) - 0.5
     found = ndimage.map_coordinates(distances, places, order=1, mode="nearest")
     return torch.from_numpy(found.astype(np.float32))[:, None]
@@ -92,8 +92,8 @@ def _points_to_fit(distances: np.ndarray, generator: torch.Generator) -> tuple[T
 
 
 def _near_surface(distances: np.ndarray, band: float, count: int, generator: torch.Generator) -> Tensor:
-    """(count, 3) points in the cells whose centres are within `band` of the surface."""
-    cells = np.argwhere(np.abs(distances) < max(band, 2 / len(distances)))
-    drawn = torch.randint(len(cells), (count,), generator=generator)
-    corner = torch.from_numpy(cells).float()[drawn]
+    """(count, 3) points in the voxels whose centres are within `band` of the surface."""
+    voxels = np.argwhere(np.abs(distances) < max(band, 2 / len(distances)))
+    drawn = torch.randint(len(voxels), (count,), generator=generator)
+    corner = torch.from_numpy(voxels).float()[drawn]
     return (corner + torch.rand(count, 3, generator=generator)) * (2 / len(distances)) - 1

@@ -62,11 +62,11 @@ def surface_of(solid: Solid, name: str) -> trimesh.Trimesh:
 
     if solid.lack:
         raise RunFailed(f"{name}: {solid.lack}.", "Refined embeddings and longer fits are nearer to their shapes.")
-    cells = len(solid.values)
+    sides = len(solid.values)
     # A layer outside all around closes a solid that the box cuts.
-    closed = np.pad(solid.values, 1, constant_values=float(2 / cells))
+    closed = np.pad(solid.values, 1, constant_values=float(2 / sides))
     vertices, faces, _, _ = marching_cubes(closed, 0.0)
-    return trimesh.Trimesh(((vertices - 0.5) * (2 / cells) - 1).clip(-1, 1), faces)
+    return trimesh.Trimesh(((vertices - 0.5) * (2 / sides) - 1).clip(-1, 1), faces)
 
 
 def write_surface(path: Path, surface: trimesh.Trimesh, *, force: bool = False) -> None:

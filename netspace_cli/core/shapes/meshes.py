@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MESH_SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 # The longest side of a mesh that is brought into the box, whose sides are 2.
 LONGEST = 1.8
-# Cells along each axis of the box where an open mesh is told by the cells it passes through.
-CELLS = 64
+# Voxels along each axis of the box where an open mesh is told by the voxels it passes through.
+RESOLUTION = 64
 KINDS = f"Give a whole mesh of triangles: {', '.join(MESH_SUFFIXES)}."
 # Deviation of the points near the surface, in two bands, in units of the box's half side.
 NEAR = (0.05, 0.01)
@@ -52,7 +52,7 @@ def shape_from_mesh(
 
     Args:
         generator: draws the points.
-        repair: close the holes of an open mesh; where that is not enough, take the cells that its surface
+        repair: close the holes of an open mesh; where that is not enough, take the voxels that its surface
             passes through or which it hides from all six sides.
         scale: bring it into the middle of the box, its longest side 1.8; without, it must lie inside as it is.
     Raises:
@@ -61,7 +61,7 @@ def shape_from_mesh(
     """
     mesh = read_mesh(source, repair=repair, scale=scale)
     if not mesh.is_watertight:
-        return _told_by_cells(name, source, mesh, generator)
+        return _told_by_voxels(name, source, mesh, generator)
     return _sampled(name, source, mesh, generator)
 
 
@@ -129,14 +129,14 @@ def _open_edges(mesh: trimesh.Trimesh) -> int:
     return int((counts == 1).sum())
 
 
-def _told_by_cells(name: str, source: Path, mesh: trimesh.Trimesh, generator: torch.Generator) -> Shape:
-    """The cells of a grid over the box that a surface passes through, or hides from all six sides."""
-    pitch = 2 / CELLS
-    # trimesh's cells have their centres on multiples of the pitch, those of the box halfway between.
+def _told_by_voxels(name: str, source: Path, mesh: trimesh.Trimesh, generator: torch.Generator) -> Shape:
+    """The voxels of a grid over the box that a surface passes through, or hides from all six sides."""
+    pitch = 2 / RESOLUTION
+    # trimesh's voxels have their centres on multiples of the pitch, those of the box halfway between.
     moved = mesh.copy().apply_translation([-pitch / 2] * 3)
-    cells = moved.voxelized(pitch).fill(method="orthographic")
-    places = (np.rint(cells.points / pitch).astype(int) + CELLS // 2).clip(0, CELLS - 1)
-    grid = np.zeros((CELLS, CELLS, CELLS), dtype=bool)
+    voxels = moved.voxelized(pitch).fill(method="orthographic")
+    places = (np.rint(voxels.points / pitch).astype(int) + RESOLUTION // 2).clip(0, RESOLUTION - 1)
+    grid = np.zeros((RESOLUTION, RESOLUTION, RESOLUTION), dtype=bool)
     grid[tuple(places.T)] = True
     return shape_from_grid(name, source, grid, generator, padding=0)
 

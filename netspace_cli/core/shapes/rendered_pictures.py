@@ -9,7 +9,7 @@ import numpy as np
 from netspace_models.architectures import FieldIO, NetworkIO
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.data.points import check_cells, grid_points
+from netspace_cli.core.data.points import check_grid, grid_points
 from netspace_cli.core.files.figures import FORMATS, check_figure
 from netspace_cli.core.files.outputs import atomic_write
 from netspace_cli.core.networks.network import Network
@@ -63,7 +63,7 @@ def render_picture(network: Network, runner: Runner, *, resolution: int = RESOLU
             f"{network.source or network.architecture.name} is for {io.describe()}, so it is no picture.",
             "Give a network of points of 2 coordinates, with 1 or 3 values.",
         )
-    check_cells(resolution, 2)
+    check_grid(resolution, 2)
     points = runner.place(grid_points(2, resolution))
     values = values_of(network.architecture, runner.place(network.weights), points, runner).numpy()
     levels = np.rint((values.clip(-1, 1) + 1) * 127.5).astype(np.uint8)
@@ -90,7 +90,7 @@ def check_picture_output(output: Path, pictures: int) -> bool:
 
 
 def write_picture(path: Path, frame: RenderedPicture, *, force: bool = False) -> None:
-    """Write a picture as .png, a pixel a cell.
+    """Write a picture as .png, one pixel for each of its values.
 
     Raises:
         OutputExists: the path is taken and `force` is not given.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.data.points import SHAPES, cell_centres, check_cells, grid_points
+from netspace_cli.core.data.points import SHAPES, check_grid, grid_points, voxel_centres
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 
@@ -100,9 +100,9 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
         ConfigError: the network is no shape, or so many voxels do not fit in memory.
     """
     check_shape(network)
-    check_cells(resolution, 3)
+    check_grid(resolution, 3)
     weights = runner.place(network.weights)
-    axis = cell_centres(resolution)
+    axis = voxel_centres(resolution)
     values = np.empty((resolution,) * 3, dtype=np.float32)
     for planes in torch.arange(resolution).split(max(1, SLAB // resolution**2)):
         points = runner.place(torch.cartesian_prod(axis[planes], axis, axis))
@@ -121,7 +121,7 @@ def solid_refined_near_surface(network: Network, runner: Runner, *, resolution: 
     Raises:
         ConfigError: the network is no shape, or so many voxels do not fit in memory.
     """
-    check_cells(parts * resolution, 3)
+    check_grid(parts * resolution, 3)
     coarse = torch.from_numpy(solid_of(network, runner, resolution=resolution).values)
     near = refine_near_surface(Voxels(grid_points(3, resolution)), coarse.flatten(), parts)
     weights, points = runner.place(network.weights), runner.place(near.points)

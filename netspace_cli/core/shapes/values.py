@@ -1,4 +1,4 @@
-"""How far one neural field is from another, on the cells of a grid over the box."""
+"""How far one neural field is from another, on the voxels of a grid over the box."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from netspace_cli.core.runtime.runner import Runner
 
 # As published (section 5): values this near to each other count as equal.
 WITHIN = 0.01
-# Cells along each axis, by the number of axes: about as many in all.
+# Voxels along each axis, by the number of axes: about as many in all.
 RESOLUTIONS = {1: 4096, 2: 192, 3: 32}
 # Points that a network is asked about at once, where they need not stay in a cache.
 BATCH = 16_384

@@ -15,7 +15,7 @@ from netspace_cli.core.runtime.runner import Runner
 from .values import values_of
 
 # Number of voxels of the box, about.
-CELLS = 262_144
+COUNT = 262_144
 # Voxels within this distance of a surface are refined, in sides of a voxel: a solution may be off by as much.
 BAND = 1.5
 
@@ -60,9 +60,9 @@ def scattered_points(dimensions: int, generator: torch.Generator, *, sides: int 
     """(R^D, D) a random point in each voxel.
 
     Args:
-        sides: R; by default so many that there are about CELLS.
+        sides: R; by default so many that there are about COUNT.
     """
-    sides = sides or round(CELLS ** (1 / dimensions))
+    sides = sides or round(COUNT ** (1 / dimensions))
     centres = grid_points(dimensions, sides)
     return centres + (torch.rand(centres.shape, generator=generator) - 0.5) * (2 / sides)
 

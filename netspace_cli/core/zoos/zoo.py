@@ -32,6 +32,8 @@ from netspace_cli.core.networks.network import Network, read_network
 
 FORMAT, VERSION = "netspace-zoo", 1
 SPLITS = ("train", "val", "test")
+# Keys of the record of data, where people have other words.
+_WORDS = {"io": "inputs or outputs"}
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,7 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
         zoo = open_zoo(path)
         if zoo.data != data:
             own, other = zoo.data, data
-            differing = ", ".join(k for k in sorted({*own, *other}) if own.get(k) != other.get(k))
+            differing = ", ".join(_WORDS.get(k, k) for k in sorted({*own, *other}) if own.get(k) != other.get(k))
             raise ConfigError(
                 f"{path} is a zoo of {own['name']} ({io_from(own['io']).describe()}); "
                 f"this is {other['name']} ({io_from(other['io']).describe()}). They differ in: {differing}.",

@@ -29,7 +29,7 @@ def refining(space: Space, **options: Any) -> Space:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Solids) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="train")]
@@ -45,7 +45,7 @@ def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Solids) ->
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_a_network_is_refined_the_same_alone_and_in_company(solids: Solids) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     space = refining(solids.space, method="gauss-newton")

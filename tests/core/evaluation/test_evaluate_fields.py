@@ -128,7 +128,7 @@ def test_means_leave_out_what_is_not_known() -> None:
 
 
 def test_a_zoo_of_other_io_and_a_split_without_instances_are_refused(solids: Solids, data: FieldData) -> None:
-    with pytest.raises(WrongSpace, match=r"is a zoo of points \(points of 3 .*They differ in: io"):
+    with pytest.raises(WrongSpace, match=r"is a zoo of points \(points of 3 .*They differ in: inputs or outputs"):
         evaluate(solids.zoo, load_space("digits"), data, Runner("cpu"))
     with pytest.raises(ConfigError, match="hold"):
         evaluate(solids.zoo, solids.space, data, Runner("cpu"), split="holdout")

@@ -74,7 +74,7 @@ def test_where_nothing_changes_steps_are_even(radii: tuple[float, float]) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_a_bent_path_keeps_its_ends_and_blends_them_better(
     solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +135,7 @@ def test_cells_near_a_surface_are_cut_along_each_axis(parts: int) -> None:
     near = (values.abs() < BAND * 0.2).reshape(10, 10).numpy()
     assert (small.at(upsampled(near, parts))).all() and len(small.points) == parts**2 * near.sum()
     inside, solid = small.inside(torch.full((len(small.points),), -1.0)), (values < 0).reshape(10, 10).numpy()
-    assert (inside == upsampled(near | solid, parts)).all(), "elsewhere as the large cells say"
+    assert (inside == upsampled(near | solid, parts)).all(), "elsewhere as the large voxels say"
     assert upsampled(np.array([1, 2]), parts).tolist() == [1] * parts + [2] * parts
 
 

@@ -170,7 +170,7 @@ def test_images_that_are_not_the_spaces_are_refused_with_both(tiny: Tiny) -> Non
 
 
 OTHER_IMAGES = {
-    "io": ({"channels": 1, "size": 8, "classes": 4}, "io"),
+    "io": ({"channels": 1, "size": 8, "classes": 4}, "inputs or outputs"),
     "mean": ([0.1], "mean"),
     "std": ([0.1], "std"),
     "splits": (

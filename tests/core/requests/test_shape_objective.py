@@ -62,7 +62,7 @@ def cloud(count: int = 30) -> np.ndarray:
 
 @pytest.fixture(autouse=True)
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer points and cells than usual."""
+    """Fewer points and voxels than usual."""
     for module in (grids, meshes, pictures):
         monkeypatch.setattr(module, "SAMPLES", 512)
         monkeypatch.setattr(module, "HELD_OUT", 128)

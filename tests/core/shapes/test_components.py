@@ -8,9 +8,9 @@ from scipy import ndimage
 
 from netspace_cli.core.shapes.components import distances_without_fragments, fragments_of, without_fragments
 
-CELLS = 32
-CELL = 2 / CELLS
-AXES = np.meshgrid(*[(np.arange(CELLS) + 0.5) * CELL - 1] * 3, indexing="ij")
+SIDES = 32
+SIDE = 2 / SIDES
+AXES = np.meshgrid(*[(np.arange(SIDES) + 0.5) * SIDE - 1] * 3, indexing="ij")
 
 
 def ball(centre: tuple[float, float, float], radius: float) -> np.ndarray:
@@ -38,31 +38,31 @@ def test_fragments_that_are_meant_stay() -> None:
     meant = other < 0
     assert (without_fragments(values < 0, meant) == (np.minimum(LARGE, other) < 0)).all()
     assert (without_fragments(values < 0, LARGE > 0.9) == (LARGE < 0)).all(), "where nothing is, nothing is meant"
-    found = distances_without_fragments(values, np.minimum(LARGE, other), CELL, meant=meant)
+    found = distances_without_fragments(values, np.minimum(LARGE, other), SIDE, meant=meant)
     assert ((found < 0) == (np.minimum(LARGE, other) < 0)).all()
 
 
 def test_distances_are_those_to_what_is_left() -> None:
-    found = distances_without_fragments(np.minimum(LARGE, SMALL), LARGE, CELL)
+    found = distances_without_fragments(np.minimum(LARGE, SMALL), LARGE, SIDE)
     assert ((found < 0) == (LARGE < 0)).all()
-    assert np.abs(found - LARGE).max() < CELL
+    assert np.abs(found - LARGE).max() < SIDE
     assert (found[LARGE < 0] == LARGE[LARGE < 0]).all()
 
 
 @pytest.mark.parametrize("depth", [0.01, 0.05])
 def test_what_is_nearly_a_solid_is_lifted(depth: float) -> None:
-    # No cell of the small ball is inside, but its values are far below the distance to the large one.
+    # No voxel of the small ball is inside, but its values are far below the distance to the large one.
     nearly = np.minimum(LARGE, SMALL + 0.12 + depth)
-    assert np.abs(distances_without_fragments(nearly, LARGE, CELL) - LARGE).max() < CELL
-    half = distances_without_fragments(nearly, (nearly + LARGE) / 2, CELL)
+    assert np.abs(distances_without_fragments(nearly, LARGE, SIDE) - LARGE).max() < SIDE
+    half = distances_without_fragments(nearly, (nearly + LARGE) / 2, SIDE)
     assert (half <= (nearly + LARGE) / 2 + 1e-9).all() and half.sum() > nearly.sum()
 
 
 def test_a_fragment_goes_though_its_ceiling_is_below_zero() -> None:
     values = np.minimum(LARGE, SMALL)
-    found = distances_without_fragments(values, values, CELL)
-    assert ((found < 0) == (LARGE < 0)).all() and found[SMALL < 0].min() == CELL / 2
+    found = distances_without_fragments(values, values, SIDE)
+    assert ((found < 0) == (LARGE < 0)).all() and found[SMALL < 0].min() == SIDE / 2
 
 
 def test_where_nothing_is_inside_nothing_changes() -> None:
-    assert (distances_without_fragments(SMALL + 1, LARGE, CELL) == SMALL + 1).all()
+    assert (distances_without_fragments(SMALL + 1, LARGE, SIDE) == SMALL + 1).all()

@@ -85,7 +85,7 @@ def test_fragments_go_and_the_rest_stays(linear: Space, fragmented: Tensor, monk
         assert float((after - before).abs().mean()) < 0.2 * float(before.abs().mean())
 
 
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_what_is_as_wanted_is_left_alone(linear: Space, fragmented: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fragments_module, "HOLD", 0)
     voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
@@ -131,7 +131,7 @@ def test_all_that_is_missing_around_a_fragment_is_wrong_where_nothing_near_could
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_cells")
+@pytest.mark.usefixtures("few_voxels")
 def test_fragments_of_refined_shapes_are_removed_and_pictures_are_left(
     solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:

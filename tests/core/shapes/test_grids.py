@@ -19,13 +19,13 @@ SOURCE = Path("shapes.npz")
 
 @pytest.fixture(autouse=True)
 def few_and_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer cells and points than usual: the same in a tenth of the time."""
+    """Fewer voxels and points than usual: the same in a tenth of the time."""
     for name, value in (("FINEST", 48), ("SAMPLES", 2048), ("HELD_OUT", 1024)):
         monkeypatch.setattr(grids, name, value)
 
 
-def ball(cells: int, radius: float) -> np.ndarray:
-    places = np.stack(np.meshgrid(*[np.arange(cells) - (cells - 1) / 2] * 3, indexing="ij"))
+def ball(voxels: int, radius: float) -> np.ndarray:
+    places = np.stack(np.meshgrid(*[np.arange(voxels) - (voxels - 1) / 2] * 3, indexing="ij"))
     return (places**2).sum(axis=0) < radius**2
 
 
@@ -40,28 +40,28 @@ def to_box(points: Tensor, low: Tensor, high: Tensor) -> Tensor:
 
 
 def test_distances_of_a_ball_are_near_the_analytic_ones() -> None:
-    shape = read(ball(18, 8.0))  # 24 cells with those around it: the radius is 8 / 12 of the half side
-    cell = 2 / 24
+    shape = read(ball(18, 8.0))  # 24 voxels with those around it: the radius is 8 / 12 of the half side
+    voxel = 2 / 24
     for points, values in ((shape.points, shape.values), (shape.held_points, shape.held_values)):
         true = points.norm(dim=1) - 8 / 12
         errors = values[:, 0] - true
-        assert errors.abs().max() < cell
-        assert abs(float(errors[true.abs() < 0.1].mean())) < 0.06 * cell
-    near = (shape.held_points.norm(dim=1) - 8 / 12).abs() > cell / 2
+        assert errors.abs().max() < voxel
+        assert abs(float(errors[true.abs() < 0.1].mean())) < 0.06 * voxel
+    near = (shape.held_points.norm(dim=1) - 8 / 12).abs() > voxel / 2
     inside = shape.held_points.norm(dim=1) < 8 / 12
     assert torch.equal((shape.held_values[:, 0] < 0)[near], inside[near])
 
 
 def test_distances_of_a_box_lie_where_the_grid_s_cells_do() -> None:
     grid = np.zeros((10, 10, 10))
-    grid[1:5, 2:8, 0:10] = 1  # of 16 cells with those around it
+    grid[1:5, 2:8, 0:10] = 1  # of 16 voxels with those around it
     shape = read(grid)
-    low, high = ((torch.tensor(cells) + PADDING) / 8 - 1 for cells in ([1.0, 2.0, 0.0], [5.0, 8.0, 10.0]))
+    low, high = ((torch.tensor(voxels) + PADDING) / 8 - 1 for voxels in ([1.0, 2.0, 0.0], [5.0, 8.0, 10.0]))
     errors = (shape.held_values[:, 0] - to_box(shape.held_points, low, high)).abs()
-    cell = 2 / 16
-    assert errors.max() < cell  # edges and corners are rounded off
+    voxel = 2 / 16
+    assert errors.max() < voxel  # edges and corners are rounded off
     beyond = torch.maximum(low - shape.held_points, shape.held_points - high)
-    facing = ((beyond > 0).sum(dim=1) == 1) & (beyond.median(dim=1).values < -cell)
+    facing = ((beyond > 0).sum(dim=1) == 1) & (beyond.median(dim=1).values < -voxel)
     facing &= shape.held_points.abs().max(dim=1).values < 1 - 1 / 48
     assert facing.sum() > 50 and errors[facing].max() < 1e-5
 
@@ -91,9 +91,9 @@ def test_half_of_the_points_lie_near_the_surface_and_none_that_are_held_out() ->
     assert (shape.held_points.shape, shape.held_values.shape) == ((1024, 3), (1024, 1))
     assert shape.points.abs().max() <= 1 and shape.held_points.abs().max() <= 1
     even, wide, narrow = shape.values[:1024], shape.values[1024:1536], shape.values[1536:]
-    cell = 2 / 48
-    assert wide.abs().max() < 0.1 + cell and wide.abs().max() > 0.1 - cell
-    assert narrow.abs().max() < 0.02 + 2 * cell
+    voxel = 2 / 48
+    assert wide.abs().max() < 0.1 + voxel and wide.abs().max() > 0.1 - voxel
+    assert narrow.abs().max() < 0.02 + 2 * voxel
     for drawn in (even, shape.held_values):
         # The shell of that width has about an eleventh of the box.
         assert 0.05 < float((drawn.abs() < 0.1).float().mean()) < 0.35
@@ -117,11 +117,11 @@ def spoilt(value: float) -> np.ndarray:
     [
         (np.zeros((4, 4, 4)), "it: the grid is empty: there is no surface. Leave it out."),
         (np.ones((4, 4, 4), dtype=bool), "it: the grid is full: there is no surface. Leave it out."),
-        (np.ones((4, 4, 5)), "it: a grid of (4, 4, 5) is no cube. Give R x R x R cells."),
+        (np.ones((4, 4, 5)), "it: a grid of (4, 4, 5) is no cube. Give R x R x R voxels."),
         (np.ones((4, 4)), "it: a grid of (4, 4) is no cube."),
         (np.ones((1, 1, 1)), "it: a grid of (1, 1, 1) is no cube."),
-        (spoilt(float("nan")), "it: 2 cells are NaN or infinite."),
-        (spoilt(float("-inf")), "it: 2 cells are NaN or infinite."),
+        (spoilt(float("nan")), "it: 2 voxels are NaN or infinite."),
+        (spoilt(float("-inf")), "it: 2 voxels are NaN or infinite."),
     ],
 )
 def test_grids_that_are_no_shape_are_refused(grid: np.ndarray, words: str) -> None:

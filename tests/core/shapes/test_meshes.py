@@ -20,11 +20,11 @@ from netspace_cli.core.shapes.samples import Shape
 
 @pytest.fixture(autouse=True)
 def few_and_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer points and cells than usual, in a tenth of the time."""
+    """Fewer points and voxels than usual, in a tenth of the time."""
     for module in (meshes, grids):
         monkeypatch.setattr(module, "SAMPLES", 2048)
         monkeypatch.setattr(module, "HELD_OUT", 1024)
-    monkeypatch.setattr(meshes, "CELLS", 32)
+    monkeypatch.setattr(meshes, "RESOLUTION", 32)
     monkeypatch.setattr(grids, "FINEST", 24)
 
 
@@ -138,9 +138,9 @@ def test_what_cannot_be_filled_stays_in_its_place_if_it_is_taken_as_it_is(
     monkeypatch.setattr(meshes, "shape_from_grid", lambda name, source, grid, generator, padding: told.append(grid))
     mesh = bowl(at)
     read(written(tmp_path / "bowl.ply", mesh), repair=True, scale=False)
-    (cells,) = told
-    places = np.argwhere(cells)
-    # 32 cells from -1 to 1.
+    (voxels,) = told
+    places = np.argwhere(voxels)
+    # 32 voxels from -1 to 1.
     expected = np.floor((mesh.bounds + 1) * 16)
     assert np.array_equal([places.min(axis=0), places.max(axis=0)], expected)
 

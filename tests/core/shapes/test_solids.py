@@ -64,7 +64,7 @@ def test_volume_and_pieces_count_cells() -> None:
     assert (Solid(values).volume, Solid(values).pieces, Solid(values).has_surface) == (0, 0, False)
     values[0, 0, 0] = values[1, 1, 0] = values[3, 3, 2:] = -1
     found = Solid(values)
-    assert (found.volume, found.pieces, found.has_surface) == (4 / 64, 3, True), "cells that touch at an edge are apart"
+    assert (found.volume, found.pieces, found.has_surface) == (4 / 64, 3, True), "those that touch at an edge are apart"
     assert found.largest == 0.5
     assert not Solid(-np.ones((4, 4, 4))).has_surface
     values[:] = 0

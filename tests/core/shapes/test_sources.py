@@ -25,8 +25,8 @@ def saved(path: Path, **arrays: Any) -> Path:
     return path
 
 
-def grid(cells: int = 4, corner: int = 1) -> np.ndarray:
-    found = np.zeros((cells, cells, cells), dtype=bool)
+def grid(voxels: int = 4, corner: int = 1) -> np.ndarray:
+    found = np.zeros((voxels, voxels, voxels), dtype=bool)
     found[:corner, 1:3, 1:3] = True
     return found
 
@@ -40,7 +40,7 @@ def samples(count: int = 1500) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fewer points and cells than usual, in a tenth of the time."""
+    """Fewer points and voxels than usual, in a tenth of the time."""
     for name, value in (("SAMPLES", 512), ("HELD_OUT", 32), ("FINEST", 20)):
         monkeypatch.setattr(grids, name, value)
 
@@ -56,10 +56,10 @@ def test_one_grid_is_called_like_its_file_and_several_by_number(tmp_path: Path, 
         assert torch.equal(shape.values, expected.values) and (shape.name, shape.source) == (source.name, source.path)
 
 
-@pytest.mark.parametrize("cells", [4, 5])
-def test_packed_bits_are_the_grids_that_were_packed(tmp_path: Path, few: None, cells: int) -> None:
-    stack = np.stack([grid(cells, corner) for corner in (1, 2, 3)])
-    bits = np.packbits(stack.reshape(3, -1), axis=1)  # of 5 cells seven bits are filled up
+@pytest.mark.parametrize("voxels", [4, 5])
+def test_packed_bits_are_the_grids_that_were_packed(tmp_path: Path, few: None, voxels: int) -> None:
+    stack = np.stack([grid(voxels, corner) for corner in (1, 2, 3)])
+    bits = np.packbits(stack.reshape(3, -1), axis=1)  # of 5 voxels seven bits are filled up
     packed = find_shapes(saved(tmp_path / "shapes.npz", voxels=bits, shape=np.array(stack.shape)))
     plain = find_shapes(saved(tmp_path / "plain.npz", occupancy=stack))
     assert [s.name for s in packed] == ["shapes-0", "shapes-1", "shapes-2"]

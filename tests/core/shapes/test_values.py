@@ -1,4 +1,4 @@
-"""Scores of fields by hand: shares, overlaps, differences, the cells they are taken on; and of predicted shapes."""
+"""Scores of fields by hand: shares, overlaps, differences, the voxels they are taken on; and of predicted shapes."""
 
 from __future__ import annotations
 

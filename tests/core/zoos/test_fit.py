@@ -348,7 +348,7 @@ def test_what_is_left_is_told_before_anything_is_made(whole: Zoo, tmp_path: Path
 def test_a_zoo_of_other_io_is_refused(whole: Zoo) -> None:
     pictures = [replace(source, dimensions=2, values=3, kind="picture") for source in BALLS]
     assert data_of(pictures).record()["values"] == "colours"
-    with pytest.raises(ConfigError, match=r"They differ in: io, values\."):
+    with pytest.raises(ConfigError, match=r"They differ in: inputs or outputs, values\."):
         make(whole.path, shapes=pictures)
 
 
