@@ -41,7 +41,7 @@ _HOMES = {
     "interpolate_weights": "paths.path",
     "load_data": "data.datasets",
     "load_embeddings": "spaces.embeddings",
-    "load_recipe": "spaces.recipe",
+    "load_recipe": "spaces.recipe_reading",
     "load_space": "spaces.space",
     "open_zoo": "zoos.zoo",
     "method_named": "sampling.methods",

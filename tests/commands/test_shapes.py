@@ -332,7 +332,7 @@ def test_a_grid_that_memory_does_not_hold_is_refused_with_how_many_points_fit(
     assert "600 points along each axis take 5 GiB; this machine has 6. Ask for 512 at most" in said
     torch.save(build("siren-3x1", FieldIO(2, 1)).module.state_dict(), "picture.pt")
     said = refused(2, "mesh", "picture.pt", "-o", "picture.png", "--resolution", 60_000)
-    assert "60000 voxels along each axis take 80 GiB; this machine has 6. Ask for 11585 at most" in said
+    assert "60000 points along each axis take 80 GiB; this machine has 6. Ask for 11585 at most" in said
 
 
 def test_meshes_that_cannot_be_written_are_refused(work: Path, solids: Solids, refused: Refused) -> None:
