@@ -22,7 +22,8 @@ def probe(dry_run: bool, running: options.RunnerOptions, console: Console, **ask
     """Predict accuracy, epochs and generalisation gap of a zoo's test instances by linear regression.
 
     From embeddings, from statistics of each layer's weights, from both, and from the weights themselves. The regression
-    learns from the training instances.
+    learns from the training instances, and its settings from the validation
+    instances.
 
     Example: netspace probe zoo/ --space space.safetensors
     """

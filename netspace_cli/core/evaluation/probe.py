@@ -21,8 +21,16 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
-PENALTIES = tuple(10.0**power for power in range(-3, 7))
+from .regression import Regression, fit_ridge
+
 LEAST = {"train": 5, "test": 3}
+# What a property is predicted from.
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "embeddings": ("embeddings",),
+    "statistics": ("statistics",),
+    "both": ("embeddings", "statistics"),
+    "weights": ("weights",),
+}
 # Of an instance, None where the manifest does not say.
 Property = Callable[[Instance], float | None]
 PROPERTIES: Mapping[str, Property] = {
@@ -41,10 +49,12 @@ class Probe:
     Attributes:
         arch: of the instances; property: what is predicted.
         features: what from: "embeddings", "statistics", "both" of these, or "weights".
-        train, test: instances that the regression has seen, and that it is judged on.
+        train, test: instances that the regression has seen, validation instances too; and that it is judged on.
         r2: share of the variance that is explained, below 0 where the mean would do better.
         tau: Kendall's rank correlation; None where all predictions are alike.
-        penalty: of the ridge, by cross validation on the training instances.
+        penalty: of the ridge; share: of embeddings in "both", else None. Chosen on
+            validation instances: embeddings of the training instances tell more than those of others, as the space has
+            learnt from them. Without any, by cross-validation.
     """
 
     arch: str
@@ -55,6 +65,7 @@ class Probe:
     r2: float
     tau: float | None
     penalty: float
+    share: float | None = None
 
 
 def probe(zoo: Zoo, space: Space, runner: Runner, *, arch: str | None = None) -> list[Probe]:
@@ -70,15 +81,20 @@ def probe(zoo: Zoo, space: Space, runner: Runner, *, arch: str | None = None) ->
     """
     space, found = runner.place(space), []
     for architecture in probed_architectures(zoo, arch):
-        instances = {split: zoo.select(split=split, arch=architecture.name) for split in LEAST}
+        instances = {split: _instances(zoo, split, architecture.name) for split in LEAST}
         features = {split: _features(zoo, each, architecture, space, runner) for split, each in instances.items()}
+        runs = [instance.run for instance in instances["train"]]
+        held_out = [instance.split == "val" for instance in instances["train"]]
         for name, read in PROPERTIES.items():
             values = {split: [read(i) for i in each] for split, each in instances.items()}
             known = {split: [round(float(v), 6) for v in each if v is not None] for split, each in values.items()}
             # What is not known of some, or is the same of all, cannot be predicted.
             if any(len(known[s]) < len(values[s]) or len(set(known[s])) < 2 for s in LEAST):
                 continue
-            found += [_fitted(architecture.name, name, kind, features, known) for kind in features["train"]]
+            for kind, parts in KINDS.items():
+                blocks = {split: [each[part] for part in parts] for split, each in features.items()}
+                fitted = fit_ridge(blocks["train"], known["train"], runs, held_out)
+                found.append(_judged(architecture.name, name, kind, fitted, blocks, known))
     if not found:
         raise ConfigError(
             f"nothing is known of the instances of {zoo.path} that could be predicted: neither accuracies nor epochs "
@@ -119,7 +135,6 @@ def _features(
     return {
         "embeddings": embeddings.numpy(),
         "statistics": statistics.numpy(),
-        "both": torch.cat([embeddings, statistics], dim=1).numpy(),
         "weights": weights.double().numpy(),
     }
 
@@ -134,22 +149,18 @@ def _embeddings(weights: Tensor, arch: str, space: Space, runner: Runner) -> Ten
     return torch.stack(rows)
 
 
-def _fitted(
+def _judged(
     arch: str,
     name: str,
     kind: str,
-    features: Mapping[str, Mapping[str, np.ndarray]],
+    fitted: Regression,
+    blocks: Mapping[str, Sequence[np.ndarray]],
     known: Mapping[str, Sequence[float]],
 ) -> Probe:
     from scipy.stats import kendalltau
-    from sklearn.linear_model import RidgeCV
     from sklearn.metrics import r2_score
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    model = make_pipeline(StandardScaler(), RidgeCV(PENALTIES))
-    model.fit(features["train"][kind], known["train"])
-    predicted = model.predict(features["test"][kind])
+    predicted = fitted.predict(blocks["test"])
     tau = float(kendalltau(known["test"], predicted).statistic)
     return Probe(
         arch,
@@ -159,5 +170,12 @@ def _fitted(
         len(known["test"]),
         float(r2_score(known["test"], predicted)),
         None if np.isnan(tau) else tau,
-        float(model[-1].alpha_),
+        fitted.penalty,
+        fitted.share if kind == "both" else None,
     )
+
+
+def _instances(zoo: Zoo, split: str, arch: str) -> list[Instance]:
+    """Those to learn from, of which validation instances choose the settings; or those to be judged on."""
+    splits = (split,) if split == "test" else (split, "val")
+    return [instance for each in splits for instance in zoo.select(split=each, arch=arch)]

@@ -39,3 +39,12 @@ def test_what_cannot_be_probed_is_refused(tiny: Tiny, planted: Zoo) -> None:
     unknown = replace(planted, instances=tuple(replace(i, accuracy={}) for i in planted.instances))
     with pytest.raises(ConfigError, match="nothing is known of the instances of .* that could be predicted"):
         probe(unknown, tiny.single_space, runner)
+
+
+def test_validation_instances_choose_the_settings(tiny: Tiny, planted: Zoo) -> None:
+    train = [i.id for i in planted.select(split="train")]
+    held = tuple(replace(i, split="val") if i.id in train[::3] else i for i in planted.instances)
+    found = {e.features: e for e in probe(replace(planted, instances=held), tiny.single_space, Runner("cpu"))}
+    assert all((each.train, each.test) == (20, 10) for each in found.values())
+    assert found["statistics"].share is None and found["both"].share is not None and found["both"].share < 0.5
+    assert found["both"].r2 > 0.9
