@@ -14,7 +14,7 @@ PINNED_BY_TORCH := nvidia-|cuda-|triton=
 .DEFAULT_GOAL := setup
 # `check` ends with the tests, whose last line is pytest's own.
 .NOTPARALLEL:
-.PHONY: help setup quick test lint types check lowest constraints demo format clean
+.PHONY: help setup quick test lint types site check lowest constraints demo format clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,7 +43,10 @@ lint: setup ## Style and formatting
 types: setup ## Types
 	$(BIN)/mypy
 
-check: lint types test ## All that a change has to pass
+site: setup ## The documentation as a site, in build/site; a warning or a broken link is an error
+	@$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/site
+
+check: lint types site test ## All that a change has to pass
 
 lowest: ## All tests with the lowest versions that pyproject.toml allows, in build/lowest
 	$(PYTHON) -m venv build/lowest

@@ -30,8 +30,8 @@ def needed_by(extra: str, extras: Extras) -> set[str]:
 
 
 def missing_from_all(extras: Extras) -> set[str]:
-    """What an extra other than `dev` needs and `all` does not install."""
-    used = [needed_by(extra, extras) for extra in extras if extra != "dev"]
+    """What an extra for users needs and `all` does not install."""
+    used = [needed_by(extra, extras) for extra in extras if extra not in ("dev", "docs")]
     return set().union(*used) - needed_by("all", extras)
 
 

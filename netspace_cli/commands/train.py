@@ -22,6 +22,15 @@ STOPPING = (
 )
 
 
+def _print_recipe(context: click.Context, option: click.Parameter, asked: bool) -> None:
+    if not asked:
+        return
+    from netspace_cli.core.spaces.recipe_text import recipe_text
+
+    click.echo(recipe_text(), nl=False)
+    context.exit()
+
+
 @click.command()
 @click.argument("zoo", type=options.INPUT_DIRECTORY)
 @options.output(help="Where the space goes (.safetensors).")
@@ -34,6 +43,14 @@ STOPPING = (
 @options.dry_run
 @options.running
 @options.shared
+@click.option(
+    "--help-recipe",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_recipe,
+    help="Print every setting of a recipe, with its meaning and default, and exit.",
+)
 def train(
     teacher: Teacher,
     dry_run: bool,

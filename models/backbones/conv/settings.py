@@ -23,9 +23,10 @@ class ConvSettings(BackboneSettings):
     """Sizes of the conv backbone.
 
     Attributes:
-        embedding_size: E.
-        height, width: of the PRep; height None is the published one for the case at hand.
-        side: of the picture the embedding is read as.
+        embedding_size: values of an embedding E.
+        height: height of the PRep; by default as published for these images and architectures.
+        width: width of the PRep.
+        side: side of the picture that an embedding is read as.
     """
 
     kind: Literal["conv"] = "conv"

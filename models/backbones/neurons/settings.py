@@ -25,15 +25,16 @@ class NeuronsSettings(BackboneSettings):
     an embedding.
 
     Attributes:
-        embedding_size: E.
-        width: of a token D.
+        embedding_size: values of an embedding E.
+        width: width D of a token.
         depth: blocks of the encoder, and of the decoder.
-        heads: of every attention; expansion: how many times D a block's feed-forward part is wide.
-        units: what weights are read and written in: "deviation", each layer divided by its standard deviation over
-            the training instances, or "raw", as published.
+        heads: heads of each attention.
+        expansion: width of a block's feed-forward part, in multiples of D.
+        units: units in which weights are read and written: "deviation", the standard deviation of their layer over the
+            training instances, or "raw", as published.
         start: "instance": weights are added to the decoder's starting point (`space.start`), which is learnt further;
             "none": they are written from nothing, as published.
-        bounded: whether embeddings are kept between -1 and 1.
+        bounded: keep embeddings between -1 and 1.
     """
 
     kind: Literal["neurons"] = "neurons"

@@ -33,10 +33,10 @@ class ReaderSettings(Settings):
     """`[backbone.reader]`: what the encoder goes by.
 
     Attributes:
-        kind: "weights", and answers where there are probes; or "answers" alone: then an embedding does not depend on
-            the order of hidden units, or on anything else but what the network computes; or "constant": the first
-            embedding is the same for all networks, and feedback follows the gradient alone.
-        probes: number of inputs that networks are run on (0: they are read, not run); learnt with the rest.
+        kind: "weights", and answers where there are probes; "answers" alone, so that an embedding depends on nothing
+            but what the network computes; or "constant": the first embedding is the same for all networks, and feedback
+            follows the gradient alone.
+        probes: number of inputs that networks are run on, learnt with the rest; at 0 networks are read, not run.
     """
 
     kind: Literal["weights", "answers", "constant"] = "weights"
@@ -48,7 +48,7 @@ class WriterSettings(Settings):
     """`[backbone.writer]`: what the decoder adds to the direct path.
 
     Attributes:
-        kind: "attention"; or "direct" for nothing: then weights are linear in the embedding.
+        kind: "attention"; or "direct" for nothing, so that weights are linear in the embedding.
     """
 
     kind: Literal["attention", "direct"] = "attention"
@@ -59,9 +59,9 @@ class DirectSettings(Settings):
     """`[backbone.direct]`: the embedding's own path to every weight.
 
     Attributes:
-        kind: "sketch"; "curvature" for the directions in which changes of each layer show most; or "learnt" for
-            directions that begin as those and are learnt.
-        gain: of that path (0 turns it off).
+        kind: directions of the weights: "sketch", random ones; "curvature", those in which changes of each layer show
+            most; or "learnt", which begin as those and are learnt.
+        gain: factor of this path; 0 turns it off.
     """
 
     kind: Literal["sketch", "curvature", "learnt"] = "sketch"
@@ -73,8 +73,8 @@ class FeedbackSettings(Settings):
     """`[backbone.feedback]`: how the encoder corrects its embedding by what it decodes to.
 
     Attributes:
-        rounds: how many times.
-        second_order: whether training sees through the gradients that feedback follows.
+        rounds: number of corrections.
+        second_order: let training see through the gradients that feedback follows.
     """
 
     rounds: Count = 0
@@ -101,13 +101,13 @@ class TokensSettings(BackboneSettings):
     """Sizes and parts of the tokens backbone.
 
     Attributes:
-        embedding_size: E = latents x values a latent.
+        embedding_size: values of an embedding E, a multiple of `latents`.
         latents: number of latent vectors M.
-        chunk: weights a token C.
-        width: of the encoder and the decoder D.
+        chunk: weights of a token C.
+        width: width D of the encoder and the decoder.
         depth: rounds of cross- and self-attention in the encoder.
-        heads: of every attention.
-        reader, writer, direct, feedback, solve: the parts.
+        heads: heads of each attention.
+        reader, writer, direct, feedback, solve: tables.
     """
 
     kind: Literal["tokens"] = "tokens"

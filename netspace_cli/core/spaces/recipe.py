@@ -43,14 +43,14 @@ class SpaceRecipe(Section):
     """What the space is to be.
 
     Attributes:
-        name: how people call it; None for that of the file it is written to.
+        name: the space's name; the name of its file by default.
         unseen: architectures of the space that no training instance has; only interpolation draws them.
-        start: each decoder's starting point, "best" (the training instance with the best validation
-            accuracy) or "random".
-        starts: starting points of each decoder. From the first one an embedding decodes to a network that imitates its
-            own; from every other one to a network as good, with mistakes of its own.
-        parents: how many training instances each further starting point is recombined from; None for 2 where there are
-            convolutions, else 4.
+        start: starting point of each architecture's decoder: "best", the training instance with the best validation
+            accuracy, or "random".
+        starts: number of starting points of each architecture. From the first one an embedding decodes to a network
+            that imitates its own; from each other one, to a network as good with other mistakes.
+        parents: number of training instances that each further starting point is recombined from; by default 2 where
+            there are convolutions, else 4.
     """
 
     name: str | None = Field(None, min_length=1)
@@ -64,11 +64,11 @@ class ReconstructRecipe(Section):
     """`[train.reconstruct]`: how weights are learnt, where the objective is not to imitate alone.
 
     Attributes:
-        layer_normalisation: whether errors are divided by their layer's standard deviation over the training instances
-            (layer-wise loss normalisation).
-        target: the weights to give: those of the "view" that the encoder is shown, as published, or of the "instance",
-            in the order of hidden units that the zoo has.
-        beta: of the objective "both", the share of weights; that of behaviour is 1 - beta.
+        layer_normalisation: divide errors by their layer's standard deviation over the training instances (layer-wise
+            loss normalisation).
+        target: weights to reconstruct: those of the "view" that the encoder sees, as published, or of the "instance",
+            with its hidden units in the zoo's order.
+        beta: share of the weights in the objective "both"; the share of behaviour is 1 - beta.
     """
 
     layer_normalisation: bool = True
@@ -80,9 +80,9 @@ class ContrastRecipe(Section):
     """`[train.contrast]`: two views of each network are to have like embeddings, those of others unlike ones.
 
     Attributes:
-        gamma: the term's share of the loss, 0 for none; that of all else is 1 - gamma.
-        temperature: of its cross entropy.
-        width: of the head that embeddings are contrasted behind; the space does not keep it.
+        gamma: share of this term in the loss, 0 for none; the rest has 1 - gamma.
+        temperature: temperature of the term's cross entropy.
+        width: width of the projection head; the space does not keep it.
     """
 
     gamma: float = Field(0.0, ge=0, lt=1)
@@ -94,34 +94,38 @@ class TrainRecipe(Section):
     """How it is trained.
 
     Attributes:
-        objective: "imitate" for what networks compute (eq. 1-12), "reconstruct" for their weights, "both" for the two
-            beside each other.
+        objective: "imitate": learn what networks compute (eq. 1-12); "reconstruct": learn their weights; "both".
         steps: steps of the optimiser.
         instances: networks a step, of each architecture.
         images: images, or points, a step.
-        lr, warmup, schedule: Adam's highest rate, steps to reach it, what follows.
-        clip: largest norm of the gradient, 0 for none.
-        temperature, alpha, interpolation: of the losses (eq. 1-12); where networks are neural fields, interpolation is
-            the weight of what stands between two of them.
-        self_imitation: of several architectures, the weight of each network's own answers beside the teacher's; 0 as
-            published, where all networks of an architecture come out nearly the same.
-        near_surface_share: where networks are shapes, the share of a step's points near the surface of each instance.
-        level: weight of networks decoded from further starting points (`space.starts`), which move by
-            `untrained_lr_factor`.
-        level_loss: what these learn: "matched" for the same mean log-probability of the labels as the network that was
-            encoded has, or "labels" for the labels themselves.
-        stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
-            and shift it, as far as its surface stays in the box; 1 for none.
-        untrained_lr_factor: decoder biases that start untrained (an unseen architecture, a random start) move this
-            many times as far as lr, in the network's own weights: Adam on a network without batch norms is best at
-            several times the rate that suits the rest.
-        shuffle: reorder the hidden units of each input at random, a new order each time.
-        noise: add noise to each input's weights, this share of their layer's deviation.
-        multiplicative_noise: multiply them by 1 and this much noise.
-        erase: share of them that is set to zero; erase_kind: in one "block", or a "scatter". What is imitated is always
-            the network without noise and erasing; whose weights are learnt, says `reconstruct.target`.
-        reconstruct, contrast: tables.
-        validate_every, checkpoint_every: steps.
+        lr: highest learning rate of Adam.
+        warmup: steps in which the rate rises from 0.
+        schedule: what the rate does then: "cosine" or "constant".
+        clip: largest norm of the gradient, 0 for no limit.
+        temperature: temperature of the distillation (eq. 1, 5).
+        alpha: share of the distillation beside the labels (eq. 1, 5).
+        interpolation: weight of what lies between two networks (eq. 7-12); for neural fields, of blends of two.
+        self_imitation: weight of each network's own answers beside the teacher's, for several architectures. At 0, as
+            published, all networks of an architecture come out nearly the same.
+        near_surface_share: share of a step's points near the surface of each instance, for shapes.
+        level: weight of networks decoded from further starting points (`space.starts`).
+        level_loss: what further starting points learn: "matched", the same mean log-probability of the labels as the
+            network that was encoded, or "labels", the labels themselves.
+        stretch: stretch shapes along each axis by up to this factor, at random, and shift them within the box; 1 for
+            neither.
+        untrained_lr_factor: learning rate, over `lr`, of decoder biases that start untrained or recombined (unseen
+            architectures, random and further starting points): Adam on a network without batch norms is best at several
+            times the rate that suits the rest.
+        shuffle: reorder the hidden units of each input at random, each time anew.
+        noise: add noise to each input's weights, of this share of their layer's deviation.
+        multiplicative_noise: multiply each input's weights by 1 plus noise of this deviation.
+        erase: share of each input's weights that is set to zero.
+        erase_kind: erase one "block" of weights, or a "scatter". What is imitated is always the network without noise
+            and erasing; `reconstruct.target` says which weights are learnt.
+        reconstruct: table.
+        contrast: table.
+        validate_every: steps between validations.
+        checkpoint_every: steps between checkpoints.
     """
 
     objective: Literal["imitate", "reconstruct", "both"] = "imitate"
@@ -166,12 +170,14 @@ class RefineRecipe(Section):
     """How embeddings are refined.
 
     Attributes:
-        method: "adam" on the embedding, the rate falling as a cosine; or "gauss-newton", for neural fields
-            and decoders that write along directions.
-        steps: how many by default; images: images, or points, a step.
-        lr, lr_end: of Adam.
-        temperature: of the imitation of a classifier's own answers; None for the one it was trained at.
-        damping: of Gauss-Newton.
+        method: "adam", with a rate that falls as a cosine; or "gauss-newton", for neural fields and decoders that write
+            along directions.
+        steps: steps by default.
+        images: images, or points, a step.
+        lr: first learning rate of Adam.
+        lr_end: last learning rate of Adam.
+        temperature: temperature at which a classifier's own answers are imitated; by default that of training.
+        damping: damping of Gauss-Newton.
     """
 
     method: Literal["adam", "gauss-newton"] = "adam"
@@ -191,8 +197,10 @@ class LsoRecipe(Section):
     """How embeddings are optimised by Adam.
 
     Attributes:
-        steps: how many by default; images: images, or points, a step.
-        lr: the highest rate; rates: by architecture, where its decoder wants another.
+        steps: steps by default.
+        images: images, or points, a step.
+        lr: highest learning rate.
+        rates: learning rates of single architectures.
     """
 
     steps: PositiveInt = 200

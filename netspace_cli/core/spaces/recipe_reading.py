@@ -133,7 +133,7 @@ def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict
     Raises:
         ConfigError: a key that cannot be set.
     """
-    settable = _settable_keys()
+    settable = settable_keys()
     if key in settable:
         return {key: value}
     backbone = table.get("backbone", {})
@@ -237,7 +237,7 @@ def _keys_of(section: type) -> list[str]:
     return keys
 
 
-def _settable_keys() -> list[str]:
-    """Of values."""
+def settable_keys() -> list[str]:
+    """The dotted keys of all values that a recipe can set, of every backbone."""
     known = _known_keys()
     return [key for key in known if "." in key and not any(other.startswith(f"{key}.") for other in known)]
