@@ -13,7 +13,7 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.outputs import atomic_write
 
-from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, open_zoo
+from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, is_barely_begun, open_zoo
 
 
 def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
@@ -26,7 +26,7 @@ def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
     """
     manifest = folder / "instances.jsonl"
     if not (folder / "zoo.json").exists():
-        if manifest.exists() and not force:
+        if manifest.exists() and not force and not is_barely_begun(folder):
             raise OutputExists(manifest)
         return None
     if not force:
@@ -74,6 +74,7 @@ def _write_manifest(zoo: Zoo, instances: Sequence[Instance], *, force: bool) -> 
     def write(temporary: Path) -> None:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
         # From within, so that what keeps one of the two files from being written keeps the other.
-        atomic_write(zoo.path / "instances.jsonl", lambda p: p.write_text(lines), force=force)
+        replaced = force or is_barely_begun(zoo.path)
+        atomic_write(zoo.path / "instances.jsonl", lambda p: p.write_text(lines), force=replaced)
 
     atomic_write(zoo.path / "zoo.json", write, force=force)

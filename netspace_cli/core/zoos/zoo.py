@@ -164,13 +164,22 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
                 "Choose another folder: a zoo has one data set.",
             )
         return zoo
-    if path.exists() and (not path.is_dir() or any(p.suffix == ".jsonl" for p in path.iterdir())):
+    taken = path.exists() and (not path.is_dir() or any(p.suffix == ".jsonl" for p in path.iterdir()))
+    if taken and not is_barely_begun(path):
         raise ConfigError(f"{path} is there already and is no zoo.", "Choose another folder.")
     path.mkdir(parents=True, exist_ok=True)
+    # A zoo is there from zoo.json on, and then it is whole: a kill before leaves what `is_barely_begun` knows.
+    (path / "instances.jsonl").touch()
     record = {"format": FORMAT, "version": VERSION, "data": data, **about}
     atomic_write(path / "zoo.json", lambda p: p.write_text(json.dumps(record, indent=1) + "\n"), force=False)
-    (path / "instances.jsonl").touch()
     return Zoo(path, data, (), about)
+
+
+def is_barely_begun(path: Path) -> bool:
+    """Whether a folder has what a zoo's making leaves that was killed at once: an empty manifest, and no zoo.json."""
+    manifest = path / "instances.jsonl"
+    others = [p for p in path.iterdir() if p.suffix == ".jsonl" and p != manifest] if path.is_dir() else []
+    return manifest.is_file() and not manifest.stat().st_size and not others and not (path / "zoo.json").exists()
 
 
 def open_zoo(path: Path) -> Zoo:

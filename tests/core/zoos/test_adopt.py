@@ -406,3 +406,9 @@ def test_the_entry_of_a_nested_checkpoint_can_be_named(tiny: Tiny, tmp_path: Pat
     export_instance(zoo, "a", tmp_path / "out.safetensors")
     exported = read_checkpoint(tmp_path / "out.safetensors").state
     assert all(torch.equal(exported[name], second[name]) for name in second)
+
+
+def test_a_folder_whose_indexing_was_killed_at_once_is_indexed(tiny: Tiny, tmp_path: Path) -> None:
+    fill(tmp_path, tiny, 2)
+    (tmp_path / "instances.jsonl").touch()
+    assert len(index(tmp_path, tiny).zoo.instances) == 2

@@ -13,6 +13,7 @@ import torch
 from netspace_models.errors import ConfigError, InputFileError
 
 from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.zoos import zoo as zoo_files
 from netspace_cli.core.zoos.zoo import Instance, append_instance, create_zoo, open_zoo, verify
 from tests.worlds import Tiny
 
@@ -221,6 +222,27 @@ def test_what_is_no_zoo_is_not_made_one(tiny: Tiny, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"{name} is there already and is no zoo"):
             create_zoo(tmp_path / name, tiny.data.record(), {})
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder", "notes.jsonl"]
+
+
+def test_a_zoo_is_whole_from_its_first_file_that_says_so(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object, **settings: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(zoo_files, "atomic_write", killed)
+        create_zoo(tmp_path / "zoo", tiny.data.record(), {})
+    assert [p.name for p in (tmp_path / "zoo").iterdir()] == ["instances.jsonl"]
+    assert create_zoo(tmp_path / "zoo", tiny.data.record(), {}).instances == ()
+    assert open_zoo(tmp_path / "zoo").instances == ()
+
+
+def test_lines_without_a_zoo_are_not_taken_for_one_that_was_begun(tiny: Tiny, tmp_path: Path) -> None:
+    (tmp_path / "instances.jsonl").write_text("mine")
+    with pytest.raises(ConfigError, match="is there already and is no zoo"):
+        create_zoo(tmp_path, tiny.data.record(), {})
+    assert (tmp_path / "instances.jsonl").read_text() == "mine"
 
 
 def test_an_instance_added_by_another_process_is_not_added_again(tiny: Tiny, tmp_path: Path) -> None:
