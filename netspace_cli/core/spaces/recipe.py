@@ -124,6 +124,8 @@ class TrainRecipe(Section):
             and erasing; `reconstruct.target` says which weights are learnt.
         reconstruct: table.
         contrast: table.
+        keep: which step the space is taken from: "best", by the loss on validation instances; or "last", where these say
+            little, as with further starting points, which go on learning when the encoder does no longer.
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints.
     """
@@ -152,6 +154,7 @@ class TrainRecipe(Section):
     erase_kind: Literal["block", "scatter"] = "block"
     reconstruct: ReconstructRecipe = ReconstructRecipe()
     contrast: ContrastRecipe = ContrastRecipe()
+    keep: Literal["best", "last"] = "best"
     validate_every: PositiveInt = 100
     checkpoint_every: PositiveInt = 100
 

@@ -70,7 +70,8 @@ class TrainState:
     Attributes:
         model, optimizer: as they are after `step` steps.
         contrast: the projection head of the contrastive term, which is no part of the space; None without the term.
-        best: the model's values at the best validation so far; best_loss, best_step: that validation.
+        best: the model's values at the best validation so far, or at the last one, as `train.keep` says; best_loss,
+            best_step: of that validation.
     """
 
     model: SpaceModel
@@ -153,7 +154,7 @@ def rate_at(step: int, recipe: TrainRecipe) -> float:
 def validate(task: Task, state: TrainState) -> float:
     """The training loss on all validation instances and 512 validation images, or 4096 points (the same each
     time, drawn at random: files may lie in the order of their classes), without augmentation or reordering, and so
-    without the contrastive term; the model is kept if it is the best so far.
+    without the contrastive term; the model is kept if it is the best so far, or if the last one is to be kept.
 
     Returns:
         The loss; of several architectures its mean over groups of one instance of each.
@@ -175,7 +176,7 @@ def validate(task: Task, state: TrainState) -> float:
     loss = torch.stack(losses).mean().item()
     if not math.isfinite(loss):
         raise _diverged("validation loss", state.step)
-    if loss < state.best_loss:
+    if loss < state.best_loss or task.recipe.train.keep == "last":
         state.best_loss, state.best_step = loss, state.step
         state.best = {n: t.detach().clone() for n, t in state.model.state_dict().items()}
     return loss

@@ -410,6 +410,16 @@ def test_the_best_step_is_chosen_on_validation(tiny: Tiny, tmp_path: Path) -> No
     assert all(torch.equal(t, short.model.state_dict()[n]) for n, t in found.model.state_dict().items())
 
 
+def test_the_last_step_is_kept_where_the_recipe_says_so(tiny: Tiny, tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"lr": 0.5, "schedule": "constant", "validate_every": 1}
+    best = learn(tiny, tmp_path / "best.safetensors", recipe=recipe_of(tiny, **changes))
+    last = learn(tiny, tmp_path / "last.safetensors", recipe=recipe_of(tiny, **changes, keep="last"))
+    state = torch.load(tmp_path / "best.run" / "checkpoint.pt", weights_only=True)["model"]
+    found = last.model.state_dict()
+    assert last.record["best"]["step"] == STEPS > best.record["best"]["step"]
+    assert all(torch.equal(state[name], tensor) for name, tensor in found.items())
+
+
 def without(tiny: Tiny, arch: str, path: Path) -> Zoo:
     """The tiny zoo as if it never had an architecture."""
     shutil.copytree(tiny.zoo.path, path)
