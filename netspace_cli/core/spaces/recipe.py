@@ -124,8 +124,8 @@ class TrainRecipe(Section):
             and erasing; `reconstruct.target` says which weights are learnt.
         reconstruct: table.
         contrast: table.
-        keep: which step the space is taken from: "best", by the loss on validation instances; or "last", where these say
-            little, as with further starting points, which go on learning when the encoder does no longer.
+        keep: step that the space is taken from: "best", by the loss on validation instances; or "last", where these say
+            little: further starting points go on learning when the encoder no longer does.
         validate_every: steps between validations.
         checkpoint_every: steps between checkpoints.
     """
