@@ -55,6 +55,7 @@ COMMANDS: Mapping[str, Entry] = {
     "zoo": Entry("netspace_cli.commands.zoo.group:zoo", "Make zoos of trained networks, adopt them, look at them."),
     "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),
     "probe": Entry("netspace_cli.commands.probe:probe", "Read accuracy and epochs off embeddings, beside statistics."),
+    "map": Entry("netspace_cli.commands.map:embedding_map", "Draw embeddings in two dimensions."),
     "experiment": Entry("netspace_cli.commands.experiment.group:experiment", "Measure a space: tables and a figure."),
     "prep": Entry("netspace_cli.commands.prep:prep", "Write a network's PRep as an array or a picture."),
     "mesh": Entry("netspace_cli.commands.mesh:mesh", "Extract and draw the surface of a network that is a shape."),

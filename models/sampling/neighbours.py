@@ -58,15 +58,24 @@ class NeighbourBox:
 
 
 def check_neighbours() -> None:
-    """Refuse maps where the extra is not installed.
+    """Refuse boxes of neighbours where the extra is not installed.
 
     Raises:
         ConfigError: says how to install it.
     """
+    check_umap("the method neighbours")
+
+
+def check_umap(asked: str) -> None:
+    """Refuse what needs UMAP where the extra is not installed.
+
+    Args:
+        asked: what needs it, for the message.
+    Raises:
+        ConfigError: says how to install it.
+    """
     if importlib.util.find_spec("umap") is None:
-        raise ConfigError(
-            "the method neighbours needs umap-learn, which is not installed.", "pip install 'netspace[umap]'"
-        )
+        raise ConfigError(f"{asked} needs umap-learn, which is not installed.", "pip install 'netspace[umap]'")
 
 
 def fit_neighbour_box(

@@ -103,6 +103,7 @@ def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids, planted: Zoo) -> dict
         "zoo verify": ["zoo", "verify", "zoo"],
         "zoo export": ["zoo", "export", "zoo", "lenetlike-0000", "-o", "one.safetensors"],
         "eval": ["eval", tiny.zoo.path, *space, *data, "--plot", "fidelity.pdf"],
+        "map": ["map", tiny.zoo.path, *space, "--over", emb["both"], "-o", "map.svg"],
         "probe": ["probe", planted.path, "--space", tiny.single_space.path],
         "mesh": ["mesh", solids.networks[0], "--resolution", 8, "-o", "solid.svg"],
         "prep": ["prep", lenet, *space, "-o", "a.npy"],

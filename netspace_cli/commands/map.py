@@ -1,0 +1,74 @@
+"""netspace map: embeddings in two dimensions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, percent
+
+
+@click.command("map")
+@click.argument("source", metavar="SPACE|ZOO")
+@options.output(help="The figure (.png, .svg, .pdf).")
+@click.option(
+    "--over",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    metavar="FILE|ZOO",
+    help="Draw these embeddings, or a zoo such as samples, over the map. May be given many times.",
+)
+@click.option(
+    "--colour",
+    type=click.Choice(["accuracy", "epochs", "arch", "split"]),
+    help="What points are coloured by. [default: arch where there are several, else accuracy]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["pca", "umap"]),
+    default="pca",
+    show_default=True,
+    help="Principal directions, or UMAP (extra `umap`), which keeps neighbours together.",
+)
+@options.space
+@options.force
+@options.running
+@options.shared
+def embedding_map(running: options.RunnerOptions, console: Console, **asked: Any) -> None:
+    """Draw the embeddings of a space's or a zoo's networks in two dimensions.
+
+    Embeddings that are drawn over the map have no part in making it.
+
+    Example: netspace map digits -o map.png
+    """
+    from netspace_cli.core.requests.map import MapRequest
+
+    runner = running.runner(console)
+    task = MapRequest(**asked).prepare()
+    with runner:
+        found = task.run(runner)
+        colouring = task.write(found)
+        report = runner.report()
+    console.cost(report)
+    rows = [(p.id, p.arch, p.split, p.over, p.accuracy, p.x, p.y) for p in found.points]
+    console.table(
+        f"{task.request.source} in space {task.space.name}",
+        ["network", "arch", "split", "over", Column("accuracy", percent), Column("x", decimal), Column("y", decimal)],
+        rows,
+    )
+    console.document(
+        {
+            "space": task.space.name,
+            "output": task.request.output,
+            "method": task.request.method,
+            "colour": colouring,
+            "explained": found.explained,
+            "points": [point.row() for point in found.points],
+            "report": report,
+        }
+    )
+    console.note(f"Wrote {task.request.output}.")
