@@ -28,7 +28,9 @@ class SpaceModel(nn.Module):
         if [a.parameter_count for a in architectures] != sorted(a.parameter_count for a in architectures):
             raise ConfigError(f"architectures out of order: {sizes}.", "Give them by parameter count, smallest first.")
         if len(architectures) > 1 and head is None:
-            raise ConfigError(f"a space of several architectures needs a head: {sizes}.", "Give it one for them all.")
+            raise ConfigError(
+                f"a space of several architectures needs a head: {sizes}.", "Give it one head for all of them."
+            )
         self.architectures = tuple(architectures)
         self.backbone = backbone
         self.head = head

@@ -220,9 +220,9 @@ def _check_groups(architecture: Architecture, images: Tensor) -> None:
     off, size = float((after - before).abs().max()), float(before.abs().max())
     if not off <= 1e-3 * size:
         raise UnknownArchitecture(
-            f"reordering the hidden groups of {architecture.name} changes its outputs by {off:.2g} "
-            f"where they are {size:.2g}.",
-            "Each group must name every parameter axis on which its units lie.",
+            f"reordering the hidden groups of {architecture.name} changes its outputs by up to {off:.2g}; "
+            f"the largest is {size:.2g}.",
+            "Each group must name every parameter axis that its units lie on.",
         )
 
 

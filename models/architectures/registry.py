@@ -36,7 +36,7 @@ def factory(name: str) -> Factory:
     near = difflib.get_close_matches(name, FAMILIES, n=1)
     known = ", ".join([*FAMILIES, *(family.more for family in REGISTERED if family.more)])
     raise UnknownArchitecture(
-        f"no architecture is called {name!r}.",
+        f"unknown architecture {name!r}.",
         (f"Did you mean {near[0]}? " if near else "") + f"Known: {known}, or a factory as package.module:function.",
     )
 

@@ -102,8 +102,8 @@ def factory(name: str) -> Factory | None:
     width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
     if width * width * (layers - 1) > MOST_PARAMETERS:
         raise UnknownArchitecture(
-            f"{name} would have more than {width * width * (layers - 1):,} parameters; {MOST_PARAMETERS:,} are the "
-            "most.",
+            f"{name} would have more than {width * width * (layers - 1):,} parameters; "
+            f"the limit is {MOST_PARAMETERS:,}.",
             "Name a smaller one, e.g. siren-512x3.",
         )
     return lambda io: Siren(points_for(name, io), width=width, depth=layers)

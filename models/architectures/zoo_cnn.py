@@ -63,7 +63,7 @@ class ZooCNN(nn.Module):
         if io.size < least:
             raise UnknownArchitecture(
                 f"{layout} needs images of {least} pixels or more; these are {io.describe()}.",
-                f"A zoo can be trained on larger ones: {setting('size', least)}.",
+                f"Train the zoo on larger ones: {setting('size', least)}.",
             )
         self.activation = activation
         self.pools = tuple(pool for _, _, pool in LAYOUTS[layout].convolutions)

@@ -87,7 +87,7 @@ class Backbone(nn.Module):
         if not 0 <= start < count:
             these = "one starting point" if count == 1 else f"{count} starting points"
             raise ConfigError(
-                f"start {start} is not there: this space has {these} for each architecture, counted from 0.",
+                f"there is no start {start}: this space has {these} for each architecture, counted from 0.",
                 f"Give {setting('start', count - 1)} or less, or train a space with {setting('space.starts', 10)}.",
             )
 

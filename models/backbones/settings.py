@@ -94,7 +94,7 @@ class BackboneSettings(Settings):
             ConfigError: the backbone has no such size.
         """
         raise ConfigError(
-            f"the {self.kind} backbone has one embedding size alone, {self.embedding_size}.", "Use another backbone."
+            f"the {self.kind} backbone supports only the embedding size {self.embedding_size}.", "Use another backbone."
         )
 
     def settings_to_lower(self, by_weights: bool) -> tuple[str, ...]:

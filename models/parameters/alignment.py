@@ -70,7 +70,7 @@ def align_weights(
         ConfigError: no try.
     """
     if tries < 1:
-        raise ConfigError(f"{tries} tries align nothing.", f"Give at least one: {setting('tries', 1)}.")
+        raise ConfigError(f"cannot align with {tries} tries.", f"Give at least one: {setting('tries', 1)}.")
     groups = architecture.hidden_groups
     if not groups or not len(weights):
         return weights.clone()

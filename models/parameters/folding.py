@@ -148,8 +148,8 @@ def check_folding(module: nn.Module, fused: nn.Module, pairs: Sequence[FoldedPai
     off, size = float((folded - expected).abs().max()), float(expected.abs().max())
     if not off <= 1e-3 * size:
         raise UnknownArchitecture(
-            f"folding its batch norms changes the outputs by {off:.2g} where they are {size:.2g}.",
-            "Nothing may read or alter a layer's output before the batch norm that follows it does.",
+            f"folding its batch norms changes the outputs by up to {off:.2g}; the largest is {size:.2g}.",
+            "Nothing may read or change a layer's output before the batch norm that follows it.",
         )
 
 

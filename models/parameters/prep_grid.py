@@ -41,7 +41,7 @@ def check_fits(
         enough = multiple * ceil(parameters / (multiple * width))
         raise DoesNotFit(
             f"{owner} has {parameters:,} parameters; a PRep of {height} x {width} holds {height * width:,}.",
-            f"A height of {enough} would do ({setting('backbone.height' if of_recipe else 'height', enough)}).",
+            f"A height of {enough} is enough ({setting('backbone.height' if of_recipe else 'height', enough)}).",
         )
 
 

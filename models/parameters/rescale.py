@@ -96,7 +96,7 @@ def _first_and_last_weights(architecture: Field) -> tuple[ParameterSpec, Paramet
 
 def _refusal(architecture: Field) -> ConfigError:
     return ConfigError(
-        f"{architecture.name} cannot be stretched: its first layer is not linear in the coordinates, or its last not "
-        "in the values.",
+        f"{architecture.name} cannot be stretched: its first layer is not linear in the coordinates, or its last layer "
+        "not in the values.",
         f"Train without it: {setting('train.stretch', 1)}.",
     )

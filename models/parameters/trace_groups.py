@@ -125,5 +125,5 @@ def _difference(
         after = functional_call(module, {**buffers, **reordered}, (inputs,))
         off, size = float((after - before).abs().max()), float(before.abs().max())
         if not off <= TOLERANCE * size:
-            return f"reordering its units would change its outputs by {off:.2g} where they are {size:.2g}"
+            return f"reordering its units would change its outputs by up to {off:.2g}; the largest is {size:.2g}"
     return ""

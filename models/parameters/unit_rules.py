@@ -74,7 +74,7 @@ class Operation:
             return None
         name = value.parameter
         if name is None:
-            raise NotFollowed(f"{self.name} takes weights that are no parameter")
+            raise NotFollowed(f"{self.name} takes weights that are not a parameter")
         if not torch.equal(value.units, torch.arange(value.units.numel()).reshape(self.units.shapes[name])):
             raise NotFollowed(f"{self.name} takes the parameter {name} in another form")
         return name
@@ -232,7 +232,7 @@ def _layer_norm(call: Operation) -> Any:
     units = call.activation()
     inside = [d in range(units.dim() - len(call.args[1]), units.dim()) for d in _varying(units)]
     if any(inside) and not all(inside):
-        raise NotFollowed(f"{call.name} normalises some of the units alone")
+        raise NotFollowed(f"{call.name} normalises only some of the units")
     for value in call.args[2:4]:
         if value is not None:
             _claim_elementwise(call, value, units)

@@ -134,11 +134,14 @@ def fit_flow(
     rows = checked_rows(rows, "a flow", 3)
     if wanted is not None and accuracies is None:
         raise ConfigError(
-            f"a flow that knows no accuracies cannot be asked for {wanted:g}.", f"Leave out {setting('accuracy')}."
+            f"this flow was learnt without accuracies, so it cannot draw for {wanted:g}.",
+            f"Leave out {setting('accuracy')}.",
         )
     whitening = fit_whitening(rows)
     if not len(whitening.deviations):
-        raise ConfigError(f"the {len(rows)} embeddings are alike: no flow leads to them.", "Train the space longer.")
+        raise ConfigError(
+            f"the {len(rows)} embeddings are alike: a flow cannot learn from them.", "Train the space longer."
+        )
     codes = whitening.forward(rows.double()).float()
     known = None if accuracies is None else accuracies.float().cpu()
     centre, scale = (0.0, 1.0) if known is None else (float(known.mean()), float(known.std()) or 1.0)

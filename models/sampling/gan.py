@@ -75,7 +75,9 @@ def fit_gan(rows: Tensor, generator: torch.Generator, settings: GanSettings | No
     whitening = fit_whitening(rows)
     size = len(whitening.deviations)
     if not size:
-        raise ConfigError(f"the {len(rows)} embeddings are alike: a GAN learns nothing.", "Train the space longer.")
+        raise ConfigError(
+            f"the {len(rows)} embeddings are alike: a GAN cannot learn from them.", "Train the space longer."
+        )
     codes = whitening.forward(rows.double()).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))

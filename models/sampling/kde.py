@@ -76,13 +76,11 @@ def bandwidths(rows: Tensor, bandwidth: Bandwidth) -> Tensor:
         factors = {"scott": len(rows) ** -0.2, "silverman": (0.75 * len(rows)) ** -0.2}
         if bandwidth not in factors:
             raise ConfigError(
-                f"no rule for bandwidths is called {bandwidth!r}.", f"Use {' or '.join(get_args(Rule))}, or a number."
+                f"unknown bandwidth rule {bandwidth!r}.", f"Use {' or '.join(get_args(Rule))}, or a number."
             )
         return rows.std(dim=0) * factors[bandwidth]
     if not 0 <= bandwidth < float("inf"):
-        raise ConfigError(
-            f"a bandwidth of {bandwidth:g} is none.", f"Give a number from 0 up: {setting('bandwidth', 0.01)}."
-        )
+        raise ConfigError(f"invalid bandwidth {bandwidth:g}.", f"Give 0 or more: {setting('bandwidth', 0.01)}.")
     return torch.full((rows.shape[1],), float(bandwidth))
 
 

@@ -32,7 +32,7 @@ def jsonable(value: object) -> Any:
         return {each.name: jsonable(getattr(value, each.name)) for each in fields(value)}
     if hasattr(value, "tolist"):  # numpy's and torch's arrays and scalars, known without importing either
         return jsonable(value.tolist())
-    raise TypeError(f"a {type(value).__name__} has no place in a JSON document.")
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON.")
 
 
 def render_document(document: Mapping[str, object]) -> str:

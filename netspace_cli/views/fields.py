@@ -49,11 +49,13 @@ class FieldView:
         inside, iou = row.get("inside"), row.get("iou")
         if inside in (0, 1):
             side = "inside" if inside else "outside"
-            console.note(f"{row['path']}: all of the box is {side}, so this network is no shape, nor is its embedding.")
+            console.note(
+                f"{row['path']}: the whole box is {side}: this network has no surface, so its embedding is of no use."
+            )
         elif iou is not None and iou < POOR:
             console.note(
-                f"{row['path']}: what its embedding decodes to overlaps with it by {iou:.2f} (IoU) only: the space "
-                "does not know such shapes. More steps of --refine may bring it nearer."
+                f"{row['path']}: its embedding decodes to a different shape (IoU {iou:.2f}): the space was not "
+                "trained on such shapes. More --refine steps may help."
             )
 
     def show_evaluation(self, console: Console, title: str, found: Mapping[str, FieldEvaluation]) -> None:
@@ -74,7 +76,9 @@ class FieldView:
             ["how", Column("n", integer), Column("seen", integer), *columns],
             [(how, s["n"], s["seen"], *_measures(s)) for how, s in summaries.items()],
         )
-        console.note('"nearest IoU" is that of the target with the nearest training instance: what a space must beat.')
+        console.note(
+            '"nearest IoU" is the IoU of the target with the nearest training instance, which a space must beat.'
+        )
 
     def show_path(self, console: Console, found: Walks) -> None:
         """Which architecture is where: nobody can see such fields."""

@@ -35,10 +35,8 @@ def note_jumps(console: Console, path: Sequence[Any], *, bent: bool) -> None:
     """Tell where a path changes by leaps, and of a straight one that it can be bent."""
     least = min((step.iou for step in path if step.iou is not None), default=1.0)
     if least < JUMP:
-        advice = (
-            "more --steps are smaller ones" if bent else "without --straight a path is solved for that changes evenly"
-        )
-        console.note(f"Steps overlap with the one before by as little as {least:.2f} (IoU): {advice}.")
+        advice = "give more --steps" if bent else "leave out --straight to solve for an evenly changing path"
+        console.note(f"Some steps overlap with the step before by only {least:.2f} (IoU): {advice}.")
 
 
 def show_paths(console: Console, title: str, columns: Sequence[Column], paths: Mapping[str, Sequence[Any]]) -> None:

@@ -89,7 +89,7 @@ def _checked(name: str, init: ArchitectureInit) -> Tensor:
     if not bool((init.scale > 0).all()):
         layer = init.spec.layers[int((~(init.scale > 0)).nonzero()[0])]
         raise ConfigError(
-            f"the layer {layer.name!r} of {name} has a deviation that is not above zero.",
+            f"the layer {layer.name!r} of {name} has a standard deviation that is not above zero.",
             "Give a layer that never varies a small positive one, or set backbone.units to 'raw'.",
         )
     return init.scale.clone()

@@ -103,8 +103,8 @@ def translated(table: Mapping[str, Any]) -> dict[str, Any]:
             continue  # no table, which is refused as such
         if key in section:
             raise ConfigError(
-                f"the recipe has backbone.{old} and backbone.{name}.{key}, which is its name today.",
-                f"Keep backbone.{name}.{key} alone.",
+                f"the recipe has both backbone.{old} and its present name backbone.{name}.{key}.",
+                f"Keep only backbone.{name}.{key}.",
             )
         known = _VALUES_OF_KEYS.get(old, {})
         section[key] = known.get(value, value) if isinstance(value, str) else value

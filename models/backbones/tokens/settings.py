@@ -239,23 +239,21 @@ class TokensSettings(BackboneSettings):
         kind, probes, rounds = self.reader.kind, self.reader.probes, self.feedback.rounds
         some = "Give some: backbone.reader.probes = 64."
         if kind == "answers" and not probes:
-            raise ConfigError("an encoder of answers alone needs probes, not 0.", some)
+            raise ConfigError("an encoder that reads only answers needs probes, not 0.", some)
         if rounds and not probes:
             raise ConfigError("feedback compares answers, so it needs probes, not 0.", some)
         if self.solve.steps and not solvable:
             raise ConfigError(
-                "only neural fields can be solved for, by decoders that write along directions.",
+                "solving needs neural fields, and a decoder that writes along directions.",
                 "Set backbone.solve.steps to 0; or backbone.direct.kind to 'learnt'.",
             )
         if kind == "constant" and not rounds:
             raise ConfigError(
-                "an encoder that reads nothing gives all networks the same embedding to learn from.",
-                "Let it ask: backbone.feedback.rounds = 3; or set backbone.reader.kind to 'answers'.",
+                "an encoder that reads nothing gives all networks the same embedding.",
+                "Add feedback (backbone.feedback.rounds = 3), or set backbone.reader.kind to 'answers'.",
             )
         if rounds < 0:
-            raise ConfigError(
-                f"there cannot be {rounds} rounds of feedback.", "Give 0 or more: backbone.feedback.rounds."
-            )
+            raise ConfigError(f"feedback cannot have {rounds} rounds.", "Give 0 or more: backbone.feedback.rounds.")
 
     @classmethod
     def translate(cls, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -111,14 +111,14 @@ def _parsed(spec: str) -> tuple[str, Path | None]:
     if word == "digits":
         if colon:
             raise ConfigError(
-                f"digits is built in and has no {rest!r}.", f"Write {setting('data', Call('load_data', 'digits'))}."
+                f"digits is built in and takes no {rest!r}.", f"Write {setting('data', Call('load_data', 'digits'))}."
             )
         return word, None
     if rest:
         return word, Path(rest).expanduser()
     if colon or word in ("folder", "npz"):
         thing = "file" if word == "npz" else "directory"
-        raise ConfigError(f"{text!r} names no {thing}.", f"Understood are {', '.join(UNDERSTOOD)}.")
+        raise ConfigError(f"{text!r} does not name a {thing}.", f"Known: {', '.join(UNDERSTOOD)}.")
     data_folder = Path(os.environ.get(DATA_FOLDER_VARIABLE) or "data").expanduser()
     return word, data_folder / "tiny-imagenet-200" if word == "tiny-imagenet" else data_folder
 
@@ -129,12 +129,12 @@ def _is_npz(path: Path) -> bool:
 
 def _unknown(text: str) -> ConfigError:
     near = difflib.get_close_matches(text.partition(":")[0].lower(), _WORDS, n=1)
-    hint = f"Understood are {', '.join(UNDERSTOOD)}."
+    hint = f"Known: {', '.join(UNDERSTOOD)}."
     if os.path.isdir(os.path.expanduser(text)):
         hint += f" For the pictures in a directory, write folder:{text}."
     elif near:
         hint += f" Did you mean {near[0]}?"
-    return ConfigError(f"No data set is called {text!r}.", hint)
+    return ConfigError(f"unknown data set {text!r}.", hint)
 
 
 def _load_digits(size: int) -> ImageData:
@@ -192,7 +192,7 @@ def _class_count(found: ReadImages) -> int:
         reason = f"its labels are {K} different numbers from {lowest} to {highest}, not 0 to {K - 1}."
         raise InputFileError(found.path, reason, "Number the classes from 0, without gaps.")
     if K < 2:
-        raise InputFileError(found.path, f"it has {K} class.", "Telling classes apart takes 2 or more.")
+        raise InputFileError(found.path, f"it has {K} class.", "At least 2 classes are needed.")
     return K
 
 

@@ -58,9 +58,9 @@ def load_cifar10(path: Path) -> ReadImages:
     root = _cifar10_root(path)
     get = f"Download {CIFAR10.url} and unpack it in {root}; netspace downloads nothing by itself."
     if path.is_file():
-        raise DataUnavailable(f"CIFAR-10 is not at hand: {path} is a file.", "Unpack it, and name the folder it is in.")
+        raise DataUnavailable(f"CIFAR-10 was not found: {path} is a file.", "Unpack it, and name the folder it is in.")
     if missing:
-        raise DataUnavailable(f"CIFAR-10 is not at hand: {missing[0]} is missing.", get)
+        raise DataUnavailable(f"CIFAR-10 was not found: {missing[0]} is missing.", get)
     try:
         # The batches are pickles: torchvision opens them only after comparing the MD5 of all of them.
         with warnings.catch_warnings():
@@ -124,7 +124,7 @@ def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
     annotations = path / "val" / "val_annotations.txt"
     if not os.path.isdir(path / "train") or not os.path.isfile(annotations):
         raise DataUnavailable(
-            f"Tiny-ImageNet is not at hand: {path} lacks train or val/val_annotations.txt.",
+            f"Tiny-ImageNet was not found: {path} lacks train or val/val_annotations.txt.",
             "Download http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpack it and name the folder.",
         )
     classes = tuple(sorted(entry.name for entry in os.scandir(path / "train") if entry.is_dir()))
@@ -134,7 +134,7 @@ def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
         pictures = sorted((path / "train" / wnid / "images").glob("*.JPEG"))
         if not pictures:
             empty = path / "train" / wnid / "images"
-            raise InputFileError(empty, "there is no *.JPEG.", "Unpack the archive again.")
+            raise InputFileError(empty, "it holds no *.JPEG.", "Unpack the archive again.")
         train += [(picture, number[wnid]) for picture in pictures]
     splits = {
         "train": _read_pictures(train, size),
@@ -207,7 +207,7 @@ def _size_of(picture: Path) -> int:
         raise InputFileError(
             picture,
             f"this first picture, which sets the size, is {width} pixels wide and {height} high.",
-            "Networks here take squares: crop it, or name the size that all pictures are stretched to.",
+            "netspace needs square pictures: crop it, or give the size that all pictures are resized to.",
         )
     return height
 
@@ -269,7 +269,7 @@ def load_npz(path: Path) -> ReadImages:
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of MedMNIST's layout by name: train and test, and val where there is any of it."""
     if not os.path.exists(path):
-        raise DataUnavailable(f"{path} is not there.", "Check the path; netspace downloads nothing by itself.")
+        raise DataUnavailable(f"{path} does not exist.", "Check the path; netspace downloads nothing by itself.")
     wanted = [f"{part}_{what}" for part in SPLITS for what in ("images", "labels")]
     hint = "netspace reads MedMNIST's layout: " + ", ".join(wanted) + "."
     with open_input(path) as file:
@@ -281,7 +281,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             arrays = {name: archive[name] for name in wanted if name in held}
         except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as failure:
             what = describe_bytes(path)
-            reason = f"this is no readable .npz file{f' but {what}' if what else ''} ({failure})."
+            reason = f"this is not a readable .npz file{f' but {what}' if what else ''} ({failure})."
             raise InputFileError(path, reason, hint) from failure
     optional = set() if {"val_images", "val_labels"} & held else {"val_images", "val_labels"}
     missing = [name for name in wanted if name not in held | optional]
@@ -300,7 +300,7 @@ def _npz_images(path: Path, name: str, array: np.ndarray) -> Tensor:
     height, width = array.shape[1:3]
     if height != width:
         reason = f"{name} are {width} pixels wide and {height} high."
-        raise InputFileError(path, reason, "Networks here take squares: crop or pad them.")
+        raise InputFileError(path, reason, "netspace needs square images: crop or pad them.")
     if 0 in array.shape:
         raise InputFileError(path, f"{name} has the shape {array.shape}: no pixels.", "Leave no split empty.")
     return _channels_first(array if array.ndim == 4 else array[..., None])

@@ -35,7 +35,7 @@ def check_shifts(names: Sequence[str]) -> None:
         raise ConfigError("no shift was given.", known)
     for name in names:
         if name not in SHIFTS:
-            raise ConfigError(f"no shift is called {name!r}.", known)
+            raise ConfigError(f"unknown shift {name!r}.", known)
         if names.count(name) > 1:
             raise ConfigError(f"the shift {name!r} is given {names.count(name)} times.", "Give each once.")
 

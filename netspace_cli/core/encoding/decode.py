@@ -82,8 +82,8 @@ def starts_of(space: Space, *, start: int = 0, members: int | None = None) -> li
         return [start]
     if start:
         raise ConfigError(
-            f"{setting('members', members)} begins at start 0, and {setting('start', start)} says another.",
-            "Give one of them.",
+            f"{setting('members', members)} begins at start 0; it cannot be combined with {setting('start', start)}.",
+            "Give only one of them.",
         )
     if not 1 <= members <= space.starts:
         raise ConfigError(

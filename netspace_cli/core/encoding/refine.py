@@ -85,6 +85,6 @@ def check_refining(space: Space, data: Data | None, steps: int) -> None:
     if steps and data is None:
         images = space.record["data"]["name"]
         raise DataUnavailable(
-            f"refining needs images, and those of space {space.name!r} ({images}) are not at hand.",
+            f"refining needs images, and those of space {space.name!r} ({images}) are not available.",
             f"Name them with {setting('data')}, or encode without refining ({setting('refine_steps', 0)}).",
         )

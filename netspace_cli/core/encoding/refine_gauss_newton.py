@@ -66,7 +66,7 @@ def _refined(
             wanted = architecture.run(weights, points).flatten()
         embedding, loss = solver.step(embedding, wanted, points, kind.error_weights(wanted))
         if not math.isfinite(loss):
-            raise RunFailed("refining came to values that are not finite.", "Raise refine.damping.")
+            raise RunFailed("refining led to values that are not finite.", "Raise refine.damping.")
         path.append(embedding)
         runner.count(1, "steps")
         tick(1, loss=loss)

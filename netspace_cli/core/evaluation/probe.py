@@ -81,9 +81,8 @@ def probe(zoo: Zoo, space: Space, runner: Runner, *, arch: str | None = None) ->
             found += [_fitted(architecture.name, name, kind, features, known) for kind in features["train"]]
     if not found:
         raise ConfigError(
-            f"nothing is known of the instances of {zoo.path} that could be predicted: neither accuracies nor epochs "
-            "differ.",
-            "Give a zoo whose manifest has them.",
+            f"{zoo.path} has nothing to predict: its manifest has no accuracies or epochs that differ.",
+            "Give a zoo that has them.",
         )
     return found
 

@@ -126,7 +126,7 @@ def backbones(
     """
     if not recipes or seconds <= 0 or marks < 1:
         raise ConfigError(
-            f"{len(recipes)} recipes, {seconds:g} s and {marks} marks compare nothing.", "Give one of each at least."
+            f"cannot compare {len(recipes)} recipes in {seconds:g} s with {marks} marks.", "Give at least one of each."
         )
     check_held_out(zoo)
     recipes = {name: recipe.named(Path(f"{name}.safetensors")) for name, recipe in recipes.items()}
@@ -277,7 +277,7 @@ def _ran(kept: Mapping[str, Any]) -> Ran:
 
 def _report(found: Sequence[Ran], facts: dict[str, Any]) -> Report:
     curves = {r.name: [Point(m.mark, m.mae, m.agreement) for m in r.marks] for r in found}
-    title = f"Recipes beside each other, {facts['seconds']:g} s of training each"
+    title = f"Recipes compared, {facts['seconds']:g} s of training each"
     return Report(title, (end_table(found), mark_table(found)), {"figure": lambda: fidelity_over_time(curves)}, facts)
 
 

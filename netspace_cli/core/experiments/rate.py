@@ -122,12 +122,12 @@ def _checked_recipes(zoo: Zoo, recipe: Recipe, sizes: Sequence[int], folder: Pat
     """
     if not sizes or min(sizes) < 1 or len(set(sizes)) < len(sizes):
         raise ConfigError(
-            f"sizes {', '.join(map(str, sizes)) or '(none)'}: each must be above zero and there once.",
+            f"sizes {', '.join(map(str, sizes)) or '(none)'}: each must be above zero and given once.",
             f"Give others: {setting('sizes', (64, 256, 1024))}.",
         )
     if not recipe.refine.steps:
         raise ConfigError(
-            "the recipe refines by 0 steps, so a random subspace could tell nothing.",
+            "the recipe refines by 0 steps, so a random subspace could not be fitted.",
             f"Set some: {setting('refine.steps', 300)}.",
         )
     recipes = {size: recipe_of_size(recipe, size).named(folder / "space.safetensors") for size in sizes}
@@ -222,7 +222,7 @@ def _report(architecture: Architecture, found: Sequence[Told], facts: dict[str, 
     }
     unrelated = found[0].summary["unrelated_agreement"]
     return Report(
-        f"How small can a network be told? {architecture.name}, {architecture.parameter_count:,} parameters",
+        f"Fidelity by embedding size: {architecture.name}, {architecture.parameter_count:,} parameters",
         (rate_table(found, architecture.parameter_count),),
         {"figure": lambda: fidelity_over_size(curves, unrelated)},
         facts,
@@ -259,5 +259,5 @@ def rate_table(found: Sequence[Told], parameters: int) -> Table:
         measures = [t.summary[name] for name in MEASURES if name != "arch_accuracy"]
         told = (t.size, 4 * t.size, parameters / t.size, t.method, t.summary["n"], t.steps, t.lr, t.seconds)
         rows.append((*told, *measures, *searched))
-    title = "Held-out instances by size of the embedding, whose bytes these are; optimised from the median one"
+    title = "Held-out instances by embedding size, with its bytes; optimised from the median instance"
     return Table("rate", title, columns, tuple(rows))

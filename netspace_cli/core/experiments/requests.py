@@ -389,7 +389,7 @@ class SamplingRequest:
         twice = sorted({*self.recipes} & {*self.spaces})
         if twice:
             raise ConfigError(
-                f"a recipe and a space are both called {twice[0]}.", f"Name one otherwise: {setting('space')}."
+                f"a recipe and a space are both called {twice[0]}.", f"Rename one of them: {setting('space')}."
             )
         inputs = opened(self)
         sources: dict[str, Recipe | Space] = {n: load_recipe(p, self.settings) for n, p in self.recipes.items()}

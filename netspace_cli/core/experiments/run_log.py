@@ -93,7 +93,7 @@ def _whole_lines(path: Path, file: BinaryIO) -> list[dict[str, Any]]:
         try:
             found.append(dict(json.loads(line)))
         except (ValueError, TypeError) as failure:
-            raise InputFileError(path, f"line {number} is no run ({failure}).", "Remove that line.") from failure
+            raise InputFileError(path, f"line {number} is not a run ({failure}).", "Remove that line.") from failure
     file.truncate(len(whole))
     return found
 
@@ -112,6 +112,6 @@ def _check_settings(path: Path, before: Any, now: Mapping[str, Any]) -> None:
     ]
     if changed:
         raise ConfigError(
-            f"{path} has runs of other settings: {'; '.join(changed)}.",
-            f"Go on with the settings it was begun with, or choose another folder with {setting('folder')}.",
+            f"{path} has runs with other settings: {'; '.join(changed)}.",
+            f"Use the settings that it was started with, or choose another folder with {setting('folder')}.",
         )

@@ -188,7 +188,7 @@ def check_checkpoint_suffix(path: Path) -> None:
     known = SAFETENSORS_SUFFIXES + TORCH_SUFFIXES
     if path.suffix.lower() not in known:
         raise ConfigError(
-            f"{path}: the extension {path.suffix!r} says no checkpoint format.",
+            f"{path}: unknown checkpoint extension {path.suffix!r}.",
             f"Use one of {', '.join(known)}.",
         )
 

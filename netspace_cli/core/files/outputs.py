@@ -87,7 +87,7 @@ def _checked_target(path: Path, *, force: bool) -> Path:
         parent_mode = target.parent.stat().st_mode if target.parent.exists() else None
     except (OSError, ValueError, RuntimeError) as failure:  # RuntimeError: links in a circle
         shown = str(path).replace("\0", "\\0")
-        raise ConfigError(f"{shown} is no path to write to ({failure}).", "Choose another path.") from failure
+        raise ConfigError(f"{shown} cannot be written to ({failure}).", "Choose another path.") from failure
     kind = None if mode is None else irregular(mode)
     if kind:
         raise ConfigError(f"{path} is {kind}; it cannot be replaced by a file.", "Choose another path.")

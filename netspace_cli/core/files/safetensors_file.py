@@ -214,7 +214,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(name for name, _ in pairs)
-        raise _HeaderError(f"damaged: {shown(counts.most_common(1)[0][0])} stands twice in its header")
+        raise _HeaderError(f"damaged: {shown(counts.most_common(1)[0][0])} appears twice in its header")
     return found
 
 
@@ -261,7 +261,7 @@ def _check_places(entries: Iterable[_Entry], data_bytes: int) -> None:
     if place > data_bytes:
         raise _HeaderError(f"truncated: its tensors take {place:,} bytes, the file has {data_bytes:,} for them")
     if place < data_bytes:
-        raise _HeaderError(f"damaged: {data_bytes - place:,} bytes follow behind its last tensor")
+        raise _HeaderError(f"damaged: {data_bytes - place:,} bytes follow its last tensor")
 
 
 def _build_header(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, list[str]]:

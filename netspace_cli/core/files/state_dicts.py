@@ -62,7 +62,7 @@ def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Map
     what = f"what is under {key!r}" if key else "it"
     raise CheckpointError(
         path,
-        f"{what} is no state dict (tensors by name) and has none in the usual places: {_listed(content)}.",
+        f"{what} is not a state dict (tensors by name), and the usual places hold none: {_listed(content)}.",
         f"Save model.state_dict() alone, or name its place with {setting('key')} "
         f"(of a teacher: {Call('read_teacher', key=None)}).",
     )

@@ -167,7 +167,7 @@ def _check_records(path: Path, records: list[zipfile.ZipInfo], size: int) -> Non
             "It is damaged or made to do harm.",
         )
     if len({record.filename for record in records}) < len(records):
-        raise CheckpointError(path, "damaged: a record stands in it twice.", _AGAIN)
+        raise CheckpointError(path, "damaged: a record appears in it twice.", _AGAIN)
 
 
 def _foreign_archive(names: list[str]) -> str | None:

@@ -155,7 +155,7 @@ class FieldKind:
         """Points, which are always at hand."""
         if spec is not None:
             raise ConfigError(
-                f"{owner} is of neural fields: they are asked about points, which need no {spec}.",
+                f"{owner} is for neural fields, which are evaluated at points: they do not use {spec}.",
                 f"Leave out {setting('data')}.",
             )
         return field_data(record)
@@ -164,9 +164,9 @@ class FieldKind:
         """Refuse several: there is no teacher that all could imitate."""
         if len(names) > 1:
             raise ConfigError(
-                f"{owner} has neural fields of several architectures ({', '.join(names)}); a space of "
-                "them has one: there is no teacher that all could imitate.",
-                "Train a space of each.",
+                f"{owner} has neural fields of several architectures ({', '.join(names)}); a space "
+                "of neural fields has only one, since no teacher fits several.",
+                "Train one space for each.",
             )
 
     def sampler(

@@ -205,7 +205,7 @@ class ImageKind:
         name = str(record["name"])
         if spec is None and not data_available(name):
             raise DataUnavailable(
-                f"the images of {name}, which {owner} was trained on, are not at hand.", data_hint(name)
+                f"the images of {name}, which {owner} was trained on, are not available.", data_hint(name)
             )
         return load_data(spec or name, size=self.io.size)
 

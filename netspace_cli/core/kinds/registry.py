@@ -43,4 +43,4 @@ def kind_of(io: NetworkIO, record: Mapping[str, Any]) -> Kind:
         kind = known(io, record)
         if kind is not None:
             return kind
-    raise ConfigError(f"no kind of network is for {io.describe()}.", "Update netspace.")
+    raise ConfigError(f"no kind of network takes {io.describe()}.", "Update netspace.")

@@ -32,7 +32,7 @@ def check_prep(
             f"Name it {path.stem}.npy for the numbers, {path.stem}.png for a picture.",
         )
     if width < 1 or (height is not None and height < 1):
-        raise ConfigError(f"a PRep of {height} x {width} holds nothing.", "Give a height and a width above zero.")
+        raise ConfigError(f"invalid PRep size {height} x {width}.", "Give a height and a width above zero.")
     check_output(path, force=force)
     size = network.architecture.parameter_count
     if height is None:

@@ -130,12 +130,12 @@ def _possible_ios(shapes: Shapes, arch: str | None) -> list[NetworkIO]:
 def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
     if nearest is None:
         return UnknownArchitecture(
-            f"{checkpoint.path}: for which images and classes {arch} is to be built cannot be read off it.",
-            f"Use it with a space or with data ({setting('candidates')}, {setting('io')}) that say so.",
+            f"{checkpoint.path}: it does not say for which images and classes to build {arch}.",
+            f"Give a space or data that say so ({setting('candidates')}, {setting('io')}).",
         )
     return UnknownArchitecture(
         f"{checkpoint.path}: {nearest[1].message}",
-        f"It is no {arch}; leave out {setting('arch')} to have it recognised.",
+        f"It is not a {arch}; leave out {setting('arch')} to have it recognised.",
     )
 
 
@@ -162,7 +162,7 @@ def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] |
     foreign = _foreign(shapes_of(checkpoint.state))
     if foreign is not None:
         package = foreign.example.partition(".")[0]
-        hint += f" {package}'s own can be named so: {setting('arch', foreign.example)}."
+        hint += f" Name {package}'s own architecture: {setting('arch', foreign.example)}."
     if nearest is not None:
         architecture, failure = nearest
         but = failure.message

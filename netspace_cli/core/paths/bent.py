@@ -87,12 +87,12 @@ def check_bend(space: Space) -> None:
     """
     if not space.kind.has_surface:
         raise ConfigError(
-            f"only paths between shapes can be bent, and the networks of {space.name} are none.",
+            f"only paths between shapes can be bent; the networks of {space.name} are not shapes.",
             f"Leave out {Call('bent')}.",
         )
     if not bendable(space):
         raise ConfigError(
-            f"to bend a path, its embeddings are solved for, and the decoder of {space.name} does not write along "
+            f"bending a path solves for its embeddings, but the decoder of {space.name} does not write along "
             "directions.",
             f"Leave out {Call('bent')}, or train a space with backbone.direct.kind = 'learnt'.",
         )

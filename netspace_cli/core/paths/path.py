@@ -140,5 +140,5 @@ def gammas(steps: int) -> list[float]:
         ConfigError: N < 1.
     """
     if steps < 1:
-        raise ConfigError(f"{steps} steps make no path.", f"Give at least one: {setting('steps', 1)}.")
+        raise ConfigError(f"a path cannot have {steps} steps.", f"Give at least one: {setting('steps', 1)}.")
     return [i / steps for i in range(steps + 1)]

@@ -45,13 +45,13 @@ def check_classifiers(kind: Kind, owner: str) -> None:
         ConfigError: says what they are.
     """
     if not kind.has_splits:
-        raise ConfigError(f"{owner} is of neural fields ({kind.io.describe()}).", "This is for classifiers.")
+        raise ConfigError(f"{owner} is for neural fields ({kind.io.describe()}).", "This is for classifiers.")
 
 
 def missing_images_note(space: Space) -> str:
     """What to tell where a space's images are not at hand and everything but the scores was done without."""
     name = str(space.record["data"]["name"])
-    return f"No accuracy: the images of {name} are not at hand. {data_hint(name)}"
+    return f"No accuracy: the images of {name} are not available. {data_hint(name)}"
 
 
 def require_data(data: D | None, space: Space) -> D:
@@ -63,7 +63,7 @@ def require_data(data: D | None, space: Space) -> D:
     if data is None:
         name = space.record["data"]["name"]
         raise DataUnavailable(
-            f"the images of {name}, which space {space.name!r} was trained on, are not at hand.",
+            f"the images of {name}, which space {space.name!r} was trained on, are not available.",
             data_hint(name),
         )
     return data

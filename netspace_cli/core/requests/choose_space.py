@@ -103,8 +103,8 @@ def _owner(embedded: Mapping[Path, Embeddings]) -> str:
     for path, other in rest:
         if other.space_sha256 != owned.space_sha256:
             raise WrongSpace(
-                f"{first} is an embedding of space {_tag(owned)}, {path} one of space {_tag(other)}: nothing leads "
-                "from one space to another.",
+                f"{first} is an embedding of space {_tag(owned)}, {path} one of space {_tag(other)}; they "
+                "cannot be used together.",
                 f"Encode both networks in one space, if one has both: {Call('encode', space='NAME')}.",
             )
     built_in = built_in_spaces()

@@ -56,7 +56,7 @@ class DecodeRequest:
         """
         if self.recognised and self.arch is not None:
             raise ConfigError(
-                f"{setting('arch')} and {setting('recognised')} say both what is built.", "Give one of them."
+                f"{setting('arch')} and {setting('recognised')} cannot be combined.", "Give only one of them."
             )
         check_no_input([self.output], [self.embedding, self.space])
         embeddings = load_embeddings(self.embedding)

@@ -60,7 +60,7 @@ class EvaluateRequest:
         check_zoo(zoo, space, self.split)
         data = require_data(choose_data(space, self.data), space)
         if self.plot is not None and not space.kind.has_splits:
-            raise ConfigError(f"{setting('plot')} draws accuracies, which neural fields have not.", "Leave it out.")
+            raise ConfigError(f"{setting('plot')} draws accuracies, which neural fields do not have.", "Leave it out.")
         return EvaluateTask(self, zoo, space, data)
 
 
@@ -127,7 +127,7 @@ class EvaluateTask:
             )
         if summary["seen"] and self.request.split == "test":
             return (
-                f"Caution: {summary['seen']} of these {summary['n']} test instances took part in the training of space "
-                f"{name}; on them it is not tested."
+                f"Caution: {summary['seen']} of these {summary['n']} test instances were used to train space {name}, "
+                "so they do not test it."
             )
         return None

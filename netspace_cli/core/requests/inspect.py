@@ -59,7 +59,7 @@ def _found(source: Path | str) -> Path:
     built_in = built_in_spaces()
     if str(source) not in built_in:
         raise ConfigError(
-            f"{source} does not exist, and no built-in space is called so.",
+            f"{source} does not exist, and no built-in space has this name.",
             f"Check the path. Built-in spaces: {', '.join(built_in) or 'none'}.",
         )
     return built_in[str(source)]
@@ -131,7 +131,7 @@ def _space(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _zoo(path: Path) -> dict[str, Any]:
     if not (path / "zoo.json").is_file():
-        raise InputFileError(path, "a folder, but no zoo.", "`netspace zoo index` adopts a folder of checkpoints.")
+        raise InputFileError(path, "a folder, but not a zoo.", "`netspace zoo index` adopts a folder of checkpoints.")
     zoo = open_zoo(path)
     counts = {
         arch: "/".join(str(len(zoo.select(split=s, arch=arch))) for s in SPLITS)

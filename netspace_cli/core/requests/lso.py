@@ -102,10 +102,10 @@ class LsoRequest:
             raise ConfigError(f"{setting('towards')} is missing: neural fields have no labels.", "Name a shape.")
         if self.teacher.path is not None and self.towards is not None:
             raise ConfigError(
-                f"{setting('teacher')} and {setting('towards')} say both what to become.", "Give one of them."
+                f"{setting('teacher')} and {setting('towards')} cannot be combined.", "Give only one of them."
             )
         if self.repair and self.towards is None:
-            raise ConfigError(f"{setting('repair')} closes a mesh, and {setting('towards')} is missing.", "Give both.")
+            raise ConfigError(f"{setting('repair')} closes a mesh, but {setting('towards')} is missing.", "Give both.")
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,7 @@ class MeshTask:
 
 def _notes(solid: Solid, source: str) -> list[str]:
     if solid.lack:
-        return [f"{source}: {solid.lack}, as its place in the picture says."]
+        return [f"{source}: {solid.lack}; its place in the picture says so."]
     if solid.cut_by_box:
         return [f"{source}: the solid reaches the side of the box, and is closed there."]
     return []

@@ -148,11 +148,10 @@ class SampleTask:
         """What the table lacks, and how to get it; None where it lacks nothing."""
         if self.data is None:
             name = self.space.record["data"]["name"]
-            return (
-                f"The samples were not judged: the images of {name} are not at hand. Name them with {setting('data')}."
-            )
+            missing = f"the images of {name} are not available. Name them with {setting('data')}."
+            return f"The samples were not judged: {missing}"
         if len(self.population) < 2:
-            return "The samples were not judged: there is one training instance to compare them with."
+            return "The samples were not judged: there is only one training instance to compare them with."
         if self.population.weights is None:
             return (
                 "Predicted instances are what the training instances' embeddings decode to, which are more alike than "

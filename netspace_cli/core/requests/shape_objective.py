@@ -37,7 +37,7 @@ def read_shape_objective(
     """
     if not isinstance(space.io, FieldIO):
         raise ConfigError(
-            f"space {space.name!r} is of classifiers ({space.io.describe()}), which become no shape.",
+            f"space {space.name!r} is for classifiers ({space.io.describe()}), which cannot become a shape.",
             f"Give a {setting('teacher')}, or nothing for the labels.",
         )
     if space.io == SHAPES and is_scan(path):

@@ -70,7 +70,7 @@ class Runner:
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(
-                f"{threads} processor threads cannot work.", f"Give at least one: {setting('threads', 1)}."
+                f"cannot work with {threads} processor threads.", f"Give at least one: {setting('threads', 1)}."
             )
         self.device = _pick_device(device)
         self.precision = _check_precision(precision, self.device)
@@ -283,7 +283,7 @@ def _pick_device(request: str) -> torch.device:
     try:
         device = torch.device(request)
     except RuntimeError as failure:
-        raise ConfigError(f"no device is called {request!r}.", "Use auto, cpu, cuda, cuda:N or mps.") from failure
+        raise ConfigError(f"unknown device {request!r}.", "Use auto, cpu, cuda, cuda:N or mps.") from failure
     if device.type == "cuda":
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= found:
@@ -300,7 +300,7 @@ def _pick_device(request: str) -> torch.device:
 
 def _check_precision(name: str, device: torch.device) -> torch.dtype:
     if name not in PRECISIONS:
-        raise ConfigError(f"no precision is called {name!r}.", f"Use one of {', '.join(PRECISIONS)}.")
+        raise ConfigError(f"unknown precision {name!r}.", f"Use one of {', '.join(PRECISIONS)}.")
     if name == "fp16" and device.type == "cpu":
         raise ConfigError("fp16 is not for the processor.", f"Use {setting('precision', 'bf16')} or float32.")
     if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():

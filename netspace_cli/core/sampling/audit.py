@@ -62,7 +62,7 @@ def audit(samples: Samples, space: Space, data: ImageData, runner: Runner, *, ri
     if rivals != "all":
         return Audit(tuple(rows), population.predicted)
     if not steps:
-        note = "Fresh networks get as many images as polishing took, which was none: they are left out."
+        note = "Fresh networks are left out: they get as many images as polishing took, which is 0."
         return Audit(tuple(rows), population.predicted, (note,))
     with runner.progress("training fresh networks", len(samples)) as tick:
         fresh = []

@@ -95,7 +95,7 @@ class Judge:
     def __init__(self, population: Population, space: Space | None, data: ImageData, runner: Runner) -> None:
         if len(population) < 2:
             raise ConfigError(
-                f"samples of {len(population)} training instance cannot be judged: what is new beside it is not known.",
+                f"samples learnt from {len(population)} training instance cannot be judged: novelty needs at least 2.",
                 "Draw from two or more.",
             )
         self.population, self.space, self.data, self.runner = population, space, data, runner
@@ -117,8 +117,8 @@ class Judge:
         """
         if population.ids != self.population.ids:
             raise ConfigError(
-                f"space {space.name!r} was learnt from other training instances ({len(population)}) than those that "
-                f"samples are judged beside ({len(self.population)}).",
+                f"space {space.name!r} was trained on other instances ({len(population)}) than those that samples are "
+                f"compared with ({len(self.population)}).",
                 f"Give spaces of one zoo: {setting('space')}.",
             )
         other = copy(self)

@@ -203,13 +203,11 @@ class Flow(_OfEmbeddings):
             return
         if not population.rated:
             raise ConfigError(
-                "the flow cannot be asked for an accuracy: the space does not record those of its instances.",
+                "the flow cannot draw for an accuracy: the space does not record those of its instances.",
                 f"Leave out {setting('accuracy')}.",
             )
         if not 0 <= self.accuracy <= 1:
-            raise ConfigError(
-                f"an accuracy of {self.accuracy:g} is none.", f"Give a fraction: {setting('accuracy', 0.9)}."
-            )
+            raise ConfigError(f"invalid accuracy {self.accuracy:g}.", f"Give a fraction: {setting('accuracy', 0.9)}.")
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
         """Trained in seconds."""
@@ -233,8 +231,7 @@ class Starts:
         """Refuse a space with one starting point."""
         if space.starts < 2:
             raise ConfigError(
-                f"space {space.name!r} has one starting point for each architecture, and the method starts takes "
-                "them in turn.",
+                f"space {space.name!r} has one starting point for each architecture; the method starts needs several.",
                 f"Train a space with several ({setting('space.starts', 10)}), or draw by another method.",
             )
 
@@ -324,7 +321,7 @@ class Soup(_OfWeights):
         """Refuse fewer than two parents as well."""
         if self.parents < 2:
             raise ConfigError(
-                f"a mean of {self.parents} instances is none.", f"Give two or more: {setting('parents', 8)}."
+                f"cannot average {self.parents} instances.", f"Give two or more: {setting('parents', 8)}."
             )
         super().check(population, space)
 
@@ -358,8 +355,8 @@ def method_named(name: str, **settings: Any) -> Method:
     """
     if name not in METHODS:
         near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(METHODS)}."
-        raise ConfigError(f"no method is called {name!r}.", hint)
+        hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(METHODS)}."
+        raise ConfigError(f"unknown method {name!r}.", hint)
     given = {key: value for key, value in settings.items() if value is not None}
     # Both are dataclasses, which a protocol does not say.
     own = {field.name for field in fields(METHODS[name])}  # type: ignore[arg-type]
@@ -367,7 +364,7 @@ def method_named(name: str, **settings: Any) -> Method:
         if key not in own:
             takers = [n for n, each in METHODS.items() if key in {f.name for f in fields(each)}]  # type: ignore[arg-type]
             raise ConfigError(
-                f"the method {name} has no {key}: that is for {', '.join(takers) or 'none'}.",
+                f"the method {name} does not use {key}; methods that do: {', '.join(takers) or 'none'}.",
                 f"Leave it out, or draw by another method: {setting('method', takers[0])}."
                 if takers
                 else "Leave it out.",

@@ -45,8 +45,8 @@ def check_norms(architecture: Architecture) -> None:
         )
     if not architecture.hidden_groups:
         raise ConfigError(
-            f"the hidden units of {architecture.name} cannot be aligned: which channel of a sample is which of a "
-            "training instance is not known.",
+            f"the hidden units of {architecture.name} cannot be aligned, so a sample's channels cannot be "
+            "matched with a training instance's.",
             f"Leave out {setting('refresh_norms')}, or give its module a method hidden_groups().",
         )
 

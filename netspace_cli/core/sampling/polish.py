@@ -30,7 +30,7 @@ def check_polishing(method: str, steps: int) -> None:
         ConfigError: fewer than no steps, or a method on weights.
     """
     if steps < 0:
-        raise ConfigError(f"{steps} steps of polishing are none.", f"Give 0 or more: {setting('polish', 100)}.")
+        raise ConfigError(f"cannot polish by {steps} steps.", f"Give 0 or more: {setting('polish', 100)}.")
     if steps and method in METHODS and METHODS[method].on_weights:
         raise ConfigError(
             f"polishing moves embeddings, and samples of the method {method} have none.",

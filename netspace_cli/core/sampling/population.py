@@ -74,7 +74,7 @@ class Population:
             ConfigError: no share, or accuracies that are not recorded.
         """
         if not 0 < share <= 1:
-            raise ConfigError(f"a share of {share:g} is none.", f"Give one above 0, up to 1: {setting('top', TOP)}.")
+            raise ConfigError(f"invalid share {share:g}.", f"Give one above 0, up to 1: {setting('top', TOP)}.")
         if share == 1:
             return self
         if not self.rated:
@@ -119,7 +119,7 @@ def population_of(space: Space, *, arch: str | None = None, zoo: Zoo | None = No
     rows = [i for i, r in enumerate(known) if r["arch"] == architecture.name and r["split"] == "train"]
     if not rows:
         raise ConfigError(
-            f"space {space.name!r} has no training instances of {architecture.name}: it was learnt without any.",
+            f"space {space.name!r} has no training instances of {architecture.name}: it was trained without any.",
             f"Draw another architecture: {setting('arch')}.",
         )
     accuracies = {i: float(known[i].get("accuracy", {}).get("val", nan)) for i in rows}
@@ -155,8 +155,8 @@ def with_predicted(population: Population, space: Space, runner: Runner) -> Popu
 def _check_kind(space: Space) -> None:
     if not space.kind.has_splits:
         raise ConfigError(
-            f"space {space.name!r} is of neural fields ({space.kind.io.describe()}): their samples have no "
-            "accuracies to be chosen or judged by.",
+            f"space {space.name!r} is for neural fields ({space.kind.io.describe()}): their samples have no "
+            "accuracies to choose or judge them by.",
             "Draw from a space of classifiers.",
         )
 

@@ -31,7 +31,7 @@ def check_rivals(rivals: str) -> None:
     """
     if rivals not in get_args(Rivals):
         raise ConfigError(
-            f"no rivals are called {rivals!r}.", f"Give one of {', '.join(get_args(Rivals))}: {setting('rivals')}."
+            f"unknown rivals {rivals!r}.", f"Give one of {', '.join(get_args(Rivals))}: {setting('rivals')}."
         )
 
 

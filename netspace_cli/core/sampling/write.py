@@ -26,7 +26,7 @@ def check_new_folder(folder: Path) -> None:
     """
     check_folder(folder)
     if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty, and samples are a zoo of their own.", "Choose another folder.")
+        raise ConfigError(f"{folder} is not empty; samples need a new folder.", "Choose another folder.")
 
 
 def write_samples(

@@ -71,7 +71,7 @@ class Optimiser:
     def __post_init__(self) -> None:
         """Refuse fewer than one step."""
         if self.steps < 1:
-            raise ConfigError(f"{self.steps} steps optimise nothing.", f"Give at least one: {setting('steps', 1)}.")
+            raise ConfigError(f"cannot optimise in {self.steps} steps.", f"Give at least one: {setting('steps', 1)}.")
 
     def rate(self, space: Space, arch: str) -> float | None:
         """Adam's for an architecture of a space; None of a method that has none."""
@@ -101,7 +101,7 @@ def optimiser_for(
     check_solvable(space.recipe, space.kind, setting("method", "gauss-newton"))
     if lr is not None:
         raise ConfigError(
-            f"gauss-newton has no rate, and {setting('lr', lr)} gives one.",
+            f"gauss-newton has no learning rate, but {setting('lr', lr)} was given.",
             f"Leave out {setting('lr')}, or give {setting('method', 'adam')}.",
         )
     return Optimiser("gauss-newton", **{"steps": max(1, refining.steps), "images": refining.images, **given})
@@ -139,7 +139,7 @@ def optimise(
         optimiser = optimiser_for(space, method="adam", steps=steps)
     elif steps is not None:
         raise ConfigError(
-            f"{setting('steps', steps)} and an optimiser of {optimiser.steps} steps say both how many.",
+            f"{setting('steps', steps)} and an optimiser of {optimiser.steps} steps cannot be combined.",
             f"Leave out {setting('steps')}.",
         )
     objective = image_objective(runner.place(space), data, runner, teacher)
@@ -171,7 +171,7 @@ def optimise_towards(
         found = search(parametrisation, objective, lr=lr, images=optimiser.images, **how)
     else:
         if not isinstance(objective, SolvableObjective):
-            raise ConfigError("only shapes and scans can be solved for.", "Optimise by adam.")
+            raise ConfigError("gauss-newton works only towards shapes and scans.", "Optimise by adam.")
         found = search_by_solving(parametrisation, objective, solver_of(space, name), points=optimiser.images, **how)
     best = found.variables[0].cpu()
     return Optimised(best, name, lr, found.step, found.initial, found.optimised, found.history)

@@ -68,7 +68,7 @@ def search_by_solving(
             if not math.isfinite(loss):
                 raise RunFailed(
                     f"the values are not finite at step {step + 1} of {steps}.",
-                    f"Begin elsewhere, or raise {setting('images')}.",
+                    f"Start from another embedding, or raise {setting('images')}.",
                 )
             runner.count(1, "steps")
             tracker.after(step + 1, embedding[None], loss)

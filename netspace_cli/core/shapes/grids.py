@@ -51,10 +51,10 @@ def check_grid(name: str, source: Path, grid: np.ndarray) -> None:
         InputFileError: no cube, NaN, empty or full.
     """
     if grid.ndim != 3 or len(set(grid.shape)) != 1 or grid.shape[0] < 2:
-        raise InputFileError(source, f"{name}: a grid of {grid.shape} is no cube.", "Give R x R x R voxels.")
+        raise InputFileError(source, f"{name}: a grid of {grid.shape} is not a cube.", "Give R x R x R voxels.")
     if not np.isfinite(grid).all():
         wrong = int((~np.isfinite(grid)).sum())
-        raise InputFileError(source, f"{name}: {wrong} voxels are NaN or infinite.", "Mend or leave it out.")
+        raise InputFileError(source, f"{name}: {wrong} voxels are NaN or infinite.", "Repair it or leave it out.")
     filled = int((grid != 0).sum())
     if filled in (0, grid.size):
         what = "empty" if filled == 0 else "full"

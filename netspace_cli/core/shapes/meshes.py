@@ -88,7 +88,7 @@ def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
     if mesh.is_watertight and not repair:
         raise InputFileError(
             source,
-            "its faces are turned inside out, or not all the same way, so in and out cannot be told.",
+            "its faces point inwards, or in different directions, so inside and outside cannot be told apart.",
             f"Turn them outwards, or let {setting('repair', True)} do it.",
         )
     if not repair:
@@ -113,11 +113,11 @@ def _load(source: Path) -> trimesh.Trimesh:
     except Exception as failure:  # the readers of a dozen formats raise what they like
         raise InputFileError(source, f"cannot be read as a mesh ({failure}).", KINDS) from failure
     if not isinstance(raw, trimesh.Trimesh) or len(raw.faces) == 0:
-        raise InputFileError(source, "no mesh: it has no faces.", KINDS)
+        raise InputFileError(source, "not a mesh: it has no faces.", KINDS)
     wrong = int((~np.isfinite(raw.vertices)).any(axis=1).sum())
     if wrong:
         raise InputFileError(
-            source, f"{wrong} of its {len(raw.vertices):,} vertices are NaN or infinite.", "Mend or leave it out."
+            source, f"{wrong} of its {len(raw.vertices):,} vertices are NaN or infinite.", "Repair it or leave it out."
         )
     if float(np.ptp(found.vertices, axis=0).max()) == 0:
         raise InputFileError(source, "all its vertices are one point.", "Leave it out.")

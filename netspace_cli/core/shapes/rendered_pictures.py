@@ -60,7 +60,7 @@ def render_picture(network: Network, runner: Runner, *, resolution: int = RESOLU
     io = network.architecture.io
     if not is_picture(io):
         raise ConfigError(
-            f"{network.source or network.architecture.name} is for {io.describe()}, so it is no picture.",
+            f"{network.source or network.architecture.name} is for {io.describe()}, so it is not a picture.",
             "Give a network of points of 2 coordinates, with 1 or 3 values.",
         )
     check_grid(resolution, 2)

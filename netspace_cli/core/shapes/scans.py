@@ -64,7 +64,7 @@ def read_scan(path: Path) -> Scan:
     rows = _rows(path)
     if rows.ndim != 2 or rows.shape[1] not in (3, 6) or rows.dtype.kind not in "fiu":
         raise InputFileError(
-            path, f"{rows.dtype} of shape {rows.shape} are no points; (N, 3) or (N, 6) numbers are needed.", POINTS
+            path, f"{rows.dtype} of shape {rows.shape} are not points; (N, 3) or (N, 6) numbers are needed.", POINTS
         )
     with np.errstate(over="ignore"):  # what becomes infinite is refused as such
         found = torch.from_numpy(rows.astype(np.float32))

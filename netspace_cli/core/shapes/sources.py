@@ -87,7 +87,7 @@ def _files(path: Path) -> list[Path]:
         raise ConfigError(f"no such file or folder: {path}.", "Give meshes, occupancy grids or samples.")
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(
-            f"{path}: {path.suffix or 'no suffix'} is no kind of shape.", f"Known: {', '.join(SUFFIXES)}."
+            f"{path}: {path.suffix or 'no suffix'} is not a known kind of shape.", f"Known: {', '.join(SUFFIXES)}."
         )
     return [path]
 
@@ -145,7 +145,7 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
                 raise ValueError("it holds a single array")
             return {name: archive[name] for name in archive.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as failure:
-            raise InputFileError(file, f"this is no readable .npz file ({failure}).", WANTED) from failure
+            raise InputFileError(file, f"this is not a readable .npz file ({failure}).", WANTED) from failure
 
 
 def _grids(file: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -153,11 +153,13 @@ def _grids(file: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
     if set(arrays) == {"voxels", "shape"} and arrays["voxels"].dtype == np.uint8 and arrays["voxels"].ndim == 2:
         return _unpacked(file, arrays["voxels"], arrays["shape"])
     if len(arrays) != 1:
-        raise InputFileError(file, f"arrays {', '.join(sorted(arrays)) or '(none)'} are no shapes.", WANTED)
+        raise InputFileError(file, f"arrays {', '.join(sorted(arrays)) or '(none)'} are not shapes.", WANTED)
     ((name, grids),) = arrays.items()
     if grids.dtype.kind not in "biuf" or grids.ndim not in (3, 4) or 0 in grids.shape:
         raise InputFileError(
-            file, f"{name}: {grids.dtype} of shape {grids.shape} is no occupancy.", "Give (R, R, R) or (N, R, R, R)."
+            file,
+            f"{name}: {grids.dtype} of shape {grids.shape} is not an occupancy grid.",
+            "Give (R, R, R) or (N, R, R, R).",
         )
     return grids[None] if grids.ndim == 3 else grids
 

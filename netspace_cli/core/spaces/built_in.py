@@ -46,7 +46,7 @@ def space_path(source: str | Path) -> Path:
     if path.is_file():
         return path
     raise ConfigError(
-        f"no space is called {str(source)!r}, and no such file exists.",
+        f"unknown space {str(source)!r}: no built-in space has this name, and there is no such file.",
         f"Built-in spaces: {', '.join(built_in) or 'none'}.",
     )
 
@@ -78,12 +78,10 @@ def space_card(name: str) -> str:
     """
     built_in = built_in_spaces()
     if name not in built_in:
-        raise ConfigError(
-            f"no built-in space is called {name!r}.", f"Built-in spaces: {', '.join(built_in) or 'none'}."
-        )
+        raise ConfigError(f"unknown built-in space {name!r}.", f"Built-in spaces: {', '.join(built_in) or 'none'}.")
     card = built_in[name].with_suffix(".md")
     if not card.is_file():
-        raise ConfigError(f"space {name!r} has no card.", f"netspace inspect {name} says what its file holds.")
+        raise ConfigError(f"space {name!r} has no card.", f"netspace inspect {name} shows what its file holds.")
     return card.read_text(encoding="utf-8")
 
 

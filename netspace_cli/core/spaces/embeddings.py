@@ -96,7 +96,9 @@ def load_embeddings(path: Path) -> Embeddings:
         _check_texts(record, origins)
         embeddings = Embeddings(vectors.float(), origins, record["space"], record["space_sha256"])
     except (KeyError, TypeError, ValueError) as failure:
-        raise InputFileError(path, f"not a whole embedding file ({failure}).", "Encode the network again.") from failure
+        raise InputFileError(
+            path, f"not a complete embedding file ({failure}).", "Encode the network again."
+        ) from failure
     if not torch.isfinite(vectors).all():
         raise NotFinite(f"{path}: the embedding holds NaN or infinity.", "Encode the network again.")
     return embeddings
@@ -108,7 +110,7 @@ def _check_texts(record: dict[str, Any], origins: Sequence[Origin]) -> None:
     texts += [text for o in origins for text in (o.arch, o.form, o.source, o.sha256, o.how)]
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is no text")
+            raise TypeError(f"{text!r} is not text")
     for origin in origins:
         if origin.form not in get_args(Form) or not isinstance(origin.steps, int):
             raise ValueError(f"form {origin.form!r}, steps {origin.steps!r}")
@@ -144,7 +146,7 @@ def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     if "netspace.embedding" not in metadata:
         raise InputFileError(
             path,
-            "a safetensors file, but no embedding.",
+            "a safetensors file, but not an embedding.",
             "`netspace inspect` says what it is; `netspace encode` makes embeddings.",
         )
     try:

@@ -99,7 +99,7 @@ def _translated_train(table: Mapping[str, Any]) -> dict[str, Any]:
     for old, today in _TRAIN_KEYS.items():
         if old in table and today in table:
             raise ConfigError(
-                f"the recipe has train.{old} and train.{today}, which is its name today.", f"Keep train.{today} alone."
+                f"the recipe has both train.{old} and its present name train.{today}.", f"Keep only train.{today}."
             )
     return {_TRAIN_KEYS.get(key, key): value for key, value in table.items()}
 
@@ -146,7 +146,7 @@ def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict
     whole = key.count(".") == 1 or (key.partition(".")[0] in WITH_TABLES and key.count(".") == 2)
     form = "" if whole else ": keys are section.key, or section.part.key"
     near = _nearest(key, settable)
-    hint = f"Did you mean {near!r}?" if near else "Keys are such as train.steps; see examples/recipes."
+    hint = f"Did you mean {near!r}?" if near else "Keys look like train.steps; see examples/recipes."
     raise ConfigError(f"the recipe has no key {key!r}{form}.", hint)
 
 
@@ -207,7 +207,7 @@ def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
     # pydantic would name the class.
     reason = "input should be a table" if fault["type"] in _NO_TABLE else fault["msg"].lower()
     return (
-        f"the recipe's {key} = {fault['input']!r} does not do: {reason}.",
+        f"invalid {key} = {fault['input']!r} in the recipe: {reason}.",
         "See examples/recipes.",
     )
 

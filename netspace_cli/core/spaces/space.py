@@ -124,8 +124,8 @@ def load_space(source: str | Path) -> Space:
     except InputFileError:
         raise
     except NetspaceError as failure:  # a recipe or an architecture that this machine cannot make
-        raise InputFileError(path, f"not a whole space: {failure.message}", failure.hint) from failure
+        raise InputFileError(path, f"not a complete space: {failure.message}", failure.hint) from failure
     except (KeyError, TypeError, ValueError, RuntimeError) as failure:
-        raise InputFileError(path, f"not a whole space ({failure}).", "Train the space again.") from failure
+        raise InputFileError(path, f"not a complete space ({failure}).", "Train the space again.") from failure
     model.eval().requires_grad_(False)
     return Space(model, record, embeddings, path, sha256_of(path))

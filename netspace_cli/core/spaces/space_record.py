@@ -25,7 +25,7 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     if "netspace.space" not in metadata:
         raise InputFileError(
             path,
-            "a safetensors file, but no space.",
+            "a safetensors file, but not a space.",
             "`netspace inspect` says what it is; `netspace train` makes a space.",
         )
     try:
@@ -43,7 +43,7 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         _check_record(record)
     except (ValueError, KeyError, TypeError, AttributeError) as failure:
         raise InputFileError(
-            path, f"its record is not whole ({type(failure).__name__}: {failure}).", "Train the space again."
+            path, f"its record is not complete ({type(failure).__name__}: {failure}).", "Train the space again."
         ) from failure
     return record
 
@@ -58,7 +58,7 @@ def _check_record(record: Mapping[str, Any]) -> None:
         raise ValueError("no architectures")
     for text in (*texts, record["recipe"]["backbone"]["kind"], *(t for row in rows for t in row)):
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is no text")
+            raise TypeError(f"{text!r} is not text")
     for number in (*numbers, record["recipe"]["refine"]["steps"] + 1):
         if not isinstance(number, int) or number < 1:
-            raise ValueError(f"{number!r} is no number above zero")
+            raise ValueError(f"{number!r} is not a number above zero")

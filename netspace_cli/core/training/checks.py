@@ -44,20 +44,19 @@ def _check_imitation(training: TrainingSet, teacher: Network | None, recipe: Rec
         )
     if several and recipe.train.contrast.gamma:
         raise ConfigError(
-            f"train.contrast.gamma = {recipe.train.contrast.gamma:g} cannot be had beside a teacher ({names}): the "
+            f"train.contrast.gamma = {recipe.train.contrast.gamma:g} cannot be combined with a teacher ({names}): the "
             "teacher makes all networks of an architecture alike.",
             "Set train.objective to 'reconstruct' or 'both', or leave the term out.",
         )
     if not several and teacher is not None:
         raise ConfigError(
-            f"a space of one architecture ({names}) learns from its own instances (eq. 1); "
-            "a teacher has no part in it.",
+            f"a space of one architecture ({names}) learns from its own instances (eq. 1); it does not use a teacher.",
             f"Leave out {setting('teacher')}.",
         )
     if not several and recipe.train.self_imitation > 0:
         raise ConfigError(
             f"train.self_imitation = {recipe.train.self_imitation:g} is for several architectures; in a space of one "
-            f"({names}) networks imitate themselves alone (eq. 1).",
+            f"({names}) networks imitate only themselves (eq. 1).",
             "Leave it out.",
         )
 
@@ -67,7 +66,7 @@ def _check_reconstruction(teacher: Network | None, recipe: Recipe) -> None:
     asked = f"train.objective = {recipe.train.objective!r}"
     if teacher is not None:
         raise ConfigError(
-            f"with {asked} a space learns from the zoo's own instances; a teacher has no part in it.",
+            f"with {asked} a space learns from the zoo's own instances; it does not use a teacher.",
             f"Leave out {setting('teacher')}, or set train.objective to 'imitate'.",
         )
     if recipe.train.self_imitation > 0:

@@ -135,7 +135,7 @@ def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], ru
         raise CheckpointError(
             folder.checkpoint,
             f"holds no state of this run ({failure}).",
-            f"Begin again with {setting('force', True)}.",
+            f"Start again with {setting('force', True)}.",
         ) from failure
 
 
@@ -160,7 +160,7 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -
             if stop.requested and not last:
                 raise stop.interrupted(
                     f"stopped after step {state.step} of {recipe.steps}; the checkpoint is in {folder.path}.",
-                    f"The same command with {setting('resume', True)} goes on.",
+                    f"The same command with {setting('resume', True)} continues.",
                 )
 
 

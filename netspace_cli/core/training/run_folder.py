@@ -60,7 +60,7 @@ class RunFolder:
             ConfigError: another run holds it, or it is no folder.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"{self.path} is no folder; the run keeps its files there.", "Choose another output.")
+            raise ConfigError(f"{self.path} is not a folder; the run keeps its files there.", "Choose another output.")
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as lock:
             try:
@@ -79,8 +79,8 @@ class RunFolder:
         """
         if self.checkpoint.exists() and not force:
             raise ConfigError(
-                f"{self.path} holds a run already.",
-                f"Go on with it ({setting('resume', True)}), or begin again ({setting('force', True)}).",
+                f"{self.path} already holds a run.",
+                f"Continue it ({setting('resume', True)}), or start again ({setting('force', True)}).",
             )
         self.checkpoint.unlink(missing_ok=True)
         self.metrics.write_text("")
@@ -96,7 +96,7 @@ class RunFolder:
         """
         if not self.checkpoint.exists():
             raise ConfigError(
-                f"{self.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin."
+                f"{self.path} has no checkpoint to continue from.", f"Leave out {setting('resume')} to start."
             )
         before, now = translated_record(self._settings()), json.loads(json.dumps(settings))
         # A run may have been begun when recipes had fewer keys, or other names for them.
@@ -108,11 +108,11 @@ class RunFolder:
         changed = _differences(before, now)
         if changed:
             raise ConfigError(
-                f"the run in {self.path} was begun with other settings: {'; '.join(changed)}.",
-                "The learning rate falls over all train.steps, so more of them are another run: begin it without "
+                f"the run in {self.path} was started with other settings: {'; '.join(changed)}.",
+                "The learning rate falls over all train.steps, so a longer run is a different run: start it without "
                 f"{setting('resume')} and with {setting('force', True)}, or with another output."
                 if any(each.startswith("recipe.train.steps ") for each in changed)
-                else "Resume with the same settings, or begin again: "
+                else "Resume with the same settings, or start again: "
                 f"without {setting('resume')} and with {setting('force', True)}.",
             )
         try:
@@ -120,7 +120,7 @@ class RunFolder:
             step = int(state["step"])
         except Exception as failure:
             raise CheckpointError(
-                self.checkpoint, f"cannot be read ({failure}).", f"Begin again with {setting('force', True)}."
+                self.checkpoint, f"cannot be read ({failure}).", f"Start again with {setting('force', True)}."
             ) from failure
         lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
         kept = "".join(lines[:step])
@@ -133,7 +133,7 @@ class RunFolder:
             return dict(json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as failure:
             raise InputFileError(
-                path, f"cannot be read ({failure}).", f"Begin again with {setting('force', True)}."
+                path, f"cannot be read ({failure}).", f"Start again with {setting('force', True)}."
             ) from failure
 
     def progress(self) -> tuple[int, int]:
@@ -194,11 +194,13 @@ def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:
     folder = RunFolder.of(output)
     begun = folder.checkpoint.exists()
     if resume and not begun:
-        raise ConfigError(f"{folder.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin.")
+        raise ConfigError(
+            f"{folder.path} has no checkpoint to continue from.", f"Leave out {setting('resume')} to start."
+        )
     if begun and not resume and not force:
         raise ConfigError(
-            f"{folder.path} holds a run already.",
-            f"Go on with it ({setting('resume', True)}), or begin again ({setting('force', True)}).",
+            f"{folder.path} already holds a run.",
+            f"Continue it ({setting('resume', True)}), or start again ({setting('force', True)}).",
         )
     return folder
 
@@ -211,9 +213,9 @@ def _way_on(folder: RunFolder) -> str:
     if done < steps:
         return (
             f"The run in {folder.path} has done {done} of {steps} steps: "
-            f"{setting('resume', True)} {setting('force', True)} goes on and replaces it."
+            f"{setting('resume', True)} {setting('force', True)} continues it and replaces the output."
         )
     return (
-        "Its run has ended, so nothing is left to resume. More steps are another run: begin it without "
+        "Its run has ended, so nothing is left to resume. A longer run is a different run: start it without "
         f"{setting('resume')} and with {setting('force', True)}, or with another output."
     )

@@ -91,7 +91,7 @@ def _check_recombining(architecture: Architecture, count: int, asked: str, recip
         raise ConfigError(
             f"{asked}: starting points are recombined from aligned instances, and the hidden units of "
             f"{architecture.name} are not known.",
-            f"Give its module a method hidden_groups(), or begin anew: {setting('space.start', 'random')}.",
+            f"Give its module a method hidden_groups(), or start at random: {setting('space.start', 'random')}.",
         )
     parents = parents_each(architecture, recipe)
     if count < parents:

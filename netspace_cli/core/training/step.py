@@ -136,7 +136,7 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
 def _diverged(what: str, step: int) -> RunFailed:
     return RunFailed(
         f"the {what} is not finite at step {step}.",
-        "The last checkpoint is kept; begin again with a lower train.lr.",
+        "The last checkpoint is kept; start again with a lower train.lr.",
     )
 
 

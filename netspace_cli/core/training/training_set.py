@@ -69,14 +69,14 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
     if not any(split == "val" for split, _ in weights):
         raise ConfigError(
             f"{zoo.path} has no validation instances: the best epoch could not be chosen.",
-            f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo anew "
+            f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo again "
             f"({Call('index_folder', force=True)}).",
         )
     order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
     for a in (order[0], order[-1]):
         if a.name in recipe.space.unseen:
             raise ConfigError(
-                f"{a.name} ({a.parameter_count:,} parameters) is unseen and lies between no two architectures of "
+                f"{a.name} ({a.parameter_count:,} parameters) is unseen and not between two architectures of "
                 f"{zoo.path}, so nothing would train it.",
                 "Train instances of it, or choose one between the smallest and the largest of the zoo.",
             )
@@ -89,8 +89,8 @@ def _check_rates(recipe: Recipe, known: Sequence[str]) -> None:
     for name in recipe.lso.rates:
         if name not in known:
             raise ConfigError(
-                f"the recipe's lso.rates has {name}, which the space will not have: {', '.join(known)}.",
-                "Correct it, or leave it out.",
+                f"the recipe's lso.rates has {name}, which the space will not have; it will have {', '.join(known)}.",
+                "Correct the name, or leave it out.",
             )
 
 

@@ -65,10 +65,11 @@ class IndexPlan:
             ConfigError: names them.
         """
         if len(self.shares) != len(SPLITS) or min(self.shares) < 0 or sum(self.shares) < 1:
-            raise ConfigError(f"shares {tuple(self.shares)} make no splits.", "Give three numbers, e.g. 16/2/8.")
+            raise ConfigError(f"invalid shares {tuple(self.shares)}.", "Give three numbers, e.g. 16/2/8.")
         if self.arch is not None and self.lists:
             raise ConfigError(
-                f"{setting('arch', self.arch)} and a list both say what the networks are.", "Leave out one of them."
+                f"{setting('arch', self.arch)} cannot be combined with a list: both name architectures.",
+                "Leave out one of them.",
             )
 
 
@@ -156,7 +157,7 @@ def index_folder(
         InputFileError: a list with a line that is none.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder.", "Name the folder that holds the checkpoints.")
+        raise ConfigError(f"{folder} is not a folder.", "Name the folder that holds the checkpoints.")
     check_output(folder / "zoo.json", force=True)
     plan.check()
     before = existing_zoo(folder, data, force=force)
@@ -184,7 +185,9 @@ def index_folder(
         scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
         zoo = write_zoo(zoo, scored, before, force=force)
     notes += [
-        f"{file.name} names no split (train, val or test): drawn." for file in plan.lists if not split_named(file)
+        f"{file.name} does not name a split (train, val or test), so splits are drawn."
+        for file in plan.lists
+        if not split_named(file)
     ]
     notes += missing_splits(zoo.instances, plan.shares)
     new = {i.id for i in added}
@@ -212,10 +215,12 @@ def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[
         try:
             seen.add(network, zoo.file_of(instance))
         except InputFileError as failure:
-            anew = f"{setting('force', True)} indexes anew."
+            anew = f"{setting('force', True)} indexes again from scratch."
             notes.append(f"{failure.message.removesuffix('.')}, and both are listed. {anew}")
     if lost:
-        notes.append(f"{lost} of {len(zoo.instances)} listed before are not as listed: see `netspace zoo verify`.")
+        notes.append(
+            f"{lost} of {len(zoo.instances)} listed instances do not match the manifest: see `netspace zoo verify`."
+        )
     return seen, architectures, notes
 
 
@@ -228,7 +233,7 @@ def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) 
         if there is None:
             unlisted.append(entry)
         elif entry.split not in (None, there):
-            anew = f"{setting('force', True)} indexes anew."
+            anew = f"{setting('force', True)} indexes again from scratch."
             unlisted.append(replace(entry, problem=f"it is in the zoo already, in {there}. {anew}"))
     return unlisted
 

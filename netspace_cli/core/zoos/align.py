@@ -93,12 +93,13 @@ def left_to_align(zoo: Zoo, path: Path, plan: AlignPlan, seed: int) -> list[Inst
         ConfigError: as `align_zoo`.
     """
     if plan.tries < 1:
-        raise ConfigError(f"{plan.tries} tries align nothing.", f"Give at least one: {setting('tries', 1)}.")
+        raise ConfigError(f"cannot align with {plan.tries} tries.", f"Give at least one: {setting('tries', 1)}.")
     references = references_of(zoo, plan)
     for architecture in zoo.architectures():
         if not architecture.hidden_groups:
             raise ConfigError(
-                f"{architecture.name} cannot be aligned, its hidden units are not known: {architecture.why_no_groups}.",
+                f"{architecture.name} cannot be aligned: its hidden units are not known, as "
+                f"{architecture.why_no_groups}.",
                 "Give its module a method hidden_groups(), or align a zoo without it.",
             )
     if path.exists() and path.samefile(zoo.path):
@@ -113,7 +114,7 @@ def left_to_align(zoo: Zoo, path: Path, plan: AlignPlan, seed: int) -> list[Inst
         if found != wanted:
             raise ConfigError(
                 f"{path} has {instance.id} already, made with {found}; this makes it with {wanted}.",
-                "Go on with the settings it was begun with, or choose another folder.",
+                "Use the settings that it was started with, or choose another folder.",
             )
     return [i for i in zoo.instances if i.id not in done]
 

@@ -54,7 +54,7 @@ class FineTuning:
                 f"Give them in order: {setting('epochs', (0, 1, 5, 25))}.",
             )
         if self.optimizer not in ("adam", "sgd"):
-            raise ConfigError(f"no optimizer is called {self.optimizer!r}.", "Use adam or sgd.")
+            raise ConfigError(f"unknown optimizer {self.optimizer!r}.", "Use adam or sgd.")
         if self.lr <= 0 or self.batch < 1 or self.epoch_images < 0:
             raise ConfigError(f"lr {self.lr:g} and batch {self.batch} must be above zero.")
 

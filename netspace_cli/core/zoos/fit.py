@@ -127,7 +127,7 @@ def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]
                 f"{zoo.path} has {job.id} already, a {there.arch} of split {there.split} and seed {there.seed}, fitted "
                 f"with {known}; this plan makes it a {plan.arch} of split {job.split} and seed {job.seed}, fitted with "
                 f"{wanted}.",
-                "Go on with the settings it was begun with, or choose another folder.",
+                "Use the settings that it was started with, or choose another folder.",
             )
     return [job for job in jobs if job.id not in done]
 

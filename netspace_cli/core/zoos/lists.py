@@ -97,10 +97,10 @@ def _lines(file: Path) -> list[str]:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as failure:
         raise InputFileError(
-            file, f"a list of networks is text, this is none ({failure.reason}).", f"A line is like {EXAMPLE}."
+            file, f"a list of networks must be text, and this is not ({failure.reason}).", f"A line is like {EXAMPLE}."
         ) from failure
     if not any(line.strip() for line in lines):
-        raise InputFileError(file, "the list is empty.", f"It has a network a line, as in {EXAMPLE}.")
+        raise InputFileError(file, "the list is empty.", f"Write one network per line, as in {EXAMPLE}.")
     return lines
 
 
@@ -111,7 +111,7 @@ def _fields(file: Path, number: int, line: str) -> tuple[str, str]:
         found = line if len(line) <= 60 else f"{line[:57]}..."
         raise InputFileError(
             file,
-            f"line {number}: {found!r} is no network; a line has class_name;parameter;…;path.",
+            f"line {number}: {found!r} is not a network; a line has class_name;parameter;…;path.",
             f"Write it like {EXAMPLE}.",
         )
     try:
@@ -130,7 +130,7 @@ def _architecture(name: str, params: Sequence[str]) -> str:
     if name == PUBLISHED_RESNET:
         numbers = [match[1] for p in params if (match := re.fullmatch(r"d?(\d{1,6})", p))]
         if len(numbers) < 2:
-            raise UnknownArchitecture(f"{name} comes without its depth: ClassId and depth are to follow it.")
+            raise UnknownArchitecture(f"{name} comes without its depth: ClassId and depth must follow it.")
         name = f"resnet{int(numbers[1])}"
     name = PUBLISHED.get(name, name)
     factory(name)

@@ -33,7 +33,7 @@ def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
         try:
             return create_zoo(folder, data.record(), {})
         except ConfigError as failure:
-            anew = f"one that was indexed can be indexed anew for these images: {setting('force', True)}."
+            anew = f"an indexed folder can be indexed again for these images: {setting('force', True)}."
             raise ConfigError(failure.message, f"Choose another folder; {anew}") from failure
     try:
         zoo = open_zoo(folder)
@@ -42,8 +42,8 @@ def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
     trained = sum(i.seed is not None for i in zoo.instances)
     if trained:
         raise ConfigError(
-            f"{trained} of {len(zoo.instances)} instances in {folder} were trained by netspace; indexed anew, "
-            "their seeds, epochs and splits would be lost.",
+            f"{trained} of {len(zoo.instances)} instances in {folder} were trained by netspace; indexing again "
+            "would lose their seeds, epochs and splits.",
             f"Leave out {setting('force', True)} to add to them, or index a copy of the checkpoints.",
         )
     return zoo

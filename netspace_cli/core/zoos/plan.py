@@ -89,7 +89,7 @@ class ZooPlan:
         """
         if not self.arch or len(set(self.arch)) < len(self.arch):
             raise ConfigError(
-                f"architectures {', '.join(self.arch) or 'none'}: each must be named, and once.",
+                f"architectures {', '.join(self.arch) or 'none'}: each must be named exactly once.",
                 f"Give each with {setting('arch')}; {setting('counts')} says how many instances.",
             )
         if min(self.counts) < 0 or sum(self.counts) < 1:
@@ -110,11 +110,11 @@ class ZooPlan:
         low, high = self.span
         if not 0 <= low <= high:
             raise ConfigError(
-                f"epochs {low}-{high} is no range.", "Give one number, or LOW-HIGH with 0 <= LOW <= HIGH."
+                f"epochs {low}-{high} is not a range.", "Give one number, or LOW-HIGH with 0 <= LOW <= HIGH."
             )
         if self.spacing == "geometric" and low < 1:
             raise ConfigError(
-                f"epochs {low}-{high} cannot be spaced geometrically: there is no factor from {low}.", "Begin at 1."
+                f"epochs {low}-{high} cannot be spaced geometrically: there is no factor from {low}.", "Start at 1."
             )
         kept = self.keep_epochs
         if list(kept) != sorted(set(kept)) or (kept and kept[0] < 0):
@@ -131,7 +131,7 @@ class ZooPlan:
 
 def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
-        raise ConfigError(f"no {name} is called {word!r}.", f"Use {', '.join(known[:-1])} or {known[-1]}.")
+        raise ConfigError(f"unknown {name} {word!r}.", f"Use {', '.join(known[:-1])} or {known[-1]}.")
 
 
 @dataclass(frozen=True)

@@ -91,20 +91,20 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
                 raise ConfigError(
                     f"{path} has {id} already, as {there.split} instance of {there.epochs} epochs; "
                     f"this plan makes it a {job.split} instance of {epoch} epochs.",
-                    "Go on with the counts and epochs it was begun with, or add instances of another "
+                    "Use the counts and epochs that it was started with, or add instances of another "
                     f"{setting('seed')}.",
                 )
             if there is not None and there.training not in ({}, settings):
                 raise ConfigError(
                     f"{path} has {id} already, trained with {there.training}; this plan says {settings}.",
-                    f"Go on with the settings it was begun with, or add instances of another {setting('seed')}.",
+                    f"Use the settings that it was started with, or add instances of another {setting('seed')}.",
                 )
         other, split = splits.get(job.id, ("", job.split))
         if split != job.split:
             raise ConfigError(
                 f"{path} has {other} of the run {job.id} as a {split} instance; this plan makes the run a {job.split} "
                 "one, and the instances of a run share a split.",
-                f"Go on with the counts it was begun with, or add instances of another {setting('seed')}.",
+                f"Use the counts that it was started with, or add instances of another {setting('seed')}.",
             )
 
 
@@ -122,7 +122,7 @@ def zoo_so_far(path: Path, data: ImageData, archs: Sequence[str]) -> frozenset[s
         resolve_architecture(name, data.io)
     if not (path / "zoo.json").is_file():
         if path.exists() and not path.is_dir():
-            raise ConfigError(f"{path} is there already and is no zoo.", "Choose another folder.")
+            raise ConfigError(f"{path} already exists and is not a zoo.", "Choose another folder.")
         return frozenset()
     zoo = open_zoo(path)
     if zoo.data != data.record():

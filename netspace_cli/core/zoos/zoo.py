@@ -165,7 +165,7 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
             )
         return zoo
     if path.exists() and (not path.is_dir() or any(p.suffix == ".jsonl" for p in path.iterdir())):
-        raise ConfigError(f"{path} is there already and is no zoo.", "Choose another folder.")
+        raise ConfigError(f"{path} already exists and is not a zoo.", "Choose another folder.")
     path.mkdir(parents=True, exist_ok=True)
     record = {"format": FORMAT, "version": VERSION, "data": data, **about}
     atomic_write(path / "zoo.json", lambda p: p.write_text(json.dumps(record, indent=1) + "\n"), force=False)
@@ -183,7 +183,7 @@ def open_zoo(path: Path) -> Zoo:
     if not file.is_file():
         raise InputFileError(
             path,
-            "no zoo there (it has no zoo.json).",
+            "not a zoo (it has no zoo.json).",
             "Make one with `netspace zoo train` or `netspace zoo index`.",
         )
     try:
@@ -200,7 +200,7 @@ def open_zoo(path: Path) -> Zoo:
         if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(io).values()):
             raise ValueError(f"data {data['name']!r} of {io}")
     except (ValueError, KeyError, TypeError) as failure:
-        raise InputFileError(file, f"not a zoo's record ({failure}).", "Index the folder again.") from failure
+        raise InputFileError(file, f"not a zoo record ({failure}).", "Index the folder again.") from failure
     about = {k: v for k, v in record.items() if k not in ("format", "version", "data")}
     return Zoo(path, data, tuple(_read_manifest(path / "instances.jsonl")), about)
 
@@ -211,15 +211,17 @@ def _read_manifest(file: Path) -> list[Instance]:
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as failure:
-        raise InputFileError(file, f"no text ({failure}).", "Index the folder again.") from failure
+        raise InputFileError(file, f"not text ({failure}).", "Index the folder again.") from failure
     instances: dict[str, Instance] = {}
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
             instance = _instance(json.loads(line))
         except (ValueError, TypeError) as failure:
-            raise InputFileError(file, f"line {number} is no instance ({failure}).", "Remove that line.") from failure
+            raise InputFileError(
+                file, f"line {number} is not an instance ({failure}).", "Remove that line."
+            ) from failure
         if instance.id in instances:
-            raise InputFileError(file, f"line {number}: the id {instance.id!r} is there twice.", "Remove that line.")
+            raise InputFileError(file, f"line {number}: the id {instance.id!r} appears twice.", "Remove that line.")
         instances[instance.id] = instance
     return list(instances.values())
 
@@ -229,14 +231,14 @@ def _instance(fields: dict[str, Any]) -> Instance:
     instance = Instance(**fields)
     for name in ("id", "arch", "split", "file", "sha256", "licence"):
         if not isinstance(getattr(instance, name), str):
-            raise TypeError(f"{name} = {getattr(instance, name)!r} is no text")
+            raise TypeError(f"{name} = {getattr(instance, name)!r} is not text")
     if instance.split not in SPLITS:
         raise ValueError(f"unknown split {instance.split!r}: one of {', '.join(SPLITS)}")
     if not isinstance(instance.training, dict):
-        raise TypeError(f"training = {instance.training!r} is no table")
+        raise TypeError(f"training = {instance.training!r} is not a table")
     scores = instance.accuracy
     if not isinstance(scores, dict) or not all(isinstance(v, int | float) for v in scores.values()):
-        raise TypeError(f"accuracy = {scores!r} is no table of numbers")
+        raise TypeError(f"accuracy = {scores!r} is not a table of numbers")
     return instance
 
 

@@ -92,7 +92,7 @@ class TestSpecs:
     @pytest.mark.parametrize(
         ("spec", "words"),
         [
-            ("", "No data set is called ''"),
+            ("", "unknown data set ''"),
             ("digits:x", "built in and has no 'x'"),
             ("folder", "names no directory"),
             ("folder:", "names no directory"),
@@ -114,7 +114,7 @@ class TestSpecs:
             ("cifar10:{}", "data_batch_1 is missing"),
             ("tiny-imagenet:{}", "lacks train"),
             ("folder:{}", "no folder train"),
-            ("{}/a.npz", "a.npz is not there"),
+            ("{}/a.npz", "a.npz does not exist"),
         ],
     )
     def test_files_that_are_not_there(self, tmp_path: Path, spec: str, missing: str) -> None:

@@ -167,7 +167,7 @@ def test_faces_that_look_inwards_are_refused_and_turned_on_request(tmp_path: Pat
     with pytest.raises(InputFileError) as refused:
         read(path)
     assert str(refused.value) == (
-        f"{path}: its faces are turned inside out, or not all the same way, so in and out cannot be told. "
+        f"{path}: its faces point inwards, or in different directions, so inside and outside cannot be told apart. "
         "Turn them outwards, or let `repair=True` do it."
     )
     shape = read(path, repair=True)

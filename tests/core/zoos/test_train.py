@@ -189,14 +189,14 @@ def test_other_data_are_refused(tiny: Tiny, whole: Zoo) -> None:
         ({"epochs": (-1, 1)}, "epochs -1-1 is no range"),
         ({"counts": (0, 0, 0)}, "instances cannot be trained"),
         ({"counts": (-1, 2, 2)}, "instances cannot be trained"),
-        ({"optimizer": "lion"}, "no optimizer is called 'lion'"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion'"),
         ({"schedule": "step"}, "no schedule is called 'step'"),
         ({"init": "zeros"}, "no init is called 'zeros'"),
         ({"spacing": "odd"}, "no spacing is called 'odd'"),
         ({"lr": 0.0}, "must be above zero"),
         ({"batch": 0}, "must be above zero"),
         ({"arch": ()}, "architectures none"),
-        ({"arch": ("lenetlike", "lenetlike")}, "architectures lenetlike, lenetlike: each must be named, and once"),
+        ({"arch": ("lenetlike", "lenetlike")}, "architectures lenetlike, lenetlike: each must be named exactly once"),
     ],
 )
 def test_a_plan_that_makes_no_zoo_is_refused_before_anything_is_written(

@@ -141,7 +141,7 @@ def _accuracy_table(used: Used, before: Mapping[str, float], plan: FewLabels) ->
         for shift in plan.shifts
         for k in plan.per_class
     ]
-    title = f"Test accuracy after adapting to so many labelled images a class, mean of {plan.seeds} seeds"
+    title = f"Test accuracy by number of labelled images per class, mean of {plan.seeds} seeds"
     return Table("accuracy", title, tuple(columns), tuple(rows))
 
 

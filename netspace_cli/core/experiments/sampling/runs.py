@@ -80,13 +80,13 @@ class Sampling:
         for name in self.methods:
             if name not in VARIANTS:
                 near = difflib.get_close_matches(name, VARIANTS, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(VARIANTS)}."
-                raise ConfigError(f"no method is called {name!r}.", hint)
+                hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(VARIANTS)}."
+                raise ConfigError(f"unknown method {name!r}.", hint)
         if not self.methods or self.count < 2 or self.draws < 1 or self.polish < 0:
             raise ConfigError(
-                f"{len(self.methods)} methods, {self.draws} draws of {self.count} networks and {self.polish} steps of "
-                "polishing compare nothing.",
-                f"Ask for a method, a draw and two networks at least: {setting('count', 10)}.",
+                f"cannot compare {len(self.methods)} methods with {self.draws} draws of {self.count} networks and "
+                f"{self.polish} steps of polishing.",
+                f"Give at least one method, one draw and two networks: {setting('count', 10)}.",
             )
 
     def settings(self) -> dict[str, Any]:
