@@ -160,7 +160,7 @@ epoch_images = click.option(
     default=0,
     metavar="N",
     show_default="0 for all",
-    help="Images per epoch, drawn anew for each epoch.",
+    help="Images per epoch, newly drawn for each epoch.",
 )
 """Passes `epoch_images: int`."""
 

@@ -1,4 +1,4 @@
-"""A small generative adversarial network on embeddings, as the publication's S_GAN is one.
+"""A small generative adversarial network on embeddings, like the published S_GAN.
 
 Its sizes are not known from the publication. Here the generator is trained with the non-saturating loss (Goodfellow et
 al., 2014, section 3), the discriminator with a gradient penalty on real codes (Mescheder et al., 2018, R1), which keeps
@@ -22,7 +22,7 @@ from .whitening import Whitening, fit_whitening
 
 @dataclass(frozen=True)
 class GanSettings:
-    """How a GAN learns.
+    """Settings of a GAN and its training.
 
     Attributes:
         noise: values that the generator makes an embedding of.
@@ -55,7 +55,7 @@ class Gan:
     noise: int
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """One embedding (E,)."""
+        """Draw one embedding (E,)."""
         with torch.no_grad():
             codes = self.generator(torch.randn(1, self.noise, generator=generator))
         return self.whitening.back(codes.double())[0].float()

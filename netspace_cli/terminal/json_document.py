@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 def jsonable(value: object) -> Any:
-    """`value` made of what JSON has: NaN and infinities become null, paths text, arrays lists.
+    """Convert `value` to JSON values: NaN and infinities become null, paths text, arrays lists.
 
     Raises:
         TypeError: a kind of value that has no place in a document.
@@ -36,5 +36,5 @@ def jsonable(value: object) -> Any:
 
 
 def render_document(document: Mapping[str, object]) -> str:
-    """The one JSON document of a command, its schema first; plain ASCII, so that any stdout takes it."""
+    """Render a command's JSON document, schema first; plain ASCII, so that any stdout accepts it."""
     return json.dumps({"schema": SCHEMA, **jsonable(document)}, indent=2, allow_nan=False)

@@ -1,4 +1,4 @@
-"""Neural fields: how near predicted values are to their targets."""
+"""Views of neural fields: how near predicted values are to their targets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FieldView:
     decoded: Sequence[tuple[str, Column]] = ()
 
     def instance_row(self, instance: Instance) -> Sequence[object]:
-        """How near the network is to what it was fitted to."""
+        """How well the network was fitted."""
         return (instance.accuracy.get("test"), instance.training.get("error"))
 
     def note_fidelity(self, console: Console, row: Mapping[str, Any]) -> None:
@@ -59,7 +59,7 @@ class FieldView:
             )
 
     def show_evaluation(self, console: Console, title: str, found: Mapping[str, FieldEvaluation]) -> None:
-        """Every instance, then the means."""
+        """Show every instance, then the means."""
         columns = [column for _, column in MEASURES]
         console.table(
             title,
@@ -81,7 +81,7 @@ class FieldView:
         )
 
     def show_path(self, console: Console, found: Walks) -> None:
-        """Which architecture is where: nobody can see such fields."""
+        """Show the architecture at each step: these fields cannot be drawn."""
         ClassifierView().show_path(console, found)
 
 

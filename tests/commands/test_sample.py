@@ -91,8 +91,8 @@ def test_a_dry_run_draws_nothing(one: list[object], work: Path, ask: Ask) -> Non
         (["--method", "kd"], "unknown method 'kd'. Did you mean kde?"),
         (
             ["--method", "flow", "--bandwidth", "1"],
-            "the method flow has no bandwidth: that is for kde, kde-joint, starts. Leave it out, or draw by another "
-            "method: --method kde.",
+            "the method flow does not use bandwidth; methods that do: kde, kde-joint, starts. Leave it out, or draw by "
+            "another method: --method kde.",
         ),
         (["--method", "mix", "--polish", "3"], "samples of the method mix have none. Leave out --polish"),
         (["--method", "starts"], "-s space.starts=10"),

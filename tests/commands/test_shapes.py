@@ -253,7 +253,7 @@ def test_a_shape_that_is_refused_once_it_is_read_leaves_no_folder(work: Path, re
 def test_what_is_not_there_is_refused(work: Path, refused: Refused) -> None:
     assert "no such file or folder: none.ply" in refused(2, "zoo", "fit", "none.ply", "-o", "zoo", *QUICK)
     Path("notes.txt").write_text("no shape")
-    assert "notes.txt: .txt is no kind of shape" in refused(2, "zoo", "fit", "notes.txt", "-o", "zoo", *QUICK)
+    assert "notes.txt: .txt is not a known kind of shape" in refused(2, "zoo", "fit", "notes.txt", "-o", "zoo", *QUICK)
 
 
 def test_pictures_are_fitted_and_have_no_surface(work: Path, ask: Ask, refused: Refused) -> None:
@@ -353,7 +353,7 @@ def test_the_architecture_of_a_bare_checkpoint_may_be_named(
     (named,) = ask("mesh", "bare.pt", "--arch", "siren-16x2", "-o", "a.ply", "--resolution", 8)["networks"]
     (recognised,) = ask("mesh", "bare.pt", "-o", "b.ply", "--resolution", 8)["networks"]
     assert named == recognised and Path("a.ply").read_bytes() == Path("b.ply").read_bytes()
-    assert "It is no siren-8x2" in refused(3, "mesh", "bare.pt", "--arch", "siren-8x2", "-o", "c.ply")
+    assert "It is not a siren-8x2" in refused(3, "mesh", "bare.pt", "--arch", "siren-8x2", "-o", "c.ply")
     said = refused(3, "mesh", "bare.pt", "--arch", "siren-9999x99", "-o", "c.ply")
     assert "siren-9999x99 would have more than 9,798,040,098 parameters; the limit is 50,000,000." in said
 

@@ -59,7 +59,7 @@ def test_one_of_several_starting_points_is_chosen_to_draw_from_and_the_others_to
     assert (found["space"], found["method"]) == ("starting", "starts")
     assert ask(*drawing, "--method", "kde", "-o", "by-kde")["method"] == "kde"
     assert ask(*drawing, "--space", "b", "-o", "of-one")["method"] == "kde"
-    assert "the method starts has no accuracy" in refused(2, *drawing, "--accuracy", "0.9", "-o", "again")
+    assert "the method starts does not use accuracy" in refused(2, *drawing, "--accuracy", "0.9", "-o", "again")
     shutil.copy(starting, built_in / "c.safetensors")
     assert "2 built-in spaces have 3 starting points: a, c. Name one: --space a" in refused(2, *drawing, "-o", "again")
 

@@ -212,7 +212,7 @@ def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Tiny, re
         out, err = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, "")
     assert err.count("Stopping after this step, with a checkpoint") == 1
-    assert "stopped after step" in err and "--resume goes on" in err and "Traceback" not in err
+    assert "stopped after step" in err and "--resume continues" in err and "Traceback" not in err
     assert not Path("mini.safetensors").exists() and Path("mini.run/checkpoint.pt").exists()
     assert torch.load("mini.run/checkpoint.pt", weights_only=True)["step"] < 60
 
@@ -229,7 +229,7 @@ def test_a_run_that_was_to_replace_a_space_goes_on_with_force(
     metrics = Path("mini.run/metrics.jsonl")  # as of a run that was stopped after four steps
     metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:4]))
     said = refused(2, *options, "--resume")
-    assert "has done 4 of 6 steps: --resume --force goes on" in said and "nothing is left" not in said
+    assert "has done 4 of 6 steps: --resume --force continues it" in said and "nothing is left" not in said
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ class ConvSettings(BackboneSettings):
 
     Attributes:
         embedding_size: E.
-        height, width: of the PRep; height None is the published one for the case at hand.
+        height, width: of the PRep; height None is the published one for the architectures and the image size.
         side: of the picture the embedding is read as.
     """
 

@@ -1,4 +1,4 @@
-"""Readers of image data sets in the layouts people have them in: splits as they lie there, checked.
+"""Readers of image data sets in common layouts; splits are kept as they are, and checked.
 
 `datasets.py` chooses between them and settles what all data sets need.
 """
@@ -32,7 +32,7 @@ _CIFAR10_FILES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batc
 
 @dataclass(frozen=True, eq=False)
 class ReadImages:
-    """What a loader read. `splits` may lack val; `published` data sets come with constants of their own."""
+    """The result of a loader. `splits` may lack val; `published` data sets have their own constants."""
 
     name: str
     path: Path
@@ -43,7 +43,7 @@ class ReadImages:
 
 
 def load_cifar10(path: Path) -> ReadImages:
-    """CIFAR-10 as torchvision unpacks it, in file order; nothing is downloaded.
+    """Read CIFAR-10 as torchvision unpacks it, in file order; nothing is downloaded.
 
     Args:
         path: the folder that holds cifar-10-batches-py, or that folder itself.
@@ -84,7 +84,7 @@ def load_cifar10(path: Path) -> ReadImages:
 
 
 def load_cifar10_npz(path: Path) -> ReadImages:
-    """CIFAR-10 in one .npz file of MedMNIST's layout, with the constants that published networks expect.
+    """Read CIFAR-10 from one .npz file in MedMNIST's layout, with the constants of published networks.
 
     Raises:
         DataUnavailable: no such file.
@@ -101,18 +101,18 @@ def load_cifar10_npz(path: Path) -> ReadImages:
 
 
 def missing_of_cifar10(path: Path) -> list[Path]:
-    """The files of CIFAR-10 that `path` (as in `load_cifar10`) lacks."""
+    """Files of CIFAR-10 that are missing at `path` (as in `load_cifar10`)."""
     folder = _cifar10_root(path) / _CIFAR10_FOLDER
     return [folder / name for name in _CIFAR10_FILES if not os.path.isfile(folder / name)]
 
 
 def _cifar10_root(path: Path) -> Path:
-    """The folder around cifar-10-batches-py, which people name as often as that one."""
+    """The folder around cifar-10-batches-py; users may name either."""
     return path.parent if path.name == _CIFAR10_FOLDER else path
 
 
 def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
-    """Tiny-ImageNet as its archive unpacks: train, and the official val as test.
+    """Read Tiny-ImageNet as its archive unpacks: train, and the official val as test.
 
     Args:
         path: the folder with train and val in it.
@@ -145,7 +145,7 @@ def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
 
 
 def _annotated(annotations: Path, number: dict[str, int]) -> list[tuple[Path, int]]:
-    """The pictures that val_annotations.txt lists: name, class and more, separated by tabs."""
+    """The pictures in val_annotations.txt: name, class and more, separated by tabs."""
     pictures = []
     with open_input(annotations) as file:
         lines = file.read().decode("utf-8", errors="replace").splitlines()
@@ -161,7 +161,7 @@ def _annotated(annotations: Path, number: dict[str, int]) -> list[tuple[Path, in
 
 
 def load_folder(path: Path, size: int | None) -> ReadImages:
-    """A tree of pictures, path/{train,val,test}/<class>/<picture>; val may be absent. Always three channels.
+    """Read pictures in path/{train,val,test}/<class>/<picture>; val may be absent. Always three channels.
 
     Args:
         size: pixels that pictures are stretched to; None for the size of the first one, which then
@@ -223,7 +223,7 @@ def _read_pictures(pictures: list[tuple[Path, int]], size: int) -> Split:
 
 
 def _read_picture(path: Path, size: int | None) -> np.ndarray:
-    """(S, S, 3) uint8, stretched to `size` where it differs; (H, W, 3) without `size`."""
+    """Read a picture as (S, S, 3) uint8, resized to `size`; (H, W, 3) without `size`."""
     from PIL import Image
 
     with open_input(path) as file:
@@ -240,7 +240,7 @@ def _read_picture(path: Path, size: int | None) -> np.ndarray:
 
 
 def load_npz(path: Path) -> ReadImages:
-    """A file in MedMNIST's layout: {train,val,test}_{images,labels}; val may be absent.
+    """Read a file in MedMNIST's layout: {train,val,test}_{images,labels}; val may be absent.
 
     Images are (N, S, S) or (N, S, S, C) uint8, labels (N,) or (N, 1) integers.
 
@@ -267,7 +267,7 @@ def load_npz(path: Path) -> ReadImages:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of MedMNIST's layout by name: train and test, and val where there is any of it."""
+    """Read the arrays of MedMNIST's layout by name: train, test, and val if it has any."""
     if not os.path.exists(path):
         raise DataUnavailable(f"{path} does not exist.", "Check the path; netspace downloads nothing by itself.")
     wanted = [f"{part}_{what}" for part in SPLITS for what in ("images", "labels")]
@@ -291,7 +291,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _npz_images(path: Path, name: str, array: np.ndarray) -> Tensor:
-    """(N, C, S, S) uint8."""
+    """Read images (N, C, S, S) uint8."""
     if array.dtype != np.uint8:
         raise InputFileError(path, f"{name} is {array.dtype}, not uint8.", "Save pixels as integers 0-255.")
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] > 4):
@@ -307,7 +307,7 @@ def _npz_images(path: Path, name: str, array: np.ndarray) -> Tensor:
 
 
 def _npz_labels(path: Path, name: str, array: np.ndarray) -> Tensor:
-    """(N,) int64."""
+    """Read labels (N,) int64."""
     if array.dtype.kind not in "iu":
         raise InputFileError(path, f"{name} is {array.dtype}, not integers.", "Number the classes from 0.")
     if array.ndim == 2 and array.shape[1] > 1:

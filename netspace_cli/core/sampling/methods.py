@@ -1,4 +1,4 @@
-"""How new networks are drawn: by densities of a space's embeddings, or from trained weights, as plain rivals.
+"""Methods to draw new networks: densities of a space's embeddings, and plain rivals on trained weights.
 
 A method is a frozen set of settings. `METHODS` has all of them by name; a new one is a class here and a line there.
 """
@@ -35,7 +35,7 @@ from .population import Population
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """What a method draws: an embedding, or weights.
+    """One draw: an embedding, or weights.
 
     Attributes:
         embedding: (E,); start: the starting point that it is decoded from.
@@ -49,11 +49,11 @@ class Draw:
 
 
 Drawer: TypeAlias = Callable[[int, torch.Generator], Draw]
-"""Draws sample number i from its own generator."""
+"""Draws sample number i with its own generator."""
 
 
 class Method(Protocol):
-    """One way to draw networks.
+    """One method to draw networks.
 
     Attributes:
         name: as people call it.
@@ -64,7 +64,7 @@ class Method(Protocol):
     on_weights: ClassVar[bool]
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse what it cannot draw from, before anything is learnt.
+        """Refuse populations that the method cannot draw from, before anything is learnt.
 
         Raises:
             ConfigError: says what is missing.
@@ -72,7 +72,7 @@ class Method(Protocol):
         ...
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
-        """Learn what there is to learn."""
+        """Learn from the population."""
         ...
 
 
@@ -84,10 +84,10 @@ class _OfEmbeddings:
     on_weights: ClassVar[bool] = False
 
     def check(self, population: Population, space: Space) -> None:
-        """All that is missing shows when the density is fitted."""
+        """Check nothing: fitting the density checks everything."""
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """The density of a population's embeddings."""
+        """Fit the density to a population's embeddings."""
         raise NotImplementedError
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
@@ -98,7 +98,7 @@ class _OfEmbeddings:
 
 @dataclass(frozen=True)
 class Kde(_OfEmbeddings):
-    """Kernel densities of independent dimensions.
+    """Kernel densities, one per dimension, independent of each other.
 
     Attributes:
         bandwidth: a number, or a rule ("scott", "silverman"); the publication's is 0.002.
@@ -108,25 +108,25 @@ class Kde(_OfEmbeddings):
     bandwidth: Bandwidth = "scott"
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """One density for each dimension."""
+        """Fit one density per dimension."""
         return fit_kernel_density(population.embeddings, self.bandwidth)
 
 
 @dataclass(frozen=True)
 class JointKde(_OfEmbeddings):
-    """A kernel density of all dimensions together; settings as of `Kde`."""
+    """A kernel density over all dimensions; settings as in `Kde`."""
 
     name = "kde-joint"
     bandwidth: Bandwidth = "scott"
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """One density."""
+        """Fit one density."""
         return fit_kernel_density(population.embeddings, self.bandwidth, joint=True)
 
 
 @dataclass(frozen=True)
 class OneSeedKde:
-    """The publication's public code, which draws all dimensions from one seed: stored embeddings. For experiments.
+    """The publication's public code, for experiments: draws all dimensions from one seed, so stored embeddings.
 
     Attributes:
         bandwidth: a number.
@@ -139,10 +139,10 @@ class OneSeedKde:
     seed: int = 42
 
     def check(self, population: Population, space: Space) -> None:
-        """All that is missing shows when something is drawn."""
+        """Check nothing: drawing checks everything."""
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
-        """Sample i is the last of the i + 1 that the seed gives."""
+        """Sample i is the last of the first i + 1 draws with the seed."""
         rows, seed, bandwidth = population.embeddings, self.seed, self.bandwidth
         drawn = torch.zeros(0, rows.shape[1])
 
@@ -157,16 +157,16 @@ class OneSeedKde:
 
 @dataclass(frozen=True)
 class Neighbours(_OfEmbeddings):
-    """A point of the box around UMAP's map, and back, as published (extra `umap`)."""
+    """Draw a point in the box around UMAP's map and map it back, as published (extra `umap`)."""
 
     name = "neighbours"
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse without the extra."""
+        """Refuse if the extra is not installed."""
         check_neighbours()
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """The map and its box."""
+        """Fit the map and its box."""
         return fit_neighbour_box(population.embeddings, generator)
 
 
@@ -182,7 +182,7 @@ class Gan(_OfEmbeddings):
     steps: int = GanSettings().steps
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """Trained in seconds."""
+        """Train it, in seconds."""
         return fit_gan(population.embeddings, generator, GanSettings(steps=self.steps))
 
 
@@ -198,7 +198,7 @@ class Flow(_OfEmbeddings):
     accuracy: float | None = None
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse an accuracy that cannot be asked for."""
+        """Refuse an accuracy that the flow cannot draw for."""
         if self.accuracy is None:
             return
         if not population.rated:
@@ -210,17 +210,17 @@ class Flow(_OfEmbeddings):
             raise ConfigError(f"invalid accuracy {self.accuracy:g}.", f"Give a fraction: {setting('accuracy', 0.9)}.")
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """Trained in seconds."""
+        """Train it, in seconds."""
         known = population.accuracies if population.rated else None
         return fit_flow(population.embeddings, generator, accuracies=known, wanted=self.accuracy)
 
 
 @dataclass(frozen=True)
 class Starts:
-    """Sample i from the space's starting point i mod K, its embedding as of `Kde`.
+    """Draw sample i from the space's starting point i mod K, with an embedding as in `Kde`.
 
     Attributes:
-        bandwidth: as of `Kde`.
+        bandwidth: as in `Kde`.
     """
 
     name: ClassVar[str] = "starts"
@@ -243,18 +243,18 @@ class Starts:
 
 @dataclass(frozen=True)
 class _OfWeights:
-    """A method that makes networks of training instances' weights."""
+    """A method that makes networks from training instances' weights."""
 
     name: ClassVar[str]
     on_weights: ClassVar[bool] = True
 
     @property
     def least(self) -> int:
-        """How many instances a network is made of."""
+        """Number of instances that a network is made of."""
         raise NotImplementedError
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse without weights, or with too few of them."""
+        """Refuse a population without weights, or with too few instances."""
         population.aligned_weights(self.name)
         if len(population) < self.least:
             raise ConfigError(
@@ -264,7 +264,7 @@ class _OfWeights:
             )
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
-        """Parents are drawn without repeats."""
+        """Draw parents without repeats."""
         weights = population.aligned_weights(self.name)
 
         def draw(index: int, generator: torch.Generator) -> Draw:
@@ -275,7 +275,7 @@ class _OfWeights:
         return draw
 
     def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
-        """A network (P,) of its parents (n, P)."""
+        """Make a network (P,) from its parents (n, P)."""
         raise NotImplementedError
 
 
@@ -292,18 +292,18 @@ class Noise(_OfWeights):
 
     @property
     def least(self) -> int:
-        """One."""
+        """One instance."""
         return 1
 
     def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
-        """The instance and noise."""
+        """Add noise to the instance."""
         noise: Tensor = torch.randn(parents.shape[1], generator=generator)
         return parents[0] + self.scale * population.deviations * noise
 
 
 @dataclass(frozen=True)
 class Soup(_OfWeights):
-    """The mean of several training instances, their hidden units aligned to the first of them.
+    """The mean of several training instances, with hidden units aligned to the first.
 
     Attributes:
         parents: how many.
@@ -314,11 +314,11 @@ class Soup(_OfWeights):
 
     @property
     def least(self) -> int:
-        """As many as are asked for."""
+        """The requested number."""
         return self.parents
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse fewer than two parents as well."""
+        """Refuse fewer than two parents, too."""
         if self.parents < 2:
             raise ConfigError(
                 f"cannot average {self.parents} instances.", f"Give two or more: {setting('parents', 8)}."
@@ -326,7 +326,7 @@ class Soup(_OfWeights):
         super().check(population, space)
 
     def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
-        """The mean."""
+        """Average the parents."""
         aligned = align_closely(population.architecture, parents[0], parents[1:], generator)
         return torch.cat([parents[:1], aligned]).mean(dim=0)
 
@@ -342,11 +342,11 @@ class Mix(Soup):
 METHODS: Mapping[str, type[Method]] = {
     each.name: each for each in (Kde, JointKde, Neighbours, Gan, Flow, Starts, Noise, Mix, Soup)
 }
-"""By name, those that a person may ask for; `OneSeedKde` is for experiments."""
+"""Methods by the names that users can give; `OneSeedKde` is for experiments."""
 
 
 def method_named(name: str, **settings: Any) -> Method:
-    """A method by name.
+    """Find a method by name.
 
     Args:
         settings: its own; those that are None are left as usual.

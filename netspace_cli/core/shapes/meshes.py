@@ -1,4 +1,4 @@
-"""Shapes from triangle meshes: signed distances by trimesh (extra `mesh`)."""
+"""Shapes from triangle meshes, with signed distances by trimesh (extra `mesh`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FEWER = 2
 
 
 def check_mesh_extra() -> None:
-    """Refuse meshes where the extra is not installed.
+    """Refuse meshes if the extra is not installed.
 
     Raises:
         ConfigError: says what to install.
@@ -48,7 +48,7 @@ def check_mesh_extra() -> None:
 def shape_from_mesh(
     name: str, source: Path, generator: torch.Generator, *, repair: bool = False, scale: bool = True
 ) -> Shape:
-    """A shape from a mesh file.
+    """Make a shape from a mesh file.
 
     Args:
         generator: draws the points.
@@ -66,7 +66,7 @@ def shape_from_mesh(
 
 
 def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
-    """A mesh in the box; with `repair` its holes are filled as far as that goes.
+    """Read a mesh into the box; with `repair`, fill its holes as far as possible.
 
     Raises:
         ConfigError, InputFileError: as `shape_from_mesh`.
@@ -130,7 +130,7 @@ def _open_edges(mesh: trimesh.Trimesh) -> int:
 
 
 def _told_by_voxels(name: str, source: Path, mesh: trimesh.Trimesh, generator: torch.Generator) -> Shape:
-    """The voxels of a grid over the box that a surface passes through, or hides from all six sides."""
+    """Voxels of a grid over the box that a surface passes through, or hides from all six sides."""
     pitch = 2 / RESOLUTION
     # trimesh's voxels have their centres on multiples of the pitch, those of the box halfway between.
     moved = mesh.copy().apply_translation([-pitch / 2] * 3)

@@ -1,4 +1,4 @@
-"""The JSON record in a space file's metadata, read and checked."""
+"""Read and check the JSON record in a space file's metadata."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FORMAT, VERSION = "netspace-space", 1
 
 
 def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON record in a space file's metadata.
+    """Read the JSON record in a space file's metadata.
 
     Raises:
-        InputFileError: the file is no space, or of a version this netspace does not read.
+        InputFileError: the file is not a space, or of a version this netspace does not read.
     """
     if "netspace.space" not in metadata:
         raise InputFileError(
@@ -49,7 +49,7 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _check_record(record: Mapping[str, Any]) -> None:
-    """Raises ValueError, KeyError, TypeError or AttributeError where something is missing or no such thing."""
+    """Check a record. Raises ValueError, KeyError, TypeError or AttributeError for missing or wrong values."""
     io = io_from(record["io"])
     texts = [record["name"], record["data"]["name"], record["netspace_version"], *record["architectures"]]
     numbers = [*asdict(io).values(), record["recipe"]["backbone"]["embedding_size"]]

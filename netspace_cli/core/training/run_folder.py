@@ -33,7 +33,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, output: Path) -> Self:
-        """The folder of the run that trains a space: beside its file, `<its name>.run`.
+        """Folder of the run that trains a space, beside its file: `<its name>.run`.
 
         Raises:
             ConfigError: an output that is no .safetensors.
@@ -44,20 +44,20 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a step."""
+        """Metrics file, one JSON object per step."""
         return self.path / "metrics.jsonl"
 
     @property
     def checkpoint(self) -> Path:
-        """The last whole state."""
+        """The last complete state."""
         return self.path / "checkpoint.pt"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second run out of the folder.
+        """Lock the folder against a second run.
 
         Raises:
-            ConfigError: another run holds it, or it is no folder.
+            ConfigError: another run holds it, or it is not a folder.
         """
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path} is not a folder; the run keeps its files there.", "Choose another output.")
@@ -72,10 +72,10 @@ class RunFolder:
             yield
 
     def begin(self, settings: Mapping[str, Any], *, force: bool) -> None:
-        """Start afresh.
+        """Start a new run.
 
         Raises:
-            ConfigError: a run was begun here and `force` is not given.
+            ConfigError: a run was started here and `force` is not given.
         """
         if self.checkpoint.exists() and not force:
             raise ConfigError(
@@ -88,10 +88,12 @@ class RunFolder:
         atomic_write(self.path / "settings.json", lambda p: p.write_text(text), force=True)
 
     def resume(self, settings: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-        """The state to go on from; metrics of steps after it are dropped, they will come again.
+        """The state to continue from.
+
+        Metrics of later steps are dropped, since those steps will be repeated.
 
         Raises:
-            ConfigError: no run to go on with, or one of other settings (the message names them).
+            ConfigError: no run to continue, or one of other settings (the message names them).
             InputFileError: the settings or the checkpoint cannot be read.
         """
         if not self.checkpoint.exists():
@@ -137,7 +139,7 @@ class RunFolder:
             ) from failure
 
     def progress(self) -> tuple[int, int]:
-        """Steps done, and steps in all.
+        """Steps done and total steps.
 
         Raises:
             InputFileError: the settings cannot be read.
@@ -154,12 +156,12 @@ class RunFolder:
             f.write(json.dumps(line) + "\n")
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint, whole or not at all."""
+        """Replace the checkpoint atomically."""
         atomic_write(self.checkpoint, lambda p: torch.save(dict(state), p), force=True)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:
-    """Which settings differ, by their place, with both values where they are short."""
+    """Names of differing settings, with both values if they are short."""
     found = []
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
@@ -172,7 +174,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str =
 
 
 def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:
-    """Refuse what an output, or a run begun earlier, stands in the way of, before any work.
+    """Refuse an output or an earlier run that would be lost, before any work.
 
     Args:
         output: of the space.
@@ -206,7 +208,7 @@ def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:
 
 
 def _way_on(folder: RunFolder) -> str:
-    """What to do where a run is to be resumed whose output is there; "" where there is no such run."""
+    """Advice for resuming a run whose output exists; "" if there is no such run."""
     if not folder.checkpoint.exists():
         return ""
     done, steps = folder.progress()

@@ -1,4 +1,4 @@
-"""What a space is trained on: the zoo's parameters by architecture and split, and what they tell beforehand."""
+"""Training data of a space: the zoo's weights by architecture and split, and facts about them."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _check_rates(recipe: Recipe, known: Sequence[str]) -> None:
 def initial_values(
     training: TrainingSet, recipe: Recipe, runner: Runner, inputs: Tensor
 ) -> dict[str, ArchitectureInit]:
-    """What each decoder starts from: a training instance, or a fresh module where there is none or none is wanted.
+    """Initial values of each decoder: a training instance, or a new module if it has no instance or if none is wanted.
 
     Args:
         inputs: (B, ...) training images or points that fresh modules' batch norms see.
@@ -115,13 +115,13 @@ def initial_values(
 
 
 def without_instance(training: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
-    """The architectures whose decoder starts from no trained network."""
+    """Architectures whose decoder does not start from a trained network."""
     seen = [a.name for a in training.seen()] if recipe.space.start == "best" else []
     return tuple(a.name for a in training.architectures if a.name not in seen)
 
 
 def _best(instances: Sequence[Instance]) -> int:
-    """The row with the highest accuracy on validation images."""
+    """Row with the highest accuracy on validation images."""
     return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
 
 
@@ -132,8 +132,11 @@ def layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:
 
 
 def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor, *, count: int = FRESH) -> Tensor:
-    """(count, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
-    it on the inputs, as at the first step of their own training. No trained network has a part in them."""
+    """(count, P) newly initialised, folded modules.
+
+    Signals in them are as wide as batch norms make them on the inputs, as at the first step of their own training. No
+    trained network is used.
+    """
     found = []
     with kept_random_state():
         torch.manual_seed(runner.seed)

@@ -1,4 +1,4 @@
-"""The manifest of a zoo that is indexed: what is there already, and adding to it or replacing it."""
+"""Manifest of an indexed zoo: what it has, and how to add to it or replace it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, op
 
 
 def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
-    """The zoo that a folder is already, if it is one that may be added to or, with `force`, replaced.
+    """The zoo already in a folder, if it may be added to or, with `force`, replaced.
 
     Raises:
         ConfigError: to be added to, but of other data; to be replaced, but trained by netspace.
@@ -50,7 +50,7 @@ def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
 
 
 def write_zoo(zoo: Zoo, scored: Iterable[Instance], before: Zoo | None, *, force: bool) -> Zoo:
-    """The manifest with more instances, added as they come; with `force`, with these alone, when all have come.
+    """Write the manifest with new instances, added one by one; with `force`, only these, after all are ready.
 
     Args:
         zoo: what is to be written of path, data and the rest.

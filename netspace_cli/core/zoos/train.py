@@ -1,4 +1,4 @@
-"""Train a zoo: many instances, other seeds, a fixed number of epochs or a range of them."""
+"""Train a zoo: many instances from different seeds, for a number of epochs or a range."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train_zoo(
     *,
     workers: int = 1,
 ) -> Zoo:
-    """Train what a plan asks for and is not there yet; the manifest grows as instances are finished.
+    """Train the plan's missing instances; the manifest grows as instances are finished.
 
     Args:
         path: the zoo's folder; a zoo of the same data is added to.
@@ -61,8 +61,10 @@ def train_zoo(
 
 
 def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
-    """Refuse an architecture that cannot be trained on so few images a step: a batch norm over maps of one
-    pixel has nothing to average over."""
+    """Refuse an architecture that cannot be trained with this batch size.
+
+    A batch norm over maps of one pixel needs several images to average over.
+    """
     architecture = resolve_architecture(name, data.io)
     images = min(plan.batch, len(data.splits["train"].labels))
     if images > 1:
@@ -81,7 +83,7 @@ def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
 
 
 def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], plan: ZooPlan, precision: str) -> None:
-    """Refuse to count as done what another plan made: the splits and epochs would not be those asked for."""
+    """Refuse existing instances from another plan, since their splits and epochs would differ from this one."""
     splits = {instance.run: (instance.id, instance.split) for instance in done.values()}
     for job in jobs:
         settings = job.record(plan, precision)
@@ -109,13 +111,13 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
 
 
 def zoo_so_far(path: Path, data: ImageData, archs: Sequence[str]) -> frozenset[str]:
-    """The ids of the instances a zoo has already, before more are trained; nothing is made.
+    """Ids of the instances that a zoo already has; nothing is made.
 
     Args:
         path: of the zoo; it need not be there.
         data, archs: of the instances to be trained.
     Raises:
-        ConfigError: the folder holds a zoo of other data, or is no folder.
+        ConfigError: the folder holds a zoo of other data, or is not a folder.
         UnknownArchitecture: no such architecture for these images.
     """
     for name in archs:

@@ -1,4 +1,4 @@
-"""A zoo on disk: a folder of instances and a manifest, readable with a JSON reader and safetensors alone.
+"""A zoo on disk: a folder of instances and a manifest, readable with JSON and safetensors readers.
 
 zoo.json            what the zoo is: format, version, data, licence
 instances.jsonl     one line an instance, written as instances are finished
@@ -67,7 +67,7 @@ class Instance:
 
     @property
     def run(self) -> str:
-        """The run it is of, which it may share with instances of other epochs; its own id where none is recorded."""
+        """The run it belongs to, shared with instances of other epochs; its own id if none is recorded."""
         return str(self.training.get("run", self.id))
 
 
@@ -89,22 +89,22 @@ class Zoo:
 
     @property
     def io(self) -> NetworkIO:
-        """What its networks take and give."""
+        """Inputs and outputs of its networks."""
         return io_from(self.data["io"])
 
     @cached_property
     def kind(self) -> Kind:
-        """What differs from one kind of network to another."""
+        """Kind of its networks."""
         return kind_of(self.io, self.data)
 
     def architectures(self) -> tuple[Architecture, ...]:
-        """Its architectures, by number of parameters: the place of each is its ClassId."""
+        """Its architectures by number of parameters; the place of each is its ClassId."""
         names = dict.fromkeys(i.arch for i in self.instances)
         built = [recorded_architecture(name, self.io, self.path / "instances.jsonl") for name in names]
         return tuple(sorted(built, key=lambda a: (a.parameter_count, a.name)))
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
-        """Instances of a split, of an architecture, or of both."""
+        """Select instances of a split, of an architecture, or of both."""
         return tuple(
             i for i in self.instances if (split is None or i.split == split) and (arch is None or i.arch == arch)
         )
@@ -129,11 +129,11 @@ class Zoo:
         return read_network(path, arch=architecture.name, candidates=[architecture], key=key)
 
     def weights(self, instances: Sequence[Instance], architecture: Architecture) -> list[Tensor]:
-        """Flat parameters of several instances of one architecture."""
+        """(N, P) flat weights of several instances of one architecture."""
         return [self.network(i, architecture).weights for i in instances]
 
     def file_of(self, instance: Instance) -> Path:
-        """Where an instance's checkpoint lies.
+        """Path of an instance's checkpoint.
 
         Raises:
             InputFileError: the manifest points outside the zoo.
@@ -148,10 +148,10 @@ class Zoo:
 
 
 def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
-    """Begin a zoo, or open the one that is there if its data are the same.
+    """Begin a zoo, or open the existing one if its data are the same.
 
     Raises:
-        ConfigError: the folder holds a zoo of other data, or something that is no zoo.
+        ConfigError: the folder holds a zoo of other data, or something that is not a zoo.
     """
     if (path / "zoo.json").exists():
         zoo = open_zoo(path)
@@ -174,10 +174,10 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
 
 
 def open_zoo(path: Path) -> Zoo:
-    """Read a zoo's manifest.
+    """Open a zoo and read its manifest.
 
     Raises:
-        InputFileError: no zoo there, a newer version, or a line that is no instance.
+        InputFileError: not a zoo, a newer version, or a line that is not an instance.
     """
     file = path / "zoo.json"
     if not file.is_file():
@@ -227,7 +227,7 @@ def _read_manifest(file: Path) -> list[Instance]:
 
 
 def _instance(fields: dict[str, Any]) -> Instance:
-    """A line's content as an instance. Raises ValueError or TypeError where it is none."""
+    """Parse a line's content. Raises ValueError or TypeError if it is not an instance."""
     instance = Instance(**fields)
     for name in ("id", "arch", "split", "file", "sha256", "licence"):
         if not isinstance(getattr(instance, name), str):
@@ -245,7 +245,7 @@ def _instance(fields: dict[str, Any]) -> Instance:
 def write_instance(
     zoo: Path, id: str, arch: str, state: Mapping[str, Tensor], licence: str, *, run: str | None = None
 ) -> str:
-    """Write an instance's checkpoint where instances lie; returns its path, relative to the zoo.
+    """Write an instance's checkpoint into the zoo; returns its relative path.
 
     Args:
         run: of which it is one of several instances.
@@ -262,7 +262,7 @@ def write_instance(
 
 
 def append_instance(zoo: Path, instance: Instance) -> None:
-    """Add a line to the manifest; the line is on disk, whole, when this returns.
+    """Add a line to the manifest; the whole line is on disk when this returns.
 
     Several processes may add to one zoo. An instance that another has added meanwhile is left as it is.
 

@@ -81,7 +81,7 @@ def test_a_dry_run_lists_what_is_missing_and_writes_nothing(tiny: Tiny, work: Pa
         (2, ["--arch", "no.such:net"], "cannot be imported"),
         (2, ["--counts", "0/0/0"], "has no instances"),
         (2, ["--counts", "1/1"], "not TRAIN/VAL/TEST"),
-        (2, ["--epochs", "5-2"], "epochs 5-2 is no range"),
+        (2, ["--epochs", "5-2"], "epochs 5-2 is not a range"),
         (2, ["--epochs", "few"], "write a number or LOW-HIGH"),
         (2, ["--lr", "0"], "x>0"),
         (2, ["--batch", "0"], "x>=1"),
@@ -108,7 +108,7 @@ def test_folders_of_other_things_are_left_alone(tiny: Tiny, work: Path, refused:
     Path("taken").write_text("a file")
     options = train(tiny, *dry)
     options[2] = "taken"
-    assert "is no zoo" in refused(2, *options)
+    assert "is not a zoo" in refused(2, *options)
 
 
 def test_show_lists_the_instances(tiny: Tiny, rows: Rows, ask: Ask, work: Path) -> None:

@@ -93,11 +93,11 @@ class TestSpecs:
         ("spec", "words"),
         [
             ("", "unknown data set ''"),
-            ("digits:x", "built in and has no 'x'"),
-            ("folder", "names no directory"),
-            ("folder:", "names no directory"),
-            ("cifar10:", "names no directory"),
-            ("npz:", "names no file"),
+            ("digits:x", "built in and takes no 'x'"),
+            ("folder", "does not name a directory"),
+            ("folder:", "does not name a directory"),
+            ("cifar10:", "does not name a directory"),
+            ("npz:", "does not name a file"),
         ],
     )
     def test_half_a_spec(self, spec: str, words: str) -> None:

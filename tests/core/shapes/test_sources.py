@@ -282,7 +282,7 @@ def test_a_folder_is_read_with_the_folders_in_it_in_the_order_of_names(tmp_path:
     [
         (lambda p: None, "no such file or folder: {}. Give meshes, occupancy grids or samples."),
         (lambda p: p.mkdir(), "{} holds no shapes. Give files of .npz, .ply,"),
-        (lambda p: p.write_text(""), "{}: .xyz is no kind of shape. Known: .npz, .ply,"),
+        (lambda p: p.write_text(""), "{}: .xyz is not a known kind of shape. Known: .npz, .ply,"),
     ],
 )
 def test_nothing_to_read_is_refused(tmp_path: Path, make: Callable[[Path], object], words: str) -> None:

@@ -409,7 +409,7 @@ def test_a_network_of_sines_may_be_named_and_is_no_other(tmp_path: Path, name: s
     assert (found.name, found.io) == (name, FieldIO(2, 3))
     with pytest.raises(UnknownArchitecture) as refused:
         read_network(tmp_path / "net.pt", arch="siren-6x2")
-    assert refused.value.hint == "It is no siren-6x2; leave out `arch` to have it recognised."
+    assert refused.value.hint == "It is not a siren-6x2; leave out `arch` to have it recognised."
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_the_published_form_becomes_a_zoo(tiny: Tiny, nets: Path, listed: Lister
     ]
     assert adopted.refused == ()
     assert all(adopted.zoo.network(i, a) for a in adopted.zoo.architectures() for i in adopted.zoo.select(arch=a.name))
-    assert "lenetlike: 2 instances are too few for train, val and test; none is in test." in adopted.notes
+    assert "lenetlike: 2 instances are too few for train, val and test: none is in test." in adopted.notes
 
 
 def test_a_list_that_names_no_split_leaves_it_to_be_drawn(tiny: Tiny, nets: Path, listed: Lister) -> None:
@@ -164,11 +164,11 @@ def test_a_network_of_another_class_than_the_list_s_is_left_out(tiny: Tiny, nets
         ),
         ("lenetlike;d0;", "is not a network", "like resnet_fusedbn;d2;d8;scifar10;resnet8/43.pt."),
         (";d0;a.pt", "is not a network", "like resnet_"),
-        ("alexnet;d0;a.pt", "unknown architecture 'alexnet'.", "Known are lenetlike, vanilla_cnn, resnet_fusedbn"),
-        ("resnet9;a.pt", "resnet9 does not exist: the depth must be 6n + 2.", "Known are"),
-        ("resnet_fusedbn;d2;d9;a.pt", "resnet9 does not exist", "Known are"),
+        ("alexnet;d0;a.pt", "unknown architecture 'alexnet'.", "Known: lenetlike, vanilla_cnn, resnet_fusedbn"),
+        ("resnet9;a.pt", "resnet9 does not exist: the depth must be 6n + 2.", "Known: "),
+        ("resnet_fusedbn;d2;d9;a.pt", "resnet9 does not exist", "Known: "),
         ("resnet_fusedbn;d2;scifar10;a.pt", "resnet_fusedbn comes without its depth", "its ClassId and depth follow"),
-        ("os:system;a.pt", "unknown architecture 'os:system'.", "Known are"),
+        ("os:system;a.pt", "unknown architecture 'os:system'.", "Known: "),
     ],
 )
 def test_a_line_that_is_no_network_is_named(
