@@ -1,4 +1,4 @@
-"""The errors netspace raises. The lowest layer, so that every other may raise them.
+"""The errors that netspace raises. This is the lowest room, so that every other can raise them.
 
 Each carries a `kind` (a word that scripts can match), the `exit_code` a command ends with, and a
 `hint`: the next step for the person who reads it.
@@ -14,7 +14,7 @@ from .wording import setting
 
 
 class NetspaceError(Exception):
-    """Root of all errors that netspace raises on purpose.
+    """Base class of all errors that netspace raises on purpose.
 
     Args:
         message: names the culprit, with both numbers where two disagree.
@@ -45,11 +45,11 @@ def _restored(kind: type[NetspaceError], args: tuple[Any, ...], attributes: dict
 
 
 class RunFailed(NetspaceError):
-    """The work itself went wrong (a loss that is not finite, too little memory)."""
+    """The work failed (a loss that is not finite, too little memory)."""
 
 
 class Interrupted(NetspaceError):
-    """The user or the system asked to stop; what was done so far is saved."""
+    """The user or the system asked to stop; finished work is saved."""
 
     kind = "interrupted"
 
@@ -59,14 +59,14 @@ class Interrupted(NetspaceError):
 
 
 class ConfigError(NetspaceError):
-    """Options, a recipe or a request that cannot be carried out as asked."""
+    """Options, a recipe or a request that cannot be carried out."""
 
     kind = "usage"
     exit_code = 2
 
 
 class OutputExists(ConfigError):
-    """An output path is taken and `force` was not given."""
+    """An output path exists and `force` was not given."""
 
     kind = "output_exists"
 
@@ -78,13 +78,13 @@ class OutputExists(ConfigError):
 
 
 class DataUnavailable(ConfigError):
-    """A data set is not at hand, or does not fit what it is needed for."""
+    """A data set that is not available or does not fit its use."""
 
     kind = "data"
 
 
 class InputFileError(NetspaceError):
-    """An input file that is bad, foreign or unsafe.
+    """An input file that is bad, unknown or unsafe.
 
     Args:
         path: the file.
@@ -108,28 +108,28 @@ class CheckpointError(InputFileError):
 
 
 class UnknownArchitecture(NetspaceError):
-    """A checkpoint or a name that fits no known architecture."""
+    """A checkpoint or name that matches no known architecture."""
 
     kind = "architecture"
     exit_code = 3
 
 
 class WrongSpace(NetspaceError):
-    """An embedding used with a space that it does not come from, or an architecture a space lacks."""
+    """An embedding that belongs to another space, or an architecture that a space does not have."""
 
     kind = "wrong_space"
     exit_code = 3
 
 
 class NotFinite(NetspaceError):
-    """NaN or infinity where numbers are needed; the message names the tensors."""
+    """NaN or infinity in numbers; the message names the tensors."""
 
     kind = "not_finite"
     exit_code = 3
 
 
 class NamesDiffer(NetspaceError):
-    """A state dict whose names or shapes disagree with the architecture's.
+    """A state dict whose names or shapes differ from the architecture's.
 
     Args:
         owner: what was expected, e.g. "resnet8".
@@ -151,7 +151,7 @@ class NamesDiffer(NetspaceError):
 
 
 class DoesNotFit(NetspaceError):
-    """A network with more parameters than a PRep grid holds."""
+    """A network with more parameters than its PRep grid holds."""
 
     kind = "does_not_fit"
     exit_code = 3

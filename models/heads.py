@@ -1,4 +1,4 @@
-"""Which architecture an embedding stands for: the ClassId heads (eq. 6)."""
+"""Heads: classifiers that recognise an embedding's architecture by ClassId (eq. 6)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ SLOPE = 0.01
 
 
 class ConvHead(nn.Module):
-    """The published head: the embedding as a 64 x 64 picture, one convolution, one linear layer.
+    """The published head: one convolution on the embedding as a 64 x 64 picture, and one linear layer.
 
     Raises:
-        ConfigError: the embedding is no square picture.
+        ConfigError: the embedding is not a square picture.
     """
 
     def __init__(self, embedding_size: int, architectures: int) -> None:
@@ -38,7 +38,7 @@ class ConvHead(nn.Module):
 
 
 class MLPHead(nn.Module):
-    """Two linear layers, for embeddings of any size."""
+    """Two linear layers for embeddings of any size."""
 
     def __init__(self, embedding_size: int, architectures: int, *, hidden: int = 64) -> None:
         super().__init__()

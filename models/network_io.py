@@ -1,4 +1,4 @@
-"""The IO of a network: the shapes of what it takes and gives, without any data."""
+"""IO of networks: shapes of inputs and outputs, without data."""
 
 from __future__ import annotations
 
@@ -33,35 +33,35 @@ class ImageIO:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one image: (C, S, S)."""
+        """Shape of one image: (C, S, S)."""
         return (self.channels, self.size, self.size)
 
     @property
     def outputs(self) -> int:
-        """Values that a network gives for one image: K."""
+        """Number of outputs per image: K."""
         return self.classes
 
     def describe(self) -> str:
-        """As people write it: "3x32x32, 10 classes"."""
+        """Describe the IO for people: "3x32x32, 10 classes"."""
         return f"{self.channels}x{self.size}x{self.size}, {self.classes} classes"
 
     def describe_inputs(self) -> str:
-        """`describe`, where it is said of inputs: "images of 3x32x32, 10 classes"."""
+        """Describe the inputs: "images of 3x32x32, 10 classes"."""
         return f"images of {self.describe()}"
 
     def example(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, C, S, S) that a network must run on: values between 0 and 1."""
+        """Example inputs (count, C, S, S) between 0 and 1."""
         return torch.rand(count, *self.input_shape, generator=generator)
 
 
 @dataclass(frozen=True, order=True)
 class FieldIO:
-    """Points of the box [-1, 1]^D in, values there out: a neural field, such as a shape or a picture.
+    """Points of the box [-1, 1]^D in, values out: a neural field, such as a shape or a picture.
 
     Attributes:
         dimensions: coordinates D of a point.
         values: numbers K at a point (1: a signed distance, a grey value).
-        logits, one, network: as of `ImageIO`.
+        logits, one, network: as in `ImageIO`.
     """
 
     logits: ClassVar[bool] = False
@@ -73,29 +73,29 @@ class FieldIO:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Of one point: (D,)."""
+        """Shape of one point: (D,)."""
         return (self.dimensions,)
 
     @property
     def outputs(self) -> int:
-        """Values that a network gives for one point: K."""
+        """Number of values per point: K."""
         return self.values
 
     def describe(self) -> str:
-        """As people write it: "points of 3 coordinates, 1 value"."""
+        """Describe the IO for people: "points of 3 coordinates, 1 value"."""
         return f"points of {self.dimensions} coordinates, {self.values} value{'s' if self.values > 1 else ''}"
 
     def describe_inputs(self) -> str:
-        """`describe`, which says what inputs are."""
+        """Describe the inputs, as `describe` does."""
         return self.describe()
 
     def example(self, count: int, generator: torch.Generator) -> Tensor:
-        """(count, D) that a network must run on: points of the box."""
+        """Example inputs (count, D): points of the box."""
         return 2 * torch.rand(count, *self.input_shape, generator=generator) - 1
 
 
 def even_points(dimensions: int, count: int) -> Tensor:
-    """(count, D) points of the box, evenly over it and the same each time: the first of Sobol's sequence."""
+    """(count, D) fixed points spread evenly over the box: the first of Sobol's sequence."""
     return 2 * SobolEngine(dimensions).draw(count) - 1
 
 
@@ -103,7 +103,7 @@ NetworkIO = ImageIO | FieldIO
 
 
 def io_from(record: Mapping[str, Any]) -> NetworkIO:
-    """Undo `dataclasses.asdict` on either kind.
+    """Rebuild an IO from the output of `dataclasses.asdict`.
 
     Raises:
         TypeError: the record is of neither.

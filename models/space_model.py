@@ -1,4 +1,4 @@
-"""A space as a module: a backbone, the ClassId head, and the architectures it speaks of."""
+"""The module of a space: backbone, ClassId head and architectures."""
 
 from __future__ import annotations
 
@@ -28,23 +28,25 @@ class SpaceModel(nn.Module):
         if [a.parameter_count for a in architectures] != sorted(a.parameter_count for a in architectures):
             raise ConfigError(f"architectures out of order: {sizes}.", "Give them by parameter count, smallest first.")
         if len(architectures) > 1 and head is None:
-            raise ConfigError(f"a space of several architectures needs a head: {sizes}.", "Give it one for them all.")
+            raise ConfigError(
+                f"a space of several architectures needs a head: {sizes}.", "Give it one head for all of them."
+            )
         self.architectures = tuple(architectures)
         self.backbone = backbone
         self.head = head
 
     @property
     def embedding_size(self) -> int:
-        """E."""
+        """Embedding size E."""
         return self.backbone.embedding_size
 
     def ordered_parameters(self) -> list[nn.Parameter]:
-        """All parameters, in the order in which the optimiser of a saved run numbers them."""
+        """All parameters in the order in which the optimiser of a saved run numbers them."""
         head = [] if self.head is None else list(self.head.parameters())
         return [*self.backbone.ordered_parameters(), *head]
 
     def class_id(self, arch: str) -> int:
-        """An architecture's place by size.
+        """ClassId of an architecture: its place by number of parameters.
 
         Raises:
             WrongSpace: the space does not have it.
@@ -58,7 +60,7 @@ class SpaceModel(nn.Module):
         return names.index(arch)
 
     def architecture(self, arch: str) -> Architecture:
-        """An architecture of the space by name.
+        """Return an architecture of the space by name.
 
         Raises:
             WrongSpace: the space does not have it.
@@ -66,12 +68,12 @@ class SpaceModel(nn.Module):
         return self.architectures[self.class_id(arch)]
 
     def encode(self, arch: str, weights: Tensor) -> Tensor:
-        """Instances of one architecture, (B, P), to embeddings (B, E)."""
+        """Encode instances of one architecture, (B, P), as embeddings (B, E)."""
         self.class_id(arch)
         return self.backbone.encode(arch, weights)
 
     def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
-        """Embeddings (B, E) to predicted parameters (B, P) of the architecture named.
+        """Decode embeddings (B, E) to weights (B, P) of the named architecture.
 
         Args:
             start: number of the starting point; see `Backbone.decode`.
@@ -89,5 +91,5 @@ class SpaceModel(nn.Module):
         return self.head(embeddings)
 
     def recognise(self, embeddings: Tensor) -> list[Architecture]:
-        """The architecture that each of (B, E) embeddings stands for: the classifier's argmax."""
+        """Recognise the architecture of each embedding (B, E): the classifier's argmax."""
         return [self.architectures[i] for i in self.classify(embeddings).argmax(1).tolist()]

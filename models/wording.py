@@ -1,4 +1,4 @@
-"""How a message names what its reader can set: as Python writes it, unless who runs the library has words of its own.
+"""How messages name settings and calls: in Python's words, unless a program sets its own.
 
 A message says `setting("device", "cpu")` and `Call("load_space", "NAME")`, by the library's own names. Who called from
 Python reads `device="cpu"`; a command line that called inside `worded(...)` reads `--device cpu` in the same place.
@@ -19,7 +19,7 @@ PLACEHOLDERS = frozenset({"FILE", "NAME", "PATH", "TRAIN", "VAL", "TEST"})
 
 
 class Call:
-    """A call of the library, as a message names it; as text it is in the words of the reader.
+    """A call of the library, as a message names it; its text is in the reader's words.
 
     Args:
         function: a name that the library exports.
@@ -35,26 +35,26 @@ class Call:
 
 
 class Wording(Protocol):
-    """Words for settings and calls. It has to cross to worker processes, so it has to be picklable."""
+    """Words for settings and calls. Must be picklable, since worker processes need it."""
 
     def setting(self, name: str, value: Value) -> str:
-        """A setting; of no value by its name alone. A name with a dot is a recipe's key."""
+        """Name a setting, with its value if given. A name with a dot is a recipe's key."""
 
     def call(self, call: Call) -> str:
-        """A call."""
+        """Name a call."""
 
 
 class PythonWording:
     """`device="cpu"`, `force=True`, `train.images = 64` in the recipe, `load_space("digits")`."""
 
     def setting(self, name: str, value: Value) -> str:
-        """As an argument, or as a key of the recipe."""
+        """Write as an argument, or as a key of the recipe."""
         if value is None:
             return f"`{name}`"
         return f"`{name} = {_python(value)}` in the recipe" if "." in name else f"`{name}={_python(value)}`"
 
     def call(self, call: Call) -> str:
-        """As an expression."""
+        """Write as an expression."""
         return f"`{_python(call)}`"
 
 
@@ -81,7 +81,7 @@ _spoken: Wording = PythonWording()
 
 
 def setting(name: str, value: Value = None) -> str:
-    """A setting, and a value for it, in the words of who reads the message.
+    """Name a setting, and a value for it, in the reader's words.
 
     Args:
         name: the library's own name for it, or a recipe's key with its section ("train.images").
@@ -91,19 +91,19 @@ def setting(name: str, value: Value = None) -> str:
 
 
 def spoken() -> Wording:
-    """The words in use, to be handed on to worker processes."""
+    """The words in use, to hand on to worker processes."""
     return _spoken
 
 
 def speak(wording: Wording) -> None:
-    """Use these words from now on. Of the process, not of the thread: what a thread says has the same reader."""
+    """Use these words from now on, in the whole process: all threads of a process have the same reader."""
     global _spoken
     _spoken = wording
 
 
 @contextmanager
 def worded(wording: Wording) -> Iterator[None]:
-    """Use these words while the block runs."""
+    """Use these words inside the block."""
     before = spoken()
     speak(wording)
     try:

@@ -1,4 +1,4 @@
-"""`python -m netspace_cli`, and what the `netspace` script calls."""
+"""Entry point of `python -m netspace_cli` and the `netspace` script."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The `netspace` command: a group that imports a command when it is asked for, and the one place where
-errors become an exit code and a line that a person (or, with --json, a program) can act on.
+"""The `netspace` command: imports commands on demand, and turns errors into messages and exit codes.
 
 Exit codes: 0 done, 1 the run failed, 2 usage or configuration, 3 a bad or unsafe input file,
 130 interrupted, 143 terminated.
@@ -37,7 +36,7 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @dataclass(frozen=True)
 class Entry:
-    """A command that is not imported yet: where it lives and its one line in the group's help."""
+    """A command that is not imported yet: its module and its line in the group's help."""
 
     target: str
     help: str
@@ -45,33 +44,33 @@ class Entry:
 
 COMMANDS: Mapping[str, Entry] = {
     "encode": Entry("netspace_cli.commands.encode:encode", "Embed trained networks."),
-    "decode": Entry("netspace_cli.commands.decode:decode", "Build the networks that embeddings stand for."),
+    "decode": Entry("netspace_cli.commands.decode:decode", "Build networks from embeddings."),
     "interp": Entry("netspace_cli.commands.interp:interp", "Walk from one network to another."),
     "lso": Entry("netspace_cli.commands.lso:lso", "Optimise an embedding for a task."),
     "sample": Entry("netspace_cli.commands.sample:sample", "Draw new networks from a space."),
-    "ensemble": Entry("netspace_cli.commands.ensemble:ensemble", "Judge a zoo's instances as an ensemble."),
-    "finetune": Entry("netspace_cli.commands.finetune:finetune", "Train a zoo's instances further, beside scratch."),
+    "ensemble": Entry("netspace_cli.commands.ensemble:ensemble", "Score a zoo's instances as an ensemble."),
+    "finetune": Entry("netspace_cli.commands.finetune:finetune", "Train a zoo's instances further."),
     "train": Entry("netspace_cli.commands.train:train", "Train a space from a zoo."),
-    "zoo": Entry("netspace_cli.commands.zoo.group:zoo", "Make zoos of trained networks, adopt them, look at them."),
-    "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target with predicted instances."),
-    "probe": Entry("netspace_cli.commands.probe:probe", "Read accuracy and epochs off embeddings, beside statistics."),
+    "zoo": Entry("netspace_cli.commands.zoo.group:zoo", "Make, adopt and inspect zoos of trained networks."),
+    "eval": Entry("netspace_cli.commands.evaluate:evaluate", "Compare target and predicted instances of a zoo."),
+    "probe": Entry("netspace_cli.commands.probe:probe", "Predict accuracy and epochs from embeddings."),
     "map": Entry("netspace_cli.commands.map:embedding_map", "Draw embeddings in two dimensions."),
     "experiment": Entry("netspace_cli.commands.experiment.group:experiment", "Measure a space: tables and a figure."),
-    "prep": Entry("netspace_cli.commands.prep:prep", "Write a network's PRep as an array or a picture."),
-    "mesh": Entry("netspace_cli.commands.mesh:mesh", "Extract and draw the surface of a network that is a shape."),
-    "inspect": Entry("netspace_cli.commands.inspect:inspect", "Say what a file is and what it holds."),
+    "prep": Entry("netspace_cli.commands.prep:prep", "Write a network's PRep as an array or picture."),
+    "mesh": Entry("netspace_cli.commands.mesh:mesh", "Extract or draw the surface of a shape."),
+    "inspect": Entry("netspace_cli.commands.inspect:inspect", "Show what a file is and what it holds."),
     "spaces": Entry("netspace_cli.commands.spaces:spaces", "List the built-in spaces."),
 }
 
 
 class InternalError(NetspaceError):
-    """A fault of netspace itself."""
+    """A bug in netspace itself."""
 
     kind = "internal"
 
 
 class Shell(click.Group):
-    """A group of commands that are imported when asked for, with one way of ending for all of them.
+    """A group that imports its commands on demand and ends all of them the same way.
 
     Args:
         entries: the commands, in the order in which the help lists them.
@@ -115,10 +114,10 @@ class Shell(click.Group):
         standalone_mode: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run the command line `args` (the process's own where None) and exit.
+        """Run the command line `args` (None: that of the process) and exit.
 
-        A command may return an exit code; anything else is 0. Where `standalone_mode` is off, results are
-        returned and errors raised, as click has it.
+        A command may return an exit code; any other result exits with 0. Without `standalone_mode`, results are
+        returned and errors raised, as in click.
         """
         if not standalone_mode:
             with worded(CommandLineWording()):
@@ -139,13 +138,13 @@ class Shell(click.Group):
 
 
 def wants_json(args: Sequence[str]) -> bool:
-    """Whether errors go to stdout as JSON too; asked before the options are parsed, as that may fail."""
+    """Whether errors go to stdout as JSON too; decided before the options are parsed, since parsing may fail."""
     options = args[: args.index("--")] if "--" in args else args
     return "--json" in options or _is_on(JSON_VARIABLE)
 
 
 def report(error: BaseException, *, as_json: bool) -> int:
-    """Tell an error to the person on stderr, and with `as_json` to the program on stdout.
+    """Print an error on stderr, and with `as_json` as a JSON document on stdout.
 
     Returns:
         the exit code.
@@ -167,7 +166,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
 
 
 def explain(error: BaseException) -> NetspaceError:
-    """The error a user can act on behind any exception."""
+    """Turn any exception into an error that a user can act on."""
     if isinstance(error, click.Abort):  # click's wrapping of Ctrl-C and of an unexpected end of file
         error = error.__cause__ or KeyboardInterrupt()
     if isinstance(error, NetspaceError):
@@ -188,7 +187,7 @@ def explain(error: BaseException) -> NetspaceError:
 
 def _explain_click(error: click.ClickException) -> NetspaceError:
     if isinstance(error, NoArgsIsHelpError):
-        return ConfigError("no command was given.", _see_help(error.ctx))
+        return ConfigError("no command given.", _see_help(error.ctx))
     if isinstance(error, click.UsageError):
         return ConfigError(error.format_message(), _see_help(error.ctx))
     return RunFailed(error.format_message())
@@ -209,12 +208,12 @@ def _is_out_of_memory(error: BaseException) -> bool:
 def _explain_system(error: OSError) -> RunFailed:
     where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
     if error.errno in _NO_SPACE:
-        return RunFailed(f"{where}no space left to write to.", "Free some, or write elsewhere.")
+        return RunFailed(f"{where}no space left on the device.", "Free some space, or write elsewhere.")
     return RunFailed(f"{where}{error.strerror}.")
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or ["no more is known"])[0]
+    return (str(error).strip().splitlines() or ["no details"])[0]
 
 
 def _is_on(variable: str) -> bool:
@@ -222,7 +221,7 @@ def _is_on(variable: str) -> bool:
 
 
 def _accept_any_text(stream: object) -> None:
-    """Escape what the terminal's encoding lacks, as stderr does anyway, in place of failing."""
+    """Escape characters that the terminal's encoding lacks, as stderr does anyway, instead of failing."""
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(errors="backslashreplace")
 
@@ -236,8 +235,9 @@ def _accept_any_text(stream: object) -> None:
         "show_default": True,
         "max_content_width": 100,
     },
-    epilog="Options can be set as variables: NETSPACE_DEVICE=cpu for all commands, NETSPACE_LSO_STEPS=200 for one.",
+    epilog="Options can also be set by environment variables: NETSPACE_DEVICE=cpu for all commands, "
+    "NETSPACE_LSO_STEPS=200 for one.",
 )
 @click.version_option(package_name="netspace", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Learnt spaces of trained neural networks: checkpoints in, embeddings, checkpoints out."""
+    """Learn spaces of trained neural networks: checkpoints in, embeddings, checkpoints out."""

@@ -1,4 +1,4 @@
-"""Every option that commands share, once: its name, its type, its check and its variable.
+"""The options that several commands share: names, types, checks, environment variables.
 
 A decorator passes the parameter named in its docstring. Each option of `_shared_option` can be set for
 all commands by NETSPACE_<OPTION> and for one by NETSPACE_<COMMAND>_<OPTION>; the flag wins over both.
@@ -34,19 +34,19 @@ OUTPUT_PATH = click.Path(path_type=Path)
 
 
 class Device(click.ParamType):
-    """A device's name; whether this machine has it is the runner's to say."""
+    """The name of a device; the runner checks that the machine has it."""
 
     name = "device"
     _known = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if not self._known.fullmatch(str(value)):
-            self.fail(f"{value!r} is no device. Use auto, cpu, cuda, cuda:N or mps.", param, ctx)
+            self.fail(f"unknown device {value!r}. Use auto, cpu, cuda, cuda:N or mps.", param, ctx)
         return str(value)
 
 
 class Setting(click.ParamType):
-    """KEY=VALUE, the key perhaps dotted; what a value means is the recipe's to say."""
+    """KEY=VALUE, where the key may have dots; the recipe interprets the value."""
 
     name = "key=value"
     _key = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -59,7 +59,7 @@ class Setting(click.ParamType):
 
 
 class SharedOption(click.Option):
-    """An option whose variable for one command goes before its variable for all."""
+    """An option whose variable for one command overrides its variable for all commands."""
 
     def resolve_envvar_value(self, ctx: click.Context) -> str | None:
         own = f"{ctx.auto_envvar_prefix}_{str(self.name).upper()}" if ctx.auto_envvar_prefix else ""
@@ -67,7 +67,7 @@ class SharedOption(click.Option):
 
 
 class RenamedOption(click.Option):
-    """An option that is also understood by flags it once had, which help and messages leave out.
+    """An option that still accepts its older flags, which help and messages leave out.
 
     Args:
         older: these flags.
@@ -84,7 +84,7 @@ class RenamedOption(click.Option):
 
 @dataclass(frozen=True)
 class RunnerOptions:
-    """What the command line says about where and how the work runs.
+    """Where and how the work runs, as given on the command line.
 
     Args:
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
@@ -99,8 +99,9 @@ class RunnerOptions:
     threads: int | None = None
 
     def runner(self, console: Console) -> Runner:
-        """A runner of these options that shows progress on the console; importing it imports torch. Its number of
-        threads holds from here to the end of the command: reading a space is work, too.
+        """Make a runner that shows progress on the console; this imports torch.
+
+        Its number of threads holds until the command ends, since opening a space takes work too.
 
         Raises:
             ConfigError: a device or precision that this machine does not have.
@@ -124,21 +125,23 @@ def _shared_option(*names: str, **settings: Any) -> Callable[[F], F]:
 
 
 space = _shared_option(
-    "--space", metavar="NAME|PATH", help="The space. [default: the built-in one that knows the architecture]"
+    "--space", metavar="NAME|PATH", help="Space to use. [default: the built-in one that has the architecture]"
 )
 """Passes `space: str | None`."""
 
 space_to_draw_from = _shared_option(
     "--space",
     metavar="NAME|PATH",
-    help="The space. [default: the built-in one that knows the zoo; without a zoo the one with most starting points]",
+    help="Space to draw from. [default: the built-in one that has the zoo's architectures; without --zoo, the one with "
+    "the most starting points]",
 )
 """Passes `space: str | None`."""
 
 data = _shared_option(
     "--data",
     metavar="SPEC",
-    help="digits, cifar10[:DIR|:FILE.npz], tiny-imagenet:DIR, folder:DIR or FILE.npz. [default: the space's own data]",
+    help="Images: digits, cifar10[:DIR|:FILE.npz], tiny-imagenet:DIR, folder:DIR or FILE.npz. [default: those that the "
+    "space or zoo was made with]",
 )
 """Passes `data: str | None`."""
 
@@ -148,7 +151,7 @@ weight_decay = click.option(
 )
 """Passes `weight_decay: float`."""
 
-batch = click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
+batch = click.option("--batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images per step.")
 """Passes `batch: int`."""
 
 epoch_images = click.option(
@@ -157,19 +160,19 @@ epoch_images = click.option(
     default=0,
     metavar="N",
     show_default="0 for all",
-    help="Images of an epoch, drawn anew each time.",
+    help="Images per epoch, newly drawn for each epoch.",
 )
 """Passes `epoch_images: int`."""
 
-force = _shared_option("--force", is_flag=True, help="Replace outputs that exist.")
+force = _shared_option("--force", is_flag=True, help="Replace existing outputs.")
 """Passes `force: bool`."""
 
-dry_run = _shared_option("--dry-run", is_flag=True, help="Check everything, say what would be done, write nothing.")
+dry_run = _shared_option("--dry-run", is_flag=True, help="Check the inputs and show the plan; write nothing.")
 """Passes `dry_run: bool`."""
 
 
 def trust_named(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
-    """A callback: factories that the user names may be named by files too, while the command runs."""
+    """Callback: trust factories that the user names, also where files name them, while the command runs."""
     names = [value] if isinstance(value, str) else value or ()
     ctx.with_resource(trusting(*(name for name in names if ":" in name)))
     return value
@@ -179,11 +182,11 @@ arch = click.option(
     "--arch",
     callback=trust_named,
     metavar="NAME|PKG.MODULE:FACTORY",
-    help="The architecture. [default: recognised from names and shapes]",
+    help="Architecture of the network. [default: recognised from the names and shapes of its tensors]",
 )
 """Passes `arch: str | None`."""
 
-key = click.option("--key", metavar="NAME", help="Where in a nested checkpoint the parameters are, e.g. state_dict.")
+key = click.option("--key", metavar="NAME", help="Key of the parameters in a nested checkpoint, e.g. state_dict.")
 """Passes `key: str | None`."""
 
 
@@ -202,7 +205,7 @@ def teacher(*, help: str) -> Callable[[F], F]:
             given = {"--teacher-arch": teacher_arch, "--teacher-key": teacher_key}
             alone = next((flag for flag, value in given.items() if value is not None), None)
             if teacher is None and alone is not None:
-                raise click.UsageError(f"{alone} says something of a --teacher, and there is none: give both.")
+                raise click.UsageError(f"{alone} needs --teacher.")
             from netspace_cli.core.requests.inputs import Teacher
 
             return command(*args, teacher=Teacher(teacher, teacher_arch, teacher_key), **rest)
@@ -214,10 +217,10 @@ def teacher(*, help: str) -> Callable[[F], F]:
                 "--teacher-arch",
                 callback=trust_named,
                 metavar="NAME|PKG.MODULE:FACTORY",
-                help="The teacher's architecture. [default: recognised]",
+                help="Architecture of the teacher. [default: recognised]",
             ),
             click.option(
-                "--teacher-key", metavar="NAME", help="Where in a nested checkpoint the teacher's parameters are."
+                "--teacher-key", metavar="NAME", help="Key of the teacher's parameters in a nested checkpoint."
             ),
         )
 
@@ -228,15 +231,15 @@ refine = click.option(
     "--refine",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Refine the encoder's answer by N gradient steps. [default: what the space records]",
+    help="Steps that refine each embedding after encoding. [default: as the space records]",
 )
 """Passes `refine: int | None`."""
 
-recipe = click.option("--recipe", type=INPUT_FILE, metavar="F.toml", help="Settings of the training, as TOML.")
+recipe = click.option("--recipe", type=INPUT_FILE, metavar="F.toml", help="Training settings (TOML).")
 """Passes `recipe: Path | None`."""
 
 
-def output(*, required: bool = True, metavar: str = "FILE", help: str = "Where the result goes.") -> Callable[[F], F]:
+def output(*, required: bool = True, metavar: str = "FILE", help: str = "Output file.") -> Callable[[F], F]:
     """-o/--output: passes `output: Path` (`Path | None` where not required)."""
     return click.option("-o", "--output", type=OUTPUT_PATH, required=required, metavar=metavar, help=help)
 
@@ -257,7 +260,7 @@ settings = click.option(
     type=Setting(),
     multiple=True,
     callback=_refuse_repeats,
-    help="One setting; goes before the recipe's. May be given many times.",
+    help="Set one value of the recipe, e.g. train.steps=600; overrides --recipe. Repeatable.",
 )
 """Passes `settings: dict[str, str]`, the values as they were typed."""
 
@@ -271,15 +274,17 @@ def running(command: F) -> F:
 
     return _apply(
         with_runner,
-        _shared_option("--device", type=Device(), default="auto", help="auto, cpu, cuda, cuda:N or mps."),
+        _shared_option(
+            "--device", type=Device(), default="auto", help="Where to compute: auto, cpu, cuda, cuda:N or mps."
+        ),
         _shared_option(
             "--precision",
             type=click.Choice(PRECISIONS),
             default="float32",
-            help="Number format of training and scoring.",
+            help="Number format for training and scoring.",
         ),
-        _shared_option("--seed", type=click.IntRange(min=0), default=0, help="Root of every random choice."),
-        _shared_option("--threads", type=click.IntRange(min=1), help="Processor threads. [default: torch's choice]"),
+        _shared_option("--seed", type=click.IntRange(min=0), default=0, help="Seed of all random choices."),
+        _shared_option("--threads", type=click.IntRange(min=1), help="CPU threads. [default: chosen by torch]"),
     )
 
 
@@ -293,7 +298,7 @@ def shared(command: F) -> F:
     @functools.wraps(command)
     def with_console(*args: Any, as_json: bool, quiet: bool, verbose: bool, **rest: Any) -> Any:
         if quiet and verbose:
-            raise click.UsageError("--quiet and --verbose are opposites. Use just one of them.")
+            raise click.UsageError("--quiet and --verbose are opposites. Use one of them.")
         with Console(json=as_json, quiet=quiet, verbose=verbose) as console:
             return command(*args, console=console, **rest)
 
@@ -305,7 +310,7 @@ def shared(command: F) -> F:
             is_flag=True,
             envvar=JSON_VARIABLE,
             allow_from_autoenv=False,  # a failure to parse the options asks for this one variable
-            help="Print one JSON document.",
+            help="Print the result as one JSON document.",
         ),
         _shared_option(
             "--trust",
@@ -313,10 +318,10 @@ def shared(command: F) -> F:
             metavar="PKG.MODULE:FACTORY",
             callback=trust_named,
             expose_value=False,
-            help="Let a space or zoo name this function as its architecture.",
+            help="Allow spaces and zoos to build their architecture with this function.",
         ),
-        _shared_option("-q", "--quiet", is_flag=True, help="Print results and errors only."),
-        _shared_option("-v", "--verbose", is_flag=True, help="Print details as well."),
+        _shared_option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
+        _shared_option("-v", "--verbose", is_flag=True, help="Print details too."),
     )
 
 

@@ -84,7 +84,7 @@ def test_the_path_leads_through_the_four_architectures_in_order(
 
 
 def test_the_first_commands_of_anybody_work_and_say_how_to_name_the_images(away: Path, cli: Cli) -> None:
-    hint = "No accuracy: the images of cifar10 are not at hand. Name them with --data, e.g. --data cifar10:DIR."
+    hint = "No accuracy: the images of cifar10 are not available. Name them with --data, e.g. --data cifar10:DIR."
     for command in (
         ("encode", SAMPLES / "resnet8.pt", "-o", "a.emb"),
         ("decode", "a.emb", "-o", "a.pt"),
@@ -101,6 +101,6 @@ def test_the_first_commands_of_anybody_work_and_say_how_to_name_the_images(away:
 def test_optimising_refuses_without_images(away: Path, cli: Cli) -> None:
     result = cli("lso", SAMPLES / "lenet.pt", "-o", "best.emb")
     assert result.exit_code == 2
-    assert "the images of cifar10, which space 'cifar10' was trained on, are not at hand" in result.stderr
+    assert "the images of cifar10, which space 'cifar10' was trained on, are not available" in result.stderr
     assert "--data cifar10:DIR" in result.stderr
     assert not Path("best.emb").exists()

@@ -1,4 +1,7 @@
-"""Architectures: ordinary modules, and what is known of each; imports parameters, network_io and errors."""
+"""Built-in architectures and their descriptions.
+
+Imports parameters, network_io and errors.
+"""
 
 from ..network_io import FieldIO, ImageIO, NetworkIO, io_from
 from .architecture import Architecture

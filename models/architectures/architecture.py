@@ -1,4 +1,4 @@
-"""An architecture: its module, its parameters in PRep order, and how to run predicted instances."""
+"""An architecture: its module, its parameters in PRep order, and how to run instances."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Form = Literal["full", "fused"]
 
 @dataclass(frozen=True, eq=False)
 class Architecture:
-    """What netspace knows of an architecture; made by `describe`, never by hand.
+    """Everything netspace knows about an architecture. Made by `describe`, never by hand.
 
     Attributes:
         name: e.g. "resnet32".
-        io: what it takes and gives.
+        io: its inputs and outputs.
         module: the ordinary module, batch norms and all, on the CPU; a template, its values mean nothing.
         fused: the same with batch norms folded away.
         pairs: which norm is folded into which layer.
@@ -45,12 +45,12 @@ class Architecture:
 
     @property
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
-        """Reorderable hidden units: those that the module names, else those found by tracing it; () if unknown."""
+        """Hidden units that can be reordered: named by the module, else found by tracing; () if unknown."""
         return self._traced_groups.groups if self.own_groups is None else self.own_groups
 
     @property
     def why_no_groups(self) -> str:
-        """Why no hidden groups are known, as half a sentence; "" where there are."""
+        """The reason why no hidden groups are known, as half a sentence; "" if they are known."""
         if self.hidden_groups:
             return ""
         return self._traced_groups.reason if self.own_groups is None else "its hidden_groups() names none"
@@ -66,7 +66,7 @@ class Architecture:
         return self.spec.size
 
     def form_of(self, state: Mapping[str, Tensor]) -> Form:
-        """Which layout a state dict has.
+        """The form of a state dict: full or fused.
 
         Raises:
             NamesDiffer: neither; the differences are to the nearer of the two.
@@ -82,13 +82,13 @@ class Architecture:
         raise min(failures, key=difference)
 
     def layout(self, form: Form) -> NetworkSpec:
-        """Names and shapes of a form's state dict, batch counters left out."""
+        """Names and shapes of a form's state dict, without batch counters."""
         if form == "fused":
             return self.spec
         return NetworkSpec.of({n: tuple(t.shape) for n, t in _without_counters(self.module.state_dict()).items()})
 
     def to_weights(self, state: Mapping[str, Tensor]) -> Tensor:
-        """A state dict of either form to flat parameters (P,).
+        """Convert a state dict of either form to flat weights (P,).
 
         Raises:
             NamesDiffer: it is neither form of this architecture.
@@ -98,7 +98,7 @@ class Architecture:
         return self.spec.flatten(folded)
 
     def to_state(self, weights: Tensor, form: Form = "full") -> dict[str, Tensor]:
-        """Flat parameters (P,) to a state dict that the module (or its fused form) loads strictly."""
+        """Convert flat weights (P,) to a state dict that the module (or its fused form) loads strictly."""
         folded = {n: t.clone() for n, t in self.spec.unflatten(weights).items()}
         if form == "fused":
             return folded
@@ -106,7 +106,7 @@ class Architecture:
         return {name: full[name] for name in self.module.state_dict()}
 
     def run(self, weights: Tensor, inputs: Tensor) -> Tensor:
-        """The predicted instance's outputs, differentiable in its parameters.
+        """Compute an instance's outputs, differentiable in its weights.
 
         Args:
             weights: flat parameters (P,).
@@ -119,8 +119,9 @@ class Architecture:
         return functional_call(self.fused, {**buffers, **state}, (inputs,), strict=True)
 
     def run_each(self, weights: Tensor, inputs: Tensor) -> Tensor:
-        """The outputs of many instances at once. A module that has `forward_each(state, inputs)` does it itself,
-        with one batched product a layer.
+        """Compute the outputs of many instances at once.
+
+        A module with a method `forward_each(state, inputs)` does this itself, with one batched product per layer.
 
         Args:
             weights: (B, P).
@@ -137,7 +138,7 @@ class Architecture:
         return vmap(self.run)(weights, inputs)
 
     def shuffle(self, weights: Tensor, generator: torch.Generator) -> Tensor:
-        """The same function with its hidden units in a random order: (P,) to (P,)."""
+        """Reorder the hidden units at random without changing the function: (P,) to (P,)."""
         if not self.hidden_groups:
             return weights
         orders = draw_orders(self.hidden_groups, generator)
@@ -145,18 +146,18 @@ class Architecture:
 
 
 def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True) -> Architecture:
-    """All that netspace needs to know of a module.
+    """Build the description of a module.
 
     Args:
         name: what it is to be called.
         module: any `nn.Module` that takes inputs (B, *io.input_shape) and gives (B, K). If it has a method
             `hidden_groups()`, that names its reorderable hidden units; else they are found by tracing, if asked for.
-        io: what it takes and gives.
+        io: its inputs and outputs.
         verify: run the module to see that folding and its hidden groups are what they seem; the built-in
             architectures' are seen to by tests.
     Raises:
         UnknownArchitecture: it does not run on such inputs, gives another number of outputs, has a batch norm
-            that cannot be folded, values that are no parameters, or hidden groups that are none.
+            that cannot be folded, values that are not parameters, or invalid hidden groups.
     """
     module = module.eval()
     example = io.example(2, torch.Generator().manual_seed(0))
@@ -220,9 +221,9 @@ def _check_groups(architecture: Architecture, images: Tensor) -> None:
     off, size = float((after - before).abs().max()), float(before.abs().max())
     if not off <= 1e-3 * size:
         raise UnknownArchitecture(
-            f"reordering the hidden groups of {architecture.name} changes its outputs by {off:.2g} "
-            f"where they are {size:.2g}.",
-            "Each group must name every parameter axis on which its units lie.",
+            f"reordering the hidden groups of {architecture.name} changes its outputs by up to {off:.2g}; "
+            f"the largest is {size:.2g}.",
+            "Each group must name every parameter axis that its units lie on.",
         )
 
 
@@ -238,5 +239,5 @@ def _without_counters(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def difference(failure: NamesDiffer) -> int:
-    """How far a state dict is from what was expected: the number of names in disagreement."""
+    """Number of names in which a state dict differs from the expected one."""
     return len(failure.missing) + len(failure.unexpected) + len(failure.misshaped)

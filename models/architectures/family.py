@@ -1,4 +1,4 @@
-"""A family of architectures: their names, how they are made, and which checkpoints are theirs."""
+"""A family of architectures: their names, how to build them, and how to recognise their checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Factory = Callable[[NetworkIO], nn.Module]
 
 @dataclass(frozen=True)
 class Foreign:
-    """A network of a family's kind that no architecture of the family is.
+    """A network of a family's kind that is not one of its architectures.
 
     Attributes:
         kind: in words.
@@ -32,7 +32,7 @@ class Foreign:
 
 @dataclass(frozen=True)
 class Guess:
-    """What a family takes names and shapes for.
+    """What a family recognises in names and shapes.
 
     Attributes:
         names: architectures that they may be, likeliest first; () where they are the family's and none is worth
@@ -48,7 +48,7 @@ class Guess:
 
 @dataclass(frozen=True)
 class Family:
-    """Architectures of one module.
+    """The architectures of one module.
 
     Attributes:
         names: those that messages list.
@@ -71,7 +71,10 @@ class Family:
 
 
 def family_of_one(name: str, module: Callable[[ImageIO], nn.Module], *, first: str, last: str) -> Family:
-    """The family of one classifier without sizes in its name, recognised by comparing; first, last: as of `Family`."""
+    """Make the family of a single classifier without sizes in its name, recognised by comparison.
+
+    `first` and `last` are as in `Family`.
+    """
 
     def factory(asked: str) -> Factory | None:
         return (lambda io: module(images_for(name, io))) if asked == name else None
@@ -80,7 +83,7 @@ def family_of_one(name: str, module: Callable[[ImageIO], nn.Module], *, first: s
 
 
 def images_for(name: str, io: NetworkIO) -> ImageIO:
-    """The IO, if it is of images.
+    """Return the IO if it is for images, else refuse it.
 
     Raises:
         UnknownArchitecture: it is of points; the message names the architecture.
@@ -91,7 +94,7 @@ def images_for(name: str, io: NetworkIO) -> ImageIO:
 
 
 def points_for(name: str, io: NetworkIO) -> FieldIO:
-    """The IO, if it is of points.
+    """Return the IO if it is for points, else refuse it.
 
     Raises:
         UnknownArchitecture: it is of images; the message names the architecture.

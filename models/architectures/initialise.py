@@ -1,4 +1,4 @@
-"""Initial weights by the rules that published model zoos name."""
+"""Initial weights by the rules of published model zoos."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ _LAYERS: tuple[type[Any], ...] = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def initialise(module: nn.Module, rule: str, generator: torch.Generator) -> None:
-    """Draw the weights of all convolutions and linear layers anew, and set their biases to 0.01; other parameters,
-    such as those of batch norms, stay as they are.
+    """Draw the weights of all convolutions and linear layers again, with biases of 0.01.
+
+    Other parameters, such as those of batch norms, are left as they are.
 
     "Model Zoos: A Dataset of Diverse Populations of Neural Network Models" (NeurIPS 2022), in its code.
 

@@ -1,4 +1,4 @@
-"""Convolutions with max-pooling of many networks at once.
+"""Convolutions with max-pooling, for many networks at once.
 
 The images of a batch lie innermost in memory, (B, C, S, S, N), so that all copies run along them. Under 2 x 2
 pooling, the four outputs of a window are taken for outputs of four filters, one row and column larger, on patches two
@@ -16,7 +16,7 @@ from torch.autograd import Function
 
 
 def pooled_convolution(images: Tensor, weight: Tensor, bias: Tensor, pool: int) -> Tensor:
-    """A convolution without padding and max-pooling of its outputs, each network with its own weights.
+    """Convolve without padding and max-pool, with separate weights for each network.
 
     Args:
         images: (B, C, S, S, N), the images of each network last.
@@ -34,7 +34,7 @@ def pooled_convolution(images: Tensor, weight: Tensor, bias: Tensor, pool: int) 
 
 
 def _grouped(images: Tensor, weight: Tensor, pool: int) -> Tensor:
-    """As one grouped convolution."""
+    """Compute as one grouped convolution."""
     B, C, S, _, N = images.shape
     M, k = weight.shape[1], weight.shape[-1]
     outputs = F.conv2d(images.permute(4, 0, 1, 2, 3).reshape(N, B * C, S, S), weight.reshape(B * M, C, k, k), groups=B)
@@ -43,7 +43,7 @@ def _grouped(images: Tensor, weight: Tensor, pool: int) -> Tensor:
 
 
 def _by_patches(images: Tensor, weight: Tensor, pool: int) -> Tensor:
-    """As one product a network, the patches of one after another, so that they stay in a processor's cache."""
+    """Compute one product per network, with patches one after another, so that they fit in a processor's cache."""
     (B, _, S, _, N), (M, k) = images.shape, (weight.shape[1], weight.shape[-1])
     R = (S - k + 1) // pool
     used = pool * R + k - 1
@@ -58,12 +58,14 @@ def _by_patches(images: Tensor, weight: Tensor, pool: int) -> Tensor:
 
 
 class _Products(Function):
-    """Filters (B, F, C, K, K) times patches `step` pixels apart: (B, F, R R N). Patches are copied anew for the
-    gradient: they take many times the memory of the images."""
+    """Filters (B, F, C, K, K) times patches `step` pixels apart: (B, F, R R N).
+
+    Patches are copied again for the gradient, since they take many times the memory of the images.
+    """
 
     @staticmethod
     def forward(images: Tensor, filters: Tensor, step: int) -> Tensor:
-        """The products."""
+        """Compute the products."""
         patches = _room_for_patches(images, filters, step)
         flat = patches.view(filters[0, 0].numel(), -1)
         outputs = images.new_empty(*filters.shape[:2], flat.shape[1])
@@ -80,7 +82,7 @@ class _Products(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor, None]:
-        """Gradients of images, where they are asked for, and of filters."""
+        """Gradients of filters and, if needed, of images."""
         images, filters = ctx.saved_tensors
         if torch.is_grad_enabled():  # a gradient of this gradient is wanted
             return *_differentiable_gradients(images, filters, ctx.step, gradient), None
@@ -99,7 +101,7 @@ class _Products(Function):
 
 
 def _patches(image: Tensor, kernel: int, step: int) -> Tensor:
-    """(C, S, S, N) to a view (C, K, K, R, R, N)."""
+    """View (C, S, S, N) as (C, K, K, R, R, N)."""
     return image.unfold(1, kernel, step).unfold(2, kernel, step).permute(0, 4, 5, 1, 2, 3)
 
 
@@ -108,8 +110,10 @@ def _room_for_patches(images: Tensor, filters: Tensor, step: int) -> Tensor:
 
 
 def _add_patches(image: Tensor, patches: Tensor, step: int) -> None:
-    """Add every patch to the place (C, S, S, N) that it was copied from: blocks of step x step pixels at a time, which
-    do not overlap at one shift."""
+    """Add every patch to the place (C, S, S, N) that it was copied from.
+
+    It adds blocks of step x step pixels at a time, which do not overlap at one shift.
+    """
     _, K, _, R, _, _ = patches.shape
     blocks = image.unflatten(2, (-1, step)).unflatten(1, (-1, step))  # (C, S/step, step, S/step, step, N)
     parts = patches.unflatten(2, (-1, step)).unflatten(1, (-1, step)).permute(1, 3, 0, 5, 2, 6, 4, 7)
@@ -121,7 +125,7 @@ def _add_patches(image: Tensor, patches: Tensor, step: int) -> None:
 def _differentiable_gradients(
     images: Tensor, filters: Tensor, step: int, gradient: Tensor
 ) -> tuple[Tensor | None, Tensor]:
-    """The same gradients by operations that torch knows how to differentiate."""
+    """The same gradients, by operations that torch can differentiate."""
     B, C, S, _, N = images.shape
     M, K = filters.shape[1], filters.shape[-1]
     outputs = F.conv2d(

@@ -1,4 +1,4 @@
-"""Architectures by name, and what names and shapes may be of them."""
+"""Registry of the built-in architectures, and recognition from names and shapes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FAMILIES = tuple(name for family in REGISTERED for name in family.names)
 
 
 def factory(name: str) -> Factory:
-    """The function that makes a fresh module of a built-in architecture.
+    """Return the function that builds a new module of a built-in architecture.
 
     It raises UnknownArchitecture where the architecture is not for such inputs and outputs.
 
@@ -36,14 +36,16 @@ def factory(name: str) -> Factory:
     near = difflib.get_close_matches(name, FAMILIES, n=1)
     known = ", ".join([*FAMILIES, *(family.more for family in REGISTERED if family.more)])
     raise UnknownArchitecture(
-        f"no architecture is called {name!r}.",
+        f"unknown architecture {name!r}.",
         (f"Did you mean {near[0]}? " if near else "") + f"Known: {known}, or a factory as package.module:function.",
     )
 
 
 def twins(name: str) -> tuple[str, ...]:
-    """The architectures whose parameters have the same names and shapes, this one first; most have none but
-    themselves."""
+    """Architectures whose parameters have the same names and shapes, this one first.
+
+    Most architectures have no others.
+    """
     families = [family for family in REGISTERED if name in family.names and family.twins is not None]
     others = [other for family in families if family.twins is not None for other in family.twins(name)]
     return (name, *(other for other in others if other != name))
@@ -51,7 +53,7 @@ def twins(name: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=128)
 def build(name: str, io: NetworkIO) -> Architecture:
-    """A built-in architecture for certain inputs and outputs.
+    """Build a built-in architecture for an IO.
 
     Raises:
         UnknownArchitecture: no such name, or it is not for such inputs: points, or images too small for it.
@@ -67,7 +69,10 @@ def build(name: str, io: NetworkIO) -> Architecture:
 
 
 def guesses(shapes: Shapes) -> list[Guess]:
-    """What names and shapes may be: what families recognise in them, else all that are recognised by comparing."""
+    """Architectures that names and shapes may belong to.
+
+    Those that families recognise, else all that are recognised by comparison.
+    """
     told = [family.recognise(shapes) for family in REGISTERED if family.recognise is not None]
     return [guess for guess in told if guess is not None] or [
         Guess(family.names) for family in REGISTERED if family.recognise is None
@@ -75,8 +80,10 @@ def guesses(shapes: Shapes) -> list[Guess]:
 
 
 def channels_and_classes(shapes: Shapes) -> tuple[int, int] | None:
-    """What the first and the last layer of a classifier tell, by the names that any of the architectures has for them;
-    None where one of them is not there."""
+    """Read channels and classes from the first and last layer of a classifier.
+
+    Layers are found by the names that any architecture uses for them; None where one is missing.
+    """
     firsts = [shapes.get(f"{family.first}.weight", ()) for family in REGISTERED]
     lasts = [layer for family in REGISTERED for layer in family.last]
     ends = [shapes[name] for layer in lasts for name in (f"{layer}.bias", f"{layer}.weight") if name in shapes]

@@ -14,7 +14,7 @@ POOLING = 8
 
 
 class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut, which is a 1x1 convolution where the shape changes."""
+    """Two 3x3 convolutions and a shortcut; the shortcut is a 1x1 convolution where the shape changes."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class ResNet(nn.Module):
         return self.fc(F.avg_pool2d(x, self.window).flatten(1))
 
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
-        """One group a stage for the residual stream, one a block for the units inside it."""
+        """Groups of hidden units: one per stage for the residual stream, one per block for the units inside it."""
         groups = []
         stream = [Member("conv1.weight", 0), Member("conv1.bias", 0)]
         width = STAGES[0][0]

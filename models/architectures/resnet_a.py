@@ -35,7 +35,7 @@ class BlockA(nn.Module):
 
 
 class ResNetA(nn.Module):
-    """Three stages of n blocks with 16, 32 and 64 channels, the mean of each map, one linear layer.
+    """Three stages of n blocks with 16, 32 and 64 channels, average pooling, one linear layer.
 
     The networks of the paper "Deep Residual Learning for Image Recognition", section 4.2, with the names that
     most checkpoints of them have: the classifier is `linear`, and no shortcut has a tensor.
@@ -70,7 +70,8 @@ class ResNetA(nn.Module):
         return self.linear(F.avg_pool2d(x, x.shape[-1]).flatten(1))
 
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
-        """One group a stage for the units that the residual stream gains there, one a block for those inside it.
+        """Groups of hidden units: one per stage for new units of the residual stream, one per block for those inside
+        it.
 
         The shortcuts carry a stage's units to the middle of the next stage's, so their order shows there too.
         """

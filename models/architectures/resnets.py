@@ -1,4 +1,4 @@
-"""The ResNets by name, resnet32 or resnet32-a, and what names and shapes tell of a ResNet."""
+"""The ResNets by name (resnet32, resnet32-a), and their recognition from names and shapes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_DEPTH, DEEP, LEAST_VALUES = 1202, 110, 1000
 
 
 def factory(name: str) -> Factory | None:
-    """As of `Family`.
+    """Return the builder of a ResNet by name; see `Family`.
 
     Raises:
         UnknownArchitecture: a depth that is not 6n + 2.
@@ -42,12 +42,12 @@ def factory(name: str) -> Factory | None:
 
 
 def nearest_depth(depth: int) -> int:
-    """The depth of the form 6n + 2 next to another."""
+    """The nearest depth of the form 6n + 2."""
     return max(8, 6 * round((depth - 2) / 6) + 2)
 
 
 def recognise(shapes: Shapes) -> Guess | None:
-    """Of the ResNets only the depth that a state dict has; None without a ResNet's blocks."""
+    """Recognise the depth of a ResNet's state dict; None if it has no blocks of a ResNet."""
     blocks = [match for match in map(BLOCK_CONVOLUTION.fullmatch, shapes) if match]
     if not blocks:
         return None

@@ -1,4 +1,4 @@
-"""Neural fields: a point in, sines in between, the value there out.
+"""SIREN: neural fields with sine activations.
 
 The publication's network for signed distances (section 5): linear 3 → 256, sin(30 x), linear 256 → 256,
 sin(30 x), linear 256 → 1; 67,073 parameters.
@@ -31,7 +31,7 @@ MOST_EXCESS = 4
 
 
 class Siren(nn.Module):
-    """A perceptron with sines: (B, D) points of the box to (B, K) values.
+    """A perceptron with sine activations: (B, D) points of the box to (B, K) values.
 
     Args:
         io: D coordinates, K values.
@@ -46,8 +46,10 @@ class Siren(nn.Module):
         self._initialise()
 
     def _initialise(self) -> None:
-        """Weights uniform in ±1/D in the first layer, ±sqrt(6 / inputs) / 30 in the others, so that what
-        reaches each sine is spread alike; biases as torch draws them."""
+        """Draw weights uniformly: ±1/D in the first layer, ±sqrt(6 / inputs) / 30 in the others.
+
+        Inputs of all sines then have the same spread. Biases are drawn as torch does.
+        """
         first, *others = self._linear()
         with torch.no_grad():
             first.weight.uniform_(-1 / first.in_features, 1 / first.in_features)
@@ -56,7 +58,7 @@ class Siren(nn.Module):
                 layer.weight.uniform_(-bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(B, D) to (B, K)."""
+        """Map points (B, D) to values (B, K)."""
         *hidden, last = self._linear()
         for layer in hidden:
             x = torch.sin(OMEGA * layer(x))
@@ -64,7 +66,7 @@ class Siren(nn.Module):
         return values
 
     def forward_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Many networks at once, one batched product a layer.
+        """Run many networks at once, with one batched product per layer.
 
         Args:
             state: each parameter of all networks, (B, *shape).
@@ -91,7 +93,7 @@ class Siren(nn.Module):
 
 
 def factory(name: str) -> Factory | None:
-    """As of `Family`.
+    """Return the builder of a SIREN by name; see `Family`.
 
     Raises:
         UnknownArchitecture: sizes that would fill the memory.
@@ -102,16 +104,18 @@ def factory(name: str) -> Factory | None:
     width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
     if width * width * (layers - 1) > MOST_PARAMETERS:
         raise UnknownArchitecture(
-            f"{name} would have more than {width * width * (layers - 1):,} parameters; {MOST_PARAMETERS:,} are the "
-            "most.",
+            f"{name} would have more than {width * width * (layers - 1):,} parameters; "
+            f"the limit is {MOST_PARAMETERS:,}.",
             "Name a smaller one, e.g. siren-512x3.",
         )
     return lambda io: Siren(points_for(name, io), width=width, depth=layers)
 
 
 def recognise(shapes: Shapes) -> Guess | None:
-    """The network of sines that a state dict is or is meant to be: nothing but numbered matrices and biases. Its first
-    layer tells the width, its last one the number of layers; what is between may differ."""
+    """Recognise a SIREN, or what was meant as one: a state dict of numbered matrices and biases only.
+
+    The first layer gives the width and the last one the number of layers; layers between may differ.
+    """
     places = [LAYER.fullmatch(name) for name in shapes]
     if not places or None in places:
         return None

@@ -15,8 +15,11 @@ LARGE = ((8, 2), (16, 2), (32, 2), (64, 2), (64, 2))
 
 
 class VanillaCNN(nn.Module):
-    """Convolutions of kernel 3 and padding 1, `(channels, stride)` as published for CIFAR-10 (`SMALL`)
-    or, at 48 pixels and more, for Tiny-ImageNet (`LARGE`); then one linear layer to K logits."""
+    """Convolutions of kernel 3 and padding 1, then one linear layer to K logits.
+
+    `(channels, stride)` are as published for CIFAR-10 (`SMALL`) or, for images of 48 pixels and more, Tiny-ImageNet
+    (`LARGE`).
+    """
 
     def __init__(self, io: ImageIO) -> None:
         super().__init__()

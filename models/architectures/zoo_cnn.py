@@ -27,12 +27,12 @@ UNITS = 20
 
 @dataclass(frozen=True)
 class Layout:
-    """Convolutions in order: channels, kernel, and the size of the max-pooling after each (1 for none)."""
+    """Convolutions in order: channels, kernel, and the size of the max-pooling after it (1 for none)."""
 
     convolutions: tuple[tuple[int, int, int], ...]
 
     def least_size(self) -> int:
-        """Pixels of the smallest images that leave one value a channel."""
+        """Smallest image size, in pixels, that leaves one value per channel."""
         size = 1
         for _, kernel, pool in reversed(self.convolutions):
             size = size * pool + kernel - 1
@@ -46,8 +46,9 @@ LAYOUTS = {
 
 
 class ZooCNN(nn.Module):
-    """Convolutions without padding, each followed by max-pooling where it has one and by the activation; then linear
-    layers of 20 and K units.
+    """Convolutions without padding, then linear layers of 20 and K units.
+
+    Max-pooling (if any) and the activation follow each convolution.
 
     Args:
         io: the images.
@@ -63,7 +64,7 @@ class ZooCNN(nn.Module):
         if io.size < least:
             raise UnknownArchitecture(
                 f"{layout} needs images of {least} pixels or more; these are {io.describe()}.",
-                f"A zoo can be trained on larger ones: {setting('size', least)}.",
+                f"Train the zoo on larger ones: {setting('size', least)}.",
             )
         self.activation = activation
         self.pools = tuple(pool for _, _, pool in LAYOUTS[layout].convolutions)
@@ -83,7 +84,7 @@ class ZooCNN(nn.Module):
         return self.fc2(activation(self.fc1(x.flatten(1))))
 
     def forward_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Many networks at once.
+        """Run many networks at once.
 
         Args:
             state: each parameter of all networks, (B, *shape).
@@ -120,7 +121,7 @@ def _factory(name: str) -> Factory | None:
 
 
 def _twins(name: str) -> tuple[str, ...]:
-    """Those that differ in their activation alone."""
+    """Architectures that differ only in their activation."""
     return tuple(other for other, (layout, _) in NAMES.items() if layout == NAMES[name][0])
 
 

@@ -1,4 +1,6 @@
-"""Backbones: encoders and decoders of whole networks, behind one interface; imports what stands below but training.
+"""Backbones: encoders and decoders of whole networks, behind one interface.
+
+Imports every room of netspace_models but training.
 
 A new backbone is a folder here and a line in `registry.py`. The folder holds
 

@@ -1,4 +1,4 @@
-"""The block that backbones of tokens are made of."""
+"""The attention block of the token backbones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Attention(nn.Module):
-    """Pre-norm multi-head attention and feed-forward with residuals; queries may be other than the context."""
+    """Pre-norm multi-head attention and feed-forward layer with residuals; queries may differ from the context."""
 
     def __init__(self, width: int, *, heads: int, expansion: int = 2) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class Attention(nn.Module):
         self.forward_out = nn.Linear(expansion * width, width)
 
     def forward(self, queries: Tensor, context: Tensor) -> Tensor:
-        """(B, M, D) queries over (B, N, D) context: (B, M, D)."""
+        """Attend from queries (B, M, D) to context (B, N, D): (B, M, D)."""
         q = self._split(self.to_queries(self.norm_queries(queries)))
         k, v = (self._split(t) for t in self.to_context(self.norm_context(context)).chunk(2, dim=-1))
         gathered = F.scaled_dot_product_attention(q, k, v)  # (B, heads, M, D / heads)

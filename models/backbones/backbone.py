@@ -1,4 +1,4 @@
-"""What every backbone does, so that nothing above knows which one it is."""
+"""The interface of all backbones, so that no caller needs to know which one it has."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Directions = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True)
 class ArchitectureInit:
-    """What a backbone may learn of an architecture before training, from training instances alone.
+    """What a backbone may use of an architecture before training, from training instances only.
 
     Attributes:
         spec: its parameters.
         start: (P,) the predicted instance's starting point; None where all values are loaded afterwards.
-        further: (K - 1, P) further starting points; None where there are none, or where all values are loaded
+        further: (K - 1, P) further starting points; None without any, or if all values are loaded
             afterwards.
         starts: K, how many starting points there are.
         scale: (L,) standard deviation of each layer's values over the training instances.
@@ -60,11 +60,11 @@ class Backbone(nn.Module):
     specs: Mapping[str, NetworkSpec]
 
     def encode(self, arch: str, weights: Tensor) -> Tensor:
-        """Instances of one architecture, (B, P), to embeddings (B, E)."""
+        """Encode instances of one architecture, (B, P), as embeddings (B, E)."""
         raise NotImplementedError
 
     def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
-        """Embeddings (B, E) to predicted parameters (B, P) of the architecture named.
+        """Decode embeddings (B, E) to weights (B, P) of the named architecture.
 
         Args:
             start: number of the starting point, below `start_count`. From 0 an embedding decodes to a network that
@@ -74,11 +74,11 @@ class Backbone(nn.Module):
 
     @property
     def start_count(self) -> int:
-        """Number of starting points of each architecture."""
+        """Number of starting points per architecture."""
         return 1
 
     def check_start(self, start: int) -> None:
-        """Refuse a starting point that is not there.
+        """Refuse a starting point that does not exist.
 
         Raises:
             ConfigError: says how many there are.
@@ -87,32 +87,37 @@ class Backbone(nn.Module):
         if not 0 <= start < count:
             these = "one starting point" if count == 1 else f"{count} starting points"
             raise ConfigError(
-                f"start {start} is not there: this space has {these} for each architecture, counted from 0.",
+                f"there is no start {start}: this space has {these} for each architecture, counted from 0.",
                 f"Give {setting('start', count - 1)} or less, or train a space with {setting('space.starts', 10)}.",
             )
 
     def further_starts(self) -> list[tuple[nn.Parameter, float]]:
-        """All starting points but number 0, as of `starts`; nothing where there is one alone."""
+        """All starting points except number 0, as in `starts`; empty if there is only one."""
         return []
 
     def directions(self, arch: str) -> Mapping[str, Directions] | None:
-        """Along what an embedding moves the weights of an architecture by itself, by parameter; None where a backbone
-        has no such way from the one to the other."""
+        """Directions along which an embedding moves an architecture's weights, by parameter.
+
+        None if the backbone has no direct path from embedding to weights.
+        """
         return None
 
     def starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
-        """What stands for a predicted instance of each architecture whatever the embedding, and how many times
-        a weight's own step moves it as far as that weight; nothing where the backbone has no such thing."""
+        """Each architecture's bias in the decoder, and the factor for its learning rate.
+
+        The bias takes the place of a predicted instance, whatever the embedding. With the factor, a step moves it as
+        far as the same step would move weights. Empty if the backbone has no such biases.
+        """
         return []
 
     @property
     def probe_count(self) -> int:
-        """Number of inputs that networks are run on to be encoded; 0 where they are not run."""
+        """Number of inputs that networks are run on for encoding; 0 if they are not run."""
         return 0
 
     def begin_at(self, inputs: Tensor) -> None:
-        """Set the first of the probes to images, or points, (N, ...) with N at most `probe_count`."""
+        """Set the first probes to images or points (N, ...), N at most `probe_count`."""
 
     def ordered_parameters(self) -> list[nn.Parameter]:
-        """All parameters, in the order in which the optimiser of a saved run numbers them."""
+        """All parameters in the order in which the optimiser of a saved run numbers them."""
         return list(self.parameters())

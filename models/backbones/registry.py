@@ -1,4 +1,4 @@
-"""Backbones by the name that recipes have for them."""
+"""Backbones by the names that recipes use."""
 
 from __future__ import annotations
 

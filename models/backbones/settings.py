@@ -1,4 +1,4 @@
-"""What a recipe says of a backbone: the interface that recipes and those who read them go by."""
+"""The interface of backbone settings in a recipe."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Count = Annotated[int, Ge(0)]
 
 @dataclass(frozen=True)
 class Settings:
-    """A table of a recipe. Unknown keys, NaN and infinity are refused where one is read."""
+    """A table of a recipe. Refuses unknown keys, NaN and infinity."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid", "allow_inf_nan": False}
 
 
 @dataclass(frozen=True)
 class BackboneSettings(Settings):
-    """The recipe's `[backbone]`; each kind of backbone has its own.
+    """The `[backbone]` table of a recipe; each kind of backbone has its own.
 
     Attributes:
         kind: name of the backbone in the registry.
@@ -39,7 +39,7 @@ class BackboneSettings(Settings):
     embedding_size: Positive
 
     def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> Backbone:
-        """A fresh backbone; values are drawn from torch's current stream.
+        """Build a new backbone; values are drawn from torch's current stream.
 
         Args:
             inits: what is known of each architecture, by name, smallest first.
@@ -51,12 +51,12 @@ class BackboneSettings(Settings):
         raise NotImplementedError
 
     def build_head(self, architectures: int) -> nn.Module:
-        """A fresh classifier of embeddings (B, E) into architectures, logits (B, A)."""
+        """Build a new classifier of embeddings (B, E) into architectures, logits (B, A)."""
         raise NotImplementedError
 
     @classmethod
     def translate(cls, table: Mapping[str, Any]) -> dict[str, Any]:
-        """The table with keys of older recipes under their names of today.
+        """Rename keys of older recipes to their present names.
 
         Raises:
             ConfigError: a value has both.
@@ -65,7 +65,7 @@ class BackboneSettings(Settings):
 
     @property
     def needs_curvature(self) -> bool:
-        """Whether `build` asks for `ArchitectureInit.moments`."""
+        """Whether `build` needs `ArchitectureInit.moments`."""
         return False
 
     @property
@@ -79,26 +79,26 @@ class BackboneSettings(Settings):
         return False
 
     def describe_decoder(self) -> str:
-        """The settings that decide whether it is `solvable`, for messages: "the conv backbone"."""
+        """Describe the settings that decide `solvable`, for messages: "the conv backbone"."""
         return f"the {self.kind} backbone"
 
     @property
     def granularity(self) -> tuple[str, int]:
-        """Key and value of the setting that has to divide the embedding size."""
+        """Key and value of the setting that must divide the embedding size."""
         return "embedding_size", self.embedding_size
 
     def with_embedding_size(self, size: int) -> Self:
-        """The same for another E, its granularity at most as it is here.
+        """The same settings with another E, and a granularity of at most the present one.
 
         Raises:
             ConfigError: the backbone has no such size.
         """
         raise ConfigError(
-            f"the {self.kind} backbone has one embedding size alone, {self.embedding_size}.", "Use another backbone."
+            f"the {self.kind} backbone supports only the embedding size {self.embedding_size}.", "Use another backbone."
         )
 
     def settings_to_lower(self, by_weights: bool) -> tuple[str, ...]:
-        """Keys of the recipe that memory depends on most, e.g. "backbone.width", "train.images".
+        """Recipe keys that affect memory most, e.g. "backbone.width", "train.images".
 
         Args:
             by_weights: where the model's own values take most of it; else a step's activations do.

@@ -1,4 +1,4 @@
-"""Bring networks' hidden units into the order that lies nearest to a reference's.
+"""Align hidden units with a reference's.
 
 Weight matching (Ainsworth, Hayase and Srinivasa, "Git Re-Basin", section 3.2): for one group of hidden units at a
 time, all others held, the best order is a linear assignment; repeated until no group changes (coordinate ascent, so a
@@ -30,7 +30,7 @@ def align(
     *,
     generator: torch.Generator,
 ) -> dict[str, Tensor]:
-    """`state` with its hidden units in the order that best matches `reference`: the same function.
+    """Reorder the hidden units of `state` to match `reference` best; the function stays the same.
 
     Args:
         reference, state: folded parameters of two networks of one architecture.
@@ -53,7 +53,7 @@ def align_weights(
     *,
     tries: int = 1,
 ) -> Tensor:
-    """Many networks, each with its hidden units in the order that best matches `reference`: the same functions.
+    """Reorder the hidden units of many networks to match `reference` best; their functions stay the same.
 
     What becomes of a network does not depend on the others.
 
@@ -70,7 +70,7 @@ def align_weights(
         ConfigError: no try.
     """
     if tries < 1:
-        raise ConfigError(f"{tries} tries align nothing.", f"Give at least one: {setting('tries', 1)}.")
+        raise ConfigError(f"cannot align with {tries} tries.", f"Give at least one: {setting('tries', 1)}.")
     groups = architecture.hidden_groups
     if not groups or not len(weights):
         return weights.clone()
@@ -86,17 +86,17 @@ def align_weights(
 
 
 def _values(weights: Tensor) -> Tensor:
-    """On the processor, where assignments are solved."""
+    """Move values to the processor, where assignments are solved."""
     return weights.detach().cpu().float()
 
 
 def _visits(groups: int, generator: torch.Generator) -> list[list[int]]:
-    """In which order each round visits the groups."""
+    """The order in which each round visits the groups."""
     return [torch.randperm(groups, generator=generator).tolist() for _ in range(ROUNDS)]
 
 
 class _Matching:
-    """The hidden groups of an architecture, ready to be matched with a reference's.
+    """The hidden groups of an architecture, prepared for matching with a reference.
 
     Args:
         spec, groups: of the architecture.
@@ -117,7 +117,7 @@ class _Matching:
         )
 
     def best(self, weights: Tensor, orders: Sequence[Sequence[Tensor]], visits: Sequence[list[list[int]]]) -> Tensor:
-        """The nearest to the reference of what several tries lead to: (N, P) to (N, P)."""
+        """Return the result nearest to the reference over several tries: (N, P) to (N, P)."""
         ends = [self.ascend(weights, each, begin=order) for order, each in zip(orders, visits, strict=True)]
         best, nearest = ends[0], ends[0].double() @ self.reference
         for end in ends[1:]:
@@ -128,7 +128,7 @@ class _Matching:
         return best
 
     def ascend(self, weights: Tensor, visits: Sequence[Sequence[int]], begin: Sequence[Tensor] = ()) -> Tensor:
-        """Round after round until no order changes: (N, P) to a new (N, P).
+        """Repeat rounds until no order changes: (N, P) to a new (N, P).
 
         Args:
             weights: float32.
@@ -197,7 +197,7 @@ class _Units:
         return moved[~worse]
 
     def reorder(self, state: Mapping[str, Tensor], networks: Tensor, orders: Tensor) -> None:
-        """Unit i of a network becomes its unit order[i], in place."""
+        """Move unit order[i] of a network to place i, in place."""
         for member, entries in zip(self.members, self.entries, strict=True):
             tensor = state[member.name]
             for network, order in zip(networks.tolist(), orders, strict=True):
@@ -205,7 +205,7 @@ class _Units:
                 tensor[network].index_copy_(member.axis, entries.flatten(), moved)
 
     def _gain(self, state: Mapping[str, Tensor], networks: Tensor) -> Tensor:
-        """The inner product of each unit of the reference with each unit of each network: (networks, size, size)."""
+        """Inner products of each unit of the reference with each unit of each network: (networks, size, size)."""
         gain = torch.zeros(len(networks), self.size, self.size, dtype=torch.float64)
         for member, reference in zip(self.members, self.reference, strict=True):
             tensor = state[member.name][networks]
@@ -214,7 +214,7 @@ class _Units:
         return gain
 
     def _product(self, state: Mapping[str, Tensor], networks: Tensor) -> Tensor:
-        """The inner product with the reference of all parameters that have the units; each counted once."""
+        """Inner product with the reference over all parameters that have the units, each counted once."""
         products = torch.zeros(len(networks), dtype=torch.float64)
         for name, whole in self.whole.items():
             products += (state[name][networks] * whole).flatten(1).sum(1)

@@ -1,4 +1,4 @@
-"""Batch norm folded into the layer before it, and written back.
+"""Fold batch norms into the layers before them, and undo it.
 
 In evaluation a batch norm with scale g, shift b, running mean m and variance v is an affine map, so
 `norm(layer(x))` is one layer: weight · g / sqrt(v + eps), bias (bias − m) · g / sqrt(v + eps) + b.
@@ -42,20 +42,20 @@ class FoldedPair:
 
 @dataclass(frozen=True)
 class Trace:
-    """What one run of a module showed: modules with parameters in order of use, and the pairs."""
+    """Result of one traced run: modules with parameters in order of use, and pairs of layer and norm."""
 
     order: tuple[str, ...]
     pairs: tuple[FoldedPair, ...]
 
 
 def trace(module: nn.Module, example: Tensor) -> Trace:
-    """Run a module once and see in which order its layers are used and which norm follows which.
+    """Run a module once to find the order of its layers and which norm follows which.
 
     Args:
         module: any module; put into evaluation mode.
         example: an input it accepts.
     Raises:
-        UnknownArchitecture: a batch norm that cannot be folded (its input is no layer's output, it keeps no
+        UnknownArchitecture: a batch norm that cannot be folded (its input is not a layer's output, it keeps no
             running statistics), or a layer used twice.
     """
     module.eval()
@@ -108,7 +108,7 @@ def _pair(module: nn.Module, source: tuple[str, Tensor] | None, name: str, norm:
 
 
 def fused_module(module: nn.Module, pairs: Sequence[FoldedPair]) -> nn.Module:
-    """A copy whose norms are gone and whose layers have the biases that folding gives them."""
+    """Copy a module without its norms, with the biases that folding adds to layers."""
     fused = copy.deepcopy(module).eval()
     for pair in pairs:
         layer = fused.get_submodule(pair.layer)
@@ -122,7 +122,7 @@ def fused_module(module: nn.Module, pairs: Sequence[FoldedPair]) -> nn.Module:
 
 
 def check_folding(module: nn.Module, fused: nn.Module, pairs: Sequence[FoldedPair], images: Tensor) -> None:
-    """Refuse pairs whose folding would change what the module computes.
+    """Refuse pairs if folding them would change the function.
 
     Following a layer is not enough: something else may read the layer's output too, or alter it in place
     before the norm sees it.
@@ -148,13 +148,13 @@ def check_folding(module: nn.Module, fused: nn.Module, pairs: Sequence[FoldedPai
     off, size = float((folded - expected).abs().max()), float(expected.abs().max())
     if not off <= 1e-3 * size:
         raise UnknownArchitecture(
-            f"folding its batch norms changes the outputs by {off:.2g} where they are {size:.2g}.",
-            "Nothing may read or alter a layer's output before the batch norm that follows it does.",
+            f"folding its batch norms changes the outputs by up to {off:.2g}; the largest is {size:.2g}.",
+            "Nothing may read or change a layer's output before the batch norm that follows it.",
         )
 
 
 def fold(state: Mapping[str, Tensor], pairs: Sequence[FoldedPair]) -> dict[str, Tensor]:
-    """A full state dict to the folded one: same function in evaluation, no norms.
+    """Fold a full state dict: same function in evaluation mode, no norms.
 
     Exact where the norm normalises to the identity (see `unfold`), else to float32 rounding.
     """
@@ -173,7 +173,7 @@ def fold(state: Mapping[str, Tensor], pairs: Sequence[FoldedPair]) -> dict[str, 
 
 
 def unfold(folded: Mapping[str, Tensor], pairs: Sequence[FoldedPair]) -> dict[str, Tensor]:
-    """A folded state dict back to the full layout, with norms that normalise to the identity.
+    """Convert a folded state dict to the full layout, with norms that do nothing.
 
     The scale is sqrt(1 + eps) for a variance of one, so that folding again divides the same number by
     itself: `fold(unfold(x)) == x`, bit for bit. A norm without scale and shift takes the bias as minus

@@ -1,4 +1,4 @@
-"""Follow hidden units through what a module computes.
+"""Follow hidden units through a module's computation.
 
 Every operation of one run is seen as torch's own operators. Beside each tensor goes one of the same shape that names,
 for each value, the unit it is of. Operations that move values about are run on these names as well; layers make new
@@ -22,7 +22,7 @@ CREATED = ("full_like", "new_full", "new_ones", "new_zeros", "ones_like", "zeros
 
 
 def follow(module: nn.Module, inputs: Tensor) -> Units:
-    """The hidden units of a module and where they lie in its parameters.
+    """Find the hidden units of a module and their places in its parameters.
 
     Args:
         module: without batch norms, in evaluation mode.
@@ -54,7 +54,7 @@ def follow(module: nn.Module, inputs: Tensor) -> Units:
 
 
 class _Follower(TorchDispatchMode):
-    """Sees every operation, and keeps the units of each tensor."""
+    """Observe every operation, and record the units of each tensor."""
 
     def __init__(self, units: Units) -> None:
         super().__init__()
@@ -68,11 +68,11 @@ class _Follower(TorchDispatchMode):
         return False
 
     def know(self, value: Value) -> None:
-        """Keep what is known of a tensor."""
+        """Record what is known about a tensor."""
         self.known[id(value.real)] = value
 
     def value(self, tensor: Tensor) -> Value:
-        """What is known of a tensor; one that was there before the run is a constant."""
+        """What is known about a tensor; a tensor from before the run is a constant."""
         return self.known.get(id(tensor)) or constant(tensor)
 
     def __torch_dispatch__(

@@ -1,4 +1,4 @@
-"""Orders of hidden units by their incoming weights, from the inputs on: exact for reordered copies.
+"""Order hidden units by incoming weights, from the inputs onwards: exact for reordered copies.
 
 The inputs of a network have one order, so units of the first layer are told apart by their incoming weights alone; with
 them in order, those of the next layer are, and so on. Weight matching (`alignment`) looks at outgoing weights as well,
@@ -23,7 +23,7 @@ ROUNDS = 2
 def match_incoming(
     reference: Mapping[str, Tensor], state: Mapping[str, Tensor], groups: Sequence[HiddenGroup]
 ) -> dict[str, Tensor]:
-    """`state` with its hidden units in the order in which their incoming weights lie nearest to `reference`'s.
+    """Reorder hidden units so that their incoming weights are nearest to those of `reference`.
 
     Args:
         reference, state: folded parameters of two networks of one architecture.
@@ -43,7 +43,7 @@ def match_incoming(
 
 
 def align_closely(architecture: Reorderable, reference: Tensor, weights: Tensor, generator: torch.Generator) -> Tensor:
-    """`align_weights`, begun both from the order as it is and from `match_incoming`; the nearer end of each network.
+    """Run `align_weights` from the given order and from `match_incoming`; keep the nearer result per network.
 
     Args:
         reference: (P,); weights: (N, P); both on the processor.

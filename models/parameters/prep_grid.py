@@ -15,8 +15,10 @@ SINGLE_HEIGHT, SINGLE_HEIGHT_LARGE, SEVERAL_HEIGHT = 8, 16, 88
 
 
 def published_height(*, architectures: int, size: int) -> int:
-    """Rows of the published grids of width 10,000: 88 for several architectures, else 8, or 16 for
-    images of 48 pixels and more (Tiny-ImageNet)."""
+    """Height of the published grids of width 10,000.
+
+    88 for several architectures, else 8, or 16 for images of 48 pixels and more (Tiny-ImageNet).
+    """
     if architectures > 1:
         return SEVERAL_HEIGHT
     return SINGLE_HEIGHT_LARGE if size >= 48 else SINGLE_HEIGHT
@@ -25,7 +27,7 @@ def published_height(*, architectures: int, size: int) -> int:
 def check_fits(
     parameters: int, *, height: int, width: int, owner: str, multiple: int = 1, of_recipe: bool = False
 ) -> None:
-    """Refuse a network that a grid cannot hold.
+    """Refuse a network that does not fit into a grid.
 
     Args:
         parameters: how many the network has.
@@ -35,18 +37,18 @@ def check_fits(
         of_recipe: whether a recipe asks for the height, for the message.
 
     Raises:
-        DoesNotFit: both numbers, and the height that would do.
+        DoesNotFit: both numbers, and a height that is enough.
     """
     if parameters > height * width:
         enough = multiple * ceil(parameters / (multiple * width))
         raise DoesNotFit(
             f"{owner} has {parameters:,} parameters; a PRep of {height} x {width} holds {height * width:,}.",
-            f"A height of {enough} would do ({setting('backbone.height' if of_recipe else 'height', enough)}).",
+            f"A height of {enough} is enough ({setting('backbone.height' if of_recipe else 'height', enough)}).",
         )
 
 
 def to_prep(weights: Tensor, *, height: int, width: int, owner: str = "the network") -> Tensor:
-    """Lay flat parameters out on the grid, zeros after the last.
+    """Write flat weights onto the grid, with zeros after the last.
 
     Args:
         weights: (..., P) in PRep order.
@@ -64,7 +66,7 @@ def to_prep(weights: Tensor, *, height: int, width: int, owner: str = "the netwo
 
 
 def from_prep(grid: Tensor, *, parameters: int) -> Tensor:
-    """The first P values of a (..., H, W) grid, row after row: (..., P).
+    """Read the first P values of a grid (..., H, W), row after row: (..., P).
 
     Raises:
         DoesNotFit: the grid holds fewer than P.

@@ -1,4 +1,4 @@
-"""New networks from several aligned ones, unit by unit.
+"""Recombine aligned networks into new ones, unit by unit.
 
 A hidden unit is what makes its value: its row of incoming weights, its bias, and whatever else lies on the first
 axis of a parameter. Each unit is taken whole from one parent. What the layers after it do with its value belongs to
@@ -20,7 +20,7 @@ from .symmetry import HiddenGroup, Reorderable, entries_of
 def recombine(
     parents: Sequence[Mapping[str, Tensor]], groups: Sequence[HiddenGroup], generator: torch.Generator
 ) -> dict[str, Tensor]:
-    """A network each of whose units is one parent's, drawn uniformly for each unit.
+    """Build a network in which each unit comes from one parent, drawn uniformly.
 
     A unit of a group that several layers write to, as a residual stream, comes from one parent in all of them. Rows
     that no group has (the classes, say) are drawn one by one; a layer's weight and bias share the draw.
@@ -50,7 +50,7 @@ def recombine(
 def recombine_weights(
     architecture: Reorderable, weights: Tensor, parents_each: int, count: int, generator: torch.Generator
 ) -> Tensor:
-    """Many networks, each recombined from parents of its own.
+    """Build many networks, each recombined from its own parents.
 
     The first networks are the same however many are drawn.
 
@@ -87,7 +87,7 @@ def recombine_weights(
 def units_of_rows(
     shapes: Mapping[str, tuple[int, ...]], groups: Sequence[HiddenGroup]
 ) -> tuple[dict[str, Tensor], int]:
-    """Which unit each row of each parameter belongs to.
+    """The unit that each row of each parameter belongs to.
 
     Args:
         shapes: of the folded parameters, by name.

@@ -1,4 +1,4 @@
-"""Rescale neural fields: a change of coordinates that a perceptron's own weights can make.
+"""Rescale neural fields by changing their own weights.
 
 With f(x) = L(W x + b) and L the rest of the network, f((x - t) / s) is L(W' x + b') with W' = W diag(1 / s) and
 b' = b - W' t. So a zoo of shapes has more shapes in it than networks, each as exact as the network it comes from.
@@ -21,11 +21,11 @@ TOLERANCE = 1e-3
 
 
 class Field(Protocol):
-    """What is used here of an `Architecture`, which stands above this package."""
+    """The parts of an `Architecture` used here; this room cannot import it."""
 
     @property
     def name(self) -> str:
-        """For error messages."""
+        """Name, for error messages."""
 
     @property
     def io(self) -> NetworkIO:
@@ -36,11 +36,11 @@ class Field(Protocol):
         """Its parameters."""
 
     def run(self, weights: Tensor, inputs: Tensor) -> Tensor:
-        """(P,) parameters and (N, D) points to (N, K) values."""
+        """Map weights (P,) and points (N, D) to values (N, K)."""
 
 
 def rescaled(architecture: Field, weights: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-    """Rescale each network f to g(x) = c f((x - shift) / scale), c the geometric mean of its scale.
+    """Rescale each network f to g(x) = c f((x - shift) / scale), where c is the geometric mean of its scale.
 
     If f is the signed distance to a surface, g is zero on the rescaled surface. It is the signed distance to it
     where the scale is the same along all axes, and close to it elsewhere.
@@ -65,12 +65,12 @@ def rescaled(architecture: Field, weights: Tensor, scale: Tensor, shift: Tensor)
 
 
 def check_rescaling(architecture: Field, weights: Tensor, points: Tensor) -> None:
-    """Refuse an architecture that `rescaled` does not fit; shapes of layers alone cannot tell.
+    """Refuse an architecture that `rescaled` does not work for, by running it: shapes alone do not show this.
 
     Args:
         weights: (P,) any network of it; points: (N, D) of the box.
     Raises:
-        ConfigError: it is no perceptron of coordinates.
+        ConfigError: it is not a perceptron of coordinates.
     """
     count = points.shape[1]
     scale, shift = torch.linspace(1.1, 1.4, count), torch.linspace(-0.1, 0.2, count)
@@ -86,7 +86,7 @@ def check_rescaling(architecture: Field, weights: Tensor, points: Tensor) -> Non
 
 
 def _first_and_last_weights(architecture: Field) -> tuple[ParameterSpec, ParameterSpec]:
-    """The weights of the first and of the last layer."""
+    """Weights of the first and of the last layer."""
     (dimensions,), values = architecture.io.input_shape, architecture.io.outputs
     weights = [p for p in architecture.spec.parameters if len(p.shape) == 2]
     first = next(p for p in weights if p.shape[1] == dimensions)
@@ -96,7 +96,7 @@ def _first_and_last_weights(architecture: Field) -> tuple[ParameterSpec, Paramet
 
 def _refusal(architecture: Field) -> ConfigError:
     return ConfigError(
-        f"{architecture.name} cannot be stretched: its first layer is not linear in the coordinates, or its last not "
-        "in the values.",
+        f"{architecture.name} cannot be stretched: its first layer is not linear in the coordinates, or its last layer "
+        "not in the values.",
         f"Train without it: {setting('train.stretch', 1)}.",
     )

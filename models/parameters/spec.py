@@ -1,4 +1,4 @@
-"""The parameters of an architecture in PRep order: names, shapes, places."""
+"""The parameters of an architecture in PRep order: names, shapes and places."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..errors import NamesDiffer
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """One parameter: its name, shape and first place in the flat weights."""
+    """One parameter: its name, shape, and first place in the flat weights."""
 
     name: str
     shape: tuple[int, ...]
@@ -28,7 +28,7 @@ class ParameterSpec:
 
     @property
     def layer(self) -> str:
-        """The module that owns it ("" for the root)."""
+        """Name of the module that owns it ("" for the root)."""
         return self.name.rpartition(".")[0]
 
 
@@ -43,13 +43,13 @@ class Layer:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """The parameters of a folded architecture, in the order in which a PRep holds them."""
+    """The parameters of a folded architecture in PRep order."""
 
     parameters: tuple[ParameterSpec, ...]
 
     @classmethod
     def of(cls, shapes: Mapping[str, tuple[int, ...]]) -> NetworkSpec:
-        """From shapes by name, in order."""
+        """Build from shapes by name, in order."""
         parameters, offset = [], 0
         for name, shape in shapes.items():
             parameters.append(ParameterSpec(name, tuple(shape), offset))
@@ -58,13 +58,13 @@ class NetworkSpec:
 
     @property
     def size(self) -> int:
-        """Number of values P in all."""
+        """Total number of values P."""
         last = self.parameters[-1]
         return last.offset + last.size
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Runs of parameters with one owner (a convolution's weight and bias are one layer)."""
+        """Runs of parameters with one owner; a convolution's weight and bias are one layer."""
         layers: list[Layer] = []
         for p in self.parameters:
             if layers and layers[-1].name == p.layer:
@@ -74,7 +74,7 @@ class NetworkSpec:
         return tuple(layers)
 
     def check(self, state: Mapping[str, Tensor], owner: str) -> None:
-        """Refuse a state dict that is not exactly this one's.
+        """Refuse a state dict with other names or shapes.
 
         Raises:
             NamesDiffer: with all missing, unexpected and misshaped names.
@@ -91,11 +91,11 @@ class NetworkSpec:
             raise NamesDiffer(owner, missing, unexpected, misshaped)
 
     def flatten(self, state: Mapping[str, Tensor]) -> Tensor:
-        """State dict to flat weights (P,), float32, on the device of `state`."""
+        """Flatten a state dict to weights (P,), float32, on the device of `state`."""
         return torch.cat([state[p.name].reshape(-1).float() for p in self.parameters])
 
     def unflatten(self, weights: Tensor) -> dict[str, Tensor]:
-        """(..., P) to views by name, each (..., *shape); undoes `flatten`, bit for bit.
+        """View (..., P) as parameters by name, each (..., *shape); undoes `flatten` exactly.
 
         Where a gradient is taken the views are not to be changed in place.
         """

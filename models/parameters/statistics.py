@@ -1,4 +1,4 @@
-"""Weights in a few numbers: the statistics s(W) that any reader of weights has to be better than.
+"""Statistics s(W) of weights: the baseline that any encoder of weights should beat.
 
 Unterthiner et al., "Predicting Neural Network Accuracy from Weights" (2020), section 3; the hyper-representation papers
 print them as s(W).

@@ -1,4 +1,4 @@
-"""Hidden units may be reordered without changing what a network computes.
+"""Permutation symmetry: reorder hidden units without changing the function.
 
 A group is a set of hidden units with one order; its members are the places in the *folded*
 parameters where that order shows. Reordering every member of a group alike leaves the function as it
@@ -20,7 +20,7 @@ from .spec import NetworkSpec
 
 @dataclass(frozen=True)
 class Member:
-    """An axis of a parameter that follows a group's order.
+    """One axis of a parameter that follows a group's order.
 
     Attributes:
         name: the parameter.
@@ -37,18 +37,18 @@ class Member:
 
 @dataclass(frozen=True)
 class HiddenGroup:
-    """`size` hidden units and all the places where their order shows."""
+    """`size` hidden units, and all the places that follow their order."""
 
     size: int
     members: tuple[Member, ...]
 
 
 class Reorderable(Protocol):
-    """What this room needs of an `Architecture`."""
+    """The parts of an `Architecture` used here; this room cannot import it."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
 
     @property
     def spec(self) -> NetworkSpec:
@@ -60,7 +60,7 @@ class Reorderable(Protocol):
 
 
 def chain(module: nn.Module, layers: Sequence[str]) -> tuple[HiddenGroup, ...]:
-    """Groups of a plain chain of convolutions and linear layers, each feeding the next alone.
+    """Groups of a plain chain of convolutions and linear layers, where each feeds only the next.
 
     Args:
         module: holds the layers; only their sizes are read.
@@ -87,12 +87,12 @@ def _shape(module: nn.Module, layer: str) -> torch.Size:
 
 
 def draw_orders(groups: Sequence[HiddenGroup], generator: torch.Generator) -> tuple[Tensor, ...]:
-    """One random order, (size,) int64, for each group."""
+    """Draw one random order, (size,) int64, for each group."""
     return tuple(torch.randperm(group.size, generator=generator) for group in groups)
 
 
 def reorder(state: Mapping[str, Tensor], groups: Sequence[HiddenGroup], orders: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The same network with its hidden units in other orders.
+    """Reorder a network's hidden units; the function stays the same.
 
     Args:
         state: folded parameters by name.
@@ -113,13 +113,13 @@ def reorder(state: Mapping[str, Tensor], groups: Sequence[HiddenGroup], orders: 
 
 
 def entries_of(member: Member, length: int) -> Tensor:
-    """Where a group's units lie on one member's axis of some length: (units, block) int64."""
+    """Places of a group's units on a member's axis: (units, block) int64."""
     starts = torch.arange(length // member.block) if member.places is None else torch.tensor(member.places)
     return starts[:, None] * member.block + torch.arange(member.block)
 
 
 def units_of(tensor: Tensor, member: Member) -> Tensor:
-    """A group's units as one member has them: (units, everything else that belongs to a unit)."""
+    """View a member by unit: (units, everything else that belongs to a unit)."""
     rows = tensor.movedim(member.axis, 0)
     rows = rows.reshape(rows.shape[0] // member.block, -1)
     return rows if member.places is None else rows[list(member.places)]

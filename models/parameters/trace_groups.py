@@ -1,4 +1,4 @@
-"""Hidden groups of anyone's module, found by following its units through one run."""
+"""Find the hidden groups of any module by following its units through one run."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Place = tuple[str, int]
 
 @dataclass(frozen=True)
 class TracedGroups:
-    """What was found.
+    """The hidden groups found, or the reason why not.
 
     Attributes:
-        groups: reorderable hidden units, () where they cannot be told.
-        reason: why there are none; "" where there are.
+        groups: reorderable hidden units, () if unknown.
+        reason: why they are unknown; "" if known.
     """
 
     groups: tuple[HiddenGroup, ...]
@@ -34,7 +34,7 @@ class TracedGroups:
 
 
 def trace_groups(module: nn.Module, inputs: Tensor) -> TracedGroups:
-    """The hidden groups of a plain network: convolutions, linear layers, residual additions, concatenations.
+    """Find the hidden groups of a plain network: convolutions, linear layers, residual sums, concatenations.
 
     They are right or none: outputs are compared before and after random reorderings.
 
@@ -56,7 +56,7 @@ def trace_groups(module: nn.Module, inputs: Tensor) -> TracedGroups:
 
 
 def _groups(units: Units, parameters: Sequence[str]) -> tuple[HiddenGroup, ...]:
-    """Units that lie at the like places of the same parameters may change places."""
+    """Group units that are at like places of the same parameters."""
     order = {name: i for i, name in enumerate(parameters)}
     ordered = sorted(units.claims, key=lambda place: (order[place[0]], place[1]))
     places: dict[int, dict[Place, list[int]]] = {}
@@ -77,13 +77,13 @@ def _groups(units: Units, parameters: Sequence[str]) -> tuple[HiddenGroup, ...]:
 
 
 def _is_block(positions: Sequence[int]) -> bool:
-    """Whether they are one run that begins at a multiple of its length."""
+    """Whether places are one run that begins at a multiple of its length."""
     first, count = positions[0], len(positions)
     return first % count == 0 and list(positions) == list(range(first, first + count))
 
 
 def _members(place: Place, is_block: bool, found: Sequence[Mapping[Place, list[int]]], units: Units) -> list[Member]:
-    """The members of like units on one axis; where a unit's values lie apart, one for each of them."""
+    """Members for like units on one axis; one per value if a unit's values are apart."""
     name, axis = place
     length, count = len(units.claims[place]), len(found[0][place])
     if is_block:
@@ -93,7 +93,7 @@ def _members(place: Place, is_block: bool, found: Sequence[Mapping[Place, list[i
 
 
 def _changed(module: nn.Module, inputs: Tensor, groups: Sequence[HiddenGroup]) -> str:
-    """What is wrong where random reorderings change the outputs at random weights; "" where they do not."""
+    """Say by how much random reorderings change the outputs at random weights; "" if they do not."""
     generator = torch.Generator().manual_seed(0)
     state = {name: _random_like(each, generator) for name, each in module.named_parameters()}
     buffers = {n: b.double() if b.is_floating_point() else b for n, b in module.named_buffers()}
@@ -106,7 +106,7 @@ def _changed(module: nn.Module, inputs: Tensor, groups: Sequence[HiddenGroup]) -
 
 
 def _random_like(parameter: Tensor, generator: torch.Generator) -> Tensor:
-    """Values by which units differ, and that keep what goes through the network of the same size."""
+    """Random values that differ between units, and keep the size of activations."""
     fan_in = parameter[0].numel() if parameter.dim() > 1 else 4
     return torch.randn(parameter.shape, generator=generator, dtype=torch.float64) / max(1, fan_in) ** 0.5
 
@@ -125,5 +125,5 @@ def _difference(
         after = functional_call(module, {**buffers, **reordered}, (inputs,))
         off, size = float((after - before).abs().max()), float(before.abs().max())
         if not off <= TOLERANCE * size:
-            return f"reordering its units would change its outputs by {off:.2g} where they are {size:.2g}"
+            return f"reordering its units would change its outputs by up to {off:.2g}; the largest is {size:.2g}"
     return ""

@@ -1,4 +1,4 @@
-"""What each of torch's operators does to hidden units."""
+"""Rules for what each of torch's operators does to hidden units."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ REDUCED = ("amax", "amin", "mean", "sum")
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation: the units so far, the operator, what it is given, and what it gives."""
+    """One operation: known units, operator, arguments and result."""
 
     units: Units
     target: Any
@@ -54,11 +54,11 @@ class Operation:
 
     @property
     def values(self) -> list[Value]:
-        """All tensors that it is given."""
+        """All tensor arguments."""
         return values_in((self.args, self.kwargs))
 
     def given(self, place: int, default: Any = None) -> Any:
-        """An argument by its place, where it was given."""
+        """An argument by its place, if it was given."""
         return self.args[place] if len(self.args) > place else default
 
     def activation(self, place: int = 0) -> Tensor:
@@ -69,19 +69,19 @@ class Operation:
         return self.units.same(value.units)
 
     def whole_parameter(self, value: Value | None) -> str | None:
-        """The name of an argument that is a parameter as it is."""
+        """The name of an argument that is an unchanged parameter."""
         if value is None:
             return None
         name = value.parameter
         if name is None:
-            raise NotFollowed(f"{self.name} takes weights that are no parameter")
+            raise NotFollowed(f"{self.name} takes weights that are not a parameter")
         if not torch.equal(value.units, torch.arange(value.units.numel()).reshape(self.units.shapes[name])):
             raise NotFollowed(f"{self.name} takes the parameter {name} in another form")
         return name
 
 
 def _one_unit(units: Tensor, axes: Sequence[int], name: str) -> Tensor:
-    """The one unit that values along some axes have; the axes are kept, of size 1."""
+    """The single unit that values along some axes share; the axes are kept, with size 1."""
     if not axes:
         return units
     top = units.amax(tuple(axes), keepdim=True)
@@ -91,7 +91,7 @@ def _one_unit(units: Tensor, axes: Sequence[int], name: str) -> Tensor:
 
 
 def _along(units: Tensor, axis: int, name: str) -> Tensor:
-    """The units along one axis, (size,), where they are the same all over the others."""
+    """The units along one axis, (size,), if they are the same along all others."""
     return _one_unit(units, [d for d in range(units.dim()) if d != axis], name).flatten()
 
 
@@ -146,7 +146,7 @@ def _with_axes(units: Tensor, axes: int) -> Tensor:
 
 
 def _met(units: Units, one: Tensor, other: Tensor) -> Tensor:
-    """The units of values that meet, of as many axes. What is the same for all units of the other ties none."""
+    """Units of values that are combined, with equally many axes. Values that are the same for all units tie none."""
     one, other = units.same(one), units.same(other)
     shape = torch.broadcast_shapes(one.shape, other.shape)
     for units_here, same_for_all in ((one, other), (other, one)):
@@ -157,7 +157,7 @@ def _met(units: Units, one: Tensor, other: Tensor) -> Tensor:
 
 
 def _claim_elementwise(call: Operation, value: Value, met: Tensor) -> None:
-    """A parameter that meets values at the same places: a scale, a shift, a slope."""
+    """A parameter applied element by element: a scale, shift or slope."""
     name, places = str(value.parameter), _with_axes(value.units, met.dim())
     wide = [d for d in range(met.dim()) if places.shape[d] > 1]
     axes = [axis for axis, size in enumerate(call.units.shapes[name]) if size > 1]
@@ -202,7 +202,7 @@ def _convolution(call: Operation) -> Value:
 
 
 def _linear(call: Operation) -> Value:
-    """A product with a matrix, and perhaps a bias added."""
+    """A product with a matrix, with an optional bias."""
     if call.name == "addmm":
         bias, x, weight = call.args
     else:
@@ -232,7 +232,7 @@ def _layer_norm(call: Operation) -> Any:
     units = call.activation()
     inside = [d in range(units.dim() - len(call.args[1]), units.dim()) for d in _varying(units)]
     if any(inside) and not all(inside):
-        raise NotFollowed(f"{call.name} normalises some of the units alone")
+        raise NotFollowed(f"{call.name} normalises only some of the units")
     for value in call.args[2:4]:
         if value is not None:
             _claim_elementwise(call, value, units)

@@ -1,4 +1,4 @@
-"""Hidden units of a module as they are met in one run, and where they lie in its parameters."""
+"""Hidden units of a module as found in one run, and their places in the parameters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FIXED, CONSTANT = 0, -1
 
 
 class NotFollowed(Exception):
-    """An operation through which units cannot be followed; the text says which."""
+    """An operation that units cannot be followed through; the text names it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Value:
 
 @dataclass
 class Units:
-    """All units met so far, and where they lie in the parameters.
+    """All units found so far, and their places in the parameters.
 
     Attributes:
         shapes: of the parameters.
@@ -47,17 +47,17 @@ class Units:
     claims: dict[tuple[str, int], Tensor] = field(default_factory=dict)
 
     def new(self, count: int) -> Tensor:
-        """So many units of their own."""
+        """Make new units."""
         fresh = torch.arange(len(self.root), len(self.root) + count)
         self.root = torch.cat([self.root, fresh])
         return fresh
 
     def same(self, units: Tensor) -> Tensor:
-        """Units by their roots; CONSTANT stays."""
+        """Replace units by their roots; CONSTANT stays."""
         return torch.where(units < 0, units, self.root[units.clamp(min=0)])
 
     def tie(self, one: Tensor, other: Tensor) -> Tensor:
-        """Make units at the same places one; of tensors of one shape, the units of the result."""
+        """Merge units that meet at the same places of two tensors of one shape, and return the result's units."""
         both = (one != CONSTANT) & (other != CONSTANT)
         count = len(self.root)
         for pair in (one[both] * count + other[both]).unique().tolist():
@@ -67,24 +67,24 @@ class Units:
         return self.same(torch.where(one == CONSTANT, other, one))
 
     def claim(self, parameter: str, axis: int, units: Tensor) -> None:
-        """Say whose the places on a parameter's axis are."""
+        """Record which units the places on a parameter's axis belong to."""
         before = self.claims.get((parameter, axis), units)
         self.claims[parameter, axis] = self.tie(before, units)
 
 
 def constant(real: Tensor) -> Value:
-    """A tensor that no unit made: CONSTANT where it holds one number all over."""
+    """A tensor that no unit made: CONSTANT if it has one number everywhere."""
     same = real.numel() == 0 or bool((real == real.flatten()[0]).all())
     return Value(real, torch.full(real.shape, CONSTANT if same else FIXED))
 
 
 def fixed(real: Tensor) -> Value:
-    """A tensor whose places differ, such as the inputs."""
+    """A tensor with different values at its places, such as the inputs."""
     return Value(real, torch.full(real.shape, FIXED))
 
 
 def mapped(values: Any, change: Callable[[Value], Any]) -> Any:
-    """Nested arguments with each value changed."""
+    """Map each value in nested arguments."""
     if isinstance(values, Value):
         return change(values)
     if isinstance(values, list | tuple):
@@ -93,14 +93,14 @@ def mapped(values: Any, change: Callable[[Value], Any]) -> Any:
 
 
 def mapped_outputs(real: Any, make: Callable[[Tensor], Value]) -> Any:
-    """An operation's one output or several, each made a value; what is no tensor stays."""
+    """Map each tensor among an operation's outputs; other outputs are kept."""
     if isinstance(real, Tensor):
         return make(real)
     return [mapped_outputs(each, make) for each in real] if isinstance(real, list | tuple) else real
 
 
 def values_in(arguments: Any) -> list[Value]:
-    """All values among nested arguments."""
+    """All values in nested arguments."""
     found: list[Value] = []
     mapped(arguments, found.append)
     return found

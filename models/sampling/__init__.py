@@ -1,4 +1,4 @@
-"""Densities and generators of embeddings: they learn from rows (N, E) and draw new ones.
+"""Densities and generators of embeddings: learn from rows (N, E), draw new ones.
 
 All have `draw(generator)`, which gives one embedding (E,): the generator alone decides it, so that a sample is the
 same whether it is drawn alone or among many. `draw_many` draws one for each generator.

@@ -1,4 +1,4 @@
-"""What all densities of embeddings have in common."""
+"""The interface of all densities of embeddings."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..errors import ConfigError
 
 
 class Density(Protocol):
-    """Draws embeddings like those it has learnt from."""
+    """Draws embeddings like those it was learnt from."""
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """One embedding (E,), on the processor."""
+        """Draw one embedding (E,), on the processor."""
         ...
 
 
 def draw_many(density: Density, generators: Sequence[torch.Generator]) -> Tensor:
-    """One embedding from each generator: (n, E)."""
+    """Draw one embedding from each generator: (n, E)."""
     return torch.stack([density.draw(generator) for generator in generators])
 
 
 def checked_rows(rows: Tensor, what: str, least: int = 2) -> Tensor:
-    """Rows that something can be learnt from: (N, E) float32 on the processor.
+    """Check that rows can be learnt from: (N, E) float32 on the processor.
 
     Args:
         what: what learns from them, for the message.

@@ -24,7 +24,7 @@ from .whitening import Whitening, fit_whitening
 
 @dataclass(frozen=True)
 class FlowSettings:
-    """How a flow learns.
+    """Settings of a flow and its training.
 
     Attributes:
         widths: of the hidden layers.
@@ -47,7 +47,7 @@ class FlowSettings:
 
 
 class _Velocity(nn.Module):
-    """From points (B, R), times (B, 1) and conditions (B, C) to velocities (B, R); zero at first."""
+    """Map points (B, R), times (B, 1) and conditions (B, C) to velocities (B, R); initially zero."""
 
     def __init__(self, size: int, conditions: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Flow:
         whitening: between embeddings and codes.
         known: (N,) conditions of the embeddings it has learnt from, None where it is unconditional.
         centre, scale: by which conditions are standardised.
-        wanted: the condition of all samples; None for that of an embedding drawn anew for each.
+        wanted: the condition of all samples; None for that of an embedding newly drawn for each.
         stages: steps of the integration.
         stopped: after how many steps of training the network was kept.
     """
@@ -88,7 +88,7 @@ class Flow:
     stopped: int
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """One embedding (E,): noise carried along the flow by Heun's method."""
+        """Draw one embedding (E,): noise is moved along the flow by Heun's method."""
         noise = torch.randn(1, len(self.whitening.deviations), generator=generator)
         with torch.no_grad():
             codes = self._carried(noise, self._condition(generator))
@@ -125,7 +125,7 @@ def fit_flow(
     Args:
         generator: of all randomness: the network's first values, what is held out, noise and times.
         accuracies: (N,) the condition: accuracy on validation images. None for an unconditional flow.
-        wanted: the accuracy that all samples are to have; None for that of a row drawn anew for each.
+        wanted: the accuracy that all samples are to have; None for that of a row newly drawn for each.
     Raises:
         ConfigError: fewer than three rows, rows that are all alike, or an accuracy without any to learn from.
         RunFailed: the loss is not finite.
@@ -134,11 +134,14 @@ def fit_flow(
     rows = checked_rows(rows, "a flow", 3)
     if wanted is not None and accuracies is None:
         raise ConfigError(
-            f"a flow that knows no accuracies cannot be asked for {wanted:g}.", f"Leave out {setting('accuracy')}."
+            f"this flow was learnt without accuracies, so it cannot draw for {wanted:g}.",
+            f"Leave out {setting('accuracy')}.",
         )
     whitening = fit_whitening(rows)
     if not len(whitening.deviations):
-        raise ConfigError(f"the {len(rows)} embeddings are alike: no flow leads to them.", "Train the space longer.")
+        raise ConfigError(
+            f"the {len(rows)} embeddings are alike: a flow cannot learn from them.", "Train the space longer."
+        )
     codes = whitening.forward(rows.double()).float()
     known = None if accuracies is None else accuracies.float().cpu()
     centre, scale = (0.0, 1.0) if known is None else (float(known.mean()), float(known.std()) or 1.0)
@@ -153,7 +156,7 @@ def fit_flow(
 def _train(
     velocity: nn.Module, codes: Tensor, conditions: Tensor, generator: torch.Generator, settings: FlowSettings
 ) -> int:
-    """Train in place; leaves the values of the look at which held-out codes fared best. Returns that step."""
+    """Train in place, keep the values that were best on held-out codes, and return their step."""
     order = torch.randperm(len(codes), generator=generator)
     held = order[: max(1, round(settings.held_out * len(codes)))]
     used = order[len(held) :]
@@ -182,7 +185,7 @@ def _train(
 
 
 def _pairs(codes: Tensor, conditions: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Points on straight paths, their times and conditions, and the velocities there."""
+    """Points on straight paths, with times, conditions and velocities."""
     noise = torch.randn(codes.shape, generator=generator)
     times = torch.rand(len(codes), 1, generator=generator)
     return (1 - times) * noise + times * codes, times, conditions, codes - noise

@@ -1,4 +1,4 @@
-"""A small generative adversarial network on embeddings, as the publication's S_GAN is one.
+"""A small generative adversarial network on embeddings, like the published S_GAN.
 
 Its sizes are not known from the publication. Here the generator is trained with the non-saturating loss (Goodfellow et
 al., 2014, section 3), the discriminator with a gradient penalty on real codes (Mescheder et al., 2018, R1), which keeps
@@ -22,7 +22,7 @@ from .whitening import Whitening, fit_whitening
 
 @dataclass(frozen=True)
 class GanSettings:
-    """How a GAN learns.
+    """Settings of a GAN and its training.
 
     Attributes:
         noise: values that the generator makes an embedding of.
@@ -55,7 +55,7 @@ class Gan:
     noise: int
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """One embedding (E,)."""
+        """Draw one embedding (E,)."""
         with torch.no_grad():
             codes = self.generator(torch.randn(1, self.noise, generator=generator))
         return self.whitening.back(codes.double())[0].float()
@@ -75,7 +75,9 @@ def fit_gan(rows: Tensor, generator: torch.Generator, settings: GanSettings | No
     whitening = fit_whitening(rows)
     size = len(whitening.deviations)
     if not size:
-        raise ConfigError(f"the {len(rows)} embeddings are alike: a GAN learns nothing.", "Train the space longer.")
+        raise ConfigError(
+            f"the {len(rows)} embeddings are alike: a GAN cannot learn from them.", "Train the space longer."
+        )
     codes = whitening.forward(rows.double()).float()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=generator)))

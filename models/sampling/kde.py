@@ -27,7 +27,7 @@ PUBLISHED_BANDWIDTH = 0.002
 
 @dataclass(frozen=True, eq=False)
 class KernelDensity:
-    """Gaussian kernels on rows.
+    """Gaussian kernels around rows.
 
     Attributes:
         rows: (N, E).
@@ -40,7 +40,7 @@ class KernelDensity:
     joint: bool
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """One embedding (E,); noise is drawn for each dimension in any case."""
+        """Draw one embedding (E,); noise is drawn for each dimension in every case."""
         # scikit-learn's KernelDensity has one bandwidth for all dimensions; for independent dimensions it would be
         # fitted thousands of times to draw what two lines draw.
         count, size = self.rows.shape
@@ -50,20 +50,20 @@ class KernelDensity:
 
 
 def fit_kernel_density(rows: Tensor, bandwidth: Bandwidth = "scott", *, joint: bool = False) -> KernelDensity:
-    """A density of rows (N, E).
+    """Fit a kernel density to rows (N, E).
 
     Args:
         bandwidth: a deviation for all dimensions, or the rule by which each dimension gets its own.
         joint: one density of all dimensions; else one for each, independent of the others.
     Raises:
-        ConfigError: fewer than two rows, or a bandwidth that is none.
+        ConfigError: fewer than two rows, or an invalid bandwidth.
     """
     rows = checked_rows(rows, "a kernel density")
     return KernelDensity(rows, bandwidths(rows, bandwidth), joint)
 
 
 def bandwidths(rows: Tensor, bandwidth: Bandwidth) -> Tensor:
-    """The deviation of each dimension's kernel: (N, E) to (E,).
+    """Standard deviation of the kernel in each dimension: (N, E) to (E,).
 
     A rule takes each dimension by itself, as one of one-dimensional data: a factor of N (Scott: N^(-1/5); Silverman:
     (3 N / 4)^(-1/5)) times the dimension's deviation. Samples then spread by sqrt(1 + factor²) of the rows, 1.08 for
@@ -76,18 +76,18 @@ def bandwidths(rows: Tensor, bandwidth: Bandwidth) -> Tensor:
         factors = {"scott": len(rows) ** -0.2, "silverman": (0.75 * len(rows)) ** -0.2}
         if bandwidth not in factors:
             raise ConfigError(
-                f"no rule for bandwidths is called {bandwidth!r}.", f"Use {' or '.join(get_args(Rule))}, or a number."
+                f"unknown bandwidth rule {bandwidth!r}.", f"Use {' or '.join(get_args(Rule))}, or a number."
             )
         return rows.std(dim=0) * factors[bandwidth]
     if not 0 <= bandwidth < float("inf"):
-        raise ConfigError(
-            f"a bandwidth of {bandwidth:g} is none.", f"Give a number from 0 up: {setting('bandwidth', 0.01)}."
-        )
+        raise ConfigError(f"invalid bandwidth {bandwidth:g}.", f"Give 0 or more: {setting('bandwidth', 0.01)}.")
     return torch.full((rows.shape[1],), float(bandwidth))
 
 
 def sample_with_one_seed(rows: Tensor, count: int, seed: int, *, bandwidth: float = PUBLISHED_BANDWIDTH) -> Tensor:
-    """What the public code of the publication draws: (N, E) to (count, E). For experiments that reproduce it.
+    """Draw as the public code of the publication does: (N, E) to (count, E).
+
+    For experiments that reproduce it.
 
     Every dimension is drawn by scikit-learn from the same seed, inside the loop over dimensions. A sample is one row
     with one number added to all its values.

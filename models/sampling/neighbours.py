@@ -1,4 +1,4 @@
-"""The publication's S_Neigh: a point of the box around a small map of the embeddings, and back (extra `umap`).
+"""The published S_Neigh: draw in the box around a low-dimensional map and map back (extra `umap`).
 
 "Hyper-Representations as Generative Models" (NeurIPS 2022), section 3.2, with the numbers of its public code: UMAP to
 three components, 15 neighbours, distances from 0.01; a uniform draw between the least and the largest value of each
@@ -21,7 +21,7 @@ from .density import checked_rows
 
 @dataclass(frozen=True)
 class NeighbourSettings:
-    """Of the map.
+    """Settings of the map.
 
     Attributes:
         neighbours: of each embedding that the map keeps near; fewer where there are not as many.
@@ -36,7 +36,7 @@ class NeighbourSettings:
 
 @dataclass(frozen=True, eq=False)
 class NeighbourBox:
-    """A map of embeddings, and the box around it.
+    """A map of embeddings and the box around it.
 
     Attributes:
         umap: fitted.
@@ -48,7 +48,7 @@ class NeighbourBox:
     high: Tensor
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """One embedding (E,): what the inverse map makes of a point drawn uniformly in the box."""
+        """Draw one embedding (E,): the inverse map of a uniform point in the box."""
         point = self.low + torch.rand(len(self.low), generator=generator) * (self.high - self.low)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -81,7 +81,7 @@ def check_umap(asked: str) -> None:
 def fit_neighbour_box(
     rows: Tensor, generator: torch.Generator, settings: NeighbourSettings | None = None
 ) -> NeighbourBox:
-    """Map rows (N, E).
+    """Fit a map to rows (N, E).
 
     Args:
         generator: draws the seed of the map.

@@ -1,4 +1,4 @@
-"""How widely samples spread beside what they were learnt from, and how far from it they are."""
+"""Spread of samples relative to the rows they were learnt from, and distance to these."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Spread:
-    """1 is right; a sampler that has collapsed has far less, one that draws noise has more.
+    """Relative spread: 1 is right; a collapsed sampler has far less, one that draws noise has more.
 
     Attributes:
         deviation: mean over the dimensions of the samples' deviation over the rows'.
@@ -22,7 +22,9 @@ class Spread:
 
 
 def spread_of(samples: Tensor, rows: Tensor) -> Spread | None:
-    """Of samples (n, E) beside rows (N, E); dimensions in which the rows are all alike do not count.
+    """Spread of samples (n, E) relative to rows (N, E).
+
+    Dimensions in which the rows are all alike do not count.
 
     Returns:
         None where there is nothing to compare: fewer than two of either, or rows that are all alike.

@@ -1,4 +1,4 @@
-"""Rows in coordinates in which all directions are alike: what small networks learn from."""
+"""Whitening: coordinates with equal variance in all directions, for small networks to learn in."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LEAST = 1e-5
 
 @dataclass(frozen=True, eq=False)
 class Whitening:
-    """An affine map to principal components of deviation one, and back.
+    """Affine map to principal components of standard deviation one, and back.
 
     Attributes:
         mean: (E,) of the rows.
@@ -26,16 +26,16 @@ class Whitening:
     deviations: Tensor
 
     def forward(self, rows: Tensor) -> Tensor:
-        """(N, E) to (N, R)."""
+        """Map (N, E) to (N, R)."""
         return (rows - self.mean) @ self.directions.T / self.deviations
 
     def back(self, codes: Tensor) -> Tensor:
-        """(N, R) to (N, E), within the rows' span."""
+        """Map (N, R) to (N, E), within the rows' span."""
         return codes * self.deviations @ self.directions + self.mean
 
 
 def fit_whitening(rows: Tensor) -> Whitening:
-    """Of rows (N, E), N at least 2; all in double precision."""
+    """Fit to N rows, at least 2, in double precision."""
     rows = rows.double()
     mean = rows.mean(dim=0)
     _, values, directions = torch.linalg.svd(rows - mean, full_matrices=False)

@@ -14,7 +14,7 @@ TOLERANCE = 1e-6
 def conjugate_gradients(
     multiply: Callable[[Tensor], Tensor], b: Tensor, precondition: Callable[[Tensor], Tensor], *, iterations: int
 ) -> Tensor:
-    """Solve A x = b from x = 0, with products alone (Hestenes and Stiefel).
+    """Solve A x = b from x = 0, using only products with A (Hestenes and Stiefel, 1952).
 
     Args:
         multiply: p (E,) to A p (E,), A symmetric and positive definite.

@@ -1,4 +1,4 @@
-"""Which directions of a layer's weights a network's outputs depend on: Kronecker factors of its curvature.
+"""Kronecker factors of curvature: directions of a layer's weights that the outputs depend on.
 
 For a layer with weights W (n, m), inputs x and gradients g of the loss at its outputs, the Fisher information
 is nearly E[g gᵀ] ⊗ E[x xᵀ] (K-FAC: Martens and Grosse, 2015). The eigenvectors of the two factors are the
@@ -21,7 +21,7 @@ Moments = dict[str, tuple[Tensor, Tensor]]
 
 @dataclass
 class _Gathered:
-    """Sums over places and images: of outer products of inputs (m, m) and of gradients (n, n)."""
+    """Sums over places and images of outer products: inputs (m, m) and gradients (n, n)."""
 
     inputs: Tensor | float = 0.0
     gradients: Tensor | float = 0.0
@@ -35,7 +35,7 @@ def curvature_moments(
     generator: torch.Generator,
     values: bool = False,
 ) -> Moments:
-    """Kronecker factors of each convolution and linear layer, by the name of its weight.
+    """Kronecker factors of each convolution and linear layer, by name of the weight.
 
     Labels are drawn from the network's own answers, so none are needed.
 
@@ -94,7 +94,7 @@ def _watch(sums: _Gathered):  # type: ignore[no-untyped-def]  # the type of hook
 
 
 def _input_rows(layer: nn.Module, inputs: Tensor) -> Tensor:
-    """(R, m): what the rows of a layer's weights are multiplied with, at every place of every image."""
+    """(R, m) inputs that the rows of a layer's weights are multiplied with, at every place of every image."""
     if isinstance(layer, nn.Conv2d):
         padding = layer.padding if isinstance(layer.padding, tuple) else (0, 0)
         patches = F.unfold(inputs, layer.kernel_size, layer.dilation, padding, layer.stride)  # (B, m, places)

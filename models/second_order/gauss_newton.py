@@ -1,4 +1,4 @@
-"""Gauss-Newton steps on an embedding, for neural fields: networks that take one point at a time.
+"""Gauss-Newton steps on embeddings of neural fields, which take one point at a time.
 
 Near an embedding z a predicted network's values at R places are f + J dz. The change wanted is the short one that
 brings them to the targets: dz of (J' J + damping I) dz = J' (targets - f). Products with J and J' are cheap
@@ -34,7 +34,7 @@ NEAR = 0.1
 def gauss_newton_change(
     jacobian: FactoredJacobian, residuals: Tensor, damping: float, *, iterations: int = ITERATIONS
 ) -> Tensor:
-    """A short change of an embedding that brings residuals near zero.
+    """Compute a short change of an embedding that brings residuals near zero.
 
     Args:
         residuals: (R,) targets minus values.
@@ -53,7 +53,7 @@ def gauss_newton_change(
 
 
 def weights_by_distance(distances: Tensor) -> Tensor:
-    """(R,) weights of mean one for signed distances (R,): the nearer to the surface, the larger.
+    """(R,) weights of mean one for signed distances (R,): larger near the surface.
 
     A solid is decided by signs alone: an error of 0.01 is nothing far from its surface, and a leg of a chair near it.
     """
@@ -68,8 +68,8 @@ class Solver:
     Attributes:
         architecture: of neural fields.
         decode: from embeddings (B, E) to parameters (B, P).
-        directions: along which `decode` moves parameters with the embedding, as of `factored_jacobian`.
-        damping: as of `gauss_newton_change`.
+        directions: along which `decode` moves parameters with the embedding, as in `factored_jacobian`.
+        damping: as in `gauss_newton_change`.
     """
 
     architecture: Architecture
@@ -81,7 +81,7 @@ class Solver:
     def step(
         self, embedding: Tensor, targets: Tensor, points: Tensor, weights: Tensor | None = None
     ) -> tuple[Tensor, float]:
-        """An embedding (E,) whose network is nearer to the targets (N K,) at the points (N, D), or the same.
+        """Improve an embedding (E,) towards targets (N K,) at points (N, D), or return it unchanged.
 
         Args:
             weights: (N K,) of the squared errors; None for all alike.
@@ -106,7 +106,7 @@ class Solver:
         return candidates[best], float(losses[best])
 
     def _losses(self, candidates: Tensor, targets: Tensor, points: Tensor, weights: Tensor | None) -> Tensor:
-        """(B,) mean squared errors of embeddings (B, E) at every so many of the points."""
+        """(B,) mean squared errors of embeddings (B, E) on a subset of the points."""
         chosen = slice(None, None, -(-len(points) // LINE_SEARCH_POINTS))
         values = self.architecture.run_each(self.decode(candidates), points[chosen]).flatten(1)
         squares = (values - _values_at(chosen, targets, points)).square()
@@ -116,5 +116,5 @@ class Solver:
 
 
 def _values_at(chosen: slice, values: Tensor, points: Tensor) -> Tensor:
-    """Those of values (N K,) at points (N, D) that belong to the chosen points."""
+    """Select the values (N K,) that belong to the chosen points of (N, D)."""
     return values.unflatten(0, (len(points), -1))[chosen].flatten()

@@ -22,9 +22,9 @@ Factors = dict[str, tuple[Tensor, Tensor]]
 
 
 def value_factors(architecture: Architecture, weights: Tensor, points: Tensor) -> tuple[Tensor, Factors]:
-    """A network's values, and the factors of their derivatives by the parameters of its linear layers.
+    """Values of a network, and factors of their derivatives by the parameters of its linear layers.
 
-    Layers that see more than one row for each point are left out: their derivatives are no outer products.
+    Layers that see more than one row for each point are left out: their derivatives are not outer products.
 
     Args:
         weights: (P,); points: (N, D).
@@ -78,7 +78,7 @@ class FactoredJacobian:
     size: int
 
     def jvp(self, change: Tensor) -> Tensor:
-        """J times a change of the embedding: (E,) to (R,)."""
+        """J v: multiply by a change of the embedding, (E,) to (R,)."""
         products = [
             ((left @ change[places].unflatten(0, (left.shape[1], -1))) * right).sum(dim=1)
             for left, right, places in self.parts
@@ -86,7 +86,7 @@ class FactoredJacobian:
         return torch.stack(products).sum(dim=0)
 
     def vjp(self, weights: Tensor) -> Tensor:
-        """J' times a weight for each value: (R,) to (E,)."""
+        """J' w: multiply by a weight for each value, (R,) to (E,)."""
         product = weights.new_zeros(self.size)
         for left, right, places in self.parts:
             # The narrower factor is weighted: this is done some hundred times a second.
@@ -96,7 +96,7 @@ class FactoredJacobian:
         return product
 
     def mean_square(self) -> float:
-        """Mean square of the rows of J: how much a value depends on the embedding as a whole."""
+        """Mean square of the rows of J: how much a value depends on the whole embedding."""
         # The square of an outer product is the product of the squares.
         squares = [left.square().sum(dim=1) * right.square().sum(dim=1) for left, right, _ in self.parts]
         return float(torch.stack(squares).sum(dim=0).mean())
@@ -105,7 +105,7 @@ class FactoredJacobian:
 def factored_jacobian(
     directions: Mapping[str, tuple[Tensor, Tensor, Tensor]], factors: Factors, size: int
 ) -> FactoredJacobian:
-    """The Jacobian of values by an embedding that moves each parameter along directions.
+    """Jacobian of values by an embedding that moves parameters along directions.
 
     Args:
         directions: by parameter, U (n, a), V (m, b) and places (a b,) of the embedding: it receives U M V'.

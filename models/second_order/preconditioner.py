@@ -1,4 +1,4 @@
-"""A preconditioner for Gauss-Newton equations: Kronecker factors, part by part (K-FAC: Martens & Grosse, 2015)."""
+"""Preconditioner for Gauss-Newton equations: Kronecker factors per part (K-FAC: Martens & Grosse, 2015)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .jacobian import FactoredJacobian
 
 
 class KroneckerPreconditioner:
-    """Approximately (J' J + damping I)^-1: each part by itself, its two factors taken as independent.
+    """Approximately (J' J + damping I)^-1, part by part, with its two factors taken as independent.
 
     Args:
         jacobian: J; damping: above zero.
@@ -25,7 +25,7 @@ class KroneckerPreconditioner:
             self._parts.append((left_vectors, right_vectors, 1 / (eigenvalues + damping), places))
 
     def __call__(self, gradient: Tensor) -> Tensor:
-        """(E,) to (E,)."""
+        """Apply it: (E,) to (E,)."""
         result = torch.zeros_like(gradient)
         for left_vectors, right_vectors, inverse, places in self._parts:
             # Into the eigenvectors, divided by the eigenvalues, and back.

@@ -1,1 +1,4 @@
-"""Losses, and what a step of training minimises; may import every other room of netspace_models."""
+"""Losses and objectives of training.
+
+May import every other room of netspace_models.
+"""

@@ -1,4 +1,4 @@
-"""Augmented views: networks as the encoder is shown them while it learns."""
+"""Augmented views: networks as training shows them to the encoder."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..architectures import Architecture
 
 @dataclass(frozen=True)
 class Augmentations:
-    """What is done to a network, in this order.
+    """Changes to apply to a network, in this order.
 
     Attributes:
         shuffle: whether hidden units are reordered at random, which leaves alone what the network computes.
@@ -34,7 +34,7 @@ class Augmentations:
 def augmented_view(
     architecture: Architecture, weights: Tensor, augmentations: Augmentations, generator: torch.Generator
 ) -> Tensor:
-    """Networks (B, P), each changed by draws of its own; what is not asked for draws nothing."""
+    """Change each network of (B, P) at random. Changes that are off draw nothing."""
     chosen = augmentations
     if chosen.shuffle:
         weights = torch.stack([architecture.shuffle(own, generator) for own in weights])
@@ -50,7 +50,7 @@ def augmented_view(
 def erased(
     weights: Tensor, share: float, generator: torch.Generator, *, kind: Literal["block", "scatter"] = "block"
 ) -> Tensor:
-    """Networks (B, P), a share of each one's weights set to zero, rounded to whole weights."""
+    """Set a share of each network's weights (B, P) to zero, rounded to whole weights."""
     size = weights.shape[1]
     count = round(share * size)
     mask = torch.zeros(weights.shape, dtype=torch.bool)
@@ -62,7 +62,7 @@ def erased(
 def _places(
     networks: int, size: int, count: int, kind: Literal["block", "scatter"], generator: torch.Generator
 ) -> Iterator[Tensor]:
-    """(count,) places for each network."""
+    """Draw (count,) places for each network."""
     for _ in range(networks):
         if kind == "scatter":
             yield torch.randperm(size, generator=generator)[:count]
@@ -71,13 +71,13 @@ def _places(
 
 
 def layer_deviations(architecture: Architecture, weights: Tensor) -> Tensor:
-    """(B, P) the standard deviation of the layer that each value of (B, P) belongs to."""
+    """(B, P) standard deviation of each value's layer, for (B, P)."""
     parts = [weights[:, layer.start : layer.stop] for layer in architecture.spec.layers]
     return torch.cat([deviation(part, dim=1).expand_as(part) for part in parts], dim=1)
 
 
 def deviation(values: Tensor, *, dim: int) -> Tensor:
-    """The standard deviation along an axis, which stays with length one; 0 for a single value."""
+    """Standard deviation along an axis, which is kept with length one; 0 for a single value."""
     # A single value has no deviation; asking for it gives NaN.
     return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
 

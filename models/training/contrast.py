@@ -1,4 +1,4 @@
-"""The contrastive term: two views of a network have like embeddings, views of different networks unlike ones."""
+"""The contrastive term: views of one network get similar embeddings, views of others different ones."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class ProjectionHead(nn.Module):
-    """Two linear layers from embeddings to where they are contrasted; used in training alone.
+    """Two linear layers that map embeddings to where they are contrasted; used only in training.
 
     Args:
         embedding_size: E; width: D of the hidden layer, and of what comes out.
@@ -26,7 +26,7 @@ class ProjectionHead(nn.Module):
 
 
 def nt_xent(one: Tensor, other: Tensor, *, temperature: float) -> Tensor:
-    """The normalised temperature-scaled cross entropy of two views (SimCLR, eq. 1), mean over all 2 B of them.
+    """Normalised temperature-scaled cross entropy of two views (SimCLR, eq. 1), mean over all 2 B.
 
     Each view is to find the other view of its network among all 2 B - 1 others, by cosine.
 

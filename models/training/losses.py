@@ -1,4 +1,4 @@
-"""The losses of the published system, each written once with its scaling."""
+"""The losses of the published system, each defined once with its scaling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def distillation(predicted: Tensor, target: Tensor, *, temperature: float) -> Te
 def task_and_teacher(
     predicted: Tensor, teacher: Tensor | None, labels: Tensor, *, temperature: float, alpha: float
 ) -> Tensor:
-    """Alpha · distillation + (1 − alpha) · cross entropy (eq. 4, 5); without a teacher the labels alone.
+    """Alpha · distillation + (1 − alpha) · cross entropy (eq. 4, 5); only cross entropy without a teacher.
 
     Args:
         predicted: (B, K) logits.
@@ -38,8 +38,9 @@ def task_and_teacher(
 
 
 def level_matching(predicted: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-    """Square of how far two networks' mean log-probabilities of the labels are apart: the one is to be as good as the
-    other, whatever its mistakes are.
+    """Squared difference of two networks' mean log-probabilities of the labels.
+
+    It makes one network as good as the other, whatever its mistakes are.
 
     Args:
         predicted, target: (B, K) logits; no gradient flows into `target`.
@@ -54,7 +55,7 @@ def output_matching(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def blended(a: Tensor, b: Tensor, gamma: Tensor, *, width: float) -> Tensor:
-    """Between two signed distances: a shape that fades as another one comes.
+    """Blend two signed distances: one shape fades while the other appears.
 
     -w log((1 - gamma) exp(-a / w) + gamma exp(-b / w)): what is mixed is the heat that has come from the surfaces,
     whose logarithm is the distance (Varadhan, 1967), not the distances, whose mean has no thin parts left.

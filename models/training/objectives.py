@@ -1,4 +1,4 @@
-"""What a step of training minimises: eq. 1 for one architecture, eq. 3-12 for several."""
+"""Objectives of a training step: eq. 1 for one architecture, eq. 3-12 for several."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ LevelLoss = Literal["matched", "labels"]
 
 @dataclass(frozen=True)
 class LossConstants:
-    """Constants of the losses: temperature T, alpha of eq. 5, weight of the interpolation term; of several
-    architectures the weight of each instance's own answers beside the teacher's, 0 as published; weight and kind of the
-    loss of networks decoded from further starting points."""
+    """Constants of the losses.
+
+    Temperature T; alpha of eq. 5; weight of the interpolation term; for several architectures, the weight of each
+    instance's own answers beside the teacher's (0 as published); weight and kind of the loss of networks decoded from
+    further starting points.
+    """
 
     temperature: float = 4.0
     alpha: float = 0.9
@@ -63,8 +66,11 @@ Terms = dict[str, Tensor]
 def single_objective(
     model: SpaceModel, arch: str, inputs: Tensor, targets: Tensor, batch: Batch, constants: LossConstants
 ) -> Terms:
-    """Eq. 1, 2: predicted instances imitate their own targets, mean over instances; and of neural fields what
-    stands between two of them is a blend of both.
+    """Predicted instances imitate their own targets (eq. 1, 2), mean over instances.
+
+    For neural fields, networks between two instances also imitate the blend of both.
+
+    For neural fields, decoded mid-points of two instances also imitate the blend of both.
 
     Args:
         inputs: (B, P) parameters as the encoder sees them (perhaps with hidden units reordered).
@@ -86,7 +92,7 @@ def imitation_terms(
     batch: Batch,
     constants: LossConstants,
 ) -> Terms:
-    """`single_objective` of what has been encoded (B, E) and decoded (B, P)."""
+    """`single_objective` of embeddings (B, E) and decoded weights (B, P)."""
     architecture = model.architecture(arch)
     losses = imitation(architecture, predicted, targets, batch.inputs, temperature=constants.temperature)
     terms = {"pred": losses.mean()}
@@ -102,9 +108,9 @@ def imitation_terms(
 def level_losses(
     model: SpaceModel, arch: str, embeddings: Tensor, targets: Tensor, batch: Batch, constants: LossConstants
 ) -> Tensor:
-    """How far embeddings are from networks as good as their targets, decoded from a further starting point each.
+    """Losses of networks that are decoded from a further starting point each and should be as good as their targets.
 
-    What is asked for is the level alone: networks that imitated their targets from every starting point would all make
+    Only the level counts: networks that imitated their targets from every starting point would all make
     the same mistakes.
 
     Args:
@@ -127,7 +133,7 @@ def level_losses(
 
 
 def _blend_loss(architecture: Architecture, between: Tensor, targets: Tensor, batch: Batch) -> Tensor:
-    """How far networks (B, P), each between a target and the next one, are from the blend of both."""
+    """Loss of networks (B, P), each between a target and the next one at its gamma, against the blend of both."""
     assert batch.gammas is not None
     points, gammas = batch.inputs, batch.gammas[:, None, None]
     if points.dim() == 3:
@@ -141,8 +147,9 @@ def _blend_loss(architecture: Architecture, between: Tensor, targets: Tensor, ba
 def imitation(
     architecture: Architecture, predicted: Tensor, targets: Tensor, inputs: Tensor, *, temperature: float
 ) -> Tensor:
-    """How far each of several predicted instances (B, P) answers from its target (B, P): eq. 1 for
-    classifiers, eq. 2 for neural fields, whose outputs have no temperature.
+    """Loss of each predicted instance against its target, both (B, P).
+
+    Eq. 1 for classifiers; eq. 2 for neural fields, whose outputs have no temperature.
 
     Args:
         inputs: (N, *io.input_shape) for all of them, or for neural fields (B, N, D), each instance's own.
@@ -160,7 +167,7 @@ def imitation(
 
 
 def _one_by_one(architecture: Architecture) -> Callable[[Tensor, Tensor], Tensor]:
-    """Convolutions gain nothing by running together."""
+    """Run networks one by one: convolutions are no faster together."""
     return lambda weights, inputs: torch.stack([architecture.run(own, inputs) for own in weights])
 
 
@@ -171,7 +178,7 @@ def several_objective(
     batch: Batch,
     constants: LossConstants,
 ) -> Terms:
-    """Eq. 3-12: teacher, labels and ClassId for each instance, and the same along boundary pairs.
+    """Teacher, labels and ClassId for each instance, and along boundary pairs (eq. 3-12).
 
     Sums over instances and over pairs, as published. Instances are decoded as the architecture they are;
     the published code takes the classifier's word, which is the same once it is trained. A teacher makes all
@@ -207,8 +214,10 @@ def several_objective(
 def _interpolation_loss(
     model: SpaceModel, embeddings: Mapping[str, Tensor], batch: Batch, constants: LossConstants
 ) -> Tensor:
-    """Eq. 7-12: at gamma = i / (A - 1) between one instance of the smallest and one of the largest
-    architecture stands an instance of the architecture with ClassId i."""
+    """Loss of decoded instances between one of the smallest and one of the largest architecture (eq. 7-12).
+
+    At gamma = i / (A - 1), an instance of the architecture with ClassId i is expected.
+    """
     names = [a.name for a in model.architectures]
     smallest, largest = embeddings.get(names[0]), embeddings.get(names[-1])
     total = torch.zeros((), device=batch.inputs.device)
@@ -225,13 +234,13 @@ def _interpolation_loss(
 
 
 def _decoded_logits(model: SpaceModel, arch: str, embedding: Tensor, batch: Batch) -> Tensor:
-    """(N, K) what the network of an embedding (E,) answers."""
+    """(N, K) logits of the network that an embedding (E,) decodes to."""
     weights = model.decode(arch, embedding[None])[0]
     return model.architecture(arch).run(weights, batch.inputs)
 
 
 def _guided(logits: Tensor, batch: Batch, constants: LossConstants) -> Tensor:
-    """Eq. 5."""
+    """Loss towards teacher and labels (eq. 5)."""
     assert batch.labels is not None  # several architectures are trained on images alone
     return task_and_teacher(
         logits, batch.teacher, batch.labels, temperature=constants.temperature, alpha=constants.alpha
@@ -239,13 +248,13 @@ def _guided(logits: Tensor, batch: Batch, constants: LossConstants) -> Tensor:
 
 
 def _imitated(logits: Tensor, architecture: Architecture, target: Tensor, batch: Batch) -> Tensor:
-    """Eq. 1 at a temperature where the answers themselves count, not how unlikely the others are."""
+    """Eq. 1 at a temperature where the answers matter, not how unlikely the other classes are."""
     with torch.no_grad():
         own_logits = architecture.run(target, batch.inputs)
     return distillation(logits, own_logits, temperature=OWN_TEMPERATURE)
 
 
 def class_loss(model: SpaceModel, embeddings: Tensor, class_id: int) -> Tensor:
-    """Eq. 6, summed over embeddings (B, E) that should stand for the architecture of one ClassId."""
+    """ClassId loss (eq. 6), summed over embeddings (B, E) of one architecture."""
     labels = torch.full((len(embeddings),), class_id, device=embeddings.device)
     return F.cross_entropy(model.classify(embeddings), labels, reduction="sum")

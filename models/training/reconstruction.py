@@ -1,4 +1,4 @@
-"""Learn weights themselves, alone or beside what networks compute, and contrast views of them.
+"""Objectives that reconstruct weights, alone or beside behaviour, and contrast views.
 
 After "Hyper-Representations as Generative Models" (NeurIPS 2022) and, for both terms together, "Structure is not
 enough" (2025).
@@ -23,7 +23,7 @@ LEAST_DEVIATION = 1e-4
 
 @dataclass(frozen=True)
 class Representation:
-    """What is asked of a space beside imitation.
+    """Settings of a space's objective beside imitation.
 
     Attributes:
         structure: beta, the share of the error of weights; that of behaviour (eq. 1, 2) is 1 - beta.
@@ -42,13 +42,15 @@ class Representation:
 
 
 def layer_sigma(architecture: Architecture, scale: Tensor) -> Tensor:
-    """(P,) the standard deviation (L,) of the layer that each weight belongs to, with a floor."""
+    """(P,) standard deviation of each weight's layer, from (L,), with a floor."""
     sizes = torch.tensor([layer.stop - layer.start for layer in architecture.spec.layers], device=scale.device)
     return scale.clamp_min(LEAST_DEVIATION).repeat_interleave(sizes)
 
 
 def weight_errors(predicted: Tensor, target: Tensor, sigma: Tensor | None = None) -> Tensor:
-    """(B,) mean squared errors of weights (B, P); with `sigma` (P,) that of layer-wise loss normalisation.
+    """(B,) mean squared errors of weights (B, P).
+
+    With `sigma` (P,), errors are divided by it (layer-wise loss normalisation).
 
     The published 1 / (N P) sum over layers of the squared error / sigma_l^2, before the mean over N networks.
     """
@@ -105,7 +107,7 @@ def representation_objective(
 
 
 def _repeated(batch: Batch, views: int) -> Batch:
-    """For as many views: what each network has of its own, it has in every view."""
+    """Repeat what belongs to each network for as many views."""
     if views == 1:
         return batch
     own_points = batch.inputs.dim() == 3  # (B, N, D): images for all have four axes, points for all two

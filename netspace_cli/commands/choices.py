@@ -1,4 +1,4 @@
-"""What options of several commands take: shares, bandwidths, members to select."""
+"""Option types that several commands use: shares, bandwidths, selections, epochs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 
 class Share(click.ParamType):
-    """30%, 0.3, or all."""
+    """A share of the instances: 30%, 0.3 or all."""
 
     name = "n%|all"
 
@@ -21,12 +21,12 @@ class Share(click.ParamType):
         except ValueError:
             share = 0.0
         if not 0 < share <= 1:
-            self.fail(f"{value!r} is no share: write 30%, 0.3 or all.", param, ctx)
+            self.fail(f"invalid share {value!r}: write 30%, 0.3 or all.", param, ctx)
         return share
 
 
 class BandwidthType(click.ParamType):
-    """A number from 0 up, or a rule by its name, which the method refuses if there is none."""
+    """A number, or the name of a rule; the method checks either."""
 
     name = "number|rule"
 
@@ -38,7 +38,7 @@ class BandwidthType(click.ParamType):
 
 
 class Selection(click.ParamType):
-    """top:10, or all."""
+    """Instances to take: top:10 or all."""
 
     name = "top:n|all"
 
@@ -50,7 +50,7 @@ class Selection(click.ParamType):
             return None
         if word == "top" and number.isdecimal() and int(number) > 0:
             return int(number)
-        self.fail(f"{value!r} selects nothing: write top:10 or all.", param, ctx)
+        self.fail(f"invalid selection {value!r}: write top:10 or all.", param, ctx)
 
 
 class Epochs(click.ParamType):
@@ -63,5 +63,5 @@ class Epochs(click.ParamType):
             return value
         parts = [part.strip() for part in str(value).split(",")]
         if not all(part.isdecimal() for part in parts):
-            self.fail(f"{value!r} are no epochs: write 0,1,5,25.", param, ctx)
+            self.fail(f"invalid epochs {value!r}: write numbers, as in 0,1,5,25.", param, ctx)
         return tuple(int(part) for part in parts)

@@ -1,4 +1,4 @@
-"""netspace decode: embeddings in, ready-to-use checkpoints out."""
+"""netspace decode: embeddings in, checkpoints out."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("embedding", type=options.INPUT_FILE)
-@options.output(help="The checkpoint (.pt or .safetensors); for several embeddings a directory.")
-@click.option("--arch", metavar="NAME", help="Build this architecture. [default: that of the network encoded]")
-@click.option("--recognised", is_flag=True, help="Build the architecture the space recognises, as published.")
-@click.option("--start", type=click.IntRange(min=0), default=0, metavar="N", help="Decode from this starting point.")
+@options.output(help="Checkpoint (.pt or .safetensors); a directory for several embeddings.")
+@click.option("--arch", metavar="NAME", help="Architecture to build. [default: that of the encoded network]")
+@click.option("--recognised", is_flag=True, help="Build the architecture that the space recognises, as published.")
+@click.option(
+    "--start", type=click.IntRange(min=0), default=0, metavar="N", help="Number of the starting point to decode from."
+)
 @click.option(
     "--members",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Decode N networks of each embedding, one from each starting point, into a directory.",
+    help="Decode each embedding from the first N starting points, into a directory.",
 )
-@click.option("--fused", is_flag=True, help="Write the folded form, without batch norms.")
+@click.option("--fused", is_flag=True, help="Write the folded network, without batch norms.")
 @options.space
 @options.data
 @options.force
@@ -41,9 +43,9 @@ def decode(
     console: Console,
     **asked: Any,
 ) -> None:
-    """Build the networks that embeddings stand for.
+    """Build networks from embeddings.
 
-    The checkpoint has the layout of the one that was encoded: its own module loads it with strict=True.
+    The checkpoint has the same layout as the encoded one, so its module loads it with strict=True.
 
     Example: netspace decode a.emb -o a2.pt
     """

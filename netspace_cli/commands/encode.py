@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, type=options.INPUT_FILE, metavar="CHECKPOINT...")
-@options.output(help="Where the embeddings go (.emb).")
+@options.output(help="File for the embeddings (.emb).")
 @options.refine
 @options.space
 @options.data
@@ -36,8 +36,8 @@ def encode(
 ) -> None:
     """Embed trained networks.
 
-    With images at hand the embeddings are refined, and the predicted instances are scored beside their
-    targets on the test split. Neural fields need no images: points are always at hand.
+    If the images are available, the embeddings are refined, and the predicted instances are scored on the test
+    split beside their targets. Neural fields need no images.
 
     Example: netspace encode lenet.pt resnet32.pt -o two.emb
     """
@@ -66,8 +66,8 @@ def _show(console: Console, task: EncodeTask, rows: list[dict[str, Any]], *, dry
         view.note_fidelity(console, row)
         if row.get("predicted_arch", row["arch"]) != row["arch"]:
             console.note(
-                f"{row['path']}: the space takes this embedding for a {row['predicted_arch']}, not a {row['arch']}; "
-                "it is decoded as it was encoded all the same. Refining (--refine) brings it nearer."
+                f"{row['path']}: the space recognises this embedding as {row['predicted_arch']}, not {row['arch']}. "
+                f"`netspace decode` builds {row['arch']} all the same. More --refine steps bring the embedding nearer."
             )
     console.document({"networks": rows, **task.record(), "dry_run": dry_run})
     if task.data is None:

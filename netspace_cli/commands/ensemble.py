@@ -1,4 +1,4 @@
-"""netspace ensemble: what the instances of a zoo do together."""
+"""netspace ensemble: the score of a zoo's instances together."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from netspace_cli.terminal.formats import Column, decimal, integer, percent
     type=Selection(),
     default="all",
     show_default=True,
-    help="The members: the so many best on validation images, or all instances.",
+    help="Members: the N best instances on validation images, or all.",
 )
 @options.data
 @options.dry_run
 @options.running
 @options.shared
 def ensemble(dry_run: bool, running: options.RunnerOptions, console: Console, **asked: Any) -> None:
-    """Judge a zoo's instances as an ensemble, the mean of their probabilities, on the test images.
+    """Score a zoo's instances as an ensemble on the test images, by the mean of their probabilities.
 
-    Sampled zoos and trained ones alike; the members may be of several architectures.
+    The zoo may be trained or sampled, and its instances may be of several architectures.
 
     Example: netspace ensemble new/ --select top:10
     """

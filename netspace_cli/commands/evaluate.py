@@ -1,4 +1,4 @@
-"""netspace eval: target against predicted instances of a zoo."""
+"""netspace eval: compare target and predicted instances of a zoo."""
 
 from __future__ import annotations
 
@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     type=click.Choice(["train", "val", "test"]),
     default="test",
     show_default=True,
-    help="Instances of the zoo.",
+    help="Instances to compare.",
 )
-@click.option("--plot", type=options.OUTPUT_PATH, metavar="F.png", help="Draw target against predicted accuracy.")
+@click.option(
+    "--plot",
+    type=options.OUTPUT_PATH,
+    metavar="F.png",
+    help="Plot predicted against target accuracy (.png, .svg, .pdf).",
+)
 @click.option(
     "--refine",
     type=click.IntRange(min=0),
     metavar="N",
-    help="Refine each embedding by N steps; 0 for the encoder alone. [default: both, by what the space records]",
+    help="Refine each embedding by N steps; 0 for the encoder alone. [default: both, refined as the space records]",
 )
 @options.space
 @options.data
@@ -44,11 +49,11 @@ def evaluate(
     console: Console,
     **asked: Any,
 ) -> None:
-    """Compare every instance of a zoo with what its embedding decodes to, on the test images; neural
-    fields on a grid of points.
+    """Compare every instance of a zoo with the network that its embedding decodes to.
 
-    "unrelated" is the agreement between an instance and others of equal accuracy: what a space must beat.
-    "paired" is the agreement of those instances alone that have such others.
+    Classifiers are compared on the test images, neural fields on a grid of points. "unrelated" is the agreement
+    between an instance and others of equal accuracy, which a space must beat. "paired" is the agreement with the
+    predicted instances, over those that have such others.
 
     Example: netspace eval zoo/ --space space.safetensors --refine 200 --plot fidelity.png
     """

@@ -1,4 +1,4 @@
-"""netspace finetune: a zoo's instances trained further, beside networks from scratch."""
+"""netspace finetune: train a zoo's instances further, beside networks from scratch."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from netspace_cli.terminal.formats import Column, integer, percent
     type=Epochs(),
     default="0,1,5,25",
     show_default=True,
-    help="Measure after so many epochs; 0 for before any.",
+    help="Measure after these numbers of epochs; 0 is before training.",
 )
 @click.option(
     "--select",
     type=Selection(),
     default="all",
     show_default=True,
-    help="The instances: the so many best on validation images, or all.",
+    help="Instances: the N best on validation images, or all.",
 )
-@click.option("--no-scratch", is_flag=True, help="Train no networks from scratch beside them.")
+@click.option("--no-scratch", is_flag=True, help="Do not train networks from scratch for comparison.")
 @click.option("--optimizer", type=click.Choice(["adam", "sgd"]), default="adam", show_default=True, help="Optimiser.")
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
     default=1e-3,
     show_default=True,
-    help="Learning rate; it stays.",
+    help="Learning rate (constant).",
 )
 @options.weight_decay
 @options.batch
@@ -55,10 +55,10 @@ def finetune(
     console: Console,
     **plan: Any,
 ) -> None:
-    """Train a zoo's instances further, on their own images or on others of their size and classes.
+    """Train a zoo's instances further, on their own images or others with the same size and number of classes.
 
-    Sampled networks as starts, and transfer: accuracies on the test images after so many epochs, beside networks that
-    begin from scratch and see the same images.
+    Use it to judge sampled networks as starts of training, or to measure transfer. The table has accuracies on the
+    test images after each number of epochs, beside networks trained from scratch on the same images.
 
     Example: netspace finetune new/ --data digits --epochs 0,1,5
     """

@@ -16,9 +16,9 @@ from netspace_cli.terminal.console import Console
 @options.key
 @options.shared
 def inspect(file: Path, arch: str | None, key: str | None, console: Console) -> None:
-    """Say what FILE is (a checkpoint, an embedding, a space, a zoo) and what it holds.
+    """Show what FILE is (a checkpoint, an embedding, a space, a zoo) and what it holds.
 
-    NAME is that of a built-in space.
+    NAME is the name of a built-in space.
 
     Example: netspace inspect lenet.pt
     """

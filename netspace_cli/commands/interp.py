@@ -22,29 +22,30 @@ if TYPE_CHECKING:
 @click.argument("start", type=options.INPUT_FILE)
 @click.argument("end", type=options.INPUT_FILE)
 @click.option(
-    "--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Steps; there is one row more."
+    "--steps", type=click.IntRange(min=1), default=20, show_default=True, help="Number of steps (prints N + 1 rows)."
 )
-@click.option("--weights", is_flag=True, help="Walk between the weights too, raw and with hidden units aligned.")
+@click.option("--weights", is_flag=True, help="Also walk between the weights, raw and with hidden units aligned.")
 @click.option(
     "--bend/--straight",
     default=None,
-    help="Of shapes: solve for a path whose steps blend both ends and change evenly, the straight one beside it; or "
-    "walk the straight line alone, in seconds.  [default: bend, where the space's decoder can be solved for]",
+    help="Shapes only. --bend solves for a path of evenly spaced blends of both ends, and shows the straight line "
+    "beside it; --straight walks the straight line alone, in seconds.  [default: --bend if the space's decoder can be "
+    "solved for]",
 )
-@click.option("--save-dir", type=options.OUTPUT_PATH, help="Write every step's checkpoint there.")
+@click.option("--save-dir", type=options.OUTPUT_PATH, help="Write a checkpoint of every step into this folder.")
 @click.option(
     "--plot",
     type=options.OUTPUT_PATH,
     metavar="F.png",
-    help="Draw accuracy along the path, or the shapes (.png, .svg, .pdf).",
+    help="Plot the accuracy along the path, or draw the shapes (.png, .svg, .pdf).",
 )
-@click.option("--csv", "csv_path", type=options.OUTPUT_PATH, metavar="F.csv", help="Write the rows.")
+@click.option("--csv", "csv_path", type=options.OUTPUT_PATH, metavar="F.csv", help="Write the rows as CSV.")
 @click.option(
     "--split",
     type=click.Choice(["train", "val", "test"]),
     default="test",
     show_default=True,
-    help="Images that score.",
+    help="Images to score on.",
 )
 @options.refine
 @options.space
@@ -63,10 +64,10 @@ def interp(
     console: Console,
     **asked: Any,
 ) -> None:
-    """Walk from START to END, checkpoints or embeddings, and score every network on the way.
+    """Walk from START to END (checkpoints or embeddings) and score every network on the way.
 
-    The space's classifier names the architecture of each step, so a path may lead through architectures. Of
-    networks that are shapes --plot draws the row of shapes, the walks between the weights beneath it.
+    The space's classifier decides the architecture of each step, so a path may pass through several. For shapes,
+    --plot draws the row of shapes, with the walks between the weights below it.
 
     Example: netspace interp lenet.pt resnet32.pt --steps 20 --plot path.png
 
@@ -101,7 +102,7 @@ def _show_plan(console: Console, task: InterpTask) -> None:
         [(row["path"], row["arch"], row["parameters"], row["refine_steps"]) for row in inputs],
     )
     if task.bend and task.can_bend:
-        console.note("The path would be bent, solved for step by step; --straight walks the line alone.")
+        console.note("The path would be bent (solved for step by step); --straight walks the straight line alone.")
     plan = {"inputs": inputs, "rows": asked.steps + 1, "outputs": asked.outputs, "dry_run": True}
     console.document({**task.record(), **plan})
     for output in asked.outputs:
@@ -109,7 +110,7 @@ def _show_plan(console: Console, task: InterpTask) -> None:
 
 
 def _remark(console: Console, task: InterpTask, found: Walks) -> None:
-    """What a reader of the table may ask."""
+    """Add notes that explain the table."""
     from netspace_cli.core.requests.choose_data import missing_images_note
     from netspace_cli.views.shapes import note_jumps
 
@@ -117,7 +118,7 @@ def _remark(console: Console, task: InterpTask, found: Walks) -> None:
         note_jumps(console, found.path, bent=task.bend)
     if task.request.weights and found.decoded_ends:
         console.note(
-            "Both ends are embeddings: walked between are the weights of what they decode to, not of the networks that "
+            "Both ends are embeddings: the walk between weights uses the networks that they decode to, not those that "
             "were encoded."
         )
     if task.data is None:

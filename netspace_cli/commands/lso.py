@@ -20,39 +20,39 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("init", type=options.INPUT_FILE)
-@options.teacher(help="Network to imitate. [default: none, the labels alone]")
+@options.teacher(help="Network to imitate. [default: none; learn from the labels]")
 @click.option(
     "--towards",
     cls=options.RenamedOption,
     older=["--target"],
     type=options.INPUT_FILE,
-    help="Shape to become (mesh, grid or samples), or points of its surface, best with normals (.npy, .xyz, .ply); of "
-    "neural fields.",
+    help="Neural fields only: target shape (mesh, grid or samples), or points of its surface, ideally with normals "
+    "(.npy, .xyz, .ply).",
 )
-@click.option("--repair", is_flag=True, help="Close --towards where it is an open mesh, as `zoo fit` does.")
+@click.option("--repair", is_flag=True, help="Close --towards if it is an open mesh, as `zoo fit` does.")
 @click.option(
     "--method",
     type=click.Choice(["adam", "gauss-newton"]),
-    help="The optimiser. [default: adam, or what the space refines neural fields by]",
+    help="Optimiser. [default: adam; for neural fields, the method the space refines with]",
 )
 @click.option(
     "--steps",
     type=click.IntRange(min=1),
-    help="Steps of the optimiser. [default: what the space records, of gauss-newton as many as it refines with]",
+    help="Number of optimiser steps. [default: as the space records; for gauss-newton, as many as it refines with]",
 )
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    help="Learning rate, of adam alone. [default: what the space records for the architecture]",
+    help="Learning rate; adam only. [default: as the space records for the architecture]",
 )
 @click.option(
     "--images",
     type=click.IntRange(min=1),
-    help="Images, or points, a step. [default: what the space records, of gauss-newton as many as it refines with]",
+    help="Images or points per step. [default: as the space records; for gauss-newton, as many as it refines with]",
 )
-@options.output(required=False, help="Where the best embedding goes (.emb).")
-@click.option("--decode", "decoded", type=options.OUTPUT_PATH, metavar="FILE", help="Write the best network too.")
-@click.option("--arch", metavar="NAME", help="The architecture to aim at. [default: the one the space recognises]")
+@options.output(required=False, help="File for the best embedding (.emb).")
+@click.option("--decode", "decoded", type=options.OUTPUT_PATH, metavar="FILE", help="Also write the best network.")
+@click.option("--arch", metavar="NAME", help="Architecture to optimise for. [default: the one the space recognises]")
 @options.refine
 @options.space
 @options.data
@@ -69,13 +69,13 @@ def lso(
     console: Console,
     **asked: Any,
 ) -> None:
-    """Optimise an embedding, the decoder frozen, so that its network does the task better.
+    """Optimise an embedding so that its network does a task better; the decoder is frozen.
 
-    INIT is an embedding or a checkpoint. The best embedding on the validation split is kept; the test split
-    is scored before and after. --arch aims at another architecture of the space than that of INIT.
+    INIT is an embedding or a checkpoint. The best embedding on the validation split is kept, and scored on the
+    test split beside the first one. --arch optimises for another architecture of the space than that of INIT.
 
-    Neural fields are brought to --towards; the accuracy is then the share of its values, or of a
-    scan's points, that are within 0.01.
+    Neural fields are optimised towards the shape given by --towards. Their accuracy is the share of its values, or
+    of a scan's points, that are within 0.01.
 
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
     """
@@ -83,7 +83,7 @@ def lso(
 
     runner = running.runner(console)
     task = LsoRequest(**asked, teacher=teacher, refine_steps=refine).prepare(runner)
-    # --arch is the architecture wanted here.
+    # Here --arch is the architecture to optimise for, so it applies to embeddings too.
     note_unused(console, [task.request.init], task.space.kind, among=("refine", "key"))
     if dry_run:
         _show_plan(console, task)
@@ -108,20 +108,20 @@ def _show(console: Console, task: LsoTask, found: Optimised) -> None:
 
 
 def _remark(console: Console, asked: LsoRequest, found: Optimised) -> None:
-    """What a reader of the table may ask, and what was written."""
+    """Add notes that explain the table, and say which files were written."""
     if found.step == 0:
         lr = found.lr
-        rates = "" if lr is None else f" another --lr ({3 * lr:.2g} or {lr / 3:.2g}), or"
-        console.note(f"No step did better than the start on the validation split: give{rates} more --steps.")
+        rates = "" if lr is None else f" another --lr ({3 * lr:.2g} or {lr / 3:.2g}) or"
+        console.note(f"No step improved on the start on the validation split: try{rates} more --steps.")
     if found.optimised.arch != found.arch:
         console.note(
-            f"The space still takes the best embedding for a {found.optimised.arch}, not the {found.arch} aimed at: "
-            "give it more --steps or a higher --lr."
+            f"The space still recognises the best embedding as {found.optimised.arch}, not {found.arch}: "
+            "try more --steps or a higher --lr."
         )
     for path in filter(None, (asked.output, asked.decoded)):
         console.note(f"Wrote {path}.")
     if asked.output is None and asked.decoded is None:
-        console.note("Nothing was written: -o keeps the embedding, --decode the network.")
+        console.note("Nothing was written: give -o for the embedding, --decode for the network.")
 
 
 def _show_plan(console: Console, task: LsoTask) -> None:

@@ -1,4 +1,4 @@
-"""netspace mesh: the surface of a network that is a shape, or the pixels of one that is a picture."""
+"""netspace mesh: draw the surface of a shape, or the pixels of a picture."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, type=options.INPUT_FILE, metavar="NETWORK...")
-@options.output(help="A mesh (.ply, .obj, .stl, .off, .glb) of one network, or a picture (.png, .svg, .pdf) of all.")
+@options.output(help="Mesh (.ply, .obj, .stl, .off, .glb) of one network, or picture (.png, .svg, .pdf) of all.")
 @click.option(
     "--resolution",
     type=click.IntRange(min=4),
-    help="Voxels or pixels along each axis. [default: 64; of pictures 128]",
+    help="Voxels or pixels along each axis. [default: 64; for pictures 128]",
 )
 @options.space
 @options.arch
@@ -30,9 +30,10 @@ if TYPE_CHECKING:
 @options.running
 @options.shared
 def mesh(running: options.RunnerOptions, console: Console, **asked: Any) -> None:
-    """Extract and draw the surface of NETWORK: a checkpoint as it is, or what an embedding decodes to.
+    """Extract or draw the surface of NETWORK, a checkpoint or an embedding of a shape.
 
-    Networks that are pictures are drawn too: one as .png of so many pixels, several in a row.
+    An embedding is decoded first. Networks that are pictures are drawn too: one as a .png of --resolution pixels a
+    side, several in a row.
 
     Example: netspace mesh chair.pt -o chair.ply
     """

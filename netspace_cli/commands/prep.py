@@ -1,4 +1,4 @@
-"""netspace prep: a network's parameters as the PRep itself."""
+"""netspace prep: write a network's PRep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netspace_cli.terminal.formats import Column, integer
 
 @click.command()
 @click.argument("network", type=options.INPUT_FILE)
-@options.output(help="A .npy array, or a .png picture.")
+@options.output(help="Array (.npy) or picture (.png).")
 @click.option("--height", type=click.IntRange(min=1), help="Rows. [default: the lowest published height that fits]")
 @click.option("--width", type=click.IntRange(min=1), default=10_000, show_default=True, help="Columns.")
 @options.space
@@ -23,9 +23,9 @@ from netspace_cli.terminal.formats import Column, integer
 @options.dry_run
 @options.shared
 def prep(dry_run: bool, console: Console, **asked: Any) -> None:
-    """Write a network's PRep: its parameters in order, batch norm folded, row after row.
+    """Write a network's PRep: its parameters in order, batch norms folded, row after row.
 
-    --space is only for recognising a network whose images have an unusual size.
+    --space is needed only to recognise a network for images of unusual size.
 
     Example: netspace prep resnet8.pt -o resnet8.png
     """

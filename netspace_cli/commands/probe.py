@@ -1,4 +1,4 @@
-"""netspace probe: what embeddings tell of networks, beside plain statistics of their weights."""
+"""netspace probe: predict properties of networks from their embeddings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netspace_cli.terminal.formats import Column, decimal, integer
 
 @click.command()
 @click.argument("zoo", type=options.INPUT_DIRECTORY)
-@click.option("--arch", callback=options.trust_named, metavar="NAME", help="Of this architecture. [default: each]")
+@click.option("--arch", callback=options.trust_named, metavar="NAME", help="Architecture to probe. [default: each]")
 @options.space
 @options.dry_run
 @options.running
@@ -21,9 +21,8 @@ from netspace_cli.terminal.formats import Column, decimal, integer
 def probe(dry_run: bool, running: options.RunnerOptions, console: Console, **asked: Any) -> None:
     """Predict accuracy, epochs and generalisation gap of a zoo's test instances by linear regression.
 
-    From embeddings, from statistics of each layer's weights, from both, and from the weights themselves. The regression
-    learns from the training instances, and its settings from the validation
-    instances.
+    The features are embeddings, statistics of each layer's weights, both, and the weights themselves. The regression
+    is fitted on the training instances; validation instances choose its settings.
 
     Example: netspace probe zoo/ --space space.safetensors
     """

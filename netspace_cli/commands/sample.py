@@ -1,4 +1,4 @@
-"""netspace sample: draw new networks from a space, and say what they are worth."""
+"""netspace sample: draw new networks from a space, and judge them."""
 
 from __future__ import annotations
 
@@ -18,49 +18,60 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.option("-n", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="How many networks.")
+@click.option("-n", "--count", type=click.IntRange(min=1), default=10, show_default=True, help="Number of networks.")
 @click.option(
     "--method",
     metavar="NAME",
     show_default="starts where the space has several starting points, else kde",
-    help="kde, kde-joint, neighbours, gan, flow, starts; on weights noise, mix, soup.",
+    help="Method: kde, kde-joint, neighbours, gan, flow or starts; on weights: noise, mix or soup.",
 )
 @click.option(
     "--top",
     type=Share(),
     default="30%",
     show_default=True,
-    help="Learn from these training instances, the best by validation; or all.",
+    help="Learn from this share of the training instances, the best on validation, or from all.",
 )
-@click.option("--arch", callback=options.trust_named, metavar="NAME", help="Of a space of several architectures, this.")
-@click.option("--zoo", type=options.INPUT_DIRECTORY, help="The zoo that the space was trained on, for its weights.")
-@click.option("--bandwidth", type=BandwidthType(), help="Of kde: a number, scott or silverman. [default: scott]")
-@click.option("--accuracy", type=click.FloatRange(0, 1), help="Of flow: draw networks of this accuracy, as a fraction.")
-@click.option("--scale", type=click.FloatRange(min=0), help="Of noise: in deviations of each layer. [default: 0.1]")
-@click.option("--parents", type=click.IntRange(min=2), help="Of soup: instances to take the mean of. [default: 8]")
 @click.option(
-    "--polish", type=click.IntRange(min=0), default=0, show_default=True, help="Label steps on each embedding."
+    "--arch", callback=options.trust_named, metavar="NAME", help="Architecture to draw, if the space has several."
 )
-@click.option("--refresh-norms", is_flag=True, help="Give batch norms a training instance's statistics; needs --zoo.")
+@click.option(
+    "--zoo", type=options.INPUT_DIRECTORY, help="Zoo that the space was trained on; methods on weights need it."
+)
+@click.option("--bandwidth", type=BandwidthType(), help="For kde: a number, scott or silverman. [default: scott]")
+@click.option(
+    "--accuracy", type=click.FloatRange(0, 1), help="For flow: accuracy of the networks to draw, as a fraction."
+)
+@click.option(
+    "--scale",
+    type=click.FloatRange(min=0),
+    help="For noise: its size, in standard deviations of each layer. [default: 0.1]",
+)
+@click.option("--parents", type=click.IntRange(min=2), help="For soup: number of instances to average. [default: 8]")
+@click.option(
+    "--polish", type=click.IntRange(min=0), default=0, show_default=True, help="Label steps for each embedding."
+)
+@click.option("--refresh-norms", is_flag=True, help="Set batch norm statistics from a training instance; needs --zoo.")
 @click.option(
     "--rivals",
     type=click.Choice(["none", "quick", "all"]),
     default="quick",
     show_default=True,
-    help="Judge samples beside these: noise copies, mixes and soups; all trains fresh networks as well.",
+    help="Compare with noise copies, mixes and soups; `all` also trains fresh networks.",
 )
-@options.output(metavar="DIR", help="A folder for the zoo of samples.")
+@options.output(metavar="DIR", help="Folder for the zoo of samples.")
 @options.space_to_draw_from
 @options.data
 @options.dry_run
 @options.running
 @options.shared
 def sample(dry_run: bool, running: options.RunnerOptions, console: Console, zoo: Path | None, **asked: Any) -> None:
-    """Draw networks that were never trained, as a zoo.
+    """Draw networks that were never trained, and write them as a zoo.
 
-    The table judges them on the test images: as accurate as training instances, as good together, no copies of them
-    (overlap of mistakes, distance of aligned weights; for training instances beside the nearest other), as widely
-    spread (1 is right)? Stored embeddings have an "apart" of 0; "predicted instances" are what these decode to.
+    The table compares them with training instances on the test images: their accuracy, alone and as an ensemble;
+    whether they are copies ("overlap" of mistakes and "distance" of aligned weights to the nearest training instance,
+    for a training instance to the nearest other); and their "spread" (1 is right). "apart" is 0 for stored embeddings.
+    "predicted instances" are the networks that these decode to.
 
     Example: netspace sample -n 10 -o new
     """

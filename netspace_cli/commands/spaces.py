@@ -1,4 +1,4 @@
-"""netspace spaces: what comes with netspace."""
+"""netspace spaces: the built-in spaces."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from netspace_cli.terminal.formats import Column, integer
 @click.argument("name", required=False)
 @options.shared
 def spaces(name: str | None, console: Console) -> None:
-    """List the built-in spaces, or show the card of one: how it was made and what it keeps.
+    """List the built-in spaces, or show the card of one: how it was made, and how well it works.
 
     Example: netspace spaces digits
     """
@@ -53,7 +53,7 @@ def _list(console: Console) -> None:
     )
     console.document({"spaces": found})
     if not found:
-        console.note("No space is built in. `netspace train` makes one; --space PATH uses it.")
+        console.note("There are no built-in spaces. `netspace train` makes a space; --space PATH uses it.")
 
 
 def _show_card(name: str, console: Console) -> None:

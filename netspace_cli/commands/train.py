@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from netspace_cli.core.spaces.space import Space
 
 STOPPING = (
-    "Stopping after this step, with a checkpoint. A second signal stops at once; the steps since the last "
-    "checkpoint are lost then."
+    "Stopping after this step, with a checkpoint. A second signal stops at once and loses the steps since the last "
+    "checkpoint."
 )
 
 
@@ -33,11 +33,11 @@ def _print_recipe(context: click.Context, option: click.Parameter, asked: bool) 
 
 @click.command()
 @click.argument("zoo", type=options.INPUT_DIRECTORY)
-@options.output(help="Where the space goes (.safetensors).")
+@options.output(help="File for the space (.safetensors).")
 @options.recipe
 @options.settings
-@options.teacher(help="Teacher network; needed for several architectures.")
-@click.option("--resume", is_flag=True, help="Go on from the last checkpoint.")
+@options.teacher(help="Teacher network; required for several architectures.")
+@click.option("--resume", is_flag=True, help="Continue from the last checkpoint.")
 @options.data
 @options.force
 @options.dry_run
@@ -60,7 +60,7 @@ def train(
 ) -> None:
     """Learn a space from the networks in ZOO.
 
-    Ctrl-C ends the run after a whole step, with a checkpoint; the same command with --resume goes on.
+    Ctrl-C ends the run after the current step, with a checkpoint; the same command with --resume continues.
 
     Example: netspace train zoo/ -o space.safetensors --recipe digits.toml --teacher resnet56.pt
     """

@@ -21,21 +21,21 @@ OF_CHECKPOINTS = ("refine", "arch", "key")
 def note_unused(
     console: Console, inputs: Sequence[Path], kind: Kind | None, *, among: Sequence[str] = OF_CHECKPOINTS
 ) -> None:
-    """Warn about options of the running command that are for other inputs or other networks than it was given.
+    """Warn about given options that do not apply to these inputs or this kind of network.
 
     Args:
         inputs: checkpoints and embedding files.
-        kind: of the networks; None where it does not matter.
-        among: which of the options for checkpoints are so here.
+        kind: kind of the networks; None if it does not matter.
+        among: the options that apply to checkpoints only.
     """
     from netspace_cli.core.spaces.embeddings import is_embedding
 
     if all(is_embedding(path) for path in inputs):
         given = [f"--{name}" for name in among if _is_given(name)]
         if given:
-            console.note(f"{', '.join(given)}: for checkpoints; embeddings are taken as they are.")
+            console.note(f"Ignored {', '.join(given)}: for checkpoints only; embeddings are used as they are.")
     if kind is not None and not kind.has_splits and _is_given("split"):
-        console.note("--split: for images; neural fields are looked at everywhere.")
+        console.note("Ignored --split: for images only; neural fields are scored everywhere.")
 
 
 def _is_given(name: str) -> bool:

@@ -1,1 +1,4 @@
-"""netspace as a library: rooms by subject, each importing only those above it in `tests/test_layering.py`."""
+"""netspace as a library.
+
+Each room imports only those above it in `tests/test_layering.py`.
+"""

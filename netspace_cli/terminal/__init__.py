@@ -1,1 +1,4 @@
-"""What a person or a program sees: tables, bars, documents, errors. Imports core.runtime alone."""
+"""Output for people and programs: tables, bars, documents, errors.
+
+Imports core.runtime only.
+"""

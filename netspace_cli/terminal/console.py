@@ -1,4 +1,4 @@
-"""Everything netspace shows: results on stdout, all else on stderr.
+"""All output of netspace: results on stdout, everything else on stderr.
 
 On a terminal results are rich tables and progress is a bar. Piped, results are tab-separated rows and
 progress is a log line now and then: no escape codes, nothing cut, whatever COLUMNS says. With --json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Console:
-    """Where a command shows its results and says how it is getting on. A context manager.
+    """Where a command shows results and reports progress. A context manager.
 
     Args:
         json: results are one JSON document; tables and progress are left out.
@@ -46,10 +46,10 @@ class Console:
             self._reporter.close()
 
     def table(self, title: str, columns: Sequence[str | Column], rows: Iterable[Sequence[object]]) -> None:
-        """Show rows, one value for each column; the title is for terminals alone.
+        """Show rows, one value per column; the title is shown on terminals only.
 
         Raises:
-            ValueError: a row that has not as many values as there are columns.
+            ValueError: a row without a value for each column, or with more.
         """
         if self.json:
             return
@@ -62,7 +62,7 @@ class Console:
             write(sys.stdout, "\t".join(c.plain(value) for c, value in zip(full, row, strict=True)))
 
     def markdown(self, text: str) -> None:
-        """Show a page of Markdown: laid out on a terminal, as it is elsewhere."""
+        """Show a page of Markdown: formatted on a terminal, as plain text elsewhere."""
         if self.json:
             return
         if sys.stdout.isatty():
@@ -74,7 +74,7 @@ class Console:
             write(sys.stdout, line)
 
     def document(self, document: Mapping[str, object]) -> None:
-        """Print the command's JSON document, where --json asks for it.
+        """Print the command's JSON document if --json is given.
 
         Raises:
             RuntimeError: a second document.
@@ -87,18 +87,18 @@ class Console:
         write(sys.stdout, render_document(document))
 
     def note(self, message: str) -> None:
-        """Tell the person at the terminal something, on stderr."""
+        """Print a note for people on stderr."""
         if self.quiet or (isinstance(self._reporter, Bar) and self._reporter.say(message)):
             return
         write_message(message)
 
     def detail(self, message: str) -> None:
-        """Tell something that only --verbose asks for, on stderr."""
+        """Print a note on stderr with --verbose only."""
         if self.verbose:
             self.note(message)
 
     def cost(self, report: Mapping[str, Any]) -> None:
-        """Tell what the work cost, as the runner reports it; only with --verbose."""
+        """Print the cost of the work from the runner's report, with --verbose only."""
         rate = report["items_per_second"]
         parts = [
             f"{duration(report['seconds'])} on {report['device']}",
@@ -110,14 +110,14 @@ class Console:
         self.detail(", ".join(parts))
 
     def reporter(self) -> Reporter:
-        """What the library reports its progress to; one for each console."""
+        """Receiver of the library's progress reports, one per console."""
         if self._reporter is None:
             self._reporter = self._new_reporter()
         return self._reporter
 
     @contextmanager
     def progress(self, description: str, total: int | None = None) -> Iterator[Reporter]:
-        """Show the progress of a piece of work of `total` units while the block runs."""
+        """Show the progress of a piece of work of `total` units inside the block."""
         reporter = self.reporter()
         reporter.start(description, total)
         try:

@@ -1,4 +1,4 @@
-"""Settings of the library as the command line writes them: its flags, its separators, its commands."""
+"""Wording of the library's settings on the command line: flags, separators, commands."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class CommandLineWording:
     """`--device cpu`, `--force`, `-s train.images=64`, `netspace encode --space NAME`: see `Wording`."""
 
     def setting(self, name: str, value: Value) -> str:
-        """As a flag, or as `-s` and a key of the recipe."""
+        """Write as a flag, or as `-s` and a key of the recipe."""
         if "." in name:
             return name if value is None else f"-s {name}={str(value).lower() if isinstance(value, bool) else value}"
         text = _text(name, value)
         return f"{flag(name, value)} {text}" if text else flag(name, value)
 
     def call(self, call: Call) -> str:
-        """As a command, or as the option of one."""
+        """Write as a command, or as an option of one."""
         if call.function in OPTIONS:
             return " ".join([OPTIONS[call.function], *(_text("", each) for each in call.arguments)])
         settings = [self.setting(name, value) for name, value in call.settings.items()]
@@ -49,7 +49,7 @@ def flag(name: str, value: Value = None) -> str:
 
 
 def _text(name: str, value: Value) -> str:
-    """What follows the flag; nothing after one that is on or off, or where the flag alone is meant."""
+    """Text after the flag; empty for switches, or if only the flag is meant."""
     if value is None or isinstance(value, bool):
         return ""
     if isinstance(value, Call):  # the command line names what the library has opened

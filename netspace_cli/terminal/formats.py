@@ -1,4 +1,4 @@
-"""How values are written for a person and for a program."""
+"""Formats of values for people and for programs."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def one_line(text: str) -> str:
-    """`text` with every character that is not for a line of a terminal or a table written as its escape."""
+    """Escape every character of `text` that does not belong in a line of a terminal or table."""
     return _UNPRINTABLE.sub(lambda found: found.group().encode("unicode_escape").decode("ascii"), text)
 
 
 def text(value: object) -> str:
-    """A value as it is."""
+    """A value unchanged."""
     return one_line(str(value))
 
 
 def percent(fraction: float) -> str:
-    """A fraction as people read it: 0.9812 is "98.1 %"."""
+    """A fraction for people: 0.9812 is "98.1 %"."""
     return f"{100 * fraction:.1f} %"
 
 
 def integer(count: int) -> str:
-    """A count as people read it: 62006 is "62,006"."""
+    """A count for people: 62006 is "62,006"."""
     return f"{count:,d}"
 
 
 def decimal(value: float) -> str:
-    """A number to four digits, whole ones in full: 0.123456 is "0.1235", 123456.7 is "123457"."""
+    """A number to four digits, whole digits in full: 0.123456 is "0.1235", 123456.7 is "123457"."""
     return f"{value:.0f}" if 1000 <= abs(value) < 1e15 else f"{value:.4g}"
 
 
@@ -52,11 +52,11 @@ class Column:
     show: Callable[[Any], str] = text
 
     def shown(self, value: object) -> str:
-        """The cell for a person; a dash where there is no value."""
+        """The cell for people; a dash without a value."""
         return ABSENT if value is None else self.show(value)
 
     def plain(self, value: object) -> str:
-        """The cell for a program: numbers to four digits (--json has all of them), empty where there is none."""
+        """The cell for programs: numbers with four digits (--json has all), empty without a value."""
         if isinstance(value, float):
             return decimal(value)
         return "" if value is None else one_line(str(value))

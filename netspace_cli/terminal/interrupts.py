@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM, for commands that have nothing to save before they stop."""
+"""Ctrl-C and SIGTERM for commands without anything to save before they stop."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _WORDS = {signal.SIGINT: "interrupted.", signal.SIGTERM: "terminated."}
 
 
 class Halt(BaseException):
-    """Work is to stop here. No `Exception`, so that no code takes it for the failure of a file or a step."""
+    """Request to stop at once. Not an `Exception`, so that no code takes it for a failed file or step."""
 
 
 class Interrupts:
-    """While entered, Ctrl-C and the first SIGTERM raise `Halt`; later SIGTERMs are ignored.
+    """Inside the block, Ctrl-C and the first SIGTERM raise `Halt`; later SIGTERMs are ignored.
 
     `error` says which it was, as code that turns whatever is raised into an error of its own must not turn an
     order to stop into, say, a bad checkpoint. Amid an import the process ends at once: what is raised there
@@ -63,7 +63,7 @@ class Interrupts:
 
 
 def _tidy() -> None:
-    """Nothing unwinds at an end at once: files that are half written go here."""
+    """Remove unfinished files, since nothing unwinds at an immediate end."""
     files = sys.modules.get("netspace_cli.core.files")
     if files is not None:
         files.remove_unfinished()

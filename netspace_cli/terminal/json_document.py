@@ -13,7 +13,7 @@ SCHEMA = 1
 
 
 def jsonable(value: object) -> Any:
-    """`value` made of what JSON has: NaN and infinities become null, paths text, arrays lists.
+    """Convert `value` to JSON values: NaN and infinities become null, paths text, arrays lists.
 
     Raises:
         TypeError: a kind of value that has no place in a document.
@@ -32,9 +32,9 @@ def jsonable(value: object) -> Any:
         return {each.name: jsonable(getattr(value, each.name)) for each in fields(value)}
     if hasattr(value, "tolist"):  # numpy's and torch's arrays and scalars, known without importing either
         return jsonable(value.tolist())
-    raise TypeError(f"a {type(value).__name__} has no place in a JSON document.")
+    raise TypeError(f"a {type(value).__name__} cannot be written as JSON.")
 
 
 def render_document(document: Mapping[str, object]) -> str:
-    """The one JSON document of a command, its schema first; plain ASCII, so that any stdout takes it."""
+    """Render a command's JSON document, schema first; plain ASCII, so that any stdout accepts it."""
     return json.dumps({"schema": SCHEMA, **jsonable(document)}, indent=2, allow_nan=False)

@@ -21,7 +21,7 @@ LEAST_TIMED_SECONDS = 0.1
 
 @dataclass
 class Work:
-    """How far a piece of work has come, in words."""
+    """Progress of a piece of work, as text."""
 
     description: str
     total: int | None
@@ -45,7 +45,7 @@ class Work:
 
 
 def rate_of(each_second: float) -> str:
-    """A rate as people read it: `1,200/s`, `0.25/s`."""
+    """A rate for people: `1,200/s`, `0.25/s`."""
     return f"{each_second:,.0f}/s" if each_second >= 100 else f"{each_second:.2g}/s"
 
 
@@ -54,7 +54,7 @@ def _figure(value: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as people read it: `12 s`, `3 min 5 s`, `2 h 10 min`."""
+    """A time for people: `12 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -63,14 +63,14 @@ def duration(seconds: float) -> str:
 
 
 class Reporter(Progress, Protocol):
-    """Progress that can also change its words. Pieces of work may be nested."""
+    """Progress whose description can change. Pieces of work may be nested."""
 
     def update(self, *, description: str) -> None:
-        """Describe the piece of work begun last anew."""
+        """Change the description of the latest piece of work."""
 
 
 class SilentReporter(Silent):
-    """Nothing is shown."""
+    """Progress that is not shown."""
 
     def update(self, *, description: str) -> None:
         return None
@@ -112,7 +112,7 @@ class LogLines:
 
 
 class Bar:
-    """Progress for a terminal: a bar with count, rate and time left, gone when the work is done."""
+    """Progress for a terminal: a bar with count, rate and time left, removed when the work is done."""
 
     def __init__(self, screen: RichConsole) -> None:
         from rich import progress
@@ -158,6 +158,6 @@ class Bar:
         return True
 
     def close(self) -> None:
-        """End all work, so that an error leaves the terminal as it was."""
+        """End all work, so that an error leaves the terminal clean."""
         while self._works:
             self.stop()

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def write(stream: TextIO, line: str) -> None:
-    """Write a line and send it off.
+    """Write a line and flush.
 
     A reader that has left (`| head`) ends the output, not the work: files are still written. Any other
     failure, such as a full disk, is raised.
@@ -28,19 +28,19 @@ def write(stream: TextIO, line: str) -> None:
 
 
 def _silence(stream: TextIO) -> None:
-    """Send what is left in the buffer nowhere, or the interpreter complains about it when it ends."""
+    """Discard the rest of the buffer, since the interpreter would complain about it at its end."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 
 def write_message(message: str) -> None:
-    """Write lines for a person to stderr, free of control characters."""
+    """Write lines for people to stderr, without control characters."""
     write(sys.stderr, "\n".join(map(one_line, message.split("\n"))))
 
 
 def screen_of(stream: TextIO) -> RichConsole:
-    """A rich console that takes text as it is: a file may be called "[red].pt" or ":smile:"."""
+    """A rich console that prints text literally: a file may be called "[red].pt" or ":smile:"."""
     from rich.console import Console as RichConsole
 
     styled = not os.environ.get("NO_COLOR") and not is_dumb()
@@ -55,5 +55,5 @@ def screen_of(stream: TextIO) -> RichConsole:
 
 
 def is_dumb() -> bool:
-    """Whether the terminal can do no more than print lines."""
+    """Whether the terminal can only print lines."""
     return os.environ.get("TERM") in ("dumb", "unknown")

@@ -1,4 +1,4 @@
-"""Tables for a terminal: as wide as it is, broken between words and nowhere else."""
+"""Tables that fit the terminal's width, and break lines only between words."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ class Field:
     numeric: bool = False
 
     def natural(self) -> int:
-        """The width at which nothing is broken."""
+        """Width at which no line is broken."""
         return max(_width(self.name), self.widest())
 
     def widest(self) -> int:
-        """The width at which no cell is broken, but perhaps the heading."""
+        """Width at which no cell is broken, but the heading may be."""
         return max(map(_width, self.cells), default=0)
 
     def least(self) -> int:
-        """The width below which a word or a number would be broken."""
+        """Smallest width at which no word or number is broken."""
         cells = list(self.cells) if self.numeric else [piece for cell in self.cells for piece in pieces(cell)]
         return max((_width(each.rstrip()) for each in (*self.name.split(), *cells)), default=0)
 
 
 def pieces(text: str) -> list[str]:
-    """A text cut where a line may end: after blanks, and after the separators of paths and names."""
+    """Split a text where a line may end: after blanks, and after the separators of paths and names."""
     return [piece for piece in _PIECE.findall(text) if piece]
 
 
 def fold(text: str, width: int) -> list[str]:
-    """A text as lines of at most `width`; nothing is lost but blanks at a line's end."""
+    """Fold a text into lines of at most `width`; only blanks at line ends are lost."""
     lines = [""]
     for piece in pieces(text):
         if lines[-1] and _width(lines[-1]) + _width(piece.rstrip()) > width:
@@ -65,8 +65,9 @@ def fold(text: str, width: int) -> list[str]:
 
 
 def widths(fields: Sequence[Field], room: int) -> list[int] | None:
-    """The width of each column, where they fit into `room` with no word broken: headings give way before cells,
-    the widest columns first.
+    """Widths of the columns, fitted into `room` without breaking words.
+
+    Headings are narrowed before cells, the widest columns first.
 
     Returns:
         None where they do not fit.
@@ -86,7 +87,7 @@ def widths(fields: Sequence[Field], room: int) -> list[int] | None:
 
 
 def table_of(fields: Sequence[Field], room: int) -> Table:
-    """The rows as a rich table; as a list of records, one below the other, where columns would break words.
+    """The rows as a rich table, or as a list of records if columns would break words.
 
     Args:
         fields: as many cells in each.
@@ -140,7 +141,7 @@ def _width(text: str) -> int:
 
 
 def _head(text: str, width: int) -> str:
-    """As many characters as fit, one at least."""
+    """As many characters as fit, at least one."""
     end = 1
     while end < len(text) and _width(text[: end + 1]) <= width:
         end += 1

@@ -1,1 +1,4 @@
-"""How results of each kind of network are shown: columns, tables, drawings. Imports terminal and core."""
+"""Views of each kind of network: columns, tables, drawings.
+
+Imports terminal and core.
+"""

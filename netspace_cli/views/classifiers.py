@@ -1,4 +1,4 @@
-"""Classifiers of images: accuracies, agreement, and what is between two of them."""
+"""Views of classifiers: accuracies, agreement, paths."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ class ClassifierView:
     decoded: Sequence[tuple[str, Column]] = (("accuracy", Column("accuracy", percent)),)
 
     def instance_row(self, instance: Instance) -> Sequence[object]:
-        """Epochs, and accuracies on two splits."""
+        """Epochs and accuracies on two splits."""
         return (instance.epochs, instance.accuracy.get("val"), instance.accuracy.get("test"))
 
     def note_fidelity(self, console: Console, row: Mapping[str, Any]) -> None:
-        """Accuracies speak for themselves."""
+        """No note: accuracies show everything."""
 
     def show_evaluation(self, console: Console, title: str, found: Mapping[str, ImageEvaluation]) -> None:
-        """Every instance, each architecture's means, and why some of them are blank."""
+        """Show every instance, each architecture's means, and why some of them are blank."""
         _show_instances(console, title, found)
         _show_summaries(console, found)
         _explain_blanks(console, found)
 
     def show_path(self, console: Console, found: Walks) -> None:
-        """A row for each step, with the accuracies of the paths beside it."""
+        """Show a row per step, with the accuracies of the other paths."""
         path, baselines = found.networks[found.main], found.baselines
         columns: list[str | Column] = ["step", Column("gamma", decimal), "arch", Column("parameters", integer)]
         columns += [Column("accuracy", percent), Column("loss", decimal)]
@@ -132,7 +132,7 @@ def _show_summaries(console: Console, found: Mapping[str, ImageEvaluation]) -> N
 
 
 def _explain_blanks(console: Console, found: Mapping[str, ImageEvaluation]) -> None:
-    """What a reader of the tables may ask."""
+    """Explain blank cells."""
     summaries = [each.summary(arch) for each in found.values() for arch in (None, *each.architectures())]
     blank = []
     if any(s["pearson"] is None for s in summaries):

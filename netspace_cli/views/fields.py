@@ -1,4 +1,4 @@
-"""Neural fields: how near predicted values are to their targets."""
+"""Views of neural fields: how near predicted values are to their targets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FieldView:
     decoded: Sequence[tuple[str, Column]] = ()
 
     def instance_row(self, instance: Instance) -> Sequence[object]:
-        """How near the network is to what it was fitted to."""
+        """How well the network was fitted."""
         return (instance.accuracy.get("test"), instance.training.get("error"))
 
     def note_fidelity(self, console: Console, row: Mapping[str, Any]) -> None:
@@ -49,15 +49,17 @@ class FieldView:
         inside, iou = row.get("inside"), row.get("iou")
         if inside in (0, 1):
             side = "inside" if inside else "outside"
-            console.note(f"{row['path']}: all of the box is {side}, so this network is no shape, nor is its embedding.")
+            console.note(
+                f"{row['path']}: the whole box is {side}: this network has no surface, so its embedding is of no use."
+            )
         elif iou is not None and iou < POOR:
             console.note(
-                f"{row['path']}: what its embedding decodes to overlaps with it by {iou:.2f} (IoU) only: the space "
-                "does not know such shapes. More steps of --refine may bring it nearer."
+                f"{row['path']}: its embedding decodes to a different shape (IoU {iou:.2f}): the space was not "
+                "trained on such shapes. More --refine steps may help."
             )
 
     def show_evaluation(self, console: Console, title: str, found: Mapping[str, FieldEvaluation]) -> None:
-        """Every instance, then the means."""
+        """Show every instance, then the means."""
         columns = [column for _, column in MEASURES]
         console.table(
             title,
@@ -74,10 +76,12 @@ class FieldView:
             ["how", Column("n", integer), Column("seen", integer), *columns],
             [(how, s["n"], s["seen"], *_measures(s)) for how, s in summaries.items()],
         )
-        console.note('"nearest IoU" is that of the target with the nearest training instance: what a space must beat.')
+        console.note(
+            '"nearest IoU" is the IoU of the target with the nearest training instance, which a space must beat.'
+        )
 
     def show_path(self, console: Console, found: Walks) -> None:
-        """Which architecture is where: nobody can see such fields."""
+        """Show the architecture at each step: these fields cannot be drawn."""
         ClassifierView().show_path(console, found)
 
 

@@ -1,4 +1,4 @@
-"""Pictures: how much each step of a path changes."""
+"""Views of pictures: how much each step of a path changes."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ class PictureView(FieldView):
     """Columns and tables of pictures."""
 
     def show_path(self, console: Console, found: Walks) -> None:
-        """How much each picture differs from the step before."""
+        """Show how much each picture differs from the step before."""
         columns = [Column("change from the step before", percent)]
         show_paths(console, "from one picture to the other", columns, found.seen)

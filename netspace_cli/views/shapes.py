@@ -1,4 +1,4 @@
-"""Shapes: volumes, pieces and overlaps along a path."""
+"""Views of shapes: volumes, pieces and overlaps along a path."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ShapeView(FieldView):
     """Columns and tables of shapes."""
 
     def show_path(self, console: Console, found: Walks) -> None:
-        """Volumes, pieces and overlaps of each step of each path."""
+        """Show volumes, pieces and overlaps of each step of each path."""
         columns = [
             Column("volume", percent),
             Column("pieces", integer),
@@ -32,17 +32,15 @@ class ShapeView(FieldView):
 
 
 def note_jumps(console: Console, path: Sequence[Any], *, bent: bool) -> None:
-    """Tell where a path changes by leaps, and of a straight one that it can be bent."""
+    """Note large changes along a path, and how to avoid them."""
     least = min((step.iou for step in path if step.iou is not None), default=1.0)
     if least < JUMP:
-        advice = (
-            "more --steps are smaller ones" if bent else "without --straight a path is solved for that changes evenly"
-        )
-        console.note(f"Steps overlap with the one before by as little as {least:.2f} (IoU): {advice}.")
+        advice = "give more --steps" if bent else "leave out --straight to solve for an evenly changing path"
+        console.note(f"Some steps overlap with the step before by only {least:.2f} (IoU): {advice}.")
 
 
 def show_paths(console: Console, title: str, columns: Sequence[Column], paths: Mapping[str, Sequence[Any]]) -> None:
-    """A row for each step, its scores under these columns."""
+    """Show a row per step, with its scores under these columns."""
     console.table(
         title,
         ["path", "step", Column("gamma", decimal), "arch", *columns],

@@ -1,4 +1,4 @@
-"""What a view of one kind of network shows, and where the view of each kind is."""
+"""The interface of views, and the view of each kind of network."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ class View(Protocol):
     decoded: Sequence[tuple[str, Column]]
 
     def instance_row(self, instance: Instance) -> Sequence[object]:
-        """The cells under `instance`."""
+        """Cells under the columns `instance`."""
         ...
 
     def note_fidelity(self, console: Console, row: Mapping[str, Any]) -> None:
-        """Warn of a network that its embedding does not keep; `row` has its `path` and fidelity."""
+        """Warn about a network that its embedding does not reproduce; `row` has its `path` and fidelity."""
         ...
 
     def show_evaluation(self, console: Console, title: str, found: Mapping[str, Any]) -> None:
-        """Evaluations by the way of embedding, as tables."""
+        """Show evaluations by way of embedding, as tables."""
         ...
 
     def show_path(self, console: Console, found: Walks) -> None:
-        """A path, and those beside it."""
+        """Show a path, and the others with it."""
         ...
 
 
 def view_of(kind: Kind) -> View:
-    """The view of a kind of network."""
+    """Find the view of a kind of network."""
     module, _, name = VIEWS[kind.name].partition(":")
     found: View = getattr(importlib.import_module(module), name)()
     return found

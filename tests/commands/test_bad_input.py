@@ -63,7 +63,7 @@ BAD = {
     "empty": "empty",
     "NaN": "fc2.weight (1 NaN, 0 infinite of 10,080)",
     "misfit": "Nearest is lenetlike",
-    "no tensors": "no state dict",
+    "no tensors": "not a state dict",
 }
 
 
@@ -130,7 +130,7 @@ def forged(tiny: Tiny, emb: dict[str, Path], **changes: Any) -> Path:
     [
         ({"networks": []}, "networks"),
         ({"networks": [{"nonsense": 1}]}, "nonsense"),
-        ({"networks": 7}, "whole embedding file"),
+        ({"networks": 7}, "complete embedding file"),
         ({"values": torch.full((1, 64), float("nan"))}, "NaN or infinity"),
         ({"values": torch.zeros(1, 63)}, "63"),
         ({"values": torch.zeros(64)}, "forged.emb"),
@@ -210,5 +210,5 @@ def test_data_that_are_not_there_are_refused_by_every_command(
         "zoo train": ["zoo", "train", "new", "--arch", "resnet8"],
     }
     for command in options.values():
-        assert "No data set is called 'digitz'" in refused(2, *command, "--data", "digitz")
+        assert "unknown data set 'digitz'" in refused(2, *command, "--data", "digitz")
         assert "none.npz" in refused(2, *command, "--data", "none.npz")

@@ -80,7 +80,7 @@ def test_without_a_command_there_is_help(cli: Cli) -> None:
 def test_without_a_command_a_program_is_told_so(cli: Cli) -> None:
     result = cli(env={"NETSPACE_JSON": "1"})
     assert result.exit_code == 2
-    assert json.loads(result.stdout)["error"]["message"] == "no command was given."
+    assert json.loads(result.stdout)["error"]["message"] == "no command given."
 
 
 def test_a_misspelt_command_is_answered_with_the_nearest(cli: Cli) -> None:
@@ -123,7 +123,7 @@ ERRORS = [
         (
             1,
             "failed",
-            "out of memory: no more is known",
+            "out of memory: no details",
             "Work on fewer networks at once, or use --device cpu.",
         ),
     ),
@@ -133,7 +133,7 @@ ERRORS = [
     ),
     (
         OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a.emb"),
-        (1, "failed", "a.emb: no space left to write to.", "Free some, or write elsewhere."),
+        (1, "failed", "a.emb: no space left on the device.", "Free some space, or write elsewhere."),
     ),
     (PermissionError(errno.EACCES, "Permission denied", "a.emb"), (1, "failed", None, "")),
     (
@@ -145,7 +145,7 @@ ERRORS = [
             "Set NETSPACE_DEBUG=1 for the traceback.",
         ),
     ),
-    (EOFError(), (1, "internal", "internal error: EOFError: no more is known", None)),
+    (EOFError(), (1, "internal", "internal error: EOFError: no details", None)),
 ]
 
 
@@ -337,7 +337,7 @@ def test_results_that_cannot_be_written_are_an_error(arguments: list[str]) -> No
     with open("/dev/full", "w") as full, process(body, *arguments, stdout=full) as work:
         _, said = work.communicate(timeout=30)
     assert work.returncode == 1
-    assert said == "error: no space left to write to.\nhint: Free some, or write elsewhere.\n"
+    assert said == "error: no space left on the device.\nhint: Free some space, or write elsewhere.\n"
 
 
 def test_names_that_the_encoding_lacks_are_escaped() -> None:

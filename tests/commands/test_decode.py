@@ -241,7 +241,7 @@ def test_members_and_starts_beyond_the_space_s_are_refused(
     options = ["decode", member_emb, "--space", starting, "-o", "out"]
     said = refused(2, *options, "--members", "10")
     assert "decodes to 3 networks" in said and "10 were asked for" in said and "--members 3" in said
-    assert "start 3 is not there" in refused(2, *options, "--start", "3")
+    assert "there is no start 3" in refused(2, *options, "--start", "3")
     assert "--members 2" in refused(2, *options, "--start", "1", "--members", "2")
     assert "3 networks of an embedding cannot go into one" in refused(2, *options[:-1], "a.pt", "--members", "3")
     assert "one starting point" in refused(2, *decoded(tiny, emb["lenetlike"], "-o", "a.pt", "--start", "1"))

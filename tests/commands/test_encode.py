@@ -53,7 +53,7 @@ def test_the_rows_of_a_pipe_have_the_values(tiny: Tiny, work: Path, rows: Rows) 
 def test_without_images_it_encodes_and_says_what_it_left_out(tiny: Tiny, work: Path, cli: Cli) -> None:
     result = cli(*command(tiny, "lenetlike"), "-o", "a.emb")
     assert result.exit_code == 0
-    note = "No accuracy: the images of npz:tiny.npz are not at hand. Name them with --data, e.g. --data FILE.npz."
+    note = "No accuracy: the images of npz:tiny.npz are not available. Name them with --data, e.g. --data FILE.npz."
     assert note in result.stderr
     assert load_embeddings(Path("a.emb")).origins[0].how == "encoded"
 
@@ -176,7 +176,7 @@ def test_an_embedding_that_the_space_takes_for_another_architecture_is_said(
     wrong = tiny.space.model.architecture("vanillacnn")
     monkeypatch.setattr(SpaceModel, "recognise", lambda self, rows: [wrong] * len(rows))
     result = cli(*command(tiny, "lenetlike"), "--data", tiny.npz, "--refine", "0", "-o", "a.emb")
-    assert "takes this embedding for a vanillacnn, not a lenetlike" in result.stderr
+    assert "recognises this embedding as vanillacnn, not lenetlike" in result.stderr
     found = ask("decode", "a.emb", "--space", tiny.space.path, "-o", "a.pt")
     assert [n["arch"] for n in found["networks"]] == ["lenetlike"]
     found = ask("decode", "a.emb", "--space", tiny.space.path, "-o", "b.pt", "--recognised")

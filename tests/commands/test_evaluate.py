@@ -135,7 +135,7 @@ def test_test_instances_that_the_space_has_seen_are_told(tiny: Tiny, work: Path,
     known = {i.id for i in tiny.single_zoo.instances if i.split != "test"}
     assert {i["id"] for i in found["instances"] if i["seen"]} == known
     assert (found["summary"]["seen"], found["summary"]["n"]) == (4, 7)
-    assert "Caution: 4 of these 7 test instances took part in the training of space tiny" in cli(*options).stderr
+    assert "Caution: 4 of these 7 test instances were used to train space tiny" in cli(*options).stderr
 
 
 @pytest.mark.parametrize("split", ["train", "test"])

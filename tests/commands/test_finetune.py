@@ -23,6 +23,6 @@ def test_rows_are_starts_and_epochs(tiny: Tiny, work: Path, rows: Rows, ask: Ask
 
 def test_what_cannot_be_trained_is_refused(tiny: Tiny, work: Path, refused: Refused) -> None:
     command = ["finetune", tiny.single_zoo.path, "--data", tiny.npz]
-    assert "'a,1' are no epochs: write 0,1,5,25" in refused(2, *command, "--epochs", "a,1")
+    assert "invalid epochs 'a,1': write numbers, as in 0,1,5,25" in refused(2, *command, "--epochs", "a,1")
     assert "Give them in order: --epochs 0,1,5,25." in refused(2, *command, "--epochs", "5,1")
     assert "99 instances cannot be chosen" in refused(2, *command, "--select", "top:99")

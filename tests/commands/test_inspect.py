@@ -59,7 +59,7 @@ def test_what_is_wrong_with_a_network_is_told_not_refused(tiny: Tiny, work: Path
     [
         (2, "missing.pt", "does not exist"),
         (3, "page.pt", "an HTML page"),
-        (3, "folder", "a folder, but no zoo"),
+        (3, "folder", "a folder, but not a zoo"),
         (3, "a.emb", "a.emb"),
     ],
 )

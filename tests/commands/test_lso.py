@@ -54,8 +54,8 @@ def test_where_nothing_is_better_than_the_start_it_says_what_to_try(
 ) -> None:
     result = cli(*command(tiny, emb["vanillacnn"], "--steps", 2, "--lr", 1e-12))
     assert result.exit_code == 0
-    said = "No step did better than the start on the validation split"
-    assert f"{said}: give another --lr (3e-12 or 3.3e-13), or more --steps." in result.stderr
+    said = "No step improved on the start on the validation split"
+    assert f"{said}: try another --lr (3e-12 or 3.3e-13) or more --steps." in result.stderr
 
 
 def test_a_checkpoint_is_encoded_and_refined_first(tiny: Tiny, work: Path, ask: Ask, cli: Cli) -> None:
@@ -87,7 +87,7 @@ def test_another_architecture_can_be_aimed_at(tiny: Tiny, work: Path, cli: Cli, 
     options = command(tiny, tiny.networks["lenetlike"], "--arch", "resnet8", "--refine", 0, "--steps")
     assert ask(*options, 60, "--lr", 0.2)["optimized"]["arch"] == "resnet8"
     result = cli(*options, 1, "--lr", 1e-6)
-    assert result.exit_code == 0 and "still takes the best embedding for a lenetlike, not the resnet8" in result.stderr
+    assert result.exit_code == 0 and "still recognises the best embedding as lenetlike, not resnet8" in result.stderr
 
 
 def test_a_dry_run_reads_everything_and_writes_nothing(
@@ -119,7 +119,7 @@ def test_a_device_that_is_not_there_is_refused_before_anything_is_read(
 
 def test_nothing_is_written_unless_named_and_it_says_so(tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli) -> None:
     result = cli(*command(tiny, emb["lenetlike"], "--steps", 1))
-    assert result.exit_code == 0 and "Nothing was written: -o keeps the embedding" in result.stderr
+    assert result.exit_code == 0 and "Nothing was written: give -o for the embedding" in result.stderr
     assert list(work.iterdir()) == []
 
 
@@ -146,14 +146,14 @@ def test_one_of_the_teachers_in_a_file_is_named_by_its_key(
         (2, ["-o", "best.pt"], "embeddings are written as .emb"),
         (2, ["-o", "none/best.emb"], "there is no folder"),
         (2, ["--decode", "taken.pt"], "taken.pt exists already"),
-        (2, ["--decode", "best.emb"], "'.emb' says no checkpoint format"),
-        (2, ["--data", "nosuch"], "No data set is called 'nosuch'"),
+        (2, ["--decode", "best.emb"], "unknown checkpoint extension '.emb'"),
+        (2, ["--data", "nosuch"], "unknown data set 'nosuch'"),
         (2, ["--data", "digits"], "digits, brought to that size, has 1x8x8, 10 classes"),
         (3, ["--arch", "resnet56"], "no resnet56"),
         (3, ["--teacher", "taken.pt"], "taken.pt"),
         (3, ["--teacher", "taken.pt", "--teacher-arch", "resnet56"], "taken.pt"),
-        (2, ["--teacher-arch", "resnet56"], "--teacher-arch says something of a --teacher, and there is none"),
-        (2, ["--teacher-key", "ema"], "--teacher-key says something of a --teacher, and there is none"),
+        (2, ["--teacher-arch", "resnet56"], "--teacher-arch needs --teacher."),
+        (2, ["--teacher-key", "ema"], "--teacher-key needs --teacher."),
     ],
 )
 def test_what_cannot_be_done_is_refused_before_the_work(
@@ -174,7 +174,7 @@ def test_what_cannot_be_done_is_refused_before_the_work(
 
 def test_without_images_it_says_what_to_give(tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     said = refused(2, "lso", emb["lenetlike"], "--space", tiny.space.path, "-o", "best.emb")
-    assert "npz:tiny.npz, which space 'tiny' was trained on, are not at hand" in said
+    assert "npz:tiny.npz, which space 'tiny' was trained on, are not available" in said
     assert "--data FILE.npz" in said
 
 

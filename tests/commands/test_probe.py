@@ -21,6 +21,6 @@ def test_what_cannot_be_probed_is_refused(
     tiny: Tiny, planted: Zoo, solids: Solids, work: Path, refused: Refused
 ) -> None:
     assert "a probe needs 5" in refused(2, "probe", tiny.single_zoo.path, "--space", tiny.single_space.path)
-    assert "is of neural fields" in refused(2, "probe", solids.zoo.path, "--space", solids.space.path)
+    assert "is for neural fields" in refused(2, "probe", solids.zoo.path, "--space", solids.space.path)
     wrong = refused(2, "probe", planted.path, "--space", tiny.space.path, "--arch", "resnet8")
     assert "has no instances of resnet8" in wrong

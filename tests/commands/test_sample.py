@@ -68,7 +68,7 @@ def test_what_the_table_lacks_is_said(tiny: Tiny, work: Path, cli: Cli, ask: Ask
     assert "\npredicted instances\t2\t" in said.stdout and "training instances" not in said.stdout
     said = cli(*command, "-o", "b")
     assert said.exit_code == 0 and said.stdout == ""
-    assert "The samples were not judged: the images of npz:tiny.npz are not at hand." in said.stderr
+    assert "The samples were not judged: the images of npz:tiny.npz are not available." in said.stderr
     assert [i.accuracy for i in open_zoo(Path("b")).instances] == [{}, {}]
 
 
@@ -88,17 +88,17 @@ def test_a_dry_run_draws_nothing(one: list[object], work: Path, ask: Ask) -> Non
 @pytest.mark.parametrize(
     ("words", "text"),
     [
-        (["--method", "kd"], "no method is called 'kd'. Did you mean kde?"),
+        (["--method", "kd"], "unknown method 'kd'. Did you mean kde?"),
         (
             ["--method", "flow", "--bandwidth", "1"],
-            "the method flow has no bandwidth: that is for kde, kde-joint, starts. Leave it out, or draw by another "
-            "method: --method kde.",
+            "the method flow does not use bandwidth; methods that do: kde, kde-joint, starts. Leave it out, or draw by "
+            "another method: --method kde.",
         ),
         (["--method", "mix", "--polish", "3"], "samples of the method mix have none. Leave out --polish"),
         (["--method", "starts"], "-s space.starts=10"),
-        (["--bandwidth", "scot"], "no rule for bandwidths is called 'scot'"),
+        (["--bandwidth", "scot"], "unknown bandwidth rule 'scot'"),
         (["-n", "0"], "0 is not in the range x>=1"),
-        (["--top", "0"], "'0' is no share: write 30%, 0.3 or all"),
+        (["--top", "0"], "invalid share '0': write 30%, 0.3 or all"),
         (["--top", "30%"], "a kernel density needs at least 2 embeddings to learn from; there is 1"),
         (["--refresh-norms"], "lenetlike has no batch norms, so it has no statistics to refresh"),
         (["--method", "soup"], "the method soup needs 8 training instances; there are 3"),
@@ -114,7 +114,7 @@ def test_what_is_missing_or_in_the_way_is_refused(tiny: Tiny, solids: Solids, wo
     space = ["--space", tiny.single_space.path, "--data", tiny.npz]
     said = refused(2, "sample", *space, "--top", "all", "--method", "noise", "-o", "new")
     assert "no zoo was given. Name the zoo that the space was trained on: --zoo PATH" in said
-    assert "is of neural fields" in refused(2, "sample", "--space", solids.space.path, "-o", "new")
+    assert "is for neural fields" in refused(2, "sample", "--space", solids.space.path, "-o", "new")
     several = refused(2, "sample", "--space", tiny.space.path, "--data", tiny.npz, "-o", "new")
     assert "has 3 architectures: lenetlike, vanillacnn, resnet8. Name the one to draw: --arch lenetlike" in several
     unknown = refused(3, "sample", "--space", tiny.space.path, "--data", tiny.npz, "--arch", "resnet14", "-o", "new")
@@ -143,6 +143,6 @@ def test_what_makes_no_ensemble_is_refused(tiny: Tiny, solids: Solids, work: Pat
     assert "99 instances cannot be chosen" in refused(
         2, "ensemble", tiny.zoo.path, "--data", tiny.npz, "--select", "top:99"
     )
-    assert "'best' selects nothing: write top:10 or all" in refused(2, "ensemble", tiny.zoo.path, "--select", "best")
-    assert "is of neural fields" in refused(2, "ensemble", solids.zoo.path)
+    assert "invalid selection 'best': write top:10 or all" in refused(2, "ensemble", tiny.zoo.path, "--select", "best")
+    assert "is for neural fields" in refused(2, "ensemble", solids.zoo.path)
     assert "these images are 1x8x8, 10 classes" in refused(2, "ensemble", tiny.zoo.path, "--data", "digits")

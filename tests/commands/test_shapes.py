@@ -87,7 +87,7 @@ def test_a_zoo_is_fitted_and_shown(solids: Solids, work: Path, few: None, ask: A
     assert found["report"]["counted"]["instances"] == 4
     shown = [(row["id"], row["within .01"], row["error"]) for row in rows("zoo", "show", "zoo")]
     assert shown == [(i["id"], f"{i['within']:.4g}", f"{i['error']:.4g}") for i in found["instances"]]
-    assert "4 of 4 files are as listed" in cli("zoo", "verify", "zoo").stderr
+    assert "4 of 4 files match the manifest" in cli("zoo", "verify", "zoo").stderr
 
 
 def test_a_dry_run_says_what_would_be_fitted_and_makes_nothing(
@@ -100,7 +100,7 @@ def test_a_dry_run_says_what_would_be_fitted_and_makes_nothing(
     made = ask(*command)["instances"]
     assert [(j["id"], j["split"]) for j in planned["jobs"]] == [(i["id"], i["split"]) for i in made]
     assert ask(*command, "--dry-run")["jobs"] == []
-    assert "nothing is left to fit" in cli(*command).stderr
+    assert "instances: nothing to fit" in cli(*command).stderr
 
 
 def test_the_same_command_goes_on_where_it_was_stopped(
@@ -122,13 +122,13 @@ def test_the_same_command_goes_on_where_it_was_stopped(
     ("code", "options", "words"),
     [
         (2, ["--counts", "9/0/0"], "9 instances were asked for and there are 8 shapes. Give counts that fit"),
-        (2, ["--counts", "0/0/0"], "is no instance at all"),
+        (2, ["--counts", "0/0/0"], "has no instances"),
         (2, ["--steps", 0], "0 is not in the range x>=1"),
         (2, ["--lr", 0], "0.0 is not in the range x>0"),
         (2, ["--device", "cuda:99"], "cuda:99 was asked for"),
         (2, ["--precision", "fp16"], "fp16"),
         (3, ["--arch", "lenetlike"], "lenetlike is for images, not for points of 3 coordinates, 1 value. For points"),
-        (3, ["--arch", "siren-8"], "no architecture is called 'siren-8'. Did you mean siren"),
+        (3, ["--arch", "siren-8"], "unknown architecture 'siren-8'. Did you mean siren"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused(
@@ -203,7 +203,7 @@ def test_inside_out_meshes_are_turned_on_request(work: Path, ask: Ask, refused: 
     mesh.export("box.ply")
     command = ["zoo", "fit", "box.ply", "-o", "zoo", *QUICK, "--counts", "1/0/0", "--dry-run"]
     said = refused(3, *command)
-    assert "turned inside out, or not all the same way" in said and "let --repair do it" in said
+    assert "point inwards, or in different directions" in said and "let --repair do it" in said
     assert ask(*command, "--repair")["jobs"] == [{"id": "box", "split": "train", "kind": "mesh"}]
 
 
@@ -253,7 +253,7 @@ def test_a_shape_that_is_refused_once_it_is_read_leaves_no_folder(work: Path, re
 def test_what_is_not_there_is_refused(work: Path, refused: Refused) -> None:
     assert "no such file or folder: none.ply" in refused(2, "zoo", "fit", "none.ply", "-o", "zoo", *QUICK)
     Path("notes.txt").write_text("no shape")
-    assert "notes.txt: .txt is no kind of shape" in refused(2, "zoo", "fit", "notes.txt", "-o", "zoo", *QUICK)
+    assert "notes.txt: .txt is not a known kind of shape" in refused(2, "zoo", "fit", "notes.txt", "-o", "zoo", *QUICK)
 
 
 def test_pictures_are_fitted_and_have_no_surface(work: Path, ask: Ask, refused: Refused) -> None:
@@ -301,7 +301,7 @@ def test_shapes_are_drawn_in_a_row_and_one_without_a_surface_keeps_its_place(wor
     networks = [ball(Path("ball.pt"), 0.5), ball(Path("none.pt"), -0.5)]
     result = cli("mesh", *networks, "-o", "row.png", "--resolution", 8)
     assert result.exit_code == 0
-    assert "none.pt: no surface: all of the box is outside, as its place in the picture says." in result.stderr
+    assert "none.pt: no surface: all of the box is outside; its place in the picture says so." in result.stderr
     with Image.open("row.png") as picture:
         wide = picture.size
     ask("mesh", networks[0], "-o", "one.png", "--resolution", 8)
@@ -353,9 +353,9 @@ def test_the_architecture_of_a_bare_checkpoint_may_be_named(
     (named,) = ask("mesh", "bare.pt", "--arch", "siren-16x2", "-o", "a.ply", "--resolution", 8)["networks"]
     (recognised,) = ask("mesh", "bare.pt", "-o", "b.ply", "--resolution", 8)["networks"]
     assert named == recognised and Path("a.ply").read_bytes() == Path("b.ply").read_bytes()
-    assert "It is no siren-8x2" in refused(3, "mesh", "bare.pt", "--arch", "siren-8x2", "-o", "c.ply")
+    assert "It is not a siren-8x2" in refused(3, "mesh", "bare.pt", "--arch", "siren-8x2", "-o", "c.ply")
     said = refused(3, "mesh", "bare.pt", "--arch", "siren-9999x99", "-o", "c.ply")
-    assert "siren-9999x99 would have more than 9,798,040,098 parameters; 50,000,000 are the most." in said
+    assert "siren-9999x99 would have more than 9,798,040,098 parameters; the limit is 50,000,000." in said
 
 
 def test_embeddings_are_decoded_and_drawn(work: Path, solids: Solids, codes: dict[str, Path], ask: Ask) -> None:
@@ -392,11 +392,11 @@ def test_networks_that_are_encoded_in_vain_are_told_of(solids: Solids, work: Pat
         torch.save({**module, "layers.2.bias": torch.tensor([last])}, name)
     command = in_space(solids, "encode", "empty.pt", "full.pt", solids.networks[0], "--refine", 0)
     said = cli(*command, "-o", "a.emb").stderr
-    assert "empty.pt: all of the box is outside, so this network is no shape, nor is its embedding." in said
-    assert "full.pt: all of the box is inside, so this network is no shape" in said
+    assert "empty.pt: the whole box is outside: this network has no surface, so its embedding is of no use." in said
+    assert "full.pt: the whole box is inside: this network has no surface" in said
     found = ask(*command, "-o", "b.emb")["networks"]
     assert [n["inside"] for n in found[:2]] == [0, 1] and found[2]["iou"] < 0.5
-    assert f"decodes to overlaps with it by {found[2]['iou']:.2f} (IoU) only" in said
+    assert f"decodes to a different shape (IoU {found[2]['iou']:.2f})" in said
 
 
 def test_options_for_checkpoints_have_no_part_in_a_mesh_of_embeddings(
@@ -405,7 +405,7 @@ def test_options_for_checkpoints_have_no_part_in_a_mesh_of_embeddings(
     command = in_space(
         solids, "mesh", codes["one"], "-o", "a.png", "--resolution", 8, "--key", "net", "--arch", "siren"
     )
-    assert "--arch, --key: for checkpoints; embeddings are taken as they are." in cli(*command).stderr
+    assert "Ignored --arch, --key: for checkpoints only; embeddings are used as they are." in cli(*command).stderr
 
 
 def test_shapes_are_encoded_scored_and_decoded(solids: Solids, work: Path, ask: Ask, rows: Rows) -> None:
@@ -511,7 +511,7 @@ def test_spaces_of_pictures_have_no_overlaps(work: Path, ask: Ask, rows: Rows, r
 
 def test_of_shapes_no_accuracies_can_be_drawn(solids: Solids, work: Path, refused: Refused) -> None:
     said = refused(2, *in_space(solids, "eval", solids.zoo.path), "--plot", "a.png")
-    assert "--plot draws accuracies, which neural fields have not." in said
+    assert "--plot draws accuracies, which neural fields do not have." in said
 
 
 @pytest.mark.parametrize("command", ["encode", "decode", "eval", "interp"])
@@ -526,7 +526,7 @@ def test_points_are_always_at_hand_and_images_are_refused(
         "interp": [one, one],
     }
     said = refused(2, *in_space(solids, command, *arguments[command]), "--data", "digits")
-    assert "space 'solids' is of neural fields: they are asked about points" in said
+    assert "space 'solids' is for neural fields, which are evaluated at points" in said
     assert "Leave out --data." in said
 
 
@@ -591,12 +591,12 @@ def test_a_straight_path_of_leaps_points_to_the_bent_one(
     solids: Solids, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = in_space(solids, "interp", *solids.networks, "--steps", 2, "--refine", 0)
-    advice = "without --straight a path is solved for that changes evenly"
+    advice = "leave out --straight to solve for an evenly changing path"
     assert advice not in cli(*command, "--straight").stderr, "the ends are nearly the same"
     monkeypatch.setattr("netspace_cli.views.shapes.JUMP", 1.0)
     assert advice in " ".join(cli(*command, "--straight").stderr.split())
     said = " ".join(cli(*command).stderr.split())
-    assert advice not in said and "more --steps are smaller ones" in said
+    assert advice not in said and "give more --steps" in said
 
 
 @pytest.mark.usefixtures("few_voxels")
@@ -609,7 +609,7 @@ def test_a_single_step_is_straight(solids: Solids, work: Path, ask: Ask) -> None
 def test_between_embeddings_the_weights_are_those_of_what_they_decode_to(
     solids: Solids, work: Path, codes: dict[str, Path], cli: Cli
 ) -> None:
-    said = "Both ends are embeddings: walked between are the weights of what they decode to"
+    said = "Both ends are embeddings: the walk between weights uses the networks that they decode to"
     options = ("--steps", 1, "--weights", "--refine", 0)
     between = cli(*in_space(solids, "interp", codes["one"], codes["one"], *options))
     assert between.exit_code == 0 and said in " ".join(between.stderr.split())
@@ -645,7 +645,7 @@ def test_where_a_path_cannot_be_bent_it_is_straight(
 
 def test_paths_of_classifiers_are_not_bent(tiny: Tiny, work: Path, refused: Refused) -> None:
     said = refused(2, "interp", *list(tiny.networks.values())[:2], "--space", tiny.space.path, "--bend")
-    assert "only paths between shapes can be bent, and the networks of tiny are none." in said
+    assert "only paths between shapes can be bent; the networks of tiny are not shapes." in said
     assert "Leave out --bend." in said
 
 
@@ -672,7 +672,7 @@ def test_a_dry_run_of_a_path_writes_nothing(solids: Solids, work: Path, codes: d
 
 def test_a_dry_run_says_that_the_path_would_be_bent(solids: Solids, work: Path, cli: Cli) -> None:
     command = in_space(solids, "interp", *solids.networks, "--dry-run")
-    assert "The path would be bent, solved for step by step" in cli(*command).stderr
+    assert "The path would be bent (solved for step by step)" in cli(*command).stderr
     for options in (["--straight"], ["--steps", 1], ["--steps", 1, "--bend"]):
         assert "bent" not in cli(*command, *options).stderr
 
@@ -682,10 +682,10 @@ def test_options_without_a_part_in_a_path_are_told_of(
 ) -> None:
     options = ("--refine", 3, "--split", "val", "--dry-run")
     said = cli(*in_space(solids, "interp", codes["one"], codes["one"], *options)).stderr
-    assert "--refine: for checkpoints; embeddings are taken as they are." in said
-    assert "--split: for images; neural fields are looked at everywhere." in said
+    assert "Ignored --refine: for checkpoints only; embeddings are used as they are." in said
+    assert "Ignored --split: for images only; neural fields are scored everywhere." in said
     said = cli(*in_space(solids, "interp", codes["one"], solids.networks[1], *options)).stderr
-    assert "--refine: for checkpoints" not in said
+    assert "Ignored --refine" not in said
     assert "--split" not in cli(*in_space(solids, "interp", codes["one"], codes["one"], "--dry-run")).stderr
 
 
@@ -833,9 +833,9 @@ def test_shapes_want_a_target_and_classifiers_have_none(
     said = refused(2, *here, "--teacher", solids.networks[1])
     assert "--towards is missing" in said
     said = refused(2, *here, "--teacher", solids.networks[1], "--towards", ellipsoid)
-    assert "--teacher and --towards say both what to become. Give one of them." in said
+    assert "--teacher and --towards cannot be combined. Give only one of them." in said
     said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", "--towards", ellipsoid)
-    assert "space 'digits' is of classifiers (1x16x16, 10 classes), which become no shape." in said
+    assert "space 'digits' is for classifiers (1x16x16, 10 classes), which cannot become a shape." in said
     assert "Give a --teacher, or nothing for the labels." in said
 
 
@@ -844,7 +844,7 @@ def test_solving_has_no_rate_and_is_not_for_classifiers(
 ) -> None:
     solve = ["--method", "gauss-newton"]
     said = refused(2, *in_space(solids, "lso", codes["one"], "--towards", ellipsoid, *solve, "--lr", 0.1))
-    assert "gauss-newton has no rate, and --lr 0.1 gives one. Leave out --lr, or give --method adam." in said
+    assert "gauss-newton has no learning rate, but --lr 0.1 was given. Leave out --lr, or give --method adam." in said
     said = refused(2, "lso", lenet, "--space", "digits", "--data", "digits", *solve)
     assert "--method gauss-newton is for neural fields, and these are classifiers." in said
 
@@ -863,7 +863,7 @@ def pickled(path: Path) -> None:
         ("a.npy", nan, 3, "a.npy: 30 of 30 points are NaN or infinite. Leave them out."),
         ("a.npy", lambda p: scan(p, 19), 3, "a.npy: 19 points are too few. Give 20 or more."),
         ("a.npy", lambda p: np.save(p, np.full((30, 3), 2.0)), 3, "a.npy: its points reach 2 from the middle"),
-        ("a.npy", lambda p: np.save(p, np.zeros((30, 2))), 3, "a.npy: float64 of shape (30, 2) are no points"),
+        ("a.npy", lambda p: np.save(p, np.zeros((30, 2))), 3, "a.npy: float64 of shape (30, 2) are not points"),
         ("a.npy", pickled, 3, "a.npy: cannot be read as points (Object arrays cannot be loaded"),
         ("a.npz", lambda p: np.savez(p, a=np.zeros((4, 4, 4))), 3, "a: the grid is empty: there is no surface."),
         (
@@ -915,7 +915,7 @@ def test_commands_for_classifiers_are_refused_on_shapes(
     said = refused(3, "zoo", "train", "zoo", "--data", solids.grids, "--arch", "lenetlike")
     assert "solids.npz: train_images" in said
     said = refused(2, "train", zoo, "-o", "a.safetensors", "--data", "digits")
-    assert "is of neural fields" in said and "Leave out --data." in said
+    assert "is for neural fields" in said and "Leave out --data." in said
 
 
 def test_shapes_and_classifiers_do_not_fit_each_other_s_space(solids: Solids, lenet: Path, refused: Refused) -> None:

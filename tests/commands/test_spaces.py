@@ -59,7 +59,7 @@ def test_one_of_several_starting_points_is_chosen_to_draw_from_and_the_others_to
     assert (found["space"], found["method"]) == ("starting", "starts")
     assert ask(*drawing, "--method", "kde", "-o", "by-kde")["method"] == "kde"
     assert ask(*drawing, "--space", "b", "-o", "of-one")["method"] == "kde"
-    assert "the method starts has no accuracy" in refused(2, *drawing, "--accuracy", "0.9", "-o", "again")
+    assert "the method starts does not use accuracy" in refused(2, *drawing, "--accuracy", "0.9", "-o", "again")
     shutil.copy(starting, built_in / "c.safetensors")
     assert "2 built-in spaces have 3 starting points: a, c. Name one: --space a" in refused(2, *drawing, "-o", "again")
 
@@ -76,7 +76,7 @@ def test_without_any_or_by_a_wrong_name_it_says_what_to_give(
     assert "--space PATH" in refused(2, "encode", tiny.networks["resnet8"], "-o", "a.emb")
     shutil.copy(space_file(tiny.space), built_in / "mini.safetensors")
     said = refused(2, "encode", tiny.networks["resnet8"], "--space", "digitz", "-o", "a.emb")
-    assert "no space is called 'digitz'" in said and "mini" in said
+    assert "unknown space 'digitz'" in said and "mini" in said
 
 
 def test_a_card_is_shown_as_it_is_written_and_a_missing_one_is_said(
@@ -89,7 +89,7 @@ def test_a_card_is_shown_as_it_is_written_and_a_missing_one_is_said(
     assert cli("spaces", "mini").stdout == card
     assert ask("spaces", "mini") == {"schema": 1, "name": "mini", "card": card}
     said = refused(2, "spaces", "maxi")
-    assert "no built-in space is called 'maxi'" in said and "mini" in said
+    assert "unknown built-in space 'maxi'" in said and "mini" in said
 
 
 def test_every_space_that_ships_has_a_card_that_tells_of_its_architectures(ask: Ask) -> None:

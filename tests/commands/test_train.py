@@ -124,9 +124,9 @@ def test_a_finished_run_is_kept_unless_forced(tiny: Tiny, recipe: Path, ask: Ask
     Path("mini.safetensors").unlink()
     for more in ([], ["--dry-run"]):
         said = refused(2, *options, *more)
-        assert "mini.run holds a run already" in said and "--resume" in said and "--force" in said
+        assert "mini.run already holds a run" in said and "--resume" in said and "--force" in said
     said = refused(2, *options, "--resume", "-s", "train.steps=7")
-    assert "steps (6, now 7)" in said and "begin it without --resume and with --force" in said
+    assert "steps (6, now 7)" in said and "start it without --resume and with --force" in said
     ask(*options, "--resume")
     said = refused(2, *options, "--resume", "-s", "train.steps=7")
     assert "mini.safetensors exists already" in said and "nothing is left to resume" in said
@@ -147,9 +147,9 @@ def test_a_finished_run_is_kept_unless_forced(tiny: Tiny, recipe: Path, ask: Ask
         (["--recipe", "typo.toml"], "no key 'train.instanzes'. Did you mean 'train.instances'?"),
         (["--recipe", "none.toml"], "'none.toml' does not exist"),
         (["--data", "digits"], "digits has 1x8x8, 10 classes"),
-        (["--data", "nosuch"], "No data set is called 'nosuch'"),
+        (["--data", "nosuch"], "unknown data set 'nosuch'"),
         (["--data", "none.npz"], "none.npz"),
-        (["--resume"], "mini.run has no checkpoint to go on from"),
+        (["--resume"], "mini.run has no checkpoint to continue from"),
         (["-o", "none/mini.safetensors"], "there is no folder"),
         (["-o", "mini.pt"], "a space is written as .safetensors. Name it mini.safetensors"),
         (["-o", "mini"], "a space is written as .safetensors"),
@@ -166,7 +166,7 @@ def test_what_cannot_be_done_is_refused(
 
 def test_without_its_images_it_says_what_to_give(tiny: Tiny, recipe: Path, refused: Refused) -> None:
     said = refused(2, "train", tiny.single_zoo.path, "-o", "mini.safetensors")
-    assert "npz:tiny.npz" in said and "not at hand" in said and "--data FILE.npz" in said
+    assert "npz:tiny.npz" in said and "not available" in said and "--data FILE.npz" in said
 
 
 def test_a_zoo_that_cannot_be_learnt_from_is_refused(tiny: Tiny, recipe: Path, refused: Refused) -> None:
@@ -174,7 +174,7 @@ def test_a_zoo_that_cannot_be_learnt_from_is_refused(tiny: Tiny, recipe: Path, r
     said = refused(2, *command(tiny, "-o", "mini.safetensors", zoo=only_train))
     assert "no validation instances" in said
     Path("empty").mkdir()
-    assert "no zoo there" in refused(3, *command(tiny, "-o", "mini.safetensors", zoo=Path("empty")))
+    assert "not a zoo" in refused(3, *command(tiny, "-o", "mini.safetensors", zoo=Path("empty")))
 
 
 def test_a_network_changed_behind_the_manifest_is_refused(
@@ -212,7 +212,7 @@ def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Tiny, re
         out, err = run.communicate(timeout=60)
     assert (run.returncode, out) == (130, "")
     assert err.count("Stopping after this step, with a checkpoint") == 1
-    assert "stopped after step" in err and "--resume goes on" in err and "Traceback" not in err
+    assert "stopped after step" in err and "--resume continues" in err and "Traceback" not in err
     assert not Path("mini.safetensors").exists() and Path("mini.run/checkpoint.pt").exists()
     assert torch.load("mini.run/checkpoint.pt", weights_only=True)["step"] < 60
 
@@ -229,7 +229,7 @@ def test_a_run_that_was_to_replace_a_space_goes_on_with_force(
     metrics = Path("mini.run/metrics.jsonl")  # as of a run that was stopped after four steps
     metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[:4]))
     said = refused(2, *options, "--resume")
-    assert "has done 4 of 6 steps: --resume --force goes on" in said and "nothing is left" not in said
+    assert "has done 4 of 6 steps: --resume --force continues it" in said and "nothing is left" not in said
 
 
 @pytest.mark.slow

@@ -114,5 +114,5 @@ def test_its_keys_are_those_of_recipes() -> None:
 def test_what_it_cannot_do_is_refused() -> None:
     recipe = recipe_from({"backbone": PLAIN})
     assert not recipe.backbone.solvable and not recipe.backbone.needs_curvature
-    with pytest.raises(ConfigError, match="the plain backbone has one embedding size alone, 12"):
+    with pytest.raises(ConfigError, match="the plain backbone supports only the embedding size 12"):
         recipe_of_size(recipe, 24)

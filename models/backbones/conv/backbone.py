@@ -1,4 +1,4 @@
-"""The published backbone: convolutions over the PRep and back.
+"""The published backbone: convolutions on PReps.
 
 At an embedding of 4,096 values and grids of width 10,000 these are the published sizes; for other grids
 the same construction with sizes in proportion.
@@ -21,8 +21,9 @@ SLOPE = 0.01
 
 
 class PRepEncoder(nn.Module):
-    """(B, 1, H, W) to (B, E), for any H and W: two convolutions along the width, a maximum over it, two
-    along the height, a maximum over it.
+    """Encode PReps (B, 1, H, W), for any H and W, as embeddings (B, E).
+
+    Two convolutions along the width and a maximum over it, then the same along the height.
 
     Raises:
         ConfigError: E is not a multiple of 32.
@@ -50,8 +51,9 @@ class PRepEncoder(nn.Module):
 
 
 class PRepDecoder(nn.Module):
-    """(B, E) to (B, 1, H, W): four convolutions with plain views between them, then a scale and a bias of
-    its own for every element.
+    """Decode embeddings (B, E) to PReps (B, 1, H, W).
+
+    Four convolutions with reshapes between them, then a scale and a bias for every element.
 
     Args:
         embedding_size: E, a multiple of side².
@@ -98,7 +100,7 @@ class PRepDecoder(nn.Module):
 
 
 class ConvBackbone(Backbone):
-    """PRep encoder and decoder for all architectures of a space alike.
+    """PRep encoder and decoder, shared by all architectures of a space.
 
     Args:
         architectures: what is known of each; only the specs are used, the start is as published.

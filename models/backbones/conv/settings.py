@@ -51,7 +51,7 @@ class ConvSettings(BackboneSettings):
         sides = [side for side in range(4, self.side + 1, 4) if size % side**2 == 0]
         if not sides:
             raise ConfigError(
-                f"the conv backbone cannot read {size} values as pictures: {size} is no multiple of 4 x 4.",
+                f"the conv backbone cannot read {size} values as pictures: {size} is not a multiple of 4 x 4.",
                 f"Give multiples of 32: {setting('sizes', (64, 256, 1024))}.",
             )
         return replace(self, embedding_size=size, side=max(sides))

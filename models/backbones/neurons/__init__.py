@@ -1,4 +1,7 @@
-"""The backbone with a token per neuron; imports parameters, heads, and the interface of backbones."""
+"""The backbone with one token per neuron.
+
+Imports parameters, heads, and the interface of backbones.
+"""
 
 from .backbone import NeuronsBackbone
 from .settings import NeuronsSettings

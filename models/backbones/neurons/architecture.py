@@ -1,4 +1,4 @@
-"""What the neurons backbone has of each architecture: the ways from its rows to the embedding and back."""
+"""The neurons backbone's parts for one architecture: rows to tokens to embedding, and back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIRST_WRITTEN = 0.1
 
 
 class ArchitectureTokens(nn.Module):
-    """One architecture: a linear layer for each layer's rows in, another one out, and positions on both sides.
+    """Linear layers into and out of tokens for each layer's rows, and positions on both sides.
 
     Args:
         name: for messages.
@@ -57,27 +57,27 @@ class ArchitectureTokens(nn.Module):
                 layer.bias.zero_()
 
     def sigma(self) -> Tensor:
-        """(P,) the deviation of each weight's layer, or (1,) where weights are not divided by it."""
+        """(P,) standard deviation of each weight's layer; (1,) if weights are not divided by it."""
         return torch.ones_like(self.compress.bias[:1]) if self.scale is None else self.scale[self.layer_of_weight]
 
     def tokens(self, weights: Tensor) -> Tensor:
-        """(B, P) to (B, T, D)."""
+        """Convert weights (B, P) to tokens (B, T, D)."""
         groups = self.rows.cut(weights / self.sigma())
         read = [layer(group) for layer, group in zip(self.read, groups, strict=True)]
         return torch.cat(read, dim=1) + self.read_positions
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """(B, T, D) to (B, E)."""
+        """Convert tokens (B, T, D) to embeddings (B, E)."""
         embeddings: Tensor = self.compress(tokens.flatten(1))
         return embeddings
 
     def unfold(self, embeddings: Tensor) -> Tensor:
-        """(B, E) to (B, T, D)."""
+        """Convert embeddings (B, E) to tokens (B, T, D)."""
         tokens: Tensor = self.expand(embeddings)
         return tokens.unflatten(1, self.write_positions.shape) + self.write_positions
 
     def weights(self, tokens: Tensor) -> Tensor:
-        """(B, T, D) to (B, P)."""
+        """Convert tokens (B, T, D) to weights (B, P)."""
         groups = tokens.split([n for n, _ in self.rows.shapes], dim=1)
         written = self.rows.join([layer(group) for layer, group in zip(self.write, groups, strict=True)])
         if self.start is not None:
@@ -89,7 +89,7 @@ def _checked(name: str, init: ArchitectureInit) -> Tensor:
     if not bool((init.scale > 0).all()):
         layer = init.spec.layers[int((~(init.scale > 0)).nonzero()[0])]
         raise ConfigError(
-            f"the layer {layer.name!r} of {name} has a deviation that is not above zero.",
+            f"the layer {layer.name!r} of {name} has a standard deviation that is not above zero.",
             "Give a layer that never varies a small positive one, or set backbone.units to 'raw'.",
         )
     return init.scale.clone()

@@ -1,4 +1,4 @@
-"""The neurons backbone: a token for each neuron, transformers there and back, one latent between them.
+"""The neurons backbone: one token per neuron, transformers, and one latent between them.
 
 After "Hyper-Representations as Generative Models" (NeurIPS 2022). In: the incoming weights and the bias of each output
 neuron or kernel are a token, embedded by a linear layer of its layer's; blocks of self-attention; all tokens together
@@ -19,7 +19,7 @@ from .architecture import ArchitectureTokens
 
 
 class Blocks(nn.Module):
-    """Pre-norm transformer blocks of self-attention, and a norm at the end.
+    """Pre-norm transformer blocks of self-attention, with a final norm.
 
     There is no dropout: its draws would not come from the step's generator.
     """
@@ -30,7 +30,7 @@ class Blocks(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """(B, T, D) to (B, T, D)."""
+        """Transform tokens (B, T, D) to (B, T, D)."""
         for block in self.blocks:
             tokens = block(tokens, tokens)
         normed: Tensor = self.norm(tokens)
@@ -38,7 +38,7 @@ class Blocks(nn.Module):
 
 
 class NeuronsBackbone(Backbone):
-    """Tokens of neurons to one latent and back.
+    """Encode tokens of neurons as one latent, and decode them again.
 
     Args:
         embedding_size: E.
@@ -65,7 +65,7 @@ class NeuronsBackbone(Backbone):
         self.reader, self.writer = reader, writer
 
     def of(self, arch: str) -> ArchitectureTokens:
-        """What it has of one architecture."""
+        """The parts for one architecture."""
         own = self.own[self.index[arch]]
         assert isinstance(own, ArchitectureTokens)
         return own
@@ -81,6 +81,6 @@ class NeuronsBackbone(Backbone):
         return own.weights(self.writer(own.unfold(embeddings)))
 
     def starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
-        """The starting point of each, if the decoder has them, in the units that weights are written in."""
+        """Starting points, if the decoder has them, in the units that weights are written in."""
         own = [self.of(arch) for arch in archs]
         return [(each.start, 1 / float(each.sigma().mean())) for each in own if each.start is not None]

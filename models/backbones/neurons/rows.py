@@ -1,4 +1,4 @@
-"""How the weights of an architecture are cut into rows, one for each output neuron or kernel."""
+"""Cut an architecture's weights into rows, one per output neuron or kernel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...parameters.spec import NetworkSpec, ParameterSpec
 
 
 class NeuronRows(nn.Module):
-    """Cuts flat weights into the rows of each layer, and joins them again.
+    """Cut flat weights into the rows of each layer, and join them again.
 
     A row is what one output neuron, or one kernel, has: its incoming weights, then its bias. A parameter with a single
     axis and no matrix in its layer to belong to is a row of its own.
@@ -35,11 +35,11 @@ class NeuronRows(nn.Module):
 
     @property
     def count(self) -> int:
-        """Of all rows T."""
+        """Number of rows T."""
         return sum(n for n, _ in self.shapes)
 
     def cut(self, weights: Tensor) -> list[Tensor]:
-        """(B, P) to (B, n, m) for each group."""
+        """Cut (B, P) into (B, n, m) for each group."""
         parts = weights[:, self.order].split([n * m for n, m in self.shapes], dim=1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
 
@@ -49,7 +49,7 @@ class NeuronRows(nn.Module):
 
 
 def _places(layer: Sequence[ParameterSpec]) -> list[Tensor]:
-    """(n, m) for each group of rows of a layer: where in the flat weights each of their values lies."""
+    """(n, m) for each group of a layer's rows: the places of their values in the flat weights."""
     groups: list[Tensor] = []
     for p in layer:
         own = torch.arange(p.offset, p.offset + p.size)

@@ -19,7 +19,9 @@ from .backbone import Blocks, NeuronsBackbone
 
 @dataclass(frozen=True)
 class NeuronsSettings(BackboneSettings):
-    """Sizes of the neurons backbone; the defaults are for two processor cores and networks of a few thousand weights.
+    """Sizes of the neurons backbone.
+
+    The defaults are for two processor cores and networks of a few thousand weights.
 
     Published sizes, of the 2021 representation of the same networks, are width 800, depth 2, 4 heads and 700 values
     an embedding.
@@ -48,7 +50,7 @@ class NeuronsSettings(BackboneSettings):
     bounded: bool = False
 
     def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> NeuronsBackbone:
-        """Make the parts and put them together.
+        """Build the backbone from its parts.
 
         What is drawn at random is drawn in this order: a seed gives the same values for ever.
         """
@@ -80,7 +82,7 @@ class NeuronsSettings(BackboneSettings):
 
     @property
     def granularity(self) -> tuple[str, int]:
-        """One value: any embedding size will do."""
+        """No setting: any embedding size works."""
         return "embedding_size", 1
 
     def with_embedding_size(self, size: int) -> Self:

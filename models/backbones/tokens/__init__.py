@@ -1,4 +1,7 @@
-"""The tokens backbone and its parts; imports what stands below backbones, and their interface."""
+"""The tokens backbone and its parts.
+
+Imports the rooms below backbones, and their interface.
+"""
 
 from .backbone import TokensBackbone
 from .settings import TokensSettings

@@ -1,4 +1,4 @@
-"""The tokens backbone: networks read, run and written by attention.
+"""The tokens backbone: reads networks and runs them, encodes and decodes by attention.
 
 In: each chunk of a layer's weights, each layer's statistics, and each of the network's answers to a few
 learnt probe inputs is a token; a few latent vectors gather them (cross-attention, then self-attention).
@@ -39,7 +39,7 @@ from .writer import Writer
 
 
 class TokensBackbone(Backbone):
-    """A reader, rounds of feedback and perhaps a solver in; a writer out.
+    """A reader, rounds of feedback and optionally a solver as encoder; a writer as decoder.
 
     Args:
         embedding_size: E.
@@ -76,7 +76,7 @@ class TokensBackbone(Backbone):
         self.feedback = feedback
 
     def head(self, arch: str) -> ArchitectureHead:
-        """What is known of one architecture."""
+        """The head of one architecture."""
         head = self.heads[self.index[arch]]
         assert isinstance(head, ArchitectureHead)
         return head
@@ -89,11 +89,11 @@ class TokensBackbone(Backbone):
         if self.solving is None or self.training or head.architecture is None:
             return embeddings
         directions = self.directions(arch)
-        assert directions is not None  # as of `solving`
+        assert directions is not None  # as in `solving`
         return self.solving.solve(head.architecture, partial(self.decode, arch), directions, weights, embeddings)
 
     def answers(self, arch: str, weights: Tensor) -> Tensor | None:
-        """(B, T, F): what each network (B, P) answers to the probes; None where it is not to be run."""
+        """(B, T, F) answers of networks (B, P) to the probes; None if networks are not run."""
         run = self.head(arch).run
         if self.probes is None or run is None:
             return None
@@ -119,7 +119,7 @@ class TokensBackbone(Backbone):
         return self.head(arch).directions()
 
     def starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
-        """The bias of each, which is in units of its layers' deviations."""
+        """Biases of the heads, which are in units of the layers' standard deviations."""
         heads = [self.head(arch) for arch in archs]
         return [(head.bias, 1 / float(head.sigma().mean())) for head in heads]
 
@@ -132,7 +132,7 @@ class TokensBackbone(Backbone):
         return 0 if self.probes is None else len(self.probes.inputs)
 
     def begin_at(self, inputs: Tensor) -> None:
-        """Probes are learnt, but noise says little about a network at first."""
+        """Set the first probes. Probes are learnt, but at first, noise as input shows little about a network."""
         if self.probes is not None:
             with torch.no_grad():
                 self.probes.inputs[: len(inputs)] = inputs
@@ -142,7 +142,7 @@ class TokensBackbone(Backbone):
         return [parameters[name] for name in ordered(parameters)]
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any, **options: Any) -> None:
-        """Values of files written before the parts were modules of their own come under other names."""
+        """Rename values of files from before the parts were separate modules."""
         for name in [name for name in state_dict if name.startswith(prefix)]:
             today = prefix + renamed(name.removeprefix(prefix))
             if today not in state_dict:

@@ -1,4 +1,4 @@
-"""How the weights of an architecture are cut into chunks, and the statistics of its layers."""
+"""Cut an architecture's weights into chunks, and compute statistics of its layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAMPLED = 2048
 
 
 class Chunks(nn.Module):
-    """How an architecture's flat parameters are cut into chunks that cross no layer's end.
+    """Division of an architecture's flat weights into chunks, none of which crosses the end of a layer.
 
     Buffers (not saved; they follow from the spec): `places` (N, C) where each value of each chunk lies,
     P for padding; `layer_of_weight` (P,); `layer_of_chunk` (N,).
@@ -50,15 +50,15 @@ class Chunks(nn.Module):
         self.register_buffer("sampled", torch.stack(sampled), persistent=False)
 
     def cut(self, weights: Tensor) -> Tensor:
-        """(B, P) to (B, N, C), zeros where a chunk is not full."""
+        """Cut (B, P) into (B, N, C), padded with zeros where a chunk is not full."""
         return F.pad(weights, (0, 1))[:, self.places]
 
     def join(self, chunks: Tensor) -> Tensor:
-        """(B, N, C) to (B, P); undoes `cut`."""
+        """Join chunks (B, N, C) to (B, P); undoes `cut`."""
         return chunks.flatten(1)[:, self.inverse]
 
     def statistics(self, weights: Tensor) -> Tensor:
-        """(B, P) to (B, L, F): each layer's mean, deviation, its logarithm, and quantiles."""
+        """(B, P) to (B, L, F): mean, standard deviation, its logarithm and quantiles of each layer."""
         values = weights[:, self.sampled]  # (B, L, SAMPLED)
         levels = torch.tensor(QUANTILES, device=values.device, dtype=values.dtype)
         quantiles = torch.quantile(values, levels, dim=-1).movedim(0, -1)

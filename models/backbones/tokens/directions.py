@@ -1,4 +1,4 @@
-"""Low-rank directions: a way from the embedding to every layer's weights.
+"""Low-rank directions: a direct path from the embedding to every layer's weights.
 
 The weights of a layer, seen as a matrix (n, m) of outputs by inputs, receive U M Vᵀ: U (n, a) and V (m, b) hold
 directions, and M (a, b) is a part of the embedding. Directions are those in which a change shows most (the
@@ -25,7 +25,7 @@ EXPONENT = 0.5
 
 @dataclass(frozen=True)
 class Block:
-    """One parameter's M: (n, m) its matrix, (a, b) how many directions, `offset` where M begins in the embedding."""
+    """One parameter's M: its matrix is (n, m), it has (a, b) directions, and M begins at `offset` of the embedding."""
 
     name: str
     n: int
@@ -36,12 +36,12 @@ class Block:
 
     @property
     def size(self) -> int:
-        """Values of M."""
+        """Number of values of M."""
         return self.a * self.b
 
 
 def choose_ranks(spec: NetworkSpec, embedding_size: int) -> tuple[Block, ...]:
-    """Share an embedding out among parameters.
+    """Divide an embedding among parameters.
 
     Each side of each parameter gets as many directions as its square root, times a factor that uses the embedding
     up, and all of them where there are fewer. The values exceed `embedding_size` only where one for each parameter
@@ -110,7 +110,7 @@ class LowRankDirections(DirectPath):
         self.register_buffer("places", torch.arange(total) % embedding_size, persistent=False)
 
     def directions(self) -> dict[str, Directions]:
-        """U, V and places of each parameter, by name, as they are now."""
+        """The present U, V and places of each parameter, by name."""
         parts = self.places.split([block.size for block in self.blocks])
         return {
             block.name: (*self._sides(i), part) for i, (block, part) in enumerate(zip(self.blocks, parts, strict=True))

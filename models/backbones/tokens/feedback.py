@@ -1,4 +1,4 @@
-"""Feedback: an encoder that looks at what its embedding decodes to, and corrects it.
+"""Feedback: compare a network with what its embedding decodes to, and correct the embedding.
 
 One round compares a network's answers to the learnt probes with those of its predicted instance. Two things
 follow from the difference: what attention makes of it, and how the embedding would have to move to lessen
@@ -28,21 +28,21 @@ FIRST_SHARE = 0.3
 
 
 class Correction(nn.Module):
-    """A round of feedback: from differences of answers to a change of the embedding."""
+    """One round of feedback: turns differences of answers into a change of the embedding."""
 
     def forward(self, latents: Tensor, answers: Tensor, predicted: Tensor, descent: Tensor) -> Tensor:
-        """The change (B, E).
+        """Compute the change (B, E).
 
         Args:
             latents: (B, M, D) of the reader.
             answers, predicted: (B, T, F) of the networks and of their predicted instances.
-            descent: (B, E) as of `differences`.
+            descent: (B, E) as in `differences`.
         """
         raise NotImplementedError
 
 
 class AttendingCorrection(Correction):
-    """A round that attends to the answers, and follows the gradient value by value as far as has served.
+    """A round that attends to the answers, and also follows the gradient with a learnt step per value.
 
     Args:
         tokens: of answers T; features: of each F.
@@ -75,7 +75,7 @@ class AttendingCorrection(Correction):
 
 
 class GradientCorrection(Correction):
-    """A round that follows the gradient alone, value by value as far as has served.
+    """A round that only follows the gradient, with a learnt step per value.
 
     Args:
         size: E; share: of the gradient that it takes before it has learnt.
@@ -90,7 +90,7 @@ class GradientCorrection(Correction):
 
 
 class Feedback(nn.Module):
-    """All rounds, one after the other.
+    """All rounds of feedback, in order.
 
     Args:
         corrections: a round each.
@@ -105,7 +105,7 @@ class Feedback(nn.Module):
     def forward(
         self, predict: Callable[[Tensor], Tensor], latents: Tensor, answers: Tensor, embeddings: Tensor
     ) -> Tensor:
-        """The corrected embeddings (B, E).
+        """Correct embeddings: (B, E).
 
         Args:
             predict: from embeddings (B, E) to their predicted instances' answers (B, T, F).
@@ -118,19 +118,19 @@ class Feedback(nn.Module):
 
 
 def _twice_differentiable(needed: bool) -> AbstractContextManager[None]:
-    """Attention by plain products where gradients of gradients are needed: the fused kernels have none."""
+    """Compute attention by plain products where second derivatives are needed: fused kernels have none."""
     return sdpa_kernel(SDPBackend.MATH) if needed else nullcontext()
 
 
 def differences(
     predict: Callable[[Tensor], Tensor], embeddings: Tensor, answers: Tensor, *, second_order: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """What embeddings' predicted instances answer, and how embeddings would have to move to answer as the networks.
+    """Answers of predicted instances, and the step of embeddings towards the networks' answers.
 
     Args:
         predict: from embeddings (B, E) to their predicted instances' answers (B, T, F), each row by itself.
         embeddings: (B, E); answers: (B, T, F) of the networks themselves.
-        second_order: whether gradients go through the movement, where any are asked for at all.
+        second_order: whether gradients go through the movement, if gradients are needed at all.
     Returns:
         (B, T, F) answers and (B, E): minus the gradient of the mean squared difference, as long as would bring the
         difference to zero if it fell evenly (Polyak's step). Answers and length are constants, and without

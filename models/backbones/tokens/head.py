@@ -1,4 +1,4 @@
-"""What the tokens backbone has of each architecture, whichever parts read and write it."""
+"""The tokens backbone's parts for one architecture, shared by all readers and writers."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from .chunks import Chunks
 
 
 class DirectPath(nn.Module):
-    """The way of an embedding's own values to all weights: linear, and without a bias."""
+    """Direct path from an embedding's values to all weights: linear, without a bias."""
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """(B, E) to (B, P); values of unit variance give weights of unit mean square."""
+        """Map (B, E) to (B, P); values of unit variance give weights of unit mean square."""
         raise NotImplementedError
 
     def directions(self) -> dict[str, Directions] | None:
-        """Along what each parameter is moved, by name; None where that is not along directions."""
+        """Directions along which each parameter moves, by name; None if the path has none."""
         return None
 
 
 class ArchitectureHead(nn.Module):
-    """One architecture: its chunks, its layers' scales, its bias and its direct path.
+    """Chunks, layer scales, bias and direct path of one architecture.
 
     Args:
         init: what was known of it before training.
@@ -53,22 +53,24 @@ class ArchitectureHead(nn.Module):
         self.direct = direct
 
     def sigma(self) -> Tensor:
-        """(P,) each weight's layer's standard deviation."""
+        """(P,) standard deviation of each weight's layer."""
         return self.scale[self.chunks.layer_of_weight]
 
     @property
     def start_count(self) -> int:
-        """K."""
+        """Number of starting points K."""
         return 1 if self.further is None else 1 + len(self.further)
 
     def write(self, embeddings: Tensor, start: int = 0) -> Tensor:
-        """(B, E) to (B, P), in units of each layer: the bias of a starting point, and the direct path."""
+        """Map embeddings (B, E) to weights (B, P) in units of each layer: a starting bias and the direct path."""
         bias = self.bias if self.further is None or start == 0 else self.further[start - 1]
         written: Tensor = bias + self.gain * self.direct(embeddings)
         return written
 
     def directions(self) -> dict[str, Directions] | None:
-        """Along what an embedding moves each parameter by the direct path, in its own units; None without such."""
+        """Directions along which an embedding moves each parameter by the direct path, in its own units; None without
+        any.
+        """
         directions = self.direct.directions() if self.gain else None
         if directions is None:
             return None
@@ -77,8 +79,9 @@ class ArchitectureHead(nn.Module):
 
 
 def starting_biases(name: str, init: ArchitectureInit, chunks: Chunks) -> Tensor:
-    """(K, P) a head's first biases: the starting points in units of the layers' scales; where they are loaded
-    afterwards, the first one is drawn from a normal distribution.
+    """(K, P) initial biases of a head: the starting points in units of the layers' scales.
+
+    If they will be loaded later, the first one is drawn from a normal distribution.
 
     Raises:
         ConfigError: a layer whose scale is not above zero.

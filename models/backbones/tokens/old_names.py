@@ -1,4 +1,4 @@
-"""Names of older files: of the tokens backbone's values in spaces, and of its keys in recipes."""
+"""Older names: of the tokens backbone's values in spaces, and of its keys in recipes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _VALUES_OF_KEYS = {
 
 
 def renamed(name: str) -> str:
-    """A value's name of today, from one of today or an older one."""
+    """Present name of a value, from its present or an older name."""
     for pattern, today in _VALUES:
         match = re.fullmatch(pattern, name)
         if match:
@@ -66,7 +66,7 @@ def renamed(name: str) -> str:
 
 
 def ordered(names: Iterable[str]) -> list[str]:
-    """Names of values in the order in which optimisers of older runs number them.
+    """Sort names of values as optimisers of older runs number them.
 
     Args:
         names: in the order of `TokensBackbone`: probes, reader, writer, heads, feedback.
@@ -87,7 +87,7 @@ def ordered(names: Iterable[str]) -> list[str]:
 
 
 def translated(table: Mapping[str, Any]) -> dict[str, Any]:
-    """`[backbone]` with keys of older recipes in their tables of today.
+    """Move keys of older recipes in `[backbone]` to their present tables.
 
     Raises:
         ConfigError: a value has an older key and one of today.
@@ -103,8 +103,8 @@ def translated(table: Mapping[str, Any]) -> dict[str, Any]:
             continue  # no table, which is refused as such
         if key in section:
             raise ConfigError(
-                f"the recipe has backbone.{old} and backbone.{name}.{key}, which is its name today.",
-                f"Keep backbone.{name}.{key} alone.",
+                f"the recipe has both backbone.{old} and its present name backbone.{name}.{key}.",
+                f"Keep only backbone.{name}.{key}.",
             )
         known = _VALUES_OF_KEYS.get(old, {})
         section[key] = known.get(value, value) if isinstance(value, str) else value

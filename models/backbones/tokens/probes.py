@@ -1,4 +1,4 @@
-"""Learnt inputs that networks are run on, and their answers as tokens."""
+"""Probes: learnt inputs that networks are run on, and their answers as tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEAR = 0.1
 
 
 class Probes(nn.Module):
-    """Probe inputs and the features of the answers to them.
+    """Probe inputs, and the features of the answers to them.
 
     Args:
         count: number of probes R; shape: of one, e.g. (C, S, S).
@@ -35,11 +35,11 @@ class Probes(nn.Module):
 
     @property
     def features(self) -> int:
-        """Of each token, F."""
+        """Features per token F."""
         return 2 * self.outputs * self.group
 
     def forward(self, run: Run, weights: Tensor) -> Tensor:
-        """(B, T, F): what each network (B, P) answers."""
+        """(B, T, F) answers of networks (B, P)."""
         return self._features(run, weights).unflatten(1, (-1, self.group)).flatten(2)
 
     def _features(self, run: Run, weights: Tensor) -> Tensor:
@@ -48,7 +48,7 @@ class Probes(nn.Module):
 
 
 class ClassifierProbes(Probes):
-    """Images, answered by logits: their signed logarithm, as they grow without bound in training, and their softmax."""
+    """Images; logits are given as signed logarithms, since they grow without bound in training, and as softmax."""
 
     def _features(self, run: Run, weights: Tensor) -> Tensor:
         # Convolutions gain nothing by running together.
@@ -58,7 +58,7 @@ class ClassifierProbes(Probes):
 
 
 class FieldProbes(Probes):
-    """Points, answered by values: as they are, and enlarged about zero, where a surface lies."""
+    """Points; values are given as they are, and enlarged around zero, where a surface is."""
 
     def _features(self, run: Run, weights: Tensor) -> Tensor:
         values = vmap(run, in_dims=(0, None))(weights, self.inputs)
@@ -66,5 +66,5 @@ class FieldProbes(Probes):
 
 
 def _group(probes: int) -> int:
-    """Answers in one token: as few as leave MOST_TOKENS tokens at most."""
+    """Answers per token: the fewest that give at most MOST_TOKENS tokens."""
     return next(size for size in range(1, probes + 1) if probes % size == 0 and probes // size <= MOST_TOKENS)

@@ -1,4 +1,4 @@
-"""Readers: from a network's weights and answers to a first embedding.
+"""Readers: compute a first embedding from a network's weights and answers.
 
 A reader of tokens has sources of them (weights, answers); a few latent vectors gather the tokens by attention. A
 constant reader has no tokens: what follows must be feedback.
@@ -17,12 +17,12 @@ from .head import ArchitectureHead
 
 
 class Reader(nn.Module):
-    """From networks to latents and embeddings."""
+    """Map networks to latents and embeddings."""
 
     def forward(
         self, index: int, head: ArchitectureHead, weights: Tensor, answers: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """(B, M, D) latents that feedback may go on from, (B, 0, 0) where there are none, and (B, E) embeddings.
+        """Compute latents (B, M, D) for feedback, (B, 0, 0) without any, and embeddings (B, E).
 
         Args:
             index: of the architecture; head: what is known of it.
@@ -32,7 +32,7 @@ class Reader(nn.Module):
 
 
 class ConstantReader(Reader):
-    """The same learnt embedding for all networks."""
+    """Give all networks the same learnt embedding."""
 
     def __init__(self, embedding_size: int) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class ConstantReader(Reader):
 
 
 class ChunkPositions(nn.Module):
-    """Learnt positions of one architecture's tokens: (N, D) of its chunks, (L, D) of its layers' statistics."""
+    """Learnt positions of one architecture's tokens: (N, D) for chunks, (L, D) for layer statistics."""
 
     def __init__(self, chunks: int, layers: int, width: int) -> None:
         super().__init__()
@@ -54,7 +54,7 @@ class ChunkPositions(nn.Module):
 
 
 class WeightTokens(nn.Module):
-    """Tokens of weights: each chunk, and each layer's statistics.
+    """Tokens of weights: one per chunk and one per layer's statistics.
 
     Args:
         positions: of each architecture.
@@ -88,12 +88,12 @@ class AnswerTokens(nn.Module):
         self.positions = nn.Parameter(0.02 * torch.randn(tokens, width))
 
     def forward(self, index: int, head: ArchitectureHead, weights: Tensor, answers: Tensor | None) -> list[Tensor]:
-        """[(B, T, D)]; [] where networks are not run."""
+        """[(B, T, D)]; [] if networks are not run."""
         return [] if answers is None else [self.read_answer(answers) + self.positions]
 
 
 class AttendingReader(Reader):
-    """Latent vectors that gather tokens: cross-attention, then self-attention, `depth` times.
+    """Latent vectors that gather tokens by cross-attention, then self-attention, `depth` times.
 
     Args:
         sources: of tokens, by name.

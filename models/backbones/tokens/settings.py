@@ -1,4 +1,4 @@
-"""The recipe's `[backbone]` of the tokens backbone, and how its parts are chosen by it."""
+"""The `[backbone]` table of the tokens backbone, and the choice of its parts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from .writer import AttendingWriter, DirectWriter, Writer
 
 @dataclass(frozen=True)
 class ReaderSettings(Settings):
-    """`[backbone.reader]`: what the encoder goes by.
+    """`[backbone.reader]`: what the encoder reads.
 
     Attributes:
         kind: "weights", and answers where there are probes; "answers" alone, so that an embedding depends on nothing
@@ -56,7 +56,7 @@ class WriterSettings(Settings):
 
 @dataclass(frozen=True)
 class DirectSettings(Settings):
-    """`[backbone.direct]`: the embedding's own path to every weight.
+    """`[backbone.direct]`: the direct path from the embedding to every weight.
 
     Attributes:
         kind: directions of the weights: "sketch", random ones; "curvature", those in which changes of each layer show
@@ -70,7 +70,7 @@ class DirectSettings(Settings):
 
 @dataclass(frozen=True)
 class FeedbackSettings(Settings):
-    """`[backbone.feedback]`: how the encoder corrects its embedding by what it decodes to.
+    """`[backbone.feedback]`: how the encoder corrects an embedding by what it decodes to.
 
     Attributes:
         rounds: number of corrections.
@@ -83,7 +83,7 @@ class FeedbackSettings(Settings):
 
 @dataclass(frozen=True)
 class SolveSettings(Settings):
-    """`[backbone.solve]`: how the embeddings of neural fields are solved for in the end.
+    """`[backbone.solve]`: how embeddings of neural fields are solved for at the end.
 
     Attributes:
         steps: Gauss-Newton steps towards the network's values; 0 for none. Training goes without them.
@@ -124,7 +124,7 @@ class TokensSettings(BackboneSettings):
     solve: SolveSettings = SolveSettings()
 
     def build(self, inits: Mapping[str, ArchitectureInit], io: NetworkIO) -> TokensBackbone:
-        """Make the parts and put them together.
+        """Build the backbone from its parts.
 
         What is drawn at random is drawn in this order: a seed gives the same values for ever.
         """
@@ -215,11 +215,11 @@ class TokensSettings(BackboneSettings):
 
     @property
     def _values(self) -> int:
-        """Of the embedding for each latent vector."""
+        """Embedding values per latent vector."""
         return self.embedding_size // self.latents
 
     def _check(self, *, solvable: bool) -> None:
-        """Refuse sizes and parts that do not go together."""
+        """Refuse sizes and parts that cannot be combined."""
         sizes = {name: getattr(self, name) for name in ("latents", "chunk", "width", "depth", "heads")}
         if min(self.embedding_size, *sizes.values()) < 1:
             named = ", ".join(f"{name} {size}" for name, size in sizes.items())
@@ -239,23 +239,21 @@ class TokensSettings(BackboneSettings):
         kind, probes, rounds = self.reader.kind, self.reader.probes, self.feedback.rounds
         some = "Give some: backbone.reader.probes = 64."
         if kind == "answers" and not probes:
-            raise ConfigError("an encoder of answers alone needs probes, not 0.", some)
+            raise ConfigError("an encoder that reads only answers needs probes, not 0.", some)
         if rounds and not probes:
             raise ConfigError("feedback compares answers, so it needs probes, not 0.", some)
         if self.solve.steps and not solvable:
             raise ConfigError(
-                "only neural fields can be solved for, by decoders that write along directions.",
+                "solving needs neural fields, and a decoder that writes along directions.",
                 "Set backbone.solve.steps to 0; or backbone.direct.kind to 'learnt'.",
             )
         if kind == "constant" and not rounds:
             raise ConfigError(
-                "an encoder that reads nothing gives all networks the same embedding to learn from.",
-                "Let it ask: backbone.feedback.rounds = 3; or set backbone.reader.kind to 'answers'.",
+                "an encoder that reads nothing gives all networks the same embedding.",
+                "Add feedback (backbone.feedback.rounds = 3), or set backbone.reader.kind to 'answers'.",
             )
         if rounds < 0:
-            raise ConfigError(
-                f"there cannot be {rounds} rounds of feedback.", "Give 0 or more: backbone.feedback.rounds."
-            )
+            raise ConfigError(f"feedback cannot have {rounds} rounds.", "Give 0 or more: backbone.feedback.rounds.")
 
     @classmethod
     def translate(cls, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A fixed sparse projection of the embedding into the weights: a count sketch.
+"""A count sketch: a fixed sparse projection of the embedding into the weights.
 
 Weight i receives sign(i) · z[hash(i)]. It has no parameters and stores no matrix, and gives every value of
 an embedding a way to every part of a network.
@@ -38,7 +38,7 @@ class SketchPath(DirectPath):
 
 @lru_cache(maxsize=16)
 def sketch_plan(name: str, size: int, embedding_size: int) -> tuple[Tensor, Tensor]:
-    """Where each weight takes its value from, and with which sign.
+    """Choose which value of the embedding each weight takes, and its sign.
 
     Every value of the embedding serves floor or ceil of size / embedding_size weights.
 

@@ -1,4 +1,4 @@
-"""The end of an encoder of neural fields: the embedding is solved for, from the network's own values."""
+"""Solve for embeddings of neural fields at the end of the encoder, from the networks' values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Solving:
     near_surface_share: float
 
     def target_points(self, architecture: Architecture, weights: Tensor) -> Tensor:
-        """(points, D) of the box, the same each time: evenly over it (Sobol's sequence), and near the surface."""
+        """(points, D) fixed points of the box: evenly spread over it (Sobol's sequence), and near the surface."""
         near = round(self.near_surface_share * self.points)
         count = max(self.points - near, CANDIDATES * near)
         candidates = even_points(architecture.io.input_shape[0], count).to(weights)
@@ -52,7 +52,7 @@ class Solving:
         weights: Tensor,
         embeddings: Tensor,
     ) -> Tensor:
-        """(B, E) embeddings nearer to what networks (B, P) compute, each by itself."""
+        """Move each embedding (B, E) nearer to what its network (B, P) computes."""
         solver, solved = Solver(architecture, decode, directions, DAMPING), []
         # Whatever the caller's number format: equations are not solved in 8 bits.
         with torch.autocast(weights.device.type, enabled=False):

@@ -12,10 +12,10 @@ from .head import ArchitectureHead
 
 
 class Writer(nn.Module):
-    """From embeddings to weights."""
+    """Map embeddings to weights."""
 
     def forward(self, index: int, head: ArchitectureHead, embeddings: Tensor, start: int = 0) -> Tensor:
-        """(B, E) to (B, P), in units of each layer.
+        """Map (B, E) to (B, P), in units of each layer.
 
         Args:
             index: of the architecture; head: what is known of it.
@@ -25,14 +25,14 @@ class Writer(nn.Module):
 
 
 class DirectWriter(Writer):
-    """The bias and the direct path alone: weights are linear in the embedding."""
+    """Only the bias and the direct path: weights are linear in the embedding."""
 
     def forward(self, index: int, head: ArchitectureHead, embeddings: Tensor, start: int = 0) -> Tensor:
         return head.write(embeddings, start)
 
 
 class AttendingWriter(Writer):
-    """And a learnt query for each chunk of each architecture, which gathers the embedding's latent vectors.
+    """Add a learnt query for each chunk of each architecture, which gathers the embedding's latent vectors.
 
     Args:
         queries: (N, D) of each architecture's chunks.

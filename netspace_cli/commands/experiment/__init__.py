@@ -1,1 +1,1 @@
-"""The family `netspace experiment`: one file for each kind of measurement."""
+"""The commands of `netspace experiment`, one file for each kind of measurement."""

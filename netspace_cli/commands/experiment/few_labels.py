@@ -1,4 +1,4 @@
-"""netspace experiment few-labels."""
+"""netspace experiment few-labels: adapt to few labelled images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netspace_cli.terminal.console import Console
 
 @click.command("few-labels")
 @click.argument("zoo", type=options.INPUT_DIRECTORY)
-@options.output(metavar="DIR", help="Folder of the runs, the tables and the figure.")
+@options.output(metavar="DIR", help="Folder for the runs, the tables and the figure.")
 @options.space
 @options.data
 @click.option(
@@ -23,7 +23,9 @@ from netspace_cli.terminal.console import Console
     metavar="NAME",
     help="Architecture of the instance. [default: the zoo's smallest]",
 )
-@click.option("--per-class", callback=counts, default="5,20,100", metavar="K,…", help="Labelled images of each class.")
+@click.option(
+    "--per-class", callback=counts, default="5,20,100", metavar="K,…", help="Numbers of labelled images per class."
+)
 @click.option("--seeds", type=click.IntRange(min=1), default=5, help="Runs of each method, from --seed on.")
 @click.option(
     "--shift",
@@ -31,13 +33,20 @@ from netspace_cli.terminal.console import Console
     callback=words,
     default="none,blur,noise,invert",
     metavar="WORD,…",
-    help="Of all images: none, blur, noise, invert.",
+    help="Changes to all images: none, blur, noise, invert.",
 )
-@click.option("--steps", type=click.IntRange(min=1), default=300, help="Of each run; the best on validation is kept.")
-@click.option("--images", type=click.IntRange(min=2), default=128, help="Images a step.")
-@click.option("--val-images", type=click.IntRange(min=1), default=2000, help="Validation images that choose, at most.")
 @click.option(
-    "--refine", "refine_steps", type=click.IntRange(min=0), default=300, help="Refining steps of the embedding."
+    "--steps", type=click.IntRange(min=1), default=300, help="Steps of each run; the best step on validation is kept."
+)
+@click.option("--images", type=click.IntRange(min=2), default=128, help="Images per step.")
+@click.option(
+    "--val-images",
+    type=click.IntRange(min=1),
+    default=2000,
+    help="Most validation images to choose rates and steps by.",
+)
+@click.option(
+    "--refine", "refine_steps", type=click.IntRange(min=0), default=300, help="Steps that refine the embedding."
 )
 @options.running
 @options.shared
@@ -51,12 +60,12 @@ def few_labels(
     console: Console,
     **plan: Any,
 ) -> None:
-    """Few labelled images and no teacher: the space beside fine-tuning and training from scratch.
+    """Adapt to few labelled images without a teacher: the space, fine-tuning, and training from scratch.
 
-    The training instance best on validation is adapted to images as they are or shifted: its embedding alone,
-    a random subspace around it, all its weights, and a new network of its architecture. Rates and steps are
-    chosen on validation. Every finished run is kept: the same command goes on where it was stopped, and more
-    --seeds, --shift or --per-class add to what is there.
+    The best training instance on validation is adapted to the images, unchanged or shifted, in four ways: its
+    embedding, a random subspace around it, all its weights, and a new network of its architecture. Learning rates
+    and steps are chosen on validation. Every finished run is kept: the same command continues after a stop, and more
+    --seeds, --shift or --per-class add to the results.
 
     Example: netspace experiment few-labels zoo/ --space s.safetensors -o results/few
     """

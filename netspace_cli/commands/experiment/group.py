@@ -1,4 +1,4 @@
-"""netspace experiment: from a zoo to tables and a figure, with one command."""
+"""netspace experiment: from a zoo to tables and a figure in one command."""
 
 from __future__ import annotations
 
@@ -23,45 +23,59 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @click.group(no_args_is_help=True)
 def experiment() -> None:
-    """Measure a space on the held-out instances of a zoo; tables and a figure go into a folder.
+    """Measure a space on the held-out instances of a zoo, and write tables and a figure into a folder.
 
-    Without --space the space is trained first, into the same folder; the same command goes on where it was
-    stopped, and keeps the searches that were finished.
+    Without --space, a space is trained first, into the same folder. Run the same command again to continue after a
+    stop; finished searches are kept.
 
     Example: netspace experiment single zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/single
     """
 
 
 def zoo_to_report(command: F) -> F:
-    """What experiments on a zoo share: passes the fields of `HeldOutRequest`, but recipe, settings and space apart."""
+    """Add the options that experiments on a zoo share.
+
+    Passes the fields of `HeldOutRequest`, with recipe, settings and space as separate parameters.
+    """
     number = click.IntRange(min=0)
     for option in reversed(
         [
             click.argument("zoo", type=options.INPUT_DIRECTORY),
-            options.output(metavar="DIR", help="Folder of the space, the tables and the figure."),
+            options.output(metavar="DIR", help="Folder for the space, the tables and the figure."),
             options.recipe,
             options.settings,
             options.space,
             options.data,
-            options.teacher(help="Network whose answers guide training and search."),
+            options.teacher(help="Teacher for training and for optimising."),
             click.option(
-                "--refine", type=number, metavar="N", help="Refining steps. [default: what the space records]"
+                "--refine",
+                type=number,
+                metavar="N",
+                help="Steps that refine each embedding. [default: as the space records]",
             ),
             click.option(
-                "--path-steps", type=click.IntRange(min=1), default=100, show_default=True, help="Of the path."
+                "--path-steps", type=click.IntRange(min=1), default=100, show_default=True, help="Steps of the path."
             ),
             click.option(
-                "--search-steps", type=number, default=600, show_default=True, help="Of each optimisation; 0 for none."
+                "--search-steps",
+                type=number,
+                default=600,
+                show_default=True,
+                help="Steps of each optimisation; 0 for none.",
             ),
             click.option(
-                "--search-images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step."
+                "--search-images",
+                type=click.IntRange(min=1),
+                default=128,
+                show_default=True,
+                help="Images per optimisation step.",
             ),
             click.option(
                 "--teacher-images",
                 type=number,
                 default=10_000,
                 show_default=True,
-                help="Optimise on the first so many training images, unchanged; 0 for all, augmented.",
+                help="Optimise on the first N training images, not augmented; 0 for all, augmented.",
             ),
             options.running,
             options.shared,
@@ -81,7 +95,9 @@ def single(
     console: Console,
     **asked: Any,
 ) -> None:
-    """One architecture: fidelity, a path from the weakest to the strongest instance, optimising from both.
+    """Measure a space of one architecture: fidelity, paths, optimisation.
+
+    The path leads from the weakest to the strongest held-out instance, and optimisation starts from both.
 
     Example: netspace experiment single zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/single
     """
@@ -102,9 +118,9 @@ def several(
     console: Console,
     **asked: Any,
 ) -> None:
-    """Several architectures: fidelity, a path through them, optimising in each; also with some unseen.
+    """Measure a space of several architectures: fidelity, a path through them, optimisation in each.
 
-    Architectures that the recipe names as space.unseen take no part in the training.
+    Architectures that the recipe names under space.unseen are left out of training and measured too.
 
     Example: netspace experiment several zoo/ --teacher resnet56.pt --recipe examples/recipes/cifar10.toml -o out
     """
@@ -113,21 +129,21 @@ def several(
 
     if asked["teacher"].path is None and space is None:
         raise click.UsageError(
-            "Missing option '--teacher': a space of several architectures is trained with one. A space that is trained "
-            "(--space) needs none."
+            "Missing option '--teacher': training a space of several architectures needs a teacher. A trained space "
+            "(--space) does not."
         )
     wanted = space_or_recipe(space, recipe, settings)
     run_experiment(HeldOutRequest(measure, space=wanted, **asked), running, console)
 
 
 def space_or_recipe(space: str | None, recipe: Path | None, settings: dict[str, str]) -> str | WantedRecipe:
-    """The space that the options name, or the recipe of one to be trained."""
+    """Return the space that the options name, or the recipe of a space to train."""
     from netspace_cli.core.experiments.requests import WantedRecipe
 
     if space is None:
         return WantedRecipe(recipe, settings)
     if recipe is not None or settings:
-        raise click.UsageError("--space is trained already: leave out --recipe and -s.")
+        raise click.UsageError("--space names a trained space: leave out --recipe and -s.")
     return space
 
 

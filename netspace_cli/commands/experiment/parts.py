@@ -1,4 +1,4 @@
-"""What the experiment commands share: lists of numbers on the command line, and what is done with a request."""
+"""Shared by the experiment commands: lists on the command line, and running a request."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
     from netspace_cli.core.experiments.report import Report
     from netspace_cli.core.experiments.requests import ExperimentRequest
 
-# Longer tables are for the files, not for the eye.
+# Longer tables are written to files but not printed.
 SHOWN_ROWS = 24
 
 
 def words(ctx: click.Context, param: click.Parameter, value: str) -> tuple[str, ...]:
-    """A callback: words with commas between them."""
+    """Callback: parse words separated by commas."""
     return tuple(word.strip() for word in value.split(",") if word.strip())
 
 
 def counts(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:
-    """A callback: whole numbers with commas between them."""
+    """Callback: parse whole numbers separated by commas."""
     given = words(ctx, param, value)
     wrong = next((word for word in given if not word.isdecimal()), None)
     if wrong is not None:
-        raise click.BadParameter(f"{wrong!r} is no whole number. Write them as in 5,20,100.", ctx, param)
+        raise click.BadParameter(f"{wrong!r} is not a whole number. Write numbers as in 5,20,100.", ctx, param)
     return tuple(int(word) for word in given)
 
 
 def no_remarks(report: Report) -> Iterator[str]:
-    """Of experiments whose tables say all."""
+    """No remarks: for experiments whose tables need none."""
     return iter(())
 
 
@@ -44,10 +44,10 @@ def run_experiment(
     *,
     remarks: Callable[[Report], Iterator[str]] = no_remarks,
 ) -> None:
-    """Do what is asked for, write it into its folder, and show the tables that are short enough to be read.
+    """Run an experiment, write its results into its folder, and print the short tables.
 
     Args:
-        remarks: what a reader is to know of a report, a sentence each.
+        remarks: notes on a report to print, one sentence each.
     """
     runner = running.runner(console)
     task = request.prepare()
@@ -67,4 +67,4 @@ def run_experiment(
     }
     console.document({"experiment": report.name, "tables": tables, "files": written, **found.facts(cost)})
     console.cost(cost)
-    console.note(f"Wrote {len(written)} files into {request.output}: README.md has all tables.")
+    console.note(f"Wrote {len(written)} files into {request.output}; README.md has all tables.")

@@ -1,4 +1,4 @@
-"""netspace experiment sampling: samples of every method beside trained networks."""
+"""netspace experiment sampling: compare samples of every method with trained networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def named_sources(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Mapping[str, str]:
-    """A callback: NAME=FILE, or a file that is called by its stem."""
+    """Callback: parse NAME=FILE, or a file that is named by its stem."""
     pairs = []
     for given in value:
         name, equals, path = given.partition("=")
@@ -30,48 +30,66 @@ def named_sources(ctx: click.Context, param: click.Parameter, value: tuple[str, 
         None,
     )
     if wrong is not None:
-        raise click.BadParameter(f"{wrong!r} has no name for a folder, or no file. Write NAME=FILE.", ctx, param)
+        raise click.BadParameter(f"{wrong!r} lacks a file or a valid folder name. Write NAME=FILE.", ctx, param)
     if len(named) < len(pairs):
         names = [name for name, _ in pairs]
         alike = next(name for name in names if names.count(name) > 1)
-        raise click.BadParameter(f"{names.count(alike)} are called {alike!r}. Name them: NAME=FILE.", ctx, param)
+        raise click.BadParameter(f"{names.count(alike)} have the name {alike!r}. Name them: NAME=FILE.", ctx, param)
     return named
 
 
 def named_files(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Mapping[str, Path]:
-    """A callback: `named_sources` of files that are there."""
+    """Callback: `named_sources`, for files that exist."""
     named = named_sources(ctx, param, value)
     return {name: Path(options.INPUT_FILE.convert(path, param, ctx)) for name, path in named.items()}
 
 
 @click.command()
 @click.argument("zoo", type=options.INPUT_DIRECTORY)
-@options.output(metavar="DIR", help="Folder of the spaces, the tables and the figure.")
+@options.output(metavar="DIR", help="Folder for the spaces, the tables and the figure.")
 @click.option(
-    "--recipe", "recipes", multiple=True, callback=named_files, metavar="[NAME=]F.toml", help="Train these spaces."
+    "--recipe",
+    "recipes",
+    multiple=True,
+    callback=named_files,
+    metavar="[NAME=]F.toml",
+    help="Recipe of a space to train; repeat for several.",
 )
 @options.settings
 @click.option(
-    "--space", "spaces", multiple=True, callback=named_sources, metavar="[NAME=]SPACE", help="Spaces that are trained."
+    "--space",
+    "spaces",
+    multiple=True,
+    callback=named_sources,
+    metavar="[NAME=]SPACE",
+    help="Trained space; repeat for several.",
 )
 @options.data
-@options.teacher(help="Network whose answers guide the training of several.")
-@click.option("-n", "--count", type=click.IntRange(min=2), default=10, show_default=True, help="Networks of a draw.")
-@click.option("--draws", type=click.IntRange(min=1), default=3, show_default=True, help="Of each method.")
+@options.teacher(help="Teacher for training spaces of several architectures.")
+@click.option("-n", "--count", type=click.IntRange(min=2), default=10, show_default=True, help="Networks per draw.")
+@click.option("--draws", type=click.IntRange(min=1), default=3, show_default=True, help="Draws per method.")
 @click.option(
     "--methods",
     callback=words,
     default="kde,kde-narrow,kde-one-seed,kde-joint,neighbours,gan,flow,starts",
     metavar="NAME,…",
-    help="Draw by these, where a space allows it. [default: all]",
+    help="Methods to draw by, if a space allows them. [default: all]",
 )
 @click.option(
-    "--top", type=Share(), default="30%", show_default=True, help="Learn from these instances, the best by validation."
+    "--top",
+    type=Share(),
+    default="30%",
+    show_default=True,
+    help="Learn from this share of the instances, the best on validation.",
 )
 @click.option(
-    "--polish", type=click.IntRange(min=0), default=0, show_default=True, help="Label steps on samples of starts."
+    "--polish",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Label steps for samples of the method starts.",
 )
-@click.option("--arch", callback=options.trust_named, metavar="NAME", help="Of a zoo of several architectures, this.")
+@click.option("--arch", callback=options.trust_named, metavar="NAME", help="Architecture, if the zoo has several.")
 @options.running
 @options.shared
 def sampling(
@@ -81,12 +99,12 @@ def sampling(
     console: Console,
     **asked: Any,
 ) -> None:
-    """Networks drawn by every method, beside those they were learnt from: accuracy, novelty, and both together.
+    """Compare networks drawn by every method with trained ones: accuracy, novelty, and both together.
 
-    kde-narrow has the published bandwidth, 0.002, in independent dimensions; kde-one-seed has it in the published
-    code's form, which draws all dimensions from one seed. Rivals are noise copies, mixes and soups of training
-    instances. What is finished is kept: the same command goes on, and more recipes, --draws, --methods or --polish
-    add to what is there.
+    kde-narrow uses the published bandwidth of 0.002 in independent dimensions; kde-one-seed uses it as the published
+    code does, with all dimensions drawn from one seed. Rivals are noise copies, mixes and soups of training
+    instances. Finished work is kept: the same command continues, and more recipes, --draws, --methods or --polish
+    add to the results.
 
     Example: netspace experiment sampling zoo/ --recipe starts.toml --recipe hyper.toml -o results/sampling
     """
@@ -94,7 +112,7 @@ def sampling(
     from netspace_cli.core.experiments.sampling.runs import Sampling
 
     if not recipes and not spaces:
-        raise click.UsageError("No space to draw from: give --recipe F.toml, or --space SPACE that is trained.")
+        raise click.UsageError("No space to draw from: give --recipe F.toml to train one, or --space SPACE.")
     plan = Sampling(**{field.name: asked.pop(field.name) for field in fields(Sampling)})
     run_experiment(
         SamplingRequest(**asked, recipes=recipes, spaces=spaces, plan=plan), running, console, remarks=_remarks
@@ -102,5 +120,5 @@ def sampling(
 
 
 def _remarks(report: Report) -> Iterator[str]:
-    """What was left out."""
+    """Say what was left out."""
     return iter(report.facts["remarks"])

@@ -1,4 +1,4 @@
-"""netspace zoo align: a zoo whose hidden units are in one order."""
+"""netspace zoo align: align the hidden units of a zoo's networks."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from netspace_cli.terminal.formats import Column, decimal, integer
 
 @click.command()
 @click.argument("directory", type=options.INPUT_DIRECTORY)
-@options.output(metavar="DIR", help="Folder of the aligned zoo.")
+@options.output(metavar="DIR", help="Folder for the aligned zoo.")
 @click.option(
     "--reference",
     "references",
     multiple=True,
     metavar="ID",
-    help="Align to this instance; one for each architecture. [default: the best training instance by validation]",
+    help="Instance to align to; repeat for several architectures. [default: the best training instance on validation]",
 )
 @click.option(
     "--tries",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Searches for an order from other beginnings; the nearest result is kept.",
+    help="Number of searches for an order; the result nearest to the reference is kept.",
 )
 @options.dry_run
 @options.running
@@ -41,10 +41,10 @@ def align(
     console: Console,
     **plan: Any,
 ) -> None:
-    """Bring the hidden units of a zoo's networks into the order nearest to a reference's.
+    """Reorder the hidden units of a zoo's networks to be nearest to a reference's.
 
-    The networks compute what they did, so splits and accuracies stay; no data are used. The same command again goes
-    on where it was stopped.
+    The networks still compute the same, so splits and accuracies do not change; no data are used. Run the same
+    command again to continue after a stop.
 
     Example: netspace zoo align zoo -o aligned/
     """
@@ -55,7 +55,7 @@ def align(
     zoo, chosen = open_zoo(directory), AlignPlan(**plan)
     todo = left_to_align(zoo, output, chosen, running.seed)
     if not todo:
-        console.note(f"{output} has all these instances; nothing is left to align.")
+        console.note(f"{output} already has all these instances: nothing to align.")
     if dry_run:
         references = references_of(zoo, chosen)
         rows = [(i.id, i.arch, i.split, references[i.arch].id) for i in todo]

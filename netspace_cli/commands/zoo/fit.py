@@ -1,4 +1,4 @@
-"""netspace zoo fit: neural fields, from shapes and pictures."""
+"""netspace zoo fit: fit neural fields to shapes and pictures."""
 
 from __future__ import annotations
 
@@ -19,32 +19,36 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("shapes", type=click.Path(path_type=Path))
-@options.output(metavar="DIR", help="Folder of the zoo.")
+@options.output(metavar="DIR", help="Folder for the zoo.")
 @click.option(
     "--arch",
     callback=options.trust_named,
     default="siren",
     show_default=True,
-    help="siren, or siren-WxL of other sizes.",
+    help="Architecture: siren, or siren-WxL with L hidden layers of W units.",
 )
-@click.option("--counts", type=Counts(), help="Shapes in each split, drawn from all. [default: all, 8/1/1]")
-@click.option("--steps", type=click.IntRange(min=1), default=8000, show_default=True, help="Of each network.")
-@click.option("--points", type=click.IntRange(min=1), default=128, show_default=True, help="Of each shape a step.")
+@click.option("--counts", type=Counts(), help="Number of shapes in each split, drawn at random. [default: all, 8/1/1]")
+@click.option("--steps", type=click.IntRange(min=1), default=8000, show_default=True, help="Steps per network.")
+@click.option("--points", type=click.IntRange(min=1), default=128, show_default=True, help="Points per shape and step.")
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
     default=3e-4,
     show_default=True,
-    help="Highest learning rate; falls to a hundredth as a cosine.",
+    help="Peak learning rate; it falls to a hundredth by a cosine schedule.",
 )
 @click.option(
-    "--together", type=click.IntRange(min=1), default=16, show_default=True, help="Networks fitted at the same time."
+    "--together", type=click.IntRange(min=1), default=16, show_default=True, help="Number of networks fitted at once."
 )
-@click.option("--shared-init", is_flag=True, help="Start all networks alike. [default: each from its own start]")
-@click.option("--repair", is_flag=True, help="Close open meshes: fill holes, or take the voxels they hide.")
-@click.option("--as-is", is_flag=True, help="Take meshes as they lie in the box [-1, 1]. [default: scaled to fit]")
 @click.option(
-    "--licence", default="CC0-1.0", show_default=True, help="Licence of the weights, recorded with each instance."
+    "--shared-init", is_flag=True, help="Start all networks from the same weights. [default: each from its own]"
+)
+@click.option("--repair", is_flag=True, help="Close open meshes: fill holes, or take the voxels that they hide.")
+@click.option(
+    "--as-is", is_flag=True, help="Keep the position and scale of meshes in the box [-1, 1]. [default: scaled to fit]"
+)
+@click.option(
+    "--licence", default="CC0-1.0", show_default=True, help="Licence of the weights; recorded with each instance."
 )
 @options.dry_run
 @options.running
@@ -59,12 +63,12 @@ def fit(
     console: Console,
     **plan: Any,
 ) -> None:
-    """Fit a network to each of SHAPES: a zoo of neural fields.
+    """Fit a neural field to each of SHAPES, and write them as a zoo.
 
-    SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz of occupancy grids or of
-    DeepSDF's samples (pos, neg), or a folder of these. A grid gets three empty voxels on each side, so that a solid
-    that fills it is closed. Networks are kept in groups of --together: the same command again goes on with the first
-    group that is not finished.
+    SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz of occupancy grids or DeepSDF
+    samples (pos, neg), or a folder of these. A grid gets three empty voxels on each side, so that a solid that fills
+    it is closed. Networks are saved in groups of --together: the same command again continues with the first
+    unfinished group.
 
     Example: netspace zoo fit chairs.npz -o chairs/ --counts 48/8/8
     """
@@ -74,7 +78,7 @@ def fit(
     runner = running.runner(console)
     task = FitZooRequest(shapes, output, FitPlan(**plan), repair, scale=not as_is).prepare(runner)
     if not task.jobs:
-        console.note(f"{output} has all these instances; nothing is left to fit.")
+        console.note(f"{output} already has all these instances: nothing to fit.")
     if dry_run:
         console.table("would fit", ["id", "split", "kind"], [(j.id, j.split, j.source.kind) for j in task.jobs])
         console.document({"jobs": [{"id": j.id, "split": j.split, "kind": j.source.kind} for j in task.jobs]})
@@ -95,7 +99,7 @@ def _show(console: Console, zoo: Zoo, report: dict[str, Any]) -> None:
         for i in zoo.instances
     ]
     console.table(
-        f"{zoo.path}: {zoo.architectures()[0].name}, on points that nothing was fitted to",
+        f"{zoo.path}: {zoo.architectures()[0].name}, on points not used for fitting",
         ["id", "split", *FIT_COLUMNS],
         [tuple(row.values()) for row in rows],
     )

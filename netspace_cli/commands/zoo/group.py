@@ -1,4 +1,4 @@
-"""netspace zoo: make zoos of trained networks, adopt them, look at them."""
+"""netspace zoo: make, adopt and inspect zoos of trained networks."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Range(click.ParamType):
             return value
         match = re.fullmatch(r"(\d+)(?:-(\d+))?", str(value))
         if not match:
-            self.fail(f"{value!r} is neither a number nor LOW-HIGH, as in 0-20.", param, ctx)
+            self.fail(f"invalid range {value!r}: write a number or LOW-HIGH, as in 0-20.", param, ctx)
         low, high = match.group(1), match.group(2) or match.group(1)
         return int(low), int(high)
 
 
 class Epochs(click.ParamType):
-    """Numbers and ranges, with commas between them."""
+    """Numbers and ranges, separated by commas."""
 
     name = "n,n,…|low-high"
 
@@ -44,14 +44,14 @@ class Epochs(click.ParamType):
         for part in filter(None, str(value).split(",")):
             match = re.fullmatch(r"\s*(\d{1,6})(?:-(\d{1,6}))?\s*", part)
             if not match:
-                self.fail(f"{part!r} is neither a number nor LOW-HIGH, as in 5,10,20-25.", param, ctx)
+                self.fail(f"invalid epochs {part!r}: write numbers or LOW-HIGH, as in 5,10,20-25.", param, ctx)
             found += range(int(match[1]), int(match[2] or match[1]) + 1)
         return tuple(found)
 
 
 @click.group()
 def zoo() -> None:
-    """Make zoos of trained networks, adopt them, look at them.
+    """Make, adopt and inspect zoos of trained networks.
 
     Example: netspace zoo train zoo --data digits --arch lenetlike
     """
@@ -70,28 +70,30 @@ for _command in (index, fit, align):
     required=True,
     callback=options.trust_named,
     metavar="NAME|PKG.MODULE:FACTORY",
-    help="Architecture; may be given many times.",
+    help="Architecture; repeat for several.",
 )
-@click.option("--counts", type=Counts(), default="16/2/8", show_default=True, help="Instances of each architecture.")
+@click.option(
+    "--counts", type=Counts(), default="16/2/8", show_default=True, help="Instances per architecture in each split."
+)
 @click.option(
     "--epochs",
     type=Range(),
-    show_default="20, or the last that is kept",
-    help="Epochs of each run, spread over a range for varied performance.",
+    show_default="20, or the last one kept",
+    help="Epochs of each run; a range spreads the runs' epochs over it, for varied accuracy.",
 )
 @click.option(
     "--keep-epochs",
     type=Epochs(),
     default="",
-    show_default="the end alone",
-    help="Keep a run after each of these epochs, as instances that share a split.",
+    show_default="the last one only",
+    help="Save each run after these epochs; its instances share a split.",
 )
 @click.option(
     "--spacing",
     type=click.Choice(["even", "geometric"]),
     default="even",
     show_default=True,
-    help="Of the epochs in their range; geometric spreads the performance more evenly.",
+    help="Spacing of the epochs in their range; geometric spreads accuracies more evenly.",
 )
 @click.option(
     "--init",
@@ -100,7 +102,7 @@ for _command in (index, fit, align):
     ),
     default="default",
     show_default=True,
-    help="First weights: the architecture's own, or torch's rule of that name with biases of .01, as in published "
+    help="Initial weights: the architecture's own, or torch's rule of that name with biases of 0.01, as in published "
     "zoos; uniform is between 0 and 1.",
 )
 @click.option(
@@ -111,14 +113,14 @@ for _command in (index, fit, align):
     type=click.FloatRange(min=0, min_open=True),
     default=1e-3,
     show_default=True,
-    help="Highest learning rate.",
+    help="Peak learning rate.",
 )
 @click.option(
     "--schedule",
     type=click.Choice(["cosine", "constant"]),
     default="cosine",
     show_default=True,
-    help="Of the rate: it falls to zero as a cosine, or stays.",
+    help="Learning rate schedule: falls to zero by a cosine, or constant.",
 )
 @options.weight_decay
 @options.batch
@@ -127,28 +129,28 @@ for _command in (index, fit, align):
     "--together",
     type=click.IntRange(min=1),
     metavar="N",
-    show_default="64 of small ones, else 1",
-    help="Networks trained at once, as one tensor; not those with batch norms.",
+    show_default="64 for small ones, else 1",
+    help="Number of networks trained at once, as one tensor; networks with batch norms are trained one by one.",
 )
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Processes, each with networks of its own.",
+    help="Number of processes, each with its own networks.",
 )
 @click.option(
     "--licence",
     default="CC0-1.0",
     show_default=True,
-    help="Licence of the weights, recorded with each instance.",
+    help="Licence of the weights; recorded with each instance.",
 )
 @click.option(
     "--size",
     type=click.IntRange(min=1),
     metavar="PIXELS",
-    show_default="their own",
-    help="Images are brought to this size; all that uses the zoo or a space of it does the same.",
+    show_default="their own size",
+    help="Resize images to this width; commands that use the zoo, or a space of it, do the same.",
 )
 @image_data
 @options.dry_run
@@ -164,9 +166,9 @@ def train(
     console: Console,
     **plan: Any,
 ) -> None:
-    """Train a zoo in DIRECTORY: many instances, other seeds.
+    """Train a zoo in DIRECTORY: many instances from different seeds.
 
-    The same command again goes on where it was stopped; another --arch adds to the zoo.
+    Run the same command again to continue after a stop; another --arch adds to the zoo.
 
     Example: netspace zoo train zoo --data digits --arch lenetlike --arch resnet8 --counts 16/2/8
     """
@@ -178,7 +180,7 @@ def train(
     runner = running.runner(console)
     task = TrainZooRequest(directory, ZooPlan(**plan), data, size, workers).prepare(runner)
     if not task.jobs:
-        console.note(f"{directory} has all these instances; nothing is left to train. Another --seed adds more.")
+        console.note(f"{directory} already has all these instances: nothing to train. Another --seed adds more.")
     if dry_run:
         rows = [(id, job.split, epoch) for job in task.jobs for epoch, id in job.instances().items()]
         console.table("would train", ["id", "split", "epochs"], rows)
@@ -213,7 +215,7 @@ def show(directory: Path, console: Console) -> None:
 @click.argument("directory", type=options.INPUT_DIRECTORY)
 @options.shared
 def verify(directory: Path, console: Console) -> None:
-    """Check every instance's file against the manifest.
+    """Check every instance's file against the zoo's manifest.
 
     Example: netspace zoo verify zoo
     """
@@ -225,20 +227,20 @@ def verify(directory: Path, console: Console) -> None:
     bad = [i.id for i, state in report if state != "ok"]
     rows = [{"id": i.id, "file": i.file, "state": state} for i, state in report]
     console.document({"zoo": str(directory), "instances": rows, "bad": bad})
-    console.note(f"{len(report) - len(bad)} of {len(report)} files are as listed.")
+    console.note(f"{len(report) - len(bad)} of {len(report)} files match the manifest.")
     if bad:
-        console.note(f"Put the others back, or take their lines out of {directory / 'instances.jsonl'}.")
+        console.note(f"Restore the others, or delete their lines from {directory / 'instances.jsonl'}.")
         raise click.exceptions.Exit(3)
 
 
 @zoo.command()
 @click.argument("directory", type=options.INPUT_DIRECTORY)
 @click.argument("instance")
-@options.output(help="The checkpoint (.pt or .safetensors).")
+@options.output(help="Checkpoint (.pt or .safetensors).")
 @options.force
 @options.shared
 def export(directory: Path, instance: str, output: Path, force: bool, console: Console) -> None:
-    """Write one instance of a zoo as a checkpoint of its own.
+    """Write one instance of a zoo as a separate checkpoint.
 
     Example: netspace zoo export zoo lenetlike-0003 -o lenet.pt
     """

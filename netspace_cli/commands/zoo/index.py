@@ -29,7 +29,7 @@ class Counts(click.ParamType):
             self.fail(f"{value!r} is not TRAIN/VAL/TEST, as in 16/2/8.", param, ctx)
         counts = tuple(int(n) for n in str(value).split("/"))
         if not any(counts):
-            self.fail(f"{value!r} is no instance at all. Give at least one, as in 16/2/8.", param, ctx)
+            self.fail(f"{value!r} has no instances. Give at least one, as in 16/2/8.", param, ctx)
         return counts
 
 
@@ -38,9 +38,9 @@ image_data = click.option(
     cls=options.SharedOption,
     envvar="NETSPACE_DATA",
     metavar="SPEC",
-    help="The images: digits, cifar10[:DIR], tiny-imagenet:DIR, folder:DIR or FILE.npz.  [required]",
+    help="Images: digits, cifar10[:DIR], tiny-imagenet:DIR, folder:DIR or FILE.npz.  [required]",
 )
-"""Passes `data: str | None`, of commands that make a zoo: without images there is none."""
+"""Passes `data: str | None`; the commands that make a zoo of classifiers require it."""
 
 
 @click.command()
@@ -51,8 +51,8 @@ image_data = click.option(
     type=options.INPUT_FILE,
     multiple=True,
     metavar="FILE",
-    help="Adopt what this file names, a line each: class_name;parameter;…;path. One named train, val or test "
-    "gives the split. May be given many times.",
+    help="Adopt the networks that this file lists, one a line: class_name;parameter;…;path. A file named after "
+    "train, val or test sets the split. Repeatable.",
 )
 @click.option(
     "--counts",
@@ -60,9 +60,9 @@ image_data = click.option(
     type=Counts(),
     default="16/2/8",
     show_default=True,
-    help="Proportions of the splits, for each architecture.",
+    help="Proportions of the splits, per architecture.",
 )
-@click.option("--licence", default="", help="Licence of the weights, recorded with each instance.")
+@click.option("--licence", default="", help="Licence of the weights; recorded with each instance.")
 @options.arch
 @options.key
 @image_data
@@ -71,7 +71,7 @@ image_data = click.option(
     cls=options.SharedOption,
     envvar="NETSPACE_FORCE",
     is_flag=True,
-    help="Index anew: forget what is listed and draw the splits again.",
+    help="Index again from scratch: forget the list and draw new splits.",
 )
 @options.dry_run
 @options.running
@@ -85,9 +85,9 @@ def index(
     console: Console,
     **wanted: Any,
 ) -> None:
-    """Adopt a folder of checkpoints: recognise, score and list them, leaving the files as they are.
+    """Adopt a folder of checkpoints as a zoo: recognise, score and list them; files are not changed.
 
-    A network is taken once, however many files hold it. The same command again adds what is new.
+    A network in several files is listed once. Run the same command again to add new files.
 
     Example: netspace zoo index checkpoints/ --data cifar10:data
     """
@@ -122,13 +122,13 @@ def _show(console: Console, adopted: Adopted, *, dry_run: bool) -> None:
 
 
 def _outcome(directory: Path, adopted: Adopted, *, force: bool, dry_run: bool) -> str:
-    """What became of the folder, in a line."""
+    """Summarise what happened to the folder in one line."""
     added, already = len(adopted.added), adopted.already
     would = "would be " if dry_run else ""
     if force and already:
-        return f"{directory}: {would}indexed anew, {_instances(added)} in place of {already}."
+        return f"{directory}: {would}indexed again, {_instances(added)} in place of {already}."
     if already and not added:
-        return f"{directory} had {_instances(already)}; nothing is new. --force indexes anew."
+        return f"{directory} had {_instances(already)}; nothing is new. --force indexes again from scratch."
     had = f" had {_instances(already)};" if already else ":"
     return f"{directory}{had} {added if already else _instances(added)} {would}added."
 
@@ -138,7 +138,7 @@ def _instances(count: int) -> str:
 
 
 def summary(console: Console, zoo: Zoo, *, table: bool = True, **more: Any) -> None:
-    """Instances and test accuracies by architecture, and the whole zoo as a document with `more` in it."""
+    """Show instances and test accuracies by architecture, and the zoo as a document with `more` added."""
     rows = []
     for architecture in zoo.architectures() if table else ():
         own = zoo.select(arch=architecture.name)

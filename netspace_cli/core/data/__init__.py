@@ -1,1 +1,4 @@
-"""What networks are asked about: images of data sets, and points of a box. Imports files and the rooms below it."""
+"""Inputs of networks: images of data sets, and points of a box.
+
+Imports files and the rooms below it.
+"""

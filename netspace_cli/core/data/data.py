@@ -1,4 +1,4 @@
-"""What networks are asked about, whatever their kind."""
+"""The interface of data, whatever the kind of network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Data(Protocol):
-    """Inputs that networks of one kind are asked about: images of a data set, points of a box.
+    """Inputs for networks of one kind: images of a data set, or points of a box.
 
     Attributes:
         name: what records call it.
@@ -23,7 +23,7 @@ class Data(Protocol):
     def io(self) -> NetworkIO: ...
 
     def record(self) -> dict[str, Any]:
-        """What a file keeps to say which data it was made with; plain JSON values."""
+        """The data's description for files that depend on it, as plain JSON values."""
         ...
 
     def to(self, device: torch.device | str) -> Self:
@@ -31,9 +31,9 @@ class Data(Protocol):
         ...
 
     def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """(count, …) inputs of a split as training sees them, and their labels if they have any."""
+        """Draw inputs (count, …) of a split as in training, with their labels if they have any."""
         ...
 
     def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-        """`draw` without augmentation, and without repeats."""
+        """Draw without augmentation and without repeats."""
         ...

@@ -1,4 +1,4 @@
-"""The data sets that `--data` can name, brought into one form.
+"""The data sets that `--data` can name, read into one form.
 
 Reading is `data_sources`'; here is what all data sets need: validation images where the source has none,
 the size, the number of classes, normalisation and augmentation.
@@ -41,7 +41,7 @@ _RESIZED_AT_ONCE = 4096  # images: resizing works in floats, four times the byte
 
 
 def load_data(spec: str, *, size: int | None = None) -> ImageData:
-    """Read a data set into memory, on the CPU.
+    """Read a data set into memory on the CPU.
 
     Args:
         spec: "digits" (built in), "cifar10[:DIR]" and "tiny-imagenet[:DIR]" (DIR: as unpacked; without it in
@@ -74,7 +74,7 @@ def load_data(spec: str, *, size: int | None = None) -> ImageData:
 
 
 def data_available(spec: str) -> bool:
-    """Whether `load_data(spec)` would find its files. Looks whether they exist, reads none of them.
+    """Whether `load_data(spec)` would find its files. Checks that they exist without reading them.
 
     Returns:
         False also for a spec that is not understood.
@@ -101,7 +101,7 @@ def digits_index() -> dict[str, np.ndarray]:
 
 
 def _parsed(spec: str) -> tuple[str, Path | None]:
-    """The word of a spec and where its files are, None for what is built in."""
+    """The word of a spec and its path, None for built-in data."""
     text = spec.strip()
     word, colon, rest = text.partition(":")
     if word not in _WORDS:
@@ -111,14 +111,14 @@ def _parsed(spec: str) -> tuple[str, Path | None]:
     if word == "digits":
         if colon:
             raise ConfigError(
-                f"digits is built in and has no {rest!r}.", f"Write {setting('data', Call('load_data', 'digits'))}."
+                f"digits is built in and takes no {rest!r}.", f"Write {setting('data', Call('load_data', 'digits'))}."
             )
         return word, None
     if rest:
         return word, Path(rest).expanduser()
     if colon or word in ("folder", "npz"):
         thing = "file" if word == "npz" else "directory"
-        raise ConfigError(f"{text!r} names no {thing}.", f"Understood are {', '.join(UNDERSTOOD)}.")
+        raise ConfigError(f"{text!r} does not name a {thing}.", f"Known: {', '.join(UNDERSTOOD)}.")
     data_folder = Path(os.environ.get(DATA_FOLDER_VARIABLE) or "data").expanduser()
     return word, data_folder / "tiny-imagenet-200" if word == "tiny-imagenet" else data_folder
 
@@ -129,12 +129,12 @@ def _is_npz(path: Path) -> bool:
 
 def _unknown(text: str) -> ConfigError:
     near = difflib.get_close_matches(text.partition(":")[0].lower(), _WORDS, n=1)
-    hint = f"Understood are {', '.join(UNDERSTOOD)}."
+    hint = f"Known: {', '.join(UNDERSTOOD)}."
     if os.path.isdir(os.path.expanduser(text)):
         hint += f" For the pictures in a directory, write folder:{text}."
     elif near:
         hint += f" Did you mean {near[0]}?"
-    return ConfigError(f"No data set is called {text!r}.", hint)
+    return ConfigError(f"unknown data set {text!r}.", hint)
 
 
 def _load_digits(size: int) -> ImageData:
@@ -184,7 +184,7 @@ def _finished(found: ReadImages, size: int | None) -> ImageData:
 
 
 def _class_count(found: ReadImages) -> int:
-    """K, where the labels of all splits together are exactly 0..K-1."""
+    """Number of classes K; all splits' labels together must be 0..K-1."""
     held = torch.cat([split.labels for split in found.splits.values()]).unique()
     K = len(held)
     if not torch.equal(held, torch.arange(K)):
@@ -192,7 +192,7 @@ def _class_count(found: ReadImages) -> int:
         reason = f"its labels are {K} different numbers from {lowest} to {highest}, not 0 to {K - 1}."
         raise InputFileError(found.path, reason, "Number the classes from 0, without gaps.")
     if K < 2:
-        raise InputFileError(found.path, f"it has {K} class.", "Telling classes apart takes 2 or more.")
+        raise InputFileError(found.path, f"it has {K} class.", "At least 2 classes are needed.")
     return K
 
 
@@ -204,7 +204,7 @@ def _resized(images: Tensor, size: int) -> Tensor:
 
 
 def _mean_and_std(images: Tensor) -> Scale:
-    """Per channel, in units of pixel value / 255, of (N, C, S, S) uint8."""
+    """Mean and standard deviation per channel of (N, C, S, S) uint8, in units of pixel value / 255."""
     values = torch.arange(256, dtype=torch.float64) / 255
     means, stds = [], []
     for channel in images.unbind(1):

@@ -1,4 +1,4 @@
-"""Readers of image data sets in the layouts people have them in: splits as they lie there, checked.
+"""Readers of image data sets in common layouts; splits are kept as they are, and checked.
 
 `datasets.py` chooses between them and settles what all data sets need.
 """
@@ -32,7 +32,7 @@ _CIFAR10_FILES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batc
 
 @dataclass(frozen=True, eq=False)
 class ReadImages:
-    """What a loader read. `splits` may lack val; `published` data sets come with constants of their own."""
+    """The result of a loader. `splits` may lack val; `published` data sets have their own constants."""
 
     name: str
     path: Path
@@ -43,7 +43,7 @@ class ReadImages:
 
 
 def load_cifar10(path: Path) -> ReadImages:
-    """CIFAR-10 as torchvision unpacks it, in file order; nothing is downloaded.
+    """Read CIFAR-10 as torchvision unpacks it, in file order; nothing is downloaded.
 
     Args:
         path: the folder that holds cifar-10-batches-py, or that folder itself.
@@ -58,9 +58,9 @@ def load_cifar10(path: Path) -> ReadImages:
     root = _cifar10_root(path)
     get = f"Download {CIFAR10.url} and unpack it in {root}; netspace downloads nothing by itself."
     if path.is_file():
-        raise DataUnavailable(f"CIFAR-10 is not at hand: {path} is a file.", "Unpack it, and name the folder it is in.")
+        raise DataUnavailable(f"CIFAR-10 was not found: {path} is a file.", "Unpack it, and name the folder it is in.")
     if missing:
-        raise DataUnavailable(f"CIFAR-10 is not at hand: {missing[0]} is missing.", get)
+        raise DataUnavailable(f"CIFAR-10 was not found: {missing[0]} is missing.", get)
     try:
         # The batches are pickles: torchvision opens them only after comparing the MD5 of all of them.
         with warnings.catch_warnings():
@@ -84,7 +84,7 @@ def load_cifar10(path: Path) -> ReadImages:
 
 
 def load_cifar10_npz(path: Path) -> ReadImages:
-    """CIFAR-10 in one .npz file of MedMNIST's layout, with the constants that published networks expect.
+    """Read CIFAR-10 from one .npz file in MedMNIST's layout, with the constants of published networks.
 
     Raises:
         DataUnavailable: no such file.
@@ -101,18 +101,18 @@ def load_cifar10_npz(path: Path) -> ReadImages:
 
 
 def missing_of_cifar10(path: Path) -> list[Path]:
-    """The files of CIFAR-10 that `path` (as in `load_cifar10`) lacks."""
+    """Files of CIFAR-10 that are missing at `path` (as in `load_cifar10`)."""
     folder = _cifar10_root(path) / _CIFAR10_FOLDER
     return [folder / name for name in _CIFAR10_FILES if not os.path.isfile(folder / name)]
 
 
 def _cifar10_root(path: Path) -> Path:
-    """The folder around cifar-10-batches-py, which people name as often as that one."""
+    """The folder around cifar-10-batches-py; users may name either."""
     return path.parent if path.name == _CIFAR10_FOLDER else path
 
 
 def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
-    """Tiny-ImageNet as its archive unpacks: train, and the official val as test.
+    """Read Tiny-ImageNet as its archive unpacks: train, and the official val as test.
 
     Args:
         path: the folder with train and val in it.
@@ -124,7 +124,7 @@ def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
     annotations = path / "val" / "val_annotations.txt"
     if not os.path.isdir(path / "train") or not os.path.isfile(annotations):
         raise DataUnavailable(
-            f"Tiny-ImageNet is not at hand: {path} lacks train or val/val_annotations.txt.",
+            f"Tiny-ImageNet was not found: {path} lacks train or val/val_annotations.txt.",
             "Download http://cs231n.stanford.edu/tiny-imagenet-200.zip, unpack it and name the folder.",
         )
     classes = tuple(sorted(entry.name for entry in os.scandir(path / "train") if entry.is_dir()))
@@ -134,7 +134,7 @@ def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
         pictures = sorted((path / "train" / wnid / "images").glob("*.JPEG"))
         if not pictures:
             empty = path / "train" / wnid / "images"
-            raise InputFileError(empty, "there is no *.JPEG.", "Unpack the archive again.")
+            raise InputFileError(empty, "it holds no *.JPEG.", "Unpack the archive again.")
         train += [(picture, number[wnid]) for picture in pictures]
     splits = {
         "train": _read_pictures(train, size),
@@ -145,7 +145,7 @@ def load_tiny_imagenet(path: Path, size: int) -> ReadImages:
 
 
 def _annotated(annotations: Path, number: dict[str, int]) -> list[tuple[Path, int]]:
-    """The pictures that val_annotations.txt lists: name, class and more, separated by tabs."""
+    """The pictures in val_annotations.txt: name, class and more, separated by tabs."""
     pictures = []
     with open_input(annotations) as file:
         lines = file.read().decode("utf-8", errors="replace").splitlines()
@@ -161,7 +161,7 @@ def _annotated(annotations: Path, number: dict[str, int]) -> list[tuple[Path, in
 
 
 def load_folder(path: Path, size: int | None) -> ReadImages:
-    """A tree of pictures, path/{train,val,test}/<class>/<picture>; val may be absent. Always three channels.
+    """Read pictures in path/{train,val,test}/<class>/<picture>; val may be absent. Always three channels.
 
     Args:
         size: pixels that pictures are stretched to; None for the size of the first one, which then
@@ -207,7 +207,7 @@ def _size_of(picture: Path) -> int:
         raise InputFileError(
             picture,
             f"this first picture, which sets the size, is {width} pixels wide and {height} high.",
-            "Networks here take squares: crop it, or name the size that all pictures are stretched to.",
+            "netspace needs square pictures: crop it, or give the size that all pictures are resized to.",
         )
     return height
 
@@ -223,7 +223,7 @@ def _read_pictures(pictures: list[tuple[Path, int]], size: int) -> Split:
 
 
 def _read_picture(path: Path, size: int | None) -> np.ndarray:
-    """(S, S, 3) uint8, stretched to `size` where it differs; (H, W, 3) without `size`."""
+    """Read a picture as (S, S, 3) uint8, resized to `size`; (H, W, 3) without `size`."""
     from PIL import Image
 
     with open_input(path) as file:
@@ -240,7 +240,7 @@ def _read_picture(path: Path, size: int | None) -> np.ndarray:
 
 
 def load_npz(path: Path) -> ReadImages:
-    """A file in MedMNIST's layout: {train,val,test}_{images,labels}; val may be absent.
+    """Read a file in MedMNIST's layout: {train,val,test}_{images,labels}; val may be absent.
 
     Images are (N, S, S) or (N, S, S, C) uint8, labels (N,) or (N, 1) integers.
 
@@ -267,9 +267,9 @@ def load_npz(path: Path) -> ReadImages:
 
 
 def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of MedMNIST's layout by name: train and test, and val where there is any of it."""
+    """Read the arrays of MedMNIST's layout by name: train, test, and val if it has any."""
     if not os.path.exists(path):
-        raise DataUnavailable(f"{path} is not there.", "Check the path; netspace downloads nothing by itself.")
+        raise DataUnavailable(f"{path} does not exist.", "Check the path; netspace downloads nothing by itself.")
     wanted = [f"{part}_{what}" for part in SPLITS for what in ("images", "labels")]
     hint = "netspace reads MedMNIST's layout: " + ", ".join(wanted) + "."
     with open_input(path) as file:
@@ -281,7 +281,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             arrays = {name: archive[name] for name in wanted if name in held}
         except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as failure:
             what = describe_bytes(path)
-            reason = f"this is no readable .npz file{f' but {what}' if what else ''} ({failure})."
+            reason = f"this is not a readable .npz file{f' but {what}' if what else ''} ({failure})."
             raise InputFileError(path, reason, hint) from failure
     optional = set() if {"val_images", "val_labels"} & held else {"val_images", "val_labels"}
     missing = [name for name in wanted if name not in held | optional]
@@ -291,7 +291,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
 
 
 def _npz_images(path: Path, name: str, array: np.ndarray) -> Tensor:
-    """(N, C, S, S) uint8."""
+    """Read images (N, C, S, S) uint8."""
     if array.dtype != np.uint8:
         raise InputFileError(path, f"{name} is {array.dtype}, not uint8.", "Save pixels as integers 0-255.")
     if array.ndim not in (3, 4) or (array.ndim == 4 and array.shape[3] > 4):
@@ -300,14 +300,14 @@ def _npz_images(path: Path, name: str, array: np.ndarray) -> Tensor:
     height, width = array.shape[1:3]
     if height != width:
         reason = f"{name} are {width} pixels wide and {height} high."
-        raise InputFileError(path, reason, "Networks here take squares: crop or pad them.")
+        raise InputFileError(path, reason, "netspace needs square images: crop or pad them.")
     if 0 in array.shape:
         raise InputFileError(path, f"{name} has the shape {array.shape}: no pixels.", "Leave no split empty.")
     return _channels_first(array if array.ndim == 4 else array[..., None])
 
 
 def _npz_labels(path: Path, name: str, array: np.ndarray) -> Tensor:
-    """(N,) int64."""
+    """Read labels (N,) int64."""
     if array.dtype.kind not in "iu":
         raise InputFileError(path, f"{name} is {array.dtype}, not integers.", "Number the classes from 0.")
     if array.ndim == 2 and array.shape[1] > 1:

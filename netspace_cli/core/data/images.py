@@ -1,4 +1,4 @@
-"""Image data sets in memory: normalised batches, augmentation, and the record a space keeps of them.
+"""Image data sets in memory: normalised batches, augmentation, and their record in a space.
 
 `datasets.py` fills these types from the words of `--data`; nothing here reads a file.
 """
@@ -23,7 +23,7 @@ SPLITS = ("train", "val", "test")
 # eq=False: comparing tensors gives a tensor, not a truth value.
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Some labelled images.
+    """Labelled images.
 
     Attributes:
         images: (N, C, S, S) uint8, 0-255.
@@ -41,7 +41,7 @@ class Split:
         return Split(self.images.to(device), self.labels.to(device))
 
     def sha256(self) -> str:
-        """Digest of the images' bytes followed by the labels', in index order."""
+        """Digest of the images' bytes and then the labels', in index order."""
         digest = hashlib.sha256()
         for tensor in (self.images, self.labels):
             digest.update(tensor.cpu().contiguous().numpy().data)
@@ -50,7 +50,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set of square images with the splits train, val and test, held in memory.
+    """A data set of square images with splits train, val and test, in memory.
 
     Attributes:
         name: what was loaded, e.g. "digits", "cifar10", "npz:blood.npz".
@@ -103,7 +103,7 @@ class ImageData:
             )
 
     def record(self) -> dict[str, Any]:
-        """What a file keeps to say which data it was made with; plain JSON values.
+        """The data's description for files that depend on it, as plain JSON values.
 
         Changes when a pixel, a label or their order changes, and with every setting of the data set;
         not with the device.
@@ -125,7 +125,7 @@ class ImageData:
         return replace(self, splits={name: split.to(device) for name, split in self.splits.items()})
 
     def batch(self, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
-        """Normalised images and their labels.
+        """Return normalised images and their labels.
 
         Args:
             split: "train", "val" or "test".
@@ -139,7 +139,7 @@ class ImageData:
         return self._normalised(images), labels
 
     def augmented(self, split: str, index: Tensor | slice, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`batch`, with each image shifted by up to `padding` pixels and, with `flip`, mirrored at random.
+        """Return a `batch` with each image shifted by up to `padding` pixels and, with `flip`, mirrored at random.
 
         Args:
             split, index: as in `batch`.
@@ -164,7 +164,9 @@ class ImageData:
     def augmented_each(
         self, split: str, index: Tensor, *, generators: Sequence[torch.Generator]
     ) -> tuple[Tensor, Tensor]:
-        """`augmented` for several networks, each with a batch and a generator of its own; the same images.
+        """Return `augmented` images for several networks, each with its own indices and generator.
+
+        Each network gets the same images as by `augmented`.
 
         Args:
             index: (B, N) int64 on any device.
@@ -189,8 +191,9 @@ class ImageData:
         return moved.permute(0, 4, 1, 2, 3), labels.view(B, N)
 
     def _places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Rows and columns, twice (count, S), of the padded images that each augmented image takes; where the
-        generator is."""
+        """Rows and columns, each (count, S), of padded images that each augmented image takes, on the generator's
+        device.
+        """
         S, source = self.io.size, generator.device
         rows = cols = torch.arange(S, device=source).expand(count, S)
         if self.flip:
@@ -202,12 +205,12 @@ class ImageData:
         return rows, cols
 
     def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`augmented` on so many images of a split, drawn with replacement."""
+        """Draw `count` images of a split with replacement, augmented."""
         index = torch.randint(len(self.splits[split]), (count,), generator=generator)
         return self.augmented(split, index, generator=generator)
 
     def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """`batch` on so many different images of a split, or on all where it has fewer."""
+        """Draw `count` different images of a split, or all if it has fewer."""
         return self.batch(split, torch.randperm(len(self.splits[split]), generator=generator)[:count])
 
     def _raw(self, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What neural fields are asked about: points of the box [-1, 1]^D. They are always at hand."""
+"""Points of the box [-1, 1]^D, on which neural fields are evaluated; they are drawn on demand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DISTANCES, COLOURS = "signed distances", "colours"
 
 @dataclass(frozen=True, eq=False)
 class FieldData:
-    """Points of the box, drawn anew each time: the data of a zoo or a space of neural fields.
+    """Points of the box, drawn on demand: the data of a zoo or space of neural fields.
 
     Attributes:
         io: coordinates D of a point and values K there.
@@ -38,7 +38,7 @@ class FieldData:
 
     @property
     def name(self) -> str:
-        """What records call it."""
+        """Name in records."""
         return NAME
 
     @property
@@ -47,7 +47,7 @@ class FieldData:
         return self.about.get("values") == DISTANCES
 
     def record(self) -> dict[str, Any]:
-        """What a file keeps to say which data it was made with; plain JSON values."""
+        """The data's description for files that depend on it, as plain JSON values."""
         return {"name": NAME, "io": asdict(self.io), **self.about}
 
     def to(self, device: torch.device | str) -> FieldData:
@@ -55,10 +55,10 @@ class FieldData:
         return replace(self, device=torch.device(device))
 
     def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
-        """Points, evenly over the box, and no labels.
+        """Draw points evenly over the box, without labels.
 
         Args:
-            split: has no part in it: there is no end of points.
+            split: not used, since points are unlimited.
             generator: the only source of randomness; on any device.
         Returns:
             (count, D) on the data's device, and None.
@@ -67,24 +67,24 @@ class FieldData:
         return points.to(self.device or points.device), None
 
     def sample(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, None]:
-        """`draw`: points need no augmenting."""
+        """Same as `draw`, since points are not augmented."""
         return self.draw(split, count, generator)
 
 
 def field_data(record: Mapping[str, Any]) -> FieldData:
-    """Undo `FieldData.record`."""
+    """Rebuild data from `FieldData.record`."""
     about = {k: v for k, v in record.items() if k not in ("name", "io")}
     return FieldData(FieldIO(**record["io"]), about)
 
 
 def grid_points(dimensions: int, resolution: int) -> Tensor:
-    """The centres of the box's voxels, R of them along each axis: (R^D, D), the last axis fastest."""
+    """Centres of the box's voxels, R along each axis: (R^D, D), last axis fastest."""
     axis = voxel_centres(resolution)
     return torch.stack(torch.meshgrid(*[axis] * dimensions, indexing="ij"), dim=-1).reshape(-1, dimensions)
 
 
 def check_grid(resolution: int, dimensions: int) -> None:
-    """Refuse a grid that takes more than a part of the memory: what else is needed is not known beforehand.
+    """Refuse a grid that would take more than a share of the memory; other needs are not known in advance.
 
     Args:
         resolution: voxels R along each axis.
@@ -102,5 +102,5 @@ def check_grid(resolution: int, dimensions: int) -> None:
 
 
 def voxel_centres(resolution: int) -> Tensor:
-    """(R,) the centres of R voxels along one axis of the box."""
+    """(R,) centres of R voxels along one axis of the box."""
     return (torch.arange(resolution) + 0.5) * (2 / resolution) - 1

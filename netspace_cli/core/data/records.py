@@ -1,4 +1,4 @@
-"""Records of data in files that an older netspace wrote."""
+"""Records of data in older files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def translated_record(record: Any) -> Any:
-    """A record with its key `signal`, as files had it once, under its name of today: `io`.
+    """Rename the key `signal` of an older record to its present name, `io`.
 
     Args:
         record: of data, of a space, or settings of a run; what they hold under `data` is translated too. Anything but

@@ -1,4 +1,4 @@
-"""Images as another camera would have taken them: blurred, noisy, in inverted colours.
+"""Shifted images: blurred, noisy, or with inverted colours.
 
 A network that was trained on the images as they are meets others; all splits are shifted in the same way.
 """
@@ -25,7 +25,7 @@ _CHUNK = 1024
 
 
 def check_shifts(names: Sequence[str]) -> None:
-    """Refuse names that are no shifts, and one that is given twice.
+    """Refuse unknown shifts and repeated ones.
 
     Raises:
         ConfigError: says which there are.
@@ -35,13 +35,13 @@ def check_shifts(names: Sequence[str]) -> None:
         raise ConfigError("no shift was given.", known)
     for name in names:
         if name not in SHIFTS:
-            raise ConfigError(f"no shift is called {name!r}.", known)
+            raise ConfigError(f"unknown shift {name!r}.", known)
         if names.count(name) > 1:
             raise ConfigError(f"the shift {name!r} is given {names.count(name)} times.", "Give each once.")
 
 
 def shifted(data: ImageData, how: str, *, generator: torch.Generator) -> ImageData:
-    """The same data set with all its images shifted; labels and normalisation stay.
+    """Shift all images of a data set; labels and normalisation do not change.
 
     Args:
         data: on any device.
@@ -64,7 +64,7 @@ def shifted(data: ImageData, how: str, *, generator: torch.Generator) -> ImageDa
 
 
 def _change(how: str, size: int, generator: torch.Generator) -> tuple[Callable[[Tensor], Tensor], str]:
-    """From (N, C, S, S) uint8 to the same, and in words what it does."""
+    """Return the function on (N, C, S, S) uint8, and a description of it."""
     from torchvision.transforms.v2.functional import gaussian_blur, invert
 
     if how == "invert":

@@ -1,1 +1,4 @@
-"""Networks to embeddings and back: encode, refine, decode, compare. Imports spaces and below."""
+"""Encode, refine, decode and compare networks.
+
+Imports spaces and the rooms below it.
+"""

@@ -1,4 +1,4 @@
-"""Embeddings to networks that work."""
+"""Decode embeddings to working networks."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def decode(
     start: int = 0,
     members: int | None = None,
 ) -> list[Network]:
-    """Build the predicted instance of each embedding, or several of each.
+    """Build the predicted instance of each embedding, or several per embedding.
 
     Args:
         embeddings: of this space.
@@ -72,7 +72,7 @@ def _each(embeddings: Embeddings, starts: Sequence[int]) -> list[tuple[Tensor, O
 
 
 def starts_of(space: Space, *, start: int = 0, members: int | None = None) -> list[int]:
-    """The starting points that networks of an embedding are decoded from, as of `decode`.
+    """Starting points to decode an embedding from; arguments as in `decode`.
 
     Raises:
         ConfigError: both are given, or the space has fewer starting points.
@@ -82,8 +82,8 @@ def starts_of(space: Space, *, start: int = 0, members: int | None = None) -> li
         return [start]
     if start:
         raise ConfigError(
-            f"{setting('members', members)} begins at start 0, and {setting('start', start)} says another.",
-            "Give one of them.",
+            f"{setting('members', members)} begins at start 0; it cannot be combined with {setting('start', start)}.",
+            "Give only one of them.",
         )
     if not 1 <= members <= space.starts:
         raise ConfigError(
@@ -96,7 +96,7 @@ def starts_of(space: Space, *, start: int = 0, members: int | None = None) -> li
 
 
 def decode_row(embedding: Tensor, space: Space, *, arch: str | None = None, start: int = 0) -> Network:
-    """The predicted instance of one embedding (E,), on its device; not checked for finite values.
+    """Decode one embedding (E,) on its device; values are not checked to be finite.
 
     One at a time, so that the same embedding always gives the same bits.
 
@@ -110,19 +110,19 @@ def decode_row(embedding: Tensor, space: Space, *, arch: str | None = None, star
 
 
 def classified_as(embedding: Tensor, space: Space) -> Architecture:
-    """The architecture that the classifier takes one embedding (E,) for."""
+    """The architecture that the classifier recognises in one embedding (E,)."""
     with torch.no_grad():
         return space.model.recognise(embedding[None])[0]
 
 
 def output_paths(output: Path, embeddings: Embeddings, *, force: bool, members: int | None = None) -> list[Path]:
-    """Where each predicted instance goes: the output itself for one, files of a directory for several.
+    """Path for each predicted instance: the output itself for one, files of a directory for several.
 
     Args:
-        members: as of `decode`; files are named by their starting points as well.
+        members: as in `decode`; files are named by their starting points as well.
     Raises:
         OutputExists: a path is taken and `force` is not given.
-        ConfigError: several networks for one file, or an extension that is no checkpoint's.
+        ConfigError: several networks for one file, or an extension that is not a checkpoint's.
     """
     if len(embeddings.origins) * (members or 1) == 1 and output.suffix:
         paths = [output]
@@ -153,10 +153,10 @@ def output_paths(output: Path, embeddings: Embeddings, *, force: bool, members: 
 def write_decoded(
     networks: Sequence[Network], paths: Sequence[Path], space: Space, *, force: bool, starts: Sequence[int] = (0,)
 ) -> None:
-    """Write predicted instances, each with the name of the space it comes from; makes their directory.
+    """Write predicted instances with the name of their space; makes their directory.
 
     Args:
-        starts: that the networks of each embedding come from, as of `starts_of`; recorded where the space has several.
+        starts: that the networks of each embedding come from, as in `starts_of`; recorded where the space has several.
     """
     for i, (network, path) in enumerate(zip(networks, paths, strict=True)):
         metadata = {

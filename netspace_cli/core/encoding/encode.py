@@ -1,4 +1,4 @@
-"""Networks to embeddings: encoded, and refined where asked."""
+"""Encode networks, and refine their embeddings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def encode(
     data: Data | None = None,
     refine_steps: int = 0,
 ) -> Embeddings:
-    """Embed networks.
+    """Encode networks as embeddings.
 
     Args:
         networks: of any architectures of the space.
@@ -84,5 +84,5 @@ def _check_found(networks: Sequence[Network], found: Tensor) -> None:
 
 
 def default_refine_steps(space: Space, data: Data | None) -> int:
-    """The number a space records; 0 where its data are not at hand."""
+    """Number of refining steps that a space records; 0 if its data are not available."""
     return space.recipe.refine.steps if data is not None else 0

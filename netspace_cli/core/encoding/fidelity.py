@@ -21,7 +21,7 @@ from .decode import classified_as, decode_row
 def fidelities(
     networks: Sequence[Network], embeddings: Embeddings, space: Space, data: Data, runner: Runner
 ) -> list[Any]:
-    """`fidelity` of each network beside its embedding, on the test split."""
+    """Fidelity of each network and its embedding on the test split."""
     pairs = zip(networks, embeddings.vectors, strict=True)
     return [fidelity(network, embedding, space, data, runner) for network, embedding in pairs]
 

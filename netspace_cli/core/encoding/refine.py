@@ -1,4 +1,4 @@
-"""Refining: steps on embeddings alone towards their networks' own outputs."""
+"""Refine embeddings: gradient steps towards the outputs of their own networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def refine(
     *,
     steps: int,
 ) -> Tensor:
-    """Steps on embeddings alone towards their networks' own outputs, on unlabelled images or on points.
+    """Move embeddings towards their networks' outputs, on unlabelled images or on points.
 
     Args:
         embeddings: (B, E) from the encoder.
@@ -80,11 +80,11 @@ def check_refining(space: Space, data: Data | None, steps: int) -> None:
     """Refuse to refine without images.
 
     Raises:
-        DataUnavailable: they are not at hand.
+        DataUnavailable: they are not available.
     """
     if steps and data is None:
         images = space.record["data"]["name"]
         raise DataUnavailable(
-            f"refining needs images, and those of space {space.name!r} ({images}) are not at hand.",
+            f"refining needs images, and those of space {space.name!r} ({images}) are not available.",
             f"Name them with {setting('data')}, or encode without refining ({setting('refine_steps', 0)}).",
         )

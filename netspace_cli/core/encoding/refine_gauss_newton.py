@@ -1,6 +1,6 @@
-"""Refining by Gauss-Newton: each step solves for all of an embedding at once.
+"""Refine by Gauss-Newton: each step solves for a whole embedding.
 
-Every step draws points anew and takes the shortest way to where the predicted network, as it changes about the
+Every step draws new points and takes the shortest way to where the predicted network, as it changes about the
 embedding, has the target's values there. What suits one draw of points suits the others only nearly; the mean
 of the last steps' embeddings suits them better than any one of them. In the end, stray fragments of shapes are removed.
 """
@@ -33,7 +33,7 @@ def refine_by_gauss_newton(
     *,
     steps: int,
 ) -> Tensor:
-    """Gauss-Newton steps on embeddings, each network by itself.
+    """Refine embeddings by Gauss-Newton steps, one network at a time.
 
     Args:
         embeddings: (B, E); weights: (B, P) the networks.
@@ -54,7 +54,7 @@ def refine_by_gauss_newton(
 def _refined(
     embedding: Tensor, weights: Tensor, arch: str, space: Space, data: Data, runner: Runner, steps: int, tick: Tick
 ) -> Tensor:
-    """(E,) one embedding after all steps towards its network (P,)."""
+    """Refine one embedding (E,) towards its network (P,)."""
     architecture, kind, recipe = space.model.architecture(arch), space.kind, space.recipe
     solver = solver_of(space, arch)
     sample = kind.sampler(architecture, weights[None], data, runner, near_surface_share=recipe.train.near_surface_share)
@@ -66,7 +66,7 @@ def _refined(
             wanted = architecture.run(weights, points).flatten()
         embedding, loss = solver.step(embedding, wanted, points, kind.error_weights(wanted))
         if not math.isfinite(loss):
-            raise RunFailed("refining came to values that are not finite.", "Raise refine.damping.")
+            raise RunFailed("refining led to values that are not finite.", "Raise refine.damping.")
         path.append(embedding)
         runner.count(1, "steps")
         tick(1, loss=loss)

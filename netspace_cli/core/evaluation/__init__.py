@@ -1,1 +1,4 @@
-"""Target against predicted instances of a zoo. Imports encoding and below."""
+"""Compare target and predicted instances of a zoo.
+
+Imports encoding and the rooms below it.
+"""

@@ -1,4 +1,4 @@
-"""Target against predicted, instance by instance: what a space keeps of a zoo it has not seen."""
+"""Compare target and predicted instances of a zoo that a space was not trained on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .same_data import check_zoo_images
 
 
 def read_targets(zoo: Zoo, split: str) -> Iterator[tuple[tuple[Instance, ...], list[Network]]]:
-    """The instances of a split and their networks, an architecture at a time.
+    """Read the instances of a split and their networks, one architecture at a time.
 
     Raises:
         ConfigError: the zoo has no instances of the split.
@@ -51,7 +51,7 @@ def evaluate(
 def evaluate(
     zoo: Zoo, space: Space, data: Data, runner: Runner, *, split: str = "test", refine_steps: int = 0
 ) -> Evaluation:
-    """Encode every instance of a split, decode it, and compare both: on test images, or on a grid of points.
+    """Encode and decode every instance of a split, and compare both on test images or a grid of points.
 
     Args:
         split: of the zoo's instances.
@@ -87,6 +87,6 @@ def _training_networks(zoo: Zoo) -> Iterator[Network]:
 
 
 def files_seen(space: Space) -> frozenset[str] | None:
-    """SHA-256 of each file that a space was trained on; None of a space that does not record them."""
+    """SHA-256 of each file that a space was trained on; None if the space does not record them."""
     sums = [row.get("sha256") for row in space.record["zoo"]]
     return frozenset(sums) if all(isinstance(s, str) and s for s in sums) else None

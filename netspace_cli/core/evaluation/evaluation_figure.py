@@ -1,4 +1,4 @@
-"""Draw target against predicted accuracy."""
+"""Plot predicted against target accuracy."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from netspace_cli.core.kinds.images import ImageEvaluation
 
 
 def plot_evaluation(path: Path, evaluations: Mapping[str, ImageEvaluation], *, force: bool = False) -> None:
-    """Target against predicted accuracy, one colour an architecture; on the diagonal nothing is lost.
+    """Plot predicted against target accuracy, one colour per architecture; the diagonal means no loss.
 
     Args:
         evaluations: of the same instances, each in a panel under its name, all on one scale.

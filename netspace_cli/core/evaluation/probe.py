@@ -1,4 +1,4 @@
-"""What embeddings tell of networks: accuracy, epochs, generalisation gap, by linear probes.
+"""Linear probes: predict accuracy, epochs and generalisation gap from embeddings.
 
 As the hyper-representation papers do (Schürholt et al., 2021, section 4.1), with ridge regression; always beside weight
 statistics s(W) and the raw weights, which are as good in most of their tables.
@@ -44,7 +44,7 @@ PROPERTIES: Mapping[str, Property] = {
 
 @dataclass(frozen=True)
 class Probe:
-    """How well one property is read off one kind of features, on test instances.
+    """How well one property is predicted from one kind of features, on test instances.
 
     Attributes:
         arch: of the instances; property: what is predicted.
@@ -69,7 +69,7 @@ class Probe:
 
 
 def probe(zoo: Zoo, space: Space, runner: Runner, *, arch: str | None = None) -> list[Probe]:
-    """Predict properties of a zoo's test instances from what its training instances teach.
+    """Fit linear regressions on a zoo's training instances, and predict properties of its test instances.
 
     Args:
         zoo: with accuracies in its manifest; its images are not needed.
@@ -97,15 +97,14 @@ def probe(zoo: Zoo, space: Space, runner: Runner, *, arch: str | None = None) ->
                 found.append(_judged(architecture.name, name, kind, fitted, blocks, known))
     if not found:
         raise ConfigError(
-            f"nothing is known of the instances of {zoo.path} that could be predicted: neither accuracies nor epochs "
-            "differ.",
-            "Give a zoo whose manifest has them.",
+            f"{zoo.path} has nothing to predict: its manifest has no accuracies or epochs that differ.",
+            "Give a zoo that has them.",
         )
     return found
 
 
 def probed_architectures(zoo: Zoo, arch: str | None) -> list[Architecture]:
-    """Those that are asked for, refused where there are too few instances.
+    """Architectures to probe; refuses those with too few instances.
 
     Raises:
         ConfigError: no such architecture, or too few instances of one.
@@ -128,7 +127,7 @@ def probed_architectures(zoo: Zoo, arch: str | None) -> list[Architecture]:
 def _features(
     zoo: Zoo, instances: Sequence[Instance], architecture: Architecture, space: Space, runner: Runner
 ) -> dict[str, np.ndarray]:
-    """(N, features) of each kind."""
+    """(N, features) for each kind of features."""
     weights = torch.stack(zoo.weights(instances, architecture))
     statistics = weight_statistics(architecture.spec, weights)
     embeddings = _embeddings(weights, architecture.name, space, runner).double()

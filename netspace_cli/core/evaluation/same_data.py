@@ -1,4 +1,4 @@
-"""Refuse zoos of other data than a space's."""
+"""Refuse zoos that were made with other data than a space."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from netspace_cli.core.zoos.zoo import Zoo
 
 
 def check_zoo_images(zoo: Zoo, space: Space) -> None:
-    """Refuse a zoo of other images than the space's: its instances answer other questions.
+    """Refuse a zoo of other images than the space's: its instances solve another problem.
 
     Raises:
         WrongSpace: says what both are of, and what differs.
@@ -33,18 +33,18 @@ def check_zoo_images(zoo: Zoo, space: Space) -> None:
 
 
 def _differ(one: Mapping[str, Any], other: Mapping[str, Any], what: str) -> bool:
-    """Whether two records disagree; what one of them does not say is no disagreement."""
+    """Whether two records disagree; missing values agree with anything."""
     return what in one and what in other and one[what] != other[what]
 
 
 def _splits(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a record, which may be somebody's own, says of the splits."""
+    """The splits in a record, which may have been written by hand."""
     found = record.get("splits")
     return found if isinstance(found, Mapping) else {}
 
 
 def _described(record: Mapping[str, Any], io: NetworkIO) -> str:
-    """Name and sizes: "digits (1x16x16, 10 classes; 1097 train, 300 val, 400 test images)"."""
+    """Describe name and sizes: "digits (1x16x16, 10 classes; 1097 train, 300 val, 400 test images)"."""
     parts = ((split, _splits(record).get(split)) for split in SPLITS)
     counts = ", ".join(f"{part.get('n')} {split}" for split, part in parts if isinstance(part, Mapping))
     return f"{record['name']} ({io.describe()}{f'; {counts} images' if counts else ''})"

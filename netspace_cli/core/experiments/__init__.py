@@ -1,1 +1,4 @@
-"""From a zoo to tables and a figure: measurements that papers report. Imports every room."""
+"""Measurements that papers report: from a zoo to tables and a figure.
+
+Imports every room.
+"""

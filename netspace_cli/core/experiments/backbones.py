@@ -1,4 +1,4 @@
-"""Recipes beside each other on one zoo: how faithful each space is after the same wall time.
+"""Compare recipes on one zoo after the same wall time of training.
 
 The learning rate follows the clock: before each step a recipe's `train.steps` are the steps done and those that
 fit into the time left at the speed so far, and its warm-up is at most a tenth of them. So every recipe's rate has
@@ -42,7 +42,7 @@ MOST_WARMUP = 0.1
 
 @dataclass(frozen=True)
 class Mark:
-    """A space at a moment of its training, on the zoo's validation instances.
+    """A space at one moment of its training, measured on validation instances.
 
     Attributes:
         mark: the moment, in seconds of training.
@@ -60,7 +60,7 @@ class Mark:
 
 @dataclass(frozen=True)
 class Ran:
-    """What came of a recipe.
+    """The result of one recipe.
 
     Attributes:
         name, kind, parameters: of the recipe, its backbone and its space.
@@ -84,13 +84,13 @@ class Ran:
 
 @dataclass
 class Clock:
-    """Seconds of work; it stands still outside `running`."""
+    """Counts seconds of work, only inside `running`."""
 
     seconds: float = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Count the time inside."""
+        """Count the time inside the block."""
         began = perf_counter()
         try:
             yield
@@ -109,14 +109,14 @@ def backbones(
     marks: int = 8,
     teacher: Network | None = None,
 ) -> Report:
-    """Train a space with each recipe for the same time, and measure each at marks along the way.
+    """Train a space with each recipe for the same time, and measure it along the way.
 
     The clock stops while measuring. Each recipe leaves `folder`/<name>/space.safetensors and a line in
     runs.jsonl; one with a line there is not trained again, one that was stopped begins again.
 
     Args:
         recipes: by name.
-        seconds: of training, for each; its steps are no part of a recipe here.
+        seconds: of training, for each; the recipe's number of steps is not used.
         marks: evenly spaced, the last one at the end.
         teacher: for a zoo of several architectures.
     Raises:
@@ -126,7 +126,7 @@ def backbones(
     """
     if not recipes or seconds <= 0 or marks < 1:
         raise ConfigError(
-            f"{len(recipes)} recipes, {seconds:g} s and {marks} marks compare nothing.", "Give one of each at least."
+            f"cannot compare {len(recipes)} recipes in {seconds:g} s with {marks} marks.", "Give at least one of each."
         )
     check_held_out(zoo)
     recipes = {name: recipe.named(Path(f"{name}.safetensors")) for name, recipe in recipes.items()}
@@ -150,7 +150,7 @@ def backbones(
 
 @dataclass
 class TimedTraining:
-    """A recipe's training on the clock.
+    """The training of one recipe against the clock.
 
     Attributes:
         task: as the recipe has it.
@@ -164,11 +164,11 @@ class TimedTraining:
 
     @property
     def pace(self) -> float:
-        """Seconds a step; the warm one counts as one, so that the first alone does not set the pace."""
+        """Seconds per step. The warm step counts as one, so that the first step alone does not set the pace."""
         return (self.warm + self.clock.seconds) / (1 + self.state.step)
 
     def step(self, seconds: float) -> None:
-        """One step of a training of so many seconds.
+        """Take one training step, of a run of this many seconds.
 
         Raises:
             RunFailed: the loss or its gradient is not finite.
@@ -179,15 +179,18 @@ class TimedTraining:
             take_step(task, self.state)
 
     def space(self, zoo: Zoo) -> Space:
-        """The space as it is now, recorded with the steps done; its model is the one in training."""
+        """The present space, with the steps done in its record; its model is the one in training."""
         task = paced(self.task, max(1, self.state.step))
         embeddings = zoo_embeddings(task.training, self.state.model.eval(), task.runner)
         return Space(self.state.model, record_of(task, self.state, zoo), embeddings)
 
 
 def begin(task: Task, *, seconds: float) -> TimedTraining:
-    """A training that has not begun, after two steps of another one that is thrown away: the first may hold
-    work of its own, the second tells the pace. One is enough where it takes `seconds` or more."""
+    """Prepare a training after two steps of another one that is thrown away.
+
+    The first step may include one-off work; the second gives the pace. One step is enough if it takes `seconds` or
+    more.
+    """
     state, clock = new_state(task), Clock()
     for _ in range(2):
         clock = Clock()
@@ -200,14 +203,14 @@ def begin(task: Task, *, seconds: float) -> TimedTraining:
 
 
 def paced(task: Task, steps: int) -> Task:
-    """A task of so many steps, with a warm-up that fits into them."""
+    """A copy of the task with this number of steps, and a warm-up that fits into them."""
     train = task.recipe.train
     train = train.model_copy(update={"steps": steps, "warmup": min(train.warmup, int(MOST_WARMUP * steps))})
     return replace(task, recipe=task.recipe.model_copy(update={"train": train}))
 
 
 def _run(name: str, parameters: int, task: Task, zoo: Zoo, folder: Path, seconds: float, marks: int) -> Ran:
-    """Train against the clock, measuring at the marks; then measure the best of them on held-out instances."""
+    """Train against the clock with measurements, then measure the best space on held-out instances."""
     due = [seconds * (i + 1) / marks for i in range(marks)]
     training, found, remark = begin(task, seconds=seconds), list[Mark](), ""
     try:
@@ -228,7 +231,7 @@ def _run(name: str, parameters: int, task: Task, zoo: Zoo, folder: Path, seconds
 
 
 def _train(training: TimedTraining, found: list[Mark], due: Sequence[float], zoo: Zoo, description: str) -> None:
-    """Whole steps until the last mark; each mark is added to `found` when it is measured."""
+    """Take whole steps until the last mark; add each mark to `found` when it is measured."""
     shown = 0
     with training.task.runner.progress(description, round(due[-1])) as tick:
         while len(found) < len(due):
@@ -243,7 +246,7 @@ def _train(training: TimedTraining, found: list[Mark], due: Sequence[float], zoo
 
 
 def _measured(training: TimedTraining, zoo: Zoo, mark: float, last: Mark | None) -> Mark:
-    """The space at a mark, kept if its validation loss is the lowest so far."""
+    """Measure the space at a mark; keep it if its validation loss is the lowest so far."""
     task, state = training.task, training.state
     if last is not None and last.steps == state.step:
         return replace(last, mark=mark)
@@ -253,8 +256,10 @@ def _measured(training: TimedTraining, zoo: Zoo, mark: float, last: Mark | None)
 
 
 def _measured_best(training: TimedTraining, zoo: Zoo, folder: Path) -> tuple[dict[str, dict[str, Any]], str]:
-    """Write the space of the best mark and measure it on the held-out instances, refined as its recipe says;
-    with the reason where refining failed."""
+    """Write the space of the best mark and measure it on held-out instances, refined as its recipe says.
+
+    Returns the reason if refining failed.
+    """
     state, task, remark = training.state, training.task, ""
     state.model.load_state_dict(state.best)
     state.model.requires_grad_(False).zero_grad()
@@ -271,18 +276,18 @@ def _measured_best(training: TimedTraining, zoo: Zoo, folder: Path) -> tuple[dic
 
 
 def _ran(kept: Mapping[str, Any]) -> Ran:
-    """What `asdict` made of one."""
+    """Rebuild a `Ran` from `asdict`."""
     return Ran(**{**kept, "marks": tuple(Mark(**mark) for mark in kept["marks"])})
 
 
 def _report(found: Sequence[Ran], facts: dict[str, Any]) -> Report:
     curves = {r.name: [Point(m.mark, m.mae, m.agreement) for m in r.marks] for r in found}
-    title = f"Recipes beside each other, {facts['seconds']:g} s of training each"
+    title = f"Recipes compared, {facts['seconds']:g} s of training each"
     return Report(title, (end_table(found), mark_table(found)), {"figure": lambda: fidelity_over_time(curves)}, facts)
 
 
 def mark_table(found: Sequence[Ran]) -> Table:
-    """A row for each recipe and mark."""
+    """One row per recipe and mark."""
     columns = (
         Column("recipe"),
         Column("mark (s)", "number"),
@@ -297,7 +302,7 @@ def mark_table(found: Sequence[Ran]) -> Table:
 
 
 def end_table(found: Sequence[Ran]) -> Table:
-    """A row for each recipe and way of embedding; a recipe that could not be measured has one with its remark."""
+    """One row per recipe and way of embedding; a recipe that could not be measured has a row with a remark."""
     columns = (
         Column("recipe"),
         Column("backbone"),

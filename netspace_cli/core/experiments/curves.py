@@ -1,4 +1,4 @@
-"""The figures of the comparisons: fidelity against training time, and against the size of the embedding."""
+"""Figures of comparisons: fidelity against training time, and against embedding size."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Point:
-    """A point of a curve.
+    """One point of a curve.
 
     Attributes:
         at: where on the axis below.
@@ -31,7 +31,7 @@ class Point:
 
 
 def fidelity_over_time(curves: Mapping[str, Sequence[Point]]) -> Figure:
-    """Mean absolute error (left) and agreement (right) against seconds of training, a line a recipe."""
+    """Plot mean absolute error (left) and agreement (right) against seconds of training, one line per recipe."""
     figure, axes = panels(2)
     for k, (name, points) in enumerate(curves.items()):
         _draw(axes, points, label=name, color=COLOURS[k % len(COLOURS)], ls=_style(k))
@@ -40,8 +40,9 @@ def fidelity_over_time(curves: Mapping[str, Sequence[Point]]) -> Figure:
 
 
 def fidelity_over_size(curves: Mapping[str, Sequence[Point]], unrelated: float | None) -> Figure:
-    """Mean absolute error (left), agreement and, where it was measured, what optimising gains (right), against
-    the embedding's size on a logarithmic axis.
+    """Plot fidelity against embedding size on a logarithmic axis.
+
+    Left: mean absolute error. Right: agreement and, if measured, the gain by optimising.
 
     Args:
         curves: by method.
@@ -73,7 +74,7 @@ def _draw(axes: Sequence[Any], points: Sequence[Point], **look: str) -> None:
 
 
 def _style(number: int) -> str:
-    """A line's dashes: colours alone begin anew after six."""
+    """Dashes of a line: colours alone repeat after six."""
     return ("-", "--", ":")[number // len(COLOURS) % 3]
 
 

@@ -1,4 +1,4 @@
-"""How much of its held-out instances a space keeps, as tables: encoded, and refined."""
+"""Tables of fidelity on held-out instances: encoded, and refined."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ MEASURE_COLUMNS = (
 
 @dataclass(frozen=True)
 class Measured:
-    """An evaluation of the held-out instances, and what it took.
+    """An evaluation of the held-out instances, and its cost.
 
     Attributes:
         evaluation: of the test instances.
@@ -58,7 +58,7 @@ class Measured:
 
 
 def measure(zoo: Zoo, space: Space, data: ImageData, runner: Runner, *, refine_steps: int) -> dict[str, Measured]:
-    """The test instances, encoded and, with `refine_steps`, refined."""
+    """Evaluate the test instances, encoded and, with `refine_steps`, refined."""
     found = {}
     for how, steps in (("encoded", 0), ("refined", refine_steps)):
         if how == "refined" and not steps:
@@ -70,7 +70,7 @@ def measure(zoo: Zoo, space: Space, data: ImageData, runner: Runner, *, refine_s
 
 
 def summary_table(measured: Mapping[str, Measured]) -> Table:
-    """A row for each architecture and way of embedding."""
+    """One row per architecture and way of embedding."""
     columns = (
         Column("embedding"),
         Column("arch"),
@@ -89,7 +89,7 @@ def summary_table(measured: Mapping[str, Measured]) -> Table:
 
 
 def instance_table(measured: Mapping[str, Measured]) -> Table:
-    """A row for each held-out instance."""
+    """One row per held-out instance."""
     columns = [Column("id"), Column("arch"), Column("target", "share")]
     for how in measured:
         columns += [Column(f"{how} as"), Column(f"{how}", "share"), Column(f"{how} agreement", "share")]

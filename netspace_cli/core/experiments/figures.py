@@ -1,4 +1,4 @@
-"""The figures of the experiments, drawn with matplotlib (extra `plot`)."""
+"""Figures of the experiments, drawn with matplotlib (extra `plot`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def panels(count: int, *, width: float = 5.0, height: float = 4.5) -> tuple[Figure, list[Any]]:
-    """A figure with panels side by side, without the frame's upper and right side."""
+    """Make a figure with panels side by side, without upper and right frame lines."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width * count, height), layout="constrained")
@@ -32,7 +32,7 @@ def panels(count: int, *, width: float = 5.0, height: float = 4.5) -> tuple[Figu
 def fidelity_and_path(
     measured: Mapping[str, Measured], path: Sequence[Step], baselines: Mapping[str, Sequence[Step]]
 ) -> Figure:
-    """Left: target against predicted accuracy (Fig. 3 left). Right: accuracy along a path (Fig. 3 right)."""
+    """Left: predicted against target accuracy (Fig. 3 left). Right: accuracy along a path (Fig. 3 right)."""
     figure, (left, right) = panels(2)
     draw_fidelity(left, measured)
     draw_path(right, path, baselines)
@@ -40,7 +40,7 @@ def fidelity_and_path(
 
 
 def draw_fidelity(axis: Any, measured: Mapping[str, Measured]) -> None:
-    """A colour for each architecture; rings are encoded, discs refined. On the diagonal nothing is lost."""
+    """One colour per architecture; rings are encoded, discs refined. The diagonal means no loss."""
     values: list[float] = []
     several = len(next(iter(measured.values())).evaluation.architectures()) > 1
     for how, found in measured.items():
@@ -57,7 +57,7 @@ def draw_fidelity(axis: Any, measured: Mapping[str, Measured]) -> None:
 
 
 def draw_path(axis: Any, path: Sequence[Step], baselines: Mapping[str, Sequence[Step]]) -> None:
-    """Accuracy against gamma, a colour for each architecture on the way, baselines in grey."""
+    """Plot accuracy against gamma, one colour per architecture on the way, with baselines in grey."""
     for style, (name, walk) in zip(("-", "--"), baselines.items(), strict=False):
         axis.plot([s.gamma for s in walk], shares(walk), color=GREYS[0], ls=style, label=name)
     axis.plot([s.gamma for s in path], shares(path), color="#333333", lw=1)
@@ -70,7 +70,7 @@ def draw_path(axis: Any, path: Sequence[Step], baselines: Mapping[str, Sequence[
 
 
 def gains(tried: Mapping[str, Sequence[Tuned]]) -> Figure:
-    """Accuracy before and after optimising (Table I): a row for each start and method, rings before, discs after."""
+    """Plot accuracy before and after optimising (Table I): one row per start and method, rings before, discs after."""
     rows = [(start, each) for start, methods in tried.items() for each in methods]
     alone = all(len(methods) == 1 for methods in tried.values())
     figure, (axis,) = panels(1, width=7.0, height=1.2 + 0.32 * len(rows))

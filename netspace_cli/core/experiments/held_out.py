@@ -1,4 +1,4 @@
-"""What every experiment starts from: a space trained on the zoo, and its held-out instances."""
+"""Shared by the experiments: a space trained on the zoo, and its held-out instances."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 @dataclass(frozen=True)
 class Scale:
-    """How much work an experiment is.
+    """Amount of work of an experiment.
 
     Attributes:
         refine_steps: for held-out instances.
         path_steps: between the weakest and the strongest.
         search_steps, search_images: of each optimisation; 0 steps for none.
-        teacher_images: the first so many training images, unchanged, are what is optimised on: the teacher
-            is asked once for each. 0 for all, shifted and mirrored anew each time.
+        teacher_images: number of first training images, unchanged, to optimise on, so that the teacher is run once for
+            each; 0 for all, shifted and mirrored differently each time.
     """
 
     refine_steps: int = 300
@@ -53,9 +53,9 @@ def trained_space(
     *,
     teacher: Network | None = None,
 ) -> Space:
-    """The space of an experiment, `folder`/space.safetensors: opened where it is there, else trained.
+    """Open the space of an experiment, `folder`/space.safetensors, or train it first.
 
-    A training that was stopped goes on.
+    A training that was stopped continues.
 
     Raises:
         ConfigError: the space there was trained with another recipe.
@@ -76,7 +76,7 @@ def trained_space(
 
 
 def weakest_and_strongest(zoo: Zoo, arch: str) -> tuple[Instance, Instance]:
-    """The held-out (test) instances of an architecture with the lowest and the highest validation accuracy.
+    """Held-out (test) instances of an architecture with the lowest and the highest validation accuracy.
 
     Raises:
         ConfigError: fewer than two.
@@ -90,7 +90,7 @@ def weakest_and_strongest(zoo: Zoo, arch: str) -> tuple[Instance, Instance]:
 
 
 def by_validation(zoo: Zoo, arch: str, split: str) -> list[Instance]:
-    """The instances of a split by their accuracy on the validation images, lowest first."""
+    """Instances of a split, sorted by validation accuracy, lowest first."""
     return sorted(zoo.select(split=split, arch=arch), key=lambda i: (i.accuracy["val"], i.id))
 
 
@@ -102,7 +102,7 @@ def refined_input(
     runner: Runner,
     scale: Scale,
 ) -> Input:
-    """An instance of a zoo as the commands see a checkpoint: encoded, and refined by the scale's steps."""
+    """Encode an instance of a zoo and refine it by the scale's steps, as commands do with a checkpoint."""
     network = zoo.network(instance, space.model.architecture(instance.arch))
     found = encode([network], space, runner, data=data, refine_steps=scale.refine_steps)
     how = "refined" if scale.refine_steps else "encoded"
@@ -111,12 +111,12 @@ def refined_input(
 
 
 def encoded_input(zoo: Zoo, instance: Instance, space: Space, data: ImageData, runner: Runner) -> Input:
-    """`refined_input` without refining."""
+    """Same as `refined_input`, without refining."""
     return refined_input(zoo, instance, space, data, runner, Scale(refine_steps=0))
 
 
 def placed(end: Input, runner: Runner) -> Network:
-    """The network an input was, on the device of the work."""
+    """The network of an input, on the device of the work."""
     assert end.network is not None
     return Network(end.network.architecture, runner.place(end.network.weights), end.network.form)
 
@@ -124,7 +124,7 @@ def placed(end: Input, runner: Runner) -> Network:
 def objective_for(
     space: Space, data: ImageData, runner: Runner, teacher: Network | None, scale: Scale
 ) -> ImageObjective:
-    """What is optimised for, on the images of the scale."""
+    """The objective of optimisation, on the images of the scale."""
     objective = image_objective(space, data, runner, teacher)
     if not scale.teacher_images:
         return objective
@@ -135,7 +135,7 @@ def objective_for(
 
 
 def check_held_out(zoo: Zoo) -> None:
-    """Refuse a zoo that nothing can be chosen or measured on.
+    """Refuse a zoo without instances to choose by or to measure on.
 
     Raises:
         ConfigError: it has no validation or no test instances.
@@ -150,7 +150,7 @@ def check_held_out(zoo: Zoo) -> None:
 
 
 def settings_of(experiment: str, zoo: Zoo, data: ImageData, runner: Runner, teacher: Network | None) -> dict[str, Any]:
-    """What every result of an experiment depends on, as JSON."""
+    """Everything that an experiment's results depend on, as JSON."""
     return {
         "experiment": experiment,
         "zoo": [[i.id, i.sha256] for i in zoo.instances],

@@ -1,4 +1,4 @@
-"""Latent space optimisation beside its plain alternatives, each tuned on validation (Table I)."""
+"""Compare latent space optimisation with plain alternatives, each tuned on validation (Table I)."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ FIRST_RATES = {"space": 0.01, "random subspace": 0.03, "curvature subspace": 0.0
 
 @dataclass(frozen=True)
 class Tuned:
-    """What the best of several rates, by validation, came to.
+    """Result of the best of several rates by validation.
 
     Attributes:
         method: where the search could go.
@@ -51,7 +51,7 @@ class Tuned:
 
 @dataclass(frozen=True)
 class Searches:
-    """The searches of an experiment, each kept when it is finished. Made by `kept_searches`.
+    """The searches of an experiment, saved when finished. Made by `kept_searches`.
 
     Attributes:
         log: of the finished ones.
@@ -65,7 +65,7 @@ class Searches:
     what: Mapping[str, Any]
 
     def best(self, start: str, method: str, parametrisation: Parametrisation) -> Tuned:
-        """Tuned, from the instance `start`; not done again if it was finished before.
+        """Tune from the instance `start`; a search that was finished before is not repeated.
 
         Raises:
             RunFailed: no rate gives a finite loss.
@@ -89,7 +89,7 @@ def kept_searches(
     teacher: Network | None,
     scale: Scale,
 ) -> Iterator[Searches]:
-    """Begin the searches of an experiment, or go on with those in `folder`/searches.jsonl.
+    """Begin the searches of an experiment, or continue those in `folder`/searches.jsonl.
 
     Searches of other steps, images, refining or spaces stay there beside these; those of another zoo, teacher
     or other data are refused.
@@ -106,9 +106,11 @@ def kept_searches(
 def parametrisations(
     space: Space, network: Network, embedding: Tensor, objective: ImageObjective
 ) -> dict[str, Parametrisation]:
-    """The learnt space from an embedding (E,); two subspaces of as many dimensions around the network it was
-    made from, one random and one along its directions of curvature; and all weights of that network. All on
-    the device of the work."""
+    """The variables to optimise, on the device of the work.
+
+    The learnt space from an embedding (E,); two subspaces of as many dimensions around the network that it was encoded
+    from, one random and one along directions of curvature; and all weights of that network.
+    """
     size = space.model.embedding_size
     images, generator = curvature_inputs(objective.data, objective.runner)
     return {
@@ -122,7 +124,7 @@ def parametrisations(
 def tuned(
     method: str, parametrisation: Parametrisation, objective: ImageObjective, *, steps: int, images: int
 ) -> Tuned:
-    """Search with one rate after another and keep the best by validation accuracy, then loss.
+    """Search with several rates and keep the best by validation accuracy, then loss.
 
     Raises:
         RunFailed: no rate gives a finite loss.
@@ -146,7 +148,7 @@ def tuned(
 
 
 def optimising_table(tried: Mapping[str, Sequence[Tuned]]) -> Table:
-    """A row for each start and method; `tried` by the name of the start."""
+    """One row per start and method; `tried` by the name of the start."""
     columns = (
         Column("start"),
         Column("method"),
@@ -165,7 +167,7 @@ def optimising_table(tried: Mapping[str, Sequence[Tuned]]) -> Table:
 
 
 def zoo_table(zoo: Zoo, arch: str) -> Table:
-    """What the instances themselves reach: the best of the training ones, the strongest tenth of all."""
+    """Accuracies of the zoo's own instances: the best training instance, and the strongest tenth of all."""
     trained = [i.accuracy["test"] for i in zoo.select(arch=arch, split="train")]
     every = sorted((i.accuracy["test"] for i in zoo.select(arch=arch)), reverse=True)
     tenth = every[: max(1, len(every) // 10)]

@@ -1,4 +1,4 @@
-"""Paths between two networks as tables: in the space, and between the weights, raw and aligned."""
+"""Tables of paths between two networks: in the space, and between weights, raw and aligned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .report import Column, Table
 
 
 def path_table(steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]]) -> Table:
-    """A row a step; a column for each baseline's accuracy."""
+    """One row per step, one column per baseline's accuracy."""
     columns = [Column("step", "count"), Column("gamma", "number"), Column("arch"), Column("space", "share")]
     columns += [Column(name, "share") for name in baselines]
     rows = [
@@ -24,7 +24,7 @@ def path_table(steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]]) -
 
 
 def order_table(steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]]) -> Table:
-    """How a path goes: rank correlation of gamma and accuracy, its lowest and highest accuracy."""
+    """Summary of a path: rank correlation of gamma and accuracy, lowest and highest accuracy."""
     rows = []
     for name, walk in {"space": steps, **baselines}.items():
         scored = [(s.gamma, s.accuracy) for s in walk if s.accuracy is not None]
@@ -39,7 +39,7 @@ def order_table(steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]]) 
 
 
 def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
-    """Rank correlation; None for fewer than three pairs, or where one side is all alike."""
+    """Rank correlation; None for fewer than three pairs, or if one side is constant."""
     sides = [set(side) for side in zip(*pairs, strict=True)]
     if len(pairs) < 3 or min(len(s) for s in sides) < 2:
         return None
@@ -47,7 +47,7 @@ def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
 
 
 def runs(steps: Sequence[Step]) -> list[tuple[str, int, int]]:
-    """The architectures a path passes, as (name, first step, last step); one that comes back is there twice."""
+    """Architectures that a path passes, as (name, first step, last step); one that returns is listed again."""
     found = []
     for name, group in groupby(steps, key=lambda s: s.network.architecture.name):
         numbers = [s.step for s in group]

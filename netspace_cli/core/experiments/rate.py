@@ -1,8 +1,8 @@
-"""How small can a network be told? Fidelity against the size of the embedding, learnt and not.
+"""Fidelity against embedding size, for learnt spaces and random subspaces.
 
 Each size has a space of its own, and beside it a random subspace of as many dimensions around the best training
 instance: nothing learnt, the same steps of refining on the same images, its rate tuned on validation. Optimising starts
-from the median instance as it is told in each of the ways.
+from the median instance as each method represents it.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ METHODS = ("learnt, encoded", "learnt, refined", "random subspace, refined")
 
 @dataclass(frozen=True)
 class Told:
-    """How well the held-out instances are told at one size in one way.
+    """Fidelity of the held-out instances at one size, by one method.
 
     Attributes:
         size, method: of the embedding.
@@ -73,10 +73,10 @@ def rate(
     scale: Scale,
     teacher: Network | None = None,
 ) -> Report:
-    """Train a space of each size, and tell the held-out instances in it and in a random subspace.
+    """Train a space of each size, and measure held-out instances in it and in a random subspace.
 
     Each size leaves `folder`/<size>/space.safetensors and a line in runs.jsonl; what is there is not done
-    again, and a training that was stopped goes on.
+    again, and a training that was stopped continues.
 
     Args:
         zoo: of one architecture; its test instances are seen by no space.
@@ -84,8 +84,8 @@ def rate(
         scale: of optimising alone; 0 search steps for none.
         teacher: for optimising; None for the labels alone.
     Raises:
-        ConfigError: a zoo of several architectures, or without validation or test instances; sizes that are
-            none, twice there or not for this backbone; a recipe that does not refine; results of other
+        ConfigError: a zoo of several architectures, or without validation or test instances; sizes that are invalid,
+            repeated or not for this backbone; a recipe that does not refine; results of other
             settings in the folder.
     """
     names = [a.name for a in zoo.architectures()]
@@ -122,12 +122,12 @@ def _checked_recipes(zoo: Zoo, recipe: Recipe, sizes: Sequence[int], folder: Pat
     """
     if not sizes or min(sizes) < 1 or len(set(sizes)) < len(sizes):
         raise ConfigError(
-            f"sizes {', '.join(map(str, sizes)) or '(none)'}: each must be above zero and there once.",
+            f"sizes {', '.join(map(str, sizes)) or '(none)'}: each must be above zero and given once.",
             f"Give others: {setting('sizes', (64, 256, 1024))}.",
         )
     if not recipe.refine.steps:
         raise ConfigError(
-            "the recipe refines by 0 steps, so a random subspace could tell nothing.",
+            "the recipe refines by 0 steps, so a random subspace could not be fitted.",
             f"Set some: {setting('refine.steps', 300)}.",
         )
     recipes = {size: recipe_of_size(recipe, size).named(folder / "space.safetensors") for size in sizes}
@@ -137,8 +137,10 @@ def _checked_recipes(zoo: Zoo, recipe: Recipe, sizes: Sequence[int], folder: Pat
 
 
 def recipe_of_size(recipe: Recipe, size: int) -> Recipe:
-    """A recipe with another embedding size, and with the largest cut of it that divides and is no finer than
-    the recipe's own: the latents of the tokens backbone, the side of the picture of conv.
+    """Change a recipe's embedding size, and its granularity so that it divides.
+
+    The granularity is the latents of the tokens backbone, or the side of conv's picture: the largest that divides the
+    size and is no more than the recipe's own.
 
     Raises:
         ConfigError: the backbone has no such cut.
@@ -147,7 +149,7 @@ def recipe_of_size(recipe: Recipe, size: int) -> Recipe:
 
 
 def adapted(recipe: Recipe, recipes: Mapping[int, Recipe]) -> dict[int, str]:
-    """By size, how its recipe's cut differs from the one given: "latents 16, not 32"."""
+    """By size, how the recipe's granularity was changed: "latents 16, not 32"."""
     name, given = recipe.backbone.granularity
     cuts = {size: own.backbone.granularity[1] for size, own in recipes.items()}
     return {size: f"{name} {cut}, not {given}" for size, cut in cuts.items() if cut != given}
@@ -161,7 +163,7 @@ def _measured(
     scale: Scale,
     teacher: Network | None,
 ) -> list[Told]:
-    """One size: learnt, encoded and refined, and the random subspace."""
+    """Measure one size: the space, encoded and refined, and the random subspace."""
     space, data = runner.place(space), runner.place(data)
     architecture, recipe, size = space.architectures[0], space.recipe, space.model.embedding_size
     measured = measure(zoo, space, data, runner, refine_steps=scale.refine_steps)
@@ -190,7 +192,7 @@ def _searches(
     scale: Scale,
     teacher: Network | None,
 ) -> dict[str, dict[str, Any]]:
-    """By method: optimised from the held-out instance of median validation accuracy, as it is told there."""
+    """By method, optimise from the held-out instance of median validation accuracy, as it is at this size."""
     if not scale.search_steps:
         return {}
     arch = space.architectures[0].name
@@ -222,7 +224,7 @@ def _report(architecture: Architecture, found: Sequence[Told], facts: dict[str, 
     }
     unrelated = found[0].summary["unrelated_agreement"]
     return Report(
-        f"How small can a network be told? {architecture.name}, {architecture.parameter_count:,} parameters",
+        f"Fidelity by embedding size: {architecture.name}, {architecture.parameter_count:,} parameters",
         (rate_table(found, architecture.parameter_count),),
         {"figure": lambda: fidelity_over_size(curves, unrelated)},
         facts,
@@ -234,8 +236,10 @@ def _gain(search: Mapping[str, Any] | None) -> float | None:
 
 
 def rate_table(found: Sequence[Told], parameters: int) -> Table:
-    """A row for each size and method; compression is parameters by values of the embedding, which all
-    networks share one decoder for."""
+    """One row per size and method.
+
+    Compression is parameters by values of the embedding; one decoder serves all networks.
+    """
     columns = (
         Column("size", "count"),
         Column("bytes", "count"),
@@ -259,5 +263,5 @@ def rate_table(found: Sequence[Told], parameters: int) -> Table:
         measures = [t.summary[name] for name in MEASURES if name != "arch_accuracy"]
         told = (t.size, 4 * t.size, parameters / t.size, t.method, t.summary["n"], t.steps, t.lr, t.seconds)
         rows.append((*told, *measures, *searched))
-    title = "Held-out instances by size of the embedding, whose bytes these are; optimised from the median one"
+    title = "Held-out instances by embedding size, with its bytes; optimised from the median instance"
     return Table("rate", title, columns, tuple(rows))

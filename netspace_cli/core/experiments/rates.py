@@ -1,4 +1,4 @@
-"""A learning rate chosen by a score, further out as long as the best is the outermost."""
+"""Choose a learning rate by a score, and look further while the best is the outermost."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ MOST_RATES = 7
 
 
 def best_rate(score: Callable[[float], tuple[float, ...]], start: float) -> float:
-    """The rate with the highest score: `start` and its neighbours, a factor of three apart, and on past the
-    end while the best is there, seven at most. A grid with fixed ends would favour the method it suits."""
+    """Return the rate with the highest score.
+
+    Tries `start` and its neighbours, a factor of three apart, and goes on beyond the end while the best is there, seven
+    at most. A grid with fixed ends would favour the method that it suits.
+    """
     tried = {place: score(start * FACTOR**place) for place in (-1, 0, 1)}
     while len(tried) < MOST_RATES:
         best = max(tried, key=lambda place: tried[place])

@@ -1,4 +1,4 @@
-"""What an experiment leaves: tables as CSV and Markdown, a figure, and how it was made."""
+"""Reports of experiments: tables as CSV and Markdown, a figure, and how they were made."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Kind = Literal["text", "count", "share", "number"]
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its header, and what its cells are. A "share" is a fraction, shown in per cent."""
+    """A column: its header, and the kind of its cells. A "share" is a fraction, shown in per cent."""
 
     name: str
     kind: Kind = "text"
 
     def shown(self, value: Any) -> str:
-        """A cell as people read it; "" for what there is none of."""
+        """A cell as text for people; "" for a missing value."""
         if value is None:
             return ""
         if self.kind == "share":
@@ -55,7 +55,7 @@ class Table:
             raise ValueError(f"{self.name}: {len(odd)} cells for {len(self.columns)} columns: {odd}")
 
     def csv(self) -> str:
-        """All digits; shares are fractions."""
+        """As CSV with all digits; shares are fractions."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow([c.name for c in self.columns])
@@ -63,7 +63,7 @@ class Table:
         return text.getvalue()
 
     def markdown(self) -> str:
-        """As people read it; shares are per cent."""
+        """As Markdown for people; shares are in per cent."""
         lines = [
             f"**{self.title}**",
             "",
@@ -78,7 +78,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Report:
-    """An experiment's outcome.
+    """The result of an experiment.
 
     Attributes:
         name: of the experiment.
@@ -94,7 +94,7 @@ class Report:
 
 
 def write_report(folder: Path, report: Report) -> list[Path]:
-    """Write a report into a folder, which is made; files of an earlier run are replaced.
+    """Write a report into a folder, which is made if needed; files of an earlier run are replaced.
 
     Writes <table>.csv for each table, all tables in README.md, <figure>.png and report.json.
 

@@ -1,4 +1,4 @@
-"""Experiments on a zoo, as a person asks for them: what is opened, what is refused, what is measured.
+"""Requests for experiments on a zoo.
 
 They are not in `core/requests/`, which experiments import.
 """
@@ -38,7 +38,7 @@ from .sampling.runs import Sampling
 
 @dataclass(frozen=True)
 class Found:
-    """What an experiment has found.
+    """The result of an experiment.
 
     Attributes:
         report: tables and figures.
@@ -51,17 +51,17 @@ class Found:
     space: Space | None = None
 
     def facts(self, cost: Mapping[str, Any]) -> dict[str, Any]:
-        """What the numbers depend on, and what they cost: a runner's report."""
+        """What the numbers depend on, and their cost: a runner's report."""
         facts = {**self.report.facts, "data": recorded(self.data), "cost": dict(cost)}
         return facts if self.space is None else {**facts, "space": self.space.name, "space_sha256": self.space.sha256}
 
     def write(self, folder: Path, cost: Mapping[str, Any]) -> list[Path]:
-        """The files that were written: tables, figures, and the facts."""
+        """Write tables, figures and facts, and return their paths."""
         return write_report(folder, replace(self.report, facts=self.facts(cost)))
 
 
 class HeldOutMeasure(Protocol):
-    """`single` or `several`."""
+    """Type of `single` and `several`."""
 
     def __call__(
         self,
@@ -79,7 +79,7 @@ class HeldOutMeasure(Protocol):
 
 
 class ExperimentTask(Protocol):
-    """An experiment that can begin."""
+    """An experiment that is ready to run."""
 
     def run(self, runner: Runner) -> Found:
         """Measure."""
@@ -87,21 +87,21 @@ class ExperimentTask(Protocol):
 
 
 class ExperimentRequest(Protocol):
-    """An experiment that is asked for."""
+    """A request for an experiment."""
 
     @property
     def output(self) -> Path:
-        """The folder of spaces, tables and figures."""
+        """Folder for spaces, tables and figures."""
         ...
 
     def prepare(self) -> ExperimentTask:
-        """Open what is needed and refuse what cannot be done, before any work."""
+        """Open the inputs and refuse what cannot be done, before any work."""
         ...
 
 
 @dataclass(frozen=True)
 class WantedRecipe:
-    """A recipe that is asked for: path, settings: as of `load_recipe`."""
+    """A recipe to use; path and settings are as in `load_recipe`."""
 
     path: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class WantedRecipe:
 
 @dataclass(frozen=True)
 class Opened:
-    """What experiments work on.
+    """Opened inputs of an experiment.
 
     Attributes:
         zoo, data: opened, of classifiers.
@@ -122,7 +122,7 @@ class Opened:
 
 
 def opened(request: HeldOutRequest | BackbonesRequest | RateRequest | SamplingRequest) -> Opened:
-    """What an experiment works on, read once its folder is known to take the results.
+    """Open the inputs of an experiment, after checking that its folder can take the results.
 
     Raises:
         ConfigError, DataUnavailable, InputFileError: say what and why.
@@ -133,7 +133,7 @@ def opened(request: HeldOutRequest | BackbonesRequest | RateRequest | SamplingRe
 
 
 def opened_zoo(zoo: Path, output: Path) -> Zoo:
-    """A zoo, opened once the folder for the results is known to take them."""
+    """Open a zoo, after checking that the folder can take the results."""
     check_folder(output)
     check_figure(output / "figure.png")
     return open_zoo(zoo)
@@ -141,16 +141,16 @@ def opened_zoo(zoo: Path, output: Path) -> Zoo:
 
 @dataclass(frozen=True)
 class HeldOutRequest:
-    """A space is asked for, measured on the held-out instances of a zoo.
+    """Request to measure a space on the held-out instances of a zoo.
 
     Attributes:
         measure: `single` or `several`.
         zoo: a zoo's folder; output: the folder of the results, and of a space that is trained first.
         space: a trained one, by name or path; or the recipe of one that is trained first.
-        data: a data set as of `load_data`; None for the zoo's own.
+        data: a data set as in `load_data`; None for the zoo's own.
         teacher: guides training and search.
         refine: steps of held-out instances; None for what the space records.
-        path_steps, search_steps, search_images, teacher_images: as of `Scale`.
+        path_steps, search_steps, search_images, teacher_images: as in `Scale`.
     """
 
     measure: HeldOutMeasure
@@ -166,7 +166,7 @@ class HeldOutRequest:
     teacher_images: int = Scale.teacher_images
 
     def prepare(self) -> HeldOutTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, DataUnavailable, InputFileError: say what and why.
@@ -177,14 +177,14 @@ class HeldOutRequest:
         return HeldOutTask(self, inputs, load_space(self.space))
 
     def scale(self, space: Space) -> Scale:
-        """How much work is asked for, in a space."""
+        """Amount of work in a space."""
         refine_steps = space.recipe.refine.steps if self.refine is None else self.refine
         return Scale(refine_steps, self.path_steps, self.search_steps, self.search_images, self.teacher_images)
 
 
 @dataclass(frozen=True)
 class HeldOutTask:
-    """A measurement that can begin.
+    """A measurement that is ready to run.
 
     Attributes:
         request: what was asked for.
@@ -197,7 +197,7 @@ class HeldOutTask:
     space: Space | Recipe
 
     def run(self, runner: Runner) -> Found:
-        """Train the space if it is not there, and measure it."""
+        """Train the space if needed, and measure it."""
         asked, inputs = self.request, self.inputs
         space = self._space(runner)
         report = asked.measure(
@@ -216,13 +216,13 @@ class HeldOutTask:
 
 @dataclass(frozen=True)
 class BackbonesRequest:
-    """Recipes are asked for, beside each other.
+    """Request to compare recipes.
 
     Attributes:
         zoo: a zoo's folder; output: the folder of the results.
         recipes: files, by name.
-        seconds, marks: as of `backbones`.
-        data: a data set as of `load_data`; None for the zoo's own.
+        seconds, marks: as in `backbones`.
+        data: a data set as in `load_data`; None for the zoo's own.
         teacher: of spaces of several architectures.
     """
 
@@ -235,7 +235,7 @@ class BackbonesRequest:
     teacher: Teacher = NO_TEACHER
 
     def prepare(self) -> BackbonesTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, DataUnavailable, InputFileError: say what and why.
@@ -246,7 +246,7 @@ class BackbonesRequest:
 
 @dataclass(frozen=True)
 class BackbonesTask:
-    """A comparison of recipes that can begin: what was asked for, and what was opened."""
+    """A comparison of recipes that is ready to run: the request and its opened inputs."""
 
     request: BackbonesRequest
     inputs: Opened
@@ -262,15 +262,15 @@ class BackbonesTask:
 
 @dataclass(frozen=True)
 class RateRequest:
-    """Spaces of several sizes are asked for.
+    """Request to compare spaces of several sizes.
 
     Attributes:
         zoo: a zoo's folder; output: the folder of the results.
-        recipe, settings: as of `load_recipe`.
+        recipe, settings: as in `load_recipe`.
         sizes: of embeddings.
-        data: a data set as of `load_data`; None for the zoo's own.
+        data: a data set as in `load_data`; None for the zoo's own.
         teacher: of the searches.
-        search_steps, search_images, teacher_images: as of `Scale`.
+        search_steps, search_images, teacher_images: as in `Scale`.
     """
 
     zoo: Path
@@ -285,7 +285,7 @@ class RateRequest:
     teacher_images: int = Scale.teacher_images
 
     def prepare(self) -> RateTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, DataUnavailable, InputFileError: say what and why.
@@ -296,7 +296,7 @@ class RateRequest:
 
 @dataclass(frozen=True)
 class RateTask:
-    """A comparison of sizes that can begin: what was asked for, and what was opened."""
+    """A comparison of sizes that is ready to run: the request and its opened inputs."""
 
     request: RateRequest
     inputs: Opened
@@ -314,12 +314,12 @@ class RateTask:
 
 @dataclass(frozen=True)
 class FewLabelsRequest:
-    """An instance is to be adapted to few labelled images.
+    """Request to adapt an instance to few labelled images.
 
     Attributes:
         zoo: a zoo's folder; output: the folder of the results.
         plan: how much work.
-        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
         arch: of the instance; None for the zoo's smallest.
     """
 
@@ -331,7 +331,7 @@ class FewLabelsRequest:
     arch: str | None = None
 
     def prepare(self) -> FewLabelsTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, WrongSpace, DataUnavailable, InputFileError: say what and why.
@@ -343,7 +343,7 @@ class FewLabelsRequest:
 
 @dataclass(frozen=True)
 class FewLabelsTask:
-    """An adaptation that can begin: what was asked for, and what was opened."""
+    """An adaptation that is ready to run: the request and its opened inputs."""
 
     request: FewLabelsRequest
     zoo: Zoo
@@ -359,14 +359,14 @@ class FewLabelsTask:
 
 @dataclass(frozen=True)
 class SamplingRequest:
-    """Samples of every method are asked for.
+    """Request to compare samples of every method.
 
     Attributes:
         zoo: a zoo's folder; output: the folder of the results.
-        recipes: files, by name; settings: of all of them, as of `load_recipe`.
+        recipes: files, by name; settings: of all of them, as in `load_recipe`.
         spaces: trained ones, names or paths, by name.
         plan: how much is drawn.
-        data: a data set as of `load_data`; None for the zoo's own.
+        data: a data set as in `load_data`; None for the zoo's own.
         teacher: of spaces of several architectures.
     """
 
@@ -380,7 +380,7 @@ class SamplingRequest:
     teacher: Teacher = NO_TEACHER
 
     def prepare(self) -> SamplingTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, DataUnavailable, InputFileError: say what and why.
@@ -389,7 +389,7 @@ class SamplingRequest:
         twice = sorted({*self.recipes} & {*self.spaces})
         if twice:
             raise ConfigError(
-                f"a recipe and a space are both called {twice[0]}.", f"Name one otherwise: {setting('space')}."
+                f"a recipe and a space are both called {twice[0]}.", f"Rename one of them: {setting('space')}."
             )
         inputs = opened(self)
         sources: dict[str, Recipe | Space] = {n: load_recipe(p, self.settings) for n, p in self.recipes.items()}
@@ -398,7 +398,7 @@ class SamplingRequest:
 
 @dataclass(frozen=True)
 class SamplingTask:
-    """A comparison of samples that can begin: what was asked for, and what was opened."""
+    """A comparison of samples that is ready to run: the request and its opened inputs."""
 
     request: SamplingRequest
     inputs: Opened

@@ -1,4 +1,4 @@
-"""The finished runs of a long experiment in a file, so that the same command goes on where it was stopped."""
+"""Log of an experiment's finished runs, so that the same command can continue after a stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SHORT = 60  # characters; longer values say nothing in a message
 
 
 class RunLog:
-    """A line of settings, then a line for each finished run: what it was, and what came of it.
+    """A line of settings, then one line per finished run: its values and its result.
 
     Made by `run_log`.
 
@@ -34,11 +34,11 @@ class RunLog:
         self.runs = runs
 
     def find(self, what: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The finished run that has all of these values."""
+        """Find the finished run with all of these values."""
         return next((run for run in self.runs if all(run.get(k) == v for k, v in what.items())), None)
 
     def add(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a finished run; its line is on disk, whole, when this returns."""
+        """Add a finished run; its whole line is on disk when this returns."""
         _append(self._file, run)
         self.runs.append(dict(run))
         return self.runs[-1]
@@ -46,14 +46,14 @@ class RunLog:
 
 @contextmanager
 def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
-    """Begin a log, or go on with the one that is there; no other process can meanwhile.
+    """Begin or continue a log; it is locked against other processes meanwhile.
 
     Args:
         path: of the file; its folder is made.
         settings: plain JSON values; runs of other settings are not to be mixed with these.
     Raises:
         ConfigError: the log there is of other settings (the message names them), or another process has it.
-        InputFileError: a line that is no run.
+        InputFileError: a line that is not a run.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab+") as file:
@@ -72,7 +72,7 @@ def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
 
 
 def _translated(run: dict[str, Any]) -> dict[str, Any]:
-    """A run whose recipe, if it has one, may be from when keys had other names."""
+    """Translate a run whose recipe may have older names of keys."""
     recipe = run.get("recipe")
     return {**run, "recipe": completed_recipe(recipe)} if isinstance(recipe, dict) else run
 
@@ -84,7 +84,7 @@ def _append(file: BinaryIO, line: Mapping[str, Any]) -> None:
 
 
 def _whole_lines(path: Path, file: BinaryIO) -> list[dict[str, Any]]:
-    """What the lines hold. A last one without an end was cut off by a crash: its run is done again."""
+    """Read the lines. A last line without an end was cut off by a crash, so its run is done again."""
     file.seek(0)
     content = file.read()
     whole = content[: content.rfind(b"\n") + 1]
@@ -93,7 +93,7 @@ def _whole_lines(path: Path, file: BinaryIO) -> list[dict[str, Any]]:
         try:
             found.append(dict(json.loads(line)))
         except (ValueError, TypeError) as failure:
-            raise InputFileError(path, f"line {number} is no run ({failure}).", "Remove that line.") from failure
+            raise InputFileError(path, f"line {number} is not a run ({failure}).", "Remove that line.") from failure
     file.truncate(len(whole))
     return found
 
@@ -112,6 +112,6 @@ def _check_settings(path: Path, before: Any, now: Mapping[str, Any]) -> None:
     ]
     if changed:
         raise ConfigError(
-            f"{path} has runs of other settings: {'; '.join(changed)}.",
-            f"Go on with the settings it was begun with, or choose another folder with {setting('folder')}.",
+            f"{path} has runs with other settings: {'; '.join(changed)}.",
+            f"Use the settings that it was started with, or choose another folder with {setting('folder')}.",
         )

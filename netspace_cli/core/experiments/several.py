@@ -1,4 +1,4 @@
-"""Several architectures in one space (Fig. 5), also with some of them never seen (Fig. 5 right)."""
+"""Several architectures in one space (Fig. 5), also with some unseen in training (Fig. 5 right)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def several(
     scale: Scale,
     teacher: Network | None = None,
 ) -> Report:
-    """Fidelity by architecture, a path from the smallest to the largest, and optimising in each.
+    """Measure fidelity by architecture, a path from the smallest to the largest, and optimisation in each.
 
     Path and searches begin at what the encoder gives, as published: that is what the space was trained to lead
     through the architectures. Those that the space has not seen (`space.unseen` of its recipe) are drawn on
@@ -73,7 +73,7 @@ def several(
 
 
 def zoo_of(zoo: Zoo, archs: Sequence[str]) -> Zoo:
-    """A zoo without the instances of other architectures."""
+    """A copy of the zoo with these architectures only."""
     return replace(zoo, instances=tuple(i for i in zoo.instances if i.arch in archs))
 
 
@@ -81,7 +81,7 @@ def middling(zoo: Zoo, arch: str) -> Instance:
     """The held-out (test) instance of median validation accuracy.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: the zoo has none.
     """
     rows = by_validation(zoo, arch, "test")
     if not rows:
@@ -90,7 +90,7 @@ def middling(zoo: Zoo, arch: str) -> Instance:
 
 
 def order_table(path: Sequence[Step]) -> Table:
-    """Which architectures a path passes, and how well they do: a row each time the architecture changes."""
+    """Architectures that a path passes, and their accuracies: one row each time the architecture changes."""
     rows = []
     for name, first, last in runs(path):
         found = [s.accuracy for s in path[first : last + 1] if s.accuracy is not None]
@@ -106,8 +106,10 @@ def order_table(path: Sequence[Step]) -> Table:
 
 
 def drawn_table(path: Sequence[Step], zoo: Zoo, space: Space) -> Table:
-    """What stands at gamma = i / (A - 1), where eq. 7 wants the architecture with ClassId i, beside the
-    zoo's own instances of it."""
+    """Networks decoded at gamma = i / (A - 1), beside the zoo's own instances.
+
+    Eq. 7 expects the architecture with ClassId i there.
+    """
     rows = []
     names = [a.name for a in space.architectures]
     for i, name in enumerate(names):
@@ -138,7 +140,7 @@ def _optimised(
     runner: Runner,
     searches: Searches,
 ) -> dict[str, list[Tuned]]:
-    """From the middling held-out instance of each architecture that the space has seen."""
+    """Optimise from the median held-out instance of each architecture that the space was trained on."""
     found = {}
     for arch in (a.name for a in zoo.architectures()):
         instance = middling(zoo, arch)

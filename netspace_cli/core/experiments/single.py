@@ -1,4 +1,4 @@
-"""One architecture, instances of varied performance (Fig. 3, and Table I for one architecture)."""
+"""One architecture, with instances of varied accuracy (Fig. 3, and Table I for one architecture)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def single(
     scale: Scale,
     teacher: Network | None = None,
 ) -> Report:
-    """Fidelity, a path from the weakest to the strongest held-out instance, and optimising from both.
+    """Measure fidelity, a path from the weakest to the strongest held-out instance, and optimisation from both.
 
     Args:
         zoo: of one architecture; its test instances were not seen by the space.

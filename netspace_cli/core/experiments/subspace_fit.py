@@ -1,4 +1,4 @@
-"""Refining where nothing was learnt: networks fitted in a random subspace around the best training instance."""
+"""Baseline for refining without learning: fit networks in a random subspace around the best instance."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from .rates import best_rate
 
 @dataclass(frozen=True)
 class Fitted:
-    """The held-out instances of an architecture in a subspace.
+    """Held-out instances of an architecture, fitted in a subspace.
 
     Attributes:
         parametrisation: the subspace.
@@ -54,7 +54,7 @@ def fit_held_out(
     data: ImageData,
     runner: Runner,
 ) -> Fitted:
-    """Fit the test instances in a random subspace around the best training instance by validation.
+    """Fit the test instances in a random subspace around the training instance that is best on validation.
 
     Args:
         architecture: of the instances.
@@ -95,8 +95,9 @@ def fit(
     *,
     temperature: float,
 ) -> Tensor:
-    """Steps towards networks' own outputs on unlabelled images, as `encode.refine` takes them: the same
-    loss, and the same images at the same step.
+    """Move towards networks' outputs on unlabelled images, as `encode.refine` does.
+
+    It uses the same loss, and the same images at the same step.
 
     Args:
         parametrisation: where each may go, from `parametrisation.start` on.
@@ -126,14 +127,14 @@ def fit(
 
 
 def at_rate(schedule: AdamSchedule, lr: float) -> AdamSchedule:
-    """The same schedule from another rate, which falls as far in proportion."""
+    """The same schedule with another rate, which falls in the same proportion."""
     return replace(schedule, lr=lr, lr_end=lr * schedule.lr_end / schedule.lr)
 
 
 def agreements(
     parametrisation: Parametrisation, embeddings: Tensor, targets: Tensor, data: ImageData, split: str, runner: Runner
 ) -> list[float]:
-    """Share of a split's images on which each fitted network predicts what its target predicts."""
+    """Share of a split's images on which each fitted network predicts the same as its target."""
     pairs = _answers(parametrisation, embeddings, targets, data, split, runner)
     return [agreement(wanted, predicted) for wanted, predicted in pairs]
 
@@ -141,7 +142,7 @@ def agreements(
 def evaluate_fits(
     fitted: Fitted, known: Sequence[Evaluated], targets: Tensor, data: ImageData, runner: Runner
 ) -> Evaluation:
-    """The fitted held-out instances on the test images, as `evaluate` has those of a space.
+    """Evaluate the fitted held-out instances on the test images, as `evaluate` does in a space.
 
     Args:
         known: the same instances evaluated in some space: who they are and how far their peers agree.

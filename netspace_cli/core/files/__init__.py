@@ -1,1 +1,4 @@
-"""Files of any kind, read safely and written whole or not at all. Imports runtime."""
+"""Files of any kind: safe reading, atomic writing.
+
+Imports runtime.
+"""

@@ -1,4 +1,4 @@
-"""Reading and writing anybody's checkpoints. Knows nothing of architectures.
+"""Read and write checkpoints of any origin. Knows nothing about architectures.
 
 A checkpoint may be nested among other things, its names may carry the prefixes of wrappers, its numbers may
 have other widths: all that is brought to one form, and what was done is noted. What is not clear is refused.
@@ -69,7 +69,7 @@ _MOST_COPIES = 16  # of a file's bytes, as distinct views of the same storage
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network's parameters and buffers, brought to one form.
+    """A network's parameters and buffers in one form.
 
     Args:
         path: the file it was read from.
@@ -93,7 +93,7 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
-    """Read a checkpoint: safetensors, or what `torch.save` wrote; told apart by content, not by name.
+    """Read a checkpoint: safetensors, or a file by `torch.save`; the content decides which, not the name.
 
     Nothing in the file is ever executed. Values that are not finite are read; see `check_finite`.
 
@@ -131,7 +131,7 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
 
 
 def read_own(path: Path, kind: Literal["embedding", "space"]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file of netspace's own; of anything else the error says what it is instead.
+    """Read one of netspace's own safetensors files; the error for other files says what they are.
 
     Returns:
         As `read_safetensors`.
@@ -154,7 +154,7 @@ def read_own(path: Path, kind: Literal["embedding", "space"]) -> tuple[dict[str,
 def write_checkpoint(
     path: Path, state: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None, force: bool = False
 ) -> None:
-    """Write a state dict so that `load_state_dict` takes it; the same content gives the same bytes.
+    """Write a state dict so that `load_state_dict` accepts it; the same content gives the same bytes.
 
     Args:
         path: ends with .safetensors, or with .pt, .pth or .th for `torch.save`'s format.
@@ -180,7 +180,7 @@ def write_checkpoint(
 
 
 def check_checkpoint_suffix(path: Path) -> None:
-    """Refuse an output path whose extension does not say which format to write.
+    """Refuse an output path without the extension of a checkpoint format.
 
     Raises:
         ConfigError: names the extensions there are.
@@ -188,13 +188,13 @@ def check_checkpoint_suffix(path: Path) -> None:
     known = SAFETENSORS_SUFFIXES + TORCH_SUFFIXES
     if path.suffix.lower() not in known:
         raise ConfigError(
-            f"{path}: the extension {path.suffix!r} says no checkpoint format.",
+            f"{path}: unknown checkpoint extension {path.suffix!r}.",
             f"Use one of {', '.join(known)}.",
         )
 
 
 def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse NaN and infinity among a network's numbers.
+    """Refuse NaN and infinity in a network's numbers.
 
     Raises:
         NotFinite: names the first five tensors concerned, with counts, and how many there are.
@@ -233,7 +233,7 @@ def _sniff_format(path: Path) -> Literal["pt", "safetensors"]:
 
 
 def _normalised(path: Path, tensors: Mapping[str, Tensor], file_bytes: int, notes: list[str]) -> dict[str, Tensor]:
-    """All tensors dense, compact, and of a width that the rest works with."""
+    """Make all tensors dense, compact, and of a supported width."""
     for name, tensor in tensors.items():
         fault = _unreadable(tensor)
         if fault:
@@ -250,7 +250,7 @@ def _normalised(path: Path, tensors: Mapping[str, Tensor], file_bytes: int, note
 
 
 def _unreadable(tensor: Tensor) -> str | None:
-    """The name of a kind of tensor that has no plain numbers; None for the others."""
+    """Describe tensors without plain numbers; None for others."""
     if tensor.is_meta:
         return "a meta tensor (a shape without values)"
     if tensor.is_quantized:
@@ -269,7 +269,7 @@ def _dtype_name(dtype: torch.dtype) -> str:
 
 
 def _check_memory(path: Path, tensors: Mapping[str, Tensor], file_bytes: int) -> None:
-    """Refuse, before any number is touched, what would take far more memory than the file has bytes."""
+    """Refuse tensors that would take far more memory than the file has bytes, before reading them."""
     storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors.values()}
     views: dict[object, int] = {}
     for name, tensor in tensors.items():
@@ -296,7 +296,7 @@ def _view_key(tensor: Tensor) -> object:
 
 
 class _Compactor:
-    """Makes tensors contiguous, with a storage of their own size; tensors that were tied stay tied.
+    """Make tensors contiguous, each with storage of its own size; tied tensors stay tied.
 
     Args:
         convert: applied to each compact tensor.
@@ -318,7 +318,7 @@ class _Compactor:
 
 
 def _to_float32(tensor: Tensor) -> Tensor:
-    """Raises OverflowError where a finite float64 has no float32."""
+    """Convert to float32. Raises OverflowError if a finite float64 is too large."""
     if tensor.dtype not in _CONVERTED:
         return tensor
     narrow = tensor.float()

@@ -19,10 +19,10 @@ COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 
 
 def check_figure(path: Path) -> None:
-    """Refuse a figure that could not be drawn, before any work.
+    """Refuse a figure that cannot be drawn, before any work.
 
     Raises:
-        ConfigError: matplotlib is not installed, or the extension is no picture's.
+        ConfigError: matplotlib is not installed, or the extension is not a picture's.
     """
     if path.suffix not in FORMATS:
         raise ConfigError(f"{path}: a figure is written as {', '.join(FORMATS)}.", "Choose one of these extensions.")
@@ -35,7 +35,7 @@ def check_figure(path: Path) -> None:
 
 
 def blank_figure(width: float, height: float, *, panels: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure of so many inches with panels side by side, which share their axes' ranges."""
+    """Make a figure of this size in inches, with panels side by side that share axis ranges."""
     # Figure itself, not pyplot: no global state, no window system.
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Read input files safely, and say what a file is."""
+"""Read input files safely, and recognise file types."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MAGIC = (
 
 @contextmanager
 def open_input(path: Path, *, error: type[InputFileError] = InputFileError) -> Iterator[BufferedReader]:
-    """An input file opened for reading bytes. Never waits: a pipe or a device is refused, not read.
+    """Open an input file for reading bytes. Refuses pipes and devices, so it never waits.
 
     Args:
         path: the file.
@@ -58,7 +58,7 @@ def open_input(path: Path, *, error: type[InputFileError] = InputFileError) -> I
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, in hexadecimal.
+    """SHA-256 of a file's bytes, in hexadecimal.
 
     Raises:
         InputFileError: the file cannot be read.
@@ -68,7 +68,7 @@ def sha256_of(path: Path) -> str:
 
 
 def describe_bytes(path: Path) -> str | None:
-    """What a file evidently is, for error messages: "an HTML page", "a git-lfs pointer", "empty".
+    """Describe a file's type for error messages: "an HTML page", "a git-lfs pointer", "empty".
 
     Returns:
         None where the first bytes tell nothing, as with anything that may be a checkpoint.
@@ -80,7 +80,7 @@ def describe_bytes(path: Path) -> str | None:
 
 
 def describe_head(head: bytes) -> str | None:
-    """`describe_bytes` for the first bytes of a file, a kilobyte of them or the whole file."""
+    """Describe a type as `describe_bytes` does, from the first kilobyte or the whole file."""
     if not head:
         return "empty"
     for magic, description in _MAGIC:
@@ -94,7 +94,7 @@ def describe_head(head: bytes) -> str | None:
 
 
 def hint_for(description: str) -> str:
-    """The next step for somebody who has a file that `describe_bytes` knows, instead of the right one."""
+    """The next step for a user who has a file of a type that `describe_bytes` knows."""
     if "git-lfs" in description:
         return "Fetch the real file with: git lfs pull."
     if "HTML" in description:
@@ -129,7 +129,7 @@ def _cannot_open(path: Path, failure: Exception, error: type[InputFileError]) ->
 
 
 def irregular(mode: int) -> str | None:
-    """What a thing that is no regular file is called; None for a regular file."""
+    """Name the type of a path that is not a regular file; None for a regular file."""
     if stat.S_ISREG(mode):
         return None
     if stat.S_ISDIR(mode):

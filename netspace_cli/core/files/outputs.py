@@ -1,4 +1,4 @@
-"""Files of any kind: reading them safely, naming what they are, writing them whole or not at all.
+"""Write files completely or not at all, and check output paths.
 
 A crash leaves either the old or the complete new file (a promise that network file systems may not keep).
 """
@@ -23,7 +23,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def check_output(path: Path, *, force: bool) -> None:
-    """Refuse an output path that cannot be written, before any work is done for it.
+    """Refuse an output path that cannot be written, before any work.
 
     Args:
         path: where the output shall go.
@@ -31,7 +31,7 @@ def check_output(path: Path, *, force: bool) -> None:
     Raises:
         OutputExists: the file is there and `force` is not given.
         ConfigError: no such folder, a folder without write permission, or something at `path`
-            that is no regular file (a directory, a device, a pipe).
+            that is not a regular file (a directory, a device, a pipe).
     """
     _checked_target(path, force=force)
 
@@ -73,21 +73,21 @@ def atomic_write(path: Path, write: Callable[[Path], object], *, force: bool) ->
 
 
 def remove_unfinished() -> None:
-    """Take away the temporary files of writes under way: for an end without unwinding."""
+    """Remove temporary files of unfinished writes, for an end without unwinding."""
     for temporary in tuple(_unfinished):
         with suppress(OSError):
             temporary.unlink()
 
 
 def _checked_target(path: Path, *, force: bool) -> Path:
-    """The path behind all links, after every check of `check_output`."""
+    """Path behind all links, after every check of `check_output`."""
     try:
         target = path.resolve()
         mode = target.stat().st_mode if target.exists() else None
         parent_mode = target.parent.stat().st_mode if target.parent.exists() else None
     except (OSError, ValueError, RuntimeError) as failure:  # RuntimeError: links in a circle
         shown = str(path).replace("\0", "\\0")
-        raise ConfigError(f"{shown} is no path to write to ({failure}).", "Choose another path.") from failure
+        raise ConfigError(f"{shown} cannot be written to ({failure}).", "Choose another path.") from failure
     kind = None if mode is None else irregular(mode)
     if kind:
         raise ConfigError(f"{path} is {kind}; it cannot be replaced by a file.", "Choose another path.")
@@ -105,7 +105,7 @@ def _checked_target(path: Path, *, force: bool) -> Path:
 
 
 def _new_file_beside(target: Path) -> Path:
-    """An empty file in the target's folder, with the permissions that the umask gives to new files."""
+    """Make an empty file in the target's folder, with the permissions that the umask gives."""
     temporary = target.parent / f".netspace-{secrets.token_hex(8)}{target.suffix}"
     # tempfile would create it with mode 0600, and reading the umask means changing it for all threads.
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -113,7 +113,7 @@ def _new_file_beside(target: Path) -> Path:
 
 
 def _settle(file: Path, mode: int) -> None:
-    """Give a written file its permissions and have the disk hold it."""
+    """Set a written file's permissions and flush it to disk."""
     handle = os.open(file, os.O_RDONLY)
     try:
         os.chmod(file, mode)
@@ -142,7 +142,7 @@ def _cannot_write(path: Path, failure: OSError) -> RunFailed:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that could neither be made nor written to, before any work; nothing is made.
+    """Refuse a folder that cannot be made or written to, before any work; nothing is made.
 
     Raises:
         ConfigError: something else is in its place or above it, or permission is missing.
@@ -155,7 +155,7 @@ def check_folder(folder: Path) -> None:
 
 
 def check_no_input(outputs: Sequence[Path | None], inputs: Sequence[Path | str | None]) -> None:
-    """Refuse outputs that are inputs, whether or not files may be replaced.
+    """Refuse outputs that are also inputs, even if files may be replaced.
 
     Args:
         outputs, inputs: None and built-in names among them do not count.

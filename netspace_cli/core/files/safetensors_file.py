@@ -1,4 +1,4 @@
-"""Reading and writing safetensors files.
+"""Read and write safetensors files.
 
 The header is checked here, before any data is read: the library accepts duplicate keys, and says less.
 The writer is our own because the library's leaves the order of the metadata to chance; the same tensors
@@ -57,7 +57,7 @@ class TorchCheckpointFound(CheckpointError):
 
 
 class _HeaderError(ValueError):
-    """What is wrong with a header; the caller adds the path."""
+    """A fault in a header; the caller adds the path."""
 
 
 class _Entry(NamedTuple):
@@ -67,7 +67,7 @@ class _Entry(NamedTuple):
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read a safetensors file whole into memory, after checking its header.
+    """Read a whole safetensors file into memory after checking its header.
 
     The file is not mapped: truncating or replacing it afterwards harms nothing. Takes about twice the
     file's size in memory while it reads.
@@ -82,13 +82,13 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def is_safetensors_head(head: bytes) -> bool:
-    """Whether a file's first bytes are a possible header length and the start of a header."""
+    """Whether a file starts with a possible header length and the start of a header."""
     length = int.from_bytes(head[:_LENGTH_BYTES], "little")
     return 0 < length <= HEADER_LIMIT_BYTES and head[_LENGTH_BYTES : _LENGTH_BYTES + 1] == b"{"
 
 
 def read_checked_bytes(path: Path) -> tuple[bytes, dict[str, str]]:
-    """A safetensors file's bytes, its header checked, and its metadata.
+    """Read a safetensors file's bytes and metadata after checking its header.
 
     Raises:
         CheckpointError: anything that is wrong with the header or the lengths.
@@ -124,7 +124,7 @@ def _torch_file(path: Path, head: bytes) -> CheckpointError:
 
 
 def parse_checked_bytes(path: Path, data: bytes) -> dict[str, Tensor]:
-    """The tensors in bytes that `read_checked_bytes` returned, in the order of their data.
+    """Parse the tensors in bytes from `read_checked_bytes`, in the order of their data.
 
     Raises:
         CheckpointError: the safetensors library refuses the bytes all the same.
@@ -149,7 +149,7 @@ def _in_data_order(data: bytes) -> list[str]:
 def write_safetensors(
     path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, force: bool = False
 ) -> None:
-    """Write tensors as a safetensors file, atomically; the same content gives the same bytes.
+    """Write tensors as a safetensors file atomically; the same content gives the same bytes.
 
     Args:
         path: where the file shall be.
@@ -191,7 +191,7 @@ def _read_header(file: BinaryIO, size: int) -> bytes:
 
 
 def _check_header(header: bytes, size: int) -> dict[str, str]:
-    """Check all of a header against the file's size in bytes; returns the metadata."""
+    """Check a header against the file's size in bytes; returns the metadata."""
     if not header.startswith(b"{"):
         raise _HeaderError("not a safetensors file: its header is not JSON")
     try:
@@ -214,7 +214,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         counts = Counter(name for name, _ in pairs)
-        raise _HeaderError(f"damaged: {shown(counts.most_common(1)[0][0])} stands twice in its header")
+        raise _HeaderError(f"damaged: {shown(counts.most_common(1)[0][0])} appears twice in its header")
     return found
 
 
@@ -232,7 +232,7 @@ def _check_entry(name: str, entry: object) -> _Entry:
         raise _HeaderError(f"damaged: the entry of {shown(name)} is not dtype, shape and data_offsets")
     dtype, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise _HeaderError(f"unknown dtype {shown(str(dtype))} of {shown(name)}; known are {', '.join(_DTYPES)}")
+        raise _HeaderError(f"unknown dtype {shown(str(dtype))} of {shown(name)}; known: {', '.join(_DTYPES)}")
     if not _are_counts(shape):
         raise _HeaderError(f"damaged: the shape of {shown(name)} is not a list of sizes")
     if not _are_counts(offsets) or len(offsets) != 2:
@@ -251,7 +251,7 @@ def _are_counts(values: object) -> bool:
 
 
 def _check_places(entries: Iterable[_Entry], data_bytes: int) -> None:
-    """No overlap, no hole, nothing missing at the end and nothing behind it."""
+    """Check that tensors do not overlap, leave no holes, and end with the data."""
     place = 0
     for entry in sorted(entries):
         if entry.begin != place:
@@ -261,11 +261,11 @@ def _check_places(entries: Iterable[_Entry], data_bytes: int) -> None:
     if place > data_bytes:
         raise _HeaderError(f"truncated: its tensors take {place:,} bytes, the file has {data_bytes:,} for them")
     if place < data_bytes:
-        raise _HeaderError(f"damaged: {data_bytes - place:,} bytes follow behind its last tensor")
+        raise _HeaderError(f"damaged: {data_bytes - place:,} bytes follow its last tensor")
 
 
 def _build_header(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> tuple[bytes, list[str]]:
-    """The header, padded, and the names in the order of their data, widest dtype first."""
+    """Build the padded header, and names in the order of their data, widest dtype first."""
     try:
         check_names(tensors)
     except ValueError as problem:

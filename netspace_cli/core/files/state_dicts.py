@@ -1,4 +1,4 @@
-"""Finding the one state dict in what a checkpoint holds, and bringing its names to one form."""
+"""Find the one state dict in a checkpoint's content, and bring its names into one form."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _AVERAGED, _AVERAGED_MODULE = "n_averaged", "module."
 
 
 def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Mapping[Any, object]]:
-    """The one state dict in what a file holds.
+    """Find the one state dict in a file's content.
 
     Args:
         path: the file, for messages.
@@ -40,7 +40,7 @@ def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Map
     Returns:
         Its place, a key for each level and none for the top; and the state dict.
     Raises:
-        CheckpointError: there is none, or more than one.
+        CheckpointError: none is found, or more than one.
     """
     place: Place = ()
     if key is not None:
@@ -62,14 +62,14 @@ def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Map
     what = f"what is under {key!r}" if key else "it"
     raise CheckpointError(
         path,
-        f"{what} is no state dict (tensors by name) and has none in the usual places: {_listed(content)}.",
+        f"{what} is not a state dict (tensors by name), and the usual places hold none: {_listed(content)}.",
         f"Save model.state_dict() alone, or name its place with {setting('key')} "
         f"(of a teacher: {Call('read_teacher', key=None)}).",
     )
 
 
 def _at_key(content: object, key: str) -> tuple[Place, object] | None:
-    """Where a dotted key leads; names that have dots themselves are found too."""
+    """The value under a dotted key; keys that have dots themselves are found too."""
     if not isinstance(content, Mapping):
         return None
     for name, value in content.items():
@@ -83,7 +83,7 @@ def _at_key(content: object, key: str) -> tuple[Place, object] | None:
 
 
 def _candidates(content: object, place: Place, seen: set[int]) -> Iterator[tuple[Place, Mapping[Any, object]]]:
-    """State dicts in the usual places, each once; failing those, unmistakable ones one level down."""
+    """State dicts in the usual places, each once; failing those, clear ones one level down."""
     # A pickle can hold a dict within itself: look at each only once.
     if not isinstance(content, Mapping) or id(content) in seen:
         return
@@ -106,7 +106,7 @@ def _candidates(content: object, place: Place, seen: set[int]) -> Iterator[tuple
 
 
 def _is_state_dict(content: Mapping[Any, object]) -> bool:
-    """Whether a mapping is tensors by name and nothing else."""
+    """Whether a mapping has only tensors by name."""
     tensors = 0
     for name, value in content.items():
         if not isinstance(name, str):
@@ -119,7 +119,7 @@ def _is_state_dict(content: Mapping[Any, object]) -> bool:
 
 
 def _listed(content: object) -> str:
-    """A few entries of a mapping for a message, those that are no tensors first."""
+    """A few entries of a mapping for a message, those that are not tensors first."""
     if not isinstance(content, Mapping):
         return f"a {_type_name(content)}"
     entries = sorted(content.items(), key=lambda entry: isinstance(entry[1], Tensor))
@@ -133,7 +133,7 @@ def _type_name(value: object) -> str:
 
 
 def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -> dict[str, Tensor]:
-    """A state dict's tensors, their names checked; what was left out is added to the notes.
+    """Check names of a state dict's tensors; left-out entries are added to the notes.
 
     Raises:
         CheckpointError: nothing in it, or a name that no network has.
@@ -155,7 +155,7 @@ def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -
 
 
 def without_prefixes(tensors: Mapping[str, Tensor], prefixes: Sequence[str]) -> tuple[str, dict[str, Tensor]]:
-    """Cut prefixes off, again and again, as long as every name has them.
+    """Cut prefixes off, repeatedly, as long as all names have them.
 
     Returns:
         All that was cut off, and the tensors by the rest of their names.

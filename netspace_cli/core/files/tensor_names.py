@@ -1,4 +1,4 @@
-"""Names of tensors in files: which are refused, and how a text from a file is shown."""
+"""Names of tensors in files: which are refused, and how to show text from a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SHOWN_LIMIT = 80
 
 
 def check_names(names: Iterable[object]) -> None:
-    """Refuse names that no network has and that would do harm as a path, a table cell or a key.
+    """Refuse names that no network has, and that would do harm as a path, table cell or key.
 
     Raises:
         ValueError: says which name and why.
@@ -22,7 +22,7 @@ def check_names(names: Iterable[object]) -> None:
 
 
 def shown(text: str) -> str:
-    """Text from a file, made fit for a message: one line, no control characters, not long."""
+    """Make text from a file safe for a message: one line, no control characters, limited length."""
     clean = "".join(letter if letter.isprintable() else "?" for letter in text)
     return repr(clean if len(clean) <= _SHOWN_LIMIT else clean[: _SHOWN_LIMIT - 1] + "…")
 

@@ -1,4 +1,4 @@
-"""Reading what `torch.save` wrote, without running anything that the file brings along.
+"""Read files by `torch.save` without running any code from them.
 
 `torch.load` is always told `weights_only=True`, and what it can be led to do with that is checked around it:
 compressed records, storages larger than the file, nesting that exhausts the stack. Classes that often stand
@@ -66,15 +66,15 @@ _INERT_NAMES = (
 
 
 class StandIn:
-    """Stands where a checkpoint has an object that is no tensor; keeps nothing of it."""
+    """Replaces objects in a checkpoint that are not tensors; keeps nothing of them."""
 
     origin = "object"
 
     def __init__(self, *arguments: object) -> None:
-        """Take what the pickle has for the real class, and leave it."""
+        """Accept and ignore the arguments that the pickle has for the real class."""
 
     def __setstate__(self, state: object) -> None:
-        """Take the state that the pickle has for the real object, and leave it."""
+        """Accept and ignore the state that the pickle has for the real object."""
 
 
 _INERT: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
@@ -83,7 +83,7 @@ _INERT: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
 
 
 def read_torch_file(path: Path) -> tuple[object, bytes]:
-    """Read a file written by `torch.save`, in today's zip format or the one before it.
+    """Read a file by `torch.save`, in the present zip format or the older one.
 
     Nothing in the file is executed, whatever it asks for. Takes about twice the file's size in memory.
 
@@ -110,7 +110,7 @@ def read_torch_file(path: Path) -> tuple[object, bytes]:
 
 
 def is_torch_head(head: bytes) -> bool:
-    """Whether a file's first bytes are those of a zip archive or a binary pickle."""
+    """Whether a file starts like a zip archive or a binary pickle."""
     return head.startswith((_ZIP_MAGIC, _PICKLE_MAGIC))
 
 
@@ -127,7 +127,7 @@ def _not_by_torch(path: Path, head: bytes, file: BinaryIO) -> CheckpointError:
 
 
 def _checked_zip(path: Path, file: BinaryIO) -> bytes:
-    """Check the directory of a zip archive before torch reads a byte of it; returns the pickle in it."""
+    """Check a zip archive's directory before torch reads it; returns the pickle in it."""
     size = os.fstat(file.fileno()).st_size
     try:
         with zipfile.ZipFile(file) as archive:
@@ -167,7 +167,7 @@ def _check_records(path: Path, records: list[zipfile.ZipInfo], size: int) -> Non
             "It is damaged or made to do harm.",
         )
     if len({record.filename for record in records}) < len(records):
-        raise CheckpointError(path, "damaged: a record stands in it twice.", _AGAIN)
+        raise CheckpointError(path, "damaged: a record appears in it twice.", _AGAIN)
 
 
 def _foreign_archive(names: list[str]) -> str | None:
@@ -192,7 +192,7 @@ def _stored_bytes(path: Path, file: BinaryIO, record: zipfile.ZipInfo) -> bytes:
 
 
 def _scan(path: Path, program: bytes, pickles: int) -> set[str]:
-    """The names that the pickles at the start of `program` ask for; refuses what would crash the reader."""
+    """Names that the pickles at the start of `program` import; refuses what would crash the reader."""
     stream = io.BytesIO(program)
     try:
         return {name for _ in range(pickles) for name in _globals_in(stream)}
@@ -201,7 +201,7 @@ def _scan(path: Path, program: bytes, pickles: int) -> set[str]:
 
 
 def _globals_in(stream: IO[bytes]) -> set[str]:
-    """Read one pickle without carrying it out, to learn the globals in it.
+    """Read one pickle without executing it, to find the globals in it.
 
     Raises:
         ValueError: damaged, or tuples so deeply nested that taking their hash would overflow the C stack.
@@ -234,7 +234,7 @@ def _traced(stream: IO[bytes]) -> set[str]:
 
 
 def _follow(operation: pickletools.OpcodeInfo, depths: list[int]) -> None:
-    """Do to the tuples' depths what the operation does to the stack."""
+    """Apply an operation to the depths of tuples as it applies to the stack."""
     taken: list[int] = []
     if pickletools.markobject in operation.stack_before:
         while (top := depths.pop()) != _MARK:

@@ -1,4 +1,4 @@
-"""Neural fields: networks that are shapes, pictures, or any other values at the points of a box."""
+"""Neural fields: shapes, pictures, and other values at the points of a box."""
 
 from __future__ import annotations
 
@@ -39,15 +39,15 @@ STRETCHED_POINTS = 256
 
 @dataclass(frozen=True)
 class FieldFidelity:
-    """How a predicted instance compares with its target at the centres of a grid's voxels.
+    """Comparison of a predicted instance with its target, at the centres of a grid's voxels.
 
     Attributes:
         within: share of values that differ by less than 0.01.
         iou: intersection over union of the solids, where a signed distance is below zero; None where neither has
-            an inside, and of fields that are no signed distances.
+            an inside, and for fields that are not signed distances.
         error: mean absolute difference.
         predicted_arch: the architecture the embedding is classified as.
-        inside: share of the box that is inside the target; None of fields that are no signed distances.
+        inside: share of the box that is inside the target; None for fields that are not signed distances.
     """
 
     within: float
@@ -59,7 +59,7 @@ class FieldFidelity:
 
 @dataclass(frozen=True)
 class EvaluatedField:
-    """One instance of a zoo beside what its embedding decodes to, at the centres of a grid's voxels.
+    """One instance of a zoo and its predicted instance, compared at the centres of a grid's voxels.
 
     Attributes:
         id, arch: of the instance.
@@ -67,7 +67,7 @@ class EvaluatedField:
         iou: intersection over union of the solids; None where neither has an inside.
         error: mean absolute difference.
         nearest_iou: the highest IoU of the target with a training instance: what a space must beat.
-        seen: as of `Evaluated`.
+        seen: as in `Evaluated`.
     """
 
     id: str
@@ -81,12 +81,12 @@ class EvaluatedField:
 
 @dataclass(frozen=True)
 class FieldEvaluation:
-    """All instances, and in short."""
+    """Evaluation of all instances, with a summary."""
 
     instances: tuple[EvaluatedField, ...]
 
     def summary(self) -> dict[str, Any]:
-        """Number, number seen (None where the space does not record it), and means; None of no instance."""
+        """Number, number seen (None if the space does not record it), and means; None without instances."""
         rows = self.instances
         return {
             "n": len(rows),
@@ -101,7 +101,7 @@ class FieldEvaluation:
 
 @dataclass
 class FieldEvaluator:
-    """Compares fields on the voxels of a grid.
+    """Compare fields on the voxels of a grid.
 
     Attributes:
         points: (N, D) the voxels' centres, on the runner's device.
@@ -121,20 +121,20 @@ class FieldEvaluator:
         return values_of(network.architecture, self.runner.place(network.weights), self.points, self.runner)
 
     def judge(self, instances: Sequence[Judged]) -> None:
-        """Add the instances of one architecture, each beside the nearest training instance."""
+        """Add the instances of one architecture, with the nearest training instance to each."""
         for judged in instances:
             scores = _scores(judged.target, judged.predicted, has_surface=self.has_surface)
             nearest = _nearest(judged.target, self.training) if self.has_surface else None
             self.rows.append(EvaluatedField(judged.id, judged.arch, *scores, nearest, judged.seen))
 
     def evaluation(self) -> FieldEvaluation:
-        """All that were added."""
+        """The evaluation of all added instances."""
         return FieldEvaluation(tuple(self.rows))
 
 
 @dataclass(frozen=True)
 class FieldKind:
-    """Fields that nobody can see: values at points of a box.
+    """Fields that cannot be drawn: values at points of a box.
 
     Attributes:
         has_surface: whether values are signed distances, zero on a surface.
@@ -148,31 +148,31 @@ class FieldKind:
     validation_inputs: int = VALIDATION_POINTS
 
     def data_of_space(self, record: Mapping[str, Any], spec: str | None, owner: str) -> FieldData:
-        """Points, which are always at hand."""
+        """Points, which need no files."""
         return self.choose_data_of_zoo(record, spec, owner)
 
     def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> FieldData:
-        """Points, which are always at hand."""
+        """Points, which need no files."""
         if spec is not None:
             raise ConfigError(
-                f"{owner} is of neural fields: they are asked about points, which need no {spec}.",
+                f"{owner} is for neural fields, which are evaluated at points: they do not use {spec}.",
                 f"Leave out {setting('data')}.",
             )
         return field_data(record)
 
     def check_architectures(self, names: Sequence[str], owner: str) -> None:
-        """Refuse several: there is no teacher that all could imitate."""
+        """Refuse several architectures, since no teacher fits them all."""
         if len(names) > 1:
             raise ConfigError(
-                f"{owner} has neural fields of several architectures ({', '.join(names)}); a space of "
-                "them has one: there is no teacher that all could imitate.",
-                "Train a space of each.",
+                f"{owner} has neural fields of several architectures ({', '.join(names)}); a space "
+                "of neural fields has only one, since no teacher fits several.",
+                "Train one space for each.",
             )
 
     def sampler(
         self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near_surface_share: float
     ) -> Sampler:
-        """Points of the box for all networks, or of each its own, some of them near its surface."""
+        """Points of the box: the same for all networks, or separate ones, some near each surface."""
         close = self._near_surfaces(architecture, weights, data, runner, near_surface_share)
 
         def draw(count: int, generator: torch.Generator) -> Tensor:
@@ -198,7 +198,7 @@ class FieldKind:
         near_surface_share: float,
         stretch: float,
     ) -> Variation:
-        """Stretch shapes, ask near their surfaces, and look at the path from each instance to the next.
+        """Rescale shapes, draw points near their surfaces, and train on paths between instances.
 
         Raises:
             ConfigError: an architecture that cannot be stretched.
@@ -228,13 +228,13 @@ class FieldKind:
         return varied
 
     def error_weights(self, wanted: Tensor) -> Tensor | None:
-        """The nearer a signed distance is to zero, the more it weighs."""
+        """Weights that are larger where a signed distance is near zero."""
         return weights_by_distance(wanted) if self.has_surface else None
 
     def fragment_remover(
         self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner
     ) -> FragmentRemover:
-        """Removes fragments that refining has left, and restores thin connections."""
+        """Remove fragments after refining, and restore thin connections."""
         if not self.has_surface:
             return lambda embedding: embedding
         voxels = Voxels(runner.place(scattered_points(self.io.dimensions, runner.generator("cells"))))
@@ -246,18 +246,18 @@ class FieldKind:
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str
     ) -> FieldFidelity:
-        """Values on a grid; splits have no part in it."""
+        """Compare values on a grid; splits are not used."""
         points = runner.place(scoring_points(self.io.dimensions))
         one, other = (values_of(n.architecture, runner.place(n.weights), points, runner) for n in (target, predicted))
         inside = (one[:, 0] < 0).double().mean().item() if self.has_surface else None
         return FieldFidelity(*_scores(one, other, has_surface=self.has_surface), recognised, inside)
 
     def accuracies(self, networks: Sequence[Network], data: Data | None, runner: Runner) -> list[float | None]:
-        """There are no labels."""
+        """None, since fields have no labels."""
         return [None] * len(networks)
 
     def evaluator(self, data: Data, runner: Runner, training: Iterable[Network]) -> FieldEvaluator:
-        """Compares on a grid; of signed distances beside all training instances."""
+        """Compare on a grid; signed distances also with all training instances."""
         points = runner.place(scoring_points(self.io.dimensions))
         known = (
             [values_of(n.architecture, runner.place(n.weights), points, runner).to(torch.float16) for n in training]
@@ -269,23 +269,23 @@ class FieldKind:
     def score(
         self, networks: Sequence[Network], data: Data | None, runner: Runner, *, split: str, description: str
     ) -> list[Step]:
-        """There are no labels to score on."""
+        """Steps without scores, since fields have no labels."""
         return score_steps(networks, None, runner, split, description)
 
     def look(
         self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]
     ) -> Sequence[PathStep]:
-        """The steps as they are."""
+        """The steps, unchanged."""
         return path
 
     def check_drawing(self) -> None:
-        """Refuse: nobody can see such fields."""
+        """Refuse, since these fields cannot be drawn."""
         raise ConfigError(
             f"networks for {self.io.describe()} cannot be drawn.", "Only classifiers, shapes and pictures can."
         )
 
     def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
-        """Refuse."""
+        """Refuse, since these fields cannot be drawn."""
         self.check_drawing()
 
 
@@ -298,7 +298,7 @@ class ShapeKind(FieldKind):
     def look(
         self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]
     ) -> Sequence[SolidStep]:
-        """The solids along a path."""
+        """Solids along a path."""
         return solid_steps(path, runner, name=name, beside=[s for s in beside if isinstance(s, SolidStep)])
 
     def check_drawing(self) -> None:
@@ -306,7 +306,7 @@ class ShapeKind(FieldKind):
         check_mesh_extra()
 
     def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
-        """The surfaces of each path, in a row."""
+        """Draw the surfaces of each path, in a row."""
         draw_solid_paths(file, seen, force=force)
 
 
@@ -319,14 +319,14 @@ class PictureKind(FieldKind):
     def look(
         self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]
     ) -> Sequence[PictureStep]:
-        """The pictures along a path."""
+        """Pictures along a path."""
         return picture_steps(path, runner, name=name, beside=[s for s in beside if isinstance(s, PictureStep)])
 
     def check_drawing(self) -> None:
-        """Nothing beyond what every figure needs."""
+        """Check nothing: figures need no more here."""
 
     def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
-        """The pictures of each path, in a row."""
+        """Draw the pictures of each path, in a row."""
         draw_picture_paths(file, seen, force=force)
 
 

@@ -1,4 +1,4 @@
-"""Classifiers of images: what they are asked about, how two of them compare, how a zoo of them is evaluated."""
+"""Classifiers of images: their data, comparison and evaluation."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ VALIDATION_IMAGES = 512
 
 @dataclass(frozen=True)
 class Fidelity:
-    """How a predicted instance compares with its target on a split.
+    """Comparison of a predicted instance with its target on a split.
 
     Attributes:
         target_accuracy, predicted_accuracy: fractions.
@@ -51,7 +51,7 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One instance of a zoo beside what its embedding decodes to.
+    """One instance of a zoo and its predicted instance, compared.
 
     Attributes:
         id, arch: of the instance; predicted_arch: what its embedding is classified as. The predicted
@@ -76,13 +76,15 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class ImageEvaluation:
-    """All instances, and in short."""
+    """Evaluation of all instances, with a summary."""
 
     instances: tuple[Evaluated, ...]
 
     def summary(self, arch: str | None = None) -> dict[str, Any]:
-        """Of one architecture or of all: number, number seen, share of architectures recognised, mean
-        accuracies, Pearson correlation and mean absolute error between them, mean agreement.
+        """Summary of one architecture or of all.
+
+        Number, number seen, share of architectures recognised, mean accuracies, Pearson correlation and mean absolute
+        error between them, mean agreement.
 
         `unrelated_agreement` is the mean over the n_paired instances that have others of equal accuracy;
         `agreement_paired` is the agreement over those alone, so that the two can be compared.
@@ -114,14 +116,14 @@ class ImageEvaluation:
         return list(dict.fromkeys(e.arch for e in self.instances))
 
     def documented(self) -> dict[str, Any]:
-        """Instances, the summary of all, and that of each architecture."""
+        """Instances, the summary of all, and a summary per architecture."""
         by_arch = {arch: self.summary(arch) for arch in self.architectures()}
         return {"instances": self.instances, "summary": self.summary(), "by_arch": by_arch}
 
 
 @dataclass
 class ImageEvaluator:
-    """Compares classifiers on the images of the test split.
+    """Compare classifiers on the images of the test split.
 
     Attributes:
         data: on the runner's device.
@@ -137,7 +139,7 @@ class ImageEvaluator:
         return logits_of(network.architecture, self.runner.place(network.weights), self.data, "test", self.runner)
 
     def judge(self, instances: Sequence[Judged]) -> None:
-        """Add the instances of one architecture, each beside the others of equal accuracy."""
+        """Add the instances of one architecture, each with the others of equal accuracy."""
         labels = labels_of(self.data, "test")
         targets = [i.target for i in instances]
         self.rows += [
@@ -155,7 +157,7 @@ class ImageEvaluator:
         ]
 
     def evaluation(self) -> ImageEvaluation:
-        """All that were added."""
+        """The evaluation of all added instances."""
         return ImageEvaluation(tuple(self.rows))
 
 
@@ -171,7 +173,7 @@ class ImageKind:
     validation_inputs: int = VALIDATION_IMAGES
 
     def data_of_space(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData | None:
-        """The images named, else the space's own if they are at hand, else None."""
+        """The named images, else the space's own if available, else None."""
         if spec is None:
             return self._own_data(record)
         data = load_data(spec, size=self.io.size)
@@ -184,7 +186,7 @@ class ImageKind:
         return replace(data, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
     def _own_data(self, record: Mapping[str, Any]) -> ImageData | None:
-        """The images a space was trained on, where they are at hand.
+        """The images that a space was trained on, if available.
 
         Files and folders are recorded by their names alone, so whatever lies there under that name is compared
         with the record: other images would score and refine without a word.
@@ -201,21 +203,21 @@ class ImageKind:
         return data if data.record()["splits"] == record["splits"] else None
 
     def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData:
-        """The images named, else those the zoo was trained on."""
+        """The named images, else those that the zoo was trained on."""
         name = str(record["name"])
         if spec is None and not data_available(name):
             raise DataUnavailable(
-                f"the images of {name}, which {owner} was trained on, are not at hand.", data_hint(name)
+                f"the images of {name}, which {owner} was trained on, are not available.", data_hint(name)
             )
         return load_data(spec or name, size=self.io.size)
 
     def check_architectures(self, names: Sequence[str], owner: str) -> None:
-        """Classifiers of several architectures share a space, taught by one teacher."""
+        """Accept several architectures: classifiers can share a space, taught by one teacher."""
 
     def sampler(
         self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near_surface_share: float
     ) -> Sampler:
-        """Augmented training images, the same for all networks."""
+        """Draw augmented training images, the same for all networks."""
         return lambda count, generator: data.draw("train", count, generator)[0]
 
     def variation(
@@ -228,7 +230,7 @@ class ImageKind:
         near_surface_share: float,
         stretch: float,
     ) -> Variation:
-        """Instances and images as they are."""
+        """Leave instances and images unchanged."""
 
         def unvaried(
             architecture: Architecture, targets: Tensor, rows: Tensor, batch: Batch, generator: torch.Generator
@@ -238,19 +240,19 @@ class ImageKind:
         return unvaried
 
     def error_weights(self, wanted: Tensor) -> Tensor | None:
-        """All alike."""
+        """None: all errors weigh the same."""
         return None
 
     def fragment_remover(
         self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner
     ) -> FragmentRemover:
-        """Classifiers have no fragments: embeddings stay as they are."""
+        """Leave embeddings unchanged: classifiers have no fragments."""
         return lambda embedding: embedding
 
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str
     ) -> Fidelity:
-        """Accuracies and agreement on a split's images."""
+        """Compare accuracies and answers on a split's images."""
         images = require_images(data)
         one, other = (
             logits_of(n.architecture, runner.place(n.weights), images, split, runner) for n in (target, predicted)
@@ -259,36 +261,36 @@ class ImageKind:
         return Fidelity(accuracy(one, labels), accuracy(other, labels), agreement(one, other), recognised)
 
     def accuracies(self, networks: Sequence[Network], data: Data | None, runner: Runner) -> list[float | None]:
-        """Of each network on the test split; None without images."""
+        """Accuracy of each network on the test split; None without images."""
         if data is None:
             return [None] * len(networks)
         return [*accuracies_on_test(networks, require_images(data), runner)]
 
     def evaluator(self, data: Data, runner: Runner, training: Iterable[Network]) -> ImageEvaluator:
-        """Compares on the test split; training instances have no part in it."""
+        """Compare on the test split; training instances are not used."""
         return ImageEvaluator(require_images(data), runner)
 
     def score(
         self, networks: Sequence[Network], data: Data | None, runner: Runner, *, split: str, description: str
     ) -> list[Step]:
-        """Accuracies and losses on a split's images, where there are any."""
+        """Score accuracies and losses on a split's images, if available."""
         images = None if data is None else require_images(data)
         return score_steps(networks, images, runner, split, description)
 
     def look(self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]) -> Sequence[Step]:
-        """The steps themselves."""
+        """The steps, unchanged."""
         return path
 
     def check_drawing(self) -> None:
-        """Nothing beyond what every figure needs."""
+        """Check nothing: figures need no more here."""
 
     def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
-        """Accuracy along the path."""
+        """Draw accuracy along the path."""
         plot_path(file, seen[main], {name: path for name, path in seen.items() if name != main}, force=force)
 
 
 def require_images(data: Data) -> ImageData:
-    """Data of classifiers, where classes and their labels are needed.
+    """Return the data if they are images with labels, else refuse them.
 
     Raises:
         ConfigError: data of another kind.
@@ -299,14 +301,14 @@ def require_images(data: Data) -> ImageData:
 
 
 def data_hint(name: str) -> str:
-    """How to name a recorded data set."""
+    """Hint on how to name a recorded data set."""
     word = name.partition(":")[0]
     spec = "FILE.npz" if word == "npz" else f"{word}:DIR"
     return f"Name them with {setting('data')}, e.g. {setting('data', Call('load_data', spec))}."
 
 
 def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | None:
-    """Mean agreement with the other instances of the split that are as accurate."""
+    """Mean agreement with other instances of the split that have equal accuracy."""
     own = accuracy(targets[row], labels)
     others = [
         agreement(targets[row], t)

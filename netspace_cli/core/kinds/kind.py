@@ -1,4 +1,4 @@
-"""What every kind of network answers, so that nothing else need know which kind it is."""
+"""The interface of all kinds of network, so that callers need not know which kind they have."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ FragmentRemover = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Judged:
-    """One instance beside what its embedding decodes to.
+    """One instance compared with its predicted instance.
 
     Attributes:
         id, arch: of the instance; recognised: the architecture its embedding is classified as.
-        target, predicted: outputs of both, as of `Kind.outputs`.
+        target, predicted: outputs of both, as in `Kind.outputs`.
         seen: whether the very file took part in the space's training; None where that is not recorded.
     """
 
@@ -45,12 +45,12 @@ class Judged:
 
 
 def count_seen(seen: Sequence[bool | None]) -> int | None:
-    """How many instances took part in a space's training; None where that is not recorded of all."""
+    """Number of instances that a space was trained on; None if that is not recorded for all."""
     return None if None in seen else seen.count(True)
 
 
 class PathStep(Protocol):
-    """What is seen at one step of a path.
+    """One step of a path, as its kind shows it.
 
     Attributes:
         scores: names of what a step may be scored by, as in `row`.
@@ -60,24 +60,24 @@ class PathStep(Protocol):
 
     @property
     def error(self) -> str:
-        """Why there is nothing to see, "" if there is. Such a step keeps its place."""
+        """The reason why there is nothing to show, or "". Such a step keeps its place."""
         ...
 
     def row(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """As a row for scripts."""
         ...
 
 
 class Evaluation(Protocol):
-    """All instances of a split beside what they decode to, and in short."""
+    """Evaluation of all instances of a split, with a summary."""
 
     @property
     def instances(self) -> Sequence[Any]:
-        """A row for each: {id, arch, seen, …}."""
+        """One row per instance: {id, arch, seen, …}."""
         ...
 
     def summary(self) -> dict[str, Any]:
-        """{n, seen, …}."""
+        """Summary: {n, seen, …}."""
         ...
 
     def documented(self) -> dict[str, Any]:
@@ -86,10 +86,10 @@ class Evaluation(Protocol):
 
 
 class Evaluator(Protocol):
-    """Compares the instances of a zoo with what they decode to; holds what all of them share."""
+    """Compare instances of a zoo with their predicted instances; holds what all comparisons share."""
 
     def outputs(self, network: Network) -> Tensor:
-        """What is compared of one network: on the runner's device it is run, the outputs come back."""
+        """Run one network on the runner's device, and return the outputs to compare."""
         ...
 
     def judge(self, instances: Sequence[Judged]) -> None:
@@ -97,7 +97,7 @@ class Evaluator(Protocol):
         ...
 
     def evaluation(self) -> Evaluation:
-        """All that were added."""
+        """The evaluation of all added instances."""
         ...
 
 
@@ -127,28 +127,28 @@ class Kind(Protocol):
     def validation_inputs(self) -> int: ...
 
     def data_of_space(self, record: Mapping[str, Any], spec: str | None, owner: str) -> Data | None:
-        """The data named, else those a space was trained on if they are at hand, else None.
+        """The named data, else those that a space was trained on if available, else None.
 
         Args:
             record: of the space's data.
-            spec: as of `load_data`; None for the space's own.
+            spec: as in `load_data`; None for the space's own.
             owner: the space in words, for messages.
         Raises:
-            DataUnavailable: data were named and are not at hand.
+            DataUnavailable: data were named and are not available.
             ConfigError: the data named are not like the space's, or such networks need none.
         """
         ...
 
     def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> Data:
-        """The data named, else those a zoo was trained on.
+        """The named data, else those that a zoo was trained on.
 
         Raises:
-            DataUnavailable: they are not at hand; ConfigError: such networks need none.
+            DataUnavailable: they are not available; ConfigError: such networks need none.
         """
         ...
 
     def check_architectures(self, names: Sequence[str], owner: str) -> None:
-        """Refuse a space of several architectures where such networks have one each.
+        """Refuse a space of several architectures if this kind does not allow them.
 
         Raises:
             ConfigError: says why.
@@ -158,7 +158,7 @@ class Kind(Protocol):
     def sampler(
         self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near_surface_share: float
     ) -> Sampler:
-        """Draws the unlabelled inputs on which networks are imitated.
+        """Draw the unlabelled inputs on which networks are imitated.
 
         Args:
             weights: (B, P) the networks, on the runner's device.
@@ -176,28 +176,28 @@ class Kind(Protocol):
         near_surface_share: float,
         stretch: float,
     ) -> Variation:
-        """How a step of training varies its instances and their inputs.
+        """Changes to instances and inputs in a training step.
 
         Args:
             weights: (N, P) the training instances by architecture.
-            near_surface_share: as of `sampler`; stretch: the largest factor that shapes are stretched by, 1 for none.
+            near_surface_share: as in `sampler`; stretch: the largest factor that shapes are stretched by, 1 for none.
         """
         ...
 
     def error_weights(self, wanted: Tensor) -> Tensor | None:
-        """(R,) how much the error of each output wanted (R,) weighs; None for all alike."""
+        """(R,) weights of the errors of outputs (R,), from their targets; None for equal weights."""
         ...
 
     def fragment_remover(
         self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner
     ) -> FragmentRemover:
-        """Removes the fragments that refining towards a network (P,) has left, and restores what it broke."""
+        """Remove fragments after refining towards a network (P,), and restore what refining broke."""
         ...
 
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str
     ) -> Any:
-        """A data class of how a predicted instance compares with its target, on the runner's device.
+        """Compare a predicted instance with its target on the runner's device; returns a data class.
 
         Args:
             recognised: the architecture that the embedding is classified as.
@@ -205,32 +205,32 @@ class Kind(Protocol):
         ...
 
     def accuracies(self, networks: Sequence[Network], data: Data | None, runner: Runner) -> list[float | None]:
-        """Of each network on the test split; None where there are no labels."""
+        """Accuracy of each network on the test split; None if there are no labels."""
         ...
 
     def evaluator(self, data: Data, runner: Runner, training: Iterable[Network]) -> Evaluator:
-        """Compares instances of a zoo; `training` are the zoo's training instances, read only where they are needed."""
+        """Compare instances of a zoo. `training` are the zoo's training instances, read only if needed."""
         ...
 
     def score(
         self, networks: Sequence[Network], data: Data | None, runner: Runner, *, split: str, description: str
     ) -> list[Step]:
-        """Networks as the steps of a path, scored on a split where they have scores and there are data."""
+        """Turn networks into steps of a path, with scores on a split if the kind has scores and data are available."""
         ...
 
     def look(
         self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]
     ) -> Sequence[PathStep]:
-        """What is seen along a path.
+        """What to show along a path.
 
         Args:
             name: of the path, for the progress.
-            beside: steps of other paths; a network that also stands there need not be looked at again.
+            beside: steps of other paths; a network that is also in one of them need not be evaluated again.
         """
         ...
 
     def check_drawing(self) -> None:
-        """Refuse to draw paths where something is missing.
+        """Refuse to draw paths if something is missing.
 
         Raises:
             ConfigError: such networks cannot be drawn, or an extra is not installed.
@@ -238,5 +238,5 @@ class Kind(Protocol):
         ...
 
     def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[PathStep]], *, force: bool) -> None:
-        """Draw the path called `main`, and those beside it."""
+        """Draw the path called `main`, and the others beside it."""
         ...

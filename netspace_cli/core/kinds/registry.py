@@ -1,4 +1,4 @@
-"""All kinds of network, and which one a record is of."""
+"""All kinds of network, and how to find the kind of a record."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KINDS: tuple[Callable[[NetworkIO, Mapping[str, Any]], Kind | None], ...] = (_cla
 
 
 def kind_of(io: NetworkIO, record: Mapping[str, Any]) -> Kind:
-    """The kind of the networks of a zoo or a space.
+    """Find the kind of a zoo's or space's networks.
 
     Args:
         io: what they take and give; record: of their data.
@@ -43,4 +43,4 @@ def kind_of(io: NetworkIO, record: Mapping[str, Any]) -> Kind:
         kind = known(io, record)
         if kind is not None:
             return kind
-    raise ConfigError(f"no kind of network is for {io.describe()}.", "Update netspace.")
+    raise ConfigError(f"no kind of network takes {io.describe()}.", "Update netspace.")

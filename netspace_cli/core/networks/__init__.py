@@ -1,1 +1,4 @@
-"""Trained networks: read, recognised, written, scored. Imports data and the rooms below it."""
+"""Trained networks: read, recognise, write, score.
+
+Imports data and the rooms below it.
+"""

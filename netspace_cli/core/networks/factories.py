@@ -1,4 +1,4 @@
-"""Architectures by name: the built-in ones, and anyone's factory as "package.module:function"."""
+"""Architectures by name: built-in ones, and users' factories as "package.module:function"."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ COMPARED_SIZES = (16, 28, 32, 64)
 
 
 def is_factory(name: str) -> bool:
-    """Whether a name is a factory's, not a built-in architecture's."""
+    """Whether a name is that of a factory, not of a built-in architecture."""
     return ":" in name
 
 
 def resolve_architecture(name: str, io: NetworkIO) -> Architecture:
-    """An architecture by name, for certain images and classes.
+    """Find an architecture by name, for certain images and classes.
 
     A factory is called without arguments if it needs none, else with the `NetworkIO`.
 
@@ -53,7 +53,7 @@ def resolve_architecture(name: str, io: NetworkIO) -> Architecture:
 
 
 def recorded_architecture(name: str, io: NetworkIO, file: Path) -> Architecture:
-    """An architecture that a file names; a factory only if the user has named it too.
+    """Find an architecture that a file names; a factory only if the user has named it too.
 
     Raises:
         InputFileError: a factory that the user has not named, or that cannot be used here.
@@ -68,8 +68,9 @@ def recorded_architecture(name: str, io: NetworkIO, file: Path) -> Architecture:
 
 
 def known_io(architecture: Architecture) -> str:
-    """What the parameters alone tell of inputs and outputs: "1x16x16, 10 classes", or, where they are the
-    same at several sizes of images as a ResNet's are, "1 channel, 10 classes; ..." with sizes that do.
+    """Describe the inputs and outputs that parameters show, for messages.
+
+    "1x16x16, 10 classes"; if several image sizes fit, as for a ResNet: "1 channel, 10 classes; …" and the sizes.
     """
     io, layout = architecture.io, architecture.layout("full")
     if isinstance(io, FieldIO):
@@ -83,7 +84,7 @@ def known_io(architecture: Architecture) -> str:
 
 
 def _layout_at(architecture: Architecture, io: ImageIO, size: int) -> NetworkSpec | None:
-    """Names and shapes of the same architecture for images of another size; None where there is none."""
+    """Names and shapes of the architecture for images of another size; None if it has none."""
     try:
         return resolve_architecture(architecture.name, replace(io, size=size)).layout("full")
     except (ConfigError, UnknownArchitecture):
@@ -91,7 +92,7 @@ def _layout_at(architecture: Architecture, io: ImageIO, size: int) -> NetworkSpe
 
 
 def fresh_module(name: str, io: NetworkIO) -> nn.Module:
-    """A newly initialised module of an architecture; its values come from torch's current stream.
+    """Make a newly initialised module of an architecture; values come from torch's current stream.
 
     Raises:
         UnknownArchitecture: no such name.
@@ -101,7 +102,7 @@ def fresh_module(name: str, io: NetworkIO) -> nn.Module:
 
 
 def io_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> NetworkIO | None:
-    """The images and classes of a factory that needs no arguments: its module is run on each size.
+    """Find the images and classes of a factory without arguments: its module is run on each size.
 
     Returns:
         None where it needs an argument, or runs on none of the sizes.
@@ -157,7 +158,7 @@ def _import(name: str) -> Callable[..., Any]:
 
 @contextmanager
 def _current_folder_last(name: str) -> Iterator[None]:
-    """Let modules of the current folder be imported for a factory that the user has named.
+    """Allow imports from the current folder for a factory that the user has named.
 
     A console script does not search the current folder. It comes last, so that a file of the user's called
     like an installed module does not take its place; and never for a factory that a file alone names.

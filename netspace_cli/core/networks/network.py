@@ -1,4 +1,4 @@
-"""A trained network: its architecture and its flat parameters, read from and written to checkpoints."""
+"""A trained network: architecture and flat parameters, read from and written to checkpoints."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def read_network(
     io: NetworkIO | None = None,
     key: str | None = None,
 ) -> Network:
-    """Read anyone's checkpoint and recognise its architecture.
+    """Read a checkpoint of any origin and recognise its architecture.
 
     Args:
         path: the checkpoint.
@@ -69,7 +69,7 @@ def recognise_network(
     arch: str | None = None,
     io: NetworkIO | None = None,
 ) -> Network:
-    """The network in a checkpoint; arguments and errors as of `read_network`, `source` for the record."""
+    """Recognise the network in a checkpoint; arguments and errors as in `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, io=io)
     assumed = "" if arch else ambiguity(checkpoint, architecture)
@@ -85,8 +85,9 @@ def recognise_network(
 
 
 def check_teacher(teacher: Network, io: NetworkIO) -> None:
-    """Refuse a teacher that cannot be asked about certain images. Their size has no part in it: a ResNet
-    takes any.
+    """Refuse a teacher that cannot be run on certain images.
+
+    Their size does not matter: a ResNet takes any.
 
     Raises:
         ConfigError: it takes other channels or gives other classes; says both.
@@ -101,12 +102,12 @@ def check_teacher(teacher: Network, io: NetworkIO) -> None:
 
 
 def _asked(io: NetworkIO) -> tuple[int, ...]:
-    """What a teacher and those it teaches must have in common."""
+    """The parts of the IO that a teacher and its pupils must share."""
     return (*io.input_shape[:1], io.outputs, len(io.input_shape))
 
 
 def write_network(path: Path, network: Network, *, metadata: Mapping[str, str], force: bool = False) -> None:
-    """Write a network in its form's layout, so that the architecture's own module loads it strictly.
+    """Write a network in its form's layout, so that its own module loads it strictly.
 
     Raises:
         OutputExists: the path is taken and `force` is not given.

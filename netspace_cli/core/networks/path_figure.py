@@ -1,4 +1,4 @@
-"""Draw accuracy along a path."""
+"""Plot accuracy along a path."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GREYS = ("#8a8a8a", "#b5b5b5")
 def plot_path(
     path: Path, steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]], *, force: bool = False
 ) -> None:
-    """Accuracy along a path, one colour an architecture, with the baselines in grey.
+    """Plot accuracy along a path, one colour per architecture, with the baselines in grey.
 
     Failed steps leave a gap and are marked.
     """

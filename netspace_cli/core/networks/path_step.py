@@ -21,7 +21,7 @@ class Step:
 
     Attributes:
         step: 0 ... N; gamma: step / N.
-        network: what stands there.
+        network: the network there.
         accuracy, loss: on the split; None without images, or where the step failed.
         error: why it failed, "" if it did not. A failed step keeps its place.
     """
@@ -36,7 +36,7 @@ class Step:
     error: str = ""
 
     def row(self) -> dict[str, Any]:
-        """As scripts read it; scores only where there are any."""
+        """As a row for scripts; scores only if there are any."""
         row: dict[str, Any] = {
             "step": self.step,
             "gamma": self.gamma,
@@ -54,7 +54,7 @@ def score_steps(
     split: str,
     description: str,
 ) -> list[Step]:
-    """Networks as the steps of a path, scored on the images of a split; not scored without images.
+    """Turn networks into steps of a path, scored on a split's images; without images, not scored.
 
     Args:
         description: of the work, for the progress.

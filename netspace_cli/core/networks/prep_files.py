@@ -1,4 +1,4 @@
-"""The PRep of a network as a file: numbers, or a picture."""
+"""Write a network's PRep as numbers or a picture."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ SATURATION = 3.0
 def check_prep(
     network: Network, path: Path, *, height: int | None = None, width: int = 10_000, force: bool = False
 ) -> tuple[int, int]:
-    """The grid of a network's PRep; refuses what `write_prep` would refuse.
+    """Return the grid of a network's PRep; refuses what `write_prep` would refuse.
 
-    Args, Returns, Raises: as of `write_prep`.
+    Args, Returns, Raises: as in `write_prep`.
     """
     if path.suffix not in (".npy", ".png"):
         raise ConfigError(
@@ -32,7 +32,7 @@ def check_prep(
             f"Name it {path.stem}.npy for the numbers, {path.stem}.png for a picture.",
         )
     if width < 1 or (height is not None and height < 1):
-        raise ConfigError(f"a PRep of {height} x {width} holds nothing.", "Give a height and a width above zero.")
+        raise ConfigError(f"invalid PRep size {height} x {width}.", "Give a height and a width above zero.")
     check_output(path, force=force)
     size = network.architecture.parameter_count
     if height is None:
@@ -77,7 +77,7 @@ def _save_array(path: Path, array: np.ndarray) -> None:
 
 
 def _by_layer(network: Network) -> Tensor:
-    """(P,) values in units of their layer's deviation."""
+    """(P,) values divided by their layer's standard deviation."""
     weights = network.weights.clone()
     for layer in network.architecture.spec.layers:
         part = weights[layer.start : layer.stop]
@@ -87,7 +87,7 @@ def _by_layer(network: Network) -> Tensor:
 
 
 def _colours(values: np.ndarray) -> np.ndarray:
-    """(H, W) numbers around zero to (H, W, 3) bytes."""
+    """Colour numbers around zero: (H, W) to (H, W, 3) bytes."""
     strength = np.clip(np.abs(values) / SATURATION, 0, 1)[..., None]
     colour = np.where(values[..., None] < 0, [33, 102, 172], [178, 24, 43])
     return (255 - strength * (255 - colour)).round().astype(np.uint8)

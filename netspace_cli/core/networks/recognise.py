@@ -1,4 +1,4 @@
-"""Which architecture a checkpoint is: from names and shapes alone, as the families of architectures know their own."""
+"""Recognise a checkpoint's architecture from names and shapes, through the families."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def recognise(
     arch: str | None = None,
     io: NetworkIO | None = None,
 ) -> Architecture:
-    """The architecture whose names and shapes a checkpoint has.
+    """Find the architecture that has a checkpoint's names and shapes.
 
     Args:
         candidates: tried first; the built-in ones are tried after them.
@@ -60,7 +60,7 @@ def recognise(
 def _as_named(
     architecture: Architecture, metadata: Mapping[str, str], candidates: Sequence[Architecture]
 ) -> Architecture:
-    """The one among those with the same parameters that the file names; where it names none, the one found."""
+    """Among architectures with the same parameters, the one that the file names; without a name, the one found."""
     name = metadata.get("netspace.arch", architecture.name)
     if name == architecture.name or name not in twins(architecture.name):
         return architecture
@@ -68,8 +68,10 @@ def _as_named(
 
 
 def ambiguity(checkpoint: Checkpoint, architecture: Architecture) -> str:
-    """A sentence on what an architecture was chosen for, where its parameters fit others as well and the file does
-    not say which it is; else nothing."""
+    """Explain the choice of an architecture if its parameters fit others and the file does not say which.
+
+    Empty otherwise.
+    """
     name, *others = twins(architecture.name)
     if not others or checkpoint.metadata.get("netspace.arch") in (name, *others):
         return ""
@@ -94,8 +96,10 @@ def _named(
 
 
 def _options(candidates: Sequence[Architecture], shapes: Shapes, io: NetworkIO | None) -> Iterator[Architecture]:
-    """The candidates, then the built-in architectures that names and shapes may be, for every IO that these
-    allow; each is built only once the others before it have been tried."""
+    """Candidate architectures: the given ones, then built-in ones that fit names and shapes, for every possible IO.
+
+    Each is built only after those before it have been tried.
+    """
     yield from candidates
     found = guesses(shapes)
     for guess in found:
@@ -112,7 +116,7 @@ def _options(candidates: Sequence[Architecture], shapes: Shapes, io: NetworkIO |
 
 
 def _possible_ios(shapes: Shapes, arch: str | None) -> list[NetworkIO]:
-    """What a family reads off; else channels and classes as the first and last layer have them, at the usual sizes."""
+    """IOs that a family reads; else channels and classes of the first and last layer at the usual sizes."""
     own = [guess.io for guess in guesses(shapes) if guess.io is not None]
     if own:
         return own
@@ -130,19 +134,19 @@ def _possible_ios(shapes: Shapes, arch: str | None) -> list[NetworkIO]:
 def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
     if nearest is None:
         return UnknownArchitecture(
-            f"{checkpoint.path}: for which images and classes {arch} is to be built cannot be read off it.",
-            f"Use it with a space or with data ({setting('candidates')}, {setting('io')}) that say so.",
+            f"{checkpoint.path}: it does not say for which images and classes to build {arch}.",
+            f"Give a space or data that say so ({setting('candidates')}, {setting('io')}).",
         )
     return UnknownArchitecture(
         f"{checkpoint.path}: {nearest[1].message}",
-        f"It is no {arch}; leave out {setting('arch')} to have it recognised.",
+        f"It is not a {arch}; leave out {setting('arch')} to have it recognised.",
     )
 
 
 def _nearest(
     failures: Sequence[tuple[Architecture, NamesDiffer]], shapes: Shapes
 ) -> tuple[Architecture, NamesDiffer] | None:
-    """The one with the fewest names in disagreement, of those for such images and classes if there are any."""
+    """The architecture with the fewest differing names, among those for such images and classes if any."""
     own = {_first_and_last(s) for s in _possible_ios(shapes, None)}
 
     def distance(failed: tuple[Architecture, NamesDiffer]) -> tuple[bool, int]:
@@ -152,7 +156,7 @@ def _nearest(
 
 
 def _first_and_last(io: NetworkIO) -> tuple[int, int]:
-    """What the first and the last layer tell of an IO: channels or coordinates, classes or values."""
+    """Read what the first and last layer show of an IO: channels or coordinates, classes or values."""
     return io.input_shape[0], io.outputs
 
 
@@ -162,7 +166,7 @@ def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] |
     foreign = _foreign(shapes_of(checkpoint.state))
     if foreign is not None:
         package = foreign.example.partition(".")[0]
-        hint += f" {package}'s own can be named so: {setting('arch', foreign.example)}."
+        hint += f" Name {package}'s own architecture: {setting('arch', foreign.example)}."
     if nearest is not None:
         architecture, failure = nearest
         but = failure.message
@@ -173,5 +177,5 @@ def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] |
 
 
 def _foreign(shapes: Shapes) -> Foreign | None:
-    """What a family has to say of a network that none of it is."""
+    """A family's description of a network that is not one of its architectures."""
     return next((guess.foreign for guess in guesses(shapes) if guess.foreign is not None), None)

@@ -1,4 +1,4 @@
-"""What a network does on a split: logits, accuracy, loss, and how far two networks agree."""
+"""Scores on a split: logits, accuracy, loss, and agreement of two networks."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TRAIN_IMAGES = 10_000
 def logits_of(
     architecture: Architecture, weights: Tensor, data: ImageData, split: str, runner: Runner, *, most: int | None = None
 ) -> Tensor:
-    """A network's logits on the images of a split, without augmentation.
+    """Logits of a network on a split's images, without augmentation.
 
     Args:
         architecture, weights: the network; its flat parameters (P,) on the runner's device.
         data: on the runner's device.
-        most: only the first so many images; None for all.
+        most: use at most this many of the first images; None for all.
     Returns:
         (N, K) float32, on the processor.
     """
@@ -46,7 +46,7 @@ def labels_of(data: ImageData, split: str) -> Tensor:
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of images whose largest logit is the label's: (N, K) and (N,) to a fraction."""
+    """Share of images with the label as the largest logit: (N, K) and (N,) to a fraction."""
     return (logits.argmax(1) == labels).double().mean().item()
 
 
@@ -56,7 +56,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> float:
 
 
 def agreement(a: Tensor, b: Tensor) -> float:
-    """Share of images on which two networks predict the same class: twice (N, K) to a fraction."""
+    """Share of images on which two networks predict the same class: two (N, K) to a fraction."""
     return (a.argmax(1) == b.argmax(1)).double().mean().item()
 
 
@@ -75,7 +75,7 @@ def accuracies_on_test(networks: Sequence[Network], data: ImageData, runner: Run
 
 
 def scores(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> dict[str, float]:
-    """Accuracy on the train, val and test split; of train, on its first `TRAIN_IMAGES` images."""
+    """Accuracy on the train, val and test split; for train, on its first `TRAIN_IMAGES` images."""
     accuracies = {}
     for split in data.splits:
         logits = logits_of(architecture, weights, data, split, runner, most=TRAIN_IMAGES if split == "train" else None)

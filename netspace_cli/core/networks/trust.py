@@ -1,4 +1,4 @@
-"""Which factories a file may name.
+"""Factories that files may name.
 
 A space or a zoo with an architecture of somebody's own records its factory as "package.module:function".
 Opening the file imports and calls it, so a file must not choose it alone: the user has to have named the
@@ -20,7 +20,7 @@ _TRUSTED: ContextVar[frozenset[str]] = ContextVar("trusted factories", default=f
 
 @contextmanager
 def trusting(*factories: str) -> Iterator[None]:
-    """Let files name these factories while the block runs."""
+    """Let files name these factories inside the block."""
     token = _TRUSTED.set(_TRUSTED.get() | set(factories))
     try:
         yield
@@ -34,7 +34,7 @@ def is_trusted(factory: str) -> bool:
 
 
 def check_trusted(name: str, file: Path | str) -> None:
-    """Refuse a factory that only a file names.
+    """Refuse a factory that only a file names, not the user.
 
     Args:
         name: of an architecture, as the file records it.

@@ -1,1 +1,4 @@
-"""Paths between two networks, straight and bent, and what is seen along them. Imports encoding and below."""
+"""Straight and bent paths between two networks, and what they show.
+
+Imports encoding and the rooms below it.
+"""

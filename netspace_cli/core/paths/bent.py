@@ -1,6 +1,6 @@
-"""A bent path between two shapes of a space: every step's embedding is solved for, to be the blend of both ends.
+"""Bent paths between two shapes: each step's embedding is solved for, to be a blend of both ends.
 
-Halfway along a straight path stands nearly the mean of two signed distances, in which whatever only one shape has is
+The middle of a straight path is nearly the mean of two signed distances, in which whatever only one shape has is
 thin or gone; and most of the change happens in the first and the last steps. A bent path leaves the straight line:
 its steps are the ends' blends (`netspace_models.training.losses.blended`) without fragments, spaced so
 that shapes change evenly.
@@ -38,7 +38,7 @@ def bent(
     *,
     steps: int,
 ) -> Tensor:
-    """(N + 1, E) embeddings of a bent path, the first and the last of them exactly `start` and `end`.
+    """(N + 1, E) embeddings of a bent path; the first and last are exactly `start` and `end`.
 
     Args:
         start, end: (E,) embeddings of a space of shapes.
@@ -65,7 +65,7 @@ def bent(
 def _solved(
     embedding: Tensor, ends: BlendEnds, weights: Tensor, gamma: Tensor, solver: Solver, runner: Runner
 ) -> Tensor:
-    """(E,) whose network is the blend at gamma of the ends, networks (2, P), without fragments."""
+    """(E,) embedding whose network is the blend at gamma of the ends, networks (2, P), without fragments."""
     wanted = ends.blend(gamma)
     chosen = even_and_near(wanted, runner.generator("bend"))
     error_weights = weights_by_distance(wanted[chosen])
@@ -83,28 +83,28 @@ def check_bend(space: Space) -> None:
     """Refuse a space whose paths cannot be bent.
 
     Raises:
-        ConfigError: its networks are no shapes, or its decoder does not write along directions.
+        ConfigError: its networks are not shapes, or its decoder does not write along directions.
     """
     if not space.kind.has_surface:
         raise ConfigError(
-            f"only paths between shapes can be bent, and the networks of {space.name} are none.",
+            f"only paths between shapes can be bent; the networks of {space.name} are not shapes.",
             f"Leave out {Call('bent')}.",
         )
     if not bendable(space):
         raise ConfigError(
-            f"to bend a path, its embeddings are solved for, and the decoder of {space.name} does not write along "
+            f"bending a path solves for its embeddings, but the decoder of {space.name} does not write along "
             "directions.",
             f"Leave out {Call('bent')}, or train a space with backbone.direct.kind = 'learnt'.",
         )
 
 
 def bendable(space: Space) -> bool:
-    """Whether a space's paths can be bent: its networks are shapes, and its decoder writes along directions."""
+    """Whether a space's paths can be bent: its networks are shapes and its decoder writes along directions."""
     return space.kind.has_surface and space.model.backbone.directions(space.model.architectures[0].name) is not None
 
 
 def _known(weights: Tensor, architecture: Architecture, runner: Runner) -> BlendEnds:
-    """What is where at the ends, networks (2, P)."""
+    """Values of the ends, networks (2, P), in the voxels."""
     dimensions = architecture.io.input_shape[0]
     points = runner.place(scattered_points(dimensions, runner.generator("ends")))
     one, other = (distances_at(points, architecture, v, runner) for v in weights)

@@ -1,4 +1,4 @@
-"""Paths between two embeddings, decoded and scored at every step; and the plain alternative."""
+"""Paths between two embeddings, decoded and scored at every step, and baselines between weights."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def interpolate(
     ends: tuple[str, str] | None = None,
     split: str = "test",
 ) -> list[Step]:
-    """Walk from one embedding straight to another.
+    """Walk straight from one embedding to another.
 
     Args:
         start, end: (E,) embeddings of this space.
         steps: N; there are N + 1 rows, and the first and last are exactly `start` and `end`.
-        ends, data, split: as of `walk`.
+        ends, data, split: as in `walk`.
     Raises:
         ConfigError: fewer than one step.
     """
@@ -82,7 +82,7 @@ def interpolate_weights(
     data: Data | None = None,
     split: str = "test",
 ) -> list[Step]:
-    """The baseline: the same walk between the parameters themselves.
+    """Baseline: the same walk between the weights themselves.
 
     Raises:
         ConfigError: the networks are of two architectures, so their weights cannot be mixed.
@@ -109,7 +109,7 @@ def weight_paths(
     data: Data | None = None,
     split: str = "test",
 ) -> dict[str, list[Step]]:
-    """The baselines of a path: "weights", and "aligned weights" where the hidden units are known.
+    """Baselines of a path: "weights", and "aligned weights" if the hidden units are known.
 
     Raises:
         ConfigError: two architectures.
@@ -122,7 +122,7 @@ def weight_paths(
 
 
 def aligned(reference: Network, network: Network, runner: Runner) -> Network:
-    """A network with its hidden units in the order nearest to another's of the same architecture."""
+    """Align a network's hidden units with those of another of the same architecture."""
     spec = network.architecture.spec
     state = align(
         spec.unflatten(reference.weights.cpu()),
@@ -140,5 +140,5 @@ def gammas(steps: int) -> list[float]:
         ConfigError: N < 1.
     """
     if steps < 1:
-        raise ConfigError(f"{steps} steps make no path.", f"Give at least one: {setting('steps', 1)}.")
+        raise ConfigError(f"a path cannot have {steps} steps.", f"Give at least one: {setting('steps', 1)}.")
     return [i / steps for i in range(steps + 1)]

@@ -1,4 +1,4 @@
-"""A path between networks as files: rows, a figure, a checkpoint for each step."""
+"""Write a path as files: rows, a figure, a checkpoint per step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def check_path_outputs(csv_path: Path | None, plot: Path | None, folder: Path | 
 
 
 def write_csv(path: Path, walks: Mapping[str, Sequence[PathStep]], *, force: bool = False) -> None:
-    """One row a step; failed steps keep theirs.
+    """Write one row per step; failed steps have rows too.
 
     Args:
         walks: by name; the rows are those of the first, and each other has a column of each of its scores but the loss.
@@ -63,8 +63,10 @@ def _heading(baseline: str, score: str) -> str:
 
 
 def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> None:
-    """Each step's checkpoint as `step-NNN.pt`; a failed step has no file, and none takes its number. With `force` those
-    of another path that are there go first: a folder holds one path."""
+    """Write each step's checkpoint as `step-NNN.pt`; a failed step has no file, and its number is left out.
+
+    A folder holds one path: with `force`, files of an earlier path are removed first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if force:
         for old in folder.glob("step-*.pt"):

@@ -1,4 +1,4 @@
-"""The paths between two networks that are shown beside each other: straight, bent, and between their weights."""
+"""Paths between two networks that are shown together: straight, bent, and between weights."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PathEnd:
 
     Attributes:
         embedding: (E,).
-        arch: the architecture that stands there.
+        arch: its architecture.
         network: None for an embedding alone.
     """
 
@@ -41,7 +41,7 @@ class PathEnd:
 
 @dataclass(frozen=True)
 class PathPlan:
-    """Which paths are walked between two networks, and how they are looked at.
+    """The paths to walk between two networks, and how to show them.
 
     Attributes:
         steps: N; each path has N + 1 steps.
@@ -63,7 +63,7 @@ class Walks:
     Attributes:
         main: name of the path asked for; the others are shown beside it.
         networks: the steps of each path, by its name.
-        seen: what is seen at these steps, as of `Kind.look`.
+        seen: what is seen at these steps, as in `Kind.look`.
         decoded_ends: whether both ends of the paths between weights are what embeddings decode to.
     """
 
@@ -74,17 +74,17 @@ class Walks:
 
     @property
     def path(self) -> Sequence[PathStep]:
-        """What is seen along the path asked for."""
+        """The steps of the requested path."""
         return self.seen[self.main]
 
     @property
     def baselines(self) -> dict[str, Sequence[PathStep]]:
-        """The others."""
+        """The other paths."""
         return {name: steps for name, steps in self.seen.items() if name != self.main}
 
 
 def is_bent(space: Space, bend: bool | None, steps: int) -> bool:
-    """Whether a path is bent: as asked for, and by default where it can be.
+    """Whether a path is bent: as requested, and by default if it can be.
 
     Raises:
         ConfigError: it was asked for, and the space's paths cannot be bent.
@@ -95,14 +95,14 @@ def is_bent(space: Space, bend: bool | None, steps: int) -> bool:
 
 
 def can_bend(space: Space, steps: int) -> bool:
-    """Whether bending a path of so many steps would change it."""
+    """Whether bending a path with this number of steps would change it."""
     return steps > 1 and bendable(space)
 
 
 def walks(
     start: PathEnd, end: PathEnd, space: Space, runner: Runner, plan: PathPlan, *, data: Data | None = None
 ) -> Walks:
-    """Walk from one network to another: the path asked for, and those that are shown beside it.
+    """Walk from one network to another along the requested path, and the others shown with it.
 
     Args:
         data: of the space; scores the networks of classifiers.
@@ -128,7 +128,7 @@ def walks(
 
 
 def network_at(end: PathEnd, space: Space, runner: Runner) -> Network:
-    """The network itself; of an embedding alone what it decodes to."""
+    """The network itself; for an embedding, what it decodes to."""
     if end.network is not None:
         return end.network
     return decode_row(runner.place(end.embedding), runner.place(space), arch=end.arch)

@@ -1,1 +1,4 @@
-"""What a person asks for: which inputs, which space, which data. Imports all rooms but experiments."""
+"""Requests of users: inputs, space and data of every task.
+
+Imports all rooms but experiments.
+"""

@@ -1,4 +1,4 @@
-"""Which data to work with: those named, or those a space or a zoo was trained on."""
+"""Choose data: the named ones, or those that a space or zoo was trained on."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ D = TypeVar("D", bound=Data)
 
 
 def choose_data(space: Space, spec: str | None) -> Data | None:
-    """What to work with: the images named, else the space's own if they are at hand, else None; for neural
-    fields points, which need no files.
+    """The named images, else the space's own if available, else None.
+
+    For neural fields, points, which need no files.
 
     Raises:
-        DataUnavailable: images were named and are not at hand.
+        DataUnavailable: images were named and are not available.
         ConfigError: the images named are not like the space's.
     """
     return space.kind.data_of_space(space.record["data"], spec, f"space {space.name!r}")
 
 
 def choose_images(space: Space, spec: str | None) -> ImageData | None:
-    """`choose_data`, for what needs classes and their labels.
+    """Choose as `choose_data` does, for tasks that need classes and labels.
 
     Raises:
         ConfigError: the networks of the space are neural fields.
@@ -45,41 +46,41 @@ def check_classifiers(kind: Kind, owner: str) -> None:
         ConfigError: says what they are.
     """
     if not kind.has_splits:
-        raise ConfigError(f"{owner} is of neural fields ({kind.io.describe()}).", "This is for classifiers.")
+        raise ConfigError(f"{owner} is for neural fields ({kind.io.describe()}).", "This is for classifiers.")
 
 
 def missing_images_note(space: Space) -> str:
-    """What to tell where a space's images are not at hand and everything but the scores was done without."""
+    """A note for tasks done without scores because a space's images are not available."""
     name = str(space.record["data"]["name"])
-    return f"No accuracy: the images of {name} are not at hand. {data_hint(name)}"
+    return f"No accuracy: the images of {name} are not available. {data_hint(name)}"
 
 
 def require_data(data: D | None, space: Space) -> D:
-    """The images, where nothing can be done without them.
+    """Return the images, or refuse if they are missing.
 
     Raises:
-        DataUnavailable: they are not at hand.
+        DataUnavailable: they are not available.
     """
     if data is None:
         name = space.record["data"]["name"]
         raise DataUnavailable(
-            f"the images of {name}, which space {space.name!r} was trained on, are not at hand.",
+            f"the images of {name}, which space {space.name!r} was trained on, are not available.",
             data_hint(name),
         )
     return data
 
 
 def choose_data_of_zoo(zoo: Zoo, spec: str | None) -> Data:
-    """The images named, else those the zoo was trained on; for neural fields points.
+    """The named images, else those that the zoo was trained on; for neural fields, points.
 
     Raises:
-        DataUnavailable: none were named, and the zoo's own are not at hand.
+        DataUnavailable: none were named, and the zoo's own are not available.
     """
     return zoo.kind.choose_data_of_zoo(zoo.data, spec, f"the zoo {zoo.path}")
 
 
 def choose_images_of_zoo(zoo: Zoo, spec: str | None) -> ImageData:
-    """`choose_data_of_zoo`, for what needs classes and their labels.
+    """Choose as `choose_data_of_zoo` does, for tasks that need classes and labels.
 
     Raises:
         ConfigError: the networks of the zoo are neural fields.
@@ -89,5 +90,5 @@ def choose_images_of_zoo(zoo: Zoo, spec: str | None) -> ImageData:
 
 
 def recorded(data: Data | None) -> dict[str, Any] | None:
-    """What outputs say of the data behind their numbers: of images name, and size and SHA-256 of every split."""
+    """Describe the data behind an output's numbers; for images name, and size and SHA-256 of every split."""
     return None if data is None else data.record()

@@ -1,4 +1,4 @@
-"""Which space to work in: the one named, or the built-in one that knows the inputs."""
+"""Choose a space: the named one, or the built-in one that has the inputs' architectures."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from .reader import CheckpointReader
 
 
 def choose_space_of_zoo(source: str | Path | None, zoo: Zoo) -> Space:
-    """The space named, or the built-in one that knows all of a zoo's architectures.
+    """The named space, or the built-in one that has all of a zoo's architectures.
 
     Raises:
-        WrongSpace: there is none.
+        WrongSpace: no built-in space has them.
     """
     if source is not None:
         return load_space(source)
@@ -36,7 +36,7 @@ def choose_space_of_zoo(source: str | Path | None, zoo: Zoo) -> Space:
 
 
 def choose_space(source: str | Path | None, paths: Sequence[Path], reader: CheckpointReader | None = None) -> Space:
-    """The space named, or the built-in one that knows every input; only the one chosen is opened.
+    """The named space, or the built-in one that fits every input; only the chosen one is opened.
 
     Args:
         source: a built-in name or a path; None to choose.
@@ -59,7 +59,7 @@ def choose_space(source: str | Path | None, paths: Sequence[Path], reader: Check
 
 
 def choose_space_to_draw_from(source: str | Path | None) -> Space:
-    """The space named, or the built-in one that has the most starting points.
+    """The named space, or the built-in one with the most starting points.
 
     Raises:
         ConfigError: none is named, and no built-in space has several starting points, or more than one has the most.
@@ -98,13 +98,13 @@ def check_zoo(zoo: Zoo, space: Space, split: str) -> None:
 
 
 def _owner(embedded: Mapping[Path, Embeddings]) -> str:
-    """The built-in space that embeddings belong to; whatever else is given is for that space to take or refuse."""
+    """The built-in space that embeddings belong to; other inputs are checked against that space later."""
     (first, owned), *rest = embedded.items()
     for path, other in rest:
         if other.space_sha256 != owned.space_sha256:
             raise WrongSpace(
-                f"{first} is an embedding of space {_tag(owned)}, {path} one of space {_tag(other)}: nothing leads "
-                "from one space to another.",
+                f"{first} is an embedding of space {_tag(owned)}, {path} one of space {_tag(other)}; they "
+                "cannot be used together.",
                 f"Encode both networks in one space, if one has both: {Call('encode', space='NAME')}.",
             )
     built_in = built_in_spaces()
@@ -118,7 +118,7 @@ def _owner(embedded: Mapping[Path, Embeddings]) -> str:
 
 
 def _check_beside(embedded: Path, others: Sequence[Path], owner: Space, reader: CheckpointReader) -> None:
-    """Refuse checkpoints of architectures that the space of an embedding beside them lacks: no other space will do."""
+    """Refuse checkpoints whose architectures are not in the space of an embedding given with them."""
     try:
         read_networks(others, owner, reader)
     except WrongSpace as lacking:

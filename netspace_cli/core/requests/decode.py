@@ -1,4 +1,4 @@
-"""Decoding an embedding file, as a person asks for it."""
+"""Requests to decode an embedding file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from .choose_space import choose_space
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """What is asked for.
+    """A request to decode embeddings.
 
     Attributes:
         embedding: an embedding file.
         output: a checkpoint, or a folder for several; force: replace what is there.
-        arch, recognised, form, start, members: as of `decode`.
-        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        arch, recognised, form, start, members: as in `decode`.
+        space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
     """
 
     embedding: Path
@@ -56,7 +56,7 @@ class DecodeRequest:
         """
         if self.recognised and self.arch is not None:
             raise ConfigError(
-                f"{setting('arch')} and {setting('recognised')} say both what is built.", "Give one of them."
+                f"{setting('arch')} and {setting('recognised')} cannot be combined.", "Give only one of them."
             )
         check_no_input([self.output], [self.embedding, self.space])
         embeddings = load_embeddings(self.embedding)
@@ -69,11 +69,11 @@ class DecodeRequest:
 
 @dataclass(frozen=True)
 class DecodeTask:
-    """Embeddings that can be decoded.
+    """A decoding task that is ready to run.
 
     Attributes:
         request: what was asked for.
-        space, data: opened; data None where the space's own are not at hand.
+        space, data: opened; data None where the space's own are not available.
         embeddings: read; paths: where each network goes.
         starts: that the networks of each embedding come from.
     """
@@ -100,14 +100,16 @@ class DecodeTask:
         )
 
     def rows(self, networks: Sequence[Network], runner: Runner) -> list[dict[str, Any]]:
-        """{arch, parameters, path, accuracy?} of each network, scored on the test split where there are labels."""
+        """{arch, parameters, path, accuracy?} per network, scored on the test split if there are labels."""
         return self._rows(networks, self.space.kind.accuracies(networks, self.data, runner))
 
     def ensembles(
         self, networks: Sequence[Network], runner: Runner
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """The same rows with the starting point of each network, and one row for each embedding: {source, members,
-        accuracy?, agreement?} of its networks together."""
+        """Rows with each network's starting point, and one row per embedding for its networks together.
+
+        The latter are {source, members, accuracy?, agreement?}.
+        """
         size, sources = len(self.starts), [origin.source for origin in self.embeddings.origins]
         ensembles: list[dict[str, Any]] = [{"source": source, "members": size} for source in sources]
         accuracies: list[float | None] = [None] * len(networks)
@@ -132,9 +134,9 @@ class DecodeTask:
         ]
 
     def write(self, networks: Sequence[Network]) -> None:
-        """Write a checkpoint of each."""
+        """Write a checkpoint of each network."""
         write_decoded(networks, self.paths, self.space, force=self.request.force, starts=self.starts)
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on, for a JSON document."""
+        """What the result depends on, for a JSON document."""
         return {"space": self.space.name, "data": recorded(self.data)}

@@ -1,4 +1,4 @@
-"""Encoding checkpoints, as a person asks for it."""
+"""Requests to encode checkpoints."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from .reader import CheckpointReader
 
 @dataclass(frozen=True)
 class EncodeRequest:
-    """What is asked for.
+    """A request to encode checkpoints.
 
     Attributes:
         networks: checkpoints.
         output: of the embeddings; force: replace it.
         refine_steps: None for what the space records.
-        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
         arch, key: how checkpoints are read.
     """
 
@@ -64,11 +64,11 @@ class EncodeRequest:
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """Networks that can be encoded.
+    """An encoding task that is ready to run.
 
     Attributes:
         request: what was asked for.
-        space, data: opened; data None where the space's own are not at hand.
+        space, data: opened; data None where the space's own are not available.
         networks: read; refine_steps: of each.
     """
 
@@ -79,7 +79,7 @@ class EncodeTask:
     refine_steps: int
 
     def rows(self) -> list[dict[str, Any]]:
-        """{path, arch, parameters, embedding_size, refine_steps} of each network."""
+        """{path, arch, parameters, embedding_size, refine_steps} per network."""
         return [
             {
                 "path": n.source,
@@ -92,7 +92,7 @@ class EncodeTask:
         ]
 
     def run(self, runner: Runner) -> list[dict[str, Any]]:
-        """Encode, compare and write; returns `rows` with how each network compares with what it decodes to."""
+        """Encode, compare and write; returns `rows` with each network's fidelity."""
         embeddings = encode(self.networks, self.space, runner, data=self.data, refine_steps=self.refine_steps)
         rows = self.rows()
         if self.data is not None:
@@ -102,7 +102,7 @@ class EncodeTask:
         return rows
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on, for a JSON document."""
+        """What the result depends on, for a JSON document."""
         return {
             "space": self.space.name,
             "space_sha256": self.space.sha256,

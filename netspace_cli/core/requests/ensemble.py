@@ -1,4 +1,4 @@
-"""A zoo's instances as an ensemble, as a person asks for it."""
+"""Requests to score a zoo's instances as an ensemble."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .choose_data import choose_images_of_zoo, recorded
 
 @dataclass(frozen=True)
 class EnsembleRequest:
-    """What is asked for.
+    """A request to score an ensemble.
 
     Attributes:
         zoo: a zoo's folder.
-        select: the so many most accurate on validation images; None for all instances.
-        data: a data set as of `load_data`; None for the zoo's own.
+        select: number of most accurate instances on validation images to take; None for all.
+        data: a data set as in `load_data`; None for the zoo's own.
     """
 
     zoo: Path
@@ -42,7 +42,7 @@ class EnsembleRequest:
 
 @dataclass(frozen=True)
 class EnsembleTask:
-    """A zoo that can be an ensemble.
+    """An ensemble that is ready to be scored.
 
     Attributes:
         request: what was asked for.
@@ -58,7 +58,7 @@ class EnsembleTask:
         return ensemble(self.zoo, self.data, runner, select=self.request.select)
 
     def document(self, found: Ensemble) -> dict[str, Any]:
-        """Members and what they do together, for JSON."""
+        """The members and their scores together, for JSON."""
         each = found.found
         validation = found.validation or [None] * len(found.ids)
         members = [
@@ -77,5 +77,5 @@ class EnsembleTask:
         }
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on."""
+        """What the result depends on."""
         return {"zoo": self.request.zoo, "data": recorded(self.data), "select": self.request.select}

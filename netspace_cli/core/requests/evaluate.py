@@ -1,4 +1,4 @@
-"""Comparing the instances of a zoo with what they decode to, as a person asks for it."""
+"""Requests to compare target and predicted instances of a zoo."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from .choose_space import check_zoo, choose_space_of_zoo
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """What is asked for.
+    """A request to evaluate a space on a zoo.
 
     Attributes:
         zoo: a zoo's folder; split: of its instances.
         refine_steps: of each embedding; None for both the encoder alone and what the space records.
         plot: a figure to draw; force: replace it.
-        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
     """
 
     zoo: Path
@@ -45,7 +45,7 @@ class EvaluateRequest:
     force: bool = False
 
     def prepare(self) -> EvaluateTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
@@ -60,13 +60,13 @@ class EvaluateRequest:
         check_zoo(zoo, space, self.split)
         data = require_data(choose_data(space, self.data), space)
         if self.plot is not None and not space.kind.has_splits:
-            raise ConfigError(f"{setting('plot')} draws accuracies, which neural fields have not.", "Leave it out.")
+            raise ConfigError(f"{setting('plot')} draws accuracies, which neural fields do not have.", "Leave it out.")
         return EvaluateTask(self, zoo, space, data)
 
 
 @dataclass(frozen=True)
 class EvaluateTask:
-    """A zoo that can be compared.
+    """An evaluation that is ready to run.
 
     Attributes:
         request: what was asked for.
@@ -80,7 +80,7 @@ class EvaluateTask:
 
     @property
     def steps(self) -> dict[str, int]:
-        """How embeddings are made, and by how many steps of refining each."""
+        """Ways to make embeddings, with the number of refining steps of each."""
         refine = self.request.refine_steps
         if refine is None:
             own = self.space.recipe.refine.steps
@@ -88,23 +88,23 @@ class EvaluateTask:
         return {"refined": refine} if refine else {"encoded": 0}
 
     def counts(self) -> dict[str, int]:
-        """Instances by architecture; all files are read, so that a bad one is found."""
+        """Instances by architecture; all files are read, to find bad ones."""
         return {chosen[0].arch: len(chosen) for chosen, _ in read_targets(self.zoo, self.request.split)}
 
     def run(self, runner: Runner) -> dict[str, Evaluation]:
-        """An evaluation for each way to an embedding."""
+        """Evaluate each way to make embeddings."""
         return {
             how: evaluate(self.zoo, self.space, self.data, runner, split=self.request.split, refine_steps=n)
             for how, n in self.steps.items()
         }
 
     def write(self, found: Mapping[str, Any]) -> None:
-        """Draw the figure that was asked for."""
+        """Draw the requested figure."""
         if self.request.plot is not None:
             plot_evaluation(self.request.plot, found, force=self.request.force)
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on, for a JSON document."""
+        """What the result depends on, for a JSON document."""
         return {
             "space": self.space.name,
             "data": recorded(self.data),
@@ -113,12 +113,12 @@ class EvaluateTask:
         }
 
     def document(self, found: Mapping[str, Evaluation]) -> dict[str, Any]:
-        """{refine_steps, instances, summary, …} of the first way, those of a second under `refined`."""
+        """{refine_steps, instances, summary, …} of the first way; a second way is under `refined`."""
         first, *others = [{"refine_steps": n, **found[how].documented()} for how, n in self.steps.items()]
         return {**first, **({"refined": others[0]} if others else {})}
 
     def remark(self, summary: Mapping[str, Any]) -> str | None:
-        """What to say of instances that the space may have been trained on; None for nothing."""
+        """A remark on instances that the space may have been trained on, or None."""
         name = self.space.name
         if summary["seen"] is None:
             return (
@@ -127,7 +127,7 @@ class EvaluateTask:
             )
         if summary["seen"] and self.request.split == "test":
             return (
-                f"Caution: {summary['seen']} of these {summary['n']} test instances took part in the training of space "
-                f"{name}; on them it is not tested."
+                f"Caution: {summary['seen']} of these {summary['n']} test instances were used to train space {name}, "
+                "so they do not test it."
             )
         return None

@@ -1,4 +1,4 @@
-"""Shapes and pictures as commands are given them: checkpoints, and embeddings that decode to them."""
+"""Read shapes and pictures from checkpoints and embedding files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .reader import CheckpointReader
 def read_fields(
     paths: Sequence[Path], space: str | None, runner: Runner, *, arch: str | None = None, key: str | None = None
 ) -> list[Network]:
-    """Networks that are shapes or pictures: checkpoints as they are, and what every embedding of a file decodes to.
+    """Read networks that are shapes or pictures: checkpoints unchanged, embeddings decoded.
 
     Args:
         space: of the embeddings; None for the built-in one that they belong to.

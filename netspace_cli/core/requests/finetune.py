@@ -1,4 +1,4 @@
-"""Training a zoo's instances further, as a person asks for it."""
+"""Requests to train a zoo's instances further."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from .choose_data import choose_images_of_zoo, recorded
 
 @dataclass(frozen=True)
 class FinetuneRequest:
-    """What is asked for.
+    """A request to train instances further.
 
     Attributes:
         zoo: a zoo's folder.
         plan: how its instances are trained further.
-        select: the so many most accurate on validation images; None for all.
+        select: number of most accurate instances on validation images to take; None for all.
         scratch: train networks from scratch beside them.
-        data: a data set as of `load_data`; None for the zoo's own.
+        data: a data set as in `load_data`; None for the zoo's own.
     """
 
     zoo: Path
@@ -50,7 +50,7 @@ class FinetuneRequest:
 
 @dataclass(frozen=True)
 class FinetuneTask:
-    """A zoo that can be trained further.
+    """A fine-tuning task that is ready to run.
 
     Attributes:
         request: what was asked for.
@@ -63,7 +63,7 @@ class FinetuneTask:
 
     @property
     def count(self) -> int:
-        """How many instances."""
+        """Number of instances."""
         return len(self.zoo.instances) if self.request.select is None else self.request.select
 
     def run(self, runner: Runner) -> list[Tuned]:
@@ -72,11 +72,11 @@ class FinetuneTask:
         return finetune(self.zoo, chosen, self.data, self.request.plan, runner, scratch=self.request.scratch)
 
     def document(self, found: Sequence[Tuned]) -> dict[str, Any]:
-        """Every network, and the means, for JSON."""
+        """Every network and the means, for JSON."""
         return {**self.record(), "networks": found, "summary": summarised(found)}
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on."""
+        """What the result depends on."""
         asked = self.request
         return {
             "zoo": asked.zoo,

@@ -1,4 +1,4 @@
-"""What commands are given: checkpoints and embedding files alike, and teachers."""
+"""Inputs of commands: checkpoints, embedding files and teachers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .reader import CheckpointReader
 
 @dataclass(frozen=True)
 class Input:
-    """One input of a command, as an embedding and, where it was a checkpoint, as the network it was.
+    """One input as an embedding and, if it was a checkpoint, its network.
 
     Attributes:
         path: of the file.
@@ -42,13 +42,13 @@ class Input:
 
     @property
     def end(self) -> PathEnd:
-        """As an end of a path."""
+        """The input as an end of a path."""
         return PathEnd(self.embedding, self.origin.arch, self.network)
 
 
 @dataclass(frozen=True)
 class Teacher:
-    """A teacher that is asked for.
+    """A requested teacher.
 
     Attributes:
         path: its checkpoint; None for no teacher.
@@ -72,7 +72,7 @@ def read_inputs(
     refine_steps: int | None = None,
     reader: CheckpointReader | None = None,
 ) -> list[Input]:
-    """Checkpoints, encoded and refined, and embedding files, as they are: one embedding each.
+    """Read checkpoints, encoded and refined, and embedding files, unchanged: one embedding each.
 
     Args:
         refine_steps: for checkpoints; None for what the space records.
@@ -97,7 +97,7 @@ def read_inputs(
 
 
 def load_one_embedding(path: Path, space: Space) -> Embeddings:
-    """An embedding file of this space that holds one embedding.
+    """Load an embedding file of this space that holds one embedding.
 
     Raises:
         InputFileError: it holds more; WrongSpace: it is of another space.
@@ -114,7 +114,7 @@ def load_one_embedding(path: Path, space: Space) -> Embeddings:
 
 
 def read_teacher(path: Path, io: NetworkIO, *, arch: str | None = None, key: str | None = None) -> Network:
-    """A teacher: a network of any architecture for certain images and classes.
+    """Read a teacher: a network of any architecture for certain images and classes.
 
     Raises:
         CheckpointError: no checkpoint, or several without `key`.
@@ -134,7 +134,7 @@ def read_teacher(path: Path, io: NetworkIO, *, arch: str | None = None, key: str
 
 
 def read_wanted_teacher(teacher: Teacher, io: NetworkIO) -> Network | None:
-    """`read_teacher` of a request; None where no teacher is asked for."""
+    """Read the teacher of a request; None if it has none."""
     if teacher.path is None:
         return None
     return read_teacher(teacher.path, io, arch=teacher.arch, key=teacher.key)
@@ -190,18 +190,18 @@ def _architecture_of(path: Path, space: Space, reader: CheckpointReader) -> str:
 
 
 def has_architecture(space: Space, architecture: Architecture) -> bool:
-    """Whether a space knows an architecture."""
+    """Whether a space has an architecture."""
     return is_one_of(space.architectures, architecture)
 
 
 def is_one_of(architectures: Sequence[Architecture], architecture: Architecture) -> bool:
-    """Whether an architecture is one of these; one from a factory is described anew each time it is named."""
+    """Whether an architecture is one of these, by its description: a factory is described again each time."""
     own = (architecture.name, architecture.io, architecture.spec)
     return any((a.name, a.io, a.spec) == own for a in architectures)
 
 
 def wrong_space_error(path: Path, architecture: Architecture, space: Space) -> WrongSpace:
-    """That a space lacks an architecture, and which built-in one has it."""
+    """The error that a space lacks an architecture, with the built-in space that has it."""
     asked = (architecture.name, architecture.spec)
     homes = [
         each.name

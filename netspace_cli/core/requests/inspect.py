@@ -1,4 +1,4 @@
-"""What a file is, and what it holds."""
+"""Inspect files: their type and content."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from netspace_cli.core.zoos.zoo import SPLITS, open_zoo
 
 
 def inspect(source: Path | str, *, arch: str | None = None, key: str | None = None) -> dict[str, Any]:
-    """Say what a file or folder is.
+    """Describe a file or folder.
 
     Args:
         source: a path, or a built-in space's name where no file has it.
@@ -32,7 +32,7 @@ def inspect(source: Path | str, *, arch: str | None = None, key: str | None = No
         `kind` (checkpoint, embedding, space or zoo) and what applies: architecture, parameters, notes on
         how it was read, the space's record in short, the zoo's counts.
     Raises:
-        ConfigError: nothing is there, and no built-in space is called so.
+        ConfigError: nothing is there, and no built-in space has this name.
         InputFileError: none of these, or damaged.
     """
     path = _found(source)
@@ -53,20 +53,20 @@ def inspect(source: Path | str, *, arch: str | None = None, key: str | None = No
 
 
 def _found(source: Path | str) -> Path:
-    """The path, or the file of the built-in space of that name."""
+    """The path, or the file of the built-in space with that name."""
     if os.path.lexists(source):
         return Path(source)
     built_in = built_in_spaces()
     if str(source) not in built_in:
         raise ConfigError(
-            f"{source} does not exist, and no built-in space is called so.",
+            f"{source} does not exist, and no built-in space has this name.",
             f"Check the path. Built-in spaces: {', '.join(built_in) or 'none'}.",
         )
     return built_in[str(source)]
 
 
 def describe_built_in() -> list[dict[str, Any]]:
-    """The built-in spaces in short."""
+    """Describe the built-in spaces in short."""
     found = []
     for name, path in built_in_spaces().items():
         _, metadata = read_safetensors(path)
@@ -131,7 +131,7 @@ def _space(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _zoo(path: Path) -> dict[str, Any]:
     if not (path / "zoo.json").is_file():
-        raise InputFileError(path, "a folder, but no zoo.", "`netspace zoo index` adopts a folder of checkpoints.")
+        raise InputFileError(path, "a folder, but not a zoo.", "`netspace zoo index` adopts a folder of checkpoints.")
     zoo = open_zoo(path)
     counts = {
         arch: "/".join(str(len(zoo.select(split=s, arch=arch))) for s in SPLITS)

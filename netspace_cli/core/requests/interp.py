@@ -1,4 +1,4 @@
-"""A walk between two networks, as a person asks for it: what is read, what is refused, what is written."""
+"""Requests to walk between two networks."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .reader import CheckpointReader
 
 @dataclass(frozen=True)
 class InterpRequest:
-    """What is asked for.
+    """A request to walk between two networks.
 
     Attributes:
         start, end: checkpoints or embedding files.
         steps: N; a path has N + 1 steps.
-        weights, bend, split: as of `PathPlan`; bend None for what the space can do.
-        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        weights, bend, split: as in `PathPlan`; bend None for what the space can do.
+        space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
         refine_steps, arch, key: how checkpoints are read and encoded.
         csv, plot, save_dir: files to write; force: replace those that exist.
     """
@@ -51,11 +51,11 @@ class InterpRequest:
 
     @property
     def outputs(self) -> list[Path]:
-        """The files and folders that are asked for."""
+        """The requested files and folders."""
         return [output for output in (self.csv, self.plot, self.save_dir) if output is not None]
 
     def prepare(self) -> InterpTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
@@ -76,11 +76,11 @@ class InterpRequest:
 
 @dataclass(frozen=True)
 class InterpTask:
-    """A walk that can begin.
+    """A walk that is ready to run.
 
     Attributes:
         request: what was asked for.
-        space, data: opened; data None where the space's own are not at hand.
+        space, data: opened; data None where the space's own are not available.
         bend: whether the path is bent.
         reader: of the checkpoints.
     """
@@ -93,7 +93,7 @@ class InterpTask:
 
     @property
     def reading(self) -> dict[str, Any]:
-        """How checkpoints are read and encoded."""
+        """Settings to read and encode checkpoints."""
         return {"refine_steps": self.request.refine_steps, "reader": self.reader}
 
     @property
@@ -102,7 +102,7 @@ class InterpTask:
         return can_bend(self.space, self.request.steps)
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on, for a JSON document."""
+        """What the result depends on, for a JSON document."""
         return {
             "space": self.space.name,
             "data": recorded(self.data),
@@ -111,7 +111,7 @@ class InterpTask:
         }
 
     def plan(self) -> list[dict[str, Any]]:
-        """What would be read, as of `planned_inputs`; nothing is computed."""
+        """The inputs that would be read, as `planned_inputs` gives them; nothing is computed."""
         return planned_inputs((self.request.start, self.request.end), self.space, data=self.data, **self.reading)
 
     def run(self, runner: Runner) -> Walks:
@@ -122,7 +122,7 @@ class InterpTask:
         return walks(start.end, end.end, self.space, runner, plan, data=self.data)
 
     def write(self, found: Walks) -> None:
-        """Write the files that were asked for."""
+        """Write the requested files."""
         asked = self.request
         if asked.csv is not None:
             write_csv(asked.csv, found.seen, force=asked.force)
@@ -132,7 +132,7 @@ class InterpTask:
             write_steps(asked.save_dir, found.networks[found.main], force=asked.force)
 
     def document(self, found: Walks) -> dict[str, Any]:
-        """The rows of every path by the key that scripts read them under."""
+        """Rows of every path, under the keys that scripts read."""
         keys = {"steps": found.main}
         keys |= {"straight_steps": STRAIGHT} if found.main == BENT else {}
         if self.request.weights:

@@ -1,4 +1,4 @@
-"""Latent space optimisation, as a person asks for it: towards what, by which optimiser, from where."""
+"""Requests for latent space optimisation."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ from .shape_objective import read_shape_objective
 
 @dataclass(frozen=True)
 class LsoRequest:
-    """What is asked for.
+    """A request to optimise an embedding.
 
     Attributes:
         init: a checkpoint or an embedding file.
         teacher: to imitate; without, the labels alone.
         towards: a shape to become; repair: close it where it is an open mesh.
         arch: the architecture wanted; None for that of the start.
-        method, steps, images, lr: as of `optimiser_for`.
+        method, steps, images, lr: as in `optimiser_for`.
         output, decoded: of the best embedding and of its network; force: replace them.
-        space, data: a name or a path, and a data set as of `load_data`; None for those that fit.
+        space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
         refine_steps, key: how a checkpoint is read and encoded.
     """
 
@@ -69,7 +69,7 @@ class LsoRequest:
     force: bool = False
 
     def prepare(self, runner: Runner) -> LsoTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Args:
             runner: its seed draws the samples of the shape.
@@ -102,15 +102,15 @@ class LsoRequest:
             raise ConfigError(f"{setting('towards')} is missing: neural fields have no labels.", "Name a shape.")
         if self.teacher.path is not None and self.towards is not None:
             raise ConfigError(
-                f"{setting('teacher')} and {setting('towards')} say both what to become.", "Give one of them."
+                f"{setting('teacher')} and {setting('towards')} cannot be combined.", "Give only one of them."
             )
         if self.repair and self.towards is None:
-            raise ConfigError(f"{setting('repair')} closes a mesh, and {setting('towards')} is missing.", "Give both.")
+            raise ConfigError(f"{setting('repair')} closes a mesh, but {setting('towards')} is missing.", "Give both.")
 
 
 @dataclass(frozen=True)
 class LsoTask:
-    """An optimisation that can begin.
+    """An optimisation that is ready to run.
 
     Attributes:
         request: what was asked for.
@@ -130,11 +130,11 @@ class LsoTask:
 
     @property
     def objective_name(self) -> str | Path:
-        """The file or the network that is aimed at, or "the labels"."""
+        """The file or network to optimise towards, or "the labels"."""
         return self.request.towards or ("the labels" if self.teacher is None else self.teacher.architecture.name)
 
     def plan(self) -> dict[str, Any]:
-        """The start, as of `planned_inputs`, with `aim`, the architecture, and `lr`; nothing is computed."""
+        """The start, as `planned_inputs` gives it, with the architecture `aim` and `lr`; nothing is computed."""
         asked = self.request
         (row,) = planned_inputs(
             (asked.init,), self.space, data=self.data, refine_steps=asked.refine_steps, reader=self.reader
@@ -143,7 +143,7 @@ class LsoTask:
         return {"input": row, "arch": arch, "lr": self.optimiser.rate(self.space, arch)}
 
     def run(self, runner: Runner) -> tuple[Optimised, Network]:
-        """Optimise, and write what was asked for; returns the outcome and its network."""
+        """Optimise, and write the requested files; returns the result and its network."""
         asked = self.request
         objective = self.shape or image_objective(self.space, require_images(self.data), runner, self.teacher)
         (start,) = read_inputs(
@@ -163,7 +163,7 @@ class LsoTask:
         return found, network
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on, for a JSON document."""
+        """What the result depends on, for a JSON document."""
         asked = self.request
         return {
             "space": self.space.name,

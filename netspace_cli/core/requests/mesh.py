@@ -1,4 +1,4 @@
-"""The surfaces of shapes, or the pixels of pictures, as a person asks for them."""
+"""Requests for surfaces of shapes, or pixels of pictures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SURFACE_RESOLUTION = 64
 
 @dataclass(frozen=True)
 class Surface:
-    """A shape as it was drawn: its file, the share of the box inside, connected components, triangles."""
+    """A drawn shape: its file, share of the box inside, connected components, triangles."""
 
     path: str
     volume: float
@@ -38,7 +38,7 @@ class Surface:
 
 @dataclass(frozen=True)
 class Surfaces:
-    """Shapes as they were drawn.
+    """Drawn shapes.
 
     Attributes:
         rows: one for each.
@@ -53,7 +53,7 @@ class Surfaces:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture as it was drawn: its file, 1 or 3 channels, its mean level from 0 to 1."""
+    """A drawn picture: its file, 1 or 3 channels, mean level from 0 to 1."""
 
     path: str
     channels: int
@@ -62,7 +62,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures as they were drawn.
+    """Drawn pictures.
 
     Attributes:
         rows: one for each.
@@ -75,7 +75,7 @@ class Pictures:
 
 @dataclass(frozen=True)
 class MeshRequest:
-    """What is asked for.
+    """A request to draw shapes or pictures.
 
     Attributes:
         networks: checkpoints, and embeddings that decode to shapes or pictures.
@@ -107,12 +107,12 @@ class MeshRequest:
 
 @dataclass(frozen=True)
 class MeshTask:
-    """A drawing that can begin: what was asked for."""
+    """A drawing that is ready to run."""
 
     request: MeshRequest
 
     def run(self, runner: Runner) -> Surfaces | Pictures:
-        """Read the networks and draw them: all as pictures if they are, else as shapes.
+        """Read the networks and draw them: as pictures if all are, else as shapes.
 
         Raises:
             ConfigError: networks that are neither, or that the output is not for.
@@ -165,7 +165,7 @@ class MeshTask:
 
 def _notes(solid: Solid, source: str) -> list[str]:
     if solid.lack:
-        return [f"{source}: {solid.lack}, as its place in the picture says."]
+        return [f"{source}: {solid.lack}; its place in the picture says so."]
     if solid.cut_by_box:
         return [f"{source}: the solid reaches the side of the box, and is closed there."]
     return []

@@ -1,4 +1,4 @@
-"""What a command would work on, for --dry-run: every input read and checked, nothing computed."""
+"""Plans for --dry-run: inputs are read and checked, and nothing is computed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def planned_inputs(
     refine_steps: int | None = None,
     reader: CheckpointReader | None = None,
 ) -> list[dict[str, Any]]:
-    """What `read_inputs` would make of these files, refused as it would refuse them.
+    """Describe the inputs as `read_inputs` would read them, with the same refusals.
 
     Returns:
         {path, arch, parameters, refine_steps} of each; refine_steps is None for an embedding file, which is

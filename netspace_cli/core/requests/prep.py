@@ -1,4 +1,4 @@
-"""A network's PRep as a file, as a person asks for it."""
+"""Requests to write a network's PRep."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from .reader import CheckpointReader
 
 @dataclass(frozen=True)
 class PrepRequest:
-    """What is asked for.
+    """A request to write a PRep.
 
     Attributes:
         network: a checkpoint.
-        output, height, width, force: as of `write_prep`.
+        output, height, width, force: as in `write_prep`.
         space: whose architectures are tried first; None for those of the built-in spaces.
         arch, key: how the checkpoint is read.
     """
@@ -50,7 +50,7 @@ class PrepRequest:
 
 @dataclass(frozen=True)
 class PrepTask:
-    """A PRep that can be written.
+    """A PRep that is ready to be written.
 
     Attributes:
         request: what was asked for.

@@ -1,4 +1,4 @@
-"""Reading properties of networks off their embeddings, as a person asks for it."""
+"""Requests to predict properties of networks from embeddings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .choose_space import choose_space_of_zoo
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """What is asked for.
+    """A request to probe a zoo.
 
     Attributes:
         zoo: a zoo's folder.
@@ -31,7 +31,7 @@ class ProbeRequest:
     space: str | None = None
 
     def prepare(self) -> ProbeTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, WrongSpace, InputFileError: say what and why.
@@ -48,7 +48,7 @@ class ProbeRequest:
 
 @dataclass(frozen=True)
 class ProbeTask:
-    """A zoo that can be probed.
+    """A probing task that is ready to run.
 
     Attributes:
         request: what was asked for.
@@ -65,9 +65,9 @@ class ProbeTask:
         return {a.name: {s: len(self.zoo.select(split=s, arch=a.name)) for s in LEAST} for a in chosen}
 
     def run(self, runner: Runner) -> list[Probe]:
-        """All probes."""
+        """Fit all probes."""
         return probe(self.zoo, self.space, runner, arch=self.request.arch)
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on, for a JSON document."""
+        """What the result depends on, for a JSON document."""
         return {"zoo": self.request.zoo, "space": self.space.name, "arch": self.request.arch}

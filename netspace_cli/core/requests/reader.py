@@ -1,4 +1,4 @@
-"""Checkpoints that a person names, each read once however often it is asked what it is."""
+"""Reader of a command's checkpoints: each is read once, however often it is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from netspace_cli.core.networks.network import Network, recognise_network
 
 
 class CheckpointReader:
-    """Reads the checkpoints of one command.
+    """Read the checkpoints of one command.
 
     Args:
         arch: their architecture, None to recognise it.
@@ -26,7 +26,7 @@ class CheckpointReader:
         self._checkpoints: dict[Path, Checkpoint] = {}
 
     def network(self, path: Path, *, candidates: Sequence[Architecture] = (), io: NetworkIO | None = None) -> Network:
-        """`read_network`; an embedding or a space in a checkpoint's place is called so.
+        """Read a network as `read_network` does; the error for an embedding or a space names its type.
 
         Raises:
             CheckpointError: the file is an embedding or a space; else as `read_network`.
@@ -44,7 +44,7 @@ class CheckpointReader:
 
 
 def _other_kind(path: Path) -> tuple[str, str] | None:
-    """What of netspace's own a file is instead of a checkpoint, and what can be done with it."""
+    """The type of netspace's own file that was given instead of a checkpoint, and what to do with it."""
     try:
         _, metadata = read_safetensors(path)
     except InputFileError:

@@ -1,4 +1,4 @@
-"""Drawing new networks, as a person asks for it."""
+"""Requests to draw new networks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .choose_space import choose_space_of_zoo, choose_space_to_draw_from
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What is asked for.
+    """A request to draw networks.
 
     Attributes:
         output: a folder for the zoo of samples.
@@ -39,10 +39,10 @@ class SampleRequest:
         top: share of the training instances to learn from, the best by validation.
         arch: of which architecture; None where the space has one alone.
         polish: label steps on each embedding; refresh_norms: of each network's batch norms.
-        rivals: as of `audit`.
+        rivals: as in `audit`.
         space: a name or a path; None for the built-in one that knows the zoo, without a zoo for the one that has the
             most starting points.
-        data: a data set as of `load_data`; None for the space's own.
+        data: a data set as in `load_data`; None for the space's own.
         zoo: that the space was trained on; None where no weights are needed.
     """
 
@@ -63,7 +63,7 @@ class SampleRequest:
     zoo: Path | None = None
 
     def chosen(self, name: str) -> Method:
-        """A method with the settings that are asked for.
+        """The method with the requested settings.
 
         Raises:
             ConfigError: no such method, a setting that it does not have, or polishing what has no embedding.
@@ -74,7 +74,7 @@ class SampleRequest:
         return method
 
     def prepare(self) -> SampleTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, WrongSpace, DataUnavailable, InputFileError: say what and why.
@@ -106,12 +106,12 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class SampleTask:
-    """Networks that can be drawn.
+    """A sampling task that is ready to run.
 
     Attributes:
         request: what was asked for.
         method: with its settings.
-        space, data: opened; data None where the space's own are not at hand.
+        space, data: opened; data None where the space's own are not available.
         population: what is learnt from.
     """
 
@@ -122,7 +122,7 @@ class SampleTask:
     population: Population
 
     def run(self, runner: Runner) -> Samples:
-        """Draw, refresh and polish."""
+        """Draw networks, refresh their norms and polish them."""
         asked = self.request
         found = sample_from(self.population, self.space, asked.count, self.method, runner, top=asked.top)
         if self.data is None:
@@ -132,7 +132,7 @@ class SampleTask:
         return refresh_norms(found, self.data, runner) if asked.refresh_norms else found
 
     def audit(self, samples: Samples, runner: Runner) -> Audit | None:
-        """The table; None where something is missing for it, which `missing` says."""
+        """The audit table; None if something is missing for it, as `missing` says."""
         if self.data is None or len(self.population) < 2:
             return None
         if samples.population.weights is None:
@@ -145,14 +145,13 @@ class SampleTask:
         return write_samples(self.request.output, samples, self.space, runner, data=self.data)
 
     def missing(self) -> str | None:
-        """What the table lacks, and how to get it; None where it lacks nothing."""
+        """What is missing for the table, and how to get it; None if nothing is."""
         if self.data is None:
             name = self.space.record["data"]["name"]
-            return (
-                f"The samples were not judged: the images of {name} are not at hand. Name them with {setting('data')}."
-            )
+            missing = f"the images of {name} are not available. Name them with {setting('data')}."
+            return f"The samples were not judged: {missing}"
         if len(self.population) < 2:
-            return "The samples were not judged: there is one training instance to compare them with."
+            return "The samples were not judged: there is only one training instance to compare them with."
         if self.population.weights is None:
             return (
                 "Predicted instances are what the training instances' embeddings decode to, which are more alike than "
@@ -161,7 +160,7 @@ class SampleTask:
         return None
 
     def record(self) -> dict[str, Any]:
-        """What the outcome depends on, for a JSON document."""
+        """What the result depends on, for a JSON document."""
         asked = self.request
         return {
             "space": self.space.name,

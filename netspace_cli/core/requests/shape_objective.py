@@ -1,4 +1,4 @@
-"""The shape, picture or scan in a file, as the objective of latent space optimisation."""
+"""Read a shape, picture or scan from a file as the objective of latent space optimisation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from netspace_cli.core.spaces.space import Space
 def read_shape_objective(
     path: Path, space: Space, runner: Runner, *, repair: bool = False
 ) -> ShapeObjective | ScanObjective:
-    """What an embedding is to become: a shape (as for `zoo fit`), or the points of a scan.
+    """Read an objective: a shape (as for `zoo fit`), or the points of a scan.
 
     Args:
         space: of neural fields.
@@ -33,11 +33,11 @@ def read_shape_objective(
         repair: close an open mesh, see `read_mesh`.
     Raises:
         ConfigError: the space is of classifiers or of other fields, or the file holds several shapes.
-        InputFileError: it cannot be read, or is no shape.
+        InputFileError: it cannot be read, or is not a shape.
     """
     if not isinstance(space.io, FieldIO):
         raise ConfigError(
-            f"space {space.name!r} is of classifiers ({space.io.describe()}), which become no shape.",
+            f"space {space.name!r} is for classifiers ({space.io.describe()}), which cannot become a shape.",
             f"Give a {setting('teacher')}, or nothing for the labels.",
         )
     if space.io == SHAPES and is_scan(path):
@@ -63,7 +63,7 @@ def read_shape_objective(
 
 
 def _known_suffixes(io: FieldIO) -> tuple[str, ...]:
-    """The extensions of files that such networks can become."""
+    """Extensions of files that can be an objective for such networks."""
     if io.dimensions == 2:
         return PICTURE_SUFFIXES
     volumes = tuple(suffix for suffix in SUFFIXES if suffix not in PICTURE_SUFFIXES)

@@ -1,4 +1,4 @@
-"""Training a space on a zoo, as a person asks for it."""
+"""Requests to train a space on a zoo."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from .inputs import NO_TEACHER, Teacher, read_wanted_teacher
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """What is asked for.
+    """A request to train a space.
 
     Attributes:
         zoo: a zoo's folder; output: the space's file.
-        recipe, settings: as of `load_recipe`.
+        recipe, settings: as in `load_recipe`.
         teacher: for several architectures.
-        data: a data set as of `load_data`; None for the zoo's own.
-        resume, force: as of `train`.
+        data: a data set as in `load_data`; None for the zoo's own.
+        resume, force: as in `train`.
     """
 
     zoo: Path
@@ -45,7 +45,7 @@ class TrainRequest:
     force: bool = False
 
     def prepare(self) -> TrainTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Raises:
             ConfigError, OutputExists, DataUnavailable, InputFileError: say what and why.
@@ -61,12 +61,12 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class TrainTask:
-    """A training that can begin.
+    """A training task that is ready to run.
 
     Attributes:
         request: what was asked for.
         recipe, zoo, data, teacher: read.
-        footprint: what it takes; folder: of its run.
+        footprint: its estimated memory; folder: of its run.
     """
 
     request: TrainRequest
@@ -78,11 +78,11 @@ class TrainTask:
     folder: RunFolder
 
     def warning(self, runner: Runner) -> str | None:
-        """What to say of the memory that it takes; None if there is enough."""
+        """A warning about the memory needed; None if there is enough."""
         return self.footprint.warning(self.recipe, memory_of(runner.device))
 
     def plan(self, runner: Runner) -> Task:
-        """Everything read and checked; nothing is trained."""
+        """Read and check everything, without training."""
         return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teacher)
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Space:

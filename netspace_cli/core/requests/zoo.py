@@ -1,4 +1,4 @@
-"""Making zoos, as a person asks for it: trained on images, fitted to shapes, adopted."""
+"""Requests to make zoos: train on images, fit to shapes, adopt checkpoints."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from netspace_cli.core.zoos.zoo import Zoo
 
 @dataclass(frozen=True)
 class TrainZooRequest:
-    """Many trained instances are asked for.
+    """A request to train a zoo.
 
     Attributes:
         zoo: its folder; one that is there is added to.
         plan: what to train.
-        data: the images, as of `load_data`.
+        data: the images, as in `load_data`.
         size: S in pixels that the images are brought to; None for their own.
         workers: processes, each with networks of its own.
     """
@@ -37,7 +37,7 @@ class TrainZooRequest:
     workers: int = 1
 
     def prepare(self, runner: Runner) -> TrainZooTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Args:
             runner: its seed numbers the instances and draws their splits.
@@ -53,7 +53,7 @@ class TrainZooRequest:
 
 @dataclass(frozen=True)
 class TrainZooTask:
-    """A zoo's training that can begin.
+    """Training of a zoo that is ready to run.
 
     Attributes:
         request: what was asked for.
@@ -66,17 +66,17 @@ class TrainZooTask:
     jobs: Sequence[Job]
 
     def run(self, runner: Runner) -> Zoo:
-        """Train what is left."""
+        """Train the instances that are missing."""
         asked = self.request
         return train_zoo(asked.zoo, asked.plan, self.data, runner, workers=asked.workers)
 
 
 @dataclass(frozen=True)
 class FitZooRequest:
-    """A neural field for each of many shapes or pictures is asked for.
+    """A request to fit neural fields to shapes or pictures.
 
     Attributes:
-        shapes: a file or a folder of them; repair, scale: as of `find_shapes`.
+        shapes: a file or a folder of them; repair, scale: as in `find_shapes`.
         zoo: its folder; one that is there is added to.
         plan: what to fit.
     """
@@ -88,7 +88,7 @@ class FitZooRequest:
     scale: bool = True
 
     def prepare(self, runner: Runner) -> FitZooTask:
-        """Open what is needed and refuse what cannot be done, before any work.
+        """Open the inputs and refuse what cannot be done, before any work.
 
         Args:
             runner: its seed chooses the shapes and draws their splits.
@@ -102,7 +102,7 @@ class FitZooRequest:
 
 @dataclass(frozen=True)
 class FitZooTask:
-    """Fitting that can begin.
+    """Fitting that is ready to run.
 
     Attributes:
         request: what was asked for.
@@ -115,19 +115,19 @@ class FitZooTask:
     jobs: Sequence[FitJob]
 
     def run(self, runner: Runner) -> Zoo:
-        """Fit what is left."""
+        """Fit the networks that are missing."""
         return fit_zoo(self.request.zoo, self.sources, self.request.plan, runner)
 
 
 @dataclass(frozen=True)
 class IndexRequest:
-    """A folder of checkpoints is to become a zoo.
+    """A request to adopt a folder of checkpoints as a zoo.
 
     Attributes:
         folder: becomes the zoo.
-        data: the images the networks were trained on, as of `load_data`.
+        data: the images the networks were trained on, as in `load_data`.
         plan: what is adopted, and as what.
-        force: index anew.
+        force: index again from scratch.
     """
 
     folder: Path
@@ -146,13 +146,13 @@ class IndexRequest:
 
 @dataclass(frozen=True)
 class IndexTask:
-    """An adoption that can begin: what was asked for, and the images."""
+    """An adoption that is ready to run: the request and the images."""
 
     request: IndexRequest
     data: ImageData
 
     def plan(self, runner: Runner) -> Adopted:
-        """What would be adopted; nothing is scored or written."""
+        """The files that would be adopted; nothing is scored or written."""
         asked = self.request
         return index_folder(asked.folder, self.data, runner, asked.plan, force=asked.force, dry_run=True)
 

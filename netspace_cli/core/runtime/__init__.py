@@ -1,1 +1,4 @@
-"""Where and how work runs: device, precision, threads, seeds, progress, stopping. Imports no other room."""
+"""Where and how work runs: device, precision, threads, seeds, progress, stopping.
+
+Imports no other room.
+"""

@@ -1,4 +1,4 @@
-"""Gradient steps on embeddings with everything else frozen: what refining and optimising share."""
+"""Gradient steps on embeddings with all else frozen; shared by refining and optimising."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .runner import Runner
 
 @dataclass(frozen=True)
 class AdamSchedule:
-    """Adam on the embedding; the rate falls from `lr` to `lr_end` as a cosine.
+    """Adam on the embedding; the rate falls from `lr` to `lr_end` by a cosine.
 
     Attributes:
         steps: how many.

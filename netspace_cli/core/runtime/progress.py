@@ -6,26 +6,26 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Something that can be told how far a piece of work has come."""
+    """Receives reports of progress."""
 
     def start(self, description: str, total: int | None) -> None:
-        """Begin a piece of work of `total` units (None where it is not known)."""
+        """Begin a piece of work of `total` units (None if unknown)."""
 
     def advance(self, n: int = 1, **fields: object) -> None:
-        """Say that `n` more units are done; `fields` are figures worth showing beside the bar."""
+        """Report that `n` more units are done; `fields` are figures to show beside the bar."""
 
     def stop(self) -> None:
-        """End the piece of work begun last."""
+        """End the latest piece of work."""
 
 
 class Tick(Protocol):
-    """Says that `n` more units of the piece of work begun last are done; `fields` are figures to show beside it."""
+    """Reports that `n` more units of the latest piece of work are done; `fields` are figures to show."""
 
     def __call__(self, n: int = 1, **fields: object) -> None: ...
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
     def start(self, description: str, total: int | None) -> None:
         return None

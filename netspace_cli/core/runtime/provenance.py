@@ -1,4 +1,4 @@
-"""How a file came to be: versions and where the work ran, for the records of spaces."""
+"""Provenance of files: versions, and where the work ran."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def provenance(runner: Runner | None = None) -> dict[str, Any]:
-    """What the numbers depend on beside data and settings. No dates: the same run writes the same bytes.
+    """What the numbers depend on beside data and settings.
+
+    It has no dates, so that the same run writes the same bytes.
 
     Args:
         runner: where the work runs; entered, so that its threads are set. None for the versions alone.

@@ -1,4 +1,4 @@
-"""The runner: the one place that picks the device, the precision, the threads and the seeds.
+"""The runner: the only place that chooses device, precision, threads and seeds.
 
 Everything below it follows its inputs. It moves inputs in and results out, cuts batches to what fits in
 memory, and can say afterwards what the work cost.
@@ -36,7 +36,7 @@ _MEMORY_WORDS = ("can't allocate memory", "not enough memory", "out of memory", 
 
 @contextmanager
 def held_threads(threads: int | None) -> Iterator[None]:
-    """So many processor threads inside, None for as many as there are; as many as before afterwards."""
+    """Use this many processor threads inside the block, None for the present number; restored afterwards."""
     before = torch.get_num_threads()
     if threads is not None:
         torch.set_num_threads(threads)
@@ -54,7 +54,7 @@ class Runner:
         precision: "float32", "bf16" or "fp16"; anything but float32 means autocast.
         threads: processor threads, None for torch's own choice.
         seed: root of every random stream.
-        progress: what is told how far work has come; None for nobody.
+        progress: receives reports of progress; None for none.
     Raises:
         ConfigError: a device or precision that this machine does not have, fewer than one thread.
     """
@@ -70,7 +70,7 @@ class Runner:
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(
-                f"{threads} processor threads cannot work.", f"Give at least one: {setting('threads', 1)}."
+                f"cannot work with {threads} processor threads.", f"Give at least one: {setting('threads', 1)}."
             )
         self.device = _pick_device(device)
         self.precision = _check_precision(precision, self.device)
@@ -99,14 +99,14 @@ class Runner:
 
     @property
     def device_name(self) -> str:
-        """The device for records: "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)"."""
+        """Name of the device for records: "cpu", "cuda:0 (NVIDIA H100 80GB HBM3)"."""
         if self.device.type == "cuda":
             return f"{self.device} ({torch.cuda.get_device_name(self.device)})"
         return str(self.device)
 
     @contextmanager
     def progress(self, description: str, total: int | None = None) -> Iterator[Tick]:
-        """Show how far a piece of work has come while the block runs; pieces may be nested.
+        """Show the progress of a piece of work inside the block; pieces may be nested.
 
         Args:
             total: units of the whole work; None where it is not known.
@@ -120,7 +120,7 @@ class Runner:
             self._progress.stop()
 
     def place(self, thing: T) -> T:
-        """`thing` on the device: tensors, modules, whatever has `.to`, and dicts, lists and tuples of them.
+        """Move `thing` to the device: tensors, modules, anything with `.to`, and dicts, lists and tuples of them.
 
         Spaces and data sets are copied to another device once: asked again, the same copy comes back.
         """
@@ -138,13 +138,13 @@ class Runner:
         return moved
 
     def reseeded(self, seed: int) -> Self:
-        """The same with another seed, for repetitions of a piece of work; what it does is counted here as well."""
+        """The same runner with another seed, for repeated work; its work is counted here too."""
         other = copy(self)
         other.seed = seed
         return other
 
     def generator(self, *keys: int | str) -> torch.Generator:
-        """A processor generator whose stream is a function of the seed and the keys alone.
+        """A processor generator whose stream depends only on the seed and the keys.
 
         One for each step or item: item 7 draws the same alone, in a batch of 64, and after a resume.
         """
@@ -152,13 +152,13 @@ class Runner:
         return torch.Generator().manual_seed(int.from_bytes(digest[:7], "big"))
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context for forward passes: autocast at reduced precision, nothing at float32."""
+        """Context for forward passes: autocast at reduced precision, nothing at float32."""
         if self.precision == torch.float32:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self.precision)
 
     def check_gradients(self) -> None:
-        """Refuse a precision that gradient steps cannot be taken at.
+        """Refuse a precision that does not allow gradient steps.
 
         Raises:
             ConfigError: fp16.
@@ -202,13 +202,15 @@ class Runner:
         return torch.cat(results)
 
     def rows_at_once(self, rows: int, values: int) -> int:
-        """How many rows of independent work, each of so many values, are done fastest at once: on a processor few
-        enough that they stay in its cache, elsewhere all."""
+        """Number of rows of independent work, each with this many values, that run fastest at once.
+
+        On a processor, few enough to stay in its cache; elsewhere all.
+        """
         return rows if self.device.type != "cpu" else max(1, CACHED_VALUES // values)
 
     @contextmanager
     def guard(self, doing: str, hint: str = "") -> Iterator[None]:
-        """Tell of a lack of memory in work that cannot be cut: smaller batches would be another result.
+        """Explain a lack of memory in work that cannot be split, since smaller batches would change the result.
 
         Args:
             doing: what fills the memory, e.g. "in a training step of 8 instances and 128 images".
@@ -227,11 +229,11 @@ class Runner:
         return "Free some memory first." if self.device.type == "cpu" else f"Use {setting('device', 'cpu')}."
 
     def count(self, number: int, what: str = "items") -> None:
-        """Add to what `report` says was done; `what` is a plural: "images", "steps", "instances"."""
+        """Add to the work that `report` lists; `what` is a plural: "images", "steps", "instances"."""
         self._counted[what] = self._counted.get(what, 0) + number
 
     def report(self) -> dict[str, Any]:
-        """What the work since entry cost.
+        """Cost of the work since entry.
 
         Returns:
             device, precision, threads, seconds, peak_memory_bytes; `counted`, how many of what were done;
@@ -258,7 +260,7 @@ class Runner:
 
 
 def memory_of(device: torch.device) -> int:
-    """Bytes of memory that the device has: its own, or the machine's."""
+    """Bytes of memory of the device: its own, or the machine's."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if accelerator is not None and accelerator.type == device.type:
         try:
@@ -269,7 +271,7 @@ def memory_of(device: torch.device) -> int:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; on the processor torch has no type of its own for it."""
+    """Whether an error means that memory ran out; on the processor torch has no separate type for it."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _MEMORY_WORDS)
@@ -283,7 +285,7 @@ def _pick_device(request: str) -> torch.device:
     try:
         device = torch.device(request)
     except RuntimeError as failure:
-        raise ConfigError(f"no device is called {request!r}.", "Use auto, cpu, cuda, cuda:N or mps.") from failure
+        raise ConfigError(f"unknown device {request!r}.", "Use auto, cpu, cuda, cuda:N or mps.") from failure
     if device.type == "cuda":
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= found:
@@ -300,7 +302,7 @@ def _pick_device(request: str) -> torch.device:
 
 def _check_precision(name: str, device: torch.device) -> torch.dtype:
     if name not in PRECISIONS:
-        raise ConfigError(f"no precision is called {name!r}.", f"Use one of {', '.join(PRECISIONS)}.")
+        raise ConfigError(f"unknown precision {name!r}.", f"Use one of {', '.join(PRECISIONS)}.")
     if name == "fp16" and device.type == "cpu":
         raise ConfigError("fp16 is not for the processor.", f"Use {setting('precision', 'bf16')} or float32.")
     if name == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported():
@@ -310,7 +312,7 @@ def _check_precision(name: str, device: torch.device) -> torch.dtype:
 
 @contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Leave the process's own random stream as it was, whatever happens inside."""
+    """Keep the process's own random stream unchanged, whatever happens inside."""
     # `torch.manual_seed` reaches every accelerator's stream as well.
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
         yield

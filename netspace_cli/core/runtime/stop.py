@@ -1,4 +1,4 @@
-"""Stop when asked, but only between two steps."""
+"""Stop on request, but only between two steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
 
 class StopRequest:
-    """Notes SIGINT and SIGTERM while it is entered, instead of breaking the work off where it stands.
+    """Note SIGINT and SIGTERM inside the block, instead of breaking off the work.
 
     The work asks `requested` at its own safe points. A second signal is not waited for: it interrupts at
     once, as without this. Outside the main thread, where Python allows no handlers, nothing is noted.
@@ -38,7 +38,7 @@ class StopRequest:
         return self.received is not None
 
     def interrupted(self, message: str, hint: str) -> Interrupted:
-        """The error to end with, its exit code that of the signal."""
+        """The error to end with; its exit code is that of the signal."""
         assert self.received is not None
         return Interrupted(message, hint, exit_code=EXIT_CODES[self.received])
 
@@ -64,7 +64,7 @@ class StopRequest:
 
 
 class _Listener:
-    """Hears of signals at once, through the pipe that Python's own C handler writes their numbers to."""
+    """Learns of signals at once, through the pipe that Python's C handler writes to."""
 
     def __init__(self, announce: Callable[[], None]) -> None:
         self._announce = announce
@@ -75,7 +75,7 @@ class _Listener:
         self._thread.start()
 
     def close(self) -> None:
-        """Listen no more; returns when what was heard has been announced."""
+        """Stop listening; returns when all signals received have been announced."""
         signal.set_wakeup_fd(self._before)
         os.close(self._in)
         self._thread.join()

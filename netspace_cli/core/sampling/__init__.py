@@ -1,1 +1,1 @@
-"""New networks drawn from a space or from a zoo's weights, and what they are worth beside trained ones."""
+"""Draw new networks from a space or from a zoo's weights, and compare them with trained ones."""

@@ -1,7 +1,6 @@
-"""The table that says what samples are worth: how accurate, how good together, how new, how widely spread.
+"""The table that judges samples: accuracy, ensembles, novelty, spread.
 
-Every row has the same columns, so that samples stand beside training instances and beside the plain ways to further
-networks.
+Every row has the same columns, so that samples can be compared with training instances and with plain rivals.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from .sample import Samples, sample_from
 
 @dataclass(frozen=True)
 class Audit:
-    """The table.
+    """The audit table.
 
     Attributes:
         rows: the samples first, then training instances, what their embeddings decode to, and rivals.
@@ -36,7 +35,7 @@ class Audit:
 
 
 def audit(samples: Samples, space: Space, data: ImageData, runner: Runner, *, rivals: Rivals = "quick") -> Audit:
-    """Judge samples beside the training instances that they were learnt from, and beside rivals.
+    """Compare samples with the training instances that they were learnt from, and with rivals.
 
     Args:
         samples: their population has weights (`population_of` with a zoo, or `with_predicted`).
@@ -62,7 +61,7 @@ def audit(samples: Samples, space: Space, data: ImageData, runner: Runner, *, ri
     if rivals != "all":
         return Audit(tuple(rows), population.predicted)
     if not steps:
-        note = "Fresh networks get as many images as polishing took, which was none: they are left out."
+        note = "Fresh networks are left out: they get as many images as polishing took, which is 0."
         return Audit(tuple(rows), population.predicted, (note,))
     with runner.progress("training fresh networks", len(samples)) as tick:
         fresh = []

@@ -1,4 +1,4 @@
-"""What networks are worth beside the training instances that they were learnt from: a row of the table for each group.
+"""Compare groups of networks with training instances: one row of the table per group.
 
 Copies are found by two measures of Zeng et al. (2506.07998): shared mistakes, and the distance of weights; hidden units
 are aligned first, since reordered copies are copies.
@@ -38,7 +38,7 @@ CANDIDATES = 3
 
 @dataclass(frozen=True)
 class AuditRow:
-    """Some networks, judged on the test images.
+    """A group of networks, judged on the test images.
 
     Attributes:
         name: what they are; networks: how many.
@@ -49,8 +49,8 @@ class AuditRow:
             mean over networks. Of training instances, with the other that shares most.
         distance: to the nearest training instance (of training instances, the nearest other) with hidden units aligned:
             root mean square of the difference of weights, each in deviations of its layer's values; mean over networks.
-        spread, variance: of their embeddings, as of `Spread`; the encoder's where they were not drawn in the space.
-        apart: distance of their embeddings to the nearest training embedding, as of `apartness`; 0 of stored ones.
+        spread, variance: of their embeddings, as in `Spread`; the encoder's where they were not drawn in the space.
+        apart: distance of their embeddings to the nearest training embedding, as in `apartness`; 0 of stored ones.
         images: training images that each network has been shown to become what it is, None where nobody knows.
     """
 
@@ -70,7 +70,7 @@ class AuditRow:
 
 @dataclass(frozen=True)
 class Judged:
-    """A row, and what it is the mean of.
+    """A row, and the values that it is the mean of.
 
     Attributes:
         row: of all networks together.
@@ -83,7 +83,7 @@ class Judged:
 
 
 class Judge:
-    """Training instances' answers and weights, which all rows are measured beside; found once.
+    """Answers and weights of training instances, with which all rows are compared; computed once.
 
     Args:
         population: with weights, of two instances or more; data: on the runner's device.
@@ -95,7 +95,7 @@ class Judge:
     def __init__(self, population: Population, space: Space | None, data: ImageData, runner: Runner) -> None:
         if len(population) < 2:
             raise ConfigError(
-                f"samples of {len(population)} training instance cannot be judged: what is new beside it is not known.",
+                f"samples learnt from {len(population)} training instance cannot be judged: novelty needs at least 2.",
                 "Draw from two or more.",
             )
         self.population, self.space, self.data, self.runner = population, space, data, runner
@@ -108,7 +108,7 @@ class Judge:
         self.wrong = self._wrong(self.logits)
 
     def in_space(self, population: Population, space: Space) -> Judge:
-        """The same instances in another space: only embeddings are others.
+        """The same instances in another space; only the embeddings differ.
 
         Args:
             population: the same instances in the same order; weights are not needed.
@@ -117,8 +117,8 @@ class Judge:
         """
         if population.ids != self.population.ids:
             raise ConfigError(
-                f"space {space.name!r} was learnt from other training instances ({len(population)}) than those that "
-                f"samples are judged beside ({len(self.population)}).",
+                f"space {space.name!r} was trained on other instances ({len(population)}) than those that samples are "
+                f"compared with ({len(self.population)}).",
                 f"Give spaces of one zoo: {setting('space')}.",
             )
         other = copy(self)
@@ -128,7 +128,7 @@ class Judge:
     def row(
         self, name: str, networks: Sequence[Network], embeddings: Tensor | None = None, *, images: int | None = None
     ) -> Judged:
-        """Of networks that are no training instances."""
+        """Row of networks that are not training instances."""
         logits = test_logits(networks, self.data, self.runner)
         weights = stacked_weights(networks)
         found = self._encoded(weights) if embeddings is None else embeddings
@@ -139,7 +139,10 @@ class Judge:
         return self._finished(name, logits, overlaps, self._nearest(ordered, {}), found, images)
 
     def training_row(self, count: int, name: str | None = None) -> Judged:
-        """Of the most accurate training instances, each beside all others; predicted ones where there is no zoo."""
+        """Row of the most accurate training instances, each compared with all others.
+
+        Predicted instances are used without a zoo.
+        """
         name = name or (PREDICTED if self.population.predicted else TRAINING)
         count = min(count, len(self.population))
         own = torch.arange(count)
@@ -150,12 +153,14 @@ class Judge:
         return self._finished(name, self.logits[:count], overlaps, distances, embeddings, None, own=True)
 
     def training_rows(self, count: int) -> tuple[Judged, Judged]:
-        """Of the so many most accurate training instances, which an ensemble is compared with; and of all that was
-        learnt from, which members are compared with."""
+        """Rows of the `count` most accurate training instances and of all.
+
+        Ensembles are compared with the former, members with the latter.
+        """
         return self.training_row(count), self.training_row(len(self.population), LEARNT_FROM)
 
     def predicted_row(self, count: int) -> Judged:
-        """Of what the most accurate training instances' embeddings decode to: what a sampler that copies would draw."""
+        """Row of decoded embeddings of the most accurate training instances: what a sampler that copies would draw."""
         assert self.space is not None
         name, embeddings = self.population.architecture.name, self.population.embeddings[:count]
         networks = [decode_row(self.runner.place(each), self.space, arch=name) for each in embeddings]
@@ -193,7 +198,7 @@ class Judge:
         return Judged(row, found.accuracies, tuple(nearest.tolist()))
 
     def _nearest(self, ordered: Tensor, own: dict[int, int]) -> Tensor:
-        """Aligned distances (n,) of networks in the population's order to the nearest training instance.
+        """(n,) aligned distances of networks, in the population's order, to the nearest training instance.
 
         Aligning all pairs would take n N assignments; the few that are nearest in the common order are enough. The
         nearest of all may be another one that the common order hides, so a distance can be a little too large.

@@ -1,4 +1,4 @@
-"""How new networks are drawn: by densities of a space's embeddings, or from trained weights, as plain rivals.
+"""Methods to draw new networks: densities of a space's embeddings, and plain rivals on trained weights.
 
 A method is a frozen set of settings. `METHODS` has all of them by name; a new one is a class here and a line there.
 """
@@ -35,7 +35,7 @@ from .population import Population
 
 @dataclass(frozen=True, eq=False)
 class Draw:
-    """What a method draws: an embedding, or weights.
+    """One draw: an embedding, or weights.
 
     Attributes:
         embedding: (E,); start: the starting point that it is decoded from.
@@ -49,11 +49,11 @@ class Draw:
 
 
 Drawer: TypeAlias = Callable[[int, torch.Generator], Draw]
-"""Draws sample number i from its own generator."""
+"""Draws sample number i with its own generator."""
 
 
 class Method(Protocol):
-    """One way to draw networks.
+    """One method to draw networks.
 
     Attributes:
         name: as people call it.
@@ -64,7 +64,7 @@ class Method(Protocol):
     on_weights: ClassVar[bool]
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse what it cannot draw from, before anything is learnt.
+        """Refuse populations that the method cannot draw from, before anything is learnt.
 
         Raises:
             ConfigError: says what is missing.
@@ -72,7 +72,7 @@ class Method(Protocol):
         ...
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
-        """Learn what there is to learn."""
+        """Learn from the population."""
         ...
 
 
@@ -84,10 +84,10 @@ class _OfEmbeddings:
     on_weights: ClassVar[bool] = False
 
     def check(self, population: Population, space: Space) -> None:
-        """All that is missing shows when the density is fitted."""
+        """Check nothing: fitting the density checks everything."""
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """The density of a population's embeddings."""
+        """Fit the density to a population's embeddings."""
         raise NotImplementedError
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
@@ -98,7 +98,7 @@ class _OfEmbeddings:
 
 @dataclass(frozen=True)
 class Kde(_OfEmbeddings):
-    """Kernel densities of independent dimensions.
+    """Kernel densities, one per dimension, independent of each other.
 
     Attributes:
         bandwidth: a number, or a rule ("scott", "silverman"); the publication's is 0.002.
@@ -108,25 +108,25 @@ class Kde(_OfEmbeddings):
     bandwidth: Bandwidth = "scott"
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """One density for each dimension."""
+        """Fit one density per dimension."""
         return fit_kernel_density(population.embeddings, self.bandwidth)
 
 
 @dataclass(frozen=True)
 class JointKde(_OfEmbeddings):
-    """A kernel density of all dimensions together; settings as of `Kde`."""
+    """A kernel density over all dimensions; settings as in `Kde`."""
 
     name = "kde-joint"
     bandwidth: Bandwidth = "scott"
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """One density."""
+        """Fit one density."""
         return fit_kernel_density(population.embeddings, self.bandwidth, joint=True)
 
 
 @dataclass(frozen=True)
 class OneSeedKde:
-    """The publication's public code, which draws all dimensions from one seed: stored embeddings. For experiments.
+    """The publication's public code, for experiments: draws all dimensions from one seed, so stored embeddings.
 
     Attributes:
         bandwidth: a number.
@@ -139,10 +139,10 @@ class OneSeedKde:
     seed: int = 42
 
     def check(self, population: Population, space: Space) -> None:
-        """All that is missing shows when something is drawn."""
+        """Check nothing: drawing checks everything."""
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
-        """Sample i is the last of the i + 1 that the seed gives."""
+        """Sample i is the last of the first i + 1 draws with the seed."""
         rows, seed, bandwidth = population.embeddings, self.seed, self.bandwidth
         drawn = torch.zeros(0, rows.shape[1])
 
@@ -157,16 +157,16 @@ class OneSeedKde:
 
 @dataclass(frozen=True)
 class Neighbours(_OfEmbeddings):
-    """A point of the box around UMAP's map, and back, as published (extra `umap`)."""
+    """Draw a point in the box around UMAP's map and map it back, as published (extra `umap`)."""
 
     name = "neighbours"
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse without the extra."""
+        """Refuse if the extra is not installed."""
         check_neighbours()
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """The map and its box."""
+        """Fit the map and its box."""
         return fit_neighbour_box(population.embeddings, generator)
 
 
@@ -182,7 +182,7 @@ class Gan(_OfEmbeddings):
     steps: int = GanSettings().steps
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """Trained in seconds."""
+        """Train it, in seconds."""
         return fit_gan(population.embeddings, generator, GanSettings(steps=self.steps))
 
 
@@ -198,31 +198,29 @@ class Flow(_OfEmbeddings):
     accuracy: float | None = None
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse an accuracy that cannot be asked for."""
+        """Refuse an accuracy that the flow cannot draw for."""
         if self.accuracy is None:
             return
         if not population.rated:
             raise ConfigError(
-                "the flow cannot be asked for an accuracy: the space does not record those of its instances.",
+                "the flow cannot draw for an accuracy: the space does not record those of its instances.",
                 f"Leave out {setting('accuracy')}.",
             )
         if not 0 <= self.accuracy <= 1:
-            raise ConfigError(
-                f"an accuracy of {self.accuracy:g} is none.", f"Give a fraction: {setting('accuracy', 0.9)}."
-            )
+            raise ConfigError(f"invalid accuracy {self.accuracy:g}.", f"Give a fraction: {setting('accuracy', 0.9)}.")
 
     def fit(self, population: Population, generator: torch.Generator) -> Density:
-        """Trained in seconds."""
+        """Train it, in seconds."""
         known = population.accuracies if population.rated else None
         return fit_flow(population.embeddings, generator, accuracies=known, wanted=self.accuracy)
 
 
 @dataclass(frozen=True)
 class Starts:
-    """Sample i from the space's starting point i mod K, its embedding as of `Kde`.
+    """Draw sample i from the space's starting point i mod K, with an embedding as in `Kde`.
 
     Attributes:
-        bandwidth: as of `Kde`.
+        bandwidth: as in `Kde`.
     """
 
     name: ClassVar[str] = "starts"
@@ -233,8 +231,7 @@ class Starts:
         """Refuse a space with one starting point."""
         if space.starts < 2:
             raise ConfigError(
-                f"space {space.name!r} has one starting point for each architecture, and the method starts takes "
-                "them in turn.",
+                f"space {space.name!r} has one starting point for each architecture; the method starts needs several.",
                 f"Train a space with several ({setting('space.starts', 10)}), or draw by another method.",
             )
 
@@ -246,18 +243,18 @@ class Starts:
 
 @dataclass(frozen=True)
 class _OfWeights:
-    """A method that makes networks of training instances' weights."""
+    """A method that makes networks from training instances' weights."""
 
     name: ClassVar[str]
     on_weights: ClassVar[bool] = True
 
     @property
     def least(self) -> int:
-        """How many instances a network is made of."""
+        """Number of instances that a network is made of."""
         raise NotImplementedError
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse without weights, or with too few of them."""
+        """Refuse a population without weights, or with too few instances."""
         population.aligned_weights(self.name)
         if len(population) < self.least:
             raise ConfigError(
@@ -267,7 +264,7 @@ class _OfWeights:
             )
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
-        """Parents are drawn without repeats."""
+        """Draw parents without repeats."""
         weights = population.aligned_weights(self.name)
 
         def draw(index: int, generator: torch.Generator) -> Draw:
@@ -278,7 +275,7 @@ class _OfWeights:
         return draw
 
     def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
-        """A network (P,) of its parents (n, P)."""
+        """Make a network (P,) from its parents (n, P)."""
         raise NotImplementedError
 
 
@@ -295,18 +292,18 @@ class Noise(_OfWeights):
 
     @property
     def least(self) -> int:
-        """One."""
+        """One instance."""
         return 1
 
     def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
-        """The instance and noise."""
+        """Add noise to the instance."""
         noise: Tensor = torch.randn(parents.shape[1], generator=generator)
         return parents[0] + self.scale * population.deviations * noise
 
 
 @dataclass(frozen=True)
 class Soup(_OfWeights):
-    """The mean of several training instances, their hidden units aligned to the first of them.
+    """The mean of several training instances, with hidden units aligned to the first.
 
     Attributes:
         parents: how many.
@@ -317,19 +314,19 @@ class Soup(_OfWeights):
 
     @property
     def least(self) -> int:
-        """As many as are asked for."""
+        """The requested number."""
         return self.parents
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse fewer than two parents as well."""
+        """Refuse fewer than two parents, too."""
         if self.parents < 2:
             raise ConfigError(
-                f"a mean of {self.parents} instances is none.", f"Give two or more: {setting('parents', 8)}."
+                f"cannot average {self.parents} instances.", f"Give two or more: {setting('parents', 8)}."
             )
         super().check(population, space)
 
     def make(self, population: Population, parents: Tensor, generator: torch.Generator) -> Tensor:
-        """The mean."""
+        """Average the parents."""
         aligned = align_closely(population.architecture, parents[0], parents[1:], generator)
         return torch.cat([parents[:1], aligned]).mean(dim=0)
 
@@ -345,11 +342,11 @@ class Mix(Soup):
 METHODS: Mapping[str, type[Method]] = {
     each.name: each for each in (Kde, JointKde, Neighbours, Gan, Flow, Starts, Noise, Mix, Soup)
 }
-"""By name, those that a person may ask for; `OneSeedKde` is for experiments."""
+"""Methods by the names that users can give; `OneSeedKde` is for experiments."""
 
 
 def method_named(name: str, **settings: Any) -> Method:
-    """A method by name.
+    """Find a method by name.
 
     Args:
         settings: its own; those that are None are left as usual.
@@ -358,8 +355,8 @@ def method_named(name: str, **settings: Any) -> Method:
     """
     if name not in METHODS:
         near = difflib.get_close_matches(name, METHODS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(METHODS)}."
-        raise ConfigError(f"no method is called {name!r}.", hint)
+        hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(METHODS)}."
+        raise ConfigError(f"unknown method {name!r}.", hint)
     given = {key: value for key, value in settings.items() if value is not None}
     # Both are dataclasses, which a protocol does not say.
     own = {field.name for field in fields(METHODS[name])}  # type: ignore[arg-type]
@@ -367,7 +364,7 @@ def method_named(name: str, **settings: Any) -> Method:
         if key not in own:
             takers = [n for n, each in METHODS.items() if key in {f.name for f in fields(each)}]  # type: ignore[arg-type]
             raise ConfigError(
-                f"the method {name} has no {key}: that is for {', '.join(takers) or 'none'}.",
+                f"the method {name} does not use {key}; methods that do: {', '.join(takers) or 'none'}.",
                 f"Leave it out, or draw by another method: {setting('method', takers[0])}."
                 if takers
                 else "Leave it out.",

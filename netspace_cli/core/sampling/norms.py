@@ -1,4 +1,4 @@
-"""Batch-norm statistics refreshed, where norms are folded into the layers before them.
+"""Refresh batch-norm statistics where norms are folded into the layers before them.
 
 A folded layer's channel is what its batch norm gave: on training images its mean and deviation are those that the
 norm's shift and scale set. A drawn network's channels have others, since its weights were never trained together. Each
@@ -33,7 +33,7 @@ DEAD = 1e-4
 
 
 def check_norms(architecture: Architecture) -> None:
-    """Refuse architectures that have no statistics to refresh, or channels that cannot be told apart.
+    """Refuse architectures without norms, or whose channels cannot be matched.
 
     Raises:
         ConfigError: says which.
@@ -45,14 +45,14 @@ def check_norms(architecture: Architecture) -> None:
         )
     if not architecture.hidden_groups:
         raise ConfigError(
-            f"the hidden units of {architecture.name} cannot be aligned: which channel of a sample is which of a "
-            "training instance is not known.",
+            f"the hidden units of {architecture.name} cannot be aligned, so a sample's channels cannot be "
+            "matched with a training instance's.",
             f"Leave out {setting('refresh_norms')}, or give its module a method hidden_groups().",
         )
 
 
 def refresh_norms(samples: Samples, data: ImageData, runner: Runner) -> Samples:
-    """Give each sample's folded layers the channel statistics of the nearest training instance.
+    """Give each sample's folded layers the channel statistics of its nearest training instance.
 
     Args:
         samples: whose population has weights.
@@ -90,7 +90,7 @@ def _refreshed(each: Sample, population: Population, inputs: Tensor, runner: Run
 def with_statistics_of(
     architecture: Architecture, weights: Tensor, reference: Tensor, inputs: Tensor
 ) -> dict[str, Tensor]:
-    """A network whose folded layers' channels have a reference's means and deviations.
+    """Give the channels of a network's folded layers a reference's means and standard deviations.
 
     Args:
         weights, reference: (P,), their hidden units in one order.
@@ -122,7 +122,7 @@ def _order_of_use(architecture: Architecture) -> list[str]:
 def _statistics(
     architecture: Architecture, state: Mapping[str, Tensor], layers: list[str], inputs: Tensor
 ) -> dict[str, tuple[Tensor, Tensor]]:
-    """Mean and deviation of each output channel of some layers, over images and places."""
+    """Mean and standard deviation of each output channel of some layers, over images and places."""
     found: dict[str, tuple[Tensor, Tensor]] = {}
     module = architecture.fused
 

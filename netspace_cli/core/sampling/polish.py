@@ -1,4 +1,4 @@
-"""Polishing: a few label steps on a sample's embedding, through the frozen decoder.
+"""Polish samples: a few label steps on each embedding through the frozen decoder.
 
 The labels' cross entropy alone (eq. 4 of the NetSpace publication) and never a teacher: imitation would make samples
 alike. Nothing is selected on the way; the last step is kept.
@@ -24,13 +24,13 @@ from .sample import Sample, Samples, decoded
 
 
 def check_polishing(method: str, steps: int) -> None:
-    """Refuse to polish what has no embedding.
+    """Refuse to polish samples without embeddings.
 
     Raises:
         ConfigError: fewer than no steps, or a method on weights.
     """
     if steps < 0:
-        raise ConfigError(f"{steps} steps of polishing are none.", f"Give 0 or more: {setting('polish', 100)}.")
+        raise ConfigError(f"cannot polish by {steps} steps.", f"Give 0 or more: {setting('polish', 100)}.")
     if steps and method in METHODS and METHODS[method].on_weights:
         raise ConfigError(
             f"polishing moves embeddings, and samples of the method {method} have none.",
@@ -39,7 +39,7 @@ def check_polishing(method: str, steps: int) -> None:
 
 
 def polish_schedule(space: Space, arch: str, steps: int) -> AdamSchedule:
-    """The rates of so many steps: the space's own of optimising, falling to a twentieth."""
+    """Schedule for this many steps: the space's own rate of optimising, falling to a twentieth."""
     lr = space.recipe.lso.rate(arch)
     return AdamSchedule(steps, space.recipe.lso.images, lr, lr / 20)
 

@@ -1,4 +1,7 @@
-"""What samplers learn from: a space's training instances of one architecture, weights too where a zoo is given."""
+"""Populations that samplers learn from: a space's training instances of one architecture.
+
+With weights if a zoo is given.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ TOP = 0.3
 
 @dataclass(frozen=True, eq=False)
 class Population:
-    """Training instances of one architecture, the most accurate on validation images first.
+    """Training instances of one architecture, sorted by accuracy on validation images.
 
     Attributes:
         architecture: of all.
@@ -47,7 +50,7 @@ class Population:
 
     @cached_property
     def deviations(self) -> Tensor:
-        """(P,) for each weight the deviation of all values of its layer over the instances; 1 where they are alike."""
+        """(P,) standard deviation of each weight's layer over the instances; 1 where they are equal."""
         weights = self.aligned_weights("noise")
         deviations = torch.ones(weights.shape[1])
         for layer in self.architecture.spec.layers:
@@ -58,23 +61,23 @@ class Population:
 
     @property
     def rated(self) -> bool:
-        """Whether the accuracy of all is known."""
+        """Whether all accuracies are known."""
         return not bool(self.accuracies.isnan().any())
 
     def first(self, count: int) -> Population:
-        """The so many most accurate."""
+        """The `count` most accurate instances."""
         weights = None if self.weights is None else self.weights[:count]
         ids, embeddings, accuracies = self.ids[:count], self.embeddings[:count], self.accuracies[:count]
         return replace(self, ids=ids, embeddings=embeddings, accuracies=accuracies, weights=weights)
 
     def top(self, share: float) -> Population:
-        """The most accurate on validation images, a share of all, rounded up; 1 for all.
+        """A share of the instances, the most accurate on validation images, rounded up; 1 for all.
 
         Raises:
             ConfigError: no share, or accuracies that are not recorded.
         """
         if not 0 < share <= 1:
-            raise ConfigError(f"a share of {share:g} is none.", f"Give one above 0, up to 1: {setting('top', TOP)}.")
+            raise ConfigError(f"invalid share {share:g}.", f"Give one above 0, up to 1: {setting('top', TOP)}.")
         if share == 1:
             return self
         if not self.rated:
@@ -87,7 +90,7 @@ class Population:
         return self.first(ceil(share * len(self) - 1e-9))
 
     def aligned_weights(self, method: str) -> Tensor:
-        """The weights, where a method needs them.
+        """The weights, for methods that need them.
 
         Raises:
             ConfigError: no zoo was given.
@@ -101,14 +104,14 @@ class Population:
 
 
 def population_of(space: Space, *, arch: str | None = None, zoo: Zoo | None = None, top: float = 1.0) -> Population:
-    """The training instances of a space.
+    """Find the training instances of a space.
 
     Args:
         arch: of which architecture; None where the space has one alone.
         zoo: that the space was trained on, for the instances' weights.
-        top: as of `Population.top`.
+        top: as in `Population.top`.
     Raises:
-        ConfigError: networks that are no classifiers, several architectures and none named, no training instances, or
+        ConfigError: networks that are not classifiers, several architectures and none named, no training instances, or
             instances that the zoo does not have.
         WrongSpace: the space does not have `arch`.
         InputFileError: an instance's file is missing or changed.
@@ -119,7 +122,7 @@ def population_of(space: Space, *, arch: str | None = None, zoo: Zoo | None = No
     rows = [i for i, r in enumerate(known) if r["arch"] == architecture.name and r["split"] == "train"]
     if not rows:
         raise ConfigError(
-            f"space {space.name!r} has no training instances of {architecture.name}: it was learnt without any.",
+            f"space {space.name!r} has no training instances of {architecture.name}: it was trained without any.",
             f"Draw another architecture: {setting('arch')}.",
         )
     accuracies = {i: float(known[i].get("accuracy", {}).get("val", nan)) for i in rows}
@@ -137,7 +140,7 @@ def population_of(space: Space, *, arch: str | None = None, zoo: Zoo | None = No
 
 
 def with_weights(population: Population, weights: Sequence[Tensor]) -> Population:
-    """A population with the weights of its instances, aligned to the first one's."""
+    """Add the weights of a population's instances, aligned to the first one's."""
     stacked = torch.stack([each.detach().cpu().float() for each in weights])
     # No seed of a run: how instances are aligned is theirs alone.
     aligned = align_weights(population.architecture, stacked[0], stacked, torch.Generator().manual_seed(0))
@@ -145,7 +148,7 @@ def with_weights(population: Population, weights: Sequence[Tensor]) -> Populatio
 
 
 def with_predicted(population: Population, space: Space, runner: Runner) -> Population:
-    """A population with what its embeddings decode to in the place of the instances' own weights."""
+    """Use what a population's embeddings decode to in place of the instances' own weights."""
     space, name = runner.place(space), population.architecture.name
     with torch.no_grad():
         decoded = [space.model.decode(name, runner.place(z)[None])[0] for z in population.embeddings]
@@ -155,8 +158,8 @@ def with_predicted(population: Population, space: Space, runner: Runner) -> Popu
 def _check_kind(space: Space) -> None:
     if not space.kind.has_splits:
         raise ConfigError(
-            f"space {space.name!r} is of neural fields ({space.kind.io.describe()}): their samples have no "
-            "accuracies to be chosen or judged by.",
+            f"space {space.name!r} is for neural fields ({space.kind.io.describe()}): their samples have no "
+            "accuracies to choose or judge them by.",
             "Draw from a space of classifiers.",
         )
 
@@ -189,5 +192,5 @@ def _weights_of(zoo: Zoo, records: Sequence[Mapping[str, Any]], architecture: Ar
 
 
 def _is(instance: Instance | None, record: Mapping[str, Any]) -> bool:
-    """Whether an instance is the one that a space records; older spaces record no digest."""
+    """Whether an instance is the one in a space's record; older spaces record no digest."""
     return instance is not None and record.get("sha256", instance.sha256) == instance.sha256

@@ -1,4 +1,4 @@
-"""What samples have to be better than: the plain ways to further networks."""
+"""Rivals: plain ways to make more networks, which samples must beat."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ FRESH_LR = 1e-3
 
 
 def check_rivals(rivals: str) -> None:
-    """Refuse what is no choice.
+    """Refuse an unknown choice of rivals.
 
     Raises:
         ConfigError: says what there is.
     """
     if rivals not in get_args(Rivals):
         raise ConfigError(
-            f"no rivals are called {rivals!r}.", f"Give one of {', '.join(get_args(Rivals))}: {setting('rivals')}."
+            f"unknown rivals {rivals!r}.", f"Give one of {', '.join(get_args(Rivals))}: {setting('rivals')}."
         )
 
 
 def weight_rivals(population: Population) -> dict[str, Method]:
-    """Methods on weights that such a population has enough instances for, under their names in the table."""
+    """Methods on weights that the population has enough instances for, by their names in the table."""
     count = len(population)
     found: dict[str, Method] = {"noise copies": Noise()}
     if count >= 2:
@@ -49,7 +49,9 @@ def weight_rivals(population: Population) -> dict[str, Method]:
 def train_fresh(
     architecture: Architecture, data: ImageData, runner: Runner, index: int, *, steps: int, images: int
 ) -> Tensor:
-    """A new network trained on labels for so many steps: Adam, the rate falling as a cosine. (P,) on the processor.
+    """Train a new network (P,) on labels for this many steps.
+
+    Adam with a cosine schedule. The result is on the processor.
 
     Args:
         data: on the runner's device.

@@ -44,7 +44,7 @@ class Sample:
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Networks of one method.
+    """Networks drawn by one method.
 
     Attributes:
         method, settings: how they were drawn; seed: of the runner.
@@ -65,17 +65,17 @@ class Samples:
 
     @property
     def networks(self) -> list[Network]:
-        """Of all samples."""
+        """The networks of all samples."""
         return [each.network for each in self.samples]
 
     @property
     def embeddings(self) -> Tensor | None:
-        """(n, E) of all samples; None of methods on weights."""
+        """(n, E) embeddings of all samples; None for methods on weights."""
         found = [each.embedding for each in self.samples if each.embedding is not None]
         return torch.stack(found) if len(found) == len(self.samples) else None
 
     def changed(self, change: Callable[[Sample], Sample]) -> Samples:
-        """The same with each sample changed."""
+        """A copy with each sample changed."""
         return replace(self, samples=tuple(change(each) for each in self.samples))
 
 
@@ -121,7 +121,7 @@ def sample_from(
     top: float = 1.0,
     first: int = 0,
 ) -> Samples:
-    """`sample`, from a population that is read already; `top` for the record."""
+    """Draw as `sample` does, from a population that is already read; `top` is for the record."""
     check_drawing(population, space, count, method)
     space = runner.place(space)
     draw = method.begin(population, space, runner)
@@ -151,7 +151,7 @@ def check_drawing(population: Population, space: Space, count: int, method: Meth
 
 
 def decoded(drawn: Draw, population: Population, space: Space, runner: Runner) -> Tensor:
-    """What an embedding decodes to from its starting point: (P,) on the runner's device.
+    """Decode an embedding from its starting point: (P,) on the runner's device.
 
     One at a time, so that the same embedding always gives the same bits.
     """
@@ -161,7 +161,7 @@ def decoded(drawn: Draw, population: Population, space: Space, runner: Runner) -
 
 
 def stacked_weights(networks: Sequence[Network]) -> Tensor:
-    """(n, P) of networks of one architecture."""
+    """(n, P) weights of networks of one architecture."""
     return torch.stack([each.weights for each in networks])
 
 

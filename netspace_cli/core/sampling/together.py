@@ -1,4 +1,4 @@
-"""What several networks do together: as an ensemble, and in the images on which they are wrong."""
+"""Several networks together: as an ensemble, and their common mistakes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Together:
-    """Networks alone and as an ensemble, on the same images.
+    """Scores of networks alone and as an ensemble, on the same images.
 
     Attributes:
         accuracies: of each, as fractions.
@@ -45,12 +45,12 @@ class Together:
 
     @property
     def deviation(self) -> float | None:
-        """Deviation of the accuracies; None of one network."""
+        """Standard deviation of the accuracies; None for one network."""
         return float(torch.tensor(self.accuracies).std()) if len(self.accuracies) > 1 else None
 
 
 def together(logits: Sequence[Tensor], labels: Tensor) -> Together:
-    """Of networks' logits (N, K) and the labels (N,)."""
+    """Score networks from their logits (N, K) and the labels (N,)."""
     mean = torch.stack([each.double().softmax(1) for each in logits]).mean(0)
     return Together(
         tuple(accuracy(each, labels) for each in logits),
@@ -91,7 +91,7 @@ def mean_agreement(answers: Sequence[Tensor], classes: int) -> float | None:
 
 
 def error_overlaps(wrong: Tensor, others: Tensor) -> Tensor:
-    """Which mistakes networks share: intersection over union of the images that both answer wrongly.
+    """Common mistakes of networks: intersection over union of the images that both answer wrongly.
 
     Args:
         wrong: (n, N) bool; others: (m, N) bool.
@@ -105,7 +105,7 @@ def error_overlaps(wrong: Tensor, others: Tensor) -> Tensor:
 
 
 def test_logits(networks: Sequence[Network], data: ImageData, runner: Runner) -> list[Tensor]:
-    """Of each network on the test images, (N, K) on the processor; `data` on the runner's device."""
+    """(N, K) logits of each network on the test images, on the processor; `data` is on the runner's device."""
     found = []
     with runner.progress("running networks", len(networks)) as tick:
         for each in networks:
@@ -129,11 +129,11 @@ class Ensemble:
 
 
 def ensemble(zoo: Zoo, data: ImageData, runner: Runner, *, select: int | None = None) -> Ensemble:
-    """Take instances of a zoo as an ensemble, whatever their architectures.
+    """Score instances of a zoo as an ensemble, whatever their architectures.
 
     Args:
         data: on any device; images that the zoo was trained on, or others of their size and classes.
-        select: the so many most accurate on validation images; None for all instances.
+        select: number of most accurate instances on validation images to take; None for all.
     Raises:
         ConfigError: the zoo has no instances or fewer than asked for, or its networks are for other images.
         InputFileError: an instance's file is missing or changed.
@@ -148,7 +148,7 @@ def ensemble(zoo: Zoo, data: ImageData, runner: Runner, *, select: int | None = 
 
 
 def check_ensemble(zoo: Zoo, data: ImageData, select: int | None) -> None:
-    """Refuse images that a zoo's networks are not for, and more members than it has.
+    """Refuse images that do not fit a zoo's networks, and more members than it has.
 
     Raises:
         ConfigError: says which.
@@ -169,7 +169,9 @@ def check_ensemble(zoo: Zoo, data: ImageData, select: int | None) -> None:
 def select_members(
     zoo: Zoo, data: ImageData, runner: Runner, select: int | None
 ) -> tuple[list[Instance], tuple[float, ...] | None]:
-    """The most accurate instances on validation images, and their accuracies there; all and None where none are chosen.
+    """The most accurate instances on validation images, and their accuracies there.
+
+    Without a number, all instances and None.
 
     Args:
         data: on the runner's device; where they are not the zoo's own images, accuracies are measured.

@@ -1,4 +1,4 @@
-"""Samples as a zoo, so that every command that reads a zoo reads them."""
+"""Write samples as a zoo, so that every command that reads zoos reads them."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .sample import Sample, Samples
 
 
 def check_new_folder(folder: Path) -> None:
-    """Refuse a folder for samples that has something in it already, or that cannot be made.
+    """Refuse a folder for samples that is not empty or cannot be made.
 
     Raises:
         ConfigError: says which.
     """
     check_folder(folder)
     if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty, and samples are a zoo of their own.", "Choose another folder.")
+        raise ConfigError(f"{folder} is not empty; samples need a new folder.", "Choose another folder.")
 
 
 def write_samples(
     folder: Path, samples: Samples, space: Space, runner: Runner, *, data: ImageData | None = None
 ) -> Zoo:
-    """Write a zoo of training instances, with how each was drawn under `training`.
+    """Write samples as training instances of a zoo, with how each was drawn under `training`.
 
     Args:
         folder: new or empty; its parents are made.
@@ -53,13 +53,13 @@ def write_samples(
 
 
 def sample_id(each: Sample, samples: Samples) -> str:
-    """Architecture, method, seed and number."""
+    """Id of a sample: architecture, method, seed and number."""
     label = samples.population.architecture.name.replace(":", ".")
     return f"{label}-{samples.method}-{samples.seed}-{each.index:04d}"
 
 
 def provenance_of(each: Sample, samples: Samples, space: Space) -> dict[str, Any]:
-    """How a sample was drawn, as JSON."""
+    """Describe how a sample was drawn, as JSON."""
     made: dict[str, Any] = {**_source(samples, space), "sample": each.index}
     if each.parents:
         made["parents"] = list(each.parents)

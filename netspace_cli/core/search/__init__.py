@@ -1,1 +1,4 @@
-"""Latent space optimisation, its objectives and its baselines. Imports encoding and below."""
+"""Latent space optimisation, its objectives and its baselines.
+
+Imports encoding and the rooms below it.
+"""

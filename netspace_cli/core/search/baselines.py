@@ -1,4 +1,4 @@
-"""What a learnt space must be better than: subspaces of the same size around one network, and all weights."""
+"""Baselines for a learnt space: subspaces of the same size around one network, and all weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .search import Parametrisation
 
 
 def random_subspace(network: Network, size: int) -> Parametrisation:
-    """A random subspace of `size` dimensions around one network, in units of its layers' deviations.
+    """A random subspace of `size` dimensions around one network, in units of its layers' standard deviations.
 
     Weight i is start i + sigma_layer · sign(i) · z[hash(i)]: the count sketch of the tokens backbone, and
     nothing learnt.
@@ -36,8 +36,9 @@ def random_subspace(network: Network, size: int) -> Parametrisation:
 
 
 def curvature_subspace(network: Network, size: int, images: Tensor, generator: torch.Generator) -> Parametrisation:
-    """A subspace of at most `size` dimensions around one network along its own directions of curvature, in
-    units of its layers' deviations: those of the tokens backbone, and nothing learnt.
+    """A subspace of at most `size` dimensions around one network, along its directions of curvature.
+
+    These are the directions of the tokens backbone, in units of the layers' standard deviations; nothing is learnt.
 
     Args:
         network: on the device of the work.
@@ -58,12 +59,12 @@ def curvature_subspace(network: Network, size: int, images: Tensor, generator: t
 
 
 def all_weights(network: Network) -> Parametrisation:
-    """Every network of the architecture: fine-tuning, from `network` on (on the device of the work)."""
+    """All weights of the architecture: fine-tuning from `network` (on the device of the work)."""
     return Parametrisation(network.architecture, network.weights[None].clone(), lambda v: v[0])
 
 
 def layer_root_mean_squares(architecture: Architecture, weights: Tensor) -> Tensor:
-    """(P,) for each weight the root mean square of its layer; 1 where a layer is all zero."""
+    """(P,) root mean square of each weight's layer; 1 where a layer is all zero."""
     deviations = torch.ones_like(weights)
     for layer in architecture.spec.layers:
         size = weights[layer.start : layer.stop].square().mean().sqrt()

@@ -1,4 +1,4 @@
-"""What a search for a better classifier minimises: the distance to a teacher, to labels, or to both."""
+"""Objectives for classifiers: distance to a teacher, to labels, or to both."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from netspace_cli.core.runtime.runner import Runner
 
 @dataclass(frozen=True)
 class ImageObjective:
-    """What is minimised: the distance to a teacher (eq. 1, 3), to the labels (eq. 4), or both (eq. 5).
+    """Distance to a teacher (eq. 1, 3), to the labels (eq. 4), or to both (eq. 5).
 
     Attributes:
         data: on the runner's device.
         teacher: on the runner's device; None for the labels alone.
         temperature, alpha: of the losses; alpha 1 leaves the labels out where there is a teacher.
         index: (N,) the training images to use; None for all.
-        augment: shift and mirror the images anew each time. Without, the teacher is asked once for each.
+        augment: shift and mirror the images differently each time. Without, the teacher is run once for each.
     """
 
     data: ImageData
@@ -38,7 +38,7 @@ class ImageObjective:
     answers: dict[str, Tensor] = field(default_factory=dict)
 
     def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
-        """Of a network on a step's augmented training images; the same step draws the same images."""
+        """Loss on a step's augmented training images; the same step draws the same images."""
         generator = self.runner.generator("lso", step)
         total = len(self.data.splits["train"]) if self.index is None else len(self.index)
         drawn = torch.randint(total, (count,), generator=generator)
@@ -72,7 +72,7 @@ class ImageObjective:
             return self.teacher.architecture.run(self.teacher.weights, pictures)
 
     def _teacher_on(self, teacher: Network, split: str, index: Tensor | None = None) -> Tensor:
-        """The teacher's logits on a split, or on some of it; it does not change, so it is asked once."""
+        """The teacher's logits on a split or part of it; computed once, since they do not change."""
         if split not in self.answers:
             run, weights = teacher.architecture.run, teacher.weights
             total = len(self.data.splits[split]) if index is None else len(index)

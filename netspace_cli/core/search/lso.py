@@ -1,4 +1,4 @@
-"""Latent space optimisation: the decoder frozen, the embedding alone moves (section 7).
+"""Latent space optimisation: only the embedding moves, the decoder is frozen (section 7).
 
 As published the best embedding by validation is kept. Unlike the publication, a step takes a random batch
 and not the next of a whole pass, the steps are few, and the rate falls as a cosine; and where networks are
@@ -31,7 +31,7 @@ from .search_gauss_newton import SolvableObjective, search_by_solving
 
 @dataclass(frozen=True)
 class Optimised:
-    """The outcome.
+    """Result of latent space optimisation.
 
     Attributes:
         embedding: (E,) the best by validation, on the processor.
@@ -53,7 +53,7 @@ class Optimised:
 
 @dataclass(frozen=True)
 class Optimiser:
-    """How an embedding is moved.
+    """Method and settings of optimisation.
 
     Attributes:
         method: "adam", the rate falling to a twentieth as a cosine, or "gauss-newton".
@@ -71,10 +71,10 @@ class Optimiser:
     def __post_init__(self) -> None:
         """Refuse fewer than one step."""
         if self.steps < 1:
-            raise ConfigError(f"{self.steps} steps optimise nothing.", f"Give at least one: {setting('steps', 1)}.")
+            raise ConfigError(f"cannot optimise in {self.steps} steps.", f"Give at least one: {setting('steps', 1)}.")
 
     def rate(self, space: Space, arch: str) -> float | None:
-        """Adam's for an architecture of a space; None of a method that has none."""
+        """Adam's rate for an architecture of a space; None for a method without a rate."""
         return None if self.method != "adam" else self.lr or space.recipe.lso.rate(arch)
 
 
@@ -87,8 +87,10 @@ def optimiser_for(
     lr: float | None = None,
     validate_every: int | None = None,
 ) -> Optimiser:
-    """What moves a space's embeddings, where something is left open: Adam as the space records it, or Gauss-Newton
-    where the space refines by it, with as many steps and points as it refines with.
+    """Complete the optimiser of a space's embeddings from its recipe.
+
+    Adam as the space records it, or Gauss-Newton if the space refines by it, with as many steps and points as for
+    refining.
 
     Raises:
         ConfigError: Gauss-Newton for classifiers or for a decoder without directions, or a rate for it.
@@ -101,7 +103,7 @@ def optimiser_for(
     check_solvable(space.recipe, space.kind, setting("method", "gauss-newton"))
     if lr is not None:
         raise ConfigError(
-            f"gauss-newton has no rate, and {setting('lr', lr)} gives one.",
+            f"gauss-newton has no learning rate, but {setting('lr', lr)} was given.",
             f"Leave out {setting('lr')}, or give {setting('method', 'adam')}.",
         )
     return Optimiser("gauss-newton", **{"steps": max(1, refining.steps), "images": refining.images, **given})
@@ -118,7 +120,7 @@ def optimise(
     steps: int | None = None,
     optimiser: Optimiser | None = None,
 ) -> Optimised:
-    """Search the space from an embedding for an instance that does its task better.
+    """Optimise an embedding in a space, so that its instance does its task better.
 
     Of all embeddings at which the validation split is looked at, the best is kept (the start among them); the
     test split is scored before and after only.
@@ -139,7 +141,7 @@ def optimise(
         optimiser = optimiser_for(space, method="adam", steps=steps)
     elif steps is not None:
         raise ConfigError(
-            f"{setting('steps', steps)} and an optimiser of {optimiser.steps} steps say both how many.",
+            f"{setting('steps', steps)} and an optimiser of {optimiser.steps} steps cannot be combined.",
             f"Leave out {setting('steps')}.",
         )
     objective = image_objective(runner.place(space), data, runner, teacher)
@@ -154,8 +156,9 @@ def optimise_towards(
     *,
     arch: str | None = None,
 ) -> Optimised:
-    """`optimise` for any objective, on its runner; where networks are shapes, accuracies are shares of values, or of a
-    scan's points, that are within 0.01.
+    """Optimise as `optimise` does, for any objective, on its runner.
+
+    For shapes, accuracies are shares of values, or of a scan's points, that are within 0.01.
 
     Raises:
         WrongSpace: the space does not have `arch`.
@@ -171,14 +174,14 @@ def optimise_towards(
         found = search(parametrisation, objective, lr=lr, images=optimiser.images, **how)
     else:
         if not isinstance(objective, SolvableObjective):
-            raise ConfigError("only shapes and scans can be solved for.", "Optimise by adam.")
+            raise ConfigError("gauss-newton works only towards shapes and scans.", "Optimise by adam.")
         found = search_by_solving(parametrisation, objective, solver_of(space, name), points=optimiser.images, **how)
     best = found.variables[0].cpu()
     return Optimised(best, name, lr, found.step, found.initial, found.optimised, found.history)
 
 
 def parametrisation_of(space: Space, start: Tensor, arch: str | None = None) -> Parametrisation:
-    """All that a space's frozen decoder makes of an architecture.
+    """All networks of an architecture that a space's frozen decoder can make.
 
     Args:
         space, start: (1, E) where to begin; on the device of the work.
@@ -202,7 +205,7 @@ def parametrisation_of(space: Space, start: Tensor, arch: str | None = None) -> 
 def image_objective(
     space: Space, data: ImageData, runner: Runner, teacher: Network | None, index: Tensor | None = None
 ) -> ImageObjective:
-    """What the space was trained for: eq. 1 for one architecture with a teacher, eq. 5 else.
+    """The objective that the space was trained for: eq. 1 for one architecture with a teacher, else eq. 5.
 
     Args:
         index: (N,) the training images to use; None for all.
@@ -218,6 +221,6 @@ def image_objective(
 
 
 def decoded_network(found: Optimised, space: Space, runner: Runner, *, form: Form = "full") -> Network:
-    """The instance an optimised embedding decodes to, on the processor."""
+    """Decode an optimised embedding to an instance on the processor."""
     network = decode_row(runner.place(found.embedding), runner.place(space), arch=found.arch)
     return Network(network.architecture, network.weights.cpu(), form)

@@ -1,4 +1,4 @@
-"""A search for a network that does its task better: what it moves, what it minimises, what it keeps.
+"""A search for a better network: its parametrisation, objective and tracker.
 
 Latent space optimisation is one such search (lso.py); its plain alternatives are others (baselines.py).
 Validation chooses what is kept; the test split is scored before and after only.
@@ -21,7 +21,7 @@ from netspace_cli.core.runtime.runner import Runner
 
 @dataclass(frozen=True)
 class Parametrisation:
-    """Where a search may go: variables, and the network of one architecture that they stand for.
+    """Variables of a search, and the network of one architecture that they give.
 
     Attributes:
         architecture: of all networks that it builds.
@@ -40,7 +40,7 @@ class Parametrisation:
 
 
 class Objective(Protocol):
-    """What a search minimises, on the device of its runner."""
+    """The quantity that a search minimises, on its runner's device."""
 
     @property
     def runner(self) -> Runner:
@@ -49,21 +49,21 @@ class Objective(Protocol):
 
     @property
     def by_loss(self) -> bool:
-        """Whether the loss alone chooses what is kept; else the accuracy does, and the loss between equals."""
+        """Whether the loss alone decides what is kept; otherwise accuracy decides, and loss between equals."""
         ...
 
     def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
-        """Of a network on so many of the inputs; the same step draws the same."""
+        """Loss of a network on `count` inputs; the same step draws the same inputs."""
         ...
 
     def score(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
-        """Accuracy (a fraction) and loss of a network on what chooses ("val") or on what is scored ("test")."""
+        """Accuracy (a fraction) and loss on the inputs that choose ("val") or that are scored ("test")."""
         ...
 
 
 @dataclass(frozen=True)
 class Score:
-    """How a network does on a split.
+    """Scores of a network on a split.
 
     Attributes:
         arch: the architecture it is recognised as.
@@ -77,11 +77,11 @@ class Score:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The outcome of a search.
+    """Result of a search.
 
     Attributes:
         variables: (1, D) the best by validation, on the device of the work; step: after how many steps.
-        weights: (P,) the network they stand for.
+        weights: (P,) the network that they give.
         validation: its score on the validation split.
         initial, optimised: on the test split, before and after.
         history: [{step, loss, val_accuracy?, val_loss?}].
@@ -97,8 +97,10 @@ class SearchResult:
 
 
 class Tracker:
-    """What a search has come through. The best so far: recognised as what is wanted, then highest validation
-    accuracy, then lowest loss; the start is the first.
+    """Records a search and keeps its best network so far.
+
+    Best means: recognised as the wanted architecture, then highest validation accuracy, then lowest loss. The start is
+    the first.
 
     Args:
         parametrisation, objective: of the search.
@@ -117,7 +119,7 @@ class Tracker:
         self._score = self._scored(parametrisation.start, "val")
 
     def after(self, step: int, variables: Tensor, loss: float) -> None:
-        """Where the search is after so many steps, and the last one's loss."""
+        """Record the variables after this many steps, and the last step's loss."""
         line: dict[str, Any] = {"step": step, "loss": loss}
         if step % self._every == 0 or step == self._steps:
             score = self._scored(variables, "val")
@@ -127,7 +129,7 @@ class Tracker:
         self._history.append(line)
 
     def found(self) -> SearchResult:
-        """The best, scored."""
+        """The best network, scored."""
         with torch.no_grad():
             weights = self._parametrisation.build(self._variables)
         initial, optimised = (self._scored(v, "test") for v in (self._parametrisation.start, self._variables))
@@ -161,11 +163,11 @@ def search(
     validate_every: int | None = None,
     description: str = "searching",
 ) -> SearchResult:
-    """Follow the gradient of the objective: Adam, the rate falling to a twentieth as a cosine.
+    """Minimise the objective by Adam, with a rate that falls to a twentieth by a cosine.
 
     Args:
         images: images, or points, a step.
-        validate_every: as of `Tracker`.
+        validate_every: as in `Tracker`.
     Raises:
         RunFailed: the loss is not finite.
     """

@@ -1,4 +1,4 @@
-"""A search for a shape in a space by Gauss-Newton steps: what latent space optimisation is where it can be solved.
+"""Latent space optimisation of shapes by Gauss-Newton steps.
 
 A space's decoder that writes along directions leaves a problem that is nearly linear, and few solved steps lead further
 than many along the gradient.
@@ -21,12 +21,12 @@ from .search import Objective, Parametrisation, SearchResult, Tracker
 
 @runtime_checkable
 class SolvableObjective(Objective, Protocol):
-    """An objective that says at which points it wants which values."""
+    """An objective that gives points and target values there."""
 
     def targets(
         self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Of a network (P,) in a step; the same step draws the same points.
+        """Points and targets of a step for a network (P,); the same step draws the same points.
 
         Returns:
             (N, D) points, N `count` or nearly; (N K,) values wanted there; and their weights, None for all alike.
@@ -44,12 +44,12 @@ def search_by_solving(
     validate_every: int | None = None,
     description: str = "searching",
 ) -> SearchResult:
-    """`search`, by Gauss-Newton steps.
+    """Search as `search` does, by Gauss-Newton steps.
 
     Args:
         solver: of the parametrisation's architecture.
         points: a step.
-        validate_every: as of `Tracker`.
+        validate_every: as in `Tracker`.
     Raises:
         RunFailed: values that are not finite.
     """
@@ -68,7 +68,7 @@ def search_by_solving(
             if not math.isfinite(loss):
                 raise RunFailed(
                     f"the values are not finite at step {step + 1} of {steps}.",
-                    f"Begin elsewhere, or raise {setting('images')}.",
+                    f"Start from another embedding, or raise {setting('images')}.",
                 )
             runner.count(1, "steps")
             tracker.after(step + 1, embedding[None], loss)

@@ -1,4 +1,4 @@
-"""What latent space optimisation aims at where networks are shapes: a whole shape, or points of a surface alone."""
+"""Objectives for shapes: a whole shape, or points of its surface."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ASIDE = 0.02
 
 @dataclass(frozen=True)
 class ShapeObjective:
-    """A shape whose distances are known.
+    """A shape with known distances.
 
     Attributes:
         runner: its device is where the samples are.
@@ -52,19 +52,19 @@ class ShapeObjective:
     by_loss: bool = True
 
     def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
-        """Mean squared error (eq. 2) at so many of the samples; the same step draws the same."""
+        """Mean squared error (eq. 2) at `count` of the samples; the same step draws the same."""
         points, values = self._drawn(step, count)
         return output_matching(architecture.run(weights, points), values)
 
     def targets(
         self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """So many of the samples; distances near the surface weigh more."""
+        """Draw `count` of the samples; distances near the surface weigh more."""
         points, values = self._drawn(step, count)
         return points, values.flatten(), weights_by_distance(values.flatten()) if self.distances else None
 
     def score(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
-        """Share of a split's values that the network is within 0.01 of, and its mean squared error there."""
+        """Share of a split's values that the network is within 0.01 of, and its mean squared error."""
         points, values = self.held[split]
         off = values_of(architecture, weights, points, self.runner) - values.cpu()
         return (off.abs() < WITHIN).double().mean().item(), off.square().mean().item()
@@ -77,7 +77,7 @@ class ShapeObjective:
 
 @dataclass(frozen=True)
 class ScanObjective:
-    """Points of a surface, perhaps of a part of it. The rest of the shape is asked for as little as can be.
+    """Points of a surface or part of it. The rest of the shape is constrained as little as possible.
 
     Attributes:
         runner: its device is where the points are.
@@ -93,8 +93,10 @@ class ScanObjective:
     by_loss: bool = True
 
     def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
-        """Mean squared distance at so many of the points, and how far the slope is from one at others: distances
-        grow by one each unit. Where there are normals, also how far slopes at the surface are from them."""
+        """Mean squared distance at `count` of the points, and deviation of the slope from one at other points.
+
+        Distances grow by one per unit. With normals, also the deviation of slopes at the surface from them.
+        """
         generator = self.runner.generator("lso", step)
         index = self._drawn(count, generator)
         at_surface = architecture.run(weights, self.scan.points[index]).square().mean()
@@ -109,9 +111,11 @@ class ScanObjective:
     def targets(
         self, architecture: Architecture, weights: Tensor, step: int, count: int
     ) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Zero at the scan's points, and elsewhere what the network has there already, as far as that may be: no
-        point is further from a surface than from the scan's nearest point. Where that point's normal says which
-        side a place is on, the distance to it is wanted. Half of the places are the scan's, or near it."""
+        """Zero at the scan's points, and elsewhere the network's own values, limited by the scan.
+
+        No point is further from a surface than from the scan's nearest point. If that point's normal tells the side,
+        the distance to the point is the target. Half of the places are scan points or near them.
+        """
         generator = self.runner.generator("lso", step)
         surface = self._near_the_scan(self._drawn(count // 2, generator), generator)
         anywhere = (2 * torch.rand(count - len(surface), 3, generator=generator) - 1).to(surface.device)
@@ -125,7 +129,7 @@ class ScanObjective:
     def _on_their_sides(
         self, places: Tensor, values: Tensor, distances: Tensor, nearest: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Values (N,) wanted at places (N, 3) and their weights, once the normals of the nearest points are heard."""
+        """Target values (N,) at places (N, 3) and their weights, after the nearest points' normals are considered."""
         if self.scan.normals is None:
             return values, None
         along = ((places - self.scan.points[nearest]) * self.scan.normals[nearest]).sum(dim=1)
@@ -137,8 +141,10 @@ class ScanObjective:
         return values, weights_by_distance(values).masked_fill(unsaid, 0)
 
     def score(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
-        """Share of a split's points that the surface is within 0.01 of, and the mean squared error there; where
-        there are normals also a little off the surface on both sides."""
+        """Share of a split's points that the surface is within 0.01 of, and the mean squared error.
+
+        With normals, also at points slightly off the surface on both sides.
+        """
         scan = self.held[split]
         off = values_of(architecture, weights, scan.points, self.runner)
         errors = [off]
@@ -152,7 +158,7 @@ class ScanObjective:
         return torch.randint(len(self.scan.points), (count,), generator=generator).to(self.scan.points.device)
 
     def _near_the_scan(self, index: Tensor, generator: torch.Generator) -> Tensor:
-        """Points of the scan; where there are normals most of them moved a little along these, in the box."""
+        """Points of the scan; with normals, most are moved a little along them, within the box."""
         points, normals = self.scan.points[index], self.scan.normals
         if normals is None:
             return points
@@ -170,7 +176,7 @@ def _slopes(architecture: Architecture, weights: Tensor, points: Tensor) -> Tens
 
 
 def objective_of_shape(shape: Shape, runner: Runner, *, distances: bool = True) -> ShapeObjective:
-    """To become a shape; its held-out points are halved into what chooses and what is scored."""
+    """Objective to become a shape; half of its held-out points choose, the others are scored."""
     half = len(shape.held_points) // 2
     held = {
         "val": (shape.held_points[:half], shape.held_values[:half]),
@@ -181,7 +187,7 @@ def objective_of_shape(shape: Shape, runner: Runner, *, distances: bool = True) 
 
 
 def objective_of_scan(scan: Scan, runner: Runner) -> ScanObjective:
-    """To have a surface at a scan's points; a tenth of them chooses, a tenth is scored."""
+    """Objective to have a surface at a scan's points; a tenth of them chooses, a tenth is scored."""
     order = torch.randperm(len(scan.points), generator=runner.generator("scan"))
     share = max(1, len(order) // 10)
     held = {"val": order[:share], "test": order[share : 2 * share]}

@@ -1,1 +1,4 @@
-"""Shapes and pictures, as files and as networks: samples, solids, voxels, drawings. Imports networks and below."""
+"""Shapes and pictures, as files and as networks: samples, solids, voxels, drawings.
+
+Imports networks and the rooms below it.
+"""

@@ -1,4 +1,4 @@
-"""Connected components of a solid on a grid, and the solid without fragments, the small ones among them."""
+"""Connected components of a solid on a grid, and its fragments (the small ones)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def connected_components(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def without_fragments(inside: np.ndarray, meant: np.ndarray | None = None) -> np.ndarray:
-    """The voxels (R, …) of a solid that are in no fragment.
+    """Voxels (R, …) of a solid that are not in fragments.
 
     Args:
         inside: (R, …) voxels of the solid.
@@ -38,7 +38,7 @@ def without_fragments(inside: np.ndarray, meant: np.ndarray | None = None) -> np
 
 
 def fragments_of(inside: np.ndarray) -> np.ndarray:
-    """The voxels (R, …) of a solid that are in fragments."""
+    """Voxels (R, …) of a solid that are in fragments."""
     return inside & ~without_fragments(inside)
 
 
@@ -47,13 +47,13 @@ def distances_without_fragments(
 ) -> np.ndarray:
     """Signed distances to a solid without its fragments.
 
-    What is no solid but nearly one is lifted, too: outside, to what the grid says, nearly, or to the ceiling.
+    What is nearly solid but not quite is lifted, too: outside, to what the grid says, nearly, or to the ceiling.
 
     Args:
         values: (R, …) signed distances, nearly, one for each voxel.
         ceiling: (R, …) how far they may be lifted; of fragments half a voxel at least.
         voxel: its side.
-        meant: as of `without_fragments`.
+        meant: as in `without_fragments`.
     Returns:
         (R, …); `values` itself where there is no solid.
     """

@@ -1,4 +1,4 @@
-"""Pictures of shapes, and of pictures, in rows."""
+"""Draw shapes and pictures in rows."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ T = TypeVar("T")
 def draw_surfaces(
     path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, trimesh.Trimesh | str]]]], *, force: bool = False
 ) -> None:
-    """Pictures of shapes in rows, each under its title; a shape without a surface keeps its place.
+    """Draw shapes in rows, each under its title; a shape without a surface keeps its place.
 
     Args:
-        rows: (name, [(title, surface or why there is none)]), all of one length.
+        rows: (name, [(title, surface or why it is missing)]), all of one length.
     """
     _draw_rows(path, rows, _draw_surface, projection="3d", force=force)
 
@@ -40,16 +40,16 @@ def draw_surfaces(
 def draw_pictures(
     path: Path, rows: Sequence[tuple[str, Sequence[tuple[str, RenderedPicture | str]]]], *, force: bool = False
 ) -> None:
-    """Pictures in rows, each under its title; one that is missing keeps its place.
+    """Draw pictures in rows, each under its title; a missing one keeps its place.
 
     Args:
-        rows: (name, [(title, picture or why there is none)]), all of one length.
+        rows: (name, [(title, picture or why it is missing)]), all of one length.
     """
     _draw_rows(path, rows, _draw_frame, projection=None, force=force)
 
 
 def draw_solid_paths(path: Path, paths: Mapping[str, Sequence[SolidStep]], *, force: bool = False) -> None:
-    """The shapes of each path in a row, under its name."""
+    """Draw the shapes of each path in a row, under the path's name."""
     rows = []
     for name, steps in paths.items():
         shapes = [
@@ -61,7 +61,7 @@ def draw_solid_paths(path: Path, paths: Mapping[str, Sequence[SolidStep]], *, fo
 
 
 def draw_picture_paths(path: Path, paths: Mapping[str, Sequence[PictureStep]], *, force: bool = False) -> None:
-    """The pictures of each path in a row, under its name."""
+    """Draw the pictures of each path in a row, under the path's name."""
     rows = [(name, [(f"{s.step.gamma:.2f}", s.frame or s.error) for s in steps]) for name, steps in paths.items()]
     draw_pictures(path, rows, force=force)
 

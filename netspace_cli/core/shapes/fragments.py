@@ -1,7 +1,7 @@
 """Remove stray fragments and restore thin connections after solving.
 
 A leg of a chair may hang on a few voxels: the mean of all errors hardly sees them, and a viewer sees nothing else. So
-wrong voxels are solved for by themselves, with a margin, while the rest of the network is asked to stay.
+wrong voxels are solved for by themselves, with a margin, while the rest of the network is held in place.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ COST = 0.05
 
 
 def even_and_near(values: Tensor, generator: torch.Generator) -> Tensor:
-    """(POINTS,) indices of voxels: half of them drawn evenly, half where values (M,) are nearest to zero."""
+    """(POINTS,) indices of voxels: half drawn evenly, half where values (M,) are nearest to zero."""
     evenly = torch.randperm(len(values), generator=generator)[: POINTS // 2].to(values.device)
     near = values.abs().topk(min(POINTS // 2, len(values)), largest=False).indices
     return torch.cat([evenly, near])
@@ -44,7 +44,7 @@ def even_and_near(values: Tensor, generator: torch.Generator) -> Tensor:
 
 @dataclass(frozen=True)
 class VoxelTargets:
-    """Signed distances that a network is to have.
+    """Target signed distances of a network in voxels.
 
     Attributes:
         voxels: where.
@@ -55,7 +55,7 @@ class VoxelTargets:
     values: Tensor
 
     def away_from_surface(self) -> VoxelTargets:
-        """Those of a whole grid in the voxels away from every surface."""
+        """The targets of a whole grid in the voxels away from every surface."""
         voxels = away_from_surface(self.voxels, self.values)
         return VoxelTargets(voxels, self.values[torch.from_numpy(voxels.places).to(self.values.device)])
 
@@ -63,7 +63,7 @@ class VoxelTargets:
 def remove_fragments(
     embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], solver: Solver, runner: Runner
 ) -> Tensor:
-    """Bring an embedding to the values wanted until its network has no other fragments than they have.
+    """Move an embedding towards target values until its network has no other fragments than the targets have.
 
     Fragments are searched for in a grid's voxels away from every surface, then in smaller voxels near the surface.
 
@@ -79,7 +79,7 @@ def remove_fragments(
 def remove_only_fragments(
     embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], solver: Solver, runner: Runner
 ) -> Tensor:
-    """`remove_fragments` that asks the network to stay as it is elsewhere.
+    """Remove fragments, and keep the network unchanged elsewhere.
 
     Returns:
         (E,); the embedding itself where its error on the values wanted would rise by more than COST.
@@ -104,7 +104,7 @@ def _corrected(
     margins: tuple[float, float],
     elsewhere: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """(E,) corrected in coarse voxels, then in finer ones, within STEPS in all.
+    """(E,) corrected in coarse voxels, then in finer ones, within STEPS in total.
 
     Args:
         margins: how far outside and inside wrong voxels are to be at least.
@@ -126,7 +126,7 @@ def _corrected_in(
     margins: tuple[float, float],
     elsewhere: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """(E,) corrected in the voxels looked at, until nothing is wrong there or no step is left."""
+    """(E,) corrected in the given voxels, until nothing is wrong there or no steps are left."""
     outside, inside = margins
     firmly = torch.where(looked.values < 0, looked.values.clamp(max=-inside), looked.values.clamp(min=outside))
     asked = torch.zeros(0, dtype=torch.long, device=firmly.device)
@@ -159,7 +159,7 @@ def _values_in(embedding: Tensor, voxels: Voxels, solver: Solver, runner: Runner
 
 
 def _wrong_voxels(found: Tensor, wanted: VoxelTargets, margin: float) -> Tensor:
-    """(C,) indices of voxels in fragments that are not wanted, and of those missing between fragments and the rest.
+    """(C,) indices of voxels in unwanted fragments, and of missing ones between fragments and the rest.
 
     Args:
         found: (M,) values in the voxels.

@@ -1,4 +1,4 @@
-"""Shapes from occupancy grids: signed distances by scipy's distance transform."""
+"""Shapes from occupancy grids, with signed distances by scipy's distance transform."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BANDS = (0.1, 0.02)
 def shape_from_grid(
     name: str, source: Path, grid: np.ndarray, generator: torch.Generator, *, padding: int = PADDING
 ) -> Shape:
-    """A shape from an occupancy grid.
+    """Make a shape from an occupancy grid.
 
     The grid, with some empty voxels around it, fills the box; the surface lies where occupancy, linear between
     the voxels' centres, is one half.
@@ -33,7 +33,7 @@ def shape_from_grid(
         generator: draws the points.
         padding: empty voxels around it; 0 for a grid that fills the box itself.
     Raises:
-        InputFileError: the grid is no cube, has NaN, or is empty or full.
+        InputFileError: the grid is not a cube, has NaN, or is empty or full.
     """
     check_grid(name, source, grid)
     distances = signed_distances(grid, padding)
@@ -45,16 +45,16 @@ def shape_from_grid(
 
 
 def check_grid(name: str, source: Path, grid: np.ndarray) -> None:
-    """Refuse an array that is no shape's occupancy.
+    """Refuse an array that is not the occupancy of a shape.
 
     Raises:
         InputFileError: no cube, NaN, empty or full.
     """
     if grid.ndim != 3 or len(set(grid.shape)) != 1 or grid.shape[0] < 2:
-        raise InputFileError(source, f"{name}: a grid of {grid.shape} is no cube.", "Give R x R x R voxels.")
+        raise InputFileError(source, f"{name}: a grid of {grid.shape} is not a cube.", "Give R x R x R voxels.")
     if not np.isfinite(grid).all():
         wrong = int((~np.isfinite(grid)).sum())
-        raise InputFileError(source, f"{name}: {wrong} voxels are NaN or infinite.", "Mend or leave it out.")
+        raise InputFileError(source, f"{name}: {wrong} voxels are NaN or infinite.", "Repair it or leave it out.")
     filled = int((grid != 0).sum())
     if filled in (0, grid.size):
         what = "empty" if filled == 0 else "full"
@@ -62,7 +62,7 @@ def check_grid(name: str, source: Path, grid: np.ndarray) -> None:
 
 
 def signed_distances(grid: np.ndarray, padding: int = PADDING) -> np.ndarray:
-    """(R, R, R) occupancy to signed distances at the centres of finer voxels that fill the box, negative inside."""
+    """Convert occupancy (R, R, R) to signed distances, negative inside, at centres of finer voxels in the box."""
     padded = np.pad((grid != 0).astype(np.float32), padding)
     finer = max(1, FINEST // len(padded))
     fine = ndimage.zoom(padded, finer, order=1, grid_mode=True, mode="nearest") > 0.5
@@ -73,14 +73,14 @@ def signed_distances(grid: np.ndarray, padding: int = PADDING) -> np.ndarray:
 
 
 def _interpolated(distances: np.ndarray, points: Tensor) -> Tensor:
-    """(S, 3) points of the box to (S, 1) distances, linear between the voxels' centres."""
+    """Interpolate distances (S, 1) at points (S, 3) of the box, linearly between the voxels' centres."""
     places = (points.double().numpy().T + 1) / 2 * len(distances) - 0.5
     found = ndimage.map_coordinates(distances, places, order=1, mode="nearest")
     return torch.from_numpy(found.astype(np.float32))[:, None]
 
 
 def _points_to_fit(distances: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Points to fit to, half of them near the surface: (SAMPLES, 3); and evenly over the box: (HELD_OUT, 3)."""
+    """Points to fit to, half near the surface: (SAMPLES, 3); and evenly over the box: (HELD_OUT, 3)."""
 
     def even(count: int) -> Tensor:
         return 2 * torch.rand(count, 3, generator=generator) - 1
@@ -92,7 +92,7 @@ def _points_to_fit(distances: np.ndarray, generator: torch.Generator) -> tuple[T
 
 
 def _near_surface(distances: np.ndarray, band: float, count: int, generator: torch.Generator) -> Tensor:
-    """(count, 3) points in the voxels whose centres are within `band` of the surface."""
+    """(count, 3) points in voxels with centres within `band` of the surface."""
     voxels = np.argwhere(np.abs(distances) < max(band, 2 / len(distances)))
     drawn = torch.randint(len(voxels), (count,), generator=generator)
     corner = torch.from_numpy(voxels).float()[drawn]

@@ -22,7 +22,7 @@ SURFACE_SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 
 
 def check_surface_output(output: Path, shapes: int) -> bool:
-    """Refuse a file that surfaces cannot be written to.
+    """Refuse an output file that surfaces cannot be written to.
 
     Args:
         shapes: how many there are; a mesh file holds one.
@@ -48,7 +48,7 @@ def check_surface_output(output: Path, shapes: int) -> bool:
 
 
 def surface_of(solid: Solid, name: str) -> trimesh.Trimesh:
-    """The surface as triangles, in the box's coordinates (marching cubes by scikit-image).
+    """Extract the surface as triangles in the box's coordinates (marching cubes by scikit-image).
 
     Args:
         name: of the shape, for the message.

@@ -1,4 +1,4 @@
-"""Shapes from triangle meshes: signed distances by trimesh (extra `mesh`)."""
+"""Shapes from triangle meshes, with signed distances by trimesh (extra `mesh`)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FEWER = 2
 
 
 def check_mesh_extra() -> None:
-    """Refuse meshes where the extra is not installed.
+    """Refuse meshes if the extra is not installed.
 
     Raises:
         ConfigError: says what to install.
@@ -48,7 +48,7 @@ def check_mesh_extra() -> None:
 def shape_from_mesh(
     name: str, source: Path, generator: torch.Generator, *, repair: bool = False, scale: bool = True
 ) -> Shape:
-    """A shape from a mesh file.
+    """Make a shape from a mesh file.
 
     Args:
         generator: draws the points.
@@ -66,7 +66,7 @@ def shape_from_mesh(
 
 
 def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
-    """A mesh in the box; with `repair` its holes are filled as far as that goes.
+    """Read a mesh into the box; with `repair`, fill its holes as far as possible.
 
     Raises:
         ConfigError, InputFileError: as `shape_from_mesh`.
@@ -88,7 +88,7 @@ def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
     if mesh.is_watertight and not repair:
         raise InputFileError(
             source,
-            "its faces are turned inside out, or not all the same way, so in and out cannot be told.",
+            "its faces point inwards, or in different directions, so inside and outside cannot be told apart.",
             f"Turn them outwards, or let {setting('repair', True)} do it.",
         )
     if not repair:
@@ -113,11 +113,11 @@ def _load(source: Path) -> trimesh.Trimesh:
     except Exception as failure:  # the readers of a dozen formats raise what they like
         raise InputFileError(source, f"cannot be read as a mesh ({failure}).", KINDS) from failure
     if not isinstance(raw, trimesh.Trimesh) or len(raw.faces) == 0:
-        raise InputFileError(source, "no mesh: it has no faces.", KINDS)
+        raise InputFileError(source, "not a mesh: it has no faces.", KINDS)
     wrong = int((~np.isfinite(raw.vertices)).any(axis=1).sum())
     if wrong:
         raise InputFileError(
-            source, f"{wrong} of its {len(raw.vertices):,} vertices are NaN or infinite.", "Mend or leave it out."
+            source, f"{wrong} of its {len(raw.vertices):,} vertices are NaN or infinite.", "Repair it or leave it out."
         )
     if float(np.ptp(found.vertices, axis=0).max()) == 0:
         raise InputFileError(source, "all its vertices are one point.", "Leave it out.")
@@ -130,7 +130,7 @@ def _open_edges(mesh: trimesh.Trimesh) -> int:
 
 
 def _told_by_voxels(name: str, source: Path, mesh: trimesh.Trimesh, generator: torch.Generator) -> Shape:
-    """The voxels of a grid over the box that a surface passes through, or hides from all six sides."""
+    """Voxels of a grid over the box that a surface passes through, or hides from all six sides."""
     pitch = 2 / RESOLUTION
     # trimesh's voxels have their centres on multiples of the pitch, those of the box halfway between.
     moved = mesh.copy().apply_translation([-pitch / 2] * 3)

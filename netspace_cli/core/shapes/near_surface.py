@@ -1,4 +1,4 @@
-"""Points near the surfaces of networks that are shapes: where a solid is decided, and few of a box's points lie."""
+"""Near-surface points of shapes, which few points of the box are but which decide a solid."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def near_surfaces(architecture: Architecture, weights: Tensor, data: Data, runne
 
 
 def drawn_stretch(near: Tensor, most: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """How to stretch and shift shapes so that their surfaces stay in the box, drawn for each axis alone.
+    """Draw a stretch and shift for each axis that keep a shape's surface in the box.
 
     Nothing is drawn into the box that the networks were never asked about: the whole box, seen through the
     stretch, lies within the box.
@@ -57,7 +57,7 @@ def drawn_stretch(near: Tensor, most: float, generator: torch.Generator) -> tupl
 
 
 def with_near(inputs: Tensor, near: Tensor | None, share: float, generator: torch.Generator) -> Tensor:
-    """A step's points, some of them near each network's own surface.
+    """Points of a step, some of them near each network's own surface.
 
     Args:
         inputs: (N, D) evenly over the box, for all networks.

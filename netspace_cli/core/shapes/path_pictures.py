@@ -33,11 +33,11 @@ class PictureStep:
 
     @property
     def error(self) -> str:
-        """Why there is nothing to see, "" if there is. Such a step keeps its place."""
+        """The reason why there is nothing to show, or "". Such a step keeps its place."""
         return self.step.error
 
     def row(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """As a row for scripts."""
         row = self.step.row()
         return row if self.change is None else {**row, "change": self.change}
 
@@ -45,14 +45,14 @@ class PictureStep:
 def picture_steps(
     path: Sequence[Step], runner: Runner, *, name: str = "", beside: Sequence[PictureStep] = ()
 ) -> list[PictureStep]:
-    """The pictures along a path.
+    """Pictures along a path.
 
     Args:
         path: of networks that are pictures, decoded.
         name: of the path, for the progress.
-        beside: steps of other paths; a network that also stands there is not looked at again.
+        beside: steps of other paths; a network that is also in one of them is not evaluated again.
     Raises:
-        ConfigError: the networks are no pictures.
+        ConfigError: the networks are not pictures.
     """
     looking = f"looking at pictures{name and f', {name}'}"
     known = [(each.step.network, each.frame) for each in beside if each.frame is not None]

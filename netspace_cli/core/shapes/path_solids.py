@@ -1,4 +1,4 @@
-"""A path between two networks that are shapes: what stands at every step, and how far it is from the step before."""
+"""Solids along a path between two shapes, and the distance of each to the step before."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class SolidStep:
 
     @property
     def error(self) -> str:
-        """Why there is nothing to see, "" if there is. Such a step keeps its place."""
+        """The reason why there is nothing to show, or "". Such a step keeps its place."""
         if self.solid is None:
             return self.step.error
         return self.solid.lack
 
     def row(self) -> dict[str, Any]:
-        """As scripts read it."""
+        """As a row for scripts."""
         row = self.step.row()
         if self.solid is not None:
             row |= {"volume": self.solid.volume, "pieces": self.solid.pieces}
@@ -57,14 +57,14 @@ class SolidStep:
 def solid_steps(
     path: Sequence[Step], runner: Runner, *, name: str = "", beside: Sequence[SolidStep] = ()
 ) -> list[SolidStep]:
-    """The solids along a path.
+    """Solids along a path.
 
     Args:
         path: of networks that are shapes, decoded.
         name: of the path, for the progress.
-        beside: steps of other paths; a network that also stands there is not looked at again.
+        beside: steps of other paths; a network that is also in one of them is not evaluated again.
     Raises:
-        ConfigError: the networks are no shapes.
+        ConfigError: the networks are not shapes.
     """
     solids = seen(
         path,
@@ -85,7 +85,7 @@ def seen(
     description: str,
     known: Sequence[tuple[Network, T]] = (),
 ) -> list[T | None]:
-    """What is seen of the network at each step; None where the step failed.
+    """Evaluate the network at each step; None if the step failed.
 
     Args:
         known: networks with what was seen of them before.

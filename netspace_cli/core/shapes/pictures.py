@@ -1,4 +1,4 @@
-"""Pictures as fields: a point of the square to the colour there."""
+"""Pictures as fields: colours at points of the square."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ def channels_of(source: Path) -> int:
 
 
 def shape_from_picture(name: str, source: Path, generator: torch.Generator) -> Shape:
-    """A picture as samples: colours from -1 to 1 at points of the square [-1, 1]², linear between pixels; the
-    first coordinate runs down, the second to the right.
+    """Make samples of a picture: colours from -1 to 1 at points of the square [-1, 1]², linear between pixels.
+
+    The first coordinate runs down, the second to the right.
 
     Args:
         generator: draws the points.
@@ -39,7 +40,7 @@ def shape_from_picture(name: str, source: Path, generator: torch.Generator) -> S
 
 
 def read_picture(source: Path) -> Tensor:
-    """(C, H, W) in 8 bits.
+    """Read a picture as (C, H, W) in 8 bits.
 
     Raises:
         InputFileError: no picture, of other channels than 1 or 3, or all of one colour.
@@ -66,7 +67,7 @@ def read_picture(source: Path) -> Tensor:
 
 
 def _colours(picture: Tensor, points: Tensor) -> Tensor:
-    """(C, H, W) and (S, 2) to (S, C)."""
+    """Interpolate (C, H, W) at points (S, 2): (S, C)."""
     # grid_sample takes the coordinate that runs to the right first.
     found = F.grid_sample(picture[None], points.flip(-1)[None, None], align_corners=False, padding_mode="border")
     return found[0, :, 0].T

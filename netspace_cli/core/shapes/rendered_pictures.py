@@ -1,4 +1,4 @@
-"""What networks that are pictures show: their colours on a grid of pixels, alone and along a path."""
+"""Render networks that are pictures: colours on a grid of pixels, alone and along a path."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHANNELS = (1, 3)
 
 @dataclass(frozen=True)
 class RenderedPicture:
-    """A picture.
+    """A rendered picture.
 
     Attributes:
         pixels: (R, R, K) in 8 bits, the first axis down; K 1 or 3 channels.
@@ -34,12 +34,12 @@ class RenderedPicture:
 
     @property
     def channels(self) -> int:
-        """1 or 3."""
+        """Number of channels, 1 or 3."""
         return int(self.pixels.shape[2])
 
     @property
     def brightness(self) -> float:
-        """Mean level, from 0, black, to 1, white."""
+        """Mean level, from 0 (black) to 1 (white)."""
         return float(self.pixels.mean() / 255)
 
 
@@ -49,18 +49,18 @@ def is_picture(io: NetworkIO) -> bool:
 
 
 def render_picture(network: Network, runner: Runner, *, resolution: int = RESOLUTION) -> RenderedPicture:
-    """A network's colours on a grid; values beyond -1 and 1 are black and white.
+    """Render a network's colours on a grid; values beyond -1 and 1 are black and white.
 
     Args:
         network: a picture, on any device.
         resolution: pixels R along each side.
     Raises:
-        ConfigError: the network is no picture, or so many pixels do not fit in memory.
+        ConfigError: the network is not a picture, or the pixels do not fit in memory.
     """
     io = network.architecture.io
     if not is_picture(io):
         raise ConfigError(
-            f"{network.source or network.architecture.name} is for {io.describe()}, so it is no picture.",
+            f"{network.source or network.architecture.name} is for {io.describe()}, so it is not a picture.",
             "Give a network of points of 2 coordinates, with 1 or 3 values.",
         )
     check_grid(resolution, 2)
@@ -71,7 +71,7 @@ def render_picture(network: Network, runner: Runner, *, resolution: int = RESOLU
 
 
 def check_picture_output(output: Path, pictures: int) -> bool:
-    """Refuse a file that pictures cannot be written to.
+    """Refuse an output file that pictures cannot be written to.
 
     Returns:
         Whether it is one picture, pixel by pixel; else they are drawn in a row.
@@ -90,7 +90,7 @@ def check_picture_output(output: Path, pictures: int) -> bool:
 
 
 def write_picture(path: Path, frame: RenderedPicture, *, force: bool = False) -> None:
-    """Write a picture as .png, one pixel for each of its values.
+    """Write a picture as .png with one pixel per value.
 
     Raises:
         OutputExists: the path is taken and `force` is not given.

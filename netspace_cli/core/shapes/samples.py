@@ -1,4 +1,4 @@
-"""Samples of a field that a network is fitted to, checked."""
+"""Samples of a field to fit a network to, checked."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Shape:
 
 
 def check_distances(name: str, source: Path, points: Tensor, values: Tensor) -> None:
-    """Refuse samples that are no signed distances to a closed surface inside the box.
+    """Refuse samples that are not signed distances to a closed surface inside the box.
 
     Args:
         points, values: (S, D) and (S, 1).

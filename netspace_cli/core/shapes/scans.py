@@ -1,4 +1,4 @@
-"""Scans: points of a surface, perhaps of a part of it, and perhaps the direction that it looks in at each."""
+"""Scans: points of a surface or part of it, with optional normals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ POINTS = (
 
 @dataclass(frozen=True)
 class Scan:
-    """What was scanned.
+    """A scanned surface.
 
     Attributes:
         points: (S, 3), in the box [-1, 1]³.
@@ -37,7 +37,7 @@ class Scan:
     normals: Tensor | None = None
 
     def part(self, index: Tensor) -> Scan:
-        """Some of the points (N,), with their normals."""
+        """A part of the points (N,), with their normals."""
         return Scan(self.points[index], None if self.normals is None else self.normals[index])
 
     def to(self, device: torch.device) -> Scan:
@@ -46,14 +46,14 @@ class Scan:
 
 
 def is_scan(path: Path) -> bool:
-    """Whether a file holds points of a surface alone, by its extension, or because its mesh has no faces."""
+    """Whether a file holds only points of a surface, by its extension or because its mesh has no faces."""
     if path.suffix.lower() in SCAN_SUFFIXES:
         return True
     return path.suffix.lower() == ".ply" and _cloud(path) is not None
 
 
 def read_scan(path: Path) -> Scan:
-    """Points of a surface as they lie: a part of a shape cannot be scaled to fit.
+    """Read points of a surface, unscaled: part of a shape cannot be scaled to fit.
 
     Args:
         path: .npy of (S, 3) or, with normals, (S, 6); .xyz of as many numbers a line; or .ply without faces, whose
@@ -64,7 +64,7 @@ def read_scan(path: Path) -> Scan:
     rows = _rows(path)
     if rows.ndim != 2 or rows.shape[1] not in (3, 6) or rows.dtype.kind not in "fiu":
         raise InputFileError(
-            path, f"{rows.dtype} of shape {rows.shape} are no points; (N, 3) or (N, 6) numbers are needed.", POINTS
+            path, f"{rows.dtype} of shape {rows.shape} are not points; (N, 3) or (N, 6) numbers are needed.", POINTS
         )
     with np.errstate(over="ignore"):  # what becomes infinite is refused as such
         found = torch.from_numpy(rows.astype(np.float32))
@@ -114,7 +114,7 @@ def _rows(path: Path) -> np.ndarray:
 
 
 def _cloud(path: Path) -> np.ndarray | None:
-    """The points of a .ply without faces, and their normals if it has them; None where it has faces."""
+    """Points of a .ply without faces, and normals if it has them; None if it has faces."""
     check_mesh_extra()
     import trimesh
 

@@ -1,4 +1,4 @@
-"""What stands between two shapes: blends of both, each one surface if they are, and where to stop between them."""
+"""Blend two signed distance functions, and choose evenly spaced blend weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LOOKS, LOGIT = 241, 18.0
 
 @dataclass(frozen=True)
 class BlendEnds:
-    """Two signed distances in the voxels of the box.
+    """Two signed distance functions in the voxels of the box.
 
     Attributes:
         points: (R^D, D) one in each of a grid's voxels.
@@ -38,26 +38,26 @@ class BlendEnds:
 
     @property
     def voxels(self) -> Voxels:
-        """The voxels that the points are in."""
+        """Voxels of the points."""
         return Voxels(self.points)
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """(R, …), D of them."""
+        """(R, …), with D axes."""
         return self.voxels.sides
 
     @cached_property
     def meant(self) -> np.ndarray:
-        """(R, …) fragments of both ends, which stay."""
+        """(R, …) fragments of both ends, which are kept."""
         one, other = (fragments_of(v.cpu().numpy().reshape(self.sides) < 0) for v in (self.one, self.other))
         return one & other
 
     def solid(self, gamma: Tensor) -> np.ndarray:
-        """(R, …) where the blend at gamma is inside, its fragments left out."""
+        """(R, …) inside of the blend at gamma, without its fragments."""
         return without_fragments(self._on_grid(gamma) < 0, self.meant)
 
     def blend(self, gamma: Tensor) -> Tensor:
-        """(R^D,) what stands at gamma between the ends: their blend, its fragments left out.
+        """(R^D,) blend of the ends at gamma, without its fragments.
 
         A blend is never above the ends' mean, and nowhere is it lifted above it.
         """
@@ -66,7 +66,7 @@ class BlendEnds:
         return torch.from_numpy(found.reshape(-1)).to(self.one)
 
     def blend_in(self, small: Voxels, gamma: Tensor, wanted: Tensor, one: Tensor, other: Tensor) -> Tensor:
-        """(M,) what stands at gamma in smaller voxels near its surface, where more fragments show.
+        """(M,) blend at gamma in smaller voxels near its surface, where more fragments show.
 
         A component that is also inside in the larger voxels is meant: it is joined through voxels that are inside
         there, too. Others are removed.
@@ -95,7 +95,7 @@ class BlendEnds:
 
 
 def even_gammas(ends: BlendEnds, steps: int) -> Tensor:
-    """(N + 1,) from 0 to 1, so that each solid overlaps as much with the one before as all others do, nearly.
+    """(N + 1,) gammas from 0 to 1 at which solids overlap nearly equally with the one before.
 
     Evenly spaced gammas where the solids do not differ.
     """

@@ -1,4 +1,4 @@
-"""The surface of a network that is a shape: where its signed distance is zero (extra `mesh`)."""
+"""Surfaces of networks that are shapes, where the signed distance is zero (extra `mesh`)."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ class Solid:
 
     @property
     def largest(self) -> float | None:
-        """Share of the inside in the largest component; None where nothing is inside."""
+        """Share of the inside in the largest component; None if nothing is inside."""
         _, sizes = connected_components(self.values < 0)
         return float(sizes.max() / sizes.sum()) if len(sizes) > 1 else None
 
     def coarser(self) -> Solid:
-        """The same on half as many voxels along each axis, the mean of eight in each: enough for a small picture."""
+        """The solid on half as many voxels along each axis (means of eight), which is enough for a small picture."""
         half = len(self.values) // 2
         return Solid(self.values.reshape(half, 2, half, 2, half, 2).mean(axis=(1, 3, 5)))
 
@@ -69,7 +69,7 @@ class Solid:
 
     @property
     def lack(self) -> str:
-        """Why there is no surface, in words; "" where there is one."""
+        """The reason why there is no surface, or ""."""
         inside = self.values < 0
         if inside.all():
             return "no surface: all of the box is inside"
@@ -77,10 +77,10 @@ class Solid:
 
 
 def check_shape(network: Network) -> None:
-    """Refuse a network that is no shape.
+    """Refuse a network that is not a shape.
 
     Raises:
-        ConfigError: it is no signed distance at points of three coordinates.
+        ConfigError: it is not a signed distance at points of three coordinates.
     """
     io = network.architecture.io
     if io != SHAPES:
@@ -91,13 +91,13 @@ def check_shape(network: Network) -> None:
 
 
 def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid:
-    """A network's signed distances on a grid.
+    """Evaluate a network's signed distances on a grid.
 
     Args:
         network: a shape, on any device.
         resolution: voxels R along each axis.
     Raises:
-        ConfigError: the network is no shape, or so many voxels do not fit in memory.
+        ConfigError: the network is not a shape, or the voxels do not fit in memory.
     """
     check_shape(network)
     check_grid(resolution, 3)
@@ -112,14 +112,16 @@ def solid_of(network: Network, runner: Runner, *, resolution: int = 32) -> Solid
 
 
 def solid_refined_near_surface(network: Network, runner: Runner, *, resolution: int, parts: int = 2) -> Solid:
-    """`solid_of` on a grid `parts` times as fine near the surface, with the coarse grid's values elsewhere.
+    """Evaluate as `solid_of` does, on a grid `parts` times as fine near the surface.
+
+    Elsewhere it has the coarse grid's values.
 
     Where a network says distances, no surface is missed: none is nearer to a voxel's centre than it says.
 
     Args:
         resolution: voxels R of the coarse grid along each axis; the solid has parts · R.
     Raises:
-        ConfigError: the network is no shape, or so many voxels do not fit in memory.
+        ConfigError: the network is not a shape, or the voxels do not fit in memory.
     """
     check_grid(parts * resolution, 3)
     coarse = torch.from_numpy(solid_of(network, runner, resolution=resolution).values)

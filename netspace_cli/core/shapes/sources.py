@@ -1,4 +1,4 @@
-"""Sources of shapes and pictures: what a file or a folder holds, found without reading it all."""
+"""Find shapes and pictures in files and folders without reading them completely."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ShapeSource:
 
 
 def find_shapes(path: Path, *, repair: bool = False, scale: bool = True) -> list[ShapeSource]:
-    """All shapes and pictures of a file, or of a folder and the folders in it, in the order of their names.
+    """Find all shapes and pictures in a file or a folder and its subfolders, in the order of their names.
 
     Args:
         path: a mesh, a picture, an .npz of occupancy grids (one array (R, R, R) or (N, R, R, R), or `voxels` of
@@ -87,7 +87,7 @@ def _files(path: Path) -> list[Path]:
         raise ConfigError(f"no such file or folder: {path}.", "Give meshes, occupancy grids or samples.")
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(
-            f"{path}: {path.suffix or 'no suffix'} is no kind of shape.", f"Known: {', '.join(SUFFIXES)}."
+            f"{path}: {path.suffix or 'no suffix'} is not a known kind of shape.", f"Known: {', '.join(SUFFIXES)}."
         )
     return [path]
 
@@ -145,25 +145,27 @@ def _arrays(file: Path) -> dict[str, np.ndarray]:
                 raise ValueError("it holds a single array")
             return {name: archive[name] for name in archive.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as failure:
-            raise InputFileError(file, f"this is no readable .npz file ({failure}).", WANTED) from failure
+            raise InputFileError(file, f"this is not a readable .npz file ({failure}).", WANTED) from failure
 
 
 def _grids(file: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """(N, R, R, R) occupancy."""
+    """Read occupancy (N, R, R, R)."""
     if set(arrays) == {"voxels", "shape"} and arrays["voxels"].dtype == np.uint8 and arrays["voxels"].ndim == 2:
         return _unpacked(file, arrays["voxels"], arrays["shape"])
     if len(arrays) != 1:
-        raise InputFileError(file, f"arrays {', '.join(sorted(arrays)) or '(none)'} are no shapes.", WANTED)
+        raise InputFileError(file, f"arrays {', '.join(sorted(arrays)) or '(none)'} are not shapes.", WANTED)
     ((name, grids),) = arrays.items()
     if grids.dtype.kind not in "biuf" or grids.ndim not in (3, 4) or 0 in grids.shape:
         raise InputFileError(
-            file, f"{name}: {grids.dtype} of shape {grids.shape} is no occupancy.", "Give (R, R, R) or (N, R, R, R)."
+            file,
+            f"{name}: {grids.dtype} of shape {grids.shape} is not an occupancy grid.",
+            "Give (R, R, R) or (N, R, R, R).",
         )
     return grids[None] if grids.ndim == 3 else grids
 
 
 def _unpacked(file: Path, bits: np.ndarray, stated: np.ndarray) -> np.ndarray:
-    """(N, R, R, R) from rows of packed bits and the shape they are said to have.
+    """Unpack (N, R, R, R) from rows of packed bits and their recorded shape.
 
     Raises:
         InputFileError: the two do not go together.
@@ -182,7 +184,7 @@ def _unpacked(file: Path, bits: np.ndarray, stated: np.ndarray) -> np.ndarray:
 
 
 def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
-    """DeepSDF's samples, outside and inside: (S, 4) points and distances.
+    """Read DeepSDF samples, outside and inside: (S, 4) points and distances.
 
     Raises:
         InputFileError: arrays of other shapes, `pos` and `neg` swapped, or too few samples.
@@ -210,7 +212,7 @@ def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
 
 
 def _shape_from_samples(name: str, file: Path, rows: Tensor, generator: torch.Generator) -> Shape:
-    """A shape from samples (S, 4); a fifth of them are held out."""
+    """Make a shape from samples (S, 4); a fifth of them are held out."""
     check_distances(name, file, rows[:, :3], rows[:, 3:])
     rows = rows[torch.randperm(len(rows), generator=generator)]
     held, kept = rows[: min(HELD_OUT, len(rows) // 5)], rows[len(rows) // 5 :][:SAMPLES]
@@ -218,7 +220,7 @@ def _shape_from_samples(name: str, file: Path, rows: Tensor, generator: torch.Ge
 
 
 def _named_apart(sources: list[ShapeSource]) -> list[ShapeSource]:
-    """Refuse two sources of one name: the instances are called like them.
+    """Refuse two sources with one name, since instances are named after them.
 
     Raises:
         ConfigError: names the files.

@@ -1,4 +1,4 @@
-"""How far one neural field is from another, on the voxels of a grid over the box."""
+"""Compare neural fields on the voxels of a grid over the box."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNITS = 256
 
 
 def scoring_points(dimensions: int) -> Tensor:
-    """(N, D) where networks are compared, at points of D coordinates."""
+    """(N, D) points where networks are compared, D coordinates each."""
     return grid_points(dimensions, RESOLUTIONS.get(dimensions, 8))
 
 
@@ -49,8 +49,10 @@ def mean_error(target: Tensor, predicted: Tensor) -> float:
 
 
 def iou(one: Tensor, other: Tensor) -> float | None:
-    """Intersection over union of two solids: (N, K) values each, inside where the first is below zero; None
-    where neither has an inside."""
+    """Intersection over union of two solids, from (N, K) values each; inside is where the first is below zero.
+
+    None if both are empty.
+    """
     a, b = one[:, 0] < 0, other[:, 0] < 0
     union = int((a | b).sum())
     return int((a & b).sum()) / union if union else None

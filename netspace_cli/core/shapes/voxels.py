@@ -1,4 +1,4 @@
-"""Voxels of a grid over the box, with a point in each, at which shapes are evaluated."""
+"""Voxels of a grid over the box, each with a point at which shapes are evaluated."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ class Voxels:
 
     @property
     def sides(self) -> tuple[int, ...]:
-        """(R, …), D of them."""
+        """(R, …), with D axes."""
         if self.elsewhere is not None:
             return self.elsewhere.shape
         dimensions = self.points.shape[1]
         return (round(len(self.points) ** (1 / dimensions)),) * dimensions
 
     def inside(self, values: Tensor) -> np.ndarray:
-        """(R, …) the solid of signed distances (M,) at the points."""
+        """(R, …) solid of signed distances (M,) at the points."""
         inside = (values < 0).cpu().numpy()
         if self.elsewhere is None:
             return inside.reshape(self.sides)
@@ -52,7 +52,7 @@ class Voxels:
         return solid
 
     def at(self, grid: np.ndarray) -> np.ndarray:
-        """(M,) what a grid (R, …) holds where the points are."""
+        """(M,) values of a grid (R, …) at the points."""
         return grid.ravel() if self.places is None else grid.ravel()[self.places]
 
 
@@ -60,7 +60,7 @@ def scattered_points(dimensions: int, generator: torch.Generator, *, sides: int 
     """(R^D, D) a random point in each voxel.
 
     Args:
-        sides: R; by default so many that there are about COUNT.
+        sides: R; by default chosen to give about COUNT voxels.
     """
     sides = sides or round(COUNT ** (1 / dimensions))
     centres = grid_points(dimensions, sides)
@@ -83,7 +83,7 @@ def refine_near_surface(voxels: Voxels, values: Tensor, parts: int = 2) -> Voxel
 
 
 def away_from_surface(voxels: Voxels, values: Tensor) -> Voxels:
-    """The voxels that `refine_near_surface` leaves out."""
+    """Voxels that `refine_near_surface` leaves out."""
     places = np.flatnonzero(~_near(voxels, values))
     return Voxels(voxels.points[torch.from_numpy(places).to(voxels.points.device)], places, voxels.inside(values))
 
@@ -93,15 +93,17 @@ def _near(voxels: Voxels, values: Tensor) -> np.ndarray:
 
 
 def upsampled(grid: np.ndarray, parts: int) -> np.ndarray:
-    """(parts · R, …) each voxel's value in all the smaller voxels it is split into."""
+    """(parts · R, …) each voxel's value in all smaller voxels that it is split into."""
     for axis in range(grid.ndim):
         grid = grid.repeat(parts, axis)
     return grid
 
 
 def distances_at(points: Tensor, architecture: Architecture, weights: Tensor, runner: Runner) -> Tensor:
-    """(M,) what a network (P,) that is a shape says at points (M, D) of voxels, on the device of the work. There may
-    be no points: without a surface no voxel lies near it, with small values all do."""
+    """(M,) distances of a network (P,) that is a shape at points (M, D) of voxels, on the device of the work.
+
+    There may be no points: no voxel is near a surface if the shape has no surface, and all are if values are small.
+    """
     if not len(points):
         return points.new_zeros(0)
     return runner.place(values_of(architecture, weights, points, runner)[:, 0])

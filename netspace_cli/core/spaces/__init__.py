@@ -1,1 +1,4 @@
-"""Spaces on disk, their recipes and their embeddings. Imports zoos and below."""
+"""Spaces on disk, their recipes and their embeddings.
+
+Imports zoos and the rooms below it.
+"""

@@ -20,7 +20,7 @@ BUILT_IN = Path(__file__).parents[2] / "spaces"
 
 @dataclass(frozen=True)
 class BuiltIn:
-    """What the record of a built-in space says.
+    """Parts of a built-in space's record.
 
     Attributes:
         name: as people call it.
@@ -34,7 +34,7 @@ class BuiltIn:
 
 
 def space_path(source: str | Path) -> Path:
-    """The file behind a name or a path.
+    """Path of a space, from a name or a path.
 
     Raises:
         ConfigError: neither; the message lists the built-in names.
@@ -46,18 +46,18 @@ def space_path(source: str | Path) -> Path:
     if path.is_file():
         return path
     raise ConfigError(
-        f"no space is called {str(source)!r}, and no such file exists.",
+        f"unknown space {str(source)!r}: no built-in space has this name, and there is no such file.",
         f"Built-in spaces: {', '.join(built_in) or 'none'}.",
     )
 
 
 def built_in_spaces() -> dict[str, Path]:
-    """The spaces that come with netspace: file by name, in the order of the names."""
+    """The spaces that come with netspace: file by name, sorted by name."""
     return {p.stem: p for p in sorted(BUILT_IN.glob("*.safetensors"), key=lambda p: p.stem)}
 
 
 def built_in_by_starts() -> list[BuiltIn]:
-    """The built-in spaces in the order in which a command tries them for a network.
+    """The built-in spaces in the order in which commands try them for a network.
 
     Those with one starting point come first: they are made to encode. One with several is made to draw from.
     """
@@ -66,29 +66,27 @@ def built_in_by_starts() -> list[BuiltIn]:
 
 
 def starts_in(record: Mapping[str, Any]) -> int:
-    """How many starting points a space has for each architecture, from its record alone; older ones do not say."""
+    """Number of starting points per architecture, from a space's record; older records do not have it."""
     return int(record["recipe"].get("space", {}).get("starts", 1))
 
 
 def space_card(name: str) -> str:
-    """The card of a built-in space, in Markdown: how it was made, on what, and what it keeps, in numbers.
+    """The card of a built-in space in Markdown: how it was made, on what data, and how well it works.
 
     Raises:
-        ConfigError: no built-in space is called so, or it came without a card.
+        ConfigError: no built-in space has this name, or it came without a card.
     """
     built_in = built_in_spaces()
     if name not in built_in:
-        raise ConfigError(
-            f"no built-in space is called {name!r}.", f"Built-in spaces: {', '.join(built_in) or 'none'}."
-        )
+        raise ConfigError(f"unknown built-in space {name!r}.", f"Built-in spaces: {', '.join(built_in) or 'none'}.")
     card = built_in[name].with_suffix(".md")
     if not card.is_file():
-        raise ConfigError(f"space {name!r} has no card.", f"netspace inspect {name} says what its file holds.")
+        raise ConfigError(f"space {name!r} has no card.", f"netspace inspect {name} shows what its file holds.")
     return card.read_text(encoding="utf-8")
 
 
 def built_in_architectures() -> tuple[Architecture, ...]:
-    """All architectures of the built-in spaces: the first to try where a checkpoint comes without a space."""
+    """All architectures of the built-in spaces, which are tried first for a checkpoint without a space."""
     return tuple(a for each in built_in_by_starts() for a in each.architectures)
 
 

@@ -1,4 +1,4 @@
-"""Embeddings on disk (`*.emb`): the vectors, and where they come from."""
+"""Embeddings on disk (`*.emb`): vectors and their origins."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FORMAT, VERSION = "netspace-embedding", 1
 
 @dataclass(frozen=True)
 class Origin:
-    """Where one embedding comes from.
+    """The origin of one embedding.
 
     Attributes:
         arch: architecture of the network that was encoded, or that an optimisation aimed at.
@@ -43,7 +43,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Vectors of one space.
+    """Vectors of one space, with their origins.
 
     Attributes:
         vectors: (N, E) float32, on the processor.
@@ -58,7 +58,7 @@ class Embeddings:
 
 
 def embeddings_of(space: Space, vectors: Tensor, origins: Sequence[Origin]) -> Embeddings:
-    """Vectors (N, E) with the name of the space they belong to."""
+    """Make embeddings from vectors (N, E) and the name of their space."""
     return Embeddings(vectors.detach().cpu().float().contiguous(), tuple(origins), space.name, space.sha256)
 
 
@@ -96,26 +96,28 @@ def load_embeddings(path: Path) -> Embeddings:
         _check_texts(record, origins)
         embeddings = Embeddings(vectors.float(), origins, record["space"], record["space_sha256"])
     except (KeyError, TypeError, ValueError) as failure:
-        raise InputFileError(path, f"not a whole embedding file ({failure}).", "Encode the network again.") from failure
+        raise InputFileError(
+            path, f"not a complete embedding file ({failure}).", "Encode the network again."
+        ) from failure
     if not torch.isfinite(vectors).all():
         raise NotFinite(f"{path}: the embedding holds NaN or infinity.", "Encode the network again.")
     return embeddings
 
 
 def _check_texts(record: dict[str, Any], origins: Sequence[Origin]) -> None:
-    """Raises TypeError or ValueError where a record has something else in the place of a name."""
+    """Check the names in a record. Raises TypeError or ValueError."""
     texts = [record["space"], record["space_sha256"]]
     texts += [text for o in origins for text in (o.arch, o.form, o.source, o.sha256, o.how)]
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is no text")
+            raise TypeError(f"{text!r} is not text")
     for origin in origins:
         if origin.form not in get_args(Form) or not isinstance(origin.steps, int):
             raise ValueError(f"form {origin.form!r}, steps {origin.steps!r}")
 
 
 def is_embedding(path: Path) -> bool:
-    """Whether a path is meant as an embedding file: by its extension."""
+    """Whether a path is an embedding file, by its extension."""
     return path.suffix == ".emb"
 
 
@@ -144,7 +146,7 @@ def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
     if "netspace.embedding" not in metadata:
         raise InputFileError(
             path,
-            "a safetensors file, but no embedding.",
+            "a safetensors file, but not an embedding.",
             "`netspace inspect` says what it is; `netspace encode` makes embeddings.",
         )
     try:
@@ -161,7 +163,7 @@ def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
 
 
 def check_embedding_output(output: Path) -> None:
-    """Refuse an embedding file that other commands would take for a checkpoint.
+    """Refuse an output path for embeddings that other commands would take for a checkpoint.
 
     Raises:
         ConfigError: another extension than .emb.

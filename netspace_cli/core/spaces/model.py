@@ -17,12 +17,12 @@ from .recipe import Recipe
 def build_model(
     recipe: Recipe, architectures: Sequence[Architecture], inits: Mapping[str, ArchitectureInit] | None = None
 ) -> SpaceModel:
-    """A fresh model of a recipe; values are drawn from torch's current stream.
+    """Build a new model from a recipe; values are drawn from torch's current stream.
 
     Args:
         recipe: sizes.
         architectures: in the order of their ClassIds.
-        inits: what training instances tell of each; None where all values are loaded afterwards.
+        inits: derived from training instances, for each; None where all values are loaded afterwards.
     Raises:
         ConfigError: sizes that do not go together, or several starting points of a backbone that has one.
         DoesNotFit: an architecture is too large for the backbone.

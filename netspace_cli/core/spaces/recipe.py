@@ -1,4 +1,4 @@
-"""Recipes: all settings of a space's training, section by section."""
+"""Recipes: all settings of a space's training, by section."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ WITH_TABLES = ("backbone", "train")
 
 
 class Section(BaseModel):
-    """A table of a recipe: its keys have the types and bounds that it says, and there are no others."""
+    """A table of a recipe. Its keys have types and bounds; other keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SpaceRecipe(Section):
-    """What the space is to be.
+    """`[space]`: properties of the space.
 
     Attributes:
         name: the space's name; the name of its file by default.
@@ -61,7 +61,7 @@ class SpaceRecipe(Section):
 
 
 class ReconstructRecipe(Section):
-    """`[train.reconstruct]`: how weights are learnt, where the objective is not to imitate alone.
+    """`[train.reconstruct]`: how weights are learnt, unless the objective is only to imitate.
 
     Attributes:
         layer_normalisation: divide errors by their layer's standard deviation over the training instances (layer-wise
@@ -77,7 +77,7 @@ class ReconstructRecipe(Section):
 
 
 class ContrastRecipe(Section):
-    """`[train.contrast]`: two views of each network are to have like embeddings, those of others unlike ones.
+    """`[train.contrast]`: views of one network get similar embeddings, those of others different ones.
 
     Attributes:
         gamma: share of this term in the loss, 0 for none; the rest has 1 - gamma.
@@ -91,7 +91,7 @@ class ContrastRecipe(Section):
 
 
 class TrainRecipe(Section):
-    """How it is trained.
+    """`[train]`: how the space is trained.
 
     Attributes:
         objective: "imitate": learn what networks compute (eq. 1-12); "reconstruct": learn their weights; "both".
@@ -160,17 +160,17 @@ class TrainRecipe(Section):
 
     @property
     def augmentations(self) -> Augmentations:
-        """What is done to networks before the encoder sees them."""
+        """Changes to networks before the encoder sees them."""
         return Augmentations(self.shuffle, self.noise, self.multiplicative_noise, self.erase, self.erase_kind)
 
     @property
     def structure(self) -> float:
-        """The share of weights in the loss."""
+        """Share of weights in the loss."""
         return {"imitate": 0.0, "reconstruct": 1.0, "both": self.reconstruct.beta}[self.objective]
 
 
 class RefineRecipe(Section):
-    """How embeddings are refined.
+    """`[refine]`: how embeddings are refined.
 
     Attributes:
         method: "adam", with a rate that falls as a cosine; or "gauss-newton", for neural fields and decoders that write
@@ -192,12 +192,12 @@ class RefineRecipe(Section):
     damping: PositiveFloat = DAMPING
 
     def adam_schedule(self, steps: int | None = None) -> AdamSchedule:
-        """Adam's part, of so many steps."""
+        """Adam's schedule for this many steps."""
         return AdamSchedule(self.steps if steps is None else steps, self.images, self.lr, self.lr_end)
 
 
 class LsoRecipe(Section):
-    """How embeddings are optimised by Adam.
+    """`[lso]`: how embeddings are optimised by Adam.
 
     Attributes:
         steps: steps by default.
@@ -212,12 +212,12 @@ class LsoRecipe(Section):
     rates: dict[str, PositiveFloat] = {}
 
     def rate(self, arch: str) -> float:
-        """For an architecture."""
+        """Learning rate for an architecture."""
         return self.rates.get(arch, self.lr)
 
 
 class Recipe(Section):
-    """All of it. Unknown keys are refused.
+    """A whole recipe. Unknown keys are refused.
 
     Attributes:
         backbone: of the kind that the registry of backbones has under its name.
@@ -233,11 +233,11 @@ class Recipe(Section):
 
     @property
     def refine_temperature(self) -> float:
-        """Of refining: its own, else that of training."""
+        """Temperature of refining: its own, else that of training."""
         return self.refine.temperature or self.train.temperature
 
     def values(self) -> dict[str, Any]:
-        """All values in JSON's terms, by the key that sets each: "backbone.reader.probes"."""
+        """All values as JSON, by the key that sets each: "backbone.reader.probes"."""
         values: dict[str, Any] = {}
         for name, table in self.model_dump(mode="json").items():
             own = flattened(table) if name in WITH_TABLES else table
@@ -245,14 +245,14 @@ class Recipe(Section):
         return values
 
     def named(self, output: Path) -> Recipe:
-        """The same with a name: its own, else that of the space's file without its extension."""
+        """The recipe with a name: its own, else that of the space's file without extension."""
         if self.space.name is not None:
             return self
         return self.model_copy(update={"space": self.space.model_copy(update={"name": output.stem})})
 
 
 def backbone_from(table: Any) -> BackboneSettings:
-    """The settings of a backbone from the table `[backbone]`, by its `kind`.
+    """Build backbone settings from the table `[backbone]`, by its `kind`.
 
     Raises:
         ValidationError: its places are those of the section.
@@ -266,13 +266,13 @@ def backbone_from(table: Any) -> BackboneSettings:
 
 @lru_cache(maxsize=4)
 def _adapter(kinds: tuple[type[BackboneSettings], ...]) -> TypeAdapter[BackboneSettings]:
-    """Of one of these kinds, by its `kind`."""
+    """Adapter for one of these kinds, by its `kind`."""
     union: Any = Annotated[reduce(or_, kinds), Field(discriminator="kind")] if len(kinds) > 1 else kinds[0]
     return TypeAdapter(union)
 
 
 def flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one, by dotted keys."""
+    """Flatten nested tables into one with dotted keys."""
     values: dict[str, Any] = {}
     for key, value in table.items():
         values |= flattened(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
@@ -280,7 +280,7 @@ def flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def check_method(recipe: Recipe, kind: Kind) -> None:
-    """Refuse a method of refining that is not for such data.
+    """Refuse a refining method that does not fit the data.
 
     Raises:
         ConfigError: Gauss-Newton for classifiers, or for a decoder without directions.
@@ -290,7 +290,7 @@ def check_method(recipe: Recipe, kind: Kind) -> None:
 
 
 def check_solvable(recipe: Recipe, kind: Kind, asked: str) -> None:
-    """Refuse Gauss-Newton where it is not for the networks or the decoder.
+    """Refuse Gauss-Newton if it does not fit the networks or the decoder.
 
     Args:
         asked: what asks for it, for the message.

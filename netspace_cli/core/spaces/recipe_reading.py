@@ -1,4 +1,4 @@
-"""Read recipes from TOML and from tables, old keys and single settings too; say in words what is wrong with one."""
+"""Read recipes from TOML and tables, with older keys and single settings, and explain what is wrong."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -
 
 
 def recipe_from(table: Mapping[str, Any]) -> Recipe:
-    """A recipe from nested tables; keys of older recipes are read as well.
+    """Make a recipe from nested tables; keys of older recipes are read too.
 
     Raises:
         ConfigError: an unknown key (with the nearest), or a value that does not fit.
@@ -77,7 +77,7 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
 
 
 def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A recipe's tables with keys of older recipes under their names of today, nothing checked or added.
+    """Rename older keys in a recipe's tables to present ones; nothing is checked or added.
 
     Raises:
         ConfigError: a value has both an older key and one of today.
@@ -91,7 +91,7 @@ def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _translated_train(table: Mapping[str, Any]) -> dict[str, Any]:
-    """`[train]` with older keys under their names of today.
+    """Rename older keys in `[train]` to present ones.
 
     Raises:
         ConfigError: a value has both.
@@ -99,14 +99,16 @@ def _translated_train(table: Mapping[str, Any]) -> dict[str, Any]:
     for old, today in _TRAIN_KEYS.items():
         if old in table and today in table:
             raise ConfigError(
-                f"the recipe has train.{old} and train.{today}, which is its name today.", f"Keep train.{today} alone."
+                f"the recipe has both train.{old} and its present name train.{today}.", f"Keep only train.{today}."
             )
     return {_TRAIN_KEYS.get(key, key): value for key, value in table.items()}
 
 
 def completed_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
-    """A recorded recipe as it would be recorded today: what it lacks was not there to be set, and has its default. One
-    that is not understood stays as it is."""
+    """Complete a recorded recipe to the present form.
+
+    Missing keys could not be set then, and get their defaults. A recipe that cannot be read is left unchanged.
+    """
     try:
         return recipe_from(table).model_dump(mode="json")
     except ConfigError:
@@ -114,13 +116,13 @@ def completed_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:
-    """Those of a backbone's kind; of one that is not known, those that no key has been renamed of."""
+    """Settings of a backbone's kind; for an unknown kind, settings without renamed keys."""
     kind = backbone.get("kind", DEFAULT)
     return BACKBONES.get(kind, BackboneSettings) if isinstance(kind, str) else BackboneSettings
 
 
 def _value(text: str) -> Any:
-    """In TOML's notation; a bare word is a string."""
+    """Parse a value in TOML's notation; a bare word is a string."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
@@ -128,7 +130,7 @@ def _value(text: str) -> Any:
 
 
 def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
-    """Keys of today and their values.
+    """Present keys and their values.
 
     Raises:
         ConfigError: a key that cannot be set.
@@ -146,12 +148,12 @@ def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict
     whole = key.count(".") == 1 or (key.partition(".")[0] in WITH_TABLES and key.count(".") == 2)
     form = "" if whole else ": keys are section.key, or section.part.key"
     near = _nearest(key, settable)
-    hint = f"Did you mean {near!r}?" if near else "Keys are such as train.steps; see examples/recipes."
+    hint = f"Did you mean {near!r}?" if near else "Keys look like train.steps; see examples/recipes."
     raise ConfigError(f"the recipe has no key {key!r}{form}.", hint)
 
 
 def _translated_key(kind: type[BackboneSettings], key: str, value: Any) -> dict[str, Any]:
-    """What a dotted key stands for in a kind of backbone, by keys of today; itself where that knows of no other."""
+    """Present keys for a dotted key of a backbone kind; the key itself if it was not renamed."""
     section, _, last = key.partition(".")
     if section == "train":
         return {f"train.{_TRAIN_KEYS.get(last, last)}": value}
@@ -161,7 +163,7 @@ def _translated_key(kind: type[BackboneSettings], key: str, value: Any) -> dict[
 
 
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
-    """Raises ConfigError where a part of a dotted key is a value, not a table."""
+    """Set a dotted key. Raises ConfigError if a part of the key is a value, not a table."""
     *sections, last = key.split(".")
     for i, name in enumerate(sections):
         # Tables may be the caller's own, so they are copied.
@@ -173,7 +175,7 @@ def _set(table: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _nearest(key: str, known: Sequence[str]) -> str | None:
-    """The known key that is most like `key`, by its whole or by its last word; None where none is."""
+    """The known key most like `key`, as a whole or in its last word; None if none is similar."""
     # Of keys with the same last word those of a section come before those of a table in it, then the first.
     by_last: dict[str, str] = {}
     for each in sorted(known, key=lambda k: k.count(".")):
@@ -184,7 +186,7 @@ def _nearest(key: str, known: Sequence[str]) -> str | None:
 
 
 def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
-    """The first fault in words, and the next step.
+    """Explain the first fault, with the next step.
 
     Args:
         section: in which places lie, where they are not those of the whole recipe.
@@ -207,13 +209,13 @@ def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
     # pydantic would name the class.
     reason = "input should be a table" if fault["type"] in _NO_TABLE else fault["msg"].lower()
     return (
-        f"the recipe's {key} = {fault['input']!r} does not do: {reason}.",
+        f"invalid {key} = {fault['input']!r} in the recipe: {reason}.",
         "See examples/recipes.",
     )
 
 
 def _known_keys() -> list[str]:
-    """Of sections, of tables in them, and of values."""
+    """Keys of sections, of tables in them, and of values."""
     keys = []
     for name, kinds in (
         ("space", [SpaceRecipe]),

@@ -1,4 +1,4 @@
-"""The solver of a space: what refining, bending paths and optimising have in common where decoders are linear."""
+"""The Gauss-Newton solver of a space, shared by refining, bent paths and optimising."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .space import Space
 
 
 def solver_of(space: Space, arch: str) -> Solver:
-    """Gauss-Newton steps on a space's embeddings, damped as its recipe says.
+    """Make a solver for a space's embeddings, damped as its recipe says.
 
     Args:
         space: on the device of the work; its decoder writes along directions, see `check_solvable`.

@@ -1,4 +1,4 @@
-"""A trained space as one safetensors file: weights, the zoo's embeddings, and a JSON record of the rest."""
+"""A trained space as one safetensors file: weights, the zoo's embeddings, and a JSON record."""
 
 from __future__ import annotations
 
@@ -49,36 +49,36 @@ class Space:
 
     @property
     def name(self) -> str:
-        """How people call it."""
+        """Name of the space for people."""
         return str(self.record["name"])
 
     @property
     def architectures(self) -> tuple[Architecture, ...]:
-        """In the order of their ClassIds."""
+        """Architectures in the order of their ClassIds."""
         return self.model.architectures
 
     @property
     def starts(self) -> int:
-        """Number of starting points of each architecture."""
+        """Number of starting points per architecture."""
         return self.model.backbone.start_count
 
     @property
     def io(self) -> NetworkIO:
-        """What its networks take and give."""
+        """Inputs and outputs of its networks."""
         return io_from(self.record["io"])
 
     @cached_property
     def kind(self) -> Kind:
-        """What differs from one kind of network to another."""
+        """Kind of its networks."""
         return kind_of(self.io, self.record["data"])
 
     @cached_property
     def recipe(self) -> Recipe:
-        """The recipe it was trained with."""
+        """Recipe that it was trained with."""
         return recipe_from(self.record["recipe"])
 
     def to(self, device: torch.device) -> Self:
-        """The space on a device: itself where it is there, else a copy. This one stays where it is."""
+        """The space on a device: itself if it is there, else a copy. The original does not move."""
         if self.embeddings.device == device and all(p.device == device for p in self.model.parameters()):
             return self
         return replace(self, model=deepcopy(self.model).to(device), embeddings=self.embeddings.to(device))
@@ -103,7 +103,7 @@ def load_space(source: str | Path) -> Space:
 
     Raises:
         ConfigError: no built-in space has that name and no file that path.
-        InputFileError: the file is no space, or is damaged, or has an architecture whose factory is not
+        InputFileError: the file is not a space, or is damaged, or has an architecture whose factory is not
             trusted or cannot be imported here.
         NotFinite: NaN or infinity among its values.
     """
@@ -124,8 +124,8 @@ def load_space(source: str | Path) -> Space:
     except InputFileError:
         raise
     except NetspaceError as failure:  # a recipe or an architecture that this machine cannot make
-        raise InputFileError(path, f"not a whole space: {failure.message}", failure.hint) from failure
+        raise InputFileError(path, f"not a complete space: {failure.message}", failure.hint) from failure
     except (KeyError, TypeError, ValueError, RuntimeError) as failure:
-        raise InputFileError(path, f"not a whole space ({failure}).", "Train the space again.") from failure
+        raise InputFileError(path, f"not a complete space ({failure}).", "Train the space again.") from failure
     model.eval().requires_grad_(False)
     return Space(model, record, embeddings, path, sha256_of(path))

@@ -1,4 +1,4 @@
-"""The JSON record in a space file's metadata, read and checked."""
+"""Read and check the JSON record in a space file's metadata."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ FORMAT, VERSION = "netspace-space", 1
 
 
 def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """The JSON record in a space file's metadata.
+    """Read the JSON record in a space file's metadata.
 
     Raises:
-        InputFileError: the file is no space, or of a version this netspace does not read.
+        InputFileError: the file is not a space, or of a version this netspace does not read.
     """
     if "netspace.space" not in metadata:
         raise InputFileError(
             path,
-            "a safetensors file, but no space.",
+            "a safetensors file, but not a space.",
             "`netspace inspect` says what it is; `netspace train` makes a space.",
         )
     try:
@@ -43,13 +43,13 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         _check_record(record)
     except (ValueError, KeyError, TypeError, AttributeError) as failure:
         raise InputFileError(
-            path, f"its record is not whole ({type(failure).__name__}: {failure}).", "Train the space again."
+            path, f"its record is not complete ({type(failure).__name__}: {failure}).", "Train the space again."
         ) from failure
     return record
 
 
 def _check_record(record: Mapping[str, Any]) -> None:
-    """Raises ValueError, KeyError, TypeError or AttributeError where something is missing or no such thing."""
+    """Check a record. Raises ValueError, KeyError, TypeError or AttributeError for missing or wrong values."""
     io = io_from(record["io"])
     texts = [record["name"], record["data"]["name"], record["netspace_version"], *record["architectures"]]
     numbers = [*asdict(io).values(), record["recipe"]["backbone"]["embedding_size"]]
@@ -58,7 +58,7 @@ def _check_record(record: Mapping[str, Any]) -> None:
         raise ValueError("no architectures")
     for text in (*texts, record["recipe"]["backbone"]["kind"], *(t for row in rows for t in row)):
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is no text")
+            raise TypeError(f"{text!r} is not text")
     for number in (*numbers, record["recipe"]["refine"]["steps"] + 1):
         if not isinstance(number, int) or number < 1:
-            raise ValueError(f"{number!r} is no number above zero")
+            raise ValueError(f"{number!r} is not a number above zero")

@@ -1,1 +1,4 @@
-"""Train a space on a zoo: the loop, its run folder, the memory it takes. Imports spaces and below."""
+"""Train a space on a zoo: the loop, its run folder, its memory.
+
+Imports spaces and the rooms below it.
+"""

@@ -1,4 +1,4 @@
-"""What an objective needs, and what it has no use for: refused before any work."""
+"""Check before any work that an objective has all that it needs, and nothing that it does not use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .training_set import TrainingSet
 
 
 def check_objective(training: TrainingSet, teacher: Network | None, recipe: Recipe) -> None:
-    """Refuse an objective that does not go with the architectures, the teacher or the rest of the recipe.
+    """Refuse an objective that does not fit the architectures, the teacher or the rest of the recipe.
 
     Raises:
         ConfigError: says what does not go together.
@@ -35,7 +35,7 @@ def check_objective(training: TrainingSet, teacher: Network | None, recipe: Reci
 
 
 def _check_imitation(training: TrainingSet, teacher: Network | None, recipe: Recipe) -> None:
-    """Several architectures need a teacher (eq. 3), one has no use for it (eq. 1)."""
+    """Several architectures need a teacher (eq. 3); one does not use it (eq. 1)."""
     several, names = len(training.architectures) > 1, ", ".join(a.name for a in training.architectures)
     if several and teacher is None:
         raise ConfigError(
@@ -44,30 +44,29 @@ def _check_imitation(training: TrainingSet, teacher: Network | None, recipe: Rec
         )
     if several and recipe.train.contrast.gamma:
         raise ConfigError(
-            f"train.contrast.gamma = {recipe.train.contrast.gamma:g} cannot be had beside a teacher ({names}): the "
+            f"train.contrast.gamma = {recipe.train.contrast.gamma:g} cannot be combined with a teacher ({names}): the "
             "teacher makes all networks of an architecture alike.",
             "Set train.objective to 'reconstruct' or 'both', or leave the term out.",
         )
     if not several and teacher is not None:
         raise ConfigError(
-            f"a space of one architecture ({names}) learns from its own instances (eq. 1); "
-            "a teacher has no part in it.",
+            f"a space of one architecture ({names}) learns from its own instances (eq. 1); it does not use a teacher.",
             f"Leave out {setting('teacher')}.",
         )
     if not several and recipe.train.self_imitation > 0:
         raise ConfigError(
             f"train.self_imitation = {recipe.train.self_imitation:g} is for several architectures; in a space of one "
-            f"({names}) networks imitate themselves alone (eq. 1).",
+            f"({names}) networks imitate only themselves (eq. 1).",
             "Leave it out.",
         )
 
 
 def _check_reconstruction(teacher: Network | None, recipe: Recipe) -> None:
-    """Networks are to come back as they are, so that a teacher has nothing to say."""
+    """Reconstruction does not use a teacher: networks are to be returned unchanged."""
     asked = f"train.objective = {recipe.train.objective!r}"
     if teacher is not None:
         raise ConfigError(
-            f"with {asked} a space learns from the zoo's own instances; a teacher has no part in it.",
+            f"with {asked} a space learns from the zoo's own instances; it does not use a teacher.",
             f"Leave out {setting('teacher')}, or set train.objective to 'imitate'.",
         )
     if recipe.train.self_imitation > 0:

@@ -1,4 +1,4 @@
-"""The model and the optimiser that training begins with."""
+"""The model and optimiser at the start of training."""
 
 from __future__ import annotations
 
@@ -40,14 +40,16 @@ def new_state(task: Task) -> TrainState:
 
 
 def _projection_head(model: SpaceModel, task: Task) -> ProjectionHead | None:
-    """Of the contrastive term, if the recipe has it."""
+    """Projection head of the contrastive term, if the recipe has one."""
     contrast = task.recipe.train.contrast
     return task.runner.place(ProjectionHead(model.embedding_size, contrast.width)) if contrast.gamma else None
 
 
 def _optimizer(model: SpaceModel, head: ProjectionHead | None, task: Task) -> torch.optim.Optimizer:
-    """Adam. What stands for a network before anything is known of it moves as a network's own weights do, where
-    nothing trained it, not even as a whole; a decoder that starts at an instance has no use for such steps."""
+    """Adam. Decoder biases that start untrained get a learning rate scaled to the weights that they replace.
+
+    Biases that start at a trained instance get the usual rate.
+    """
     starts = model.backbone.starts(without_instance(task.training, task.recipe)) + model.backbone.further_starts()
     apart = {id(start) for start, _ in starts}
     rest = [p for p in model.ordered_parameters() if id(p) not in apart]
@@ -58,8 +60,10 @@ def _optimizer(model: SpaceModel, head: ProjectionHead | None, task: Task) -> to
 
 
 def _with_further_starts(inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor) -> dict[str, ArchitectureInit]:
-    """For decoders of several starting points: those after the first one, which are recombined where that is a
-    training instance, and else fresh as well."""
+    """Set starting points after the first, for decoders with several.
+
+    They are recombined if the first one is a training instance, else newly initialised.
+    """
     found, recipe, training = {}, task.recipe.space, task.training
     for a in training.architectures:
         if a.name in without_instance(training, task.recipe):
@@ -74,7 +78,7 @@ def _with_further_starts(inits: dict[str, ArchitectureInit], task: Task, inputs:
 def _with_moments(
     inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor, generator: torch.Generator
 ) -> dict[str, ArchitectureInit]:
-    """For a decoder that writes along directions of curvature: those of each starting point, on the inputs."""
+    """Add curvature of each starting point on the inputs, for decoders along directions of curvature."""
     found = {}
     for architecture in task.training.architectures:
         init = inits[architecture.name]
@@ -88,13 +92,13 @@ def _with_moments(
 
 
 def curvature_inputs(data: Data, runner: Runner) -> tuple[Tensor, torch.Generator]:
-    """The training images, or points, that curvature is taken on, and the generator to go on with."""
+    """Draw training images or points for curvature; also returns the generator to continue with."""
     generator = runner.generator("curvature")
     return data.sample("train", CURVATURE_INPUTS, generator)[0], generator
 
 
 def _begin_at_inputs(model: SpaceModel, task: Task) -> None:
-    """Let probes begin at training images, or points."""
+    """Start probes at training images or points."""
     if model.backbone.probe_count:
         inputs, _ = task.data.sample("train", model.backbone.probe_count, task.runner.generator("probes"))
         model.backbone.begin_at(inputs)

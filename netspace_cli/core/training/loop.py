@@ -1,4 +1,4 @@
-"""Train a space on a zoo: told in stages; stops with a checkpoint and goes on as if it never had."""
+"""Train a space on a zoo in stages; a stopped run continues from its checkpoint with the same result."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def train(
         data: the zoo's images.
         runner: device and root seed.
         teacher: for eq. 3; needed where the space has several architectures.
-        resume: go on from the last checkpoint; ends with the same bits as a run never stopped (on one
+        resume: continue from the last checkpoint; ends with the same bits as a run never stopped (on one
             processor, with the same versions and threads).
         force: replace an output and a run that exist.
     Raises:
@@ -75,7 +75,7 @@ def train_prepared(
     force: bool = False,
     on_stop: Callable[[], None] | None = None,
 ) -> Space:
-    """`train`, of what `prepare` has read and checked.
+    """Train with what `prepare` has read and checked.
 
     Args:
         on_stop: called once, from another thread, when a signal asks the run to stop: the step under way is
@@ -127,7 +127,7 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
 
 
 def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], runner: Runner) -> None:
-    """Put a run's last checkpoint in place of a new state."""
+    """Replace a new state by a run's last checkpoint."""
     saved = folder.resume(settings, runner.device)
     try:
         state.load_state_dict(saved)
@@ -135,7 +135,7 @@ def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], ru
         raise CheckpointError(
             folder.checkpoint,
             f"holds no state of this run ({failure}).",
-            f"Begin again with {setting('force', True)}.",
+            f"Start again with {setting('force', True)}.",
         ) from failure
 
 
@@ -160,12 +160,12 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -
             if stop.requested and not last:
                 raise stop.interrupted(
                     f"stopped after step {state.step} of {recipe.steps}; the checkpoint is in {folder.path}.",
-                    f"The same command with {setting('resume', True)} goes on.",
+                    f"The same command with {setting('resume', True)} continues.",
                 )
 
 
 def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:
-    """All that must be the same when a run is resumed."""
+    """All settings that must be the same when a run is resumed."""
     return {
         "recipe": task.recipe.model_dump(mode="json"),
         "zoo": [[i.id, i.sha256] for i in zoo.instances if i.split != "test"],

@@ -1,4 +1,4 @@
-"""What training a space would take, counted before any of it is taken: parameters and memory.
+"""Estimate parameters and memory of a training without allocating them.
 
 The model is built without values and a step is run on them (the "meta" device), so that sizes are counted and
 nothing is computed.
@@ -36,7 +36,7 @@ _MAKERS = (torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn)
 
 @dataclass(frozen=True)
 class Footprint:
-    """What training takes.
+    """Parameters and memory of a training.
 
     Attributes:
         parameters: of the space's model.
@@ -52,16 +52,16 @@ class Footprint:
 
     @property
     def weights_bytes(self) -> int:
-        """Weights, their gradients and Adam's two moments."""
+        """Bytes for weights, their gradients and Adam's two moments."""
         return COPIES * FLOAT_BYTES * self.parameters
 
     @property
     def total_bytes(self) -> int:
-        """All of it; at least, where the step is not known."""
+        """Total bytes; a lower bound if the step's are not known."""
         return self.weights_bytes + (self.step_bytes or 0)
 
     def describe(self) -> str:
-        """As people read it: "11,489,128 parameters; training takes about 24.1 GiB (...)"."""
+        """Describe it for people: "11,489,128 parameters; training takes about 24.1 GiB (...)"."""
         step = "unknown" if self.step_bytes is None else f"{self.step_bytes / GIB:.1f}"
         return (
             f"{self.parameters:,} parameters; training takes about {self.total_bytes / GIB:.1f} GiB "
@@ -69,7 +69,7 @@ class Footprint:
         )
 
     def warning(self, recipe: Recipe, memory_bytes: int) -> str | None:
-        """What to tell somebody who is about to train on a machine of so much memory; None if all is well."""
+        """Warning for training on a machine with this much memory; None if it is enough."""
         heavy = self.largest > LARGE_WEIGHT
         if not heavy and 2 * self.total_bytes <= memory_bytes:
             return None
@@ -84,7 +84,7 @@ class Footprint:
 
 
 def _settings_to_lower(recipe: Recipe, by_weights: bool) -> list[str]:
-    """The two settings that memory depends on most, with their values."""
+    """The two settings that affect memory most, with their values."""
     names = [] if by_weights or recipe.train.instances == 1 else ["train.instances"]
     names += recipe.backbone.settings_to_lower(by_weights)
     values = [(name, attrgetter(name)(recipe)) for name in names[:2]]
@@ -92,7 +92,7 @@ def _settings_to_lower(recipe: Recipe, by_weights: bool) -> list[str]:
 
 
 def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
-    """What training a space on a zoo takes; refuses sizes that do not go together.
+    """Estimate the training of a space on a zoo; refuses sizes that cannot be combined.
 
     Raises:
         ConfigError: says which sizes, or a zoo without instances.
@@ -114,7 +114,7 @@ def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
 
 
 class _WithoutValues(TorchFunctionMode):
-    """While entered, new tensors of floats have a shape and no memory."""
+    """Give new float tensors a shape but no memory, inside the block."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = {**(kwargs or {})}
@@ -134,9 +134,11 @@ def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> Sp
 
 
 def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> int:
-    """Bytes that one step keeps for the backward pass, beside the model itself: of every view of an instance its
-    encoding, its decoding and its run on the images, if its behaviour counts, both from a further starting point too
-    where there are some; of every boundary pair (eq. 7-12) the latter two."""
+    """Bytes that a step keeps for the backward pass, beside the model itself.
+
+    Of every view of an instance: its encoding, its decoding and, if its behaviour counts, its run on the images; the
+    latter two again for a further starting point, if there are some, and for every boundary pair (eq. 7-12).
+    """
     io, train = model.architectures[0].io, recipe.train
     images = torch.empty(train.images, *io.input_shape, device=NOWHERE)
     encoded, decoded = {}, {}
@@ -159,8 +161,12 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
 
 
 class _FusedAttention(TorchFunctionMode):
-    """While entered, attention keeps what it does where it is computed; on tensors without values it would keep all
-    its scores as well."""
+    """Inside the block, attention keeps for the backward pass what it keeps on a device.
+
+    Without this, on tensors without values, it would also keep all its scores.
+
+    On tensors without values it would also keep all its scores.
+    """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is F.scaled_dot_product_attention and not kwargs:
@@ -169,7 +175,7 @@ class _FusedAttention(TorchFunctionMode):
 
 
 class _Kept:
-    """While entered, what autograd keeps for the backward pass is counted, the model's own values left out."""
+    """Count what autograd keeps for the backward pass, without the model's own values, inside the block."""
 
     def __init__(self, model: SpaceModel) -> None:
         self._own = {id(t.untyped_storage()) for t in (*model.parameters(), *model.buffers())}
@@ -189,7 +195,7 @@ class _Kept:
         self._hooks.__exit__(kind, error, trace)
 
     def bytes(self) -> int:
-        """Of all that is kept, each piece of memory once."""
+        """Bytes of all that is kept, each piece of memory once."""
         return sum(storage.nbytes() for storage in self._storages.values())
 
     def _note(self, tensor: Tensor) -> Tensor:

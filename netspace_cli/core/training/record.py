@@ -1,4 +1,4 @@
-"""What a trained space records, and the embeddings of its zoo."""
+"""The record of a trained space, and the embeddings of its zoo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENCODED_AT_ONCE = 16
 
 
 def record_of(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
-    """What a space's file says of it beside its weights: made from what, how, with which result."""
+    """Make the record of a space: its origin, its settings and its result."""
     rows = [i for key in _rows(task.training) for i in task.training.instances[key]]
     return {
         "name": task.recipe.space.name,
@@ -47,7 +47,7 @@ def _rows(training: TrainingSet) -> list[tuple[str, str]]:
 
 
 def zoo_embeddings(training: TrainingSet, model: SpaceModel, runner: Runner) -> Tensor:
-    """(N, E) of all training and validation instances, in the order of the space's record; `model` is in eval mode."""
+    """(N, E) embeddings of all training and validation instances, in the record's order; `model` is in eval mode."""
     found = []
     rows = [training.weights[key] for key in _rows(training)]
     with runner.progress("encoding the zoo", sum(len(weights) for weights in rows)) as tick, torch.no_grad():

@@ -33,7 +33,7 @@ class RunFolder:
 
     @classmethod
     def of(cls, output: Path) -> Self:
-        """The folder of the run that trains a space: beside its file, `<its name>.run`.
+        """Folder of the run that trains a space, beside its file: `<its name>.run`.
 
         Raises:
             ConfigError: an output that is no .safetensors.
@@ -44,23 +44,23 @@ class RunFolder:
 
     @property
     def metrics(self) -> Path:
-        """One JSON object a step."""
+        """Metrics file, one JSON object per step."""
         return self.path / "metrics.jsonl"
 
     @property
     def checkpoint(self) -> Path:
-        """The last whole state."""
+        """The last complete state."""
         return self.path / "checkpoint.pt"
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second run out of the folder.
+        """Lock the folder against a second run.
 
         Raises:
-            ConfigError: another run holds it, or it is no folder.
+            ConfigError: another run holds it, or it is not a folder.
         """
         if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"{self.path} is no folder; the run keeps its files there.", "Choose another output.")
+            raise ConfigError(f"{self.path} is not a folder; the run keeps its files there.", "Choose another output.")
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "lock").open("w") as lock:
             try:
@@ -72,15 +72,15 @@ class RunFolder:
             yield
 
     def begin(self, settings: Mapping[str, Any], *, force: bool) -> None:
-        """Start afresh.
+        """Start a new run.
 
         Raises:
-            ConfigError: a run was begun here and `force` is not given.
+            ConfigError: a run was started here and `force` is not given.
         """
         if self.checkpoint.exists() and not force:
             raise ConfigError(
-                f"{self.path} holds a run already.",
-                f"Go on with it ({setting('resume', True)}), or begin again ({setting('force', True)}).",
+                f"{self.path} already holds a run.",
+                f"Continue it ({setting('resume', True)}), or start again ({setting('force', True)}).",
             )
         self.checkpoint.unlink(missing_ok=True)
         self.metrics.write_text("")
@@ -88,15 +88,17 @@ class RunFolder:
         atomic_write(self.path / "settings.json", lambda p: p.write_text(text), force=True)
 
     def resume(self, settings: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-        """The state to go on from; metrics of steps after it are dropped, they will come again.
+        """The state to continue from.
+
+        Metrics of later steps are dropped, since those steps will be repeated.
 
         Raises:
-            ConfigError: no run to go on with, or one of other settings (the message names them).
+            ConfigError: no run to continue, or one of other settings (the message names them).
             InputFileError: the settings or the checkpoint cannot be read.
         """
         if not self.checkpoint.exists():
             raise ConfigError(
-                f"{self.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin."
+                f"{self.path} has no checkpoint to continue from.", f"Leave out {setting('resume')} to start."
             )
         before, now = translated_record(self._settings()), json.loads(json.dumps(settings))
         # A run may have been begun when recipes had fewer keys, or other names for them.
@@ -108,11 +110,11 @@ class RunFolder:
         changed = _differences(before, now)
         if changed:
             raise ConfigError(
-                f"the run in {self.path} was begun with other settings: {'; '.join(changed)}.",
-                "The learning rate falls over all train.steps, so more of them are another run: begin it without "
+                f"the run in {self.path} was started with other settings: {'; '.join(changed)}.",
+                "The learning rate falls over all train.steps, so a longer run is a different run: start it without "
                 f"{setting('resume')} and with {setting('force', True)}, or with another output."
                 if any(each.startswith("recipe.train.steps ") for each in changed)
-                else "Resume with the same settings, or begin again: "
+                else "Resume with the same settings, or start again: "
                 f"without {setting('resume')} and with {setting('force', True)}.",
             )
         try:
@@ -120,7 +122,7 @@ class RunFolder:
             step = int(state["step"])
         except Exception as failure:
             raise CheckpointError(
-                self.checkpoint, f"cannot be read ({failure}).", f"Begin again with {setting('force', True)}."
+                self.checkpoint, f"cannot be read ({failure}).", f"Start again with {setting('force', True)}."
             ) from failure
         lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
         kept = "".join(lines[:step])
@@ -133,11 +135,11 @@ class RunFolder:
             return dict(json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as failure:
             raise InputFileError(
-                path, f"cannot be read ({failure}).", f"Begin again with {setting('force', True)}."
+                path, f"cannot be read ({failure}).", f"Start again with {setting('force', True)}."
             ) from failure
 
     def progress(self) -> tuple[int, int]:
-        """Steps done, and steps in all.
+        """Steps done and total steps.
 
         Raises:
             InputFileError: the settings cannot be read.
@@ -154,12 +156,12 @@ class RunFolder:
             f.write(json.dumps(line) + "\n")
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint, whole or not at all."""
+        """Replace the checkpoint atomically."""
         atomic_write(self.checkpoint, lambda p: torch.save(dict(state), p), force=True)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:
-    """Which settings differ, by their place, with both values where they are short."""
+    """Names of differing settings, with both values if they are short."""
     found = []
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
@@ -172,7 +174,7 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str =
 
 
 def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:
-    """Refuse what an output, or a run begun earlier, stands in the way of, before any work.
+    """Refuse an output or an earlier run that would be lost, before any work.
 
     Args:
         output: of the space.
@@ -194,26 +196,28 @@ def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:
     folder = RunFolder.of(output)
     begun = folder.checkpoint.exists()
     if resume and not begun:
-        raise ConfigError(f"{folder.path} has no checkpoint to go on from.", f"Leave out {setting('resume')} to begin.")
+        raise ConfigError(
+            f"{folder.path} has no checkpoint to continue from.", f"Leave out {setting('resume')} to start."
+        )
     if begun and not resume and not force:
         raise ConfigError(
-            f"{folder.path} holds a run already.",
-            f"Go on with it ({setting('resume', True)}), or begin again ({setting('force', True)}).",
+            f"{folder.path} already holds a run.",
+            f"Continue it ({setting('resume', True)}), or start again ({setting('force', True)}).",
         )
     return folder
 
 
 def _way_on(folder: RunFolder) -> str:
-    """What to do where a run is to be resumed whose output is there; "" where there is no such run."""
+    """Advice for resuming a run whose output exists; "" if there is no such run."""
     if not folder.checkpoint.exists():
         return ""
     done, steps = folder.progress()
     if done < steps:
         return (
             f"The run in {folder.path} has done {done} of {steps} steps: "
-            f"{setting('resume', True)} {setting('force', True)} goes on and replaces it."
+            f"{setting('resume', True)} {setting('force', True)} continues it and replaces the output."
         )
     return (
-        "Its run has ended, so nothing is left to resume. More steps are another run: begin it without "
+        "Its run has ended, so nothing is left to resume. A longer run is a different run: start it without "
         f"{setting('resume')} and with {setting('force', True)}, or with another output."
     )

@@ -1,4 +1,4 @@
-"""The further starting points of a space's decoders: recombined from good training instances, or fresh."""
+"""Further starting points of a space's decoders: recombined from good training instances, or new."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PARENTS_CONVOLUTIONAL, PARENTS = 2, 4
 
 
 def ranked(instances: Sequence[Instance]) -> list[int]:
-    """Rows from the highest accuracy on validation images to the lowest; of equal ones the first comes first."""
+    """Rows sorted by accuracy on validation images, highest first; equal ones keep their order."""
     return sorted(range(len(instances)), key=lambda i: -instances[i].accuracy.get("val", 0.0))
 
 
 def parents_each(architecture: Architecture, recipe: SpaceRecipe) -> int:
-    """How many instances a starting point is recombined from."""
+    """Number of instances that each starting point is recombined from."""
     if recipe.parents is not None:
         return recipe.parents
     convolutional = any(len(p.shape) > 2 for p in architecture.spec.parameters)
@@ -59,7 +59,7 @@ def recombined_starts(
 
 
 def check_starts(recipe: SpaceRecipe, counts: Sequence[tuple[Architecture, int]]) -> None:
-    """Refuse several starting points where they cannot be made or trained.
+    """Refuse several starting points if they cannot be made or trained.
 
     Args:
         counts: the space's architectures, and how many training instances each has.
@@ -91,7 +91,7 @@ def _check_recombining(architecture: Architecture, count: int, asked: str, recip
         raise ConfigError(
             f"{asked}: starting points are recombined from aligned instances, and the hidden units of "
             f"{architecture.name} are not known.",
-            f"Give its module a method hidden_groups(), or begin anew: {setting('space.start', 'random')}.",
+            f"Give its module a method hidden_groups(), or start at random: {setting('space.start', 'random')}.",
         )
     parents = parents_each(architecture, recipe)
     if count < parents:

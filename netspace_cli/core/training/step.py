@@ -28,7 +28,10 @@ from .training_set import TrainingSet, layer_scale
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained on what; fixed for the whole run. `vary` is how a step varies its instances and inputs."""
+    """Data, recipe and teacher of a training, fixed for the whole run.
+
+    `vary` changes instances and inputs in each step.
+    """
 
     recipe: Recipe
     training: TrainingSet
@@ -51,7 +54,7 @@ class Task:
 
     @cached_property
     def representation(self) -> Representation | None:
-        """What is asked of weights and of contrasts; None where networks are to imitate alone."""
+        """Settings for weights and contrasts; None if networks are only imitated."""
         t = self.recipe.train
         if t.objective == "imitate" and not t.contrast.gamma:
             return None
@@ -65,11 +68,11 @@ class Task:
 
 @dataclass
 class TrainState:
-    """All that changes while training; what a checkpoint holds.
+    """Everything that changes during training; the content of a checkpoint.
 
     Attributes:
         model, optimizer: as they are after `step` steps.
-        contrast: the projection head of the contrastive term, which is no part of the space; None without the term.
+        contrast: the projection head of the contrastive term, which is not part of the space; None without the term.
         best: the model's values at the best validation so far, or at the last one, as `train.keep` says; best_loss,
             best_step: of that validation.
     """
@@ -95,7 +98,7 @@ class TrainState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Undo `state_dict`."""
+        """Restore from `state_dict`."""
         self.model.load_state_dict(state["model"])
         if self.contrast is not None:
             self.contrast.load_state_dict(state["contrast"])
@@ -105,7 +108,7 @@ class TrainState:
 
 
 def take_step(task: Task, state: TrainState) -> dict[str, float]:
-    """One step of the optimiser; all that is random in it is a function of the seed and the step's number.
+    """Take one step of the optimiser. All randomness depends only on the seed and the step's number.
 
     Returns:
         The loss and its terms.
@@ -137,12 +140,12 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
 def _diverged(what: str, step: int) -> RunFailed:
     return RunFailed(
         f"the {what} is not finite at step {step}.",
-        "The last checkpoint is kept; begin again with a lower train.lr.",
+        "The last checkpoint is kept; start again with a lower train.lr.",
     )
 
 
 def rate_at(step: int, recipe: TrainRecipe) -> float:
-    """The learning rate of a step, counted from 0: a linear rise, then a cosine to zero or a constant."""
+    """Learning rate of a step, counted from 0: a linear rise, then a cosine to zero or a constant."""
     if step < recipe.warmup:
         return recipe.lr * (step + 1) / recipe.warmup
     if recipe.schedule == "constant":
@@ -152,9 +155,11 @@ def rate_at(step: int, recipe: TrainRecipe) -> float:
 
 
 def validate(task: Task, state: TrainState) -> float:
-    """The training loss on all validation instances and 512 validation images, or 4096 points (the same each
-    time, drawn at random: files may lie in the order of their classes), without augmentation or reordering, and so
-    without the contrastive term; the model is kept if it is the best so far, or if the last one is to be kept.
+    """Compute the training loss on all validation instances, and keep the model if it is the best so far.
+
+    Inputs are 512 validation images or 4096 points, the same each time, drawn at random since files may be in the order
+    of their classes. There is no augmentation and no reordering, and so no contrastive term. With `train.keep = "last"`
+    the model is always kept.
 
     Returns:
         The loss; of several architectures its mean over groups of one instance of each.
@@ -220,7 +225,7 @@ def _batch(task: Task, generator: torch.Generator) -> Batch:
 
 
 def _drawn_starts(task: Task, generator: torch.Generator) -> dict[str, list[int]]:
-    """By architecture a further starting point for each instance of a step; {} where there are none."""
+    """A further starting point for each instance of a step, by architecture; {} with one starting point."""
     starts = task.recipe.space.starts
     if starts == 1:
         return {}
@@ -232,7 +237,7 @@ def _drawn_starts(task: Task, generator: torch.Generator) -> dict[str, list[int]
 
 
 def _starts_by_turns(task: Task, turn: int) -> dict[str, list[int]]:
-    """The same for one instance of each architecture, so that all starting points take part in a validation."""
+    """Starting points for one instance of each architecture, so that a validation includes all of them."""
     further = task.recipe.space.starts - 1
     return {a.name: [1 + turn % further] for a in task.training.seen()} if further else {}
 

@@ -1,4 +1,4 @@
-"""What a space is trained on: the zoo's parameters by architecture and split, and what they tell beforehand."""
+"""Training data of a space: the zoo's weights by architecture and split, and facts about them."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
     if not any(split == "val" for split, _ in weights):
         raise ConfigError(
             f"{zoo.path} has no validation instances: the best epoch could not be chosen.",
-            f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo anew "
+            f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo again "
             f"({Call('index_folder', force=True)}).",
         )
     order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
     for a in (order[0], order[-1]):
         if a.name in recipe.space.unseen:
             raise ConfigError(
-                f"{a.name} ({a.parameter_count:,} parameters) is unseen and lies between no two architectures of "
+                f"{a.name} ({a.parameter_count:,} parameters) is unseen and not between two architectures of "
                 f"{zoo.path}, so nothing would train it.",
                 "Train instances of it, or choose one between the smallest and the largest of the zoo.",
             )
@@ -89,15 +89,15 @@ def _check_rates(recipe: Recipe, known: Sequence[str]) -> None:
     for name in recipe.lso.rates:
         if name not in known:
             raise ConfigError(
-                f"the recipe's lso.rates has {name}, which the space will not have: {', '.join(known)}.",
-                "Correct it, or leave it out.",
+                f"the recipe's lso.rates has {name}, which the space will not have; it will have {', '.join(known)}.",
+                "Correct the name, or leave it out.",
             )
 
 
 def initial_values(
     training: TrainingSet, recipe: Recipe, runner: Runner, inputs: Tensor
 ) -> dict[str, ArchitectureInit]:
-    """What each decoder starts from: a training instance, or a fresh module where there is none or none is wanted.
+    """Initial values of each decoder: a training instance, or a new module if it has no instance or if none is wanted.
 
     Args:
         inputs: (B, ...) training images or points that fresh modules' batch norms see.
@@ -115,13 +115,13 @@ def initial_values(
 
 
 def without_instance(training: TrainingSet, recipe: Recipe) -> tuple[str, ...]:
-    """The architectures whose decoder starts from no trained network."""
+    """Architectures whose decoder does not start from a trained network."""
     seen = [a.name for a in training.seen()] if recipe.space.start == "best" else []
     return tuple(a.name for a in training.architectures if a.name not in seen)
 
 
 def _best(instances: Sequence[Instance]) -> int:
-    """The row with the highest accuracy on validation images."""
+    """Row with the highest accuracy on validation images."""
     return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
 
 
@@ -132,8 +132,11 @@ def layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:
 
 
 def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor, *, count: int = FRESH) -> Tensor:
-    """(count, P) newly initialised modules, folded; what passes through them is as wide as their batch norms make
-    it on the inputs, as at the first step of their own training. No trained network has a part in them."""
+    """(count, P) newly initialised, folded modules.
+
+    Signals in them are as wide as batch norms make them on the inputs, as at the first step of their own training. No
+    trained network is used.
+    """
     found = []
     with kept_random_state():
         torch.manual_seed(runner.seed)

@@ -1,1 +1,4 @@
-"""Zoos: folders of trained networks, trained, fitted, adopted, listed, exported. Imports shapes and below."""
+"""Zoos of trained networks: trained, fitted, adopted, listed, exported.
+
+Imports shapes and the rooms below it.
+"""

@@ -1,4 +1,4 @@
-"""Adopt a folder of checkpoints that somebody else trained as a zoo."""
+"""Adopt a folder of checkpoints that were trained elsewhere as a zoo."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotF
 
 @dataclass(frozen=True)
 class IndexPlan:
-    """Which checkpoints below a folder are adopted, and as what.
+    """Which checkpoints below a folder to adopt, and how.
 
     Attributes:
         lists: files that name the networks to adopt, see `read_lists`; without any, all below the folder.
@@ -59,16 +59,17 @@ class IndexPlan:
     licence: str = ""
 
     def check(self) -> None:
-        """Refuse shares that make no splits, and an architecture beside a list.
+        """Refuse invalid shares, and an architecture together with a list.
 
         Raises:
             ConfigError: names them.
         """
         if len(self.shares) != len(SPLITS) or min(self.shares) < 0 or sum(self.shares) < 1:
-            raise ConfigError(f"shares {tuple(self.shares)} make no splits.", "Give three numbers, e.g. 16/2/8.")
+            raise ConfigError(f"invalid shares {tuple(self.shares)}.", "Give three numbers, e.g. 16/2/8.")
         if self.arch is not None and self.lists:
             raise ConfigError(
-                f"{setting('arch', self.arch)} and a list both say what the networks are.", "Leave out one of them."
+                f"{setting('arch', self.arch)} cannot be combined with a list: both name architectures.",
+                "Leave out one of them.",
             )
 
 
@@ -77,7 +78,7 @@ USUAL_PLAN = IndexPlan()
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A file that was not adopted, why, and what can be done about it."""
+    """A file that was not adopted, the reason, and the next step."""
 
     path: Path
     reason: str
@@ -86,7 +87,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Adopted:
-    """The outcome.
+    """Result of adopting a folder.
 
     Attributes:
         zoo: as it is now; of a dry run, as it would be, the new instances without accuracies.
@@ -115,13 +116,13 @@ class _Found:
 
 @dataclass
 class _Seen:
-    """The networks met so far, by the bytes of their files and by their parameters: none is taken twice."""
+    """Networks found so far, by bytes of their files and by weights, so that none is listed twice."""
 
     files: dict[str, Path] = field(default_factory=dict)
     networks: dict[str, Path] = field(default_factory=dict)
 
     def add(self, network: Network, path: Path) -> None:
-        """Raises InputFileError where it is one of those already."""
+        """Add a network. Raises InputFileError if it is already there."""
         parameters = hashlib.sha256(network.weights.numpy().tobytes()).hexdigest()
         if network.sha256 in self.files:
             raise InputFileError(path, f"the same file as {self.files[network.sha256]}.")
@@ -139,7 +140,7 @@ def index_folder(
     force: bool = False,
     dry_run: bool = False,
 ) -> Adopted:
-    """Recognise and score the checkpoints below a folder and write a manifest beside them.
+    """Recognise and score the checkpoints below a folder, and write a manifest into it.
 
     The files stay where and as they are. Files that cannot be read, that fit no architecture or that hold a
     network taken already are left out and reported. Run again, it adds what is new.
@@ -148,15 +149,15 @@ def index_folder(
         folder: becomes the zoo.
         data: the images the networks were trained on.
         plan: what is adopted, and as what.
-        force: index anew; what was listed before stays listed until all is done.
+        force: index again from scratch; what was listed before stays listed until all is done.
         dry_run: recognise and draw the splits, but neither score nor write.
     Raises:
-        ConfigError: no folder, no checkpoint fits, the folder is a zoo of other data, or it is to be indexed
-            anew and was trained by netspace.
-        InputFileError: a list with a line that is none.
+        ConfigError: no folder, no checkpoint fits, the folder is a zoo of other data, or it is to be indexed again and
+            was trained by netspace.
+        InputFileError: a list with an invalid line.
     """
     if not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder.", "Name the folder that holds the checkpoints.")
+        raise ConfigError(f"{folder} is not a folder.", "Name the folder that holds the checkpoints.")
     check_output(folder / "zoo.json", force=True)
     plan.check()
     before = existing_zoo(folder, data, force=force)
@@ -184,7 +185,9 @@ def index_folder(
         scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
         zoo = write_zoo(zoo, scored, before, force=force)
     notes += [
-        f"{file.name} names no split (train, val or test): drawn." for file in plan.lists if not split_named(file)
+        f"{file.name} does not name a split (train, val or test), so splits are drawn."
+        for file in plan.lists
+        if not split_named(file)
     ]
     notes += missing_splits(zoo.instances, plan.shares)
     new = {i.id for i in added}
@@ -197,7 +200,7 @@ def _files_below(folder: Path) -> list[Entry]:
 
 
 def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[str]]:
-    """The networks of a zoo, its architectures, and what is wrong with it."""
+    """Networks of an existing zoo, its architectures, and notes on its faults."""
     seen = _Seen()
     if zoo is None:
         return seen, (), []
@@ -212,15 +215,17 @@ def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[
         try:
             seen.add(network, zoo.file_of(instance))
         except InputFileError as failure:
-            anew = f"{setting('force', True)} indexes anew."
+            anew = f"{setting('force', True)} indexes again from scratch."
             notes.append(f"{failure.message.removesuffix('.')}, and both are listed. {anew}")
     if lost:
-        notes.append(f"{lost} of {len(zoo.instances)} listed before are not as listed: see `netspace zoo verify`.")
+        notes.append(
+            f"{lost} of {len(zoo.instances)} listed instances do not match the manifest: see `netspace zoo verify`."
+        )
     return seen, architectures, notes
 
 
 def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) -> list[Entry]:
-    """The entries that the manifest does not have, or has with another split than a list says."""
+    """Entries that are not in the manifest, or are there with another split than in a list."""
     splits = {folder / i.file: i.split for i in kept}
     unlisted = []
     for entry in entries:
@@ -228,7 +233,7 @@ def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) 
         if there is None:
             unlisted.append(entry)
         elif entry.split not in (None, there):
-            anew = f"{setting('force', True)} indexes anew."
+            anew = f"{setting('force', True)} indexes again from scratch."
             unlisted.append(replace(entry, problem=f"it is in the zoo already, in {there}. {anew}"))
     return unlisted
 
@@ -236,7 +241,7 @@ def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) 
 def _recognise(
     entries: Sequence[Entry], seen: _Seen, read: Callable[[Path], Network], runner: Runner
 ) -> tuple[list[_Found], list[LeftOut]]:
-    """What can be adopted, and the rest. Parameters are not kept: a zoo may be larger than the memory."""
+    """Entries that can be adopted, and the rest. Weights are not kept: a zoo may be larger than the memory."""
     found: list[_Found] = []
     refused: list[LeftOut] = []
     if not entries:
@@ -276,7 +281,7 @@ def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut])
 def _instances(
     found: Sequence[_Found], folder: Path, kept: Sequence[Instance], shares: Sequence[int], seed: int
 ) -> list[Instance]:
-    """Lines of the manifest for what was found, without accuracies."""
+    """Lines of the manifest for the found files, without accuracies."""
     splits: dict[str, Iterator[str]] = {}
     for name in dict.fromkeys(f.architecture.name for f in found):
         own = [f for f in found if f.architecture.name == name]
@@ -296,12 +301,12 @@ def _instances(
 
 
 def _run(found: _Found) -> str:
-    """The run of a file, or the file itself, which no instance's id is: those have no folder above them."""
+    """Run of a file, or the file with a leading slash, which is never an instance's id."""
     return found.run or f"/{found.entry.path}"
 
 
 def _free(file: Path, taken: set[str]) -> str:
-    """An id for a file: its name, with the extension where the same name is there with another."""
+    """A new id for a file: its name, with extension if another file has the same name."""
     name = file.as_posix()
     choices = itertools.chain([file.with_suffix("").as_posix(), name], (f"{name}-{n}" for n in itertools.count(2)))
     return next(choice for choice in choices if choice not in taken)

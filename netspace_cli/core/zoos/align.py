@@ -1,4 +1,4 @@
-"""A zoo with its hidden units brought into one order: the same functions, weights that can be compared."""
+"""Align the hidden units of a zoo's networks: same functions, comparable weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ AT_ONCE = 16
 
 @dataclass(frozen=True)
 class AlignPlan:
-    """How a zoo is aligned.
+    """Settings of an alignment.
 
     Attributes:
         references: ids of instances, at most one of each architecture; elsewhere the best training instance by
@@ -41,7 +41,7 @@ class AlignPlan:
 
 @dataclass(frozen=True)
 class Aligned:
-    """How near the instances of one architecture are, in their flat weights, batch norms folded.
+    """Distances between aligned instances of one architecture, in flat weights with folded batch norms.
 
     Attributes:
         arch: the architecture.
@@ -61,7 +61,7 @@ class Aligned:
 
 
 def references_of(zoo: Zoo, plan: AlignPlan) -> dict[str, Instance]:
-    """The instance of each architecture that its others are aligned to.
+    """The reference instance of each architecture.
 
     Raises:
         ConfigError: an empty zoo, no such instance, or two of one architecture.
@@ -84,7 +84,7 @@ def references_of(zoo: Zoo, plan: AlignPlan) -> dict[str, Instance]:
 
 
 def left_to_align(zoo: Zoo, path: Path, plan: AlignPlan, seed: int) -> list[Instance]:
-    """What is not in the aligned zoo yet, before anything is made.
+    """Instances that are not in the aligned zoo yet; nothing is made.
 
     Args:
         zoo, path, plan: as for `align_zoo`.
@@ -93,12 +93,13 @@ def left_to_align(zoo: Zoo, path: Path, plan: AlignPlan, seed: int) -> list[Inst
         ConfigError: as `align_zoo`.
     """
     if plan.tries < 1:
-        raise ConfigError(f"{plan.tries} tries align nothing.", f"Give at least one: {setting('tries', 1)}.")
+        raise ConfigError(f"cannot align with {plan.tries} tries.", f"Give at least one: {setting('tries', 1)}.")
     references = references_of(zoo, plan)
     for architecture in zoo.architectures():
         if not architecture.hidden_groups:
             raise ConfigError(
-                f"{architecture.name} cannot be aligned, its hidden units are not known: {architecture.why_no_groups}.",
+                f"{architecture.name} cannot be aligned: its hidden units are not known, as "
+                f"{architecture.why_no_groups}.",
                 "Give its module a method hidden_groups(), or align a zoo without it.",
             )
     if path.exists() and path.samefile(zoo.path):
@@ -113,16 +114,16 @@ def left_to_align(zoo: Zoo, path: Path, plan: AlignPlan, seed: int) -> list[Inst
         if found != wanted:
             raise ConfigError(
                 f"{path} has {instance.id} already, made with {found}; this makes it with {wanted}.",
-                "Go on with the settings it was begun with, or choose another folder.",
+                "Use the settings that it was started with, or choose another folder.",
             )
     return [i for i in zoo.instances if i.id not in done]
 
 
 def align_zoo(zoo: Zoo, path: Path, plan: AlignPlan, runner: Runner) -> tuple[Aligned, ...]:
-    """Write a zoo of the same functions whose hidden units are in the order nearest to a reference's.
+    """Write a zoo of the same functions with hidden units aligned to a reference.
 
     Weights alone are compared, no data are used, so instances of all splits are aligned. Batch norms are written
-    so that they change nothing: what they did is in the layers before them. Begun again, it goes on.
+    so that they change nothing: what they did is in the layers before them. Run again, it continues.
 
     Args:
         zoo: what to align; it stays as it is.
@@ -165,7 +166,7 @@ def align_zoo(zoo: Zoo, path: Path, plan: AlignPlan, runner: Runner) -> tuple[Al
 
 
 def _provenance(instance: Instance, references: Mapping[str, Instance], plan: AlignPlan, seed: int) -> dict[str, Any]:
-    """All that an aligned instance is a function of."""
+    """Everything that an aligned instance depends on."""
     return {
         "aligned_to": references[instance.arch].id,
         "aligned_from": instance.sha256,

@@ -1,4 +1,4 @@
-"""One instance of a zoo as a checkpoint of its own."""
+"""Export one instance of a zoo as a separate checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .zoo import Instance, Zoo
 
 
 def export_instance(zoo: Zoo, instance_id: str, path: Path, *, force: bool = False) -> Network:
-    """Write an instance's state dict, as it is in the zoo, in the format of the path's extension.
+    """Write an instance's unchanged state dict in the format of the path's extension.
 
     Raises:
         ConfigError: the zoo has no such instance (the message has what is near), no checkpoint's extension, or
@@ -37,7 +37,7 @@ def export_instance(zoo: Zoo, instance_id: str, path: Path, *, force: bool = Fal
 
 
 def find_instance(zoo: Zoo, asked: str) -> Instance:
-    """An instance by its id.
+    """Find an instance by its id.
 
     Raises:
         ConfigError: the zoo has none; the message has what is near.
@@ -49,7 +49,7 @@ def find_instance(zoo: Zoo, asked: str) -> Instance:
 
 
 def _near(zoo: Zoo, asked: str) -> str:
-    """A hint for somebody who asked for an instance that is not there.
+    """Hint for a missing id.
 
     Ids mostly differ in their number alone, and another number is another network: only what has the same
     numbers is taken for a slip.

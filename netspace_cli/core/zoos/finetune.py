@@ -1,4 +1,4 @@
-"""Train a zoo's instances further, on their own images or on others, beside networks that begin from scratch."""
+"""Train a zoo's instances further on their own or other images, beside networks from scratch."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ NORM_IMAGES = 512
 
 @dataclass(frozen=True)
 class FineTuning:
-    """How instances are trained further; the rate stays as it is.
+    """Settings of further training; the learning rate is constant.
 
     Attributes:
         epochs: after which accuracies are measured, 0 for before any.
         optimizer: "adam" or "sgd" (momentum 0.9); lr, weight_decay: of it.
         batch: images a step.
-        epoch_images: training images of an epoch, drawn anew each time; 0 for all.
+        epoch_images: training images of an epoch, newly drawn each time; 0 for all.
     """
 
     epochs: tuple[int, ...] = (0, 1, 5, 25)
@@ -43,7 +43,7 @@ class FineTuning:
     epoch_images: int = 0
 
     def check(self) -> None:
-        """Refuse numbers that cannot be trained with.
+        """Refuse invalid numbers.
 
         Raises:
             ConfigError: names the number.
@@ -54,17 +54,17 @@ class FineTuning:
                 f"Give them in order: {setting('epochs', (0, 1, 5, 25))}.",
             )
         if self.optimizer not in ("adam", "sgd"):
-            raise ConfigError(f"no optimizer is called {self.optimizer!r}.", "Use adam or sgd.")
+            raise ConfigError(f"unknown optimizer {self.optimizer!r}.", "Use adam or sgd.")
         if self.lr <= 0 or self.batch < 1 or self.epoch_images < 0:
             raise ConfigError(f"lr {self.lr:g} and batch {self.batch} must be above zero.")
 
 
 @dataclass(frozen=True)
 class Tuned:
-    """One network, trained further.
+    """One network after further training.
 
     Attributes:
-        id: of the instance; of a network from scratch, of the instance in whose place it stands.
+        id: of the instance; of a network from scratch, of the instance that it replaces.
         arch: its architecture; start: "zoo" or "scratch".
         accuracy: on the test images, a fraction by epoch.
     """
@@ -109,7 +109,7 @@ def finetune(
 
 
 def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: ImageData, plan: FineTuning) -> None:
-    """Refuse what cannot be trained further, before any work.
+    """Refuse zoos and images that do not allow further training, before any work.
 
     Raises:
         ConfigError: says why.
@@ -125,7 +125,7 @@ def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: ImageData, p
 
 
 def summarised(found: Sequence[Tuned]) -> list[dict[str, Any]]:
-    """{start, epoch, n, accuracy, deviation?} of the networks of each start after each epoch."""
+    """{start, epoch, n, accuracy, deviation?} per start and epoch."""
     rows: list[dict[str, Any]] = []
     for start in dict.fromkeys(each.start for each in found):
         of_start = [each for each in found if each.start == start]
@@ -148,7 +148,7 @@ def _fresh(architecture: Architecture, name: str, runner: Runner) -> nn.Module:
 
 
 def _restored(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> nn.Module:
-    """An instance as a module that can be trained, on the runner's device: the same function.
+    """Restore an instance as a trainable module on the runner's device, with the same function.
 
     Folded batch norms come back with statistics of one, which are not those of their inputs: the first step of training
     would make another network of it. They are given those of training images, and scale and shift that undo these.
@@ -192,7 +192,7 @@ def _restored(architecture: Architecture, weights: Tensor, data: ImageData, runn
 def _trained(
     module: nn.Module, architecture: Architecture, name: str, data: ImageData, plan: FineTuning, runner: Runner
 ) -> Iterator[tuple[int, float]]:
-    """Epochs and test accuracies after them; the module is trained in place."""
+    """Train a module in place, and return test accuracies by epoch."""
     labels = labels_of(data, "test")
     optimizer = _optimiser(plan, module)
     for epoch in range(plan.epochs[-1] + 1):

@@ -1,4 +1,4 @@
-"""Fit networks to shapes and pictures, many at once, and make a zoo of them."""
+"""Fit networks to shapes and pictures, many at once, and write them as a zoo."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHARES = (8, 1, 1)
 
 
 def fit_jobs(sources: Sequence[ShapeSource], plan: FitPlan, seed: int) -> list[FitJob]:
-    """Which shapes or pictures are fitted and to which split each goes, drawn from the seed.
+    """Draw shapes or pictures to fit and their splits, from the seed.
 
     Raises:
         ConfigError: fewer sources than counts, or none.
@@ -55,14 +55,14 @@ def fit_jobs(sources: Sequence[ShapeSource], plan: FitPlan, seed: int) -> list[F
 
 
 def fit_zoo(path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: Runner) -> Zoo:
-    """Fit what a plan asks for and is not there yet; the manifest grows by a group of networks at a time.
+    """Fit the plan's missing networks; the manifest grows by one group of networks at a time.
 
     Args:
         path: the zoo's folder; a zoo of the same kind of fields is added to.
         sources: of one kind.
     Raises:
         ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances; fp16.
-        InputFileError: a shape that cannot be fitted; none is begun before all have been looked at, as far as
+        InputFileError: a shape that cannot be fitted; none is started before all have been checked, as far as
             that is quick.
         RunFailed: a loss that is not finite; those finished are kept.
     """
@@ -84,7 +84,7 @@ def fit_zoo(path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: R
 
 
 def fits_so_far(path: Path, sources: Sequence[ShapeSource], jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:
-    """What is left to fit, before anything is made; shapes that cannot be fitted are refused.
+    """Networks that are left to fit, before anything is made; refuses shapes that cannot be fitted.
 
     Raises:
         ConfigError, InputFileError: as `fit_zoo`.
@@ -103,14 +103,14 @@ def fits_so_far(path: Path, sources: Sequence[ShapeSource], jobs: Sequence[FitJo
 
 
 def data_of(sources: Sequence[ShapeSource]) -> FieldData:
-    """The data of a zoo of such fields."""
+    """The data of a zoo of these fields."""
     first = sources[0]
     what = COLOURS if first.kind == "picture" else DISTANCES
     return FieldData(FieldIO(first.dimensions, first.values), {"values": what})
 
 
 def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:
-    """Those of the jobs that a zoo has not.
+    """Jobs that a zoo does not have yet.
 
     Raises:
         ConfigError: it has one that was fitted otherwise, or for another split.
@@ -127,19 +127,19 @@ def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]
                 f"{zoo.path} has {job.id} already, a {there.arch} of split {there.split} and seed {there.seed}, fitted "
                 f"with {known}; this plan makes it a {plan.arch} of split {job.split} and seed {job.seed}, fitted with "
                 f"{wanted}.",
-                "Go on with the settings it was begun with, or choose another folder.",
+                "Use the settings that it was started with, or choose another folder.",
             )
     return [job for job in jobs if job.id not in done]
 
 
 def _settings(job: FitJob, plan: FitPlan) -> dict[str, Any]:
-    """All that a network is a function of beside its architecture and seed."""
+    """Everything that a network depends on beside its architecture and seed."""
     return {**plan.settings(), "source": job.source.path.name, **job.source.about}
 
 
 @dataclass(frozen=True)
 class FitErrors:
-    """Mean absolute errors of a zoo's networks on points that nothing was fitted to.
+    """Mean absolute errors of a zoo's networks on held-out points.
 
     Attributes:
         n: of the networks.
@@ -154,7 +154,7 @@ class FitErrors:
 
 
 def fit_errors(zoo: Zoo) -> FitErrors:
-    """How well the networks of a zoo made by `fit_zoo` are fitted, by its manifest."""
+    """Errors of a zoo made by `fit_zoo`, from its manifest."""
     errors = [i.training["error"] for i in zoo.instances]
     median, most, highest = np.quantile(errors, [0.5, 0.95, 1.0], method="inverted_cdf").tolist()
     return FitErrors(len(errors), median, most, highest)

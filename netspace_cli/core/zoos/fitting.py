@@ -24,7 +24,7 @@ from netspace_cli.core.shapes.values import UNITS
 
 @dataclass(frozen=True)
 class FitPlan:
-    """How networks are fitted to samples.
+    """Settings of fitting.
 
     Attributes:
         arch: of all networks.
@@ -45,7 +45,7 @@ class FitPlan:
     licence: str = "CC0-1.0"
 
     def settings(self) -> dict[str, Any]:
-        """What every instance is fitted with, for the manifest."""
+        """Settings that every instance is fitted with, for the manifest."""
         return {"steps": self.steps, "points": self.points, "lr": self.lr, "shared_init": self.shared_init}
 
 
@@ -60,7 +60,7 @@ class FitJob:
 
 
 def starts(group: Sequence[FitJob], architecture: Architecture, plan: FitPlan) -> Tensor:
-    """Fresh networks (N, P): each a function of its own seed, or all the same."""
+    """(N, P) new networks, each from its own seed, or all the same."""
     rows = []
     for job in group:
         with kept_random_state():
@@ -78,7 +78,7 @@ def fit(
     runner: Runner,
     description: str = "fitting",
 ) -> Tensor:
-    """Fit networks to shapes, all in the same steps.
+    """Fit networks to shapes, all at once.
 
     The squared error (eq. 2) at points drawn from each shape's samples; what one network becomes does not depend on
     the others.
@@ -122,7 +122,7 @@ def fit(
 
 
 def in_parts(loss_of: Callable[[Tensor, slice], Tensor], weights: Tensor, size: int) -> Tensor:
-    """A sum of losses of rows, whose gradient is taken some rows at a time.
+    """Sum losses of rows, taking the gradient of some rows at a time.
 
     Args:
         loss_of: from rows (b, P) and their places to the sum of their losses.
@@ -143,7 +143,7 @@ def in_parts(loss_of: Callable[[Tensor, slice], Tensor], weights: Tensor, size: 
 
 
 class _WithGradient(torch.autograd.Function):
-    """A value whose gradient is known already."""
+    """A value with a known gradient."""
 
     @staticmethod
     def forward(context: Any, variables: Tensor, value: Tensor, gradient: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Lists of networks in the manner of the published code: one a line, `class_name;parameter;…;path`."""
+"""Lists of networks in the published code's format: one per line, `class_name;parameter;…;path`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPLIT_WORDS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A file that somebody wants adopted, and what is known of it beforehand.
+    """A file to adopt, and what is known about it.
 
     Attributes:
         path: of the file; as the list has it where it was not found.
@@ -46,7 +46,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a list's path leads; `guessed` where only its last parts were found below the folder."""
+    """Path that a list leads to; `guessed` if only its last parts were found below the folder."""
 
     path: Path
     problem: str = ""
@@ -54,14 +54,14 @@ class _Place:
 
 
 def split_named(path: Path) -> str | None:
-    """The one split that a list is named after, e.g. "cifar10-train.txt"; None where it names none or more."""
+    """The split that a list's name contains, e.g. "cifar10-train.txt"; None if it contains none or several."""
     words = set(re.split(r"[^a-z]+", path.stem.lower()))
     found = [split for split, names in SPLIT_WORDS.items() if words & names]
     return found[0] if len(found) == 1 else None
 
 
 def read_lists(lists: Sequence[Path], folder: Path) -> list[Entry]:
-    """The networks that lists name, in their order.
+    """Read the networks that lists name, in order.
 
     A path is looked for where it leads, from the list's folder and from `folder`; failing that, by its last
     parts below `folder`, as many as possible.
@@ -70,8 +70,8 @@ def read_lists(lists: Sequence[Path], folder: Path) -> list[Entry]:
         lists: text files; one named train, val or test gives its networks that split.
         folder: where the files must lie.
     Raises:
-        InputFileError: a list that cannot be read, is empty, or has a line that is none: names the line and
-            what it should be; or two lines whose paths differ and that lead to one file.
+        InputFileError: a list that cannot be read, is empty, or has an invalid line: names it and what it should be;
+            or two lines whose paths differ and that lead to one file.
     """
     entries: list[Entry] = []
     taken: dict[Path, tuple[str, str, bool]] = {}
@@ -97,21 +97,21 @@ def _lines(file: Path) -> list[str]:
         lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as failure:
         raise InputFileError(
-            file, f"a list of networks is text, this is none ({failure.reason}).", f"A line is like {EXAMPLE}."
+            file, f"a list of networks must be text, and this is not ({failure.reason}).", f"A line is like {EXAMPLE}."
         ) from failure
     if not any(line.strip() for line in lines):
-        raise InputFileError(file, "the list is empty.", f"It has a network a line, as in {EXAMPLE}.")
+        raise InputFileError(file, "the list is empty.", f"Write one network per line, as in {EXAMPLE}.")
     return lines
 
 
 def _fields(file: Path, number: int, line: str) -> tuple[str, str]:
-    """A line's architecture and path."""
+    """Parse a line into architecture and path."""
     name, *params, path = (field.strip() for field in line.split(";")) if ";" in line else (line, "")
     if not name or not path:
         found = line if len(line) <= 60 else f"{line[:57]}..."
         raise InputFileError(
             file,
-            f"line {number}: {found!r} is no network; a line has class_name;parameter;…;path.",
+            f"line {number}: {found!r} is not a network; a line has class_name;parameter;…;path.",
             f"Write it like {EXAMPLE}.",
         )
     try:
@@ -120,17 +120,17 @@ def _fields(file: Path, number: int, line: str) -> tuple[str, str]:
         raise InputFileError(
             file,
             f"line {number}: {failure.message}",
-            f"Known are lenetlike, vanilla_cnn, {PUBLISHED_RESNET} (its ClassId and depth follow, as in {EXAMPLE}) "
+            f"Known: lenetlike, vanilla_cnn, {PUBLISHED_RESNET} (its ClassId and depth follow, as in {EXAMPLE}) "
             f"and netspace's own names: {', '.join(FAMILIES)} and other depths 6n + 2.",
         ) from failure
 
 
 def _architecture(name: str, params: Sequence[str]) -> str:
-    """Our name of a list's class. Raises UnknownArchitecture."""
+    """Present name of a list's class. Raises UnknownArchitecture."""
     if name == PUBLISHED_RESNET:
         numbers = [match[1] for p in params if (match := re.fullmatch(r"d?(\d{1,6})", p))]
         if len(numbers) < 2:
-            raise UnknownArchitecture(f"{name} comes without its depth: ClassId and depth are to follow it.")
+            raise UnknownArchitecture(f"{name} comes without its depth: ClassId and depth must follow it.")
         name = f"resnet{int(numbers[1])}"
     name = PUBLISHED.get(name, name)
     factory(name)
@@ -153,7 +153,7 @@ def _located(given: str, beside: Path, folder: Path) -> _Place:
 
 
 def _taken(file: Path, number: int, given: str, place: _Place, first: tuple[str, str, bool]) -> str:
-    """Why a file that was named before is left out. Raises InputFileError where it may not be the same."""
+    """The reason to leave out a file that was named before. Raises InputFileError if it may be another file."""
     other, where, guessed = first
     if other != given and (place.guessed or guessed):
         raise InputFileError(

@@ -1,4 +1,4 @@
-"""The manifest of a zoo that is indexed: what is there already, and adding to it or replacing it."""
+"""Manifest of an indexed zoo: what it has, and how to add to it or replace it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, is
 
 
 def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
-    """The zoo that a folder is already, if it is one that may be added to or, with `force`, replaced.
+    """The zoo already in a folder, if it may be added to or, with `force`, replaced.
 
     Raises:
         ConfigError: to be added to, but of other data; to be replaced, but trained by netspace.
@@ -33,7 +33,7 @@ def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
         try:
             return create_zoo(folder, data.record(), {})
         except ConfigError as failure:
-            anew = f"one that was indexed can be indexed anew for these images: {setting('force', True)}."
+            anew = f"an indexed folder can be indexed again for these images: {setting('force', True)}."
             raise ConfigError(failure.message, f"Choose another folder; {anew}") from failure
     try:
         zoo = open_zoo(folder)
@@ -42,15 +42,15 @@ def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
     trained = sum(i.seed is not None for i in zoo.instances)
     if trained:
         raise ConfigError(
-            f"{trained} of {len(zoo.instances)} instances in {folder} were trained by netspace; indexed anew, "
-            "their seeds, epochs and splits would be lost.",
+            f"{trained} of {len(zoo.instances)} instances in {folder} were trained by netspace; indexing again "
+            "would lose their seeds, epochs and splits.",
             f"Leave out {setting('force', True)} to add to them, or index a copy of the checkpoints.",
         )
     return zoo
 
 
 def write_zoo(zoo: Zoo, scored: Iterable[Instance], before: Zoo | None, *, force: bool) -> Zoo:
-    """The manifest with more instances, added as they come; with `force`, with these alone, when all have come.
+    """Write the manifest with new instances, added one by one; with `force`, only these, after all are ready.
 
     Args:
         zoo: what is to be written of path, data and the rest.

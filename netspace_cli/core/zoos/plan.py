@@ -1,4 +1,4 @@
-"""What a zoo is to hold: the plan of its training, and the runs that it makes."""
+"""Plan of a zoo's training, and its runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SPACINGS, OPTIMIZERS, SCHEDULES = ("even", "geometric"), ("adam", "adamw", "sgd"
 
 @dataclass(frozen=True)
 class ZooPlan:
-    """What to train.
+    """Settings of a zoo's training.
 
     Attributes:
         arch: architecture names or factories.
@@ -36,7 +36,7 @@ class ZooPlan:
         init: "default", as the architecture's module draws its weights, or a rule of published zoos (`RULES` in
             `models/architectures/initialise.py`).
         batch: images a step.
-        epoch_images: training images of an epoch, drawn anew each time; 0 for all.
+        epoch_images: training images of an epoch, newly drawn each time; 0 for all.
         keep_epochs: after which epochs of a run it is kept as an instance, ascending; () for its end alone. Nothing is
             trained beyond the last of them.
         licence: recorded with every instance.
@@ -66,7 +66,7 @@ class ZooPlan:
         return self.epochs or (last, last)
 
     def settings(self, precision: str) -> dict[str, Any]:
-        """What every instance of the plan is trained with, for the manifest; left out what is as usual."""
+        """Settings that every instance is trained with, for the manifest, without defaults."""
         settings: dict[str, Any] = {
             "optimizer": self.optimizer,
             "lr": self.lr,
@@ -82,14 +82,14 @@ class ZooPlan:
         return settings | {name: value for name, (value, usual) in unusual.items() if value != usual}
 
     def check(self) -> None:
-        """Refuse numbers and names that make no zoo.
+        """Refuse invalid numbers and names.
 
         Raises:
             ConfigError: names the number or the name.
         """
         if not self.arch or len(set(self.arch)) < len(self.arch):
             raise ConfigError(
-                f"architectures {', '.join(self.arch) or 'none'}: each must be named, and once.",
+                f"architectures {', '.join(self.arch) or 'none'}: each must be named exactly once.",
                 f"Give each with {setting('arch')}; {setting('counts')} says how many instances.",
             )
         if min(self.counts) < 0 or sum(self.counts) < 1:
@@ -110,11 +110,11 @@ class ZooPlan:
         low, high = self.span
         if not 0 <= low <= high:
             raise ConfigError(
-                f"epochs {low}-{high} is no range.", "Give one number, or LOW-HIGH with 0 <= LOW <= HIGH."
+                f"epochs {low}-{high} is not a range.", "Give one number, or LOW-HIGH with 0 <= LOW <= HIGH."
             )
         if self.spacing == "geometric" and low < 1:
             raise ConfigError(
-                f"epochs {low}-{high} cannot be spaced geometrically: there is no factor from {low}.", "Begin at 1."
+                f"epochs {low}-{high} cannot be spaced geometrically: there is no factor from {low}.", "Start at 1."
             )
         kept = self.keep_epochs
         if list(kept) != sorted(set(kept)) or (kept and kept[0] < 0):
@@ -131,12 +131,12 @@ class ZooPlan:
 
 def _check_word(name: str, word: str, known: tuple[str, ...]) -> None:
     if word not in known:
-        raise ConfigError(f"no {name} is called {word!r}.", f"Use {', '.join(known[:-1])} or {known[-1]}.")
+        raise ConfigError(f"unknown {name} {word!r}.", f"Use {', '.join(known[:-1])} or {known[-1]}.")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run: a network trained from its seed, of which one instance is kept or several.
+    """One run: a network trained from its seed, with one or several instances.
 
     Attributes:
         id: of the run; of its instance, where only its end is kept.
@@ -152,7 +152,7 @@ class Job:
     keep: tuple[int, ...] = ()
 
     def instances(self) -> dict[int, str]:
-        """The ids of its instances by the epochs after which they are kept, in order."""
+        """Ids of its instances by epoch, in order."""
         return {e: f"{self.id}-e{e:04d}" for e in self.keep} if self.keep else {self.epochs: self.id}
 
     def record(self, plan: ZooPlan, precision: str) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class Job:
         return settings | {"run": self.id, "epochs": self.epochs} if self.keep else settings
 
     def without(self, done: Collection[str]) -> Job | None:
-        """What is left to keep of it where some instances are there already; None where all are."""
+        """The rest of the job if some instances exist; None if all do."""
         missing = tuple(epoch for epoch, id in self.instances().items() if id not in done)
         if not missing:
             return None
@@ -169,8 +169,10 @@ class Job:
 
 
 def jobs_of(plan: ZooPlan, seed: int) -> list[Job]:
-    """The runs of a plan, in a fixed order; which split and how many epochs each gets is drawn from
-    the seed, so that a split holds no particular range of epochs."""
+    """Runs of a plan, in a fixed order.
+
+    Splits and numbers of epochs are drawn from the seed, so that no split has a particular range of epochs.
+    """
     jobs = []
     total = sum(plan.counts)
     low, high = plan.span

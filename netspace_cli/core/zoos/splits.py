@@ -1,4 +1,4 @@
-"""Which split each instance of a zoo goes to, where nobody has said."""
+"""Draw splits for instances of a zoo that have none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .zoo import SPLITS, Instance
 
 
 def draw_splits(count: int, shares: Sequence[int], have: Mapping[str, int], draw: random.Random) -> list[str]:
-    """Splits for new instances of one architecture, in random order.
+    """Draw splits for new instances of one architecture, in random order.
 
     Every split with a share gets an instance where there are as many instances as such splits; where there are
     fewer, train goes before val and val before test, as a space needs them in this order.
@@ -32,7 +32,7 @@ def draw_splits(count: int, shares: Sequence[int], have: Mapping[str, int], draw
 def splits_by_run(
     runs: Sequence[str], known: Mapping[str, str], shares: Sequence[int], draw: random.Random
 ) -> list[str]:
-    """Splits for new instances of one architecture: all instances of a run have one, since they are much alike.
+    """Draw splits by run: instances of one run share a split, since they are very similar.
 
     Args:
         runs: that of each new instance; an id of its own where it belongs to none.
@@ -45,7 +45,7 @@ def splits_by_run(
 
 
 def _wanted(total: int, shares: Sequence[int]) -> dict[str, int]:
-    """How many of `total` instances each split gets."""
+    """Number of instances in each split, `total` together."""
     exact = {s: total * share / sum(shares) for s, share in zip(SPLITS, shares, strict=True) if share}
     if total < len(exact):
         return dict.fromkeys(list(exact)[:total], 1)
@@ -67,7 +67,7 @@ def missing_splits(instances: Sequence[Instance], shares: Sequence[int]) -> list
         if not missing:
             continue
         few = f"{count} instance{'s are' if count > 1 else ' is'} too few for {_and(wanted)}"
-        which = f"{few}; none is" if count < len(wanted) else f"none of its {count} instances is"
+        which = f"{few}: none is" if count < len(wanted) else f"none of its {count} instances is"
         sentences.append(f"{arch}: {which} in {' or '.join(missing)}.")
     return sentences
 

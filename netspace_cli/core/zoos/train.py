@@ -1,4 +1,4 @@
-"""Train a zoo: many instances, other seeds, a fixed number of epochs or a range of them."""
+"""Train a zoo: many instances from different seeds, for a number of epochs or a range."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def train_zoo(
     *,
     workers: int = 1,
 ) -> Zoo:
-    """Train what a plan asks for and is not there yet; the manifest grows as instances are finished.
+    """Train the plan's missing instances; the manifest grows as instances are finished.
 
     Args:
         path: the zoo's folder; a zoo of the same data is added to.
@@ -61,8 +61,10 @@ def train_zoo(
 
 
 def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
-    """Refuse an architecture that cannot be trained on so few images a step: a batch norm over maps of one
-    pixel has nothing to average over."""
+    """Refuse an architecture that cannot be trained with this batch size.
+
+    A batch norm over maps of one pixel needs several images to average over.
+    """
     architecture = resolve_architecture(name, data.io)
     images = min(plan.batch, len(data.splits["train"].labels))
     if images > 1:
@@ -81,7 +83,7 @@ def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
 
 
 def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], plan: ZooPlan, precision: str) -> None:
-    """Refuse to count as done what another plan made: the splits and epochs would not be those asked for."""
+    """Refuse existing instances from another plan, since their splits and epochs would differ from this one."""
     splits = {instance.run: (instance.id, instance.split) for instance in done.values()}
     for job in jobs:
         settings = job.record(plan, precision)
@@ -91,38 +93,38 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
                 raise ConfigError(
                     f"{path} has {id} already, as {there.split} instance of {there.epochs} epochs; "
                     f"this plan makes it a {job.split} instance of {epoch} epochs.",
-                    "Go on with the counts and epochs it was begun with, or add instances of another "
+                    "Use the counts and epochs that it was started with, or add instances of another "
                     f"{setting('seed')}.",
                 )
             if there is not None and there.training not in ({}, settings):
                 raise ConfigError(
                     f"{path} has {id} already, trained with {there.training}; this plan says {settings}.",
-                    f"Go on with the settings it was begun with, or add instances of another {setting('seed')}.",
+                    f"Use the settings that it was started with, or add instances of another {setting('seed')}.",
                 )
         other, split = splits.get(job.id, ("", job.split))
         if split != job.split:
             raise ConfigError(
                 f"{path} has {other} of the run {job.id} as a {split} instance; this plan makes the run a {job.split} "
                 "one, and the instances of a run share a split.",
-                f"Go on with the counts it was begun with, or add instances of another {setting('seed')}.",
+                f"Use the counts that it was started with, or add instances of another {setting('seed')}.",
             )
 
 
 def zoo_so_far(path: Path, data: ImageData, archs: Sequence[str]) -> frozenset[str]:
-    """The ids of the instances a zoo has already, before more are trained; nothing is made.
+    """Ids of the instances that a zoo already has; nothing is made.
 
     Args:
         path: of the zoo; it need not be there.
         data, archs: of the instances to be trained.
     Raises:
-        ConfigError: the folder holds a zoo of other data, or is no folder.
+        ConfigError: the folder holds a zoo of other data, or is not a folder.
         UnknownArchitecture: no such architecture for these images.
     """
     for name in archs:
         resolve_architecture(name, data.io)
     if not (path / "zoo.json").is_file():
         if path.exists() and not path.is_dir():
-            raise ConfigError(f"{path} is there already and is no zoo.", "Choose another folder.")
+            raise ConfigError(f"{path} already exists and is not a zoo.", "Choose another folder.")
         return frozenset()
     zoo = open_zoo(path)
     if zoo.data != data.record():

@@ -29,7 +29,7 @@ TOGETHER = 64
 
 @dataclass
 class _Cohort:
-    """Networks of equally many epochs, which share a rate.
+    """Networks with the same number of epochs, which share a learning rate.
 
     Attributes:
         weights: (n, P), a row for each job.
@@ -44,12 +44,12 @@ class _Cohort:
 
     @property
     def last(self) -> int:
-        """The epoch after which nothing more is kept of any."""
+        """The last epoch that is kept of any of them."""
         return max(max(job.instances()) for job in self.jobs)
 
 
 def together_of(architecture: Architecture, together: int | None) -> int:
-    """How many networks of an architecture are trained at once.
+    """Number of networks of an architecture to train at once.
 
     Args:
         together: as asked for; None for many of those that run many at once faster than one by one.
@@ -67,7 +67,7 @@ def together_of(architecture: Architecture, together: int | None) -> int:
 
 
 def train_many(jobs: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runner) -> Iterator[Snapshot]:
-    """The snapshots of several runs of one architecture, from their seeds to the last that are kept.
+    """Train several runs of one architecture and yield their snapshots.
 
     Args:
         jobs: of one architecture without batch norms.
@@ -108,7 +108,7 @@ def _snapshots(cohort: _Cohort, epoch: int, architecture: Architecture) -> Itera
 
 
 class _Orders:
-    """The images of an epoch, drawn for each network as if it were alone."""
+    """Images of an epoch, drawn for each network as if it were alone."""
 
     def __init__(self, jobs: Sequence[Job], epoch: int, data: ImageData, runner: Runner) -> None:
         self.data = data
@@ -117,17 +117,20 @@ class _Orders:
         self.orders = torch.stack([torch.randperm(total, generator=g) for g in self.generators])
 
     def values(self, step: slice) -> int:
-        """Pixels that one network is given in a step."""
+        """Number of pixels per network and step."""
         count = len(range(*step.indices(self.orders.shape[1])))
         return count * prod(self.data.io.input_shape)
 
     def batch(self, rows: slice, step: slice) -> tuple[Tensor, Tensor]:
-        """(B, N, C, S, S) images and (B, N) labels of some of the networks."""
+        """(B, N, C, S, S) images and (B, N) labels for some of the networks."""
         return self.data.augmented_each("train", self.orders[rows, step], generators=self.generators[rows])
 
 
 def _step(cohorts: Sequence[_Cohort], orders: _Orders, step: slice, architecture: Architecture, runner: Runner) -> None:
-    """A step of each network. The gradient is taken of some networks at a time: what lies between fills the cache."""
+    """Take one step of each network.
+
+    The gradient is taken for some networks at a time, since intermediate values fill the cache.
+    """
     start = 0
     for cohort in cohorts:
         cohort.optimizer.zero_grad()

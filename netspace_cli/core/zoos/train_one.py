@@ -1,4 +1,4 @@
-"""Train one network of a zoo: a fresh module, its optimiser, its epochs."""
+"""Train one network of a zoo: a new module, its optimiser, its epochs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Schedule = torch.optim.lr_scheduler.LRScheduler
 
 
 def fresh(job: Job, plan: ZooPlan, data: ImageData) -> nn.Module:
-    """A newly initialised module; its values are a function of the plan's rule and the job's seed alone."""
+    """Make a newly initialised module; values depend only on the plan's rule and the job's seed."""
     with kept_random_state():
         torch.manual_seed(job.seed)
         module = fresh_module(job.arch, data.io)
@@ -31,7 +31,7 @@ def fresh(job: Job, plan: ZooPlan, data: ImageData) -> nn.Module:
 
 
 def steps_an_epoch(plan: ZooPlan, data: ImageData) -> int:
-    """Batches of an epoch; what is left over of the images has no step."""
+    """Steps per epoch; images that do not fill a batch are left out."""
     total = len(data.splits["train"].labels)
     return max(1, min(total, plan.epoch_images or total) // plan.batch)
 
@@ -39,7 +39,7 @@ def steps_an_epoch(plan: ZooPlan, data: ImageData) -> int:
 def optimiser_of(
     plan: ZooPlan, parameters: list[nn.Parameter] | list[Tensor], steps: int
 ) -> tuple[torch.optim.Optimizer, Schedule]:
-    """The plan's optimiser of some parameters, and the schedule of its rate over so many steps."""
+    """Make the plan's optimiser and its learning rate schedule for this many steps."""
     optimizer: torch.optim.Optimizer
     if plan.optimizer == "sgd":
         optimizer = torch.optim.SGD(parameters, plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
@@ -53,7 +53,7 @@ def optimiser_of(
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A run after some of its epochs.
+    """A run after one of its epochs.
 
     Attributes:
         epoch: how many.
@@ -66,7 +66,7 @@ class Snapshot:
 
 
 def train_one(job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> Iterator[Snapshot]:
-    """A run's snapshots, from its seed to the last that is kept.
+    """Train a run and yield its snapshots, up to the last that is kept.
 
     Args:
         data: on the runner's device.
@@ -99,5 +99,5 @@ def train_one(job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> Itera
 
 
 def not_finite(job: Job, epoch: int) -> RunFailed:
-    """The error of a run whose loss went astray in its epoch `epoch`, counted from 0."""
+    """The error for a loss that is not finite in epoch `epoch`, counted from 0."""
     return RunFailed(f"{job.id}: the loss is not finite after epoch {epoch + 1}.", "Lower the learning rate.")

@@ -1,4 +1,4 @@
-"""Train the instances of a zoo in this process, or in several beside it."""
+"""Train the instances of a zoo in this process, or in several worker processes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _Outcome = tuple[list[Instance], RunFailed | None]
 def results(
     todo: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runner, path: Path, workers: int
 ) -> Generator[Instance, None, None]:
-    """The instances of jobs, each as soon as its file is written.
+    """Instances of jobs, each as soon as its file is written.
 
     Args:
         path: of the zoo.
@@ -65,8 +65,10 @@ def results(
 
 
 def groups_of(todo: Sequence[Job], plan: ZooPlan, data: ImageData, workers: int) -> list[list[Job]]:
-    """Jobs that are trained at once: of one architecture, as many as the plan says, and no more than leaves each worker
-    its share."""
+    """Group jobs to train at once.
+
+    Each group has one architecture, at most the plan's number, and leaves every worker its share.
+    """
     groups = []
     for arch in dict.fromkeys(job.arch for job in todo):
         own = [job for job in todo if job.arch == arch]
@@ -112,7 +114,7 @@ def train_group(group: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Ru
 
 
 def _written(snapshot: Snapshot, plan: ZooPlan, data: ImageData, runner: Runner, zoo: Path) -> Instance:
-    """An instance as a checkpoint in the zoo, and its line of the manifest."""
+    """Write an instance as a checkpoint in the zoo, and return its line for the manifest."""
     job, epoch, state = snapshot.job, snapshot.epoch, snapshot.state
     architecture = resolve_architecture(job.arch, data.io)
     id = job.instances()[epoch]

@@ -1,4 +1,4 @@
-"""A zoo on disk: a folder of instances and a manifest, readable with a JSON reader and safetensors alone.
+"""A zoo on disk: a folder of instances and a manifest, readable with JSON and safetensors readers.
 
 zoo.json            what the zoo is: format, version, data, licence
 instances.jsonl     one line an instance, written as instances are finished
@@ -67,7 +67,7 @@ class Instance:
 
     @property
     def run(self) -> str:
-        """The run it is of, which it may share with instances of other epochs; its own id where none is recorded."""
+        """The run it belongs to, shared with instances of other epochs; its own id if none is recorded."""
         return str(self.training.get("run", self.id))
 
 
@@ -89,22 +89,22 @@ class Zoo:
 
     @property
     def io(self) -> NetworkIO:
-        """What its networks take and give."""
+        """Inputs and outputs of its networks."""
         return io_from(self.data["io"])
 
     @cached_property
     def kind(self) -> Kind:
-        """What differs from one kind of network to another."""
+        """Kind of its networks."""
         return kind_of(self.io, self.data)
 
     def architectures(self) -> tuple[Architecture, ...]:
-        """Its architectures, by number of parameters: the place of each is its ClassId."""
+        """Its architectures by number of parameters; the place of each is its ClassId."""
         names = dict.fromkeys(i.arch for i in self.instances)
         built = [recorded_architecture(name, self.io, self.path / "instances.jsonl") for name in names]
         return tuple(sorted(built, key=lambda a: (a.parameter_count, a.name)))
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
-        """Instances of a split, of an architecture, or of both."""
+        """Select instances of a split, of an architecture, or of both."""
         return tuple(
             i for i in self.instances if (split is None or i.split == split) and (arch is None or i.arch == arch)
         )
@@ -129,11 +129,11 @@ class Zoo:
         return read_network(path, arch=architecture.name, candidates=[architecture], key=key)
 
     def weights(self, instances: Sequence[Instance], architecture: Architecture) -> list[Tensor]:
-        """Flat parameters of several instances of one architecture."""
+        """(N, P) flat weights of several instances of one architecture."""
         return [self.network(i, architecture).weights for i in instances]
 
     def file_of(self, instance: Instance) -> Path:
-        """Where an instance's checkpoint lies.
+        """Path of an instance's checkpoint.
 
         Raises:
             InputFileError: the manifest points outside the zoo.
@@ -148,10 +148,10 @@ class Zoo:
 
 
 def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
-    """Begin a zoo, or open the one that is there if its data are the same.
+    """Begin a zoo, or open the existing one if its data are the same.
 
     Raises:
-        ConfigError: the folder holds a zoo of other data, or something that is no zoo.
+        ConfigError: the folder holds a zoo of other data, or something that is not a zoo.
     """
     if (path / "zoo.json").exists():
         zoo = open_zoo(path)
@@ -166,7 +166,7 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
         return zoo
     taken = path.exists() and (not path.is_dir() or any(p.suffix == ".jsonl" for p in path.iterdir()))
     if taken and not is_barely_begun(path):
-        raise ConfigError(f"{path} is there already and is no zoo.", "Choose another folder.")
+        raise ConfigError(f"{path} already exists and is not a zoo.", "Choose another folder.")
     path.mkdir(parents=True, exist_ok=True)
     # A zoo is there from zoo.json on, and then it is whole: a kill before leaves what `is_barely_begun` knows.
     (path / "instances.jsonl").touch()
@@ -176,23 +176,23 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
 
 
 def is_barely_begun(path: Path) -> bool:
-    """Whether a folder has what a zoo's making leaves that was killed at once: an empty manifest, and no zoo.json."""
+    """Whether a folder has an empty manifest and no zoo.json, as when the making of a zoo was killed at once."""
     manifest = path / "instances.jsonl"
     others = [p for p in path.iterdir() if p.suffix == ".jsonl" and p != manifest] if path.is_dir() else []
     return manifest.is_file() and not manifest.stat().st_size and not others and not (path / "zoo.json").exists()
 
 
 def open_zoo(path: Path) -> Zoo:
-    """Read a zoo's manifest.
+    """Open a zoo and read its manifest.
 
     Raises:
-        InputFileError: no zoo there, a newer version, or a line that is no instance.
+        InputFileError: not a zoo, a newer version, or a line that is not an instance.
     """
     file = path / "zoo.json"
     if not file.is_file():
         raise InputFileError(
             path,
-            "no zoo there (it has no zoo.json).",
+            "not a zoo (it has no zoo.json).",
             "Make one with `netspace zoo train` or `netspace zoo index`.",
         )
     try:
@@ -209,7 +209,7 @@ def open_zoo(path: Path) -> Zoo:
         if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(io).values()):
             raise ValueError(f"data {data['name']!r} of {io}")
     except (ValueError, KeyError, TypeError) as failure:
-        raise InputFileError(file, f"not a zoo's record ({failure}).", "Index the folder again.") from failure
+        raise InputFileError(file, f"not a zoo record ({failure}).", "Index the folder again.") from failure
     about = {k: v for k, v in record.items() if k not in ("format", "version", "data")}
     return Zoo(path, data, tuple(_read_manifest(path / "instances.jsonl")), about)
 
@@ -220,39 +220,41 @@ def _read_manifest(file: Path) -> list[Instance]:
     try:
         lines = file.read_text(encoding="utf-8").split("\n")
     except UnicodeDecodeError as failure:
-        raise InputFileError(file, f"no text ({failure}).", "Index the folder again.") from failure
+        raise InputFileError(file, f"not text ({failure}).", "Index the folder again.") from failure
     instances: dict[str, Instance] = {}
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
             instance = _instance(json.loads(line))
         except (ValueError, TypeError) as failure:
-            raise InputFileError(file, f"line {number} is no instance ({failure}).", "Remove that line.") from failure
+            raise InputFileError(
+                file, f"line {number} is not an instance ({failure}).", "Remove that line."
+            ) from failure
         if instance.id in instances:
-            raise InputFileError(file, f"line {number}: the id {instance.id!r} is there twice.", "Remove that line.")
+            raise InputFileError(file, f"line {number}: the id {instance.id!r} appears twice.", "Remove that line.")
         instances[instance.id] = instance
     return list(instances.values())
 
 
 def _instance(fields: dict[str, Any]) -> Instance:
-    """A line's content as an instance. Raises ValueError or TypeError where it is none."""
+    """Parse a line's content. Raises ValueError or TypeError if it is not an instance."""
     instance = Instance(**fields)
     for name in ("id", "arch", "split", "file", "sha256", "licence"):
         if not isinstance(getattr(instance, name), str):
-            raise TypeError(f"{name} = {getattr(instance, name)!r} is no text")
+            raise TypeError(f"{name} = {getattr(instance, name)!r} is not text")
     if instance.split not in SPLITS:
         raise ValueError(f"unknown split {instance.split!r}: one of {', '.join(SPLITS)}")
     if not isinstance(instance.training, dict):
-        raise TypeError(f"training = {instance.training!r} is no table")
+        raise TypeError(f"training = {instance.training!r} is not a table")
     scores = instance.accuracy
     if not isinstance(scores, dict) or not all(isinstance(v, int | float) for v in scores.values()):
-        raise TypeError(f"accuracy = {scores!r} is no table of numbers")
+        raise TypeError(f"accuracy = {scores!r} is not a table of numbers")
     return instance
 
 
 def write_instance(
     zoo: Path, id: str, arch: str, state: Mapping[str, Tensor], licence: str, *, run: str | None = None
 ) -> str:
-    """Write an instance's checkpoint where instances lie; returns its path, relative to the zoo.
+    """Write an instance's checkpoint into the zoo; returns its relative path.
 
     Args:
         run: of which it is one of several instances.
@@ -269,7 +271,7 @@ def write_instance(
 
 
 def append_instance(zoo: Path, instance: Instance) -> None:
-    """Add a line to the manifest; the line is on disk, whole, when this returns.
+    """Add a line to the manifest; the whole line is on disk when this returns.
 
     Several processes may add to one zoo. An instance that another has added meanwhile is left as it is.
 

@@ -160,8 +160,8 @@ def test_what_compares_nothing_is_refused(
     told = refused(2, *backbones, "--recipe", tokens, "--recipe", namesake, "--seconds", 1)
     assert "2 recipes have 1 names" in told and str(namesake) in told
     teacher = refused(2, *backbones, "--recipe", tokens, "--seconds", 1, "--teacher", tiny.teacher)
-    assert "a teacher has no part in it" in teacher
+    assert "it does not use a teacher" in teacher
     rate = ["experiment", "rate", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz, "--recipe", tokens]
-    assert "'big' is no whole number. Write them as in" in refused(2, *rate, "--sizes", "64,big")
-    assert "sizes 64, 64: each must be above zero and there once" in refused(2, *rate, "--sizes", "64,64")
+    assert "'big' is not a whole number. Write numbers as in" in refused(2, *rate, "--sizes", "64,big")
+    assert "sizes 64, 64: each must be above zero and given once" in refused(2, *rate, "--sizes", "64,64")
     assert "the recipe refines by 0 steps" in refused(2, *rate, "-s", "refine.steps=0")

@@ -93,7 +93,7 @@ def test_other_settings_are_not_mixed_with_what_is_there(
 ) -> None:
     ask(*command, "--shift", "none", "--per-class", 2, "--seeds", 1)
     told = refused(2, *command, "--steps", 2, "--seed", 3)
-    assert "has runs of other settings: seed (0, now 3); steps (3, now 2). Go on with the settings" in told
+    assert "has runs with other settings: seed (0, now 3); steps (3, now 2). Use the settings" in told
 
 
 def test_another_architecture_of_the_zoo(tiny: Tiny, work: Path, ask: Ask) -> None:
@@ -117,8 +117,8 @@ def test_a_person_sees_what_is_short(work: Path, cli: Cli, command: list[object]
 def test_what_cannot_be_done_is_refused(tiny: Tiny, work: Path, refused: Refused, command: list[object]) -> None:
     told = refused(2, *command, "--per-class", "5,100")
     assert "has 20 training images of the class '0'; 100 labelled images a class were asked for" in told
-    assert "no shift is called 'fog'. Use some of none, blur, noise, invert" in refused(2, *command, "--shift", "fog")
-    assert "'five' is no whole number. Write them as in 5,20,100" in refused(2, *command, "--per-class", "five")
+    assert "unknown shift 'fog'. Use some of none, blur, noise, invert" in refused(2, *command, "--shift", "fog")
+    assert "'five' is not a whole number. Write numbers as in 5,20,100" in refused(2, *command, "--per-class", "five")
     assert "labelled images a class cannot be drawn" in refused(2, *command, "--per-class", "0")
     told = refused(2, *command, "--arch", "resnet8")
     assert "has no instances of resnet8. It has lenetlike: name one with --arch" in told

@@ -72,14 +72,14 @@ def test_refusals(tiny: Tiny, solids: Solids, command: list[object], work: Path,
     zoo = ["experiment", "sampling", tiny.single_zoo.path, "-o", "out", "--data", tiny.npz]
     assert "No space to draw from: give --recipe F.toml" in refused(2, *zoo)
     assert "Did you mean kde?" in refused(2, *command[:-1], "kdee")
-    assert "2 are called 'a'. Name them: NAME=FILE." in refused(2, *zoo, "--space", "a=1", "--space", "a=2")
+    assert "2 have the name 'a'. Name them: NAME=FILE." in refused(2, *zoo, "--space", "a=1", "--space", "a=2")
     for wrong in ("a=", "x/y=z", "=z"):
-        assert "has no name for a folder, or no file" in refused(2, *zoo, "--recipe", wrong)
+        assert "lacks a file or a valid folder name" in refused(2, *zoo, "--recipe", wrong)
     assert "does not exist" in refused(2, *zoo, "--recipe", "none.toml")
     both = ["--recipe", f"stored={tiny.npz}"]
     assert "a recipe and a space are both called stored" in refused(2, *command, *both)
     fields = ["experiment", "sampling", solids.zoo.path, "-o", "out", "--space", solids.space.path]
-    assert "is of neural fields" in refused(2, *fields)
+    assert "is for neural fields" in refused(2, *fields)
     assert "does not exist" in refused(2, "experiment", "sampling", "none", "-o", "out", "--space", "s")
     several = ["experiment", "sampling", tiny.zoo.path, "-o", "out", "--space", tiny.space.path, "--data", tiny.npz]
     assert "has 3 architectures. Name one of lenetlike, vanillacnn, resnet8: --arch." in refused(2, *several)

@@ -153,6 +153,6 @@ def test_what_cannot_be_measured_is_refused(tiny: Tiny, work: Path, refused: Ref
     told = refused(2, "experiment", "several", tiny.single_zoo.path, "-o", "o", "--space", one, *given)
     assert "has one architecture" in told
     told = refused(2, "experiment", "several", tiny.zoo.path, "-o", "o", "--data", tiny.npz)
-    assert "Missing option '--teacher'" in told and "(--space) needs none" in told
+    assert "Missing option '--teacher'" in told and "(--space) does not" in told
     told = refused(2, "experiment", "single", tiny.zoo.path, "-o", "o", "--space", many, *given, "-s", "train.lr=1")
-    assert "is trained already" in told
+    assert "names a trained space" in told

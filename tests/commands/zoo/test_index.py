@@ -48,17 +48,17 @@ def test_it_says_what_it_left_out_what_is_missing_and_what_was_there(tiny: Tiny,
     assert "left out nets/broken.pt: this is text, not a checkpoint." in said
     assert "left out nets/runs/copy.pt: the same file as nets/runs/1.pt." in said
     assert "hint: Check where it comes from." in said
-    assert "resnet14: 1 instance is too few for train, val and test; none is in val or test." in said
+    assert "resnet14: 1 instance is too few for train, val and test: none is in val or test." in said
     assert said[-1] == "nets: 4 instances added."
     again = cli("zoo", "index", "nets", "--data", tiny.npz)
-    assert again.stderr.splitlines()[-1] == "nets had 4 instances; nothing is new. --force indexes anew."
+    assert again.stderr.splitlines()[-1] == "nets had 4 instances; nothing is new. --force indexes again from scratch."
     assert "scoring" not in again.stderr
     state = load_file(tiny.single_zoo.file_of(tiny.single_zoo.instances[4]))
     torch.save(state, "nets/new.pt")
     third = cli("zoo", "index", "nets", "--data", tiny.npz)
     assert third.stderr.splitlines()[-1] == "nets had 4 instances; 1 added."
     anew = cli("zoo", "index", "nets", "--data", tiny.npz, "--counts", "1/0/0", "--force")
-    assert anew.stderr.splitlines()[-1] == "nets: indexed anew, 5 instances in place of 5."
+    assert anew.stderr.splitlines()[-1] == "nets: indexed again, 5 instances in place of 5."
     assert {i.split for i in open_zoo(nets).instances} == {"train"}
 
 
@@ -85,10 +85,10 @@ def test_lists_say_what_is_adopted_and_in_which_split(tiny: Tiny, nets: Path, as
     assert [(i["id"], i["split"]) for i in found["instances"]] == [("runs/0", "train"), ("runs/2", "test")]
     Path("test.txt").write_text("lenetlike;d0;runs/2.pt\nalexnet;d0;runs/1.pt\n")
     said = refused(3, "zoo", "index", "nets", "--data", tiny.npz, *lists)
-    assert said.startswith("test.txt: line 2: no architecture is called 'alexnet'. Known are lenetlike")
+    assert said.startswith("test.txt: line 2: unknown architecture 'alexnet'. Known: lenetlike")
     Path("test.txt").write_text("runs/2.pt\n")
     said = refused(3, "zoo", "index", "nets", "--data", tiny.npz, *lists)
-    assert "test.txt: line 1: 'runs/2.pt' is no network; a line has class_name;parameter;…;path." in said
+    assert "test.txt: line 1: 'runs/2.pt' is not a network; a line has class_name;parameter;…;path." in said
 
 
 def test_the_key_is_said_and_asked_for(tiny: Tiny, nets: Path, work: Path, cli: Cli, ask: Ask) -> None:

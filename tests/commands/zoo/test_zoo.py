@@ -29,7 +29,7 @@ def test_a_zoo_is_trained_grows_and_is_not_trained_twice(tiny: Tiny, work: Path,
     assert sorted(i["epochs"] for i in found["instances"]) == [0, 2]
     before = Path("zoo/instances.jsonl").read_text()
     result = cli(*train(tiny, "--epochs", "0-2"))
-    assert result.exit_code == 0 and "nothing is left to train" in result.stderr
+    assert result.exit_code == 0 and "instances: nothing to train" in result.stderr
     assert Path("zoo/instances.jsonl").read_text() == before
     assert len(ask(*train(tiny, "--epochs", "0-2", "--arch", "vanillacnn"))["instances"]) == 4
     assert len(open_zoo(Path("zoo")).select(arch="vanillacnn")) == 2
@@ -79,13 +79,13 @@ def test_a_dry_run_lists_what_is_missing_and_writes_nothing(tiny: Tiny, work: Pa
     [
         (3, ["--arch", "lenetlik"], "Did you mean lenetlike?"),
         (2, ["--arch", "no.such:net"], "cannot be imported"),
-        (2, ["--counts", "0/0/0"], "no instance at all"),
+        (2, ["--counts", "0/0/0"], "has no instances"),
         (2, ["--counts", "1/1"], "not TRAIN/VAL/TEST"),
-        (2, ["--epochs", "5-2"], "epochs 5-2 is no range"),
-        (2, ["--epochs", "few"], "neither a number nor LOW-HIGH"),
+        (2, ["--epochs", "5-2"], "epochs 5-2 is not a range"),
+        (2, ["--epochs", "few"], "write a number or LOW-HIGH"),
         (2, ["--lr", "0"], "x>0"),
         (2, ["--batch", "0"], "x>=1"),
-        (2, ["--data", "nosuch"], "No data set is called"),
+        (2, ["--data", "nosuch"], "unknown data set"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(
@@ -108,7 +108,7 @@ def test_folders_of_other_things_are_left_alone(tiny: Tiny, work: Path, refused:
     Path("taken").write_text("a file")
     options = train(tiny, *dry)
     options[2] = "taken"
-    assert "is no zoo" in refused(2, *options)
+    assert "is not a zoo" in refused(2, *options)
 
 
 def test_show_lists_the_instances(tiny: Tiny, rows: Rows, ask: Ask, work: Path) -> None:
@@ -133,7 +133,7 @@ def test_verify_finds_what_changed_and_what_is_gone(tiny: Tiny, work: Path, ask:
     assert result.exit_code == 3
     states = {row.split("\t")[0]: row.split("\t")[2] for row in result.stdout.splitlines()[1:]}
     assert states == {i.id: "ok" for i in tiny.single_zoo.instances} | {changed.id: "changed", gone.id: "missing"}
-    assert "5 of 7 files are as listed." in result.stderr and "zoo/instances.jsonl" in result.stderr
+    assert "5 of 7 files match the manifest." in result.stderr and "zoo/instances.jsonl" in result.stderr
     told = cli("zoo", "verify", "zoo", "--json")
     assert told.exit_code == 3 and json.loads(told.stdout)["bad"] == [changed.id, gone.id]
 
@@ -150,13 +150,13 @@ def test_verify_goes_on_after_a_file_that_cannot_be_read(
 
     monkeypatch.setattr("netspace_cli.core.zoos.zoo.sha256_of", read)
     result = cli("zoo", "verify", tiny.single_zoo.path)
-    assert result.exit_code == 3 and "6 of 7 files are as listed." in result.stderr
+    assert result.exit_code == 3 and "6 of 7 files match the manifest." in result.stderr
     assert f"{first.id}\t{first.file}\tunreadable" in result.stdout
 
 
 def test_verify_lists_what_is_as_it_should_be(tiny: Tiny, work: Path, cli: Cli, ask: Ask) -> None:
     result = cli("zoo", "verify", tiny.single_zoo.path)
-    assert (result.exit_code, result.stderr) == (0, "7 of 7 files are as listed.\n")
+    assert (result.exit_code, result.stderr) == (0, "7 of 7 files match the manifest.\n")
     assert result.stdout.splitlines()[0] == "id\tfile\tstate"
     assert result.stdout.splitlines()[1:] == [f"{i.id}\t{i.file}\tok" for i in tiny.single_zoo.instances]
     first = ask("zoo", "verify", tiny.single_zoo.path)["instances"][0]
@@ -200,7 +200,7 @@ def test_an_aligned_zoo_is_told_of_and_not_made_twice(tiny: Tiny, work: Path, as
     assert all(float(row["after"]) < float(row["before"]) for row in table)
     before = Path("out/instances.jsonl").read_text()
     result = cli("zoo", "align", tiny.zoo.path, "-o", "out", "--reference", "resnet8-0001")
-    assert result.exit_code == 0 and "nothing is left to align" in result.stderr
+    assert result.exit_code == 0 and "instances: nothing to align" in result.stderr
     assert Path("out/instances.jsonl").read_text() == before
     document = ask("zoo", "align", tiny.zoo.path, "-o", "other", "--tries", 2)
     assert [set(row) for row in document["aligned"]] == [

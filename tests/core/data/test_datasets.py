@@ -92,12 +92,12 @@ class TestSpecs:
     @pytest.mark.parametrize(
         ("spec", "words"),
         [
-            ("", "No data set is called ''"),
-            ("digits:x", "built in and has no 'x'"),
-            ("folder", "names no directory"),
-            ("folder:", "names no directory"),
-            ("cifar10:", "names no directory"),
-            ("npz:", "names no file"),
+            ("", "unknown data set ''"),
+            ("digits:x", "built in and takes no 'x'"),
+            ("folder", "does not name a directory"),
+            ("folder:", "does not name a directory"),
+            ("cifar10:", "does not name a directory"),
+            ("npz:", "does not name a file"),
         ],
     )
     def test_half_a_spec(self, spec: str, words: str) -> None:
@@ -114,7 +114,7 @@ class TestSpecs:
             ("cifar10:{}", "data_batch_1 is missing"),
             ("tiny-imagenet:{}", "lacks train"),
             ("folder:{}", "no folder train"),
-            ("{}/a.npz", "a.npz is not there"),
+            ("{}/a.npz", "a.npz does not exist"),
         ],
     )
     def test_files_that_are_not_there(self, tmp_path: Path, spec: str, missing: str) -> None:

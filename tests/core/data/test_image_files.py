@@ -160,10 +160,10 @@ class TestNpz:
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (b"", "no readable .npz file but empty"),
+            (b"", "not a readable .npz file but empty"),
             (b"<!DOCTYPE html><html></html>", "HTML"),
             (b"version https://git-lfs.github.com/spec/v1\n", "git-lfs"),
-            (b"PK\x03\x04nothing", "no readable .npz file"),
+            (b"PK\x03\x04nothing", "not a readable .npz file"),
         ],
     )
     def test_other_files_are_named(self, tmp_path: Path, content: bytes, words: str) -> None:
@@ -179,7 +179,7 @@ class TestNpz:
         flipped[300] ^= 1
         for content in (array.getvalue(), whole[: len(whole) // 2], bytes(flipped)):
             (tmp_path / "a.npz").write_bytes(content)
-            with pytest.raises(InputFileError, match=r"no readable \.npz"):
+            with pytest.raises(InputFileError, match=r"not a readable \.npz"):
                 load_data(str(tmp_path / "a.npz"))
 
 
@@ -398,5 +398,5 @@ class TestTinyImagenet:
         with pytest.raises(InputFileError, match=r"val_1\.JPEG: no such file"):
             load_data(f"tiny-imagenet:{tiny_imagenet}")
         (tiny_imagenet / "train" / "n04").mkdir()
-        with pytest.raises(InputFileError, match=r"n04/images: there is no \*\.JPEG"):
+        with pytest.raises(InputFileError, match=r"n04/images: it holds no \*\.JPEG"):
             load_data(f"tiny-imagenet:{tiny_imagenet}")

@@ -86,7 +86,7 @@ def test_large_data_are_done_in_parts(tiny: Tiny, monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_other_words_are_shifts(tiny: Tiny) -> None:
-    with pytest.raises(ConfigError, match="no shift is called 'fog'. Use some of none, blur, noise, invert."):
+    with pytest.raises(ConfigError, match="unknown shift 'fog'. Use some of none, blur, noise, invert."):
         shifted(tiny.data, "fog", generator=stream())
     with pytest.raises(ConfigError, match="the shift 'blur' is given 2 times. Give each once."):
         check_shifts(["blur", "none", "blur"])

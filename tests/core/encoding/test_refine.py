@@ -66,7 +66,7 @@ def test_values_that_are_not_finite_stop_it(solids: Solids) -> None:
     space = refining(solids.space, method="gauss-newton")
     start = torch.full((1, space.model.embedding_size), torch.nan)
     vectors = torch.stack(solids.zoo.weights(solids.zoo.select(split="test")[:1], architecture))
-    with Runner("cpu") as runner, pytest.raises(RunFailed, match="came to values that are not finite") as raised:
+    with Runner("cpu") as runner, pytest.raises(RunFailed, match="led to values that are not finite") as raised:
         refine(start, vectors, architecture.name, space, field_data(solids.zoo.data), runner, steps=2)
     assert raised.value.hint == "Raise refine.damping."
 

@@ -139,7 +139,7 @@ def test_what_is_finished_is_not_done_again(
     assert begun == ["more"]
     assert rows_of(again, "end")[:3] == rows_of(first, "end")
     assert rows_of(again, "marks")[:4] == rows_of(first, "marks")
-    with pytest.raises(ConfigError, match=r"runs of other settings: seconds \(4, now 5\)"):
+    with pytest.raises(ConfigError, match=r"runs with other settings: seconds \(4, now 5\)"):
         run(tiny, folder, recipes, runner, seconds=5, marks=2)
 
 
@@ -234,7 +234,7 @@ def test_a_first_step_of_all_the_time_is_enough_to_know(tiny: Tiny, runner: Runn
 
 
 def test_what_compares_nothing_is_refused(tiny: Tiny, tmp_path: Path, runner: Runner) -> None:
-    with pytest.raises(ConfigError, match="0 recipes, 5 s and 8 marks compare nothing"):
+    with pytest.raises(ConfigError, match="cannot compare 0 recipes in 5 s with 8 marks"):
         run(tiny, tmp_path, {}, runner, seconds=5)
     untested = replace(tiny.single_zoo, instances=tiny.single_zoo.select(split="train"))
     with pytest.raises(ConfigError, match="has 0 validation and 0 test instances; this experiment needs both"):

@@ -111,7 +111,7 @@ def test_what_is_finished_is_not_done_again(
     again = rate(tiny.single_zoo, folder, recipe, tiny.data, runner, sizes=(64, 6), scale=SCALE)
     assert not measured
     assert rows_of(again) == rows_of(first)[3:] + rows_of(first)[:3]
-    with pytest.raises(ConfigError, match="runs of other settings: search"):
+    with pytest.raises(ConfigError, match="runs with other settings: search"):
         rate(tiny.single_zoo, folder, recipe, tiny.data, runner, sizes=(6,), scale=replace(SCALE, search_steps=9))
 
 
@@ -165,7 +165,7 @@ def test_a_size_is_cut_as_it_divides(recipe: Recipe) -> None:
     }
     assert recipe_of_size(conv, 1024).backbone.embedding_size == 1024
     assert adapted(conv, {size: recipe_of_size(conv, size) for size in (4096, 64)}) == {64: "side 8, not 64"}
-    with pytest.raises(ConfigError, match="cannot read 100 values as pictures: 100 is no multiple of 4 x 4"):
+    with pytest.raises(ConfigError, match="cannot read 100 values as pictures: 100 is not a multiple of 4 x 4"):
         recipe_of_size(conv, 100)
 
 
@@ -178,7 +178,7 @@ def test_what_measures_nothing_is_refused(tiny: Tiny, recipe: Recipe, runner: Ru
         assert not list(tmp_path.iterdir()), "nothing is written"
 
     refused("has lenetlike, vanillacnn, resnet8; this experiment is for one", zoo=tiny.zoo)
-    refused("sizes 6, 6: each must be above zero and there once", sizes=(6, 6))
+    refused("sizes 6, 6: each must be above zero and given once", sizes=(6, 6))
     refused(r"sizes \(none\)", sizes=())
     table = recipe.model_dump()
     refused("the recipe refines by 0 steps", given=recipe_from({**table, "refine": {"steps": 0}}))

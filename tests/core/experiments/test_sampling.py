@@ -98,7 +98,7 @@ def test_what_is_finished_is_not_done_again(
         patch.setattr(module, "test_logits", None)
         assert run(tiny, folder, runner).tables == first.tables
     assert (folder / "runs.jsonl").read_bytes() == made
-    with pytest.raises(ConfigError, match=r"runs of other settings: count \(2, now 3\)"):
+    with pytest.raises(ConfigError, match=r"runs with other settings: count \(2, now 3\)"):
         run(tiny, folder, runner, Sampling(3, 2, ("kde",), 1.0))
 
 
@@ -213,9 +213,9 @@ def test_every_point_is_inside_its_panel() -> None:
 @pytest.mark.parametrize(
     ("plan", "words"),
     [
-        (Sampling(methods=("kdee",)), "no method is called 'kdee'. Did you mean kde?"),
-        (Sampling(methods=("zzz",)), "no method is called 'zzz'. There are kde, kde-narrow, kde-one-seed,"),
-        (Sampling(count=1), "8 methods, 3 draws of 1 networks and 0 steps of polishing compare nothing"),
+        (Sampling(methods=("kdee",)), "unknown method 'kdee'. Did you mean kde?"),
+        (Sampling(methods=("zzz",)), "unknown method 'zzz'. Known: kde, kde-narrow, kde-one-seed,"),
+        (Sampling(count=1), "cannot compare 8 methods with 3 draws of 1 networks and 0 steps of polishing"),
         (Sampling(draws=0), "0 draws of 10"),
         (Sampling(methods=()), "0 methods"),
     ],

@@ -157,7 +157,7 @@ def test_dotted_keys(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_no_state_dict_is_described(tmp_path: Path, content: object, reason: str) -> None:
-    with pytest.raises(CheckpointError, match=rf"is no state dict .*{reason}"):
+    with pytest.raises(CheckpointError, match=rf"is not a state dict .*{reason}"):
         read_checkpoint(saved(tmp_path / "a.pt", content))
 
 
@@ -165,7 +165,7 @@ def test_a_dict_within_itself_is_no_trap(tmp_path: Path) -> None:
     knot: dict[str, object] = {"epoch": 1}
     for name in ("model", "state_dict", "net", "params"):
         knot[name] = knot
-    with pytest.raises(CheckpointError, match="is no state dict"):
+    with pytest.raises(CheckpointError, match="is not a state dict"):
         read_checkpoint(saved(tmp_path / "a.pt", knot))
 
 
@@ -333,7 +333,7 @@ def test_names_that_would_not_be_read_are_not_written(tmp_path: Path, name: str,
 
 
 def test_what_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"extension '\.onnx' says no checkpoint format. Use one of \.safetensors"):
+    with pytest.raises(ConfigError, match=r"unknown checkpoint extension '\.onnx'. Use one of \.safetensors"):
         write_checkpoint(tmp_path / "a.onnx", tiny())
     with pytest.raises(ConfigError, match=r"the format cannot hold w \(torch.float32, torch.sparse_coo\)"):
         write_checkpoint(tmp_path / "a.safetensors", {"w": torch.eye(2).to_sparse()})

@@ -148,8 +148,8 @@ BAD_HEADERS: dict[str, tuple[bytes, str]] = {
     "not JSON": (header_bytes(b'{"a":               '), "header is not JSON"),
     "not an object": (header_bytes(b"[1, 2, 3, 4, 5, 6, 7]", bytes(8)), "header is not JSON"),
     "deep": (header_bytes(b'{"a":' + b"[" * 100_000), "header is not JSON"),
-    "twice": (header_bytes(DUPLICATE, bytes(4)), "'a' stands twice"),
-    "trailing": (header_bytes({"a": entry([1], 0, 4)}, bytes(9)), "5 bytes follow behind its last tensor"),
+    "twice": (header_bytes(DUPLICATE, bytes(4)), "'a' appears twice"),
+    "trailing": (header_bytes({"a": entry([1], 0, 4)}, bytes(9)), "5 bytes follow its last tensor"),
     "missing data": (header_bytes({"a": entry([4], 0, 16)}, bytes(9)), "truncated: its tensors take 16 bytes"),
     "overlap": (header_bytes({"a": entry([2], 0, 8), "b": entry([2], 4, 12)}, bytes(12)), "'b' overlaps"),
     "hole": (header_bytes({"a": entry([1], 0, 4), "b": entry([1], 8, 12)}, bytes(12)), "'b' leaves a hole"),
@@ -159,7 +159,7 @@ BAD_HEADERS: dict[str, tuple[bytes, str]] = {
     "true": (header_bytes({"a": entry([True], 0, 4)}, bytes(4)), "shape of 'a'"),
     "offsets": (header_bytes({"a": {**entry([1], 0, 4), "data_offsets": [0]}}, bytes(4)), "offsets of 'a'"),
     "backwards": (header_bytes({"a": entry([1], 4, 0)}, bytes(4)), "takes 4 bytes by its shape, -4 by"),
-    "dtype": (header_bytes({"a": entry([1], 0, 4, "F31")}, bytes(4)), "unknown dtype 'F31' of 'a'; known are F64"),
+    "dtype": (header_bytes({"a": entry([1], 0, 4, "F31")}, bytes(4)), "unknown dtype 'F31' of 'a'; known: F64"),
     "no dtype": (header_bytes({"a": {"shape": [1]}}, bytes(4)), "entry of 'a'"),
     "entry": (header_bytes({"a": 1, "bbbbbbbbb": 2}), "entry of 'a'"),
     "metadata": (header_bytes({"__metadata__": {"seed": 1}, "a": entry([0], 0, 0)}), "'seed' is a int, not text"),
@@ -351,7 +351,7 @@ def test_a_record_twice_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path / "a.pt", torch_bytes(STATE))
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("archive/data.pkl", b"\x80\x02}.")
-    assert "a record stands in it twice" in refusal(path)
+    assert "a record appears in it twice" in refusal(path)
 
 
 def test_an_expanded_tensor_is_refused(tmp_path: Path) -> None:

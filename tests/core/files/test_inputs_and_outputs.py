@@ -176,9 +176,9 @@ def test_what_is_no_regular_file_is_not_replaced(tmp_path: Path, force: bool) ->
         (tmp_path, "is a directory"),
         (tmp_path / "pipe", "is a named pipe"),
         (Path("/dev/null"), "is a device"),
-        (tmp_path / "loop", "is no path to write to"),
-        (tmp_path / ("n" * 300), "is no path to write to"),
-        (tmp_path / "nul\0byte", "is no path to write to"),
+        (tmp_path / "loop", "cannot be written to"),
+        (tmp_path / ("n" * 300), "cannot be written to"),
+        (tmp_path / "nul\0byte", "cannot be written to"),
         (tmp_path / "no" / "a", "there is no folder"),
     ):
         with pytest.raises(ConfigError, match=reason):

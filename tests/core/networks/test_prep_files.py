@@ -97,7 +97,7 @@ def test_the_grid_is_known_before_anything_is_written(network: Network, tmp_path
 def test_what_cannot_be_written_is_refused(network: Network, tmp_path: Path, make: Callable[..., object]) -> None:
     with pytest.raises(ConfigError, match=r"written as \.npy or \.png, not \.jpg"):
         make(network, tmp_path / "a.jpg")
-    with pytest.raises(ConfigError, match="a PRep of 0 x 100 holds nothing"):
+    with pytest.raises(ConfigError, match="invalid PRep size 0 x 100"):
         make(network, tmp_path / "a.npy", height=0, width=100)
     with pytest.raises(ConfigError, match="holds nothing"):
         make(network, tmp_path / "a.npy", width=0)

@@ -79,7 +79,7 @@ def test_a_family_says_what_is_foreign_to_it() -> None:
     with pytest.raises(UnknownArchitecture) as refused:
         recognise(checkpoint({**state_of(IO, 4), "gate": torch.ones(1)}))
     assert "Nearest is flat-4 (1x8x8, 3 classes), but this flat network differs in: a gate" in refused.value.message
-    assert 'gates\'s own can be named so: `arch="gates.models:flat"`' in refused.value.hint
+    assert 'Name gates\'s own architecture: `arch="gates.models:flat"`' in refused.value.hint
 
 
 def test_without_its_family_it_is_not_recognised() -> None:

@@ -118,7 +118,7 @@ def test_fragments_are_removed(solids: Solids, linear: Space, monkeypatch: pytes
 
 def test_what_cannot_be_bent_is_refused(solids: Solids, tiny: Tiny, linear: Space) -> None:
     check_bend(linear)
-    with pytest.raises(ConfigError, match="only paths between shapes can be bent, and the networks of tiny are none"):
+    with pytest.raises(ConfigError, match="only paths between shapes can be bent; the networks of tiny are not shapes"):
         check_bend(tiny.space)
     with pytest.raises(ConfigError, match="only paths between shapes"):
         check_bend(with_values(linear, "colours"))

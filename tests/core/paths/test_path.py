@@ -45,7 +45,7 @@ def test_gammas_run_from_nought_to_one_exactly() -> None:
         assert len(found) == steps + 1
         assert (found[0], found[-1]) == (0.0, 1.0)
         assert found == sorted(set(found))
-    with pytest.raises(ConfigError, match="0 steps make no path"):
+    with pytest.raises(ConfigError, match="a path cannot have 0 steps"):
         gammas(0)
 
 

@@ -89,9 +89,9 @@ def test_a_zoo(tiny: Tiny) -> None:
 
 
 def test_what_is_none_of_these_is_told(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="a folder, but no zoo"):
+    with pytest.raises(InputFileError, match="a folder, but not a zoo"):
         inspect(tmp_path)
-    with pytest.raises(ConfigError, match=r"a\.pt does not exist, and no built-in space is called so") as refused:
+    with pytest.raises(ConfigError, match=r"a\.pt does not exist, and no built-in space has this name") as refused:
         inspect(tmp_path / "a.pt")
     assert "Built-in spaces: tiny." in refused.value.hint
     (tmp_path / "a.pt").write_bytes(b"<!doctype html><html>not found</html>")
@@ -108,7 +108,7 @@ def test_a_space_whose_record_is_not_whole_is_told(tiny: Tiny, tmp_path: Path, k
     record = json.loads(metadata["netspace.space"])
     del record[key]
     write_safetensors(tmp_path / "s.safetensors", tensors, {"netspace.space": json.dumps(record)}, force=False)
-    with pytest.raises(InputFileError, match=rf"its record is not whole \(KeyError: '{key}'\)"):
+    with pytest.raises(InputFileError, match=rf"its record is not complete \(KeyError: '{key}'\)"):
         inspect(tmp_path / "s.safetensors")
 
 

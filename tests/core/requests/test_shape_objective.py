@@ -121,7 +121,7 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
             "grid.npz",
             of_grid,
             ImageIO(1, 8, 3),
-            "space 'mine' is of classifiers (1x8x8, 3 classes), which become no shape. "
+            "space 'mine' is for classifiers (1x8x8, 3 classes), which cannot become a shape. "
             "Give a `teacher`, or nothing for the labels.",
         ),
         (

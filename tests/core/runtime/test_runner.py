@@ -16,8 +16,8 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 @pytest.mark.parametrize(
     ("device", "words"),
     [
-        ("gpu", "no device is called 'gpu'"),
-        ("", "no device is called ''"),
+        ("gpu", "unknown device 'gpu'"),
+        ("", "unknown device ''"),
         ("meta", "does not run on 'meta'"),
         ("cuda:99", "cuda:99 was asked for; this machine has"),
     ],
@@ -29,7 +29,7 @@ def test_a_device_that_is_not_there_is_refused_by_name(device: str, words: str) 
 
 
 def test_a_precision_that_is_not_there_is_refused_by_name() -> None:
-    with pytest.raises(ConfigError, match="no precision is called 'int8'") as refused:
+    with pytest.raises(ConfigError, match="unknown precision 'int8'") as refused:
         Runner("cpu", precision="int8")
     assert "bf16" in refused.value.hint
     with pytest.raises(ConfigError, match="fp16 is not for the processor"):

@@ -66,9 +66,7 @@ def test_the_rows_are_those_that_were_asked_for(tiny: Tiny) -> None:
     assert [r.name for r in audit(found, tiny.single_space, tiny.data, runner, rivals="none").rows] == plain
     unpolished = audit(found, tiny.single_space, tiny.data, runner, rivals="all")
     assert [r.name for r in unpolished.rows] == [*plain, *rivals]
-    assert unpolished.notes == (
-        "Fresh networks get as many images as polishing took, which was none: they are left out.",
-    )
+    assert unpolished.notes == ("Fresh networks are left out: they get as many images as polishing took, which is 0.",)
     polished = polish(found, tiny.single_space, tiny.data, runner, steps=2)
     fresh = rows_of(audit(polished, tiny.single_space, tiny.data, runner, rivals="all"))
     images = 2 * tiny.single_space.recipe.lso.images
@@ -76,7 +74,7 @@ def test_the_rows_are_those_that_were_asked_for(tiny: Tiny) -> None:
     for row in quick.rows:
         assert row.networks == 3 and 0 <= row.overlap <= 1 and row.distance > 0
         assert json.loads(json.dumps(asdict(row)))["name"] == row.name
-    with pytest.raises(ConfigError, match="no rivals are called 'some'. Give one of none, quick, all: `rivals`."):
+    with pytest.raises(ConfigError, match="unknown rivals 'some'. Give one of none, quick, all: `rivals`."):
         audit(found, tiny.single_space, tiny.data, runner, rivals="some")  # type: ignore[arg-type]
 
 
@@ -86,7 +84,7 @@ def test_stored_embeddings_are_found_without_a_zoo(tiny: Tiny) -> None:
     narrow = OneSeedKde(bandwidth=1e-6)
     found = audit(sample_from(population, space, 3, narrow, runner), space, tiny.data, runner)
     assert found.predicted and found.rows[0].distance < 1e-3 and found.rows[0].overlap > 0.99
-    assert "training instances" not in rows_of(found), "these are not at hand"
+    assert "training instances" not in rows_of(found), "these are not available"
     assert rows_of(found)["predicted instances"].apart == pytest.approx(1), "each beside the others"
 
 
@@ -128,7 +126,7 @@ def test_a_judge_goes_from_space_to_space_of_the_same_instances(tiny: Tiny, popu
     drawn = sample_from(population, space, 3, Noise(), runner)
     own = Judge(population, space, tiny.data, runner).row("noise", drawn.networks)
     assert shared.row("noise", drawn.networks) == own and own.row.spread is not None
-    with pytest.raises(ConfigError, match=r"learnt from other training instances \(2\) than .* beside \(3\)"):
+    with pytest.raises(ConfigError, match=r"trained on other instances \(2\) than .* compared with \(3\)"):
         shared.in_space(population.first(2), space)
 
 

@@ -66,7 +66,7 @@ def test_what_cannot_be_drawn_from_is_refused(tiny: Tiny, solids: Solids) -> Non
         population_of(tiny.space)
     with pytest.raises(WrongSpace, match="no resnet32"):
         population_of(tiny.space, arch="resnet32")
-    with pytest.raises(ConfigError, match="is of neural fields .* Draw from a space of classifiers."):
+    with pytest.raises(ConfigError, match="is for neural fields .* Draw from a space of classifiers."):
         population_of(solids.space)
     with pytest.raises(ConfigError, match="lacks 3 of 3 training instances .* Name the zoo .*`zoo=PATH`"):
         population_of(tiny.single_space, zoo=tiny.zoo)

@@ -157,7 +157,7 @@ def test_an_architecture_that_the_space_lacks_is_refused(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("steps", [0, -1])
 def test_fewer_than_one_step_is_refused(tiny: Tiny, steps: int) -> None:
-    with pytest.raises(ConfigError, match=f"{steps} steps optimise nothing"):
+    with pytest.raises(ConfigError, match=f"cannot optimise in {steps} steps"):
         search(tiny, steps=steps)
 
 

@@ -117,9 +117,9 @@ def spoilt(value: float) -> np.ndarray:
     [
         (np.zeros((4, 4, 4)), "it: the grid is empty: there is no surface. Leave it out."),
         (np.ones((4, 4, 4), dtype=bool), "it: the grid is full: there is no surface. Leave it out."),
-        (np.ones((4, 4, 5)), "it: a grid of (4, 4, 5) is no cube. Give R x R x R voxels."),
-        (np.ones((4, 4)), "it: a grid of (4, 4) is no cube."),
-        (np.ones((1, 1, 1)), "it: a grid of (1, 1, 1) is no cube."),
+        (np.ones((4, 4, 5)), "it: a grid of (4, 4, 5) is not a cube. Give R x R x R voxels."),
+        (np.ones((4, 4)), "it: a grid of (4, 4) is not a cube."),
+        (np.ones((1, 1, 1)), "it: a grid of (1, 1, 1) is not a cube."),
         (spoilt(float("nan")), "it: 2 voxels are NaN or infinite."),
         (spoilt(float("-inf")), "it: 2 voxels are NaN or infinite."),
     ],

@@ -167,7 +167,7 @@ def test_faces_that_look_inwards_are_refused_and_turned_on_request(tmp_path: Pat
     with pytest.raises(InputFileError) as refused:
         read(path)
     assert str(refused.value) == (
-        f"{path}: its faces are turned inside out, or not all the same way, so in and out cannot be told. "
+        f"{path}: its faces point inwards, or in different directions, so inside and outside cannot be told apart. "
         "Turn them outwards, or let `repair=True` do it."
     )
     shape = read(path, repair=True)
@@ -202,9 +202,9 @@ TRIANGLE = "v 0 0 0\nv 0 0 0\nv 0 0 0\nf 1 2 3\n"
         ("letter.ply", "to nobody\n", "cannot be read as a mesh (Not a ply file!)."),
         ("letter.off", "to nobody\n", "cannot be read as a mesh ("),
         ("letter.glb", "to nobody, in more than twenty bytes\n", "cannot be read as a mesh ("),
-        ("letter.obj", "to nobody\n", "no mesh: it has no faces."),
-        ("nothing.stl", "", "no mesh: it has no faces."),
-        ("corners.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\n", "no mesh: it has no faces."),
+        ("letter.obj", "to nobody\n", "not a mesh: it has no faces."),
+        ("nothing.stl", "", "not a mesh: it has no faces."),
+        ("corners.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\n", "not a mesh: it has no faces."),
         ("strange.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "cannot be read as a mesh ("),
         ("point.obj", TRIANGLE, "all its vertices are one point."),
     ],
@@ -234,7 +234,7 @@ def test_corners_that_are_nowhere_are_refused_and_not_left_out(
 
 def test_a_cloud_of_points_is_no_mesh(tmp_path: Path) -> None:
     path = written(tmp_path / "cloud.ply", trimesh.PointCloud(np.random.default_rng(0).random((10, 3))))
-    with pytest.raises(InputFileError, match="no mesh: it has no faces"):
+    with pytest.raises(InputFileError, match="not a mesh: it has no faces"):
         read_mesh(path, repair=True, scale=True)
 
 

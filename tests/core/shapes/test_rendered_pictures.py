@@ -67,7 +67,7 @@ def test_only_one_or_three_values_of_two_coordinates_are_a_picture() -> None:
     assert is_picture(FieldIO(2, 1)) and is_picture(FieldIO(2, 3))
     assert not any(is_picture(s) for s in (FieldIO(2, 2), FieldIO(3, 1), ImageIO(3, 8, 10)))
     architecture = build("siren-2x1", FieldIO(3, 1))
-    with pytest.raises(ConfigError, match="chair.pt is for points of 3 coordinates, 1 value, so it is no picture"):
+    with pytest.raises(ConfigError, match="chair.pt is for points of 3 coordinates, 1 value, so it is not a picture"):
         render_picture(
             Network(architecture, torch.zeros(architecture.parameter_count), source="chair.pt"), Runner("cpu")
         )

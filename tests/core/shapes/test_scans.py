@@ -152,7 +152,7 @@ def test_arrays_of_another_shape_or_kind_are_refused(tmp_path: Path, points: np.
     path = saved(tmp_path / "a.npy", points)
     with pytest.raises(InputFileError) as refused:
         read_scan(path)
-    assert refused.value.message == f"{path}: {shape} are no points; (N, 3) or (N, 6) numbers are needed."
+    assert refused.value.message == f"{path}: {shape} are not points; (N, 3) or (N, 6) numbers are needed."
     assert refused.value.hint
 
 
@@ -182,7 +182,7 @@ def text(content: str) -> Callable[[Path], object]:
         ("a.npy", text(""), "cannot be read as points (No data left in file)."),
         ("a.xyz", text("a b c\n" * 30), "cannot be read as points (could not convert string 'a' to float32"),
         ("a.xyz", text("0 0 0\n" * 30 + "0 0\n"), "cannot be read as points (the number of columns changed"),
-        ("a.xyz", text("0 0\n" * 30), "float32 of shape (30, 2) are no points; (N, 3) or (N, 6) numbers"),
+        ("a.xyz", text("0 0\n" * 30), "float32 of shape (30, 2) are not points; (N, 3) or (N, 6) numbers"),
         ("a.ply", text("to nobody\n"), "cannot be read (Not a ply file!)."),
     ],
 )

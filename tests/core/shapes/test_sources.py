@@ -101,14 +101,14 @@ def test_packed_bits_of_another_shape_are_refused(tmp_path: Path, shape: object,
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({}, "arrays (none) are no shapes. Give one array of occupancy"),
-        ({"a": np.zeros(3), "b": np.zeros(3)}, "arrays a, b are no shapes. Give one array of occupancy"),
-        ({"pos": np.zeros((9, 4))}, "pos: float64 of shape (9, 4) is no occupancy. Give (R, R, R)"),
-        ({"a": np.zeros((2, 2))}, "a: float64 of shape (2, 2) is no occupancy."),
-        ({"a": np.zeros((1, 1, 2, 2, 2))}, "a: float64 of shape (1, 1, 2, 2, 2) is no occupancy."),
-        ({"a": np.zeros((2, 2, 2), dtype=complex)}, "a: complex128 of shape (2, 2, 2) is no occupancy."),
-        ({"a": np.full((2, 2, 2), "x")}, "a: <U1 of shape (2, 2, 2) is no occupancy."),
-        ({"a": np.array([None])}, "this is no readable .npz file (Object arrays cannot be loaded"),
+        ({}, "arrays (none) are not shapes. Give one array of occupancy"),
+        ({"a": np.zeros(3), "b": np.zeros(3)}, "arrays a, b are not shapes. Give one array of occupancy"),
+        ({"pos": np.zeros((9, 4))}, "pos: float64 of shape (9, 4) is not an occupancy grid. Give (R, R, R)"),
+        ({"a": np.zeros((2, 2))}, "a: float64 of shape (2, 2) is not an occupancy grid."),
+        ({"a": np.zeros((1, 1, 2, 2, 2))}, "a: float64 of shape (1, 1, 2, 2, 2) is not an occupancy grid."),
+        ({"a": np.zeros((2, 2, 2), dtype=complex)}, "a: complex128 of shape (2, 2, 2) is not an occupancy grid."),
+        ({"a": np.full((2, 2, 2), "x")}, "a: <U1 of shape (2, 2, 2) is not an occupancy grid."),
+        ({"a": np.array([None])}, "this is not a readable .npz file (Object arrays cannot be loaded"),
     ],
 )
 def test_arrays_that_are_no_shapes_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], words: str) -> None:
@@ -154,7 +154,7 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path, make: Callable[[Path]
     make(path)
     with pytest.raises(InputFileError) as refused:
         find_shapes(path)
-    assert refused.value.message.startswith(f"{path}: this is no readable .npz file ({why}")
+    assert refused.value.message.startswith(f"{path}: this is not a readable .npz file ({why}")
     assert refused.value.hint == (
         "Give one array of occupancy, (R, R, R) or (N, R, R, R), or `pos` and `neg` of DeepSDF."
     )
@@ -282,7 +282,7 @@ def test_a_folder_is_read_with_the_folders_in_it_in_the_order_of_names(tmp_path:
     [
         (lambda p: None, "no such file or folder: {}. Give meshes, occupancy grids or samples."),
         (lambda p: p.mkdir(), "{} holds no shapes. Give files of .npz, .ply,"),
-        (lambda p: p.write_text(""), "{}: .xyz is no kind of shape. Known: .npz, .ply,"),
+        (lambda p: p.write_text(""), "{}: .xyz is not a known kind of shape. Known: .npz, .ply,"),
     ],
 )
 def test_nothing_to_read_is_refused(tmp_path: Path, make: Callable[[Path], object], words: str) -> None:

@@ -98,7 +98,7 @@ def test_another_version_is_refused_with_both(path: Path) -> None:
 )
 def test_a_record_that_is_not_whole_is_named(path: Path, changes: dict[str, Any]) -> None:
     tamper(path, **changes)
-    with pytest.raises(InputFileError, match=r"a\.emb: not a whole embedding file"):
+    with pytest.raises(InputFileError, match=r"a\.emb: not a complete embedding file"):
         load_embeddings(path)
 
 

@@ -116,7 +116,7 @@ def test_a_factory_that_cannot_be_imported_is_named_with_the_space(path: Path) -
     with trusting("net_of_a_space:make"), pytest.raises(InputFileError) as refused:
         load_space(path)
     assert "s.safetensors: its architecture cannot be built here: the factory net_of_a_space:make" in str(refused.value)
-    assert "not a whole space" not in str(refused.value) and "PYTHONPATH" in refused.value.hint
+    assert "not a complete space" not in str(refused.value) and "PYTHONPATH" in refused.value.hint
 
 
 def test_a_newer_version_is_refused_with_both(path: Path) -> None:
@@ -146,7 +146,7 @@ def test_a_space_that_has_its_io_under_the_older_key_is_read(path: Path) -> None
 @pytest.mark.parametrize("key", ["name", "architectures", "io", "data", "recipe", "zoo", "netspace_version"])
 def test_a_record_without_something_is_told(path: Path, key: str) -> None:
     tamper(path, lambda record: record.pop(key))
-    with pytest.raises(InputFileError, match=rf"its record is not whole \(KeyError: '{key}'\)"):
+    with pytest.raises(InputFileError, match=rf"its record is not complete \(KeyError: '{key}'\)"):
         load_space(path)
 
 
@@ -173,7 +173,7 @@ def test_a_record_without_something_is_told(path: Path, key: str) -> None:
 )
 def test_a_record_that_does_not_hold_together_is_told(path: Path, change: dict[str, Any]) -> None:
     tamper(path, lambda record: record.update(change))
-    with pytest.raises(InputFileError, match=r"s\.safetensors: (its record is not whole|not a whole space)"):
+    with pytest.raises(InputFileError, match=r"s\.safetensors: (its record is not complete|not a complete space)"):
         load_space(path)
 
 
@@ -192,7 +192,9 @@ def test_a_record_that_does_not_hold_together_is_told(path: Path, change: dict[s
 )
 def test_a_recipe_that_is_not_the_tensors_is_told(path: Path, section: str, key: str, value: object) -> None:
     tamper(path, lambda record: record["recipe"][section].update({key: value}))
-    with pytest.raises(InputFileError, match=r"s\.safetensors: (its record is not whole|not a whole space)") as told:
+    with pytest.raises(
+        InputFileError, match=r"s\.safetensors: (its record is not complete|not a complete space)"
+    ) as told:
         load_space(path)
     assert told.value.exit_code == 3
 
@@ -211,7 +213,7 @@ def test_missing_extra_and_misshaped_tensors_are_told(path: Path) -> None:
     def damaged(change: ChangeTensors, words: str) -> None:
         path.write_bytes(whole)
         tamper(path, tensors=change)
-        with pytest.raises(InputFileError, match=f"(?s)not a whole space .*{words}"):
+        with pytest.raises(InputFileError, match=f"(?s)not a complete space .*{words}"):
             load_space(path)
 
     damaged(lambda t: t.pop("model.backbone.reader.start"), "backbone.reader.start")
@@ -228,7 +230,9 @@ def test_values_that_are_not_finite_are_named(path: Path) -> None:
 
 
 def test_an_unknown_name_lists_the_built_in_ones(shelf: Path) -> None:
-    with pytest.raises(ConfigError, match="no space is called 'three', and no such file exists") as refused:
+    with pytest.raises(
+        ConfigError, match="unknown space 'three': no built-in space has this name, and there is no such file"
+    ) as refused:
         load_space("three")
     assert "one, two" in refused.value.hint
 

@@ -151,7 +151,7 @@ def test_two_views_take_twice_as_much_and_weights_alone_run_no_network(tiny: Tin
     ("several", "with_teacher", "settings", "words", "hint"),
     [
         (False, True, {"objective": "both"}, "'both' a space learns from the zoo's own instances", "to 'imitate'"),
-        (True, True, {"objective": "reconstruct"}, "a teacher has no part in it", "Leave out `teacher`"),
+        (True, True, {"objective": "reconstruct"}, "it does not use a teacher", "Leave out `teacher`"),
         (
             True,
             False,

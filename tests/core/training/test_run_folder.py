@@ -40,7 +40,7 @@ def test_a_second_run_is_kept_out_until_the_first_has_ended(folder: RunFolder) -
 
 def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.run").write_text("mine")
-    with pytest.raises(ConfigError, match=r"x.run is no folder"), RunFolder(tmp_path / "x.run").locked():
+    with pytest.raises(ConfigError, match=r"x.run is not a folder"), RunFolder(tmp_path / "x.run").locked():
         pass
     assert (tmp_path / "x.run").read_text() == "mine"
 
@@ -60,7 +60,7 @@ def test_a_run_that_has_its_io_under_the_older_key_is_resumed(folder: RunFolder)
 
 
 def test_a_run_is_not_begun_over_another_without_force(folder: RunFolder) -> None:
-    with pytest.raises(ConfigError, match="holds a run already") as refused:
+    with pytest.raises(ConfigError, match="already holds a run") as refused:
         folder.begin(SETTINGS, force=False)
     assert "`resume=True`" in refused.value.hint
     assert folder.checkpoint.exists()
@@ -93,10 +93,10 @@ def test_more_steps_are_told_to_be_another_run(folder: RunFolder) -> None:
     more = {**SETTINGS, "recipe": {"train": {"lr": 0.1, "steps": 9}}}
     with pytest.raises(ConfigError, match=r"recipe.train.steps \(5, now 9\)") as refused:
         folder.resume(more, CPU)
-    assert "more of them are another run: begin it without `resume` and with `force=True`" in refused.value.hint
+    assert "so a longer run is a different run: start it without `resume` and with `force=True`" in refused.value.hint
     with pytest.raises(ConfigError) as refused:
         folder.resume({**SETTINGS, "seed": 1}, CPU)
-    assert "begin again: without `resume` and with `force=True`" in refused.value.hint
+    assert "start again: without `resume` and with `force=True`" in refused.value.hint
 
 
 def test_a_run_knows_how_far_it_has_come(folder: RunFolder) -> None:
@@ -119,7 +119,7 @@ def test_a_setting_that_is_gone_is_a_difference_too(folder: RunFolder) -> None:
 
 def test_nothing_to_resume_is_told(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "x.run")
-    with run.locked(), pytest.raises(ConfigError, match="no checkpoint to go on from"):
+    with run.locked(), pytest.raises(ConfigError, match="no checkpoint to continue from"):
         run.resume(SETTINGS, CPU)
 
 

@@ -146,12 +146,12 @@ def test_a_zoo_is_not_aligned_into_itself_or_into_another(tiny: Tiny, tmp_path: 
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     with pytest.raises(ConfigError, match="is the zoo that is to be aligned"):
         aligned(open_zoo(tmp_path / "zoo"), tmp_path / "zoo")
-    with pytest.raises(ConfigError, match=r"has lenetlike-0000 already, made with .*None.*Go on with the settings"):
+    with pytest.raises(ConfigError, match=r"has lenetlike-0000 already, made with .*None.*Use the settings"):
         aligned(tiny.single_zoo, tmp_path / "zoo")
     aligned(tiny.single_zoo, tmp_path / "out")
     with pytest.raises(ConfigError, match=r"'align_tries': 1.*; this makes it with .*'align_tries': 2"):
         aligned(tiny.single_zoo, tmp_path / "out", tries=2)
-    with pytest.raises(ConfigError, match=r"0 tries align nothing. Give at least one: `tries=1`"):
+    with pytest.raises(ConfigError, match=r"cannot align with 0 tries. Give at least one: `tries=1`"):
         aligned(tiny.single_zoo, tmp_path / "more", tries=0)
     with pytest.raises(ConfigError, match=r"has no instances. Train some"):
         aligned(replace(tiny.single_zoo, instances=()), tmp_path / "more")
@@ -199,7 +199,7 @@ def test_networks_of_ones_own_are_traced_or_refused_with_the_reason(
     assert row.after is not None and row.before is not None
     assert row.after < row.before
     assert refused.value.message == (
-        "own_for_align_tests:Soft cannot be aligned, its hidden units are not known: "
+        "own_for_align_tests:Soft cannot be aligned: its hidden units are not known, as "
         "netspace does not follow units through _softmax."
     )
     assert "hidden_groups()" in refused.value.hint

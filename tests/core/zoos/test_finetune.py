@@ -61,7 +61,7 @@ def test_means_are_of_each_start_and_epoch() -> None:
     [
         (FineTuning(()), "epochs none: each must be above the one before, from 0."),
         (FineTuning((5, 1)), "epochs 5, 1: each must be above the one before"),
-        (FineTuning(optimizer="adamx"), "no optimizer is called 'adamx'. Use adam or sgd."),
+        (FineTuning(optimizer="adamx"), "unknown optimizer 'adamx'. Use adam or sgd."),
         (FineTuning(lr=0.0), "lr 0 and batch 64 must be above zero"),
     ],
 )

@@ -310,7 +310,7 @@ def test_another_seed_than_before_is_refused(tmp_path: Path) -> None:
     assert str(refused.value) == (
         f"{tmp_path / 'zoo'} has ball0 already, a siren-8x1 of split train and seed 0, fitted with {fitted}; this plan "
         f"makes it a siren-8x1 of split train and seed 100, fitted with {fitted}. "
-        "Go on with the settings it was begun with, or choose another folder."
+        "Use the settings that it was started with, or choose another folder."
     )
     assert (tmp_path / "zoo" / "instances.jsonl").read_bytes() == before
 
@@ -409,7 +409,7 @@ def test_a_network_of_sines_may_be_named_and_is_no_other(tmp_path: Path, name: s
     assert (found.name, found.io) == (name, FieldIO(2, 3))
     with pytest.raises(UnknownArchitecture) as refused:
         read_network(tmp_path / "net.pt", arch="siren-6x2")
-    assert refused.value.hint == "It is no siren-6x2; leave out `arch` to have it recognised."
+    assert refused.value.hint == "It is not a siren-6x2; leave out `arch` to have it recognised."
 
 
 @pytest.mark.parametrize(

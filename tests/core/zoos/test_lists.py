@@ -65,7 +65,7 @@ def test_the_published_form_becomes_a_zoo(tiny: Tiny, nets: Path, listed: Lister
     ]
     assert adopted.refused == ()
     assert all(adopted.zoo.network(i, a) for a in adopted.zoo.architectures() for i in adopted.zoo.select(arch=a.name))
-    assert "lenetlike: 2 instances are too few for train, val and test; none is in test." in adopted.notes
+    assert "lenetlike: 2 instances are too few for train, val and test: none is in test." in adopted.notes
 
 
 def test_a_list_that_names_no_split_leaves_it_to_be_drawn(tiny: Tiny, nets: Path, listed: Lister) -> None:
@@ -74,7 +74,7 @@ def test_a_list_that_names_no_split_leaves_it_to_be_drawn(tiny: Tiny, nets: Path
     found = {i.id: i.split for i in adopted.zoo.instances}
     assert found.pop("resnet8/0") == "test"
     assert sorted(found.values()) == ["train", "val"]
-    assert "all.txt names no split (train, val or test): drawn." in adopted.notes
+    assert "all.txt does not name a split (train, val or test), so splits are drawn." in adopted.notes
 
 
 @pytest.mark.parametrize(
@@ -157,14 +157,18 @@ def test_a_network_of_another_class_than_the_list_s_is_left_out(tiny: Tiny, nets
 @pytest.mark.parametrize(
     ("line", "words", "hint"),
     [
-        ("nets/lenet/0.pt", "'nets/lenet/0.pt' is no network; a line has class_name;parameter;…;path.", "like resnet_"),
-        ("lenetlike;d0;", "is no network", "like resnet_fusedbn;d2;d8;scifar10;resnet8/43.pt."),
-        (";d0;a.pt", "is no network", "like resnet_"),
-        ("alexnet;d0;a.pt", "no architecture is called 'alexnet'.", "Known are lenetlike, vanilla_cnn, resnet_fusedbn"),
-        ("resnet9;a.pt", "resnet9 does not exist: the depth must be 6n + 2.", "Known are"),
-        ("resnet_fusedbn;d2;d9;a.pt", "resnet9 does not exist", "Known are"),
+        (
+            "nets/lenet/0.pt",
+            "'nets/lenet/0.pt' is not a network; a line has class_name;parameter;…;path.",
+            "like resnet_",
+        ),
+        ("lenetlike;d0;", "is not a network", "like resnet_fusedbn;d2;d8;scifar10;resnet8/43.pt."),
+        (";d0;a.pt", "is not a network", "like resnet_"),
+        ("alexnet;d0;a.pt", "unknown architecture 'alexnet'.", "Known: lenetlike, vanilla_cnn, resnet_fusedbn"),
+        ("resnet9;a.pt", "resnet9 does not exist: the depth must be 6n + 2.", "Known: "),
+        ("resnet_fusedbn;d2;d9;a.pt", "resnet9 does not exist", "Known: "),
         ("resnet_fusedbn;d2;scifar10;a.pt", "resnet_fusedbn comes without its depth", "its ClassId and depth follow"),
-        ("os:system;a.pt", "no architecture is called 'os:system'.", "Known are"),
+        ("os:system;a.pt", "unknown architecture 'os:system'.", "Known: "),
     ],
 )
 def test_a_line_that_is_no_network_is_named(
@@ -179,7 +183,7 @@ def test_a_line_that_is_no_network_is_named(
 
 
 def test_what_is_no_list_is_told(nets: Path, listed: Lister) -> None:
-    with pytest.raises(InputFileError, match="a list of networks is text, this is none"):
+    with pytest.raises(InputFileError, match="a list of networks must be text, and this is not"):
         read_lists([nets / "lenet" / "0.pt"], nets)
     with pytest.raises(InputFileError, match="the list is empty"):
         read_lists([listed("train.txt", "", "  ")], nets)
@@ -191,7 +195,7 @@ def test_what_is_indexed_with_another_split_is_told(tiny: Tiny, nets: Path, list
     index(nets, tiny, listed("train.txt", "lenetlike;nets/lenet/0.pt", "lenetlike;nets/lenet/1.pt"))
     test = listed("test.txt", "lenetlike;nets/lenet/1.pt")
     again = index(nets, tiny, test, listed("train.txt", "lenetlike;nets/lenet/0.pt"))
-    said = "it is in the zoo already, in train. `force=True` indexes anew. (test.txt, line 1)"
+    said = "it is in the zoo already, in train. `force=True` indexes again from scratch. (test.txt, line 1)"
     assert [left.reason for left in again.refused] == [said]
     assert (again.added, again.already) == ((), 2)
     anew = index(nets, tiny, test, force=True)
@@ -199,7 +203,7 @@ def test_what_is_indexed_with_another_split_is_told(tiny: Tiny, nets: Path, list
 
 
 def test_a_list_and_an_architecture_are_one_too_many(tiny: Tiny, nets: Path, listed: Lister) -> None:
-    with pytest.raises(ConfigError, match='`arch="resnet8"` and a list both say what the networks are'):
+    with pytest.raises(ConfigError, match='`arch="resnet8"` cannot be combined with a list'):
         index(nets, tiny, listed("train.txt", "lenetlike;nets/lenet/0.pt"), arch="resnet8")
 
 

@@ -185,18 +185,18 @@ def test_other_data_are_refused(tiny: Tiny, whole: Zoo) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"epochs": (3, 1)}, "epochs 3-1 is no range"),
-        ({"epochs": (-1, 1)}, "epochs -1-1 is no range"),
+        ({"epochs": (3, 1)}, "epochs 3-1 is not a range"),
+        ({"epochs": (-1, 1)}, "epochs -1-1 is not a range"),
         ({"counts": (0, 0, 0)}, "instances cannot be trained"),
         ({"counts": (-1, 2, 2)}, "instances cannot be trained"),
-        ({"optimizer": "lion"}, "no optimizer is called 'lion'"),
-        ({"schedule": "step"}, "no schedule is called 'step'"),
-        ({"init": "zeros"}, "no init is called 'zeros'"),
-        ({"spacing": "odd"}, "no spacing is called 'odd'"),
+        ({"optimizer": "lion"}, "unknown optimizer 'lion'"),
+        ({"schedule": "step"}, "unknown schedule 'step'"),
+        ({"init": "zeros"}, "unknown init 'zeros'"),
+        ({"spacing": "odd"}, "unknown spacing 'odd'"),
         ({"lr": 0.0}, "must be above zero"),
         ({"batch": 0}, "must be above zero"),
         ({"arch": ()}, "architectures none"),
-        ({"arch": ("lenetlike", "lenetlike")}, "architectures lenetlike, lenetlike: each must be named, and once"),
+        ({"arch": ("lenetlike", "lenetlike")}, "architectures lenetlike, lenetlike: each must be named exactly once"),
     ],
 )
 def test_a_plan_that_makes_no_zoo_is_refused_before_anything_is_written(

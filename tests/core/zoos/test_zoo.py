@@ -113,11 +113,11 @@ def test_a_manifest_that_points_at_no_file_is_refused(tiny: Tiny, zoo_path: Path
     ("change", "words"),
     [
         ({"split": "holdout"}, "unknown split 'holdout'"),
-        ({"split": None}, "split = None is no text"),
-        ({"file": 5}, "file = 5 is no text"),
-        ({"id": ["a"]}, r"id = \['a'\] is no text"),
+        ({"split": None}, "split = None is not text"),
+        ({"file": 5}, "file = 5 is not text"),
+        ({"id": ["a"]}, r"id = \['a'\] is not text"),
         ({"sha256": None}, "sha256 = None"),
-        ({"accuracy": None}, "accuracy = None is no table"),
+        ({"accuracy": None}, "accuracy = None is not a table"),
         ({"accuracy": {"test": "high"}}, "is no table of numbers"),
         ({"colour": "red"}, "colour"),
     ],
@@ -125,21 +125,21 @@ def test_a_manifest_that_points_at_no_file_is_refused(tiny: Tiny, zoo_path: Path
 def test_a_line_that_is_no_instance_is_named(zoo_path: Path, change: dict[str, Any], words: str) -> None:
     first, second = lines_of(zoo_path)[:2]
     rewrite(zoo_path, first, {**second, **change})
-    with pytest.raises(InputFileError, match=rf"instances\.jsonl: line 2 is no instance \(.*{words}"):
+    with pytest.raises(InputFileError, match=rf"instances\.jsonl: line 2 is not an instance \(.*{words}"):
         open_zoo(zoo_path)
 
 
 @pytest.mark.parametrize("line", ['{"id": "a', "", "[]", "null", "5", '{"id": "a"}'])
 def test_a_line_that_is_no_json_or_not_whole_is_named(zoo_path: Path, line: str) -> None:
     rewrite(zoo_path, *lines_of(zoo_path)[:1], line, *lines_of(zoo_path)[1:2])
-    with pytest.raises(InputFileError, match=r"instances\.jsonl: line 2 is no instance"):
+    with pytest.raises(InputFileError, match=r"instances\.jsonl: line 2 is not an instance"):
         open_zoo(zoo_path)
 
 
 def test_an_id_twice_is_named(zoo_path: Path) -> None:
     first = lines_of(zoo_path)[0]
     rewrite(zoo_path, first, first)
-    with pytest.raises(InputFileError, match="line 2: the id 'lenetlike-0000' is there twice"):
+    with pytest.raises(InputFileError, match="line 2: the id 'lenetlike-0000' appears twice"):
         open_zoo(zoo_path)
 
 
@@ -173,7 +173,7 @@ def test_a_manifest_that_is_no_text_is_named(zoo_path: Path) -> None:
 )
 def test_a_record_that_is_not_whole_is_named(zoo_path: Path, content: str) -> None:
     (zoo_path / "zoo.json").write_text(content)
-    with pytest.raises(InputFileError, match=r"zoo\.json: not a zoo's record"):
+    with pytest.raises(InputFileError, match=r"zoo\.json: not a zoo record"):
         open_zoo(zoo_path)
 
 
@@ -186,7 +186,7 @@ def test_a_newer_version_is_refused_with_both_versions(zoo_path: Path) -> None:
 
 def test_no_zoo_is_told(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(InputFileError, match="no zoo there") as refused:
+        with pytest.raises(InputFileError, match="not a zoo") as refused:
             open_zoo(path)
         assert "zoo index" in refused.value.hint
 
@@ -219,7 +219,7 @@ def test_what_is_no_zoo_is_not_made_one(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.jsonl").write_text("mine")
     for name in ("file", "folder"):
-        with pytest.raises(ConfigError, match=f"{name} is there already and is no zoo"):
+        with pytest.raises(ConfigError, match=f"{name} already exists and is not a zoo"):
             create_zoo(tmp_path / name, tiny.data.record(), {})
     assert sorted(p.name for p in tmp_path.rglob("*")) == ["file", "folder", "notes.jsonl"]
 
@@ -240,7 +240,7 @@ def test_a_zoo_is_whole_from_its_first_file_that_says_so(
 
 def test_lines_without_a_zoo_are_not_taken_for_one_that_was_begun(tiny: Tiny, tmp_path: Path) -> None:
     (tmp_path / "instances.jsonl").write_text("mine")
-    with pytest.raises(ConfigError, match="is there already and is no zoo"):
+    with pytest.raises(ConfigError, match="already exists and is not a zoo"):
         create_zoo(tmp_path, tiny.data.record(), {})
     assert (tmp_path / "instances.jsonl").read_text() == "mine"
 

@@ -178,7 +178,7 @@ def test_other_depths_are_refused_with_the_nearest(depth: int, nearest: int) -> 
 def test_unknown_names_are_refused_with_what_is_known(name: str) -> None:
     with pytest.raises(UnknownArchitecture) as raised:
         build(name, SMALL)
-    assert f"no architecture is called {name!r}." in str(raised.value)
+    assert f"unknown architecture {name!r}." in str(raised.value)
     assert all(known in raised.value.hint for known in FAMILIES)
 
 

@@ -133,7 +133,7 @@ def test_io_of_the_other_kind_is_refused(name: str, io: NetworkIO, message: str)
 
 @pytest.mark.parametrize("name", ["siren-", "siren-8", "siren-0x1", "siren-8x0", "siren-08x1", "siren-8x100", "sirens"])
 def test_sizes_that_are_none_are_no_architecture(name: str) -> None:
-    with pytest.raises(UnknownArchitecture, match=f"no architecture is called '{name}'") as refused:
+    with pytest.raises(UnknownArchitecture, match=f"unknown architecture '{name}'") as refused:
         build(name, SHAPE)
     assert "siren-WxL of L hidden layers of W units" in refused.value.hint
 
@@ -152,7 +152,7 @@ def test_a_name_is_not_to_fill_the_memory(name: str, weights: str) -> None:
         with pytest.raises(UnknownArchitecture) as refused:
             attempt()
         assert str(refused.value) == (
-            f"{name} would have more than {weights} parameters; 50,000,000 are the most. "
+            f"{name} would have more than {weights} parameters; the limit is 50,000,000. "
             "Name a smaller one, e.g. siren-512x3."
         )
 

@@ -121,7 +121,7 @@ def test_images_too_small_are_refused_with_both_sizes(name: str, least: int) -> 
     with pytest.raises(UnknownArchitecture) as refused:
         build(name, ImageIO(1, least - 1, 2))
     assert f"needs images of {least} pixels or more; these are 1x{least - 1}x{least - 1}, 2" in refused.value.message
-    assert refused.value.hint == f"A zoo can be trained on larger ones: `size={least}`."
+    assert refused.value.hint == f"Train the zoo on larger ones: `size={least}`."
 
 
 def test_points_are_refused() -> None:

@@ -168,7 +168,7 @@ def test_an_empty_grid_is_refused() -> None:
 def test_an_architecture_too_large_is_refused_with_a_height_that_would_do() -> None:
     large = NetworkSpec.of({"a.weight": (13, 5)})
     with pytest.raises(
-        DoesNotFit, match="large has 65 parameters; a PRep of 4 x 8 holds 32. A height of 12 would do"
+        DoesNotFit, match="large has 65 parameters; a PRep of 4 x 8 holds 32. A height of 12 is enough"
     ) as raised:
         ConvBackbone({"large": init(large)}, embedding_size=64, height=4, width=8, side=8)
     ConvBackbone({"large": init(large)}, embedding_size=64, height=12, width=8, side=8)

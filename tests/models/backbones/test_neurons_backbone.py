@@ -157,7 +157,9 @@ def test_what_cannot_be_made_is_refused() -> None:
     with pytest.raises(ConfigError, match="cannot be made with embedding_size 0"):
         backbone(embedding_size=0)
     dead = {"mine": ArchitectureInit(OTHER, None, torch.zeros(1))}
-    with pytest.raises(ConfigError, match=r"the layer 'c' of mine has a deviation that is not above zero") as refused:
+    with pytest.raises(
+        ConfigError, match=r"the layer 'c' of mine has a standard deviation that is not above zero"
+    ) as refused:
         NeuronsSettings(**SIZES).build(dead, ImageIO(1, 8, 3))
     assert "backbone.units to 'raw'" in refused.value.hint
     NeuronsSettings(**SIZES, units="raw").build(dead, ImageIO(1, 8, 3))

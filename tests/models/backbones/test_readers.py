@@ -56,6 +56,6 @@ def test_an_encoder_of_answers_has_no_parameters_for_weights() -> None:
 
 
 def test_an_encoder_of_answers_without_probes_is_refused() -> None:
-    with pytest.raises(ConfigError, match="an encoder of answers alone needs probes, not 0") as refused:
+    with pytest.raises(ConfigError, match="an encoder that reads only answers needs probes, not 0") as refused:
         encoder(build("siren-8x1", COLOURS), "answers", probes=0)
     assert "backbone.reader.probes = 64" in refused.value.hint

@@ -70,13 +70,13 @@ def test_target_points_lie_evenly_and_where_values_are_near_zero() -> None:
 
 @pytest.mark.parametrize("direct", [DirectSettings("sketch"), DirectSettings("learnt", 0.0)])
 def test_what_cannot_be_solved_for_is_refused(direct: DirectSettings) -> None:
-    with pytest.raises(ConfigError, match="only neural fields can be solved for, by decoders") as raised:
+    with pytest.raises(ConfigError, match="solving needs neural fields, and a decoder") as raised:
         solvable_backbone(build("siren-6x2", SHAPE), solve=SolveSettings(1), direct=direct)
     assert raised.value.hint == "Set backbone.solve.steps to 0; or backbone.direct.kind to 'learnt'."
 
 
 def test_classifiers_cannot_be_solved_for() -> None:
-    with pytest.raises(ConfigError, match="only neural fields can be solved for, by decoders"):
+    with pytest.raises(ConfigError, match="solving needs neural fields, and a decoder"):
         solvable_backbone(build("lenetlike", ImageIO(1, 8, 3)), solve=SolveSettings(1))
 
 
@@ -119,7 +119,7 @@ def test_an_encoder_that_reads_nothing_goes_by_feedback_alone() -> None:
 def test_an_encoder_that_reads_nothing_and_asks_nothing_is_refused() -> None:
     with pytest.raises(ConfigError, match="reads nothing gives all networks the same embedding") as raised:
         solvable_backbone(build("siren-6x2", SHAPE), reader=ReaderSettings("constant", 16))
-    assert raised.value.hint.startswith("Let it ask: backbone.feedback.rounds = 3;")
+    assert raised.value.hint.startswith("Add feedback (backbone.feedback.rounds = 3),")
 
 
 def test_a_sketch_has_no_directions() -> None:

@@ -119,6 +119,6 @@ def test_a_start_that_is_not_there_is_refused(make: object, start: int, these: s
     model: nn.Module = make()
     assert isinstance(model, Backbone | SpaceModel)
     arch = "lenetlike" if isinstance(model, SpaceModel) else "mine"
-    with pytest.raises(ConfigError, match=f"start {start} is not there: this space has {these} for each") as refused:
+    with pytest.raises(ConfigError, match=f"there is no start {start}: this space has {these} for each") as refused:
         model.decode(arch, torch.zeros(1, 24), start)
     assert "`space.starts = 10` in the recipe" in refused.value.hint

@@ -329,7 +329,7 @@ def test_at_the_second_order_the_decoder_learns_to_be_followed() -> None:
 
 
 def test_a_negative_number_of_rounds_is_refused() -> None:
-    with pytest.raises(ConfigError, match="there cannot be -1 rounds of feedback"):
+    with pytest.raises(ConfigError, match="feedback cannot have -1 rounds"):
         probing(feedback=FeedbackSettings(-1))
 
 

@@ -160,5 +160,5 @@ def test_without_hidden_groups_weights_stay_and_are_copied() -> None:
 def test_no_try_is_refused() -> None:
     architecture = build("lenetlike", IO)
     weights = network(architecture, 0)
-    with pytest.raises(ConfigError, match=r"0 tries align nothing. Give at least one: `tries=1`"):
+    with pytest.raises(ConfigError, match=r"cannot align with 0 tries. Give at least one: `tries=1`"):
         align_weights(architecture, weights, weights[None], seeded(), tries=0)

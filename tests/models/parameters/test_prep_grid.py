@@ -43,7 +43,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers_and_the_height_that_woul
     with pytest.raises(DoesNotFit) as raised:
         to_prep(torch.zeros(465_674), height=8, width=10_000, owner="resnet32")
     assert str(raised.value) == (
-        "resnet32 has 465,674 parameters; a PRep of 8 x 10000 holds 80,000. A height of 47 would do (`height=47`)."
+        "resnet32 has 465,674 parameters; a PRep of 8 x 10000 holds 80,000. A height of 47 is enough (`height=47`)."
     )
     assert raised.value.exit_code == 3
     check_fits(465_674, height=47, width=10_000, owner="resnet32")
@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_refused_with_both_numbers_and_the_height_that_woul
 
 @pytest.mark.parametrize(("parameters", "multiple", "height"), [(33, 1, 5), (33, 4, 8), (32, 4, 4), (65, 4, 12)])
 def test_the_height_that_would_do_is_one_that_is_allowed(parameters: int, multiple: int, height: int) -> None:
-    with pytest.raises(DoesNotFit, match=f"A height of {height} would do"):
+    with pytest.raises(DoesNotFit, match=f"A height of {height} is enough"):
         check_fits(parameters, height=1, width=8, owner="mine", multiple=multiple)
     check_fits(parameters, height=height, width=8, owner="mine", multiple=multiple)
 
@@ -59,7 +59,7 @@ def test_the_height_that_would_do_is_one_that_is_allowed(parameters: int, multip
 def test_the_height_that_would_do_is_told_in_the_caller_s_words() -> None:
     with pytest.raises(DoesNotFit) as raised:
         check_fits(33, height=1, width=8, owner="mine", multiple=4, of_recipe=True)
-    assert raised.value.hint == "A height of 8 would do (`backbone.height = 8` in the recipe)."
+    assert raised.value.hint == "A height of 8 is enough (`backbone.height = 8` in the recipe)."
 
 
 def test_reading_more_than_the_grid_holds_is_refused() -> None:

@@ -120,8 +120,8 @@ def test_no_noise_leaves_values_of_the_rows() -> None:
         (torch.zeros(1, 3), "scott", "a kernel density needs at least 2 embeddings to learn from; there is 1."),
         (torch.zeros(0, 3), "scott", "needs at least 2 embeddings to learn from; there are 0."),
         (torch.full((3, 2), torch.nan), "scott", "cannot learn from embeddings that hold NaN or infinity."),
-        (torch.eye(3), "scot", "no rule for bandwidths is called 'scot'. Use scott or silverman, or a number."),
-        (torch.eye(3), -1.0, "a bandwidth of -1 is none. Give a number from 0 up: `bandwidth=0.01`."),
+        (torch.eye(3), "scot", "unknown bandwidth rule 'scot'. Use scott or silverman, or a number."),
+        (torch.eye(3), -1.0, "invalid bandwidth -1. Give 0 or more: `bandwidth=0.01`."),
     ],
 )
 def test_what_makes_no_density_is_refused(rows: Tensor, bandwidth: float, text: str) -> None:

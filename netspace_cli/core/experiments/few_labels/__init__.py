@@ -1,1 +1,1 @@
-"""Few labelled images: the space beside fine-tuning and training from scratch."""
+"""Few labelled images: compare the space, fine-tuning, and training from scratch."""

@@ -1,4 +1,4 @@
-"""Few labels and no teacher: a space beside a random subspace, all weights, and training from scratch.
+"""Few labels without a teacher: a space, a random subspace, all weights, training from scratch.
 
 The training instance with the best validation accuracy on the images as they are is adapted to k labelled
 images a class, as they are or shifted. A method's rate is chosen on validation with the first seed and kept
@@ -45,7 +45,7 @@ def few_labels(
     plan: FewLabels,
     arch: str | None = None,
 ) -> Report:
-    """Adapt the best training instance to few labelled images, by each method, for each shift.
+    """Adapt the best training instance to few labelled images, by each method and shift.
 
     Args:
         zoo: of the images the space was trained on.
@@ -69,10 +69,10 @@ def few_labels(
 
 
 def best_instance(zoo: Zoo, arch: str) -> Instance:
-    """The training instance of an architecture with the highest validation accuracy in the manifest.
+    """The training instance of an architecture with the best validation accuracy in the manifest.
 
     Raises:
-        ConfigError: there is none, or one without a validation accuracy.
+        ConfigError: the zoo has none, or one has no validation accuracy.
     """
     rows = zoo.select(split="train", arch=arch)
     if not rows:
@@ -121,7 +121,7 @@ def _report(bench: Bench, runs: Sequence[Run]) -> Report:
 
 
 def _mean_and_sd(runs: Sequence[Run]) -> tuple[float, float | None]:
-    """Of the test accuracies; a single one has no deviation."""
+    """Mean and standard deviation of test accuracies; None as the deviation of a single one."""
     found = [r["test_accuracy"] for r in runs if r["test_accuracy"] is not None]
     return mean(found), stdev(found) if len(found) > 1 else None
 
@@ -141,7 +141,7 @@ def _accuracy_table(used: Used, before: Mapping[str, float], plan: FewLabels) ->
         for shift in plan.shifts
         for k in plan.per_class
     ]
-    title = f"Test accuracy after adapting to so many labelled images a class, mean of {plan.seeds} seeds"
+    title = f"Test accuracy by number of labelled images per class, mean of {plan.seeds} seeds"
     return Table("accuracy", title, tuple(columns), tuple(rows))
 
 

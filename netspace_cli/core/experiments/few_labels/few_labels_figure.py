@@ -1,4 +1,4 @@
-"""Accuracy against the number of labelled images, as a figure (extra `plot`)."""
+"""Plot accuracy against the number of labelled images (extra `plot`)."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Line = Sequence[tuple[int, float, float | None]]
 
 
 def accuracy_by_labels(lines: Mapping[str, Mapping[str, Line]], before: Mapping[str, float]) -> Figure:
-    """A panel a shift, a line a method with a deviation over the seeds on each side of it.
+    """One panel per shift, one line per method, with a standard deviation over the seeds on each side.
 
     Args:
         lines: by shift and method.
-        before: by shift, the accuracy of the network as it stands; dotted.
+        before: by shift, the accuracy of the unadapted network; dotted.
     """
     figure, axes = panels(len(lines), width=4.0)
     for axis, (shift, methods) in zip(axes, lines.items(), strict=True):

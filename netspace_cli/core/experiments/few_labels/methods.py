@@ -1,4 +1,4 @@
-"""The ways to adapt a network to a few labelled images: each on the same images, in as many steps."""
+"""Methods to adapt a network to few labelled images, with the same images and number of steps."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ METHODS = tuple(RATES)
 
 @dataclass(frozen=True)
 class Start:
-    """What the methods begin with: one instance, three times over.
+    """What the methods start from: one instance in three forms.
 
     Attributes:
         space: on the device of the work.
@@ -55,7 +55,7 @@ class Start:
 
 @dataclass(frozen=True)
 class Adapted:
-    """The best by validation of what a method went through, its start among them.
+    """The best state of a method's run by validation, the start included.
 
     Attributes:
         weights: (P,) the network, on the device of the work.
@@ -80,7 +80,7 @@ def adapt(
     images: int,
     description: str = "adapting",
 ) -> Adapted:
-    """Adapt by one of METHODS, with the labels alone.
+    """Adapt by one of METHODS, from labels only.
 
     "space" moves the embedding of a frozen decoder, "random subspace" as many numbers around the instance,
     "all weights" the instance itself, "from scratch" a new module of its architecture.
@@ -111,7 +111,7 @@ def adapt(
 
 
 def instance_module(zoo: Zoo, instance: Instance, architecture: Architecture) -> nn.Module:
-    """An instance as a module in the layout of its checkpoint, to be trained as networks usually are.
+    """Build an instance's module in the layout of its checkpoint, for ordinary training.
 
     Unlike a predicted instance it has its batch norms, which learn while it is trained.
     """
@@ -126,11 +126,11 @@ def instance_module(zoo: Zoo, instance: Instance, architecture: Architecture) ->
 def train_module(
     module: nn.Module, architecture: Architecture, data: ImageData, runner: Runner, schedule: AdamSchedule, tick: Tick
 ) -> Adapted:
-    """Train all of a module on the images, and with the rates, that `search` takes.
+    """Train all parameters of a module, with the images and rates that `search` takes.
 
     Args:
         module: of the architecture, in either of its forms, on the device of the work; is trained.
-        tick: told of every step.
+        tick: receives every step.
     Raises:
         RunFailed: the loss is not finite.
     """

@@ -1,4 +1,4 @@
-"""The runs of the experiment with few labels: which there are, in which order, and what each one does."""
+"""Runs of the experiment with few labels: their list, their order, and their work."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Run = dict[str, Any]
 
 @dataclass(frozen=True)
 class FewLabels:
-    """How much work the experiment is.
+    """Amount of work of the experiment.
 
     Attributes:
         per_class: numbers of labelled images of each class.
         seeds: how many, the runner's and those after it; each draws other labelled images and other streams.
         shifts: of all splits.
         steps, images: of each run.
-        val_images: at most so many validation images choose the rate and the step.
+        val_images: most validation images to choose the rate and the step by.
         refine_steps: of the instance's embedding, on the images as they are.
     """
 
@@ -54,7 +54,7 @@ class FewLabels:
     refine_steps: int = 300
 
     def check(self, data: ImageData) -> None:
-        """Refuse what cannot be done with the data, before any work.
+        """Refuse what the data do not allow, before any work.
 
         Raises:
             ConfigError: no such shift, or more labelled images than a class has.
@@ -77,8 +77,7 @@ class FewLabels:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What the runs of one experiment share; the start is made when it is first needed, so not where all
-    runs are there."""
+    """Shared by the runs of one experiment. The start is made on first use, so not if all runs are finished."""
 
     zoo: Zoo
     instance: Instance
@@ -90,7 +89,7 @@ class Bench:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What runs must have in common to stand in one table; seeds, shifts and counts may be added to."""
+        """Settings that runs in one table must share; seeds, shifts and counts may be added to."""
         return {
             "instance": self.instance.id,
             "instance_sha256": self.instance.sha256,
@@ -105,12 +104,12 @@ class Bench:
 
     @property
     def seeds(self) -> list[int]:
-        """The runner's first: it chooses the rates."""
+        """Seeds, the runner's first; the first seed chooses the rates."""
         return [self.runner.seed + i for i in range(self.plan.seeds)]
 
     @cached_property
     def start(self) -> Start:
-        """The instance, also encoded and refined on the images as they are."""
+        """The instance, also encoded, and refined on the unshifted images."""
         space, data = self.runner.place(self.space), self.runner.place(self.data)
         scale = Scale(refine_steps=self.plan.refine_steps)
         given = refined_input(self.zoo, self.instance, space, data, self.runner, scale)
@@ -122,14 +121,14 @@ class Bench:
 
 @dataclass(frozen=True, eq=False)
 class Shifted:
-    """The images of a shift, made when they are first needed, and the work on them."""
+    """The images of one shift, made on first use, and the runs on them."""
 
     bench: Bench
     shift: str
 
     @cached_property
     def data(self) -> ImageData:
-        """On the device of the work."""
+        """The images on the device of the work."""
         runner = self.bench.runner
         return runner.place(shifted(self.bench.data, self.shift, generator=runner.generator("shift", self.shift)))
 
@@ -140,14 +139,14 @@ class Shifted:
         return order[: self.bench.plan.val_images].sort().values
 
     def standing(self, what: str) -> Run:
-        """One of STANDING, scored."""
+        """Score one of STANDING."""
         start, arch = self.bench.start, self.bench.architecture.name
         network = start.network if what == STANDING[0] else decode_row(start.embedding, start.space, arch=arch)
         val, test = (self._correct(network.weights, split) for split in ("val", "test"))
         return {"val_accuracy": val, "test_accuracy": test}
 
     def adapted(self, method: str, per_class: int, seed: int, rate: float) -> Run:
-        """One run: what validation chose, and how that does on the test split."""
+        """Do one run: the step chosen on validation, and its score on the test split."""
         plan, runner = self.bench.plan, copy(self.bench.runner)
         runner.seed = seed
         data = self.labelled(per_class, runner)
@@ -163,7 +162,7 @@ class Shifted:
         return {"step": found.step, "val_accuracy": found.accuracy, "val_loss": found.loss, "test_accuracy": test}
 
     def labelled(self, per_class: int, runner: Runner) -> ImageData:
-        """What a run may know: so many training images of each class, and the validation images that choose.
+        """Images that a run may use: this many training images of each class, and the validation images that choose.
 
         Args:
             runner: its seed draws the training images, the same ones whatever the shift and the method.
@@ -187,7 +186,7 @@ def _part(split: Split, index: Tensor) -> Split:
 
 
 def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Generator) -> Tensor:
-    """As many images of each class, drawn at random; fewer from the same stream are among the more.
+    """Draw equally many images of each class; a smaller draw from the same stream is part of a larger one.
 
     Args:
         labels: (N,) on the processor.
@@ -199,7 +198,7 @@ def balanced(labels: Tensor, classes: int, per_class: int, generator: torch.Gene
 
 
 def all_runs(bench: Bench, log: RunLog) -> list[Run]:
-    """Every run of the plan, in order; those in the log are taken from it, the others added.
+    """Return every run of the plan, in order; those in the log are not repeated.
 
     Returns:
         What is logged; of the runs of METHODS also `used`, whether the rate is the one chosen.
@@ -225,7 +224,7 @@ class _Work:
     log: RunLog
 
     def tuned(self, method: str, per_class: int) -> list[Run]:
-        """The first seed with one rate after another, then the other seeds with the best of them."""
+        """Run the first seed with several rates, then the other seeds with the best of them."""
         first, *others = self.images.bench.seeds
         tried = [self.done(method, per_class, first, rate) for rate in RATES[method]]
         while (rate := next_rate(tried)) is not None:
@@ -235,7 +234,7 @@ class _Work:
         return [{**run, "used": run["rate"] == best} for run in (*tried, *averaged)]
 
     def done(self, method: str, per_class: int = 0, seed: int | None = None, rate: float | None = None) -> Run:
-        """A run, from the log where it is there."""
+        """Return a run from the log, or do it."""
         shift = self.images.shift
         what = {"shift": shift, "per_class": per_class, "method": method, "seed": seed, "rate": rate}
         there = self.log.find(what)
@@ -247,7 +246,7 @@ class _Work:
 
 
 def best_run(tried: Sequence[Run]) -> Run:
-    """The run that is best by validation accuracy, then loss; of equals the first.
+    """The best run by validation accuracy, then loss; the first of equals.
 
     Raises:
         RunFailed: none was finished.
@@ -262,7 +261,7 @@ def best_run(tried: Sequence[Run]) -> Run:
 
 
 def next_rate(tried: Sequence[Run]) -> float | None:
-    """The rate of LADDER beyond the lowest or highest tried, if that is the best one; else None.
+    """The rate of LADDER beyond the lowest or highest tried, if that one is the best; else None.
 
     Where the best is what all rates begin with, other rates would not better it.
     """

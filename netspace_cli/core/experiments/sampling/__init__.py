@@ -1,1 +1,1 @@
-"""Drawn networks beside trained ones: how accurate, how good together, how new."""
+"""Compare samples with trained networks: accuracy, ensembles, novelty."""

@@ -1,4 +1,4 @@
-"""From a zoo to samples of every method, judged beside training instances and beside plain rivals."""
+"""From a zoo to samples of every method, compared with training instances and plain rivals."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def sampling(
     plan: Sampling,
     teacher: Network | None = None,
 ) -> Report:
-    """Train a space with each recipe, draw by every method that it allows, and judge all beside the zoo.
+    """Train a space with each recipe, draw by every method that it allows, and judge all samples.
 
     Each recipe leaves `folder`/spaces/<name>/space.safetensors; each draw a line in runs.jsonl, with every network's
-    accuracy and error overlap. What is there is not done again, and a training that was stopped goes on.
+    accuracy and error overlap. What is there is not done again, and a training that was stopped continues.
 
     Args:
         zoo: of classifiers.
@@ -108,7 +108,7 @@ def _trained(
 
 
 def _instances(zoo: Zoo, bench: Bench) -> dict[str, float | None]:
-    """Mean test accuracy of training and of unseen instances, by the manifest; None where it does not say."""
+    """Mean test accuracy of training and of unseen instances in the manifest; None where it is missing."""
     found: dict[str, float | None] = {}
     for name, split in (("training", "train"), ("unseen", "test")):
         known = [i.accuracy.get("test") for i in zoo.select(split=split, arch=bench.known.architecture.name)]

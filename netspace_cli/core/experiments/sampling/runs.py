@@ -1,4 +1,4 @@
-"""What the experiment on samples measures: each method in each space, several times, and rivals; all runs are kept."""
+"""Runs of the experiment on samples: each method in each space, several times, and rivals; all are saved."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
 
 Run: TypeAlias = dict[str, Any]
-"""A line of the log: space, method, draw, polish; and row, accuracies, overlaps, or the error that was met."""
+"""One line of the log: space, method, draw, polish; and row, accuracies, overlaps, or an error."""
 
 POLISHED = "starts-polished"
 FRESH = "fresh networks"
@@ -49,12 +49,12 @@ VARIANTS: Mapping[str, Callable[[int], Method]] = {
     "flow": lambda draw: Flow(),
     "starts": lambda draw: Starts(),
 }
-"""By name, each made for the draw of a number."""
+"""Methods by name; each entry makes the method for a draw's number."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How much is drawn.
+    """Amount of work of the experiment.
 
     Attributes:
         count: networks a draw; draws: of each method, with seeds of their own.
@@ -72,7 +72,7 @@ class Sampling:
     arch: str | None = None
 
     def check(self) -> None:
-        """Refuse what measures nothing.
+        """Refuse settings that measure nothing.
 
         Raises:
             ConfigError: no such method, fewer than two networks, no draw, or fewer than no steps.
@@ -80,23 +80,23 @@ class Sampling:
         for name in self.methods:
             if name not in VARIANTS:
                 near = difflib.get_close_matches(name, VARIANTS, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(VARIANTS)}."
-                raise ConfigError(f"no method is called {name!r}.", hint)
+                hint = f"Did you mean {near[0]}?" if near else f"Known: {', '.join(VARIANTS)}."
+                raise ConfigError(f"unknown method {name!r}.", hint)
         if not self.methods or self.count < 2 or self.draws < 1 or self.polish < 0:
             raise ConfigError(
-                f"{len(self.methods)} methods, {self.draws} draws of {self.count} networks and {self.polish} steps of "
-                "polishing compare nothing.",
-                f"Ask for a method, a draw and two networks at least: {setting('count', 10)}.",
+                f"cannot compare {len(self.methods)} methods with {self.draws} draws of {self.count} networks and "
+                f"{self.polish} steps of polishing.",
+                f"Give at least one method, one draw and two networks: {setting('count', 10)}.",
             )
 
     def settings(self) -> dict[str, Any]:
-        """What every run depends on; methods, draws and polished samples may be added to those that are there."""
+        """Settings that every run depends on; methods, draws and polished samples may be added to."""
         return {"count": self.count, "top": self.top, "arch": self.arch}
 
 
 @dataclass
 class Bench:
-    """What runs are measured on.
+    """Shared by the runs: zoo, data, log and runner.
 
     Attributes:
         zoo: that all spaces were trained on; data: its images, on the runner's device.
@@ -116,16 +116,16 @@ class Bench:
 
     @cached_property
     def known(self) -> Population:
-        """What all methods learn from, with weights."""
+        """Training instances with weights, from which all methods learn."""
         return population_of(self.first, arch=self.plan.arch, zoo=self.zoo, top=self.plan.top)
 
     @cached_property
     def judge(self) -> Judge:
-        """Of no space; made once something is to be judged."""
+        """The judge, which belongs to no space; made on first use."""
         return Judge(self.known, None, self.data, self.runner)
 
     def kept(self, what: Mapping[str, Any], made: Callable[[], Judged]) -> Run:
-        """The finished run, or a new one."""
+        """Return the finished run, or do a new one."""
         done = self.log.find(what)
         if done is not None:
             return done
@@ -137,13 +137,13 @@ class Bench:
         return self.log.add({**what, "row": asdict(found.row), **values})
 
     def remark(self, text: str) -> None:
-        """Tell of something once."""
+        """Add a remark once."""
         if text not in self.remarks:
             self.remarks.append(text)
 
 
 def rival_runs(bench: Bench) -> Iterator[Run]:
-    """Training instances, and the plain ways to further networks, which know nothing of spaces."""
+    """Runs of training instances, and of rivals that do not use a space."""
     plan, known = bench.plan, bench.known
     for place in range(2):
         yield bench.kept({"instances": place}, partial(_instances, bench, place))
@@ -179,7 +179,7 @@ def _fresh(bench: Bench, images: int) -> Judged:
 
 
 def method_runs(bench: Bench, space: Space) -> Iterator[Run]:
-    """Each method that a space allows, each draw."""
+    """Runs of each method that a space allows, for each draw."""
     plan = bench.plan
     population = population_of(space, arch=plan.arch, top=plan.top)
     for name in plan.methods:
@@ -207,7 +207,7 @@ def _drawn(bench: Bench, space: Space, population: Population, name: str, draw: 
 
 
 def reconstruction(bench: Bench, space: Space) -> Run:
-    """Accuracy of what training instances' embeddings and unseen instances' encodings decode to, kept as a run."""
+    """Accuracy of decoded embeddings of training instances and of encoded unseen ones, saved as a run."""
     what = {"space": space.sha256, "reconstruction": bench.known.architecture.name}
     done = bench.log.find(what)
     if done is not None:

@@ -1,4 +1,4 @@
-"""Accuracy against novelty, a point a network (extra `plot`)."""
+"""Plot accuracy against novelty, one point per network (extra `plot`)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PLAIN = ("x", "+")
 
 
 def accuracy_and_novelty(title: str, spaces: Mapping[str, Sequence[Group]], beside: Sequence[Group]) -> Figure:
-    """A panel a space, a colour and a marker a method; the same beside them in each, in grey.
+    """One panel per space, one colour and marker per method; training instances and rivals in grey in each.
 
     Args:
         title: of all panels.
@@ -40,7 +40,7 @@ def accuracy_and_novelty(title: str, spaces: Mapping[str, Sequence[Group]], besi
 
 
 def look_of(k: int) -> tuple[str, str]:
-    """Colour and marker of method number k; no two of three dozen are alike."""
+    """Colour and marker of method number k; the first 36 all differ."""
     return COLOURS[k % len(COLOURS)], MARKERS[(k + k // len(COLOURS)) % len(MARKERS)]
 
 

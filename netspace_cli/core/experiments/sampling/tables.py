@@ -1,4 +1,4 @@
-"""The tables of the experiment on samples, and its four criteria, from finished runs."""
+"""Tables of the experiment on samples, and its four criteria, from finished runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEANS = ("members", "ensemble", "agreement", "overlap", "distance", "spread", "a
 
 @dataclass(frozen=True)
 class Group:
-    """The draws of a method in a space, one after another.
+    """All draws of a method in a space.
 
     Attributes:
         space: its name; "" of what knows no space.
@@ -32,24 +32,24 @@ class Group:
     errors: tuple[str, ...] = ()
 
     def values(self, of: str) -> list[float]:
-        """A column of the audit, a value a draw."""
+        """One column of the audit, one value per draw."""
         found = (run["row"].get(of) for run in self.runs)  # runs of before may lack a column
         return [value for value in found if value is not None]
 
     def mean(self, of: str) -> float | None:
-        """Over the draws; None where it is not known of any."""
+        """Mean over draws; None if no draw has a value."""
         found = self.values(of)
         return mean(found) if found else None
 
     def deviation(self, of: str) -> float | None:
-        """Over the draws; a single one has none."""
+        """Standard deviation over draws; None for a single one."""
         found = self.values(of)
         return stdev(found) if len(found) > 1 else None
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """What samples lack to training instances, by the mean over draws.
+    """Differences between samples and training instances, by the mean over draws.
 
     Attributes:
         members: mean accuracy, less that of all instances learnt from.
@@ -64,7 +64,7 @@ class Criteria:
     spread: float | None
 
     def passed(self) -> dict[str, bool]:
-        """Each criterion by name."""
+        """Whether each criterion is passed, by name."""
         return {
             "members": self.members >= -MEMBERS,
             "ensemble": self.ensemble >= -ENSEMBLE,
@@ -74,7 +74,7 @@ class Criteria:
 
 
 def grouped(space: str, runs: Sequence[Run]) -> list[Group]:
-    """The draws of each method together, in the order of the methods."""
+    """Group the draws of each method, in the order of the methods."""
     groups = []
     for name in dict.fromkeys(run["method"] for run in runs):
         own = [run for run in runs if run["method"] == name]
@@ -84,7 +84,7 @@ def grouped(space: str, runs: Sequence[Run]) -> list[Group]:
 
 
 def criteria_of(group: Group, top: Group, learnt_from: Group) -> Criteria | None:
-    """How a method's samples stand to the top training instances and to all that were learnt from.
+    """Compare a method's samples with the top training instances and with all that it learnt from.
 
     Returns:
         None where no draw was finished.
@@ -101,7 +101,7 @@ def criteria_of(group: Group, top: Group, learnt_from: Group) -> Criteria | None
 
 
 def sampling_table(groups: Sequence[Group]) -> Table:
-    """A row for each method in each space; training instances and rivals first."""
+    """One row per method and space; training instances and rivals first."""
     columns = [Column("space"), Column("networks"), Column("draws", "count"), Column("n", "count")]
     for name in MEANS:
         kind: Kind = "share" if name in ("members", "ensemble", "agreement") else "number"
@@ -116,7 +116,7 @@ def sampling_table(groups: Sequence[Group]) -> Table:
 
 
 def criteria_table(groups: Sequence[Group], top: Group, learnt_from: Group) -> Table:
-    """A row for each method in each space: what it lacks or has over, and which criteria it passes."""
+    """One row per method and space: differences to the criteria, and which of them it passes."""
     columns = (
         *(Column("space"), Column("method"), Column("members", "share"), Column("ensemble", "share")),
         *(Column("overlap", "number"), Column("spread", "number"), Column("passed"), Column("all four")),
@@ -140,7 +140,7 @@ def criteria_table(groups: Sequence[Group], top: Group, learnt_from: Group) -> T
 
 
 def reconstruction_table(decoded: Mapping[str, Run], instances: Mapping[str, float | None]) -> Table:
-    """A row for each space and split: what the instances' embeddings decode to.
+    """One row per space and split: accuracy of decoded embeddings.
 
     Args:
         decoded: by space; instances: mean test accuracy of the instances themselves, "training" and "unseen".
@@ -159,7 +159,7 @@ def reconstruction_table(decoded: Mapping[str, Run], instances: Mapping[str, flo
 
 
 def points_of(group: Group) -> Iterator[tuple[float, float]]:
-    """Novelty (1 less the error overlap with the nearest training instance) and accuracy of each network."""
+    """Novelty (1 less the error overlap with the nearest training instance) and accuracy per network."""
     for run in group.runs:
         for overlap, accuracy in zip(run["overlaps"], run["accuracies"], strict=True):
             yield 1 - overlap, accuracy
