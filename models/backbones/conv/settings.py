@@ -24,8 +24,8 @@ class ConvSettings(BackboneSettings):
 
     Attributes:
         embedding_size: E.
-        height, width: of the PRep; height None is the published one for the architectures and the image size.
-        side: of the picture the embedding is read as.
+        height, width: size of the PRep; height None is the published one for the architectures and the image size.
+        side: side of the picture that the embedding is read as.
     """
 
     kind: Literal["conv"] = "conv"

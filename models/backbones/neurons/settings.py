@@ -28,14 +28,14 @@ class NeuronsSettings(BackboneSettings):
 
     Attributes:
         embedding_size: E.
-        width: of a token D.
-        depth: blocks of the encoder, and of the decoder.
-        heads: of every attention; expansion: how many times D a block's feed-forward part is wide.
-        units: what weights are read and written in: "deviation", each layer divided by its standard deviation over
-            the training instances, or "raw", as published.
-        start: "instance": weights are added to the decoder's starting point (`space.start`), which is learnt further;
-            "none": they are written from nothing, as published.
-        bounded: whether embeddings are kept between -1 and 1.
+        width: width D of a token.
+        depth: number of blocks in the encoder, and in the decoder.
+        heads: attention heads; expansion: width of a block's feed-forward part, in multiples of D.
+        units: units of weights: "deviation", each layer divided by its standard deviation over the training instances,
+            or "raw", as published.
+        start: "instance" to add weights to the decoder's starting point (`space.start`), which is trained further;
+            "none" to write them without one, as published.
+        bounded: whether embeddings are limited to -1 to 1.
     """
 
     kind: Literal["neurons"] = "neurons"

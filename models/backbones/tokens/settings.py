@@ -33,10 +33,10 @@ class ReaderSettings(Settings):
     """`[backbone.reader]`: what the encoder reads.
 
     Attributes:
-        kind: "weights", and answers where there are probes; or "answers" alone: then an embedding does not depend on
-            the order of hidden units, or on anything else but what the network computes; or "constant": the first
-            embedding is the same for all networks, and feedback follows the gradient alone.
-        probes: number of inputs that networks are run on (0: they are read, not run); learnt with the rest.
+        kind: "weights" (and answers, if there are probes); "answers" only, so that an embedding depends on nothing but
+            what the network computes, and not on the order of hidden units; or "constant": the first embedding is the
+            same for all networks, and feedback only follows the gradient.
+        probes: number of inputs that networks are run on, which are learnt; 0 to read weights only.
     """
 
     kind: Literal["weights", "answers", "constant"] = "weights"
@@ -48,7 +48,7 @@ class WriterSettings(Settings):
     """`[backbone.writer]`: what the decoder adds to the direct path.
 
     Attributes:
-        kind: "attention"; or "direct" for nothing: then weights are linear in the embedding.
+        kind: "attention", or "direct" for nothing, which makes weights linear in the embedding.
     """
 
     kind: Literal["attention", "direct"] = "attention"
@@ -59,9 +59,9 @@ class DirectSettings(Settings):
     """`[backbone.direct]`: the direct path from the embedding to every weight.
 
     Attributes:
-        kind: "sketch"; "curvature" for the directions in which changes of each layer show most; or "learnt" for
-            directions that begin as those and are learnt.
-        gain: of that path (0 turns it off).
+        kind: "sketch"; "curvature" for the directions in which changes of each layer affect outputs most; or "learnt"
+            for directions that start as those and are learnt.
+        gain: gain of the path; 0 turns it off.
     """
 
     kind: Literal["sketch", "curvature", "learnt"] = "sketch"
@@ -73,8 +73,8 @@ class FeedbackSettings(Settings):
     """`[backbone.feedback]`: how the encoder corrects an embedding by what it decodes to.
 
     Attributes:
-        rounds: how many times.
-        second_order: whether training sees through the gradients that feedback follows.
+        rounds: number of rounds.
+        second_order: whether training differentiates through the gradients that feedback follows.
     """
 
     rounds: Count = 0
@@ -86,9 +86,9 @@ class SolveSettings(Settings):
     """`[backbone.solve]`: how embeddings of neural fields are solved for at the end.
 
     Attributes:
-        steps: Gauss-Newton steps towards the network's values; 0 for none. Training goes without them.
+        steps: Gauss-Newton steps towards the network's values; 0 for none. Training does not use them.
         points: number of points at which these values are taken.
-        near_surface_share: share of the points that lie where the values are nearest to zero, of signed distances.
+        near_surface_share: for signed distances, the share of points where values are nearest to zero.
     """
 
     steps: Count = 0
@@ -101,12 +101,12 @@ class TokensSettings(BackboneSettings):
     """Sizes and parts of the tokens backbone.
 
     Attributes:
-        embedding_size: E = latents x values a latent.
+        embedding_size: E = latents x values per latent.
         latents: number of latent vectors M.
-        chunk: weights a token C.
-        width: of the encoder and the decoder D.
+        chunk: weights per token C.
+        width: width D of the encoder and the decoder.
         depth: rounds of cross- and self-attention in the encoder.
-        heads: of every attention.
+        heads: attention heads.
         reader, writer, direct, feedback, solve: the parts.
     """
 

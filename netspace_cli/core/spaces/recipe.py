@@ -43,14 +43,14 @@ class SpaceRecipe(Section):
     """`[space]`: properties of the space.
 
     Attributes:
-        name: how people call it; None for that of the file it is written to.
-        unseen: architectures of the space that no training instance has; only interpolation draws them.
-        start: each decoder's starting point, "best" (the training instance with the best validation
-            accuracy) or "random".
-        starts: starting points of each decoder. From the first one an embedding decodes to a network that imitates its
-            own; from every other one to a network as good, with mistakes of its own.
-        parents: how many training instances each further starting point is recombined from; None for 2 where there are
-            convolutions, else 4.
+        name: name for people; None for the name of the space's file.
+        unseen: architectures without training instances; only interpolation trains them.
+        start: starting point of each decoder: "best" (the training instance with the best validation accuracy) or
+            "random".
+        starts: number of starting points of each decoder. From the first one, an embedding decodes to a network that
+            imitates its own; from each other one, to a network that is as good but makes other mistakes.
+        parents: number of training instances that each further starting point is recombined from; None for 2 if the
+            architecture has convolutions, else 4.
     """
 
     name: str | None = Field(None, min_length=1)
@@ -64,11 +64,11 @@ class ReconstructRecipe(Section):
     """`[train.reconstruct]`: how weights are learnt, unless the objective is only to imitate.
 
     Attributes:
-        layer_normalisation: whether errors are divided by their layer's standard deviation over the training instances
-            (layer-wise loss normalisation).
-        target: the weights to give: those of the "view" that the encoder is shown, as published, or of the "instance",
-            in the order of hidden units that the zoo has.
-        beta: of the objective "both", the share of weights; that of behaviour is 1 - beta.
+        layer_normalisation: divide errors by their layer's standard deviation over the training instances (layer-wise
+            loss normalisation).
+        target: weights to reconstruct: those of the "view" that the encoder sees, as published, or of the "instance",
+            with its hidden units in the zoo's order.
+        beta: share of weights in the objective "both"; the share of behaviour is 1 - beta.
     """
 
     layer_normalisation: bool = True
@@ -80,9 +80,9 @@ class ContrastRecipe(Section):
     """`[train.contrast]`: views of one network get similar embeddings, those of others different ones.
 
     Attributes:
-        gamma: the term's share of the loss, 0 for none; that of all else is 1 - gamma.
-        temperature: of its cross entropy.
-        width: of the head that embeddings are contrasted behind; the space does not keep it.
+        gamma: the term's share of the loss, 0 for none; the share of all else is 1 - gamma.
+        temperature: temperature of its cross entropy.
+        width: width of the projection head; the space does not keep the head.
     """
 
     gamma: float = Field(0.0, ge=0, lt=1)
@@ -94,34 +94,33 @@ class TrainRecipe(Section):
     """`[train]`: how the space is trained.
 
     Attributes:
-        objective: "imitate" for what networks compute (eq. 1-12), "reconstruct" for their weights, "both" for the two
-            beside each other.
-        steps: steps of the optimiser.
-        instances: networks a step, of each architecture.
-        images: images, or points, a step.
-        lr, warmup, schedule: Adam's highest rate, steps to reach it, what follows.
-        clip: largest norm of the gradient, 0 for none.
-        temperature, alpha, interpolation: of the losses (eq. 1-12); where networks are neural fields, interpolation is
-            the weight of networks between two of them.
-        self_imitation: of several architectures, the weight of each network's own answers beside the teacher's; 0 as
-            published, where all networks of an architecture come out nearly the same.
-        near_surface_share: where networks are shapes, the share of a step's points near the surface of each instance.
-        level: weight of networks decoded from further starting points (`space.starts`), which move by
+        objective: "imitate" to learn what networks compute (eq. 1-12), "reconstruct" to learn their weights, or "both".
+        steps: optimiser steps.
+        instances: networks of each architecture per step.
+        images: images or points per step.
+        lr, warmup, schedule: Adam's peak learning rate, steps to reach it, and the schedule after that.
+        clip: largest norm of the gradient, 0 for no limit.
+        temperature, alpha, interpolation: constants of the losses (eq. 1-12); for neural fields, interpolation is the
+            weight of networks between two instances.
+        self_imitation: for several architectures, the weight of each network's own answers beside the teacher's; 0 as
+            published, which makes all networks of an architecture nearly the same.
+        near_surface_share: for shapes, the share of a step's points near each instance's surface.
+        level: weight of networks decoded from further starting points (`space.starts`); these points are trained with
             `untrained_lr_factor`.
-        level_loss: what these learn: "matched" for the same mean log-probability of the labels as the network that was
-            encoded has, or "labels" for the labels themselves.
-        stretch: where networks are shapes, stretch each along each axis by up to this factor, another one each time,
-            and shift it, as far as its surface stays in the box; 1 for none.
-        untrained_lr_factor: decoder biases that start untrained (an unseen architecture, a random start) move this
-            many times as far as lr, in the network's own weights: Adam on a network without batch norms is best at
-            several times the rate that suits the rest.
-        shuffle: reorder the hidden units of each input at random, a new order each time.
-        noise: add noise to each input's weights, this share of their layer's deviation.
-        multiplicative_noise: multiply them by 1 and this much noise.
-        erase: share of them that is set to zero; erase_kind: in one "block", or a "scatter". What is imitated is always
-            the network without noise and erasing; whose weights are learnt, says `reconstruct.target`.
+        level_loss: objective of these networks: "matched" for the mean log-probability of the labels that the encoded
+            network has, or "labels" for the labels themselves.
+        stretch: for shapes, stretch each along each axis by a random factor up to this one, and shift it, with its
+            surface staying in the box; 1 for none.
+        untrained_lr_factor: factor on lr for decoder biases that start untrained (an unseen architecture, a random
+            start), measured in the network's own weights. Adam on a network without batch norms works best at several
+            times the rate that suits the rest.
+        shuffle: reorder the hidden units of each input at random, with a new order each time.
+        noise: standard deviation of noise added to each input's weights, as a share of their layer's.
+        multiplicative_noise: standard deviation of the factor, with mean 1, that weights are multiplied by.
+        erase: share of the weights to set to zero; erase_kind: in one "block", or as a "scatter". Networks are imitated
+            without noise and erasing; `reconstruct.target` says which weights are learnt.
         reconstruct, contrast: tables.
-        validate_every, checkpoint_every: steps.
+        validate_every, checkpoint_every: numbers of steps.
     """
 
     objective: Literal["imitate", "reconstruct", "both"] = "imitate"
@@ -166,12 +165,12 @@ class RefineRecipe(Section):
     """`[refine]`: how embeddings are refined.
 
     Attributes:
-        method: "adam" on the embedding, the rate falling as a cosine; or "gauss-newton", for neural fields
-            and decoders that write along directions.
-        steps: how many by default; images: images, or points, a step.
-        lr, lr_end: of Adam.
-        temperature: of the imitation of a classifier's own answers; None for the one it was trained at.
-        damping: of Gauss-Newton.
+        method: "adam" on the embedding with a cosine schedule; or "gauss-newton", for neural fields and decoders that
+            write along directions.
+        steps: default number of steps; images: images or points per step.
+        lr, lr_end: Adam's first and last learning rate.
+        temperature: temperature at which a classifier's own answers are imitated; None for that of training.
+        damping: damping of Gauss-Newton.
     """
 
     method: Literal["adam", "gauss-newton"] = "adam"
@@ -191,8 +190,8 @@ class LsoRecipe(Section):
     """`[lso]`: how embeddings are optimised by Adam.
 
     Attributes:
-        steps: how many by default; images: images, or points, a step.
-        lr: the highest rate; rates: by architecture, where its decoder wants another.
+        steps: default number of steps; images: images or points per step.
+        lr: peak learning rate; rates: learning rates of architectures that need another one, by name.
     """
 
     steps: PositiveInt = 200
@@ -209,7 +208,7 @@ class Recipe(Section):
     """A whole recipe. Unknown keys are refused.
 
     Attributes:
-        backbone: of the kind that the registry of backbones has under its name.
+        backbone: settings of a backbone; its kind is a name in the registry of backbones.
     """
 
     space: SpaceRecipe = SpaceRecipe()
