@@ -58,9 +58,11 @@ def texts(tree: ast.Module) -> Iterator[tuple[int, str]]:
     inside: set[ast.AST] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
-            parts = [each for each in node.values if isinstance(each, ast.Constant)]
-            inside |= set(parts)
-            yield node.lineno, "".join(part.value if part in parts else "{}" for part in node.values)
+            inside |= {each for each in node.values if isinstance(each, ast.Constant)}
+            yield (
+                node.lineno,
+                "".join(str(each.value) if isinstance(each, ast.Constant) else "{}" for each in node.values),
+            )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in inside:
             yield node.lineno, node.value
 
