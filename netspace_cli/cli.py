@@ -129,7 +129,7 @@ class Shell(click.Group):
             try:
                 outcome = super().main(args, prog_name, complete_var, False, **extra)
                 code = outcome if isinstance(outcome, int) else 0
-            except (Exception, KeyboardInterrupt, Halt) as error:  # noqa: BLE001 - the end of the line: told, not lost
+            except (Exception, KeyboardInterrupt, Halt) as error:  # noqa: BLE001 - reported below
                 failure = error
         failure = interrupts.error or failure
         if failure is not None:
@@ -153,7 +153,7 @@ def report(error: BaseException, *, as_json: bool) -> int:
         error.show()
         return error.exit_code
     failure = explain(error)
-    with contextlib.suppress(OSError):  # nobody can be told that nobody can be told
+    with contextlib.suppress(OSError):  # stdout or stderr is gone, so there is nowhere to report it
         if _is_on(DEBUG_VARIABLE):
             traceback.print_exception(error)
         write_message(f"error: {failure.message}")

@@ -105,9 +105,7 @@ def test_docstrings_begin_with_what_is_done_or_what_it_is() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
-    ("name", "command"), list(commands(cli)), ids=lambda value: value if str(value) == value else ""
-)
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*each, id=each[0]) for each in commands(cli)])
 def test_the_help_is_plain(name: str, command: click.Command) -> None:
     assert faults(command.get_help(click.Context(command, info_name=name))) == []
 

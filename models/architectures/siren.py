@@ -26,7 +26,7 @@ NAME = re.compile(r"siren(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
 MOST_PARAMETERS = 50_000_000
 LAYER = re.compile(r"layers\.(0|[1-9][0-9]?)\.(?:weight|bias)")
 MOST_UNITS, MOST_LAYERS = 9999, 99
-# A network to compare with has at most so many times the values of the file.
+# Largest factor by which a network to compare with may exceed the file's number of values.
 MOST_EXCESS = 4
 
 

@@ -21,7 +21,7 @@ from .preconditioner import KroneckerPreconditioner
 
 # Line search: the best of these shares of a change is taken, as networks are not linear.
 SHARES = (1.0, 0.5, 0.25, 0.125)
-# At most so many points decide the line search.
+# Largest number of points for the line search.
 LINE_SEARCH_POINTS = 2048
 # Of the equations, in units of the mean square of the rows of J.
 DAMPING = 1e-4

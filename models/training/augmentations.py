@@ -17,9 +17,9 @@ class Augmentations:
     """Changes to apply to a network, in this order.
 
     Attributes:
-        shuffle: whether hidden units are reordered at random, which leaves alone what the network computes.
-        noise: standard deviation of what is added to each weight, as a share of its layer's own.
-        multiplicative_noise: that of what each weight is multiplied by, about 1.
+        shuffle: reorder hidden units at random, which does not change what the network computes.
+        noise: standard deviation of noise added to each weight, as a share of its layer's.
+        multiplicative_noise: standard deviation of the factor, with mean 1, that each weight is multiplied by.
         erase: share of the weights that are set to zero, from 0 to 1.
         erase_kind: "block", one run of consecutive weights, or "scatter", anywhere.
     """

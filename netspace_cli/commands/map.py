@@ -41,7 +41,7 @@ from netspace_cli.terminal.formats import Column, decimal, percent
 def embedding_map(running: options.RunnerOptions, console: Console, **asked: Any) -> None:
     """Draw the embeddings of a space's or a zoo's networks in two dimensions.
 
-    Embeddings that are drawn over the map have no part in making it.
+    The map is made without the embeddings that are drawn over it.
 
     Example: netspace map digits -o map.png
     """

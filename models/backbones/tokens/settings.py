@@ -86,9 +86,9 @@ class SolveSettings(Settings):
     """`[backbone.solve]`: how embeddings of neural fields are solved for at the end.
 
     Attributes:
-        steps: Gauss-Newton steps towards the network's values; 0 for none. Training goes without them.
+        steps: Gauss-Newton steps towards the network's values; 0 for none. Training does not use them.
         points: number of points at which these values are taken.
-        near_surface_share: share of the points that lie where the values are nearest to zero, of signed distances.
+        near_surface_share: for signed distances, the share of points where values are nearest to zero.
     """
 
     steps: Count = 0

@@ -16,7 +16,7 @@ from netspace_cli.core.runtime.runner import GIB, memory_of
 NAME = "points"
 # Networks that are shapes: one value, a signed distance, at points of three coordinates.
 SHAPES = FieldIO(3, 1)
-# Of memory for each voxel of a grid, all told: its value, the piece it belongs to, copies; and how much of it may go.
+# Bytes per voxel of a grid for its value, its component and copies; and the share of the memory that a grid may take.
 VOXEL_BYTES, SHARE = 24, 0.5
 # What the values of a zoo of fields may be.
 DISTANCES, COLOURS = "signed distances", "colours"

@@ -19,7 +19,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
 
-# Of the steps, the last one in so many are averaged.
+# The last 1 / LATER of the steps are averaged.
 LATER = 3
 
 

@@ -64,7 +64,7 @@ def embedding_map(
     """Bring embeddings into the plane.
 
     Args:
-        points: one for each embedding. Those that are drawn over the map have no part in making it.
+        points: one for each embedding. The map is made without those that are drawn over it.
         embeddings: (N, E).
         method: "pca", the two directions of the largest variance; "umap", which keeps neighbours together.
         seed: of UMAP.

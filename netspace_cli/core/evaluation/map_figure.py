@@ -47,7 +47,7 @@ def plot_map(path: Path, found: EmbeddingMap, title: str, colouring: Colouring, 
     Args:
         path: .png, .svg or .pdf.
         title: says what is seen.
-        colouring: as of `colouring_of`.
+        colouring: as in `colouring_of`.
     """
     figure, (axes,) = blank_figure(6.4, 5)
     own = [point for point in found.points if not point.over]

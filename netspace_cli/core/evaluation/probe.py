@@ -175,6 +175,6 @@ def _judged(
 
 
 def _instances(zoo: Zoo, split: str, arch: str) -> list[Instance]:
-    """Those to learn from, of which validation instances choose the settings; or those to be judged on."""
+    """Return the test instances; or those to learn from, of which validation instances choose the settings."""
     splits = (split,) if split == "test" else (split, "val")
     return [instance for each in splits for instance in zoo.select(split=each, arch=arch)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-# Rates are tried this far apart, and at most so many of them.
+# Factor between rates that are tried, and their largest number.
 FACTOR = 3.0
 MOST_RATES = 7
 

@@ -32,7 +32,7 @@ from .together import error_overlaps, test_logits, together
 TRAINING = "training instances"
 LEARNT_FROM = "all learnt from"
 PREDICTED = "predicted instances"
-# Of each network, the nearest so many training instances in a common order are aligned to it by themselves.
+# Number of nearest training instances in a common order that are aligned to each network separately.
 CANDIDATES = 3
 
 

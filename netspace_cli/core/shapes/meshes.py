@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MESH_SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 # The longest side of a mesh that is brought into the box, whose sides are 2.
 LONGEST = 1.8
-# Voxels along each axis of the box where an open mesh is told by the voxels it passes through.
+# Voxels along each axis of the box when an open mesh is replaced by the voxels that it passes through.
 RESOLUTION = 64
 KINDS = f"Give a whole mesh of triangles: {', '.join(MESH_SUFFIXES)}."
 # Deviation of the points near the surface, in two bands, in units of the box's half side.

@@ -11,7 +11,7 @@ from netspace_cli.core.runtime.runner import Runner
 
 from .values import values_of
 
-# Of so many points of the box the nearest to each surface are kept.
+# Number of points of the box from which the nearest to each surface are kept.
 CANDIDATES, KEPT = 32_768, 4096
 # They are moved by so much each time, so that no two steps ask the same.
 JITTER = 0.02

@@ -220,7 +220,7 @@ class Recipe(Section):
     """A whole recipe. Unknown keys are refused.
 
     Attributes:
-        backbone: of the kind that the registry of backbones has under its name.
+        backbone: settings of a backbone; its kind is a name in the registry of backbones.
     """
 
     space: SpaceRecipe = SpaceRecipe()

@@ -102,7 +102,7 @@ class RunFolder:
             )
         before, now = translated_record(self._settings()), json.loads(json.dumps(settings))
         # A run may have been begun when recipes had fewer keys, or other names for them.
-        # MADE_WITH is told, not compared: a run may go on elsewhere, though not with the same bits.
+        # MADE_WITH is recorded, not compared: a run may continue elsewhere, though not with the same bits.
         for each in (before, now):
             if isinstance(each.get("recipe"), dict):
                 each["recipe"] = completed_recipe(each["recipe"])

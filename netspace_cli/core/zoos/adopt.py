@@ -152,8 +152,7 @@ def index_folder(
         force: index again from scratch; what was listed before stays listed until all is done.
         dry_run: recognise and draw the splits, but neither score nor write.
     Raises:
-        ConfigError: no folder, no checkpoint fits, the folder is a zoo of other data, or it is to be indexed again and
-            was trained by netspace.
+        ConfigError: no folder, no checkpoint fits, a zoo of other data, or one trained by netspace with `force`.
         InputFileError: a list with an invalid line.
     """
     if not folder.is_dir():
@@ -184,11 +183,7 @@ def index_folder(
     if not dry_run:
         scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
         zoo = write_zoo(zoo, scored, before, force=force)
-    notes += [
-        f"{file.name} does not name a split (train, val or test), so splits are drawn."
-        for file in plan.lists
-        if not split_named(file)
-    ]
+    notes += [f"{file.name} names no split: it is drawn at random." for file in plan.lists if not split_named(file)]
     notes += missing_splits(zoo.instances, plan.shares)
     new = {i.id for i in added}
     now = tuple(i for i in zoo.instances if i.id in new)

@@ -74,7 +74,7 @@ def test_a_list_that_names_no_split_leaves_it_to_be_drawn(tiny: Tiny, nets: Path
     found = {i.id: i.split for i in adopted.zoo.instances}
     assert found.pop("resnet8/0") == "test"
     assert sorted(found.values()) == ["train", "val"]
-    assert "all.txt does not name a split (train, val or test), so splits are drawn." in adopted.notes
+    assert "all.txt names no split: it is drawn at random." in adopted.notes
 
 
 @pytest.mark.parametrize(
