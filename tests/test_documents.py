@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
     [
         *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "RESULTS.md")),
+        ROOT / "docs" / "merge.md",
         *(ROOT / "examples").rglob("README.md"),
         *(ROOT / "examples" / "recipes").glob("*.toml"),
     ]

@@ -1,0 +1,168 @@
+"""netspace merge: several networks of one task become one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.commands.choices import Seconds, Selection
+from netspace_cli.core.merging.plan import WAYS, MergePlan
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer, percent
+
+if TYPE_CHECKING:
+    from netspace_cli.core.merging.merge import Merged
+    from netspace_cli.core.requests.merge import MergeTask
+
+
+@click.command()
+@click.argument("networks", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@options.output(required=False, help="Where the merged network goes (.pt, .safetensors).")
+@click.option(
+    "--arch",
+    callback=options.trust_named,
+    metavar="NAME|PKG.MODULE:FACTORY",
+    help="The architecture of the result. [default: the networks' own, or the largest of the space]",
+)
+@click.option(
+    "--member-arch",
+    "member_archs",
+    multiple=True,
+    callback=options.trust_named,
+    metavar="PKG.MODULE:FACTORY",
+    help="What the networks may be beside built-in architectures; may be given many times.",
+)
+@click.option("--method", type=click.Choice(list(WAYS)), help="One way alone. [default: all, the best is kept]")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps of each way that distils. [default: 1000]")
+@click.option("--budget", type=Seconds(), help="Seconds in the place of steps: what lags behind is stopped.")
+@click.option("--images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3e-3,
+    show_default=True,
+    help="Learning rate on weights; embeddings have the one that their space records.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1),
+    default=0.9,
+    show_default=True,
+    help="Share of the ensemble in the loss; the rest is that of the labels, if there are any.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Of distilling.",
+)
+@click.option("--all-teach", is_flag=True, help="Let weak networks teach, too, whatever validation says.")
+@click.option(
+    "--select", type=Selection(), default="all", show_default=True, help="Of a zoo: the so many best, or all."
+)
+@options.space
+@options.data
+@options.key
+@options.force
+@options.dry_run
+@options.running
+@options.shared
+def merge(
+    networks: tuple[Path, ...],
+    dry_run: bool,
+    running: options.RunnerOptions,
+    console: Console,
+    **asked: Any,
+) -> None:
+    """Make one network of several that were trained apart on one task.
+
+    NETWORKS are checkpoints, folders of them or zoos, also of different architectures. The images need no labels. Every
+    way to one network is tried; the best on validation images is written. All are shown beside the ensemble, which
+    costs as much as all networks together.
+
+    Example: netspace merge a.pt b.pt c.pt --data images.npz -o one.pt
+    """
+    from netspace_cli.core.requests.merge import MergeRequest, seconds_by_way
+
+    runner = running.runner(console)
+    names = ("method", "steps", "budget", "images", "lr", "alpha", "temperature")
+    plan = MergePlan(**{name: asked.pop(name) for name in names}, choose_members=not asked.pop("all_teach"))
+    task = MergeRequest(networks, **asked, plan=plan).prepare(runner)
+    if dry_run:
+        _show_plan(console, task)
+        return
+    with runner:
+        found = task.run(runner)
+        report = runner.report()
+    console.cost(report)
+    _show(console, task, found)
+    console.document({**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}})
+    _remark(console, task, found)
+
+
+def _show(console: Console, task: MergeTask, found: Merged) -> None:
+    console.table(
+        f"{len(found.members)} networks to one {task.architecture.name}",
+        [
+            "way",
+            Column("steps", integer),
+            Column("images", integer),
+            Column("seconds", decimal),
+            Column("val", percent),
+            Column("test", percent),
+            Column("agreement", percent),
+            "chosen",
+            "about",
+        ],
+        [
+            (
+                way.name,
+                way.steps or None,
+                way.images or None,
+                way.seconds or None,
+                way.scores.validation,
+                way.scores.test,
+                way.scores.agreement,
+                "yes" if way.chosen else None,
+                way.note,
+            )
+            for way in found.ways
+        ],
+    )
+
+
+def _remark(console: Console, task: MergeTask, found: Merged) -> None:
+    """What a reader of the table may ask, and what was written."""
+    if len(found.teachers) < len(found.members):
+        names = ", ".join(found.members[i] for i in found.teachers)
+        share = f"{len(found.teachers)} of {len(found.members)}"
+        console.note(f"{share} are a better ensemble than all on validation images, and teach: {names}.")
+    if not task.data.labelled:
+        console.note("No labels: the way was chosen by agreement with the ensemble on images held out of the rest.")
+    reasons: dict[str, list[str]] = {}
+    for way, why in found.left_out.items():
+        reasons.setdefault(why, []).append(way)
+    for why, ways in reasons.items():
+        console.note(f"Left out {', '.join(ways)}: {why}.")
+    if found.gain is not None:
+        console.note(f"{found.method}: {percent(found.gain)} of what the ensemble gains over the best member.")
+    path = task.request.output
+    console.note("Nothing was written: -o keeps the network." if path is None else f"Wrote {path}.")
+
+
+def _show_plan(console: Console, task: MergeTask) -> None:
+    from netspace_cli.core.merging.panel import name_of
+
+    console.table(
+        f"would merge to a {task.architecture.name}",
+        ["network", "arch", Column("parameters", integer)],
+        [(name_of(m), m.architecture.name, m.architecture.parameter_count) for m in task.members],
+    )
+    members = [{"path": name_of(m), "arch": m.architecture.name} for m in task.members]
+    console.document({**task.record(), "members": members, "dry_run": True})
+    if task.request.output is not None:
+        console.note(f"{task.request.output} would be written.")
