@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("init", type=options.INPUT_FILE)
-@options.teacher(help="Network to imitate. [default: none, the labels alone]")
+@options.teacher(
+    help="Network to imitate, or, given many times, networks whose mean probabilities to imitate. [default: none, the "
+    "labels alone]",
+    several=True,
+)
 @click.option(
     "--towards",
     cls=options.RenamedOption,
