@@ -127,6 +127,8 @@ def test_what_cannot_be_merged_is_refused(
     assert "the member ../other.pt is for 1x8x8, 4 classes; these images are 1x8x8, 3 classes" in told
     assert "are of 2 architectures" in refused(2, "merge", files[0], tiny.networks["resnet8"], *data)
     assert "chooses from a zoo, and none is given" in refused(2, "merge", *files, *data, "--select", "top:2")
+    chosen = ["merge", tiny.zoo.path, "--data", plain_images, "--select", "top:2"]
+    assert "goes by accuracy, and these images have no labels" in refused(2, *chosen)
     assert "say both how long" in refused(2, "merge", *files, *data, "--steps", 3, "--budget", "2s")
     assert "is no time: write 60 or 60s" in refused(2, "merge", *files, *data, "--budget", "soon")
     assert "is an input or another output" in refused(2, "merge", *files, *data, "-o", files[0])

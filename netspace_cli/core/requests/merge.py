@@ -108,6 +108,11 @@ class MergeRequest:
     def _members(
         self, zoos: Sequence[Zoo], files: Sequence[Path], data: ImageData, space: Space | None, runner: Runner
     ) -> list[Network]:
+        if self.select is not None and not data.labelled:
+            raise ConfigError(
+                f"{setting('select', f'top:{self.select}')} goes by accuracy, and these images have no labels.",
+                "Leave it out, or give images with labels.",
+            )
         members = []
         for zoo in zoos:
             check_ensemble(zoo, data, self.select)

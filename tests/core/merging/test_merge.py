@@ -10,12 +10,16 @@ from netspace_models.architectures import build
 from netspace_models.errors import ConfigError, RunFailed, WrongSpace
 from netspace_models.parameters.alignment import align_weights
 from netspace_models.training.losses import ensemble_logits
+from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData, Split
+from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.merging.distil import Distilling, distil_within, halvings, lessons_of
 from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
 from netspace_cli.core.merging.merge import Merged, merge, target_of
+from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.merging.plan import ENSEMBLE, WAYS, MergePlan
+from netspace_cli.core.merging.starts import Starts
 from netspace_cli.core.merging.students import fresh_student
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
@@ -63,6 +67,44 @@ def test_every_way_is_tried_and_the_best_kept(tiny: Tiny) -> None:
     assert {way.images for way in found.ways if "from-" in way.name} == {32}
 
 
+def three(tiny: Tiny) -> list[Network]:
+    """Networks that differ, since they are drawn."""
+    architecture = build("lenetlike", tiny.data.io)
+    size = architecture.parameter_count
+    return [Network(architecture, 0.2 * torch.randn(size, generator=seeded(i)), source=f"{i}") for i in range(3)]
+
+
+def labelled_by(data: ImageData, **answerers: Network) -> ImageData:
+    """The images with a network's answers as labels, split by split."""
+    splits = dict(data.splits)
+    for name, network in answerers.items():
+        logits = logits_of(network.architecture, network.weights, data, name, Runner("cpu"))
+        splits[name] = Split(data.splits[name].images, logits.argmax(1))
+    return replace(data, splits=splits)
+
+
+def test_validation_alone_chooses(tiny: Tiny) -> None:
+    members = three(tiny)
+    data = labelled_by(tiny.data, val=members[1], test=members[2])
+    found = merge(members, data, Runner("cpu"), plan=replace(FEW, lr=0.3))
+    best = found.way("best")
+    assert best is not None and best.note == "1" and best.scores.validation == 1.0 and found.method == "best"
+    assert torch.equal(found.network.weights, members[1].weights) and found.accuracies[2] == 1.0
+    assert (found.teachers[0] == 1 and found.gain is None) or found.gain <= 0.0
+
+
+def test_without_labels_agreement_on_validation_images_chooses(tiny: Tiny) -> None:
+    members = three(tiny)
+    found = merge(members, unlabelled(tiny.data), Runner("cpu"), plan=replace(FEW, lr=0.3))
+    said = [logits_of(m.architecture, m.weights, tiny.data, "val", Runner("cpu")) for m in members]
+    wanted = ensemble_logits(said)
+    best = found.way("best")
+    assert best is not None and best.scores.choice == max(agreement(each, wanted) for each in said) < 1
+    own = logits_of(found.network.architecture, found.network.weights, tiny.data, "val", Runner("cpu"))
+    choices = {way.name: way.scores.choice for way in found.ways if way.name != ENSEMBLE}
+    assert choices[found.method] == max(choices.values()) == agreement(own, wanted)
+
+
 def test_a_seed_gives_the_same_bits_and_another_seed_others(tiny: Tiny) -> None:
     members = members_of(tiny, "lenetlike")
     one, again, other = (merge(members, tiny.data, Runner("cpu", seed=s), plan=FEW) for s in (1, 1, 2))
@@ -89,8 +131,43 @@ def test_means_of_one_function_in_several_orders(tiny: Tiny) -> None:
     mean = mean_of_weights(members)
     assert torch.allclose(mean, torch.stack([m.weights for m in members]).mean(0), atol=1e-6)
     assert not torch.allclose(mean, own, atol=1e-2)
-    others = torch.stack([m.weights for m in members[1:]])
-    assert torch.equal(align_weights(architecture, own, others, seeded())[0], own)
+    unlike, draws = three(tiny), Runner("cpu")
+    others = [
+        align_weights(architecture, unlike[0].weights, m.weights[None], draws.generator("merge", "align"))[0]
+        for m in unlike
+    ]
+    assert torch.allclose(aligned_mean(unlike, draws), torch.stack(others).mean(0), atol=1e-6)
+    assert not torch.allclose(mean_of_weights(unlike), torch.stack(others).mean(0), atol=1e-2)
+
+
+def test_ways_begin_where_they_say(tiny: Tiny) -> None:
+    runner, members = Runner("cpu"), members_of(tiny, "resnet8")
+    architecture = tiny.space.model.architecture("resnet8")
+    panel = seat(members, tiny.data, runner, choose=False)
+    starts = Starts(panel, architecture, tiny.space, tiny.data, runner)
+    inputs, _ = tiny.data.batch("test", slice(None))
+
+    def begins(way: str) -> Tensor:
+        return architecture.run(starts.student(way, 1e-3)[0].weights(), inputs)
+
+    best = members[panel.ranking[0]]
+    assert torch.allclose(begins("from-best"), architecture.run(best.weights, inputs), atol=1e-3)
+    refreshed, _ = starts.weights("refreshed-mean")
+    assert torch.allclose(begins("from-mean"), architecture.run(refreshed, inputs), atol=1e-3)
+    assert not torch.allclose(begins("from-mean"), architecture.run(starts.weights("mean")[0], inputs), atol=1e-2)
+    vectors = encode([members[i] for i in panel.teachers], tiny.space, runner).vectors
+    for way, start in {"space-from-best": vectors[0], "space-from-mean": vectors.mean(0)}.items():
+        assert torch.equal(starts.student(way, 1e-3)[0].parameters()[0].detach()[0], start)
+
+
+def test_the_rate_falls_to_a_twentieth_as_a_cosine(tiny: Tiny) -> None:
+    runner, members = Runner("cpu"), members_of(tiny, "lenetlike")
+    lessons = lessons_of(members, tiny.data, FEW, runner)
+    way = Distilling("a", fresh_student(members[0].architecture, 0.01, runner), lessons, steps=40)
+    rates: list[float] = []
+    way.go_on(1.0, lambda n=1, **fields: rates.append(way._optimizer.param_groups[0]["lr"]))
+    assert len(rates) == 40 == way.taken and rates == sorted(rates, reverse=True)
+    assert rates[0] == 0.01 and rates[20] == pytest.approx(0.00525) and rates[-1] == pytest.approx(0.0005, rel=0.05)
 
 
 def test_distilling_comes_nearer_to_the_ensemble(tiny: Tiny) -> None:
