@@ -64,6 +64,7 @@ if TYPE_CHECKING:
 @click.option(
     "--select", type=Selection(), default="all", show_default=True, help="Of a zoo: the so many best, or all."
 )
+@click.option("--plot", type=options.OUTPUT_PATH, metavar="F.png", help="Draw accuracy against time.")
 @options.space
 @options.data
 @options.key
@@ -150,8 +151,11 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         console.note(f"Left out {', '.join(ways)}: {why}.")
     if found.gain is not None:
         console.note(f"{found.method}: {percent(found.gain)} of what the ensemble gains over the best member.")
-    path = task.request.output
-    console.note("Nothing was written: -o keeps the network." if path is None else f"Wrote {path}.")
+    written = [path for path in (task.request.output, task.request.plot) if path is not None]
+    for path in written:
+        console.note(f"Wrote {path}.")
+    if task.request.output is None:
+        console.note("The network was not written: -o keeps it.")
 
 
 def _show_plan(console: Console, task: MergeTask) -> None:
@@ -164,5 +168,5 @@ def _show_plan(console: Console, task: MergeTask) -> None:
     )
     members = [{"path": name_of(m), "arch": m.architecture.name} for m in task.members]
     console.document({**task.record(), "members": members, "dry_run": True})
-    if task.request.output is not None:
-        console.note(f"{task.request.output} would be written.")
+    for path in filter(None, (task.request.output, task.request.plot)):
+        console.note(f"{path} would be written.")

@@ -60,7 +60,20 @@ def test_a_row_for_each_way(tiny: Tiny, files: list[Path], work: Path, rows: Row
     assert list(work.iterdir()) == []
     told = cli("merge", *files, "--data", tiny.npz, *FEW).stderr
     assert "Left out refreshed-mean: lenetlike has no batch norms." in told
-    assert "Nothing was written: -o keeps the network." in told
+    assert "The network was not written: -o keeps it." in told
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_figure_has_every_way(
+    tiny: Tiny, files: list[Path], plain_images: Path, work: Path, ask: Ask, labelled: bool
+) -> None:
+    found = ask("merge", *files, "--data", tiny.npz if labelled else plain_images, "--plot", "ways.svg", *FEW)
+    drawn = Path("ways.svg").read_text()
+    for row in found["ways"]:
+        if labelled or row["way"] != "ensemble":
+            assert f"<!-- {row['way']}, " in drawn or row["way"].startswith("chosen "), row["way"]
+    assert f"<!-- {found['method']}, " in drawn and " (chosen) -->" in drawn
+    assert ("<!-- 3 members -->" in drawn) is labelled
 
 
 def test_a_folder_and_a_zoo_are_members_too(tiny: Tiny, files: list[Path], work: Path, ask: Ask) -> None:

@@ -187,7 +187,7 @@ def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
     """A way without steps."""
     weights, seconds = starts.weights(name)
     network = Network(starts.architecture, weights)
-    note = name_of(starts.own[0]) if name == "best" else f"of {len(starts.own)}"
+    note = name_of(starts.best) if name == "best" and starts.best else f"of {len(starts.own)}"
     return Way(name, judge.scores(network), seconds=seconds, note=note), network
 
 

@@ -13,8 +13,10 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
+from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.merging.merge import Merged, Way, check_merging, merge, target_of
+from netspace_cli.core.merging.merge_figure import plot_merged
 from netspace_cli.core.merging.plan import ON_SPACE, MergePlan
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, check_teacher, write_network
@@ -37,7 +39,7 @@ class MergeRequest:
 
     Attributes:
         inputs: checkpoints, folders of them, zoos.
-        output: of the merged network; force: replace it.
+        output: of the merged network; plot: of a figure; force: replace them.
         data: images as of `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
         arch: of the result; None for `target_of`.
         member_archs: names or factories that members may be, beside the built-in ones.
@@ -49,6 +51,7 @@ class MergeRequest:
 
     inputs: tuple[Path, ...]
     output: Path | None = None
+    plot: Path | None = None
     data: str | None = None
     arch: str | None = None
     member_archs: tuple[str, ...] = ()
@@ -67,8 +70,11 @@ class MergeRequest:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
         self.plan.check()
+        check_no_input([self.output, self.plot], [*self.inputs, self.space])
+        if self.plot is not None:
+            check_figure(self.plot)
+            check_output(self.plot, force=self.force)
         if self.output is not None:
-            check_no_input([self.output], [*self.inputs, self.space])
             check_checkpoint_suffix(self.output)
             check_output(self.output, force=self.force)
         zoos, files = self._sources()
@@ -151,7 +157,7 @@ class MergeTask:
     space: Space | None
 
     def run(self, runner: Runner) -> Merged:
-        """Merge, and write the network where it was asked for."""
+        """Merge, and write what was asked for."""
         asked = self.request
         found = merge(
             self.members, self.data, runner, architecture=self.architecture, space=self.space, plan=asked.plan
@@ -164,6 +170,8 @@ class MergeTask:
                 "netspace.merged_from": ",".join(member.sha256 for member in self.members),
             }
             write_network(asked.output, found.network, metadata=metadata, force=asked.force)
+        if asked.plot is not None:
+            plot_merged(asked.plot, found, force=asked.force)
         return found
 
     def record(self) -> dict[str, Any]:
@@ -179,6 +187,7 @@ class MergeTask:
             "temperature": plan.temperature,
             "budget": plan.budget,
             "output": self.request.output,
+            "plot": self.request.plot,
         }
 
     def document(self, found: Merged) -> dict[str, Any]:
