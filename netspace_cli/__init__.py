@@ -46,6 +46,7 @@ _HOMES = {
     "load_recipe": "spaces.recipe_reading",
     "load_space": "spaces.space",
     "merge": "merging.merge",
+    "merge_groups": "merging.groups",
     "open_zoo": "zoos.zoo",
     "method_named": "sampling.methods",
     "optimise": "search.lso",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,12 @@ from netspace_cli.terminal.formats import Column, decimal, integer, percent
 if TYPE_CHECKING:
     from netspace_cli.core.merging.merge import Merged
     from netspace_cli.core.requests.merge import MergeTask
+    from netspace_cli.core.runtime.runner import Runner
 
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@options.output(required=False, help="Where the merged network goes (.pt, .safetensors).")
+@options.output(required=False, help="Where the merged network goes (.pt, .safetensors); of --groups a folder.")
 @click.option(
     "--arch",
     callback=options.trust_named,
@@ -64,6 +66,11 @@ if TYPE_CHECKING:
 @click.option(
     "--select", type=Selection(), default="all", show_default=True, help="Of a zoo: the so many best, or all."
 )
+@click.option(
+    "--groups",
+    type=click.Choice(["seed"]),
+    help="Merge a zoo group by group, those that differ in this alone; begun again, it goes on.",
+)
 @click.option("--plot", type=options.OUTPUT_PATH, metavar="F.png", help="Draw accuracy against time.")
 @options.space
 @options.data
@@ -92,6 +99,9 @@ def merge(
     runner = running.runner(console)
     names = ("method", "steps", "budget", "images", "lr", "alpha", "temperature")
     plan = MergePlan(**{name: asked.pop(name) for name in names}, choose_members=not asked.pop("all_teach"))
+    if asked.pop("groups") is not None:
+        _merge_groups(networks, plan, runner, console, dry_run, asked)
+        return
     task = MergeRequest(networks, **asked, plan=plan).prepare(runner)
     if dry_run:
         _show_plan(console, task)
@@ -103,6 +113,37 @@ def merge(
     _show(console, task, found)
     console.document({**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}})
     _remark(console, task, found)
+
+
+def _merge_groups(
+    zoos: tuple[Path, ...], plan: MergePlan, runner: Runner, console: Console, dry_run: bool, asked: Mapping[str, Any]
+) -> None:
+    from netspace_cli.core.requests.merge_groups import MergeGroupsRequest, rows_of
+
+    for name in ("arch", "member_archs", "select", "key", "plot", "force"):
+        if asked[name]:
+            flag = name.removesuffix("s").replace("_", "-")
+            raise click.UsageError(f"--{flag} is not for --groups. Leave out one of them.")
+    task = MergeGroupsRequest(zoos, asked["output"], asked["data"], asked["space"], plan).prepare(runner)
+    if dry_run:
+        rows = [(group.id, len(group.instances), group.instances[0].epochs) for group in task.left]
+        console.table("would merge", ["id", Column("members", integer), "epochs"], rows)
+        console.document({**task.record(), "groups": [row[0] for row in rows], "dry_run": True})
+        return
+    with runner:
+        found = rows_of(task.run(runner))
+        report = runner.report()
+    console.cost(report)
+    columns: list[str | Column] = ["id", "arch", "epochs", Column("members", integer), "way"]
+    accuracies = ("best", "test", "ensemble")
+    console.table(
+        f"{task.output}: groups of {task.zoo.path} that differ in their seed alone",
+        [*columns, *(Column(name, percent) for name in accuracies)],
+        [tuple(row.values()) for row in found],
+    )
+    console.document({**task.record(), "merged": found, "report": report})
+    alone = len(task.zoo.instances) - sum(len(group.instances) for group in task.groups)
+    console.note(f"{task.output}: {len(found)} networks, {len(task.left)} of them new; {alone} instances are alone.")
 
 
 def _show(console: Console, task: MergeTask, found: Merged) -> None:

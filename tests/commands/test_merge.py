@@ -147,3 +147,24 @@ def test_what_cannot_be_merged_is_refused(
     assert "is an input or another output" in refused(2, "merge", *files, *data, "-o", files[0])
     (Path("..") / "empty").mkdir()
     assert "holds no checkpoint files" in refused(2, "merge", "../empty", *data)
+
+
+def test_a_zoo_is_merged_group_by_group_and_goes_on(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
+    options = ["merge", tiny.zoo.path, "--data", tiny.npz, "--groups", "seed", "-o", "merged", *FEW]
+    plan = ask(*options, "--dry-run")
+    assert plan["groups"] == ["lenetlike-0000", "vanillacnn-0001", "resnet8-0002"] and list(work.iterdir()) == []
+    whole = ask(*options)
+    assert [(row["id"], row["members"]) for row in whole["merged"]] == [(name, 4) for name in plan["groups"]]
+    assert all(0 <= row["test"] <= 1 and 0 <= row["ensemble"] <= 1 for row in whole["merged"])
+    assert ask("zoo", "verify", "merged")["instances"]
+    lines = Path("merged/instances.jsonl").read_text().splitlines()
+    Path("merged/instances.jsonl").write_text(lines[0] + "\n")
+    assert ask(*options, "--dry-run")["groups"] == plan["groups"][1:]
+    assert ask(*options)["merged"] == whole["merged"]
+    assert Path("merged/instances.jsonl").read_text().splitlines() == lines
+    assert "merged from other instances or by other settings" in refused(2, *options, "--seed", 1)
+    assert "--arch is not for --groups" in refused(2, *options, "--arch", "resnet8")
+    alone = ["merge", tiny.teacher.parents[2], "--data", tiny.npz, "--groups", "seed", "-o", "other"]
+    assert "no two of the 1 instances" in refused(2, *alone)
+    twice = ["merge", tiny.zoo.path, tiny.zoo.path, "--groups", "seed", "-o", "other"]
+    assert "merges the groups of one zoo into a folder; 2 inputs" in refused(2, *twice)
