@@ -64,7 +64,11 @@ if TYPE_CHECKING:
 )
 @click.option("--all-teach", is_flag=True, help="Let weak networks teach, too, whatever validation says.")
 @click.option(
-    "--select", type=Selection(), default="all", show_default=True, help="Of a zoo: the so many best, or all."
+    "--select",
+    type=Selection(),
+    default="all",
+    show_default=True,
+    help="Of a zoo: its n best on validation images, or all.",
 )
 @click.option(
     "--groups",

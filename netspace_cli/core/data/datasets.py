@@ -198,7 +198,7 @@ def _finished(found: ReadImages, size: int | None, unlabelled: int | None = None
 
 
 def _held_out(splits: dict[str, Split], part: str, share: int) -> str:
-    """Take a part, one image of so many, from train; returns what there is to note."""
+    """Take one of `share` images from train as another part; returns a note on it."""
     train, n = splits["train"], len(splits["train"])
     order = torch.from_numpy(np.random.RandomState(0).permutation(n))
     kept, taken = order[: n - n // share], order[n - n // share :]

@@ -66,7 +66,7 @@ def lessons_of(
 
     Args:
         data: on the runner's device.
-        most: so many images at random, where there are more; None for all.
+        most: at most this number of images, drawn at random; None for all.
     """
     order = torch.randperm(len(data.splits["train"]), generator=runner.generator("merge", "images"))
     index = order[:most].sort().values

@@ -144,7 +144,7 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor]) ->
         ConfigError: says how often it agrees, and how often it would.
     """
     probabilities = [each.softmax(1) for each in answers]
-    total = torch.stack(probabilities).sum(0) if len(probabilities) == 2 else sum(probabilities[1:], probabilities[0])
+    total = torch.stack(probabilities).sum(0)
     images, classes = total.shape
     # By chance alone a new order may fit few images better.
     least = max(1 / classes, 3 / sqrt(images))

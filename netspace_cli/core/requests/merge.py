@@ -43,7 +43,7 @@ class MergeRequest:
         data: images as of `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
         arch: of the result; None for `target_of`.
         member_archs: names or factories that members may be, beside the built-in ones.
-        select: the so many most accurate of each zoo on validation images; None for all.
+        select: how many of each zoo, the most accurate on validation images; None for all.
         space: a name or a path; None for a built-in one that has the architectures, if there is one.
         key: where in a nested checkpoint the parameters are.
         plan: how to merge.
@@ -252,7 +252,7 @@ def _read_member(path: Path, data: ImageData, candidates: Sequence[Architecture]
 
 
 def _built_in_space(own: Sequence[Architecture], members: Sequence[Network]) -> Space | None:
-    """The built-in space that has all of these architectures and that of a member; None where there is none."""
+    """The built-in space that has all of these architectures and that of a member; None if no space has."""
     for known in built_in_by_starts():
         has_own = all(is_one_of(known.architectures, each) for each in own)
         if has_own and any(is_one_of(known.architectures, m.architecture) for m in members):
