@@ -195,7 +195,8 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
     for why, ways in reasons.items():
         console.note(f"Left out {', '.join(ways)}: {why}.")
     if found.gain is not None:
-        console.note(f"{found.method}: {percent(found.gain)} of what the ensemble gains over the best member.")
+        best = f"the best {task.architecture.name} of the members"
+        console.note(f"{found.method}: {percent(found.gain)} of what the ensemble gains over {best}.")
     written = [path for path in (task.request.output, task.request.plot) if path is not None]
     for path in written:
         console.note(f"Wrote {path}.")
