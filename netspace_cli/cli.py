@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, Entry] = {
     "decode": Entry("netspace_cli.commands.decode:decode", "Build networks from embeddings."),
     "interp": Entry("netspace_cli.commands.interp:interp", "Walk from one network to another."),
     "lso": Entry("netspace_cli.commands.lso:lso", "Optimise an embedding for a task."),
+    "merge": Entry("netspace_cli.commands.merge:merge", "Make one network of several that were trained apart."),
     "sample": Entry("netspace_cli.commands.sample:sample", "Draw new networks from a space."),
     "ensemble": Entry("netspace_cli.commands.ensemble:ensemble", "Score a zoo's instances as an ensemble."),
     "finetune": Entry("netspace_cli.commands.finetune:finetune", "Train a zoo's instances further."),

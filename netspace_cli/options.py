@@ -190,9 +190,11 @@ key = click.option("--key", metavar="NAME", help="Key of the parameters in a nes
 """Passes `key: str | None`."""
 
 
-def teacher(*, help: str) -> Callable[[F], F]:
+def teacher(*, help: str, several: bool = False) -> Callable[[F], F]:
     """--teacher, --teacher-arch, --teacher-key: passes `teacher: Teacher`.
 
+    Args:
+        several: whether --teacher may be given many times; the other two are then of all.
     Raises:
         click.UsageError: one of the latter two without the first.
     """
@@ -200,19 +202,25 @@ def teacher(*, help: str) -> Callable[[F], F]:
     def decorate(command: F) -> F:
         @functools.wraps(command)
         def with_teacher(
-            *args: Any, teacher: Path | None, teacher_arch: str | None, teacher_key: str | None, **rest: Any
+            *args: Any,
+            teacher: Path | tuple[Path, ...] | None,
+            teacher_arch: str | None,
+            teacher_key: str | None,
+            **rest: Any,
         ) -> Any:
+            paths = teacher if isinstance(teacher, tuple) else () if teacher is None else (teacher,)
             given = {"--teacher-arch": teacher_arch, "--teacher-key": teacher_key}
             alone = next((flag for flag, value in given.items() if value is not None), None)
-            if teacher is None and alone is not None:
+            if not paths and alone is not None:
                 raise click.UsageError(f"{alone} needs --teacher.")
             from netspace_cli.core.requests.inputs import Teacher
 
-            return command(*args, teacher=Teacher(teacher, teacher_arch, teacher_key), **rest)
+            asked = Teacher(paths[0] if paths else None, teacher_arch, teacher_key, paths[1:])
+            return command(*args, teacher=asked, **rest)
 
         return _apply(
             with_teacher,
-            click.option("--teacher", type=INPUT_FILE, help=help),
+            click.option("--teacher", type=INPUT_FILE, multiple=several, help=help),
             click.option(
                 "--teacher-arch",
                 callback=trust_named,

@@ -99,6 +99,14 @@ def test_fitting_together_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.count("2 networks of") == len(script["CASES"])
 
 
+@pytest.mark.slow
+def test_merging_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(EXAMPLES / "merge.py"))["main"](2)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines[:2]] == ["best", "ensemble"]
+    assert sum("<- chosen" in line for line in lines) == 1
+
+
 def snippets(text: str) -> list[str]:
     """The blocks of Python in a document."""
     return [block.removeprefix("python\n") for block in text.split("```") if block.startswith("python\n")]

@@ -27,7 +27,7 @@ UPPER = tuple(f"netspace_cli.{name}" for name in ("commands", "views", "terminal
 CORE_ROOMS = (
     *("runtime", "files", "data", "networks", "shapes", "kinds", "zoos", "spaces", "training", "encoding"),
     "sampling",
-    *("paths", "search", "evaluation", "requests", "experiments"),
+    *("paths", "search", "merging", "evaluation", "requests", "experiments"),
 )
 UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
 FLAG = re.compile(r"(?<![\w-])(--[a-z]|-[hoqsv](?![\w-]))")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from math import log
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,6 +22,23 @@ def distillation(predicted: Tensor, target: Tensor, *, temperature: float) -> Te
     log_p = F.log_softmax(predicted / temperature, dim=1)
     log_t = F.log_softmax(target.detach() / temperature, dim=1)
     return temperature**2 * F.kl_div(log_p, log_t, reduction="batchmean", log_target=True)
+
+
+def ensemble_logits(logits: Iterable[Tensor]) -> Tensor:
+    """What several networks say together, as logits: the logarithm of the mean of their probabilities.
+
+    Each is used up before the next is asked for, so no more than two are held at once.
+
+    Args:
+        logits: (B, K) of each network, at least one.
+    """
+    total, count = None, 0
+    for each in logits:
+        own = F.log_softmax(each, dim=1)
+        total, count = own if total is None else torch.logaddexp(total, own), count + 1
+    if total is None:
+        raise ValueError("no networks, so no logits")
+    return total - log(count)
 
 
 def task_and_teacher(

@@ -1,4 +1,4 @@
-"""Option types that several commands use: shares, bandwidths, selections, epochs."""
+"""Option types that several commands use: shares, bandwidths, selections, epochs, seconds."""
 
 from __future__ import annotations
 
@@ -51,6 +51,21 @@ class Selection(click.ParamType):
         if word == "top" and number.isdecimal() and int(number) > 0:
             return int(number)
         self.fail(f"invalid selection {value!r}: write top:10 or all.", param, ctx)
+
+
+class Seconds(click.ParamType):
+    """60, or 60s."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            seconds = float(str(value).strip().removesuffix("s"))
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < float("inf"):
+            self.fail(f"{value!r} is no time: write 60 or 60s.", param, ctx)
+        return seconds
 
 
 class Epochs(click.ParamType):

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("init", type=options.INPUT_FILE)
-@options.teacher(help="Network to imitate. [default: none; learn from the labels]")
+@options.teacher(
+    help="Network to imitate. May be given many times: then the mean of their probabilities. [default: none; learn "
+    "from the labels]",
+    several=True,
+)
 @click.option(
     "--towards",
     cls=options.RenamedOption,

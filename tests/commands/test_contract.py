@@ -85,6 +85,10 @@ def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids, planted: Zoo) -> dict
             *("--csv", "a.csv", "--save-dir", "steps", "--plot", "a.svg"),
         ],
         "lso": ["lso", resnet, *space, *data, "--steps", 2, "-o", "best.emb", "--decode", "best.safetensors"],
+        "merge": [
+            *("merge", *(tiny.single_zoo.file_of(i) for i in tiny.single_zoo.instances[:3]), *data),
+            *("--steps", 2, "--images", 8, "-o", "one.pt"),
+        ],
         "sample": [
             *("sample", "--space", tiny.single_space.path, "--zoo", tiny.single_zoo.path, *data),
             *("--top", "all", "-n", 2, "--polish", 1, "-o", "drawn"),

@@ -123,6 +123,19 @@ def test_nothing_is_written_unless_named_and_it_says_so(tiny: Tiny, emb: dict[st
     assert list(work.iterdir()) == []
 
 
+def test_several_teachers_teach_together(tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, cli: Cli) -> None:
+    second = tiny.networks["resnet8"]
+    options = command(tiny, emb["lenetlike"], "--steps", 2, "--teacher", tiny.teacher)
+    alone, both, turned = (
+        ask(*options, *more) for more in ([], ["--teacher", second], ["--teacher", second, "--teacher", second])
+    )
+    assert alone["teacher"] == str(tiny.teacher)
+    assert both["teacher"] == [str(tiny.teacher), str(second)]
+    losses = [found["history"][0]["loss"] for found in (alone, both, turned)]
+    assert len(set(losses)) == 3, "each teacher counts"
+    assert "resnet14, resnet8" in cli(*options, "--teacher", second, "--dry-run").stdout
+
+
 def test_one_of_the_teachers_in_a_file_is_named_by_its_key(
     tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, refused: Refused
 ) -> None:

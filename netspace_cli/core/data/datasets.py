@@ -26,6 +26,7 @@ from .image_files import (
     load_npz,
     load_tiny_imagenet,
     missing_of_cifar10,
+    npz_has_labels,
 )
 from .images import SPLITS, ImageData, Split
 
@@ -40,7 +41,7 @@ _WORDS = ("digits", "cifar10", "tiny-imagenet", "folder", "npz")
 _RESIZED_AT_ONCE = 4096  # images: resizing works in floats, four times the bytes and more
 
 
-def load_data(spec: str, *, size: int | None = None) -> ImageData:
+def load_data(spec: str, *, size: int | None = None, classes: int | None = None) -> ImageData:
     """Read a data set into memory on the CPU.
 
     Args:
@@ -51,6 +52,8 @@ def load_data(spec: str, *, size: int | None = None) -> ImageData:
             understood too, as seen from the folder that holds it.
         size: S in pixels that images are brought to; None keeps their own (16 for digits; that of the
             first picture for a folder).
+        classes: K of images without labels, which are then taken as well: a FILE.npz with images alone, of which test
+            may be absent too (the last tenth of a fixed permutation of train becomes test before val is taken).
     Returns:
         The data set, its splits always the same for the same files.
     Raises:
@@ -70,7 +73,20 @@ def load_data(spec: str, *, size: int | None = None) -> ImageData:
         return _finished(load_tiny_imagenet(path, size or 64), size)
     if word == "folder":
         return _finished(load_folder(path, size), size)
+    if classes is not None and not npz_has_labels(path):
+        return _finished(load_npz(path, labelled=False), size, classes)
     return _finished(load_npz(path), size)
+
+
+def has_labels(spec: str) -> bool:
+    """Whether a spec names images with labels: all that it can name but a .npz file of images alone. Looks at the names
+    in the file only.
+
+    Raises:
+        ConfigError: a spec that is not understood.
+    """
+    word, path = _parsed(spec)
+    return word != "npz" or path is None or npz_has_labels(path)
 
 
 def data_available(spec: str) -> bool:
@@ -154,16 +170,13 @@ def _load_digits(size: int) -> ImageData:
     return ImageData("digits", ImageIO(1, size, 10), splits, mean, std, size // 16, False, names)
 
 
-def _finished(found: ReadImages, size: int | None) -> ImageData:
-    classes = _class_count(found)
+def _finished(found: ReadImages, size: int | None, unlabelled: int | None = None) -> ImageData:
+    """Args: unlabelled: K where the labels are not known."""
+    classes = _class_count(found) if unlabelled is None else unlabelled
     splits, notes = dict(found.splits), list(found.notes)
-    if "val" not in splits:
-        train, n = splits["train"], len(splits["train"])
-        order = torch.from_numpy(np.random.RandomState(0).permutation(n))
-        kept, taken = order[: n - n // 5], order[n - n // 5 :]
-        splits["train"] = Split(train.images[kept], train.labels[kept])
-        splits["val"] = Split(train.images[taken], train.labels[taken])
-        notes.append(f"val is the last {n // 5} of a fixed permutation of the {n} training images")
+    for part, share in (("test", 10), ("val", 5)):
+        if part not in splits:
+            notes.append(_held_out(splits, part, share))
     channels, own = splits["train"].images.shape[1:3]
     size = size or own
     if size != own:
@@ -180,7 +193,18 @@ def _finished(found: ReadImages, size: int | None) -> ImageData:
         flip=found.published,
         class_names=found.class_names or tuple(str(k) for k in range(classes)),
         notes=tuple(notes),
+        labelled=unlabelled is None,
     )
+
+
+def _held_out(splits: dict[str, Split], part: str, share: int) -> str:
+    """Take one of `share` images from train as another part; returns a note on it."""
+    train, n = splits["train"], len(splits["train"])
+    order = torch.from_numpy(np.random.RandomState(0).permutation(n))
+    kept, taken = order[: n - n // share], order[n - n // share :]
+    splits["train"] = Split(train.images[kept], train.labels[kept])
+    splits[part] = Split(train.images[taken], train.labels[taken])
+    return f"{part} is the last {n // share} of a fixed permutation of the {n} training images"
 
 
 def _class_count(found: ReadImages) -> int:

@@ -239,22 +239,27 @@ def _read_picture(path: Path, size: int | None) -> np.ndarray:
     return np.asarray(colours)
 
 
-def load_npz(path: Path) -> ReadImages:
+def load_npz(path: Path, *, labelled: bool = True) -> ReadImages:
     """Read a file in MedMNIST's layout: {train,val,test}_{images,labels}; val may be absent.
 
     Images are (N, S, S) or (N, S, S, C) uint8, labels (N,) or (N, 1) integers.
 
+    Args:
+        labelled: whether it has labels; else test may be absent too, and all labels are -1.
     Raises:
         DataUnavailable: no such file.
         InputFileError: arrays are missing, broken, pickled or of another shape or type than these.
     """
-    arrays = _read_npz(path)
+    arrays = _read_npz(path, _names("images", "labels") if labelled else _names("images"))
     splits: dict[str, Split] = {}
     for part in SPLITS:
         if f"{part}_images" not in arrays:
             continue
         images = _npz_images(path, f"{part}_images", arrays.pop(f"{part}_images"))
-        labels = _npz_labels(path, f"{part}_labels", arrays.pop(f"{part}_labels"))
+        if labelled:
+            labels = _npz_labels(path, f"{part}_labels", arrays.pop(f"{part}_labels"))
+        else:
+            labels = torch.full((len(images),), -1)
         if len(images) != len(labels):
             reason = f"{part}_images holds {len(images)} images and {part}_labels {len(labels)} labels."
             raise InputFileError(path, reason, "Give each image one label.")
@@ -266,11 +271,26 @@ def load_npz(path: Path) -> ReadImages:
     return ReadImages(f"npz:{path.name}", path, splits)
 
 
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    """Read the arrays of MedMNIST's layout by name: train, test, and val if it has any."""
+def npz_has_labels(path: Path) -> bool:
+    """Whether an archive has any labels, or no training images; False means images alone. True for what cannot
+    be read: reading it says why."""
+    try:
+        with open_input(path) as file, np.load(file, allow_pickle=False) as archive:
+            held = set(archive.files)
+    except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile, InputFileError):
+        return True
+    return "train_images" not in held or not held.isdisjoint(_names("labels"))
+
+
+def _names(*what: str) -> list[str]:
+    return [f"{part}_{each}" for part in SPLITS for each in what]
+
+
+def _read_npz(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
+    """Read the wanted arrays of MedMNIST's layout by name: train and test, and val if there is any. A file of images
+    alone may lack test as well."""
     if not os.path.exists(path):
         raise DataUnavailable(f"{path} does not exist.", "Check the path; netspace downloads nothing by itself.")
-    wanted = [f"{part}_{what}" for part in SPLITS for what in ("images", "labels")]
     hint = "netspace reads MedMNIST's layout: " + ", ".join(wanted) + "."
     with open_input(path) as file:
         try:
@@ -284,6 +304,7 @@ def _read_npz(path: Path) -> dict[str, np.ndarray]:
             reason = f"this is not a readable .npz file{f' but {what}' if what else ''} ({failure})."
             raise InputFileError(path, reason, hint) from failure
     optional = set() if {"val_images", "val_labels"} & held else {"val_images", "val_labels"}
+    optional |= set() if _names("labels")[0] in wanted else {"test_images"}
     missing = [name for name in wanted if name not in held | optional]
     if missing:
         raise InputFileError(path, f"{', '.join(missing)} missing; it holds {sorted(held)}.", hint)

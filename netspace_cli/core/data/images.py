@@ -61,6 +61,7 @@ class ImageData:
         flip: whether `augmented` mirrors half of the images left to right.
         class_names: K names in label order.
         notes: how the splits came about, where the source did not give them.
+        labelled: whether the labels are known; where they are not, all are -1, which no network answers.
 
     Raises:
         DataUnavailable: a split is missing or empty, or disagrees with `io`.
@@ -75,6 +76,7 @@ class ImageData:
     flip: bool
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    labelled: bool = True
 
     def __post_init__(self) -> None:
         C, S, K = self.io.channels, self.io.size, self.io.classes
@@ -108,7 +110,7 @@ class ImageData:
         Changes when a pixel, a label or their order changes, and with every setting of the data set;
         not with the device.
         """
-        return {
+        record = {
             "name": self.name,
             "io": asdict(self.io),
             "splits": {name: {"n": len(s), "sha256": s.sha256()} for name, s in self.splits.items()},
@@ -119,6 +121,7 @@ class ImageData:
             "class_names": list(self.class_names),
             "notes": list(self.notes),
         }
+        return record if self.labelled else {**record, "labelled": False}
 
     def to(self, device: torch.device | str) -> ImageData:
         """The same data set on `device`."""

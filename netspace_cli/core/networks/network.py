@@ -84,20 +84,22 @@ def recognise_network(
     )
 
 
-def check_teacher(teacher: Network, io: NetworkIO) -> None:
+def check_teacher(teacher: Network, io: NetworkIO, role: str = "teacher") -> None:
     """Refuse a teacher that cannot be run on certain images.
 
     Their size does not matter: a ResNet takes any.
 
+    Args:
+        role: what the message calls the network.
     Raises:
         ConfigError: it takes other channels or gives other classes; says both.
     """
     own = teacher.architecture.io
     if _asked(own) != _asked(io):
         raise ConfigError(
-            f"the teacher {teacher.source or teacher.architecture.name} is for {own.describe()}; "
+            f"the {role} {teacher.source or teacher.architecture.name} is for {own.describe()}; "
             f"these images are {io.describe()}.",
-            "Give a teacher trained on these images.",
+            f"Give a {role} trained on these images.",
         )
 
 

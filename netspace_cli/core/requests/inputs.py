@@ -53,11 +53,18 @@ class Teacher:
     Attributes:
         path: its checkpoint; None for no teacher.
         arch: its architecture, None to recognise it; key: where its parameters are in a nested checkpoint.
+        others: checkpoints that teach together with it, read likewise.
     """
 
     path: Path | None = None
     arch: str | None = None
     key: str | None = None
+    others: tuple[Path, ...] = ()
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All checkpoints."""
+        return () if self.path is None else (self.path, *self.others)
 
 
 NO_TEACHER = Teacher()
@@ -134,10 +141,13 @@ def read_teacher(path: Path, io: NetworkIO, *, arch: str | None = None, key: str
 
 
 def read_wanted_teacher(teacher: Teacher, io: NetworkIO) -> Network | None:
-    """Read the teacher of a request; None if it has none."""
-    if teacher.path is None:
-        return None
-    return read_teacher(teacher.path, io, arch=teacher.arch, key=teacher.key)
+    """Read the one teacher of a request; None if it has none."""
+    return next(iter(read_wanted_teachers(teacher, io)), None)
+
+
+def read_wanted_teachers(teacher: Teacher, io: NetworkIO) -> tuple[Network, ...]:
+    """Read all teachers of a request."""
+    return tuple(read_teacher(path, io, arch=teacher.arch, key=teacher.key) for path in teacher.paths)
 
 
 def read_networks(paths: Sequence[Path], space: Space, reader: CheckpointReader | None = None) -> list[Network]:

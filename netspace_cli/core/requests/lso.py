@@ -30,7 +30,7 @@ from netspace_cli.core.spaces.space import Space
 
 from .choose_data import choose_data, recorded, require_data
 from .choose_space import choose_space
-from .inputs import NO_TEACHER, Teacher, read_inputs, read_wanted_teacher
+from .inputs import NO_TEACHER, Teacher, read_inputs, read_wanted_teachers
 from .plan import planned_inputs
 from .reader import CheckpointReader
 from .shape_objective import read_shape_objective
@@ -42,7 +42,7 @@ class LsoRequest:
 
     Attributes:
         init: a checkpoint or an embedding file.
-        teacher: to imitate; without, the labels alone.
+        teacher: to imitate, one or what several say together; without, the labels alone.
         towards: a shape to become; repair: close it where it is an open mesh.
         arch: the architecture wanted; None for that of the start.
         method, steps, images, lr: as in `optimiser_for`.
@@ -84,12 +84,12 @@ class LsoRequest:
         data = require_data(choose_data(space, self.data), space)
         self._check_objective(space)
         optimiser = optimiser_for(space, method=self.method, steps=self.steps, images=self.images, lr=self.lr)
-        guide = read_wanted_teacher(self.teacher, space.io)
+        guides = read_wanted_teachers(self.teacher, space.io)
         shape = None if self.towards is None else read_shape_objective(self.towards, space, runner, repair=self.repair)
-        return LsoTask(self, space, data, optimiser, guide, shape, reader)
+        return LsoTask(self, space, data, optimiser, guides, shape, reader)
 
     def _check_outputs(self) -> None:
-        check_no_input([self.output, self.decoded], [self.init, self.teacher.path, self.space])
+        check_no_input([self.output, self.decoded], [self.init, *self.teacher.paths, self.space])
         if self.output is not None:
             check_embedding_output(self.output)
             check_output(self.output, force=self.force)
@@ -116,7 +116,7 @@ class LsoTask:
         request: what was asked for.
         space, data: opened.
         optimiser: what moves the embedding.
-        teacher: to imitate, None for none; shape: to become, None for none.
+        teachers: to imitate; shape: to become, None for none.
         reader: of a checkpoint to start from.
     """
 
@@ -124,14 +124,14 @@ class LsoTask:
     space: Space
     data: Data
     optimiser: Optimiser
-    teacher: Network | None
+    teachers: tuple[Network, ...]
     shape: Objective | None
     reader: CheckpointReader
 
     @property
     def objective_name(self) -> str | Path:
-        """The file or network to optimise towards, or "the labels"."""
-        return self.request.towards or ("the labels" if self.teacher is None else self.teacher.architecture.name)
+        """The file or networks to optimise towards, or "the labels"."""
+        return self.request.towards or ", ".join(t.architecture.name for t in self.teachers) or "the labels"
 
     def plan(self) -> dict[str, Any]:
         """The start, as `planned_inputs` gives it, with the architecture `aim` and `lr`; nothing is computed."""
@@ -145,7 +145,7 @@ class LsoTask:
     def run(self, runner: Runner) -> tuple[Optimised, Network]:
         """Optimise, and write the requested files; returns the result and its network."""
         asked = self.request
-        objective = self.shape or image_objective(self.space, require_images(self.data), runner, self.teacher)
+        objective = self.shape or image_objective(self.space, require_images(self.data), runner, self.teachers)
         (start,) = read_inputs(
             (asked.init,), self.space, runner, data=self.data, refine_steps=asked.refine_steps, reader=self.reader
         )
@@ -168,7 +168,7 @@ class LsoTask:
         return {
             "space": self.space.name,
             "data": recorded(self.data),
-            "teacher": asked.teacher.path,
+            "teacher": asked.teacher.paths if asked.teacher.others else asked.teacher.path,
             "method": self.optimiser.method,
             "steps": self.optimiser.steps,
             "images": self.optimiser.images,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from netspace_models.architectures import Architecture, NetworkIO
+from netspace_models.architectures.registry import channels_and_classes
 from netspace_models.errors import CheckpointError, InputFileError, UnknownArchitecture
 from netspace_models.wording import setting
 
 from netspace_cli.core.files.checkpoint import Checkpoint, read_checkpoint, read_safetensors
 from netspace_cli.core.networks.network import Network, recognise_network
+from netspace_cli.core.networks.recognise import shapes_of
 
 
 class CheckpointReader:
@@ -31,9 +33,7 @@ class CheckpointReader:
         Raises:
             CheckpointError: the file is an embedding or a space; else as `read_network`.
         """
-        if path not in self._checkpoints:
-            self._checkpoints[path] = read_checkpoint(path, key=self.key)
-        checkpoint = self._checkpoints[path]
+        checkpoint = self._checkpoint(path)
         try:
             return recognise_network(checkpoint, path, candidates=candidates, arch=self.arch, io=io)
         except UnknownArchitecture as failure:
@@ -41,6 +41,15 @@ class CheckpointReader:
             if other is None:
                 raise
             raise CheckpointError(path, f"this is {other[0]}, not a checkpoint.", other[1]) from failure
+
+    def channels_and_classes(self, path: Path) -> tuple[int, int] | None:
+        """What names and shapes alone tell of a network's images and classes; None where they do not."""
+        return channels_and_classes(shapes_of(self._checkpoint(path).state))
+
+    def _checkpoint(self, path: Path) -> Checkpoint:
+        if path not in self._checkpoints:
+            self._checkpoints[path] = read_checkpoint(path, key=self.key)
+        return self._checkpoints[path]
 
 
 def _other_kind(path: Path) -> tuple[str, str] | None:

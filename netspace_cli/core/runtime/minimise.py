@@ -29,8 +29,8 @@ class AdamSchedule:
     lr: float = 0.02
     lr_end: float = 0.001
 
-    def rate(self, step: int) -> float:
-        """The rate of a step, counted from 0."""
+    def rate(self, step: float) -> float:
+        """The rate of a step, counted from 0; between two steps where time is what counts."""
         cosine = 0.5 * (1 + math.cos(math.pi * step / max(1, self.steps)))
         return self.lr_end + (self.lr - self.lr_end) * cosine
 

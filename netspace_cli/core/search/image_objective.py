@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.training.losses import distillation, task_and_teacher
+from netspace_models.training.losses import distillation, ensemble_logits, task_and_teacher
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData
@@ -24,6 +24,7 @@ class ImageObjective:
         teacher: on the runner's device; None for the labels alone.
         temperature, alpha: of the losses; alpha 1 leaves the labels out where there is a teacher.
         index: (N,) the training images to use; None for all.
+        beside: networks that teach with it, on the runner's device: the mean of their probabilities is imitated.
         augment: shift and mirror the images differently each time. Without, the teacher is run once for each.
     """
 
@@ -36,6 +37,7 @@ class ImageObjective:
     augment: bool = True
     by_loss: bool = False
     answers: dict[str, Tensor] = field(default_factory=dict)
+    beside: tuple[Network, ...] = ()
 
     def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
         """Loss on a step's augmented training images; the same step draws the same images."""
@@ -69,16 +71,21 @@ class ImageObjective:
         if not self.augment:
             return self._teacher_on(self.teacher, "train", self.index)[drawn].to(pictures.device)
         with torch.no_grad():
-            return self.teacher.architecture.run(self.teacher.weights, pictures)
+            return self._said(self.teacher, pictures)
+
+    def _said(self, teacher: Network, pictures: Tensor) -> Tensor:
+        """The logits of the teacher, or of all together."""
+        if not self.beside:
+            return teacher.architecture.run(teacher.weights, pictures)
+        return ensemble_logits(each.architecture.run(each.weights, pictures) for each in (teacher, *self.beside))
 
     def _teacher_on(self, teacher: Network, split: str, index: Tensor | None = None) -> Tensor:
         """The teacher's logits on a split or part of it; computed once, since they do not change."""
         if split not in self.answers:
-            run, weights = teacher.architecture.run, teacher.weights
             total = len(self.data.splits[split]) if index is None else len(index)
 
             def part(at: slice) -> Tensor:
-                return run(weights, self.data.batch(split, at if index is None else index[at])[0])
+                return self._said(teacher, self.data.batch(split, at if index is None else index[at])[0])
 
             self.answers[split] = self.runner.in_batches(part, total, batch=BATCH, what="images")
         return self.answers[split]

@@ -7,6 +7,7 @@ neural fields and the decoder allows, steps are solved for (search_gauss_newton.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,7 +117,7 @@ def optimise(
     runner: Runner,
     *,
     arch: str | None = None,
-    teacher: Network | None = None,
+    teacher: Network | Sequence[Network] | None = None,
     steps: int | None = None,
     optimiser: Optimiser | None = None,
 ) -> Optimised:
@@ -129,7 +130,7 @@ def optimise(
         embedding: (E,) where to begin.
         arch: the architecture wanted; by default the one the embedding is recognised as. An embedding that
             is recognised as it is better than any that is not.
-        teacher: imitate its logits; None for the labels alone.
+        teacher: imitate its logits, or, of several, the mean of their probabilities; None for the labels alone.
         steps: of Adam, which goes by what the space records; the rate falls to a twentieth as a cosine.
         optimiser: where more is to differ than the steps, one of `optimiser_for`.
     Raises:
@@ -203,21 +204,28 @@ def parametrisation_of(space: Space, start: Tensor, arch: str | None = None) -> 
 
 
 def image_objective(
-    space: Space, data: ImageData, runner: Runner, teacher: Network | None, index: Tensor | None = None
+    space: Space,
+    data: ImageData,
+    runner: Runner,
+    teacher: Network | Sequence[Network] | None,
+    index: Tensor | None = None,
 ) -> ImageObjective:
     """The objective that the space was trained for: eq. 1 for one architecture with a teacher, else eq. 5.
 
     Args:
+        teacher: one, or several that teach together.
         index: (N,) the training images to use; None for all.
     Raises:
         ConfigError: a teacher for other images or classes.
     """
-    if teacher is not None:
-        check_teacher(teacher, space.io)
-        teacher = Network(teacher.architecture, runner.place(teacher.weights))
+    teachers = [teacher] if isinstance(teacher, Network) else list(teacher or ())
+    for each in teachers:
+        check_teacher(each, space.io)
+    placed = [Network(each.architecture, runner.place(each.weights)) for each in teachers]
     train = space.recipe.train
-    alpha = 1.0 if len(space.architectures) == 1 and teacher is not None else train.alpha
-    return ImageObjective(runner.place(data), runner, teacher, train.temperature, alpha, index)
+    alpha = 1.0 if len(space.architectures) == 1 and teachers else train.alpha
+    first, beside = (placed[0], tuple(placed[1:])) if placed else (None, ())
+    return ImageObjective(runner.place(data), runner, first, train.temperature, alpha, index, beside=beside)
 
 
 def decoded_network(found: Optimised, space: Space, runner: Runner, *, form: Form = "full") -> Network:

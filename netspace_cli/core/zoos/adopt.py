@@ -191,7 +191,12 @@ def index_folder(
 
 
 def _files_below(folder: Path) -> list[Entry]:
-    return [Entry(p) for p in sorted(folder.rglob("*")) if p.suffix.lower() in EXTENSIONS and p.is_file()]
+    return [Entry(path) for path in checkpoints_below(folder)]
+
+
+def checkpoints_below(folder: Path) -> list[Path]:
+    """Files of a folder and its subfolders that end as checkpoints do, in the order of their paths."""
+    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in EXTENSIONS and p.is_file()]
 
 
 def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[str]]:

@@ -97,7 +97,7 @@ def finetune(
         for instance in instances:
             architecture = known[instance.arch]
             weights = zoo.network(instance, architecture).weights
-            starts: dict[str, nn.Module] = {"zoo": _restored(architecture, weights, data, runner)}
+            starts: dict[str, nn.Module] = {"zoo": restored_module(architecture, weights, data, runner)}
             if scratch:
                 starts["scratch"] = runner.place(_fresh(architecture, instance.id, runner))
             for start, module in starts.items():
@@ -147,11 +147,15 @@ def _fresh(architecture: Architecture, name: str, runner: Runner) -> nn.Module:
         return fresh_module(architecture.name, architecture.io)
 
 
-def _restored(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> nn.Module:
+def restored_module(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> nn.Module:
     """Restore an instance as a trainable module on the runner's device, with the same function.
 
     Folded batch norms come back with statistics of one, which are not those of their inputs: the first step of training
     would make another network of it. They are given those of training images, and scale and shift that undo these.
+
+    Args:
+        weights: (P,).
+        data: on the runner's device.
     """
     with kept_random_state():
         module = fresh_module(architecture.name, architecture.io)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,6 +89,24 @@ def test_only_the_images_named_are_learnt_from(tiny: Tiny, network: Network, mon
     allowed = torch.tensor([2, 5, 11])
     run(tiny, all_weights(network), index=allowed, augment=False)
     assert seen and set(torch.cat(seen).tolist()) == set(allowed.tolist())
+
+
+def test_several_teachers_say_what_the_mean_of_their_probabilities_says(tiny: Tiny, network: Network) -> None:
+    one = read_network(tiny.teacher, io=tiny.data.io)
+    other = replace(one, weights=one.weights.flip(0))
+    with Runner("cpu") as runner:
+        both = ImageObjective(tiny.data, runner, one, alpha=1.0, augment=False, beside=(other,))
+        both.loss(network.architecture, network.weights, 0, 8)
+        images, _ = tiny.data.batch("train", slice(None))
+        said = [each.architecture.run(each.weights, images).softmax(1) for each in (one, other)]
+        assert torch.allclose(both.answers["train"].exp(), torch.stack(said).mean(0), atol=1e-5)
+        alone, twice, mixed = (
+            ImageObjective(tiny.data, runner, one, alpha=1.0, beside=beside).loss(
+                network.architecture, network.weights, 3, 8
+            )
+            for beside in ((), (one,), (other,))
+        )
+        assert torch.allclose(alone, twice, atol=1e-5) and not torch.allclose(alone, mixed, atol=1e-4)
 
 
 def test_without_augmentation_the_teacher_is_asked_once(tiny: Tiny, network: Network) -> None:

@@ -10,7 +10,7 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.datasets import load_data
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.zoos.finetune import FineTuning, Tuned, _restored, finetune, summarised
+from netspace_cli.core.zoos.finetune import FineTuning, Tuned, finetune, restored_module, summarised
 from tests.worlds import Tiny
 
 
@@ -36,7 +36,7 @@ def test_batch_norms_keep_the_function_and_have_the_statistics_of_images(tiny: T
     (architecture,) = (a for a in tiny.zoo.architectures() if a.name == "resnet8")
     weights = tiny.zoo.weights(tiny.zoo.select(arch="resnet8")[:1], architecture)[0]
     images = tiny.data.sample("train", 512, Runner("cpu").generator("norms"))[0]
-    module = _restored(architecture, weights, tiny.data, Runner("cpu"))
+    module = restored_module(architecture, weights, tiny.data, Runner("cpu"))
     plain = architecture.module
     with torch.no_grad():
         wanted = architecture.run(weights, images)

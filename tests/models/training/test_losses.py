@@ -7,7 +7,7 @@ from math import exp, log
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.training.losses import distillation, output_matching, task_and_teacher
+from netspace_models.training.losses import distillation, ensemble_logits, output_matching, task_and_teacher
 from torch import Tensor
 
 
@@ -98,3 +98,12 @@ def test_without_a_teacher_the_labels_count_whole() -> None:
 def test_outputs_are_matched_by_their_mean_squared_error() -> None:
     predicted, target = torch.tensor([[1.0], [2.0]]), torch.tensor([[0.0], [4.0]])
     assert output_matching(predicted, target).item() == 2.5
+
+
+def test_networks_together_say_the_mean_of_their_probabilities() -> None:
+    each = [logits(seed) for seed in range(3)]
+    mean = torch.stack([one.softmax(1) for one in each]).mean(0)
+    assert torch.allclose(ensemble_logits(iter(each)).exp(), mean, atol=1e-6)
+    assert torch.allclose(ensemble_logits(each[:1]).softmax(1), each[0].softmax(1), atol=1e-6)
+    with pytest.raises(ValueError, match="no networks"):
+        ensemble_logits([])

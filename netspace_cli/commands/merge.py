@@ -1,0 +1,218 @@
+"""netspace merge: several networks of one task become one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from netspace_cli import options
+from netspace_cli.commands.choices import Seconds, Selection
+from netspace_cli.core.merging.plan import WAYS, MergePlan
+from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.formats import Column, decimal, integer, percent
+
+if TYPE_CHECKING:
+    from netspace_cli.core.merging.merge import Merged
+    from netspace_cli.core.requests.merge import MergeTask
+    from netspace_cli.core.runtime.runner import Runner
+
+
+@click.command()
+@click.argument("networks", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@options.output(required=False, help="Where the merged network goes (.pt, .safetensors); of --groups a folder.")
+@click.option(
+    "--arch",
+    callback=options.trust_named,
+    metavar="NAME|PKG.MODULE:FACTORY",
+    help="The architecture of the result. [default: the networks' own, or the largest of the space]",
+)
+@click.option(
+    "--member-arch",
+    "member_archs",
+    multiple=True,
+    callback=options.trust_named,
+    metavar="PKG.MODULE:FACTORY",
+    help="What the networks may be beside built-in architectures; may be given many times.",
+)
+@click.option("--method", type=click.Choice(list(WAYS)), help="One way alone. [default: all, the best is kept]")
+@click.option("--steps", type=click.IntRange(min=1), help="Steps of each way that distils. [default: 1000]")
+@click.option("--budget", type=Seconds(), help="Seconds in the place of steps: what lags behind is stopped.")
+@click.option("--images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
+@click.option(
+    "--lr",
+    type=click.FloatRange(min=0, min_open=True),
+    default=3e-3,
+    show_default=True,
+    help="Learning rate on weights; embeddings have the one that their space records.",
+)
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1),
+    default=0.9,
+    show_default=True,
+    help="Share of the ensemble in the loss; the rest is that of the labels, if there are any.",
+)
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="Of distilling.",
+)
+@click.option("--all-teach", is_flag=True, help="Let weak networks teach, too, whatever validation says.")
+@click.option(
+    "--select",
+    type=Selection(),
+    default="all",
+    show_default=True,
+    help="Of a zoo: its n best on validation images, or all.",
+)
+@click.option(
+    "--groups",
+    type=click.Choice(["seed"]),
+    help="Merge a zoo group by group, those that differ in this alone; begun again, it goes on.",
+)
+@click.option("--plot", type=options.OUTPUT_PATH, metavar="F.png", help="Draw accuracy against time.")
+@options.space
+@options.data
+@options.key
+@options.force
+@options.dry_run
+@options.running
+@options.shared
+def merge(
+    networks: tuple[Path, ...],
+    dry_run: bool,
+    running: options.RunnerOptions,
+    console: Console,
+    **asked: Any,
+) -> None:
+    """Make one network of several that were trained apart on one task.
+
+    NETWORKS are checkpoints, folders of them or zoos, also of different architectures. The images need no labels. Every
+    way to one network is tried; the best on validation images is written. All are shown beside the ensemble, which
+    costs as much as all networks together.
+
+    Example: netspace merge a.pt b.pt c.pt --data images.npz -o one.pt
+    """
+    from netspace_cli.core.requests.merge import MergeRequest, seconds_by_way
+
+    runner = running.runner(console)
+    names = ("method", "steps", "budget", "images", "lr", "alpha", "temperature")
+    plan = MergePlan(**{name: asked.pop(name) for name in names}, choose_members=not asked.pop("all_teach"))
+    if asked.pop("groups") is not None:
+        _merge_groups(networks, plan, runner, console, dry_run, asked)
+        return
+    task = MergeRequest(networks, **asked, plan=plan).prepare(runner)
+    if dry_run:
+        _show_plan(console, task)
+        return
+    with runner:
+        found = task.run(runner)
+        report = runner.report()
+    console.cost(report)
+    _show(console, task, found)
+    console.document({**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}})
+    _remark(console, task, found)
+
+
+def _merge_groups(
+    zoos: tuple[Path, ...], plan: MergePlan, runner: Runner, console: Console, dry_run: bool, asked: Mapping[str, Any]
+) -> None:
+    from netspace_cli.core.requests.merge_groups import MergeGroupsRequest, rows_of
+
+    for name in ("arch", "member_archs", "select", "key", "plot", "force"):
+        if asked[name]:
+            flag = name.removesuffix("s").replace("_", "-")
+            raise click.UsageError(f"--{flag} is not for --groups. Leave out one of them.")
+    task = MergeGroupsRequest(zoos, asked["output"], asked["data"], asked["space"], plan).prepare(runner)
+    if dry_run:
+        rows = [(group.id, len(group.instances), group.instances[0].epochs) for group in task.left]
+        console.table("would merge", ["id", Column("members", integer), "epochs"], rows)
+        console.document({**task.record(), "groups": [row[0] for row in rows], "dry_run": True})
+        return
+    with runner:
+        found = rows_of(task.run(runner))
+        report = runner.report()
+    console.cost(report)
+    columns: list[str | Column] = ["id", "arch", "epochs", Column("members", integer), "way"]
+    accuracies = ("best", "test", "ensemble")
+    console.table(
+        f"{task.output}: groups of {task.zoo.path} that differ in their seed alone",
+        [*columns, *(Column(name, percent) for name in accuracies)],
+        [tuple(row.values()) for row in found],
+    )
+    console.document({**task.record(), "merged": found, "report": report})
+    alone = len(task.zoo.instances) - sum(len(group.instances) for group in task.groups)
+    console.note(f"{task.output}: {len(found)} networks, {len(task.left)} of them new; {alone} instances are alone.")
+
+
+def _show(console: Console, task: MergeTask, found: Merged) -> None:
+    console.table(
+        f"{len(found.members)} networks to one {task.architecture.name}",
+        [
+            "way",
+            Column("steps", integer),
+            Column("images", integer),
+            Column("seconds", decimal),
+            Column("val", percent),
+            Column("test", percent),
+            Column("agreement", percent),
+            "chosen",
+            "about",
+        ],
+        [
+            (
+                way.name,
+                way.steps or None,
+                way.images or None,
+                way.seconds or None,
+                way.scores.validation,
+                way.scores.test,
+                way.scores.agreement,
+                "yes" if way.chosen else None,
+                way.note,
+            )
+            for way in found.ways
+        ],
+    )
+
+
+def _remark(console: Console, task: MergeTask, found: Merged) -> None:
+    """What a reader of the table may ask, and what was written."""
+    if len(found.teachers) < len(found.members):
+        names = ", ".join(found.members[i] for i in found.teachers)
+        share = f"{len(found.teachers)} of {len(found.members)}"
+        console.note(f"{share} are a better ensemble than all on validation images, and teach: {names}.")
+    if not task.data.labelled:
+        console.note("No labels: the way was chosen by agreement with the ensemble on images held out of the rest.")
+    reasons: dict[str, list[str]] = {}
+    for way, why in found.left_out.items():
+        reasons.setdefault(why, []).append(way)
+    for why, ways in reasons.items():
+        console.note(f"Left out {', '.join(ways)}: {why}.")
+    if found.gain is not None:
+        best = f"the best {task.architecture.name} of the members"
+        console.note(f"{found.method}: {percent(found.gain)} of what the ensemble gains over {best}.")
+    written = [path for path in (task.request.output, task.request.plot) if path is not None]
+    for path in written:
+        console.note(f"Wrote {path}.")
+    if task.request.output is None:
+        console.note("The network was not written: -o keeps it.")
+
+
+def _show_plan(console: Console, task: MergeTask) -> None:
+    from netspace_cli.core.merging.panel import name_of
+
+    console.table(
+        f"would merge to a {task.architecture.name}",
+        ["network", "arch", Column("parameters", integer)],
+        [(name_of(m), m.architecture.name, m.architecture.parameter_count) for m in task.members],
+    )
+    members = [{"path": name_of(m), "arch": m.architecture.name} for m in task.members]
+    console.document({**task.record(), "members": members, "dry_run": True})
+    for path in filter(None, (task.request.output, task.request.plot)):
+        console.note(f"{path} would be written.")

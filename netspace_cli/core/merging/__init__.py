@@ -1,0 +1,1 @@
+"""Several networks of one task become one: means of weights, distilling. Imports search and below."""

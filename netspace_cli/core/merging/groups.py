@@ -1,0 +1,148 @@
+"""A zoo whose instances differ in seeds: those that differ in nothing else become one network, group by group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.files.outputs import check_folder
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+
+from .merge import Merged, merge
+from .plan import ENSEMBLE, MergePlan
+
+# What tells runs of one kind apart, beside the seed.
+OWN = ("run", "aligned_from", "aligned_to")
+
+
+@dataclass(frozen=True)
+class Group:
+    """Instances that differ in their seed alone.
+
+    Attributes:
+        id: of the network that they become.
+        instances: at least two.
+    """
+
+    id: str
+    instances: tuple[Instance, ...]
+
+
+def groups_of(zoo: Zoo) -> tuple[Group, ...]:
+    """The groups of a zoo, in the order of their first instances; what is alone is left out.
+
+    Raises:
+        ConfigError: no two instances differ in their seed alone.
+    """
+    found: dict[str, list[Instance]] = {}
+    for instance in zoo.instances:
+        training = {k: v for k, v in instance.training.items() if k not in OWN}
+        found.setdefault(json.dumps([instance.arch, instance.epochs, training], sort_keys=True), []).append(instance)
+    groups = [group for group in found.values() if len(group) > 1]
+    if not groups:
+        raise ConfigError(
+            f"no two of the {len(zoo.instances)} instances of {zoo.path} differ in their seed alone.",
+            f"Merge all of them into one: leave out {setting('groups')}.",
+        )
+    return tuple(Group(f"{group[0].arch.replace(':', '-')}-{n:04d}", tuple(group)) for n, group in enumerate(groups))
+
+
+def groups_left(zoo: Zoo, path: Path, plan: MergePlan, seed: int) -> list[Group]:
+    """The groups that are not merged yet, before anything is made.
+
+    Args:
+        zoo, path, plan: as for `merge_groups`.
+        seed: the runner's.
+    Raises:
+        ConfigError: as `merge_groups`.
+    """
+    groups = groups_of(zoo)
+    if path.exists() and path.samefile(zoo.path):
+        raise ConfigError(f"{path} is the zoo that is to be merged.", "Choose another folder for the result.")
+    if not (path / "zoo.json").is_file():
+        check_folder(path)
+        return list(groups)
+    done = {i.id: i for i in create_zoo(path, zoo.data, {}).instances}
+    for group in groups:
+        there, wanted = done.get(group.id), _provenance(group, plan, seed)
+        if there is not None and any(there.training.get(k) != v for k, v in wanted.items()):
+            raise ConfigError(
+                f"{path} has {group.id} already, merged from other instances or by other settings.",
+                "Go on with the settings it was begun with, or choose another folder.",
+            )
+    return [group for group in groups if group.id not in done]
+
+
+def merge_groups(
+    zoo: Zoo, path: Path, data: ImageData, runner: Runner, *, space: Space | None = None, plan: MergePlan | None = None
+) -> tuple[Instance, ...]:
+    """Merge the instances of a zoo that differ in their seed alone into a zoo of one network a group. Begun again, it
+    goes on.
+
+    Args:
+        zoo: whose instances are merged; it stays as it is.
+        path: the new zoo's folder. Of each instance `training` has `merged_by`, the way; `merged_from`, the digests of
+            the members' files; `merge_plan` and `merge_seed`; and the test accuracies of the `best` member and of the
+            `ensemble`, where labels are known.
+        data, space, plan: as of `merge`; a budget is that of each group, and a space counts for the groups of its
+            architectures.
+    Returns:
+        All instances of the new zoo.
+    Raises:
+        ConfigError: no groups, members that cannot be merged, or a folder that holds something else.
+    """
+    plan = plan or MergePlan()
+    left = groups_left(zoo, path, plan, runner.seed)
+    create_zoo(path, zoo.data, zoo.about)
+    known = {a.name: a for a in zoo.architectures()}
+    in_space = {a.name for a in space.architectures} if space is not None else set()
+    with runner.progress("merging groups", len(left)) as tick:
+        for group in left:
+            arch = group.instances[0].arch
+            members = [zoo.network(instance, known[arch]) for instance in group.instances]
+            found = merge(members, data, runner, space=space if arch in in_space else None, plan=plan)
+            append_instance(path, _write(path, group, found, _provenance(group, plan, runner.seed)))
+            runner.count(1, "networks")
+            tick(1)
+    return open_zoo(path).instances
+
+
+def _provenance(group: Group, plan: MergePlan, seed: int) -> dict[str, Any]:
+    """All that a merged network is a function of, but for the images."""
+    digests = [instance.sha256 for instance in group.instances]
+    return {"merged_from": digests, "merge_plan": asdict(plan), "merge_seed": seed}
+
+
+def _write(path: Path, group: Group, found: Merged, provenance: dict[str, Any]) -> Instance:
+    first, network = group.instances[0], found.network
+    state = network.architecture.to_state(network.weights, network.form)
+    file = write_instance(path, group.id, first.arch, state, _licence(group.instances))
+    way = found.way(found.method)
+    scores = {} if way is None else {"val": way.scores.validation, "test": way.scores.test}
+    beside = {name: each.scores.test for name in ("best", ENSEMBLE) if (each := found.way(name)) is not None}
+    return Instance(
+        group.id,
+        first.arch,
+        "train",
+        file,
+        sha256_of(path / file),
+        epochs=first.epochs,
+        accuracy={split: value for split, value in scores.items() if value is not None},
+        licence=_licence(group.instances),
+        training={"merged_by": found.method, **provenance, **{k: v for k, v in beside.items() if v is not None}},
+    )
+
+
+def _licence(instances: Sequence[Instance]) -> str:
+    """That of all, or the licences that they have."""
+    return ", ".join(dict.fromkeys(instance.licence for instance in instances))

@@ -1,0 +1,115 @@
+"""How merged networks are judged: on validation images, which choose, and on test images, beside the ensemble."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import perf_counter
+
+from netspace_models.training.losses import ensemble_logits
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner
+
+from .panel import Panel
+
+# Validation images by which it is chosen who goes on: a look costs little then.
+LOOKED_AT = 2000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How a network, or the ensemble, does.
+
+    Attributes:
+        validation, test: accuracies, as fractions; None without labels.
+        agreement: share of test images to which it gives the ensemble's answer.
+        choice: what it is chosen by: accuracy on the validation images, without labels agreement with the ensemble.
+    """
+
+    validation: float | None
+    test: float | None
+    agreement: float
+    choice: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Judges networks beside the ensemble that teaches.
+
+    Attributes:
+        data: on the runner's device.
+        runner: where networks are run.
+        validation, test: (N, K) the ensemble's logits on these splits, on the processor.
+        members: of each member its accuracy on the test images; None without labels.
+        teachers: the members that teach, the best first.
+        seconds: that it takes to judge one network, about; pace: to run one on an image.
+    """
+
+    data: ImageData
+    runner: Runner
+    validation: Tensor
+    test: Tensor
+    members: tuple[float | None, ...]
+    teachers: tuple[Network, ...]
+    seconds: float
+    pace: float
+
+    def quality(self, network: Network) -> float:
+        """What it is chosen by, on the first validation images: `Scores` of a way that is not at its end yet."""
+        return self._choice(self._logits(network, "val", LOOKED_AT))
+
+    def scores(self, network: Network) -> Scores:
+        """On both splits."""
+        return self.scores_of(self._logits(network, "val"), self._logits(network, "test"))
+
+    def scores_of(self, validation: Tensor, test: Tensor) -> Scores:
+        """Of logits (N, K) on both splits."""
+        return Scores(
+            self._accuracy(validation, "val"),
+            self._accuracy(test, "test"),
+            agreement(test, self.test),
+            self._choice(validation),
+        )
+
+    def _choice(self, validation: Tensor) -> float:
+        found = self._accuracy(validation, "val")
+        return agreement(validation, self.validation[: len(validation)]) if found is None else found
+
+    def _accuracy(self, logits: Tensor, split: str) -> float | None:
+        return accuracy(logits, labels_of(self.data, split)[: len(logits)]) if self.data.labelled else None
+
+    def _logits(self, network: Network, split: str, most: int | None = None) -> Tensor:
+        weights = self.runner.place(network.weights)
+        return logits_of(network.architecture, weights, self.data, split, self.runner, most=most)
+
+
+def judge_of(panel: Panel, data: ImageData, runner: Runner) -> tuple[Judge, Scores]:
+    """The judge that a panel's teachers make, and how all members do together.
+
+    Args:
+        data: on the runner's device.
+    """
+    found: list[float | None] = []
+    labels = labels_of(data, "test") if data.labelled else None
+
+    def asked(place: int) -> Tensor:
+        member = panel.members[place]
+        logits = logits_of(member.architecture, runner.place(member.weights), data, "test", runner)
+        if len(found) < len(panel.members):
+            found.append(None if labels is None else accuracy(logits, labels))
+        return logits
+
+    places, begun = range(len(panel.members)), perf_counter()
+    of_all = [ensemble_logits(panel.answers), ensemble_logits(asked(i) for i in places)]
+    pace = (perf_counter() - begun) / len(places) / len(of_all[1])
+    seconds = pace * (len(of_all[0]) + len(of_all[1]))
+    teach = of_all
+    if len(panel.teachers) < len(places):
+        chosen = panel.teachers
+        teach = [ensemble_logits(panel.answers[i] for i in chosen), ensemble_logits(asked(i) for i in chosen)]
+    teachers = tuple(panel.members[i] for i in panel.teachers)
+    judge = Judge(data, runner, teach[0], teach[1], tuple(found), teachers, seconds, pace)
+    return judge, judge.scores_of(*of_all)

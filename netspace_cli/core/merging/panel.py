@@ -1,0 +1,194 @@
+"""The members as a panel: what they answer to held-out images, who of them teaches, and whom to refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from netspace_models.errors import ConfigError
+from netspace_models.training.losses import ensemble_logits
+from netspace_models.wording import setting
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network, check_teacher
+from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner
+
+# Logits of one function written twice differ by rounding alone, in units of their size.
+SAME = 1e-4
+LEAST_PROBABILITY = 1e-12
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Members that have answered to the validation images.
+
+    Attributes:
+        members: the networks.
+        answers: (N, K) logits of each on the validation images, on the processor.
+        labels: (N,) of these; None where they are not known.
+        teachers: places of those that teach together, the best first.
+    """
+
+    members: tuple[Network, ...]
+    answers: tuple[Tensor, ...]
+    labels: Tensor | None
+    teachers: tuple[int, ...]
+
+    @property
+    def ranking(self) -> list[int]:
+        """Places of all members, the best first."""
+        return ranked(self.answers, self.labels)
+
+
+def name_of(network: Network) -> str:
+    """What messages and tables call a network."""
+    return network.source or f"a {network.architecture.name}"
+
+
+def check_members(members: Sequence[Network], data: ImageData) -> None:
+    """Refuse networks that cannot be merged on such images, before any of them is run on all.
+
+    Raises:
+        ConfigError: fewer than two, copies, or networks for other channels, classes or sizes.
+    """
+    if len(members) < 2:
+        raise ConfigError(
+            "one network is nothing to merge." if members else "there are no networks to merge.",
+            "Give two or more, trained apart on one task.",
+        )
+    for member in members:
+        check_teacher(member, data.io, "member")
+        _check_runs(member, data)
+    for i, one in enumerate(members):
+        for other in members[:i]:
+            if one.architecture.name == other.architecture.name and torch.equal(one.weights, other.weights):
+                raise _copies(other, one)
+
+
+def seat(members: Sequence[Network], data: ImageData, runner: Runner, *, choose: bool) -> Panel:
+    """Ask every member about the validation images, one at a time, and choose who teaches.
+
+    Args:
+        members: as `check_members` lets pass.
+        data: on the runner's device.
+        choose: whether a part of the members may teach.
+    Raises:
+        ConfigError: members that are one function, or whose classes are in other orders.
+    """
+    labels = labels_of(data, "val") if data.labelled else None
+    answers = []
+    with runner.progress("asking members", len(members)) as tick:
+        for member in members:
+            answers.append(logits_of(member.architecture, runner.place(member.weights), data, "val", runner))
+            tick(1)
+    _check_functions(members, answers)
+    check_class_orders(members, answers)
+    return Panel(tuple(members), tuple(answers), labels, tuple(choose_teachers(answers, labels if choose else None)))
+
+
+def ranked(answers: Sequence[Tensor], labels: Tensor | None) -> list[int]:
+    """Places of networks, the best first: by accuracy, without labels by how often they agree with all together.
+
+    Args:
+        answers: (N, K) logits of each; labels: (N,).
+    """
+    wanted = ensemble_logits(answers).argmax(1) if labels is None else labels
+    scores = [accuracy(each, wanted) for each in answers]
+    return sorted(range(len(answers)), key=lambda i: -scores[i])
+
+
+def choose_teachers(answers: Sequence[Tensor], labels: Tensor | None) -> list[int]:
+    """Places of those that make a better ensemble than all, or of all.
+
+    From the best one on, the member is added that helps most or harms least (greedy selection, Caruana et al., 2004,
+    without repeats), and of the sets on this way the best is taken. It teaches alone if it is right on more images than
+    all are, by more than two standard errors of the difference (of paired answers): it is the best of many.
+
+    Args:
+        answers: (N, K) logits of each on the validation images; labels: (N,); None for all of them.
+    """
+    order = ranked(answers, labels)
+    if labels is None or len(order) < 3:
+        return order
+    probabilities = [each.softmax(1) for each in answers]
+
+    def quality(total: Tensor) -> tuple[float, float]:
+        mean = total / total.sum(1, keepdim=True)
+        return accuracy(mean, labels), -cross_entropy(mean.clamp_min(LEAST_PROBABILITY).log(), labels)
+
+    path, total = order[:1], probabilities[order[0]]
+    best, count, chosen = quality(total), 1, total
+    while len(path) < len(order):
+        _, place = max((quality(total + probabilities[i]), -i) for i in order if i not in path)
+        path.append(-place)
+        total = total + probabilities[-place]
+        found = quality(total)
+        if found > best:
+            best, count, chosen = found, len(path), total
+    of_all, of_chosen = (each.argmax(1) == labels for each in (total, chosen))
+    gained, lost = int((of_chosen & ~of_all).sum()), int((of_all & ~of_chosen).sum())
+    return path[:count] if gained - lost > 2 * sqrt(gained + lost) else order
+
+
+def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor]) -> None:
+    """Refuse a member that would agree with the others if its classes had other names.
+
+    Args:
+        answers: (N, K) logits of each.
+    Raises:
+        ConfigError: says how often it agrees, and how often it would.
+    """
+    probabilities = [each.softmax(1) for each in answers]
+    total = torch.stack(probabilities).sum(0)
+    images, classes = total.shape
+    # By chance alone a new order may fit few images better.
+    least = max(1 / classes, 3 / sqrt(images))
+    for member, own in zip(members, probabilities, strict=True):
+        pairs = own.argmax(1) * classes + (total - own).argmax(1)
+        counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
+        rows, columns = linear_sum_assignment(counts.numpy(), maximize=True)
+        plain = int(counts.trace()) / images
+        reordered = int(counts[rows, columns].sum()) / images
+        # Two networks that hardly ever say another class than their favourite agree as often whatever they see.
+        shares = [counts.sum(axis).double().sort().values / images for axis in (0, 1)]
+        if reordered - max(plain, float(shares[0] @ shares[1])) > least:
+            below = f", below the chance of {1 / classes:.0%}," if plain < 1 / classes else ""
+            raise ConfigError(
+                f"{name_of(member)} agrees with the other members on {plain:.0%} of the validation images{below} and "
+                f"would on {reordered:.0%} with its classes in another order.",
+                "Leave it out, or give members that were trained with their classes in one order.",
+            )
+
+
+def _check_runs(member: Network, data: ImageData) -> None:
+    """Refuse a network that takes images of one size alone, and another one than these."""
+    if member.architecture.io == data.io:
+        return
+    try:
+        with torch.no_grad():
+            member.architecture.run(member.weights, torch.zeros(1, *data.io.input_shape, device=member.weights.device))
+    except RuntimeError as failure:
+        raise ConfigError(
+            f"the member {name_of(member)} is for {member.architecture.io.describe()}; these images are "
+            f"{data.io.describe()}.",
+            f"Give images that it was trained on: {setting('data')}.",
+        ) from failure
+
+
+def _check_functions(members: Sequence[Network], answers: Sequence[Tensor]) -> None:
+    for i, own in enumerate(answers):
+        for j, other in enumerate(answers[:i]):
+            if float((own - other).abs().max()) <= SAME * float(own.abs().max()):
+                raise _copies(members[j], members[i])
+
+
+def _copies(one: Network, other: Network) -> ConfigError:
+    return ConfigError(
+        f"{name_of(one)} and {name_of(other)} are the same network: a copy adds nothing to what is merged.",
+        "Leave one of them out.",
+    )

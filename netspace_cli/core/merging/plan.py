@@ -1,0 +1,79 @@
+"""How networks are merged: the ways there are, and the settings of those that distil."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
+
+# In the order of the table, which decides between equals: what costs less comes first.
+WAYS: Mapping[str, str] = {
+    "best": "the best member as it is",
+    "mean": "the mean of the members' weights",
+    "aligned-mean": "the same with hidden units aligned to the best member's",
+    "refreshed-mean": "the same with the statistics of its batch norms refreshed",
+    "from-fresh": "the ensemble distilled into fresh weights",
+    "from-best": "the ensemble distilled into the best member's weights",
+    "from-mean": "the ensemble distilled into the aligned mean",
+    "space-from-mean": "the ensemble distilled into an embedding of a space, from the mean of the members'",
+    "space-from-best": "the same from the best member's embedding",
+}
+# N times the cost of one network: what the others are measured by, never what is written.
+ENSEMBLE = "ensemble"
+DISTILLING = tuple(name for name in WAYS if "from-" in name)
+ON_SPACE = tuple(name for name in WAYS if name.startswith("space-"))
+STEPS = 1000
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """How networks are merged.
+
+    Attributes:
+        method: a name in `WAYS`, which is then taken alone; None for all, the best by validation kept.
+        steps: of each way that distils; None for `STEPS`, or for as many as the budget has time for.
+        images: images a step.
+        lr: of Adam on weights, falling to a twentieth as a cosine; embeddings have the rate that their space records.
+        alpha: share of the ensemble beside that of the labels, which have none at 1 or where they are not known.
+        temperature: of the distillation loss.
+        budget: seconds for the whole work, shared among the ways that distil; None for no limit.
+        choose_members: whether a part of the members may teach, where it is better on validation images than all.
+    """
+
+    method: str | None = None
+    steps: int | None = None
+    images: int = 128
+    lr: float = 3e-3
+    alpha: float = 0.9
+    temperature: float = 1.0
+    budget: float | None = None
+    choose_members: bool = True
+
+    def check(self) -> None:
+        """Refuse settings that nothing can be merged by.
+
+        Raises:
+            ConfigError: names the setting.
+        """
+        if self.method is not None and self.method not in WAYS:
+            raise ConfigError(f"no way to merge is called {self.method!r}.", f"Use one of {', '.join(WAYS)}.")
+        if self.budget is not None and self.steps is not None:
+            raise ConfigError(
+                f"{setting('budget', self.budget)} and {setting('steps', self.steps)} say both how long to distil.",
+                "Give one of them.",
+            )
+        counts = {"steps": self.steps, "images": self.images, "lr": self.lr, "budget": self.budget}
+        counts["temperature"] = self.temperature
+        for name, value in counts.items():
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} {value:g} distils nothing.", "Give a number above zero.")
+        if not 0 <= self.alpha <= 1:
+            raise ConfigError(
+                f"{setting('alpha', self.alpha)} is no share.", "Give a number from 0, labels alone, to 1, no labels."
+            )
+
+    def takes(self, way: str) -> bool:
+        """Whether a way is to be tried."""
+        return self.method in (None, way)

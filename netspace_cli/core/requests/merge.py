@@ -1,0 +1,260 @@
+"""Merging, as a person asks for it: which networks, on which images, into which architecture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from netspace_models.architectures import Architecture, ImageIO
+from netspace_models.errors import ConfigError, UnknownArchitecture
+from netspace_models.wording import setting
+
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
+from netspace_cli.core.files.figures import check_figure
+from netspace_cli.core.files.outputs import check_no_input, check_output
+from netspace_cli.core.merging.merge import Merged, Way, check_merging, merge, target_of
+from netspace_cli.core.merging.merge_figure import plot_merged
+from netspace_cli.core.merging.plan import ON_SPACE, MergePlan
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.networks.network import Network, check_teacher, write_network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.sampling.together import check_ensemble, select_members
+from netspace_cli.core.spaces.built_in import built_in_by_starts
+from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.zoos.adopt import checkpoints_below
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+
+from .choose_data import recorded
+from .inputs import is_one_of
+from .merge_images import Sources, check_no_fields
+from .reader import CheckpointReader
+
+
+@dataclass(frozen=True)
+class MergeRequest:
+    """What is asked for.
+
+    Attributes:
+        inputs: checkpoints, folders of them, zoos.
+        output: of the merged network; plot: of a figure; force: replace them.
+        data: images as of `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
+        arch: of the result; None for `target_of`.
+        member_archs: names or factories that members may be, beside the built-in ones.
+        select: how many of each zoo, the most accurate on validation images; None for all.
+        space: a name or a path; None for a built-in one that has the architectures, if there is one.
+        key: where in a nested checkpoint the parameters are.
+        plan: how to merge.
+    """
+
+    inputs: tuple[Path, ...]
+    output: Path | None = None
+    plot: Path | None = None
+    data: str | None = None
+    arch: str | None = None
+    member_archs: tuple[str, ...] = ()
+    select: int | None = None
+    space: str | None = None
+    key: str | None = None
+    force: bool = False
+    plan: MergePlan = field(default_factory=MergePlan)
+
+    def prepare(self, runner: Runner) -> MergeTask:
+        """Open what is needed and refuse what cannot be done, before any work but that of choosing from a zoo.
+
+        Args:
+            runner: runs a zoo's instances where they are to be chosen and their accuracies are not known.
+        Raises:
+            ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
+        """
+        self.plan.check()
+        check_no_input([self.output, self.plot], [*self.inputs, self.space])
+        if self.plot is not None:
+            check_figure(self.plot)
+            check_output(self.plot, force=self.force)
+        if self.output is not None:
+            check_checkpoint_suffix(self.output)
+            check_output(self.output, force=self.force)
+        zoos, files = self._sources()
+        space = None if self.space is None else load_space(self.space)
+        data = Sources(zoos, files, space, self._names, self.key).images(self.data)
+        members = self._members(zoos, files, data, space, runner)
+        architecture, space = self._target(members, data, space)
+        check_merging(members, data, architecture, space, self.plan)
+        return MergeTask(self, tuple(members), data, architecture, space)
+
+    def _sources(self) -> tuple[list[Zoo], list[Path]]:
+        """Zoos, and checkpoints in the order in which they were named."""
+        zoos: list[Zoo] = []
+        files: list[Path] = []
+        for path in self.inputs:
+            if path.is_dir() and (path / "zoo.json").is_file():
+                zoos.append(open_zoo(path))
+            elif path.is_dir():
+                found = checkpoints_below(path)
+                if not found:
+                    raise ConfigError(f"{path} holds no checkpoint files.", "Name a folder that has some, or a zoo.")
+                files += found
+            else:
+                files.append(path)
+        if self.select is not None and not zoos:
+            raise ConfigError(
+                f"{setting('select', f'top:{self.select}')} chooses from a zoo, and none is given.",
+                "Leave it out, or make a zoo of the files with `netspace zoo index`.",
+            )
+        return zoos, files
+
+    @property
+    def _names(self) -> list[str]:
+        """Architectures that are named."""
+        return list(dict.fromkeys([*self.member_archs, *([] if self.arch is None else [self.arch])]))
+
+    def _members(
+        self, zoos: Sequence[Zoo], files: Sequence[Path], data: ImageData, space: Space | None, runner: Runner
+    ) -> list[Network]:
+        if self.select is not None and not data.labelled:
+            raise ConfigError(
+                f"{setting('select', f'top:{self.select}')} goes by accuracy, and these images have no labels.",
+                "Leave it out, or give images with labels.",
+            )
+        members = []
+        for zoo in zoos:
+            check_ensemble(zoo, data, self.select)
+            known = {a.name: a for a in zoo.architectures()}
+            chosen, _ = select_members(zoo, runner.place(data), runner, self.select)
+            members += [zoo.network(instance, known[instance.arch]) for instance in chosen]
+        candidates = [resolve_architecture(name, data.io) for name in self._names]
+        candidates += [] if space is None else space.architectures
+        return members + [_read_member(path, data, candidates, self.key) for path in files]
+
+    def _target(
+        self, members: Sequence[Network], data: ImageData, space: Space | None
+    ) -> tuple[Architecture, Space | None]:
+        """The architecture of the result, and the space to go through."""
+        wanted = None if self.arch is None else resolve_architecture(self.arch, data.io)
+        if space is None and self.plan.method in (None, *ON_SPACE):
+            own = [wanted] if wanted is not None else [m.architecture for m in members]
+            space = _built_in_space(own, members)
+        return wanted or target_of(members, space), space
+
+
+@dataclass(frozen=True)
+class MergeTask:
+    """A merge that can begin.
+
+    Attributes:
+        request: what was asked for.
+        members, data: opened.
+        architecture: of the result; space: to go through, None for none.
+    """
+
+    request: MergeRequest
+    members: tuple[Network, ...]
+    data: ImageData
+    architecture: Architecture
+    space: Space | None
+
+    def run(self, runner: Runner) -> Merged:
+        """Merge, and write what was asked for."""
+        asked = self.request
+        found = merge(
+            self.members, self.data, runner, architecture=self.architecture, space=self.space, plan=asked.plan
+        )
+        if asked.output is not None:
+            metadata = {
+                "format": "pt",
+                "netspace.arch": self.architecture.name,
+                "netspace.merged_by": found.method,
+                "netspace.merged_from": ",".join(member.sha256 for member in self.members),
+            }
+            write_network(asked.output, found.network, metadata=metadata, force=asked.force)
+        if asked.plot is not None:
+            plot_merged(asked.plot, found, force=asked.force)
+        return found
+
+    def record(self) -> dict[str, Any]:
+        """What the outcome depends on, for a JSON document."""
+        plan = self.request.plan
+        return {
+            "data": recorded(self.data),
+            "arch": self.architecture.name,
+            "space": None if self.space is None else self.space.name,
+            "labelled": self.data.labelled,
+            "lr": plan.lr,
+            "alpha": plan.alpha if self.data.labelled else 1.0,
+            "temperature": plan.temperature,
+            "budget": plan.budget,
+            "output": self.request.output,
+            "plot": self.request.plot,
+        }
+
+    def document(self, found: Merged) -> dict[str, Any]:
+        """The outcome, for JSON; what depends on the clock is in `seconds_by_way`."""
+        members = [
+            {"path": name, "arch": member.architecture.name, "test": test, "teaches": place in found.teachers}
+            for place, (name, member, test) in enumerate(
+                zip(found.members, self.members, found.accuracies, strict=True)
+            )
+        ]
+        return {
+            **self.record(),
+            "members": members,
+            "method": found.method,
+            "gain": found.gain,
+            "ways": [_row(way) for way in found.ways],
+            "left_out": found.left_out,
+        }
+
+
+def seconds_by_way(found: Merged) -> dict[str, float]:
+    """What each way took by itself."""
+    return {way.name: round(way.seconds, 3) for way in found.ways}
+
+
+def _row(way: Way) -> dict[str, Any]:
+    scores = way.scores
+    return {
+        "way": way.name,
+        "steps": way.steps,
+        "images": way.images,
+        "validation": scores.validation,
+        "test": scores.test,
+        "agreement": scores.agreement,
+        "chosen": way.chosen,
+        "note": way.note,
+    }
+
+
+def _read_member(path: Path, data: ImageData, candidates: Sequence[Architecture], key: str | None) -> Network:
+    """A checkpoint of an architecture for these images.
+
+    Raises:
+        ConfigError: it is for other images; says both.
+        UnknownArchitecture: it fits no architecture.
+    """
+    # A reader of its own: the file is not kept once the network is read.
+    reader = CheckpointReader(key=key)
+    try:
+        found = reader.network(path, candidates=candidates, io=data.io)
+    except UnknownArchitecture as unknown:
+        # What it is for, whatever the size of its images, says best why it does not belong.
+        channels, classes = reader.channels_and_classes(path) or (data.io.channels, data.io.classes)
+        own = ImageIO(channels, data.io.size, classes)
+        try:
+            found = reader.network(path, io=None if own == data.io else own)
+        except UnknownArchitecture:
+            raise unknown from None
+    check_no_fields(found.architecture.io, str(path))
+    check_teacher(found, data.io, "member")
+    return found
+
+
+def _built_in_space(own: Sequence[Architecture], members: Sequence[Network]) -> Space | None:
+    """The built-in space that has all of these architectures and that of a member; None if no space has."""
+    for known in built_in_by_starts():
+        has_own = all(is_one_of(known.architectures, each) for each in own)
+        if has_own and any(is_one_of(known.architectures, m.architecture) for m in members):
+            return load_space(known.name)
+    return None

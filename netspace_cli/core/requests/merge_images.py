@@ -1,0 +1,122 @@
+"""The images that networks are merged on: those named, with or without labels, or those of a zoo or a space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from netspace_models.architectures import ImageIO, NetworkIO
+from netspace_models.errors import ConfigError, UnknownArchitecture
+from netspace_models.wording import Call, setting
+
+from netspace_cli.core.data.datasets import has_labels, load_data
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.factories import io_of_factory, is_factory
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Zoo
+
+from .choose_data import choose_images, choose_images_of_zoo, require_data
+from .reader import CheckpointReader
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where members come from, opened as far as is needed to choose images.
+
+    Attributes:
+        zoos: opened; files: checkpoints.
+        space: None for none that is named.
+        names: architectures that the user has named.
+        key: where in a nested checkpoint the parameters are.
+    """
+
+    zoos: Sequence[Zoo]
+    files: Sequence[Path]
+    space: Space | None = None
+    names: Sequence[str] = ()
+    key: str | None = None
+
+    def images(self, spec: str | None) -> ImageData:
+        """The images to merge on.
+
+        Args:
+            spec: as of `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
+        Raises:
+            ConfigError: neural fields, or none named and no zoo or space that has some.
+            DataUnavailable, InputFileError: as `load_data`.
+        """
+        for zoo in self.zoos:
+            check_no_fields(zoo.io, f"the zoo {zoo.path}")
+        if self.space is not None:
+            check_no_fields(self.space.io, f"space {self.space.name!r}")
+        if spec is None:
+            return self._own()
+        if has_labels(spec):
+            if self.space is not None:
+                return require_data(choose_images(self.space, spec), self.space)
+            found = load_data(spec, size=self._size())
+        else:
+            found = self._unlabelled(spec)
+        record = self.zoos[0].data if self.zoos else None if self.space is None else self.space.record["data"]
+        # Members know images in their own normalisation, whatever these images' mean is.
+        return found if record is None else replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
+
+    def _own(self) -> ImageData:
+        """Those that the zoo or the space was trained on."""
+        if self.zoos:
+            return choose_images_of_zoo(self.zoos[0], None)
+        if self.space is not None:
+            return require_data(choose_images(self.space, None), self.space)
+        for path in self.files[:1]:
+            with suppress(UnknownArchitecture):
+                check_no_fields(CheckpointReader(key=self.key).network(path).architecture.io, str(path))
+        raise ConfigError(
+            "there are no images to merge on.",
+            f"Name some like those that the networks were trained on, with labels or without: "
+            f"{setting('data', Call('load_data', 'FILE.npz'))}.",
+        )
+
+    def _size(self) -> int | None:
+        """S in pixels, where a zoo or a space says so."""
+        known = [zoo.io for zoo in self.zoos] or ([] if self.space is None else [self.space.io])
+        return known[0].input_shape[-1] if known else None
+
+    def _unlabelled(self, spec: str) -> ImageData:
+        found = load_data(spec, size=self._size(), classes=1)
+        classes = self._classes(found.io)
+        return replace(found, io=replace(found.io, classes=classes), class_names=tuple(map(str, range(classes))))
+
+    def _classes(self, images: ImageIO) -> int:
+        """K, where images do not tell: what the networks are for."""
+        known = [zoo.io for zoo in self.zoos] or ([] if self.space is None else [self.space.io])
+        if known:
+            return known[0].outputs
+        reader, path = CheckpointReader(key=self.key), self.files[0]
+        ends = reader.channels_and_classes(path)
+        if ends is not None:
+            return ends[1]
+        try:
+            io = reader.network(path).architecture.io
+        except UnknownArchitecture:
+            made = [io_of_factory(n, images.channels, (images.size,)) for n in self.names if is_factory(n)]
+            found = next((each for each in made if each is not None), None)
+            if found is None:
+                raise
+            return found.outputs
+        check_no_fields(io, str(path))
+        return io.outputs
+
+
+def check_no_fields(io: NetworkIO, owner: str) -> None:
+    """Refuse shapes and pictures: what is between them is no mean of answers.
+
+    Raises:
+        ConfigError: says what blends them.
+    """
+    if not io.logits:
+        raise ConfigError(
+            f"{owner} is of neural fields ({io.describe()}), and what is merged are classifiers.",
+            "A merge of two shapes is their blend: `netspace interp` at one half.",
+        )

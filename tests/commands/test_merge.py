@@ -1,0 +1,170 @@
+"""`netspace merge`: files, folders and zoos to one network, a table of every way, and words for what cannot be."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from netspace_models.architectures import build
+
+from netspace_cli.core.networks.network import read_network, write_network
+from netspace_cli.core.zoos.zoo import Zoo
+from tests.worlds import Ask, Cli, Refused, Rows, Solids, Tiny
+
+FEW = ("--steps", 2, "--images", 8)
+OWN = """
+from torch import nn
+
+def make():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 6), nn.ReLU(), nn.Linear(6, 3))
+"""
+
+
+@pytest.fixture
+def files(tiny: Tiny) -> list[Path]:
+    """Three lenetlike checkpoints."""
+    return [tiny.single_zoo.file_of(i) for i in tiny.single_zoo.instances[:3]]
+
+
+@pytest.fixture
+def plain_images(tiny: Tiny, tmp_path: Path) -> Path:
+    """The tiny images without labels, and without a split of them."""
+    path = tmp_path / "plain.npz"
+    with np.load(tiny.npz) as arrays:
+        np.savez(path, train_images=np.concatenate([arrays["train_images"], arrays["test_images"]]))
+    return path
+
+
+def test_files_become_one_network(tiny: Tiny, files: list[Path], work: Path, ask: Ask) -> None:
+    found = ask("merge", *files, "--data", tiny.npz, "-o", "one.pt", *FEW)
+    assert [m["path"] for m in found["members"]] == [str(f) for f in files]
+    ways = {row["way"]: row for row in found["ways"]}
+    assert {"best", "mean", "aligned-mean", "ensemble", "from-fresh", "from-best", "from-mean"} <= set(ways)
+    assert found["report"]["seconds_by_way"].keys() == ways.keys()
+    (chosen,) = (row for row in found["ways"] if row["chosen"])
+    assert chosen["way"] == found["method"] != "ensemble"
+    one = read_network("one.pt", io=tiny.data.io)
+    architecture = build("lenetlike", tiny.data.io)
+    assert one.architecture.name == "lenetlike"
+    architecture.module.load_state_dict(torch.load("one.pt", weights_only=True))
+    again = ask("merge", *files, "--data", tiny.npz, "-o", "two.pt", *FEW)
+    assert Path("two.pt").read_bytes() == Path("one.pt").read_bytes() and again["ways"] == found["ways"]
+
+
+def test_a_row_for_each_way(tiny: Tiny, files: list[Path], work: Path, rows: Rows, cli: Cli) -> None:
+    table = rows("merge", *files, "--data", tiny.npz, "--method", "from-best", *FEW)
+    assert [row["way"] for row in table if not row["way"].startswith("chosen ")] == ["best", "ensemble", "from-best"]
+    assert [row["chosen"] for row in table] == [*[""] * (len(table) - 1), "yes"]
+    assert list(work.iterdir()) == []
+    told = cli("merge", *files, "--data", tiny.npz, *FEW).stderr
+    assert "Left out refreshed-mean: lenetlike has no batch norms." in told
+    assert "The network was not written: -o keeps it." in told
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+def test_a_figure_has_every_way(
+    tiny: Tiny, files: list[Path], plain_images: Path, work: Path, ask: Ask, labelled: bool
+) -> None:
+    found = ask("merge", *files, "--data", tiny.npz if labelled else plain_images, "--plot", "ways.svg", *FEW)
+    drawn = Path("ways.svg").read_text()
+    for row in found["ways"]:
+        if labelled or row["way"] != "ensemble":
+            assert f"<!-- {row['way']}, " in drawn or row["way"].startswith("chosen "), row["way"]
+    assert f"<!-- {found['method']}, " in drawn and " (chosen) -->" in drawn
+    assert ("<!-- 3 members -->" in drawn) is labelled
+
+
+def test_a_folder_and_a_zoo_are_members_too(tiny: Tiny, files: list[Path], work: Path, ask: Ask) -> None:
+    Path("nets/more").mkdir(parents=True)
+    for i, file in enumerate(files):
+        write_network(
+            Path("nets", *(["more"] if i else []), f"{i}.pt"),
+            read_network(file, io=tiny.data.io),
+            metadata={},
+            force=False,
+        )
+    found = ask("merge", "nets", "--data", tiny.npz, "--dry-run")
+    assert [m["path"] for m in found["members"]] == ["nets/0.pt", "nets/more/1.pt", "nets/more/2.pt"]
+    best = ask("merge", tiny.zoo.path, "--data", tiny.npz, "--select", "top:4", "--arch", "resnet8", "--dry-run")
+    assert len(best["members"]) == 4 and best["arch"] == "resnet8"
+    space = ["--space", tiny.space.path]
+    every = ask("merge", tiny.zoo.path, "--data", tiny.npz, *space, "--method", "space-from-mean", *FEW)
+    assert len(every["members"]) == len(tiny.zoo.instances) and every["arch"] == tiny.space.architectures[-1].name
+    assert every["space"] == "tiny" and every["method"] == "space-from-mean"
+
+
+def test_images_need_no_labels(tiny: Tiny, files: list[Path], plain_images: Path, work: Path, ask: Ask) -> None:
+    found = ask("merge", *files, "--data", plain_images, "-o", "one.pt", *FEW)
+    assert not found["labelled"] and found["gain"] is None and Path("one.pt").exists()
+    assert {row["test"] for row in found["ways"]} == {row["validation"] for row in found["ways"]} == {None}
+    assert {m["test"] for m in found["members"]} == {None}
+    assert [note.split(" of a ")[0] for note in found["data"]["notes"]] == ["test is the last 9", "val is the last 16"]
+
+
+def test_members_may_be_of_a_module_of_one_s_own(
+    tiny: Tiny, files: list[Path], plain_images: Path, work: Path, ask: Ask, refused: Refused
+) -> None:
+    Path("mynets.py").write_text(OWN)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
+        torch.save(layers.state_dict(), f"{seed}.pt")
+    own = ask("merge", "0.pt", "1.pt", "--arch", "mynets:make", "--data", tiny.npz, "-o", "one.pt", *FEW)
+    assert own["arch"] == "mynets:make" and {"aligned-mean", "from-fresh"} <= {row["way"] for row in own["ways"]}
+    mixed = ["merge", files[0], "0.pt", "--arch", "lenetlike", "--data", tiny.npz, "--method", "from-best", *FEW]
+    assert "tensors that fit no known architecture" in refused(3, *mixed)
+    found = ask(*mixed, "--member-arch", "mynets:make")
+    assert [m["arch"] for m in found["members"]] == ["lenetlike", "mynets:make"] and found["arch"] == "lenetlike"
+    alone = ask("merge", "0.pt", "1.pt", "--arch", "mynets:make", "--data", plain_images, "--dry-run")
+    assert not alone["labelled"] and alone["data"]["io"]["classes"] == 3
+
+
+def test_what_cannot_be_merged_is_refused(
+    tiny: Tiny, files: list[Path], solids: Solids, planted: Zoo, plain_images: Path, work: Path, refused: Refused
+) -> None:
+    data = ["--data", tiny.npz]
+    assert "one network is nothing to merge" in refused(2, "merge", files[0], *data)
+    assert "are the same network" in refused(2, "merge", files[0], files[1], files[0], *data)
+    assert "there are no images to merge on" in refused(2, "merge", *files)
+    blend = "A merge of two shapes is their blend: `netspace interp` at one half."
+    assert blend in refused(2, "merge", *solids.networks)
+    assert blend in refused(2, "merge", *solids.networks, *data)
+    assert blend in refused(2, "merge", *solids.networks, "--data", plain_images)
+    assert blend in refused(2, "merge", solids.zoo.path, *data)
+    other = Path("..") / "other.pt"
+    stranger = build("lenetlike", tiny.data.io.__class__(1, 8, 4))
+    torch.save(stranger.to_state(torch.zeros(stranger.parameter_count)), other)
+    told = refused(2, "merge", files[0], other, *data)
+    assert "the member ../other.pt is for 1x8x8, 4 classes; these images are 1x8x8, 3 classes" in told
+    assert "are of 2 architectures" in refused(2, "merge", files[0], tiny.networks["resnet8"], *data)
+    assert "chooses from a zoo, and none is given" in refused(2, "merge", *files, *data, "--select", "top:2")
+    chosen = ["merge", tiny.zoo.path, "--data", plain_images, "--select", "top:2"]
+    assert "goes by accuracy, and these images have no labels" in refused(2, *chosen)
+    assert "say both how long" in refused(2, "merge", *files, *data, "--steps", 3, "--budget", "2s")
+    assert "is no time: write 60 or 60s" in refused(2, "merge", *files, *data, "--budget", "soon")
+    assert "is an input or another output" in refused(2, "merge", *files, *data, "-o", files[0])
+    (Path("..") / "empty").mkdir()
+    assert "holds no checkpoint files" in refused(2, "merge", "../empty", *data)
+
+
+def test_a_zoo_is_merged_group_by_group_and_goes_on(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
+    options = ["merge", tiny.zoo.path, "--data", tiny.npz, "--groups", "seed", "-o", "merged", *FEW]
+    plan = ask(*options, "--dry-run")
+    assert plan["groups"] == ["lenetlike-0000", "vanillacnn-0001", "resnet8-0002"] and list(work.iterdir()) == []
+    whole = ask(*options)
+    assert [(row["id"], row["members"]) for row in whole["merged"]] == [(name, 4) for name in plan["groups"]]
+    assert all(0 <= row["test"] <= 1 and 0 <= row["ensemble"] <= 1 for row in whole["merged"])
+    assert ask("zoo", "verify", "merged")["instances"]
+    lines = Path("merged/instances.jsonl").read_text().splitlines()
+    Path("merged/instances.jsonl").write_text(lines[0] + "\n")
+    assert ask(*options, "--dry-run")["groups"] == plan["groups"][1:]
+    assert ask(*options)["merged"] == whole["merged"]
+    assert Path("merged/instances.jsonl").read_text().splitlines() == lines
+    assert "merged from other instances or by other settings" in refused(2, *options, "--seed", 1)
+    assert "--arch is not for --groups" in refused(2, *options, "--arch", "resnet8")
+    alone = ["merge", tiny.teacher.parents[2], "--data", tiny.npz, "--groups", "seed", "-o", "other"]
+    assert "no two of the 1 instances" in refused(2, *alone)
+    twice = ["merge", tiny.zoo.path, tiny.zoo.path, "--groups", "seed", "-o", "other"]
+    assert "merges the groups of one zoo into a folder; 2 inputs" in refused(2, *twice)

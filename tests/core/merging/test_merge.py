@@ -1,0 +1,272 @@
+"""Merging: every way beside the others, the same for the same seed, one network in the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from netspace_models.architectures import build
+from netspace_models.errors import ConfigError, RunFailed, WrongSpace
+from netspace_models.parameters.alignment import align_weights
+from netspace_models.training.losses import ensemble_logits
+from torch import Tensor
+
+from netspace_cli.core.data.images import ImageData, Split
+from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.merging.distil import Distilling, distil_within, halvings, lessons_of
+from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
+from netspace_cli.core.merging.merge import Merged, merge, target_of
+from netspace_cli.core.merging.panel import seat
+from netspace_cli.core.merging.plan import ENSEMBLE, WAYS, MergePlan
+from netspace_cli.core.merging.starts import Starts
+from netspace_cli.core.merging.students import fresh_student
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner
+from tests.small_networks import seeded
+from tests.worlds import Tiny
+
+FEW = MergePlan(steps=4, images=8, choose_members=False)
+
+
+def members_of(tiny: Tiny, *archs: str) -> list[Network]:
+    known = {a.name: a for a in tiny.zoo.architectures()}
+    return [tiny.zoo.network(i, known[i.arch]) for i in tiny.zoo.instances if not archs or i.arch in archs]
+
+
+def names(found: Merged) -> set[str]:
+    return {way.name for way in found.ways}
+
+
+def unlabelled(data: ImageData) -> ImageData:
+    splits = {name: Split(s.images, torch.full_like(s.labels, -1)) for name, s in data.splits.items()}
+    return replace(data, splits=splits, labelled=False)
+
+
+def same(a: Merged, b: Merged) -> bool:
+    ways = [[replace(way, seconds=0.0) for way in each.ways] for each in (a, b)]
+    return ways[0] == ways[1] and torch.equal(a.network.weights, b.network.weights)
+
+
+def test_every_way_is_tried_and_the_best_kept(tiny: Tiny) -> None:
+    members = members_of(tiny, "resnet8")
+    found = merge(members, tiny.data, Runner("cpu"), space=tiny.space, plan=FEW)
+    assert names(found) == {*WAYS, ENSEMBLE} and found.left_out == {}
+    assert [way.name for way in found.ways if way.chosen] == [found.method]
+    alone = {way.name: way.scores.choice for way in found.ways if not way.name.endswith(ENSEMBLE)}
+    assert alone[found.method] == max(alone.values())
+    logits = logits_of(found.network.architecture, found.network.weights, tiny.data, "test", Runner("cpu"))
+    way = found.way(found.method)
+    assert way is not None and way.scores.test == accuracy(logits, labels_of(tiny.data, "test"))
+    together = ensemble_logits(logits_of(m.architecture, m.weights, tiny.data, "test", Runner("cpu")) for m in members)
+    ensemble = found.way(ENSEMBLE)
+    assert ensemble is not None and ensemble.scores.test == accuracy(together, labels_of(tiny.data, "test"))
+    assert way.scores.agreement == agreement(logits, together) and ensemble.scores.agreement == 1
+    assert {way.steps for way in found.ways if "from-" in way.name} == {4}
+    assert {way.images for way in found.ways if "from-" in way.name} == {32}
+
+
+def three(tiny: Tiny) -> list[Network]:
+    """Networks that differ, since they are drawn."""
+    architecture = build("lenetlike", tiny.data.io)
+    size = architecture.parameter_count
+    return [Network(architecture, 0.2 * torch.randn(size, generator=seeded(i)), source=f"{i}") for i in range(3)]
+
+
+def labelled_by(data: ImageData, **answerers: Network) -> ImageData:
+    """The images with a network's answers as labels, split by split."""
+    splits = dict(data.splits)
+    for name, network in answerers.items():
+        logits = logits_of(network.architecture, network.weights, data, name, Runner("cpu"))
+        splits[name] = Split(data.splits[name].images, logits.argmax(1))
+    return replace(data, splits=splits)
+
+
+def test_validation_alone_chooses(tiny: Tiny) -> None:
+    members = three(tiny)
+    data = labelled_by(tiny.data, val=members[1], test=members[2])
+    found = merge(members, data, Runner("cpu"), plan=replace(FEW, lr=0.3))
+    best = found.way("best")
+    assert best is not None and best.note == "1" and best.scores.validation == 1.0 and found.method == "best"
+    assert torch.equal(found.network.weights, members[1].weights) and found.accuracies[2] == 1.0
+    assert found.teachers[0] == 1 and not found.gain
+
+
+def test_without_labels_agreement_on_validation_images_chooses(tiny: Tiny) -> None:
+    members = three(tiny)
+    found = merge(members, unlabelled(tiny.data), Runner("cpu"), plan=replace(FEW, lr=0.3))
+    said = [logits_of(m.architecture, m.weights, tiny.data, "val", Runner("cpu")) for m in members]
+    wanted = ensemble_logits(said)
+    best = found.way("best")
+    assert best is not None and best.scores.choice == max(agreement(each, wanted) for each in said) < 1
+    own = logits_of(found.network.architecture, found.network.weights, tiny.data, "val", Runner("cpu"))
+    choices = {way.name: way.scores.choice for way in found.ways if way.name != ENSEMBLE}
+    assert choices[found.method] == max(choices.values()) == agreement(own, wanted)
+
+
+def test_a_seed_gives_the_same_bits_and_another_seed_others(tiny: Tiny) -> None:
+    members = members_of(tiny, "lenetlike")
+    one, again, other = (merge(members, tiny.data, Runner("cpu", seed=s), plan=FEW) for s in (1, 1, 2))
+    assert same(one, again) and not same(one, other)
+
+
+def test_one_method_alone_is_what_it_is_among_all(tiny: Tiny) -> None:
+    members = members_of(tiny, "lenetlike")
+    every = merge(members, tiny.data, Runner("cpu"), plan=FEW)
+    for method in ("aligned-mean", "from-best", "best"):
+        alone = merge(members, tiny.data, Runner("cpu"), plan=replace(FEW, method=method))
+        assert names(alone) == {"best", ENSEMBLE, method} and alone.method == method
+        of_all, own = every.way(method), alone.way(method)
+        assert of_all is not None and own is not None and of_all.scores == own.scores
+
+
+def test_means_of_one_function_in_several_orders(tiny: Tiny) -> None:
+    """Aligned they are that function; as they are they are another one."""
+    architecture = build("lenetlike", tiny.data.io)
+    own = 0.3 * torch.randn(architecture.parameter_count, generator=seeded())
+    shuffled = [Network(architecture, architecture.shuffle(own, seeded(i))) for i in range(3)]
+    members = [Network(architecture, own), *shuffled]
+    assert torch.allclose(aligned_mean(members, Runner("cpu")), own, atol=1e-6)
+    mean = mean_of_weights(members)
+    assert torch.allclose(mean, torch.stack([m.weights for m in members]).mean(0), atol=1e-6)
+    assert not torch.allclose(mean, own, atol=1e-2)
+    unlike, draws = three(tiny), Runner("cpu")
+    others = [
+        align_weights(architecture, unlike[0].weights, m.weights[None], draws.generator("merge", "align"))[0]
+        for m in unlike
+    ]
+    assert torch.allclose(aligned_mean(unlike, draws), torch.stack(others).mean(0), atol=1e-6)
+    assert not torch.allclose(mean_of_weights(unlike), torch.stack(others).mean(0), atol=1e-2)
+
+
+def test_ways_begin_where_they_say(tiny: Tiny) -> None:
+    runner, members = Runner("cpu"), members_of(tiny, "resnet8")
+    architecture = tiny.space.model.architecture("resnet8")
+    panel = seat(members, tiny.data, runner, choose=False)
+    starts = Starts(panel, architecture, tiny.space, tiny.data, runner)
+    inputs, _ = tiny.data.batch("test", slice(None))
+
+    def begins(way: str) -> Tensor:
+        return architecture.run(starts.student(way, 1e-3)[0].weights(), inputs)
+
+    best = members[panel.ranking[0]]
+    assert torch.allclose(begins("from-best"), architecture.run(best.weights, inputs), atol=1e-3)
+    refreshed, _ = starts.weights("refreshed-mean")
+    assert torch.allclose(begins("from-mean"), architecture.run(refreshed, inputs), atol=1e-3)
+    assert not torch.allclose(begins("from-mean"), architecture.run(starts.weights("mean")[0], inputs), atol=1e-2)
+    vectors = encode([members[i] for i in panel.teachers], tiny.space, runner).vectors
+    for way, start in {"space-from-best": vectors[0], "space-from-mean": vectors.mean(0)}.items():
+        assert torch.equal(starts.student(way, 1e-3)[0].parameters()[0].detach()[0], start)
+
+
+def test_the_rate_falls_to_a_twentieth_as_a_cosine(tiny: Tiny) -> None:
+    runner, members = Runner("cpu"), members_of(tiny, "lenetlike")
+    lessons = lessons_of(members, tiny.data, FEW, runner)
+    way = Distilling("a", fresh_student(members[0].architecture, 0.01, runner), lessons, steps=40)
+    rates: list[float] = []
+    way.go_on(1.0, lambda n=1, **fields: rates.append(way._optimizer.param_groups[0]["lr"]))
+    assert len(rates) == 40 == way.taken and rates == sorted(rates, reverse=True)
+    assert rates[0] == 0.01 and rates[20] == pytest.approx(0.00525) and rates[-1] == pytest.approx(0.0005, rel=0.05)
+
+
+def test_distilling_comes_nearer_to_the_ensemble(tiny: Tiny) -> None:
+    architecture = build("lenetlike", tiny.data.io)
+    weights = [0.2 * torch.randn(architecture.parameter_count, generator=seeded(i)) for i in range(3)]
+    members = [Network(architecture, each) for each in weights]
+    plan = MergePlan(method="from-fresh", images=20, alpha=1.0)
+    gaps = []
+    for steps in (1, 80):
+        found = merge(members, tiny.data, Runner("cpu"), plan=replace(plan, steps=steps)).network
+        own = logits_of(found.architecture, found.weights, tiny.data, "train", Runner("cpu"))
+        wanted = ensemble_logits(
+            logits_of(m.architecture, m.weights, tiny.data, "train", Runner("cpu")) for m in members
+        )
+        gaps.append(float((own.softmax(1) - wanted.softmax(1)).abs().mean()))
+    assert gaps[1] < 0.5 * gaps[0]
+
+
+def test_labels_count_by_alpha_alone(tiny: Tiny) -> None:
+    """Without labels, and at alpha 1, distilling is the same; what is chosen by is not."""
+    members, plan = members_of(tiny, "lenetlike"), replace(FEW, method="from-fresh")
+    runs = {
+        "none": merge(members, unlabelled(tiny.data), Runner("cpu"), plan=plan),
+        "alpha 1": merge(members, tiny.data, Runner("cpu"), plan=replace(plan, alpha=1.0)),
+        "alpha 0": merge(members, tiny.data, Runner("cpu"), plan=replace(plan, alpha=0.0)),
+    }
+    weights = {name: run.network.weights for name, run in runs.items()}
+    assert torch.equal(weights["none"], weights["alpha 1"])
+    assert not torch.allclose(weights["none"], weights["alpha 0"])
+    scores = [way.scores for way in runs["none"].ways]
+    assert all(each.validation is None and each.test is None for each in scores)
+    assert all(0 <= each.choice <= 1 for each in scores) and runs["none"].gain is None
+
+
+def test_members_of_other_architectures_go_into_one(tiny: Tiny) -> None:
+    members = members_of(tiny, "lenetlike", "vanillacnn")
+    with pytest.raises(ConfigError, match="the members are of 2 architectures, lenetlike, vanillacnn"):
+        target_of(members)
+    assert target_of(members, tiny.space).name == tiny.space.architectures[-1].name
+    wanted = build("resnet8", tiny.data.io)
+    found = merge(members, tiny.data, Runner("cpu"), architecture=wanted, space=tiny.space, plan=FEW)
+    assert found.network.architecture.name == "resnet8"
+    assert names(found) == {"from-fresh", "space-from-mean", "space-from-best", ENSEMBLE}
+    assert found.left_out["best"] == "no member is a resnet8" and found.gain is None
+
+
+def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
+    members = members_of(tiny, "lenetlike")
+    found = merge(members, tiny.data, Runner("cpu"), space=tiny.space, plan=MergePlan(budget=1.0, images=8))
+    distilled = [way for way in found.ways if "from-" in way.name]
+    assert sorted(way.note for way in distilled) == ["", *["stopped early"] * 4]
+    longest = max(distilled, key=lambda way: way.seconds)
+    assert longest.note == "" and all(way.steps >= 1 for way in distilled)
+    assert halvings(5) == [5, 3, 2, 1] and halvings(1) == [1]
+    assert sum(way.seconds for way in distilled) < 2.0
+
+
+def test_halving_keeps_the_better_half(tiny: Tiny) -> None:
+    runner, architecture = Runner("cpu"), build("lenetlike", tiny.data.io)
+    lessons = lessons_of(members_of(tiny, "lenetlike"), tiny.data, FEW, runner)
+    students = [Distilling(str(i), fresh_student(architecture, 1e-3, runner), lessons) for i in range(4)]
+    distil_within(students, 0.2, lambda each: float(each.name), runner)
+    assert [each.stopped for each in students] == [True, True, True, False]
+    assert students[3].taken > students[2].taken >= students[1].taken > 0 and students[3].share == 1.0
+
+
+def test_weak_members_do_not_teach(tiny: Tiny) -> None:
+    """Five that always say one class, and two that know better."""
+    good = members_of(tiny, "resnet8")[:2]
+    architecture = build("lenetlike", tiny.data.io)
+    bad = []
+    for i in range(5):
+        state = architecture.spec.unflatten(0.01 * torch.randn(architecture.parameter_count, generator=seeded(i)))
+        last = [name for name in state if name.endswith("bias")][-1]
+        state[last] = state[last] + torch.eye(3)[0] * 50
+        bad.append(Network(architecture, architecture.spec.flatten(state), source=f"bad {i}"))
+    wanted = build("resnet8", tiny.data.io)
+    plan = replace(FEW, method="from-fresh", choose_members=True)
+    found = merge([*bad, *good], tiny.data, Runner("cpu"), architecture=wanted, plan=plan)
+    assert set(found.teachers) <= {5, 6} and found.way(f"chosen {ENSEMBLE}") is not None
+    every = merge(
+        [*bad, *good], tiny.data, Runner("cpu"), architecture=wanted, plan=replace(plan, choose_members=False)
+    )
+    assert len(every.teachers) == 7 and every.way(f"chosen {ENSEMBLE}") is None
+
+
+def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
+    members, runner = members_of(tiny, "lenetlike"), Runner("cpu")
+    for plan, words in {
+        MergePlan(method="magic"): "no way to merge is called 'magic'",
+        MergePlan(budget=3.0, steps=5): "say both how long to distil",
+        MergePlan(lr=0.0): "lr 0 distils nothing",
+        MergePlan(alpha=1.5): "`alpha=1.5` is no share",
+        MergePlan(method="space-from-mean"): "there is no space with the architectures",
+        MergePlan(method="refreshed-mean"): "lenetlike has no batch norms",
+    }.items():
+        with pytest.raises(ConfigError, match=words):
+            merge(members, tiny.data, runner, plan=plan)
+    with pytest.raises(WrongSpace, match="this space has no resnet8"):
+        merge(members_of(tiny, "resnet8"), tiny.data, runner, space=tiny.single_space)
+    with pytest.raises(RunFailed, match="from-fresh: the loss is not finite at step"):
+        merge(members, tiny.data, runner, plan=MergePlan(method="from-fresh", steps=50, lr=1e30))

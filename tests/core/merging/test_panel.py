@@ -1,0 +1,99 @@
+"""Members: who may be merged, whose classes are in another order, who teaches."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from netspace_models.architectures import ImageIO, build
+from netspace_models.errors import ConfigError
+from torch import Tensor
+
+from netspace_cli.core.merging.panel import check_class_orders, check_members, choose_teachers, ranked, seat
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.runner import Runner
+from tests.small_networks import seeded
+from tests.worlds import Tiny
+
+K, N = 5, 400
+LABELS = torch.arange(N) % K
+
+
+def answers(share: float, seed: int, sure: float = 4.0) -> Tensor:
+    """Logits that are right on about this share of the images, sure of themselves either way."""
+    generator = seeded(seed)
+    right = torch.rand(N, generator=generator) < share
+    other = (LABELS + torch.randint(1, K, (N,), generator=generator)) % K
+    said = torch.where(right, LABELS, other)
+    return sure * torch.nn.functional.one_hot(said, K).float() + 0.1 * torch.randn(N, K, generator=generator)
+
+
+def networks(count: int) -> list[Network]:
+    architecture = build("lenetlike", ImageIO(1, 8, 3))
+    return [Network(architecture, torch.zeros(1), source=f"{i}.pt") for i in range(count)]
+
+
+def test_members_are_ranked_by_accuracy_or_by_agreement() -> None:
+    found = [answers(share, seed) for seed, share in enumerate((0.5, 0.9, 0.7))]
+    assert ranked(found, LABELS) == [1, 2, 0] == ranked(found, None)
+
+
+def test_weak_members_do_not_teach_and_equal_ones_all_do() -> None:
+    strong = [answers(0.8, seed) for seed in range(3)]
+    weak = [answers(0.1, seed, sure=12.0) for seed in range(3, 6)]
+    assert sorted(choose_teachers([*weak, *strong], LABELS)) == [3, 4, 5]
+    assert sorted(choose_teachers(strong, LABELS)) == [0, 1, 2]
+    assert sorted(choose_teachers([*weak, *strong], None)) == [0, 1, 2, 3, 4, 5], "nothing to choose by"
+
+
+def test_a_class_order_of_its_own_is_noticed() -> None:
+    found = [answers(0.8, seed) for seed in range(3)]
+    check_class_orders(networks(3), found)
+    turned = [*found[:2], found[2].roll(1, dims=1)]
+    with pytest.raises(ConfigError, match="2.pt agrees with the other members on .*, below the chance of") as refusal:
+        check_class_orders(networks(3), turned)
+    assert "with its classes in another order" in str(refusal.value) and "Leave it out" in refusal.value.hint
+    swapped = [*found[:2], found[2][:, [1, 0, 2, 3, 4]]]
+    with pytest.raises(ConfigError, match="2.pt agrees with the other members on [4-6].% of the validation images and"):
+        check_class_orders(networks(3), swapped)
+
+
+def test_a_bad_member_is_not_taken_for_one_with_another_order() -> None:
+    check_class_orders(networks(3), [answers(0.8, 0), answers(0.8, 1), answers(0.2, 2)])
+    lacking = answers(0.8, 2)
+    lacking[:, 3:] -= 20  # it was never shown two of the classes
+    check_class_orders(networks(3), [answers(0.8, 0), answers(0.8, 1), lacking])
+
+
+def test_networks_with_one_answer_each_say_nothing_of_orders() -> None:
+    constant = [12.0 * torch.eye(K)[i] + 0.1 * torch.randn(N, K, generator=seeded(i)) for i in range(2)]
+    check_class_orders(networks(2), constant)
+
+
+def test_what_is_no_set_of_members_is_refused(tiny: Tiny) -> None:
+    architecture = build("lenetlike", tiny.data.io)
+    one, two = (
+        Network(architecture, 0.1 * torch.randn(architecture.parameter_count, generator=seeded(i)), source=f"{i}.pt")
+        for i in range(2)
+    )
+    check_members([one, two], tiny.data)
+    with pytest.raises(ConfigError, match="one network is nothing to merge"):
+        check_members([one], tiny.data)
+    with pytest.raises(ConfigError, match="0.pt and 0.pt are the same network") as refusal:
+        check_members([one, two, one], tiny.data)
+    assert "Leave one of them out" in refusal.value.hint
+    for io in (ImageIO(3, 8, 3), ImageIO(1, 8, 4), ImageIO(1, 16, 3)):
+        other = build("lenetlike", io)
+        stranger = Network(other, torch.zeros(other.parameter_count), source="s.pt")
+        with pytest.raises(ConfigError, match=f"the member s.pt is for {io.describe()}; these images are 1x8x8"):
+            check_members([one, two, stranger], tiny.data)
+
+
+def test_a_reordered_copy_is_noticed(tiny: Tiny) -> None:
+    architecture = build("lenetlike", tiny.data.io)
+    one = Network(architecture, 0.1 * torch.randn(architecture.parameter_count, generator=seeded()), source="a.pt")
+    other = replace(one, weights=architecture.shuffle(one.weights, seeded(1)), source="b.pt")
+    assert not torch.equal(one.weights, other.weights)
+    with pytest.raises(ConfigError, match="a.pt and b.pt are the same network"):
+        seat([one, other], tiny.data, Runner("cpu"), choose=True)
