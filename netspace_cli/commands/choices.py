@@ -64,7 +64,7 @@ class Seconds(click.ParamType):
         except ValueError:
             seconds = 0.0
         if not 0 < seconds < float("inf"):
-            self.fail(f"{value!r} is no time: write 60 or 60s.", param, ctx)
+            self.fail(f"{value!r} is not a time: write 60 or 60s.", param, ctx)
         return seconds
 
 

@@ -142,8 +142,8 @@ def test_what_cannot_be_merged_is_refused(
     assert "chooses from a zoo, and none is given" in refused(2, "merge", *files, *data, "--select", "top:2")
     chosen = ["merge", tiny.zoo.path, "--data", plain_images, "--select", "top:2"]
     assert "goes by accuracy, and these images have no labels" in refused(2, *chosen)
-    assert "say both how long" in refused(2, "merge", *files, *data, "--steps", 3, "--budget", "2s")
-    assert "is no time: write 60 or 60s" in refused(2, "merge", *files, *data, "--budget", "soon")
+    assert "both set how long" in refused(2, "merge", *files, *data, "--steps", 3, "--budget", "2s")
+    assert "is not a time: write 60 or 60s" in refused(2, "merge", *files, *data, "--budget", "soon")
     assert "is an input or another output" in refused(2, "merge", *files, *data, "-o", files[0])
     (Path("..") / "empty").mkdir()
     assert "holds no checkpoint files" in refused(2, "merge", "../empty", *data)

@@ -47,7 +47,7 @@ class Lessons:
     runner: Runner
 
     def loss(self, student: Student, step: int) -> Tensor:
-        """Of a step; the same step has the same images whoever is taught."""
+        """Loss of a student at a step; the same step has the same images for every student."""
         generator = self.runner.generator("merge", "step", step)
         drawn = torch.randint(len(self.index), (self.plan.images,), generator=generator)
         images, labels = self.data.batch("train", self.index[drawn])

@@ -94,7 +94,7 @@ def merge_groups(
         path: the new zoo's folder. Of each instance `training` has `merged_by`, the way; `merged_from`, the digests of
             the members' files; `merge_plan` and `merge_seed`; and the test accuracies of the `best` member and of the
             `ensemble`, where labels are known.
-        data, space, plan: as of `merge`; a budget is that of each group, and a space counts for the groups of its
+        data, space, plan: as in `merge`; a budget is that of each group, and a space counts for the groups of its
             architectures.
     Returns:
         All instances of the new zoo.

@@ -66,7 +66,7 @@ class Judge:
         return self.scores_of(self._logits(network, "val"), self._logits(network, "test"))
 
     def scores_of(self, validation: Tensor, test: Tensor) -> Scores:
-        """Of logits (N, K) on both splits."""
+        """Score logits (N, K) on both splits."""
         return Scores(
             self._accuracy(validation, "val"),
             self._accuracy(test, "test"),

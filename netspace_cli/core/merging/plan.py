@@ -58,10 +58,10 @@ class MergePlan:
             ConfigError: names the setting.
         """
         if self.method is not None and self.method not in WAYS:
-            raise ConfigError(f"no way to merge is called {self.method!r}.", f"Use one of {', '.join(WAYS)}.")
+            raise ConfigError(f"unknown way to merge {self.method!r}.", f"Use one of {', '.join(WAYS)}.")
         if self.budget is not None and self.steps is not None:
             raise ConfigError(
-                f"{setting('budget', self.budget)} and {setting('steps', self.steps)} say both how long to distil.",
+                f"{setting('budget', self.budget)} and {setting('steps', self.steps)} cannot be combined: both set how long to distil.",
                 "Give one of them.",
             )
         counts = {"steps": self.steps, "images": self.images, "lr": self.lr, "budget": self.budget}
@@ -71,7 +71,8 @@ class MergePlan:
                 raise ConfigError(f"{name} {value:g} distils nothing.", "Give a number above zero.")
         if not 0 <= self.alpha <= 1:
             raise ConfigError(
-                f"{setting('alpha', self.alpha)} is no share.", "Give a number from 0, labels alone, to 1, no labels."
+                f"{setting('alpha', self.alpha)} is not a share.",
+                "Give a number from 0, labels alone, to 1, no labels.",
             )
 
     def takes(self, way: str) -> bool:

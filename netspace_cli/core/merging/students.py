@@ -46,7 +46,7 @@ class WeightStudent:
     Attributes:
         architecture: of the module.
         module: on the runner's device, in training mode.
-        lr: as of `Student`.
+        lr: as in `Student`.
     """
 
     architecture: Architecture
@@ -75,7 +75,7 @@ class EmbeddingStudent:
         architecture: of the space.
         space: on the runner's device.
         embedding: (1, E) with a gradient.
-        lr: as of `Student`.
+        lr: as in `Student`.
     """
 
     architecture: Architecture
@@ -88,7 +88,7 @@ class EmbeddingStudent:
         return [self.embedding]
 
     def logits(self, images: Tensor) -> Tensor:
-        """Of what it decodes to."""
+        """Logits of the network that the embedding decodes to."""
         return self.architecture.run(self.space.model.decode(self.architecture.name, self.embedding)[0], images)
 
     def weights(self) -> Tensor:

@@ -40,7 +40,7 @@ class MergeRequest:
     Attributes:
         inputs: checkpoints, folders of them, zoos.
         output: of the merged network; plot: of a figure; force: replace them.
-        data: images as of `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
+        data: images as in `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
         arch: of the result; None for `target_of`.
         member_archs: names or factories that members may be, beside the built-in ones.
         select: how many of each zoo, the most accurate on validation images; None for all.

@@ -29,7 +29,7 @@ class MergeGroupsRequest:
     Attributes:
         zoos: the one whose instances are merged.
         output: folder of the zoo of merged networks.
-        data: images as of `load_data`, or a .npz file of images alone; None for the zoo's own.
+        data: images as in `load_data`, or a .npz file of images alone; None for the zoo's own.
         space: a name or a path; None for none.
         plan: how to merge each group.
     """

@@ -42,7 +42,7 @@ class Sources:
         """The images to merge on.
 
         Args:
-            spec: as of `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
+            spec: as in `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
         Raises:
             ConfigError: neural fields, or none named and no zoo or space that has some.
             DataUnavailable, InputFileError: as `load_data`.
@@ -64,7 +64,7 @@ class Sources:
         return found if record is None else replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
     def _own(self) -> ImageData:
-        """Those that the zoo or the space was trained on."""
+        """Images that the zoo or the space was trained on."""
         if self.zoos:
             return choose_images_of_zoo(self.zoos[0], None)
         if self.space is not None:
@@ -110,7 +110,7 @@ class Sources:
 
 
 def check_no_fields(io: NetworkIO, owner: str) -> None:
-    """Refuse shapes and pictures: what is between them is no mean of answers.
+    """Refuse shapes and pictures: what lies between two of them is not a mean of answers.
 
     Raises:
         ConfigError: says what blends them.

@@ -43,7 +43,7 @@ class CheckpointReader:
             raise CheckpointError(path, f"this is {other[0]}, not a checkpoint.", other[1]) from failure
 
     def channels_and_classes(self, path: Path) -> tuple[int, int] | None:
-        """What names and shapes alone tell of a network's images and classes; None where they do not."""
+        """Read a network's channels and classes off its names and shapes alone; None if they do not say."""
         return channels_and_classes(shapes_of(self._checkpoint(path).state))
 
     def _checkpoint(self, path: Path) -> Checkpoint:

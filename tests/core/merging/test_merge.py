@@ -257,10 +257,10 @@ def test_weak_members_do_not_teach(tiny: Tiny) -> None:
 def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
     members, runner = members_of(tiny, "lenetlike"), Runner("cpu")
     for plan, words in {
-        MergePlan(method="magic"): "no way to merge is called 'magic'",
-        MergePlan(budget=3.0, steps=5): "say both how long to distil",
+        MergePlan(method="magic"): "unknown way to merge 'magic'",
+        MergePlan(budget=3.0, steps=5): "both set how long to distil",
         MergePlan(lr=0.0): "lr 0 distils nothing",
-        MergePlan(alpha=1.5): "`alpha=1.5` is no share",
+        MergePlan(alpha=1.5): "`alpha=1.5` is not a share",
         MergePlan(method="space-from-mean"): "there is no space with the architectures",
         MergePlan(method="refreshed-mean"): "lenetlike has no batch norms",
     }.items():
