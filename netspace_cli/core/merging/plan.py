@@ -61,7 +61,8 @@ class MergePlan:
             raise ConfigError(f"unknown way to merge {self.method!r}.", f"Use one of {', '.join(WAYS)}.")
         if self.budget is not None and self.steps is not None:
             raise ConfigError(
-                f"{setting('budget', self.budget)} and {setting('steps', self.steps)} cannot be combined: both set how long to distil.",
+                f"{setting('budget', self.budget)} and {setting('steps', self.steps)} cannot be combined: "
+                "both set how long to distil.",
                 "Give one of them.",
             )
         counts = {"steps": self.steps, "images": self.images, "lr": self.lr, "budget": self.budget}
@@ -72,7 +73,7 @@ class MergePlan:
         if not 0 <= self.alpha <= 1:
             raise ConfigError(
                 f"{setting('alpha', self.alpha)} is not a share.",
-                "Give a number from 0, labels alone, to 1, no labels.",
+                "Give 0 (labels alone) to 1 (no labels).",
             )
 
     def takes(self, way: str) -> bool:
