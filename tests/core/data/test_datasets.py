@@ -1,13 +1,14 @@
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from netspace_models.architectures import ImageIO
-from netspace_models.errors import ConfigError, DataUnavailable
+from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
 
-from netspace_cli.core.data.datasets import data_available, digits_index, load_data
+from netspace_cli.core.data.datasets import data_available, digits_index, has_labels, load_data
 from netspace_cli.core.data.images import ImageData
 
 
@@ -131,3 +132,35 @@ class TestSpecs:
         monkeypatch.delenv("NETSPACE_DATA_DIR")
         with pytest.raises(DataUnavailable, match=" data/cifar-10-batches-py"):
             load_data("cifar10")
+
+
+class TestImagesAlone:
+    """A file of images without labels, for networks whose classes are known."""
+
+    def test_a_part_is_held_out_and_no_label_is_a_class(self, tmp_path: Path) -> None:
+        images = np.random.default_rng(0).integers(0, 256, (100, 8, 8), dtype=np.uint8)
+        np.savez(tmp_path / "plain.npz", train_images=images)
+        spec = str(tmp_path / "plain.npz")
+        assert not has_labels(spec) and has_labels("digits")
+        data = load_data(spec, classes=4)
+        assert not data.labelled and data.io == ImageIO(1, 8, 4)
+        assert {name: len(split) for name, split in data.splits.items()} == {"train": 72, "val": 18, "test": 10}
+        assert {int(label) for split in data.splits.values() for label in split.labels} == {-1}
+        held = torch.cat([split.images for split in data.splits.values()]).flatten(1)
+        assert sorted(held.tolist()) == sorted(images.reshape(100, -1).tolist()), "each image is in one part"
+        assert data.record()["labelled"] is False and data.to("cpu").labelled is False
+
+    def test_labels_are_read_where_there_are_some_and_wanted_where_no_classes_are_named(self, tmp_path: Path) -> None:
+        images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 4
+        parts: dict[str, Any] = {"train_images": images, "test_images": images}
+        np.savez(tmp_path / "plain.npz", **parts)
+        with pytest.raises(InputFileError, match="train_labels, test_labels missing"):
+            load_data(str(tmp_path / "plain.npz"))
+        np.savez(tmp_path / "all.npz", **parts, train_labels=labels, test_labels=labels)
+        data = load_data(str(tmp_path / "all.npz"), classes=9)
+        assert has_labels(str(tmp_path / "all.npz")) and data.labelled and data.io.classes == 4
+        assert "labelled" not in data.record()
+        (tmp_path / "broken.npz").write_bytes(b"nothing")
+        assert has_labels(str(tmp_path / "broken.npz")), "reading it says what is wrong"
+        with pytest.raises(InputFileError, match="no readable .npz file"):
+            load_data(str(tmp_path / "broken.npz"), classes=4)
