@@ -117,9 +117,9 @@ def test_files_that_are_not_there_or_elsewhere_are_left_out_by_line(tiny: Tiny, 
     adopted = index(nets, tiny, listed("train.txt", *lines))
     assert [i.id for i in adopted.added] == ["lenet/0"]
     gone, elsewhere, impossible = adopted.refused
-    missing = f"no such file, and none below {nets} by the last parts of this path."
+    missing = f"no such file, and no file below {nets} matches the last parts of this path."
     assert (gone.path, gone.reason) == (Path("/far/lenet/7.pt"), f"{missing} (train.txt, line 2)")
-    assert elsewhere.reason == f"it lies outside {nets}, and the files of a zoo lie in its folder. (train.txt, line 3)"
+    assert elsewhere.reason == f"it is outside {nets}; a zoo's files must be in its folder. (train.txt, line 3)"
     assert impossible.reason == f"{missing} (train.txt, line 4)"
 
 

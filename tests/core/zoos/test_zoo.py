@@ -117,7 +117,7 @@ def test_a_manifest_that_points_at_no_file_is_refused(tiny: Tiny, zoo_path: Path
         ({"id": ["a"]}, r"id = \['a'\] is not text"),
         ({"sha256": None}, "sha256 = None"),
         ({"accuracy": None}, "accuracy = None is not a table"),
-        ({"accuracy": {"test": "high"}}, "is no table of numbers"),
+        ({"accuracy": {"test": "high"}}, "is not a table of numbers"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -144,7 +144,7 @@ def test_an_id_twice_is_named(zoo_path: Path) -> None:
 
 def test_a_manifest_that_is_no_text_is_named(zoo_path: Path) -> None:
     (zoo_path / "instances.jsonl").write_bytes(b"\xff\xfe\x00\x01")
-    with pytest.raises(InputFileError, match=r"instances\.jsonl: no text"):
+    with pytest.raises(InputFileError, match=r"instances\.jsonl: not text"):
         open_zoo(zoo_path)
     (zoo_path / "instances.jsonl").unlink()
     with pytest.raises(InputFileError, match=r"instances\.jsonl: no such file"):
