@@ -122,7 +122,7 @@ class Runner:
     def place(self, thing: T) -> T:
         """Move `thing` to the device: tensors, modules, anything with `.to`, and dicts, lists and tuples of them.
 
-        Spaces and data sets are copied to another device once: asked again, the same copy comes back.
+        Spaces and data sets are copied to another device once: later calls return the same copy.
         """
         moved: Any = thing
         if isinstance(thing, Tensor | nn.Module):

@@ -128,7 +128,7 @@ def test_two_paths_that_lead_to_one_file_by_their_last_parts_are_refused(nets: P
     with pytest.raises(InputFileError, match=r"train\.txt: line 2: /a/run2/lenet/0\.pt and /a/run1/lenet/0\.pt") as bad:
         read_lists([file], nets)
     assert bad.value.message.endswith(f"(train.txt, line 1) are different files, but both lead to {nets}/lenet/0.pt.")
-    assert "further up" in bad.value.hint
+    assert "parent folder" in bad.value.hint
 
 
 def test_a_file_in_two_lists_is_taken_once(tiny: Tiny, nets: Path, listed: Lister) -> None:
