@@ -26,7 +26,7 @@ from netspace_cli.terminal.console import Console
 @click.option(
     "--per-class", callback=counts, default="5,20,100", metavar="K,…", help="Numbers of labelled images per class."
 )
-@click.option("--seeds", type=click.IntRange(min=1), default=5, help="Runs of each method, from --seed on.")
+@click.option("--seeds", type=click.IntRange(min=1), default=5, help="Runs of each method; seeds count up from --seed.")
 @click.option(
     "--shift",
     "shifts",
@@ -62,7 +62,7 @@ def few_labels(
 ) -> None:
     """Adapt to few labelled images without a teacher: the space, fine-tuning, and training from scratch.
 
-    The best training instance on validation is adapted to the images, unchanged or shifted, in four ways: its
+    The best training instance on validation is adapted to the images, unchanged or shifted, in four ways: only its
     embedding, a random subspace around it, all its weights, and a new network of its architecture. Learning rates
     and steps are chosen on validation. Every finished run is kept: the same command continues after a stop, and more
     --seeds, --shift or --per-class add to the results.

@@ -73,7 +73,7 @@ def named_files(ctx: click.Context, param: click.Parameter, value: tuple[str, ..
     callback=words,
     default="kde,kde-narrow,kde-one-seed,kde-joint,neighbours,gan,flow,starts",
     metavar="NAME,…",
-    help="Methods to draw by, if a space allows them. [default: all]",
+    help="Methods to draw by, if a space allows them.",
 )
 @click.option(
     "--top",

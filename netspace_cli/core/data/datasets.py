@@ -1,7 +1,7 @@
 """The data sets that `--data` can name, read into one form.
 
-Reading is `data_sources`'; here is what all data sets need: validation images where the source has none,
-the size, the number of classes, normalisation and augmentation.
+`image_files.py` reads them. Added here is what all data sets need: validation images if the source has none, the size,
+the number of classes, normalisation and augmentation.
 """
 
 from __future__ import annotations

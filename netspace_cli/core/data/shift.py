@@ -1,6 +1,6 @@
 """Shifted images: blurred, noisy, or with inverted colours.
 
-A network that was trained on the images as they are meets others; all splits are shifted in the same way.
+A network trained on the original images is given changed ones; all splits are shifted in the same way.
 """
 
 from __future__ import annotations

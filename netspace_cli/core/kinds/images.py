@@ -188,8 +188,8 @@ class ImageKind:
     def _own_data(self, record: Mapping[str, Any]) -> ImageData | None:
         """The images that a space was trained on, if available.
 
-        Files and folders are recorded by their names alone, so whatever lies there under that name is compared
-        with the record: other images would score and refine without a word.
+        Files and folders are recorded by name only, so the images found are compared with the record: otherwise other
+        images would be used for scores and refining without notice.
         """
         name = str(record["name"])
         if not data_available(name):

@@ -155,7 +155,7 @@ class SampleTask:
         if self.population.weights is None:
             return (
                 "Predicted instances are what the training instances' embeddings decode to, which are more alike than "
-                f"the instances are. {setting('zoo', 'PATH')}, the space's own zoo, puts the instances in their place."
+                f"the instances. Give the space's own zoo to compare with the instances: {setting('zoo', 'PATH')}."
             )
         return None
 

@@ -122,7 +122,7 @@ class Runner:
     def place(self, thing: T) -> T:
         """Move `thing` to the device: tensors, modules, anything with `.to`, and dicts, lists and tuples of them.
 
-        Spaces and data sets are copied to another device once: asked again, the same copy comes back.
+        Spaces and data sets are copied to another device once: later calls return the same copy.
         """
         moved: Any = thing
         if isinstance(thing, Tensor | nn.Module):
@@ -294,7 +294,7 @@ def _pick_device(request: str) -> torch.device:
             )
         return torch.device("cuda", device.index or 0)
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("mps was asked for; this machine has none.", f"Use {setting('device', 'cpu')}.")
+        raise ConfigError("mps was asked for; this machine does not have it.", f"Use {setting('device', 'cpu')}.")
     if device.type not in ("cpu", "mps"):
         raise ConfigError(f"netspace does not run on {request!r}.", "Use auto, cpu, cuda, cuda:N or mps.")
     return device

@@ -33,7 +33,7 @@ def check_polishing(method: str, steps: int) -> None:
         raise ConfigError(f"cannot polish by {steps} steps.", f"Give 0 or more: {setting('polish', 100)}.")
     if steps and method in METHODS and METHODS[method].on_weights:
         raise ConfigError(
-            f"polishing moves embeddings, and samples of the method {method} have none.",
+            f"polishing moves embeddings, but samples of the method {method} have none.",
             f"Leave out {setting('polish')}, or draw by a method of embeddings.",
         )
 

@@ -97,7 +97,7 @@ class Population:
         """
         if self.weights is None:
             raise ConfigError(
-                f"the method {method} works on the weights of training instances, and no zoo was given.",
+                f"the method {method} works on the weights of training instances, but no zoo was given.",
                 f"Name the zoo that the space was trained on: {setting('zoo', 'PATH')}.",
             )
         return self.weights

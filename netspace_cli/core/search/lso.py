@@ -123,8 +123,8 @@ def optimise(
 ) -> Optimised:
     """Optimise an embedding in a space, so that its instance does its task better.
 
-    Of all embeddings at which the validation split is looked at, the best is kept (the start among them); the
-    test split is scored before and after only.
+    Of all embeddings scored on the validation split, including the start, the best is kept; the test split is scored
+    only before and after.
 
     Args:
         embedding: (E,) where to begin.

@@ -47,7 +47,7 @@ def distances_without_fragments(
 ) -> np.ndarray:
     """Signed distances to a solid without its fragments.
 
-    What is nearly solid but not quite is lifted, too: outside, to what the grid says, nearly, or to the ceiling.
+    Parts that are nearly solid are lifted, too: outside, nearly to the grid's distances, or to the ceiling.
 
     Args:
         values: (R, …) signed distances, nearly, one for each voxel.

@@ -39,8 +39,7 @@ def near_surfaces(architecture: Architecture, weights: Tensor, data: Data, runne
 def drawn_stretch(near: Tensor, most: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Draw a stretch and shift for each axis that keep a shape's surface in the box.
 
-    Nothing is drawn into the box that the networks were never asked about: the whole box, seen through the
-    stretch, lies within the box.
+    The whole box, seen through the stretch, lies within the box, so networks are never evaluated outside it.
 
     Args:
         near: (B, M, D) points near each surface; most: the largest factor.

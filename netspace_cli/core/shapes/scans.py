@@ -19,7 +19,7 @@ LEAST_POINTS = 20
 LENGTH_SLACK = 0.05
 NORMALS = ("nx", "ny", "nz")
 POINTS = (
-    "Give x, y, z, or x, y, z and the normal, of each point: (N, 3) or (N, 6) numbers as .npy, as many a line as "
+    "Give x, y, z of each point, with or without its normal: (N, 3) or (N, 6) numbers as .npy, 3 or 6 per line as "
     ".xyz, or a .ply without faces."
 )
 

@@ -202,7 +202,7 @@ def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
             file,
             f"{name}: `pos` and `neg` are swapped: {below} of {len(arrays['pos'])} distances in `pos` are below zero, "
             f"{above} of {len(arrays['neg'])} in `neg` above.",
-            "Outside is `pos`: name them the other way round, or turn the signs.",
+            "`pos` must be outside: swap the names, or the signs.",
         )
     with np.errstate(over="ignore"):  # what becomes infinite is refused as such
         rows = torch.from_numpy(np.concatenate([arrays["pos"], arrays["neg"]]).astype(np.float32))

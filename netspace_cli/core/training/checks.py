@@ -76,7 +76,7 @@ def _check_reconstruction(teacher: Network | None, recipe: Recipe) -> None:
         )
     if recipe.space.unseen:
         raise ConfigError(
-            f"nothing would train {', '.join(recipe.space.unseen)}: {asked} learns from instances, and space.unseen "
-            "has none.",
+            f"nothing would train {', '.join(recipe.space.unseen)}: {asked} learns from instances, and unseen "
+            "architectures have none.",
             "Leave it out, or set train.objective to 'imitate' and give a teacher.",
         )

@@ -73,8 +73,8 @@ def check_starts(recipe: SpaceRecipe, counts: Sequence[tuple[Architecture, int]]
     for architecture, count in counts:
         if not architecture.io.logits:
             raise ConfigError(
-                f"{asked} is for classifiers: further starting points learn from labels, and a {architecture.name} "
-                "here is a neural field, which has none.",
+                f"{asked} is for classifiers: further starting points learn from labels, and {architecture.name} "
+                "is a neural field, which has no labels.",
                 f"Leave it at {setting('space.starts', 1)}.",
             )
         if architecture.name in recipe.unseen:

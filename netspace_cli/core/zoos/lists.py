@@ -148,8 +148,8 @@ def _located(given: str, beside: Path, folder: Path) -> _Place:
         if os.path.isfile(folder.joinpath(*parts[i:])):
             return _Place(folder.joinpath(*parts[i:]), guessed=True)
     if found:
-        return _Place(path, f"it lies outside {folder}, and the files of a zoo lie in its folder.")
-    return _Place(path, f"no such file, and none below {folder} by the last parts of this path.")
+        return _Place(path, f"it is outside {folder}; a zoo's files must be in its folder.")
+    return _Place(path, f"no such file, and no file below {folder} matches the last parts of this path.")
 
 
 def _taken(file: Path, number: int, given: str, place: _Place, first: tuple[str, str, bool]) -> str:
@@ -159,6 +159,6 @@ def _taken(file: Path, number: int, given: str, place: _Place, first: tuple[str,
         raise InputFileError(
             file,
             f"line {number}: {given} and {other} ({where}) are different files, but both lead to {place.path}.",
-            "Index a folder further up, in which the folders of the list tell them apart.",
+            "Index a parent folder, so that the list's folders tell them apart.",
         )
     return f"named before ({where})."

@@ -136,5 +136,5 @@ def test_spread_is_of_the_embeddings_learnt_from(tiny: Tiny, population: Populat
     assert training["training instances"].spread == pytest.approx(1)
     few = population.first(1)
     assert torch.equal(few.embeddings, population.embeddings[:1])
-    with pytest.raises(ConfigError, match="samples of 1 training instance cannot be judged"):
+    with pytest.raises(ConfigError, match="samples learnt from 1 training instance cannot be judged"):
         audit(sample_from(few, space, 1, Noise(), runner), space, tiny.data, runner)

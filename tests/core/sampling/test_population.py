@@ -45,7 +45,7 @@ def test_a_share_is_rounded_up_and_taken_by_validation(tiny: Tiny) -> None:
     best = found.top(0.5)
     assert best.ids == found.ids[:2] and best.weights is not None and len(best.weights) == len(best.embeddings) == 2
     for share in (0.0, 1.5):
-        with pytest.raises(ConfigError, match=rf"a share of {share:g} is none. Give one above 0, up to 1: `top=0.3`"):
+        with pytest.raises(ConfigError, match=rf"invalid share {share:g}. Give one above 0, up to 1: `top=0.3`"):
             found.top(share)
 
 

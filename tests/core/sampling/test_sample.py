@@ -90,7 +90,7 @@ def test_what_is_no_method_is_refused(tiny: Tiny) -> None:
         method_named("kde-jiont")
     with pytest.raises(ConfigError, match="unknown method 'xx'. Known: kde, kde-joint, neighbours"):
         method_named("xx")
-    with pytest.raises(ConfigError, match="the method kde has no accuracy: that is for flow. Leave it out."):
+    with pytest.raises(ConfigError, match="the method kde does not use accuracy; methods that do: flow. Leave it out."):
         method_named("kde", accuracy=0.9)
     with pytest.raises(ConfigError, match="0 networks cannot be drawn. Ask for at least one: `count=10`"):
         drawn(tiny, "kde", 0)
@@ -155,7 +155,7 @@ def test_each_sample_is_polished_on_images_of_its_own(tiny: Tiny) -> None:
 def test_what_has_no_embedding_is_not_polished() -> None:
     check_polishing("kde", 5)
     check_polishing("mix", 0)
-    with pytest.raises(ConfigError, match="polishing moves embeddings, and samples of the method mix have none"):
+    with pytest.raises(ConfigError, match="polishing moves embeddings, but samples of the method mix have none"):
         check_polishing("mix", 5)
     with pytest.raises(ConfigError, match="cannot polish by -1 steps. Give 0 or more: `polish=100`"):
         check_polishing("kde", -1)

@@ -204,7 +204,7 @@ def test_tables_of_training_are_set_by_their_keys() -> None:
     [
         ({"contrast": {"gama": 1}}, "no key 'train.contrast.gama'", "'train.contrast.gamma'"),
         ({"contrast": {"gamma": 1}}, "train.contrast.gamma = 1", "examples"),
-        ({"reconstruct": 5}, "train.reconstruct = 5 does not do: input should be a table", "examples"),
+        ({"reconstruct": 5}, "train.reconstruct = 5 in the recipe: input should be a table", "examples"),
         ({"reconstruct": {"beta": 2}}, "train.reconstruct.beta = 2", "examples"),
         ({"objective": "copy"}, "train.objective = 'copy'", "examples"),
         ({"erase": 1.0}, "train.erase = 1.0", "examples"),

@@ -117,9 +117,9 @@ def test_files_that_are_not_there_or_elsewhere_are_left_out_by_line(tiny: Tiny, 
     adopted = index(nets, tiny, listed("train.txt", *lines))
     assert [i.id for i in adopted.added] == ["lenet/0"]
     gone, elsewhere, impossible = adopted.refused
-    missing = f"no such file, and none below {nets} by the last parts of this path."
+    missing = f"no such file, and no file below {nets} matches the last parts of this path."
     assert (gone.path, gone.reason) == (Path("/far/lenet/7.pt"), f"{missing} (train.txt, line 2)")
-    assert elsewhere.reason == f"it lies outside {nets}, and the files of a zoo lie in its folder. (train.txt, line 3)"
+    assert elsewhere.reason == f"it is outside {nets}; a zoo's files must be in its folder. (train.txt, line 3)"
     assert impossible.reason == f"{missing} (train.txt, line 4)"
 
 
@@ -128,7 +128,7 @@ def test_two_paths_that_lead_to_one_file_by_their_last_parts_are_refused(nets: P
     with pytest.raises(InputFileError, match=r"train\.txt: line 2: /a/run2/lenet/0\.pt and /a/run1/lenet/0\.pt") as bad:
         read_lists([file], nets)
     assert bad.value.message.endswith(f"(train.txt, line 1) are different files, but both lead to {nets}/lenet/0.pt.")
-    assert "further up" in bad.value.hint
+    assert "parent folder" in bad.value.hint
 
 
 def test_a_file_in_two_lists_is_taken_once(tiny: Tiny, nets: Path, listed: Lister) -> None:

@@ -263,7 +263,7 @@ def best_run(tried: Sequence[Run]) -> Run:
 def next_rate(tried: Sequence[Run]) -> float | None:
     """The rate of LADDER beyond the lowest or highest tried, if that one is the best; else None.
 
-    Where the best is what all rates begin with, other rates would not better it.
+    If the best state is the common start, other rates would not improve it.
     """
     best, rates = best_run(tried), [run["rate"] for run in tried]
     place = LADDER.index(best["rate"])
