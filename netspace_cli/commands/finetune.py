@@ -63,7 +63,7 @@ def finetune(
     console: Console,
     **plan: Any,
 ) -> None:
-    """Train a zoo's instances further, on their own images or others with the same size and number of classes.
+    """Train a zoo's instances further, on their own images or on others of as many classes, resized to theirs.
 
     Use it to judge sampled networks as starts of training, or to measure transfer. The table has accuracies on the
     test images after each number of epochs, beside networks trained from scratch on the same images.
