@@ -41,13 +41,6 @@ from netspace_cli.terminal.formats import Column, integer, percent
 @options.weight_decay
 @options.batch
 @options.epoch_images
-@click.option(
-    "--size",
-    type=click.IntRange(min=1),
-    metavar="PIXELS",
-    show_default="their own size",
-    help="Resize the images of --data to this width.",
-)
 @options.data
 @options.dry_run
 @options.running
@@ -57,7 +50,6 @@ def finetune(
     select: int | None,
     no_scratch: bool,
     data: str | None,
-    size: int | None,
     dry_run: bool,
     running: options.RunnerOptions,
     console: Console,
@@ -74,7 +66,7 @@ def finetune(
     from netspace_cli.core.zoos.finetune import FineTuning, summarised
 
     runner = running.runner(console)
-    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, data, size).prepare()
+    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, data).prepare()
     if dry_run:
         last = task.request.plan.epochs[-1]
         console.table("would train", ["zoo", Column("networks", integer), "epochs"], [(zoo, task.count, last)])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from tests.worlds import Ask, Refused, Rows, Tiny
 
 
@@ -28,16 +26,3 @@ def test_what_cannot_be_trained_is_refused(tiny: Tiny, work: Path, refused: Refu
     assert "invalid epochs 'a,1': write numbers, as in 0,1,5,25" in refused(2, *command, "--epochs", "a,1")
     assert "Give them in order: --epochs 0,1,5,25." in refused(2, *command, "--epochs", "5,1")
     assert "99 instances cannot be chosen" in refused(2, *command, "--select", "top:99")
-
-
-def test_other_images_are_resized_to_the_zoo_s(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
-    with np.load(tiny.npz) as small:
-        large = {k: v.repeat(4, 1).repeat(4, 2) if k.endswith("images") else v for k, v in small.items()}
-    np.savez("large.npz", **large)
-    command = ("finetune", tiny.single_zoo.path, "--epochs", "0", "--no-scratch")
-    found = ask(*command, "--data", "large.npz", "--size", 8)
-    own = ask(*command, "--data", tiny.npz)
-    same = zip(found["networks"], own["networks"], strict=True)
-    assert all(abs(one["accuracy"]["0"] - other["accuracy"]["0"]) < 0.2 for one, other in same), (found, own)
-    assert "or resize them with --size" in refused(2, *command, "--data", "large.npz")
-    assert "--size 8 resizes other images, and none are named" in refused(2, *command, "--size", 8)

@@ -7,17 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netspace_models.errors import ConfigError
-from netspace_models.wording import setting
-
-from netspace_cli.core.data.datasets import load_data
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble, select_members
 from netspace_cli.core.zoos.finetune import FineTuning, Tuned, check_finetuning, finetune, settings_of, summarised
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
-from .choose_data import check_classifiers, choose_images_of_zoo, recorded
+from .choose_data import choose_images_of_zoo, recorded
 
 
 @dataclass(frozen=True)
@@ -29,7 +25,7 @@ class FinetuneRequest:
         plan: how its instances are trained further.
         select: number of most accurate instances on validation images to take; None for all.
         scratch: train networks from scratch beside them.
-        data, size: a data set and a width to resize its images to, as in `load_data`; None for the zoo's own.
+        data: a data set as in `load_data`; None for the zoo's own.
     """
 
     zoo: Path
@@ -37,7 +33,6 @@ class FinetuneRequest:
     select: int | None = None
     scratch: bool = True
     data: str | None = None
-    size: int | None = None
 
     def prepare(self) -> FinetuneTask:
         """Open the zoo and refuse what cannot be done, before any work.
@@ -47,21 +42,10 @@ class FinetuneRequest:
         """
         self.plan.check()
         zoo = open_zoo(self.zoo)
-        data = self._images(zoo)
+        data = choose_images_of_zoo(zoo, self.data)
         check_finetuning(zoo, zoo.instances, data, self.plan)
         check_ensemble(zoo, data, self.select)
         return FinetuneTask(self, zoo, data)
-
-    def _images(self, zoo: Zoo) -> ImageData:
-        if self.size is None:
-            return choose_images_of_zoo(zoo, self.data)
-        if self.data is None:
-            raise ConfigError(
-                f"{setting('size', self.size)} resizes other images, and none are named.",
-                f"Name them: {setting('data')}.",
-            )
-        check_classifiers(zoo.kind, f"the zoo {zoo.path}")
-        return load_data(self.data, size=self.size)
 
 
 @dataclass(frozen=True)

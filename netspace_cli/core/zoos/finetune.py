@@ -120,7 +120,7 @@ def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: ImageData, p
     if zoo.io != data.io:
         raise ConfigError(
             f"{zoo.path} is a zoo for {zoo.io.describe()}; these images are {data.io.describe()}.",
-            f"Give images of its size and classes with {setting('data')}, or resize them with {setting('size')}.",
+            f"Give images of its size and classes: {setting('data')}.",
         )
 
 
