@@ -67,7 +67,7 @@ def missing_splits(instances: Sequence[Instance], shares: Sequence[int]) -> list
         if not missing:
             continue
         few = f"{count} instance{'s are' if count > 1 else ' is'} too few for {_and(wanted)}"
-        which = f"{few}: none is" if count < len(wanted) else f"none of its {count} instances is"
+        which = f"{few}; none is" if count < len(wanted) else f"none of its {count} instances is"
         sentences.append(f"{arch}: {which} in {' or '.join(missing)}.")
     return sentences
 

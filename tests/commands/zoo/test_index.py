@@ -48,7 +48,7 @@ def test_it_says_what_it_left_out_what_is_missing_and_what_was_there(tiny: Tiny,
     assert "left out nets/broken.pt: this is text, not a checkpoint." in said
     assert "left out nets/runs/copy.pt: the same file as nets/runs/1.pt." in said
     assert "hint: Check where it comes from." in said
-    assert "resnet14: 1 instance is too few for train, val and test: none is in val or test." in said
+    assert "resnet14: 1 instance is too few for train, val and test; none is in val or test." in said
     assert said[-1] == "nets: 4 instances added."
     again = cli("zoo", "index", "nets", "--data", tiny.npz)
     assert again.stderr.splitlines()[-1] == "nets had 4 instances; nothing is new. --force indexes again from scratch."

@@ -65,8 +65,8 @@ def test_a_log_is_one_process_s_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        (b'{"settings": {}}\nnonsense\n', "line 2 is no run .* Remove that line"),
-        (b'{"settings": {}}\n[1]\n', "line 2 is no run"),
+        (b'{"settings": {}}\nnonsense\n', "line 2 is not a run .* Remove that line"),
+        (b'{"settings": {}}\n[1]\n', "line 2 is not a run"),
         (b'{"seed": 1}\n', "its first line has no settings"),
     ],
 )

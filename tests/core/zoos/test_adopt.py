@@ -221,7 +221,7 @@ def test_each_split_of_each_architecture_gets_an_instance(tiny: Tiny, tmp_path: 
     assert splits(adopted) == {"train": 2, "val": 1, "test": 1}
     assert splits(adopted, "vanillacnn") == {"train": 1, "val": 1, "test": 1}
     assert splits(adopted, "resnet8") == {"train": 1}
-    assert adopted.notes == ("resnet8: 1 instance is too few for train, val and test: none is in val or test.",)
+    assert adopted.notes == ("resnet8: 1 instance is too few for train, val and test; none is in val or test.",)
 
 
 def test_what_is_added_fills_the_splits_up(tiny: Tiny, tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_the_published_form_becomes_a_zoo(tiny: Tiny, nets: Path, listed: Lister
     ]
     assert adopted.refused == ()
     assert all(adopted.zoo.network(i, a) for a in adopted.zoo.architectures() for i in adopted.zoo.select(arch=a.name))
-    assert "lenetlike: 2 instances are too few for train, val and test: none is in test." in adopted.notes
+    assert "lenetlike: 2 instances are too few for train, val and test; none is in test." in adopted.notes
 
 
 def test_a_list_that_names_no_split_leaves_it_to_be_drawn(tiny: Tiny, nets: Path, listed: Lister) -> None:

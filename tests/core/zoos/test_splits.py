@@ -74,7 +74,7 @@ def test_what_is_missing_is_told_with_its_numbers() -> None:
     many = [instance("lenetlike", "train")] * 4
     whole = [instance("vanillacnn", split) for split in ("train", "val", "test")]
     assert missing_splits([*few, *many, *whole], (16, 2, 8)) == [
-        "resnet8: 2 instances are too few for train, val and test: none is in test.",
+        "resnet8: 2 instances are too few for train, val and test; none is in test.",
         "lenetlike: none of its 4 instances is in val or test.",
     ]
     assert missing_splits(many, (1, 0, 0)) == []
