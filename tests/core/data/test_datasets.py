@@ -162,5 +162,5 @@ class TestImagesAlone:
         assert "labelled" not in data.record()
         (tmp_path / "broken.npz").write_bytes(b"nothing")
         assert has_labels(str(tmp_path / "broken.npz")), "reading it says what is wrong"
-        with pytest.raises(InputFileError, match="no readable .npz file"):
+        with pytest.raises(InputFileError, match="not a readable .npz file"):
             load_data(str(tmp_path / "broken.npz"), classes=4)
