@@ -46,26 +46,39 @@ def fit_ridge(
         runs: of each row. Where no rows are held out, whole runs are in turn, as rows of one run are nearly alike.
         held_out: of each row, whether it serves to choose the settings. In the end all rows are fitted.
     """
+    from sklearn.model_selection import GroupKFold, PredefinedSplit
+
+    rows, wanted = np.concatenate(blocks, axis=1), np.asarray(values, dtype=float)
+    sizes = [block.shape[1] for block in blocks]
+    if any(held_out):
+        folds = list(PredefinedSplit(np.asarray(held_out) - 1).split())
+    else:
+        folds = list(GroupKFold(min(FOLDS, len(set(runs)))).split(rows, groups=runs))
+    shares = SHARES if len(blocks) > 1 else (1.0,)
+    errors = np.stack([sum(_errors(rows, wanted, sizes, share, *fold) for fold in folds) for share in shares])
+    at_share, at_penalty = np.unravel_index(errors.argmin(), errors.shape)
+    share, penalty = shares[at_share], PENALTIES[at_penalty]
+    return Regression(_ridge(sizes, share, penalty).fit(rows, wanted), penalty, share)
+
+
+def _ridge(sizes: Sequence[int], share: float, penalty: float | np.ndarray) -> Any:
+    """Ridge regression that is not fitted yet; with several penalties, one for each column of values."""
     from sklearn.linear_model import Ridge
-    from sklearn.model_selection import GridSearchCV, GroupKFold, PredefinedSplit
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-    sizes = [block.shape[1] for block in blocks]
-    shares = SHARES if len(blocks) > 1 else (1.0,)
-    grid = {
-        "functiontransformer__kw_args": [{"sizes": sizes, "share": share} for share in shares],
-        "ridge__alpha": PENALTIES,
-    }
-    pipeline = make_pipeline(StandardScaler(), FunctionTransformer(_weighed), Ridge())
-    if any(held_out):
-        folds, groups = PredefinedSplit(np.asarray(held_out) - 1), None
-    else:
-        folds, groups = GroupKFold(min(FOLDS, len(set(runs)))), runs
-    search = GridSearchCV(pipeline, grid, cv=folds, scoring="neg_mean_squared_error")
-    search.fit(np.concatenate(blocks, axis=1), values, groups=groups)
-    best = search.best_params_
-    return Regression(search.best_estimator_, best["ridge__alpha"], best["functiontransformer__kw_args"]["share"])
+    weighed = FunctionTransformer(_weighed, kw_args={"sizes": sizes, "share": share})
+    return make_pipeline(StandardScaler(), weighed, Ridge(penalty, solver="svd"))
+
+
+def _errors(
+    rows: np.ndarray, values: np.ndarray, sizes: Sequence[int], share: float, fitted: np.ndarray, held: np.ndarray
+) -> np.ndarray:
+    """Squared error on held-out rows for each penalty; one decomposition serves all of them."""
+    columns = np.repeat(values[:, None], len(PENALTIES), axis=1)
+    model = _ridge(sizes, share, np.asarray(PENALTIES)).fit(rows[fitted], columns[fitted])
+    found: np.ndarray = ((model.predict(rows[held]) - columns[held]) ** 2).sum(axis=0)
+    return found
 
 
 def _weighed(rows: np.ndarray, sizes: Sequence[int], share: float) -> np.ndarray:
