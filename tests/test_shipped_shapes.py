@@ -15,6 +15,7 @@ from netspace_cli.core.encoding.fidelity import fidelity
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import BUILT_IN
+from netspace_cli.core.spaces.embeddings import Origin, embeddings_of, save_embeddings
 from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.spaces.space import Space, load_space
 from tests.worlds import Cli
@@ -89,10 +90,13 @@ def test_the_order_of_hidden_units_does_not_matter(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_voxels")
-def test_a_row_of_chairs_at_once(tmp_path: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_of_chairs_at_once(
+    tmp_path: Path, cli: Cli, space: Space, encoded: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    row = ("--steps", 2, "--refine", 0, "--plot", "row.png")
-    found = cli("interp", *SAMPLES[:2], *row, "--json")
+    for name, vector in zip("ab", encoded, strict=False):
+        save_embeddings(Path(f"{name}.emb"), embeddings_of(space, vector[None], [Origin("siren")]))
+    found = cli("interp", "a.emb", "b.emb", "--steps", 2, "--plot", "row.png", "--json")
     assert found.exit_code == 0, found.stderr
     document = json.loads(found.stdout)
     assert document["space"] == "shapes" and Path("row.png").exists()

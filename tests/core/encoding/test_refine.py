@@ -36,7 +36,7 @@ def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Solids) ->
     errors: dict[str, float] = {}
     for method in ("encoded", "adam", "gauss-newton"):
         space = solids.space if method == "encoded" else refining(solids.space, method=method, images=1024)
-        steps = 0 if method == "encoded" else 8
+        steps = 0 if method == "encoded" else 4
         with Runner("cpu", seed=0) as runner:
             found = encode(networks, space, runner, data=data, refine_steps=steps)
             pairs = zip(networks, found.vectors, strict=True)
@@ -58,7 +58,7 @@ def test_a_network_is_refined_the_same_alone_and_in_company(solids: Solids) -> N
 
     together = refined(vectors)
     assert torch.equal(together, torch.cat([refined(v[None]) for v in vectors]))
-    assert torch.equal(together, refined(vectors)) and not torch.equal(together, start)
+    assert not torch.equal(together, start)
 
 
 def test_values_that_are_not_finite_stop_it(solids: Solids) -> None:
