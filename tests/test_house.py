@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-LINES, PARAMETERS = 60, 8
+LINES, PARAMETERS, COMMAND_LINES = 60, 8, 40
 # What is over a limit: nothing is, and these lists stay empty.
 TOO_LONG: frozenset[str] = frozenset()
 TOO_MANY_PARAMETERS: frozenset[str] = frozenset()
@@ -32,6 +32,12 @@ def functions(body: ast.AST, within: str = "") -> Iterator[tuple[str, Function]]
 def lines(function: Function) -> int:
     """From `def` to the last line; decorators do not count."""
     return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def body_lines(function: Function) -> int:
+    """Of the body alone, without its docstring."""
+    first = function.body[1 if ast.get_docstring(function) and len(function.body) > 1 else 0]
+    return (function.end_lineno or first.lineno) - first.lineno + 1
 
 
 def parameters(function: Function) -> int:
@@ -62,6 +68,13 @@ def test_no_function_is_too_long_but_those_listed() -> None:
     found = found_where(lambda function: lines(function) > LINES)
     assert found - TOO_LONG == set(), f"at most {LINES} lines"
     assert TOO_LONG - found == set(), "mended or gone: take these out of TOO_LONG"
+
+
+def test_commands_are_translations() -> None:
+    assert found_where(is_command), "there are some"
+    assert found_where(lambda function: is_command(function) and body_lines(function) > COMMAND_LINES) == set()
+    (long,) = (function for _, function in functions(ast.parse('def f():\n    """Doc."""\n' + "    g()\n" * 41)))
+    assert body_lines(long) == 41
 
 
 def test_no_function_has_too_many_parameters_but_those_listed() -> None:
