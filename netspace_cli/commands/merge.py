@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@options.output(required=False, help="Where the merged network goes (.pt, .safetensors); of --groups a folder.")
+@options.output(required=False, help="Where the merged network goes (.pt, .safetensors); a folder with --groups.")
 @click.option(
     "--arch",
     callback=options.trust_named,
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
     multiple=True,
     callback=options.trust_named,
     metavar="PKG.MODULE:FACTORY",
-    help="What the networks may be beside built-in architectures; may be given many times.",
+    help="Architectures of the networks beside built-in architectures; may be given many times.",
 )
-@click.option("--method", type=click.Choice(list(WAYS)), help="One way alone. [default: all, the best is kept]")
+@click.option("--method", type=click.Choice(list(WAYS)), help="Try this way alone. [default: all, the best is kept]")
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of each way that distils. [default: 1000]")
-@click.option("--budget", type=Seconds(), help="Seconds in the place of steps: what lags behind is stopped.")
+@click.option("--budget", type=Seconds(), help="Time in place of steps; what lags behind is stopped.")
 @click.option("--images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
 @click.option(
     "--lr",
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0, min_open=True),
     default=1.0,
     show_default=True,
-    help="Of distilling.",
+    help="Temperature of distilling.",
 )
 @click.option("--all-teach", is_flag=True, help="Let weak networks teach, too, whatever validation says.")
 @click.option(
