@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import train_many as zoo_many
+from netspace_cli.core.zoos import workers as zoo_workers
 from netspace_cli.core.zoos.adopt import IndexPlan, index_folder
 from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
 from netspace_cli.core.zoos.train import train_zoo
@@ -29,6 +31,16 @@ from tests.small_networks import seeded
 from tests.worlds import Stopper
 
 PLAN = ZooPlan(("cnn-small",), (4, 1, 1), (1, 3), batch=20)
+
+
+@pytest.fixture
+def a_thread_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One thread in place of the processes, which take seconds to start; other tests of zoos start them."""
+
+    def pool(workers: int, **settings: object) -> ThreadPoolExecutor:
+        return ThreadPoolExecutor(1)  # several would share the state of torch
+
+    monkeypatch.setattr(zoo_workers, "ProcessPoolExecutor", pool)
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +160,7 @@ def test_groups_leave_each_worker_its_share(images: ImageData) -> None:
     assert [j for g in groups_of(jobs, replace(plan, together=3), images, 2) for j in g] == jobs
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("a_thread_for_workers")
 def test_two_workers_train_a_group_each(images: ImageData, alone: Zoo, tmp_path: Path) -> None:
     expected = weights_of(alone)
     found = weights_of(make(tmp_path / "zoo", images, workers=2))
@@ -157,7 +169,8 @@ def test_two_workers_train_a_group_each(images: ImageData, alone: Zoo, tmp_path:
         torch.testing.assert_close(weights, expected[id], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.usefixtures("a_thread_for_workers")
 def test_a_network_whose_loss_is_not_finite_is_named_and_finished_ones_stay(
     images: ImageData, tmp_path: Path, workers: int
 ) -> None:
