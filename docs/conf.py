@@ -17,7 +17,6 @@ author = "the netspace developers"
 version = release = installed("netspace")
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_click"]
-exclude_patterns = ["README.md"]
 myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 napoleon_use_ivar = True

@@ -51,7 +51,7 @@ def embedding_map(running: options.RunnerOptions, console: Console, **asked: Any
     task = MapRequest(**asked).prepare()
     with runner:
         found = task.run(runner)
-        colouring = task.write(found)
+        task.write(found)
         report = runner.report()
     console.cost(report)
     rows = [(p.id, p.arch, p.split, p.over, p.accuracy, p.x, p.y) for p in found.points]
@@ -65,7 +65,7 @@ def embedding_map(running: options.RunnerOptions, console: Console, **asked: Any
             "space": task.space.name,
             "output": task.request.output,
             "method": task.request.method,
-            "colour": colouring,
+            "colour": task.colouring,
             "explained": found.explained,
             "points": [point.row() for point in found.points],
             "report": report,

@@ -28,6 +28,7 @@ def test_a_space_is_drawn_from_what_it_records(tiny: Tiny, work: Path, ask: Ask)
 
 def test_what_cannot_be_drawn_is_refused(tiny: Tiny, emb: dict[str, Path], work: Path, refused: Refused) -> None:
     assert "written as .png, .svg, .pdf" in refused(2, "map", tiny.space.path, "-o", "map.jpg")
+    assert "epochs is not recorded" in refused(2, "map", tiny.space.path, "--colour", "epochs", "-o", "map.png")
     assert "Leave out --space" in refused(2, "map", tiny.space.path, "--space", "digits", "-o", "map.png")
     checkpoint = tiny.networks["lenetlike"]
     assert "neither an embedding file nor a zoo" in refused(

@@ -74,7 +74,9 @@ class MapRequest:
         for path in self.over:
             if not path.is_dir():
                 _check_embeddings(path, space)
-        return MapTask(self, space, zoo)
+        records = space.record["zoo"] if zoo is None else [asdict(instance) for instance in zoo.instances]
+        colouring = colouring_of([point_of(record) for record in records], self.colour)
+        return MapTask(self, space, zoo, colouring)
 
 
 @dataclass(frozen=True)
@@ -84,11 +86,13 @@ class MapTask:
     Attributes:
         request: what was asked for.
         space: that has the embeddings; zoo: to be encoded, None for the instances that the space records.
+        colouring: what points are coloured by.
     """
 
     request: MapRequest
     space: Space
     zoo: Zoo | None
+    colouring: Colouring
 
     def run(self, runner: Runner) -> EmbeddingMap:
         """Encode what is to be encoded, and make the map."""
@@ -100,18 +104,15 @@ class MapTask:
         for path in self.request.over:
             more, vectors = self._over(path, runner)
             points, embeddings = [*points, *more], [*embeddings, vectors]
-        colouring_of(points, self.request.colour)
         vectors = torch.cat([each.detach().cpu() for each in embeddings])
         return embedding_map(points, vectors, method=self.request.method, seed=runner.seed)
 
-    def write(self, found: EmbeddingMap) -> Colouring:
-        """Draw the map; returns what it is coloured by."""
+    def write(self, found: EmbeddingMap) -> None:
+        """Draw the map."""
         asked = self.request
-        colouring = colouring_of(found.points, asked.colour)
         count = sum(not point.over for point in found.points)
         title = f"{count} networks in space {self.space.name}"
-        plot_map(asked.output, found, title, colouring, force=asked.force)
-        return colouring
+        plot_map(asked.output, found, title, self.colouring, force=asked.force)
 
     def _over(self, path: Path, runner: Runner) -> tuple[list[MapPoint], Tensor]:
         if path.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from functools import lru_cache, reduce
 from operator import or_
 from pathlib import Path
@@ -269,6 +270,14 @@ def _adapter(kinds: tuple[type[BackboneSettings], ...]) -> TypeAdapter[BackboneS
     """Adapter for one of these kinds, by its `kind`."""
     union: Any = Annotated[reduce(or_, kinds), Field(discriminator="kind")] if len(kinds) > 1 else kinds[0]
     return TypeAdapter(union)
+
+
+def key_names(section: type) -> list[str]:
+    """Names of the keys of a section, or of a backbone's settings, in their order."""
+    if is_dataclass(section):
+        return [each.name for each in fields(section)]
+    assert issubclass(section, BaseModel)
+    return list(section.model_fields)
 
 
 def flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -24,6 +24,7 @@ from .recipe import (
     TrainRecipe,
     backbone_from,
     flattened,
+    key_names,
 )
 
 # What pydantic calls a key that a section does not have, of models and of dataclasses.
@@ -230,9 +231,7 @@ def _known_keys() -> list[str]:
 
 def _keys_of(section: type) -> list[str]:
     types, keys = get_type_hints(section), []
-    # Of sections, and of backbones' settings, which are plain dataclasses.
-    own = [each.name for each in fields(section)] if is_dataclass(section) else list(section.model_fields)  # type: ignore[attr-defined]
-    for name in own:
+    for name in key_names(section):
         keys.append(name)
         if is_dataclass(types[name]) or (isinstance(types[name], type) and issubclass(types[name], Section)):
             keys += [f"{name}.{key}" for key in _keys_of(types[name])]

@@ -7,14 +7,13 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any
 
 from netspace_models.backbones.registry import BACKBONES, DEFAULT
 from netspace_models.backbones.settings import BackboneSettings
-from pydantic import BaseModel
 
-from .recipe import Recipe, Section, backbone_from
+from .recipe import Recipe, Section, backbone_from, key_names
 
 WIDTH = 100
 INTRODUCTION = "Every setting of a recipe with its default. Keep the lines that you change; the others may go."
@@ -37,7 +36,7 @@ def recipe_text() -> str:
 def meanings(section: type) -> dict[str, str]:
     """What each setting of a section means, from the section's docstring."""
     text = inspect.cleandoc(section.__doc__ or "").partition("Attributes:\n")[2]
-    names = _names(section)
+    names = set(key_names(section))
     found: dict[str, str] = {}
     if issubclass(section, BackboneSettings):
         found["kind"] = f"which backbone: {', '.join(BACKBONES)}."
@@ -60,7 +59,7 @@ def _parted(listed: str, meaning: str, names: set[str]) -> Iterator[tuple[str, s
 
 def _table(name: str, section: Any) -> list[str]:
     """A section and the tables in it."""
-    values = {key: getattr(section, key) for key in _ordered(type(section))}
+    values = {key: getattr(section, key) for key in key_names(type(section))}
     said, inner = meanings(type(section)), {k: v for k, v in values.items() if _is_section(v)}
     summary = inspect.cleandoc(type(section).__doc__ or "").partition("\n")[0]
     lines = ["", f"# {_sentence(summary.removeprefix(f'`[{name}]`: '))}", f"[{name}]"]
@@ -72,17 +71,6 @@ def _table(name: str, section: Any) -> list[str]:
     for key, each in inner.items():
         lines += _table(f"{name}.{key}", each)
     return lines
-
-
-def _ordered(section: type) -> list[str]:
-    if is_dataclass(section):
-        return [each.name for each in fields(section)]
-    assert issubclass(section, BaseModel)
-    return list(section.model_fields)
-
-
-def _names(section: type) -> set[str]:
-    return set(_ordered(section))
 
 
 def _is_section(value: Any) -> bool:
