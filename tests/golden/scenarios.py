@@ -120,7 +120,6 @@ SCENARIOS = (
             decode a.emb -o a.pt
             mesh samples/shapes/chair-a.pt -o a.ply --resolution 24
             mesh a.emb samples/shapes/chair-b.pt -o two.svg --resolution 16
-            interp a.emb b.emb --steps 2 --straight --csv path.csv
             lso a.emb --target ball.npz --steps 1 --images 256 -o ball.emb
             lso a.emb --target ball.npz --method adam --steps 2 --images 64
             encode samples/shapes/chair-a.pt -o planned.emb --dry-run
@@ -136,6 +135,7 @@ SCENARIOS = (
             encode samples/shapes/chair-a.pt -o a.emb --refine 2
             encode samples/shapes/chair-b.pt -o b.emb --refine 0
             interp a.emb b.emb --steps 2 --csv path.csv --plot row.svg
+            interp a.emb b.emb --steps 2 --straight --csv straight.csv
             interp a.emb b.emb --steps 2 --straight --weights --csv weights.csv
             lso a.emb --target samples/shapes/chair-b.pt
             lso a.emb --target scan.npy --steps 2 --images 512 --decode scan.pt
