@@ -81,7 +81,7 @@ class SpaceModel(nn.Module):
             ConfigError: the space has fewer starting points.
         """
         self.class_id(arch)
-        self.backbone.check_start(start)
+        self.backbone.check_start(arch, start)
         return self.backbone.decode(arch, embeddings, start)
 
     def classify(self, embeddings: Tensor) -> Tensor:

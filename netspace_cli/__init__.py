@@ -35,6 +35,7 @@ _HOMES = {
     "encode": "encoding.encode",
     "ensemble": "sampling.together",
     "evaluate": "evaluation.evaluate",
+    "extend": "training.loop",
     "fidelity": "encoding.fidelity",
     "finetune": "zoos.finetune",
     "index_folder": "zoos.adopt",

@@ -67,29 +67,37 @@ class Backbone(nn.Module):
         """Decode embeddings (B, E) to weights (B, P) of the named architecture.
 
         Args:
-            start: number of the starting point, below `start_count`. From 0 an embedding decodes to a network that
+            start: number of the starting point, below `starts_of(arch)`. From 0 an embedding decodes to a network that
                 answers as its own; from another one, to a network as good, with mistakes of its own.
         """
         raise NotImplementedError
 
-    @property
-    def start_count(self) -> int:
-        """Number of starting points per architecture."""
+    def starts_of(self, arch: str) -> int:
+        """Number of starting points of an architecture."""
         return 1
 
-    def check_start(self, start: int) -> None:
-        """Refuse a starting point that does not exist.
+    def check_start(self, arch: str, start: int) -> None:
+        """Refuse a starting point that an architecture does not have.
 
         Raises:
-            ConfigError: says how many there are.
+            ConfigError: says how many it has.
         """
-        count = self.start_count
+        count = self.starts_of(arch)
         if not 0 <= start < count:
             these = "one starting point" if count == 1 else f"{count} starting points"
             raise ConfigError(
-                f"there is no start {start}: this space has {these} for each architecture, counted from 0.",
+                f"there is no start {start}: this space has {these} for {arch}, counted from 0.",
                 f"Give {setting('start', count - 1)} or less, or train a space with {setting('space.starts', 10)}.",
             )
+
+    def set_further_starts(self, arch: str, weights: Tensor) -> None:
+        """Set an architecture's starting points after the first to weights (K - 1, P).
+
+        Raises:
+            ValueError: it has another number of them.
+        """
+        if len(weights):
+            raise ValueError(f"{arch} has one starting point; {len(weights)} more were given")
 
     def further_starts(self) -> list[tuple[nn.Parameter, float]]:
         """All starting points except number 0, as in `starts`; empty if there is only one."""

@@ -49,7 +49,8 @@ class Batch:
         gammas: (B,) where the path from each instance to the next one is looked at, for networks that are
             neural fields; None for nowhere.
         distances: whether these are signed distances, which are blended, not averaged.
-        starts: by architecture, for each instance the further starting point that it is decoded from as well.
+        starts: by architecture, for each instance the further starting point that it is decoded from as well; without
+            architectures that have one starting point.
     """
 
     inputs: Tensor
@@ -67,8 +68,6 @@ def single_objective(
     model: SpaceModel, arch: str, inputs: Tensor, targets: Tensor, batch: Batch, constants: LossConstants
 ) -> Terms:
     """Predicted instances imitate their own targets (eq. 1, 2), mean over instances.
-
-    For neural fields, networks between two instances also imitate the blend of both.
 
     For neural fields, decoded mid-points of two instances also imitate the blend of both.
 
@@ -204,7 +203,11 @@ def several_objective(
     if own:
         terms["own"] = constants.self_imitation * torch.stack(own).sum()
     if batch.starts and constants.level > 0:
-        levels = [level_losses(model, arch, e, targets[arch], batch, constants) for arch, e in embeddings.items()]
+        levels = [
+            level_losses(model, arch, e, targets[arch], batch, constants)
+            for arch, e in embeddings.items()
+            if arch in batch.starts
+        ]
         terms["level"] = constants.level * torch.cat(levels).sum()
     if constants.interpolation > 0 and len(model.architectures) > 2:
         terms["interp"] = constants.interpolation * _interpolation_loss(model, embeddings, batch, constants)

@@ -37,6 +37,11 @@ def _print_recipe(context: click.Context, option: click.Parameter, asked: bool) 
 @options.recipe
 @options.settings
 @options.teacher(help="Teacher network; required for several architectures.")
+@click.option(
+    "--extend",
+    metavar="NAME|PATH",
+    help="Add starting points to this finished space, and keep the rest of it.",
+)
 @click.option("--resume", is_flag=True, help="Continue from the last checkpoint.")
 @options.data
 @options.force
@@ -61,6 +66,9 @@ def train(
     """Learn a space from the networks in ZOO.
 
     Ctrl-C ends the run after the current step, with a checkpoint; the same command with --resume continues.
+
+    With --extend a finished space gets further starting points
+    (-s space.starts=10), so that each embedding decodes to several networks.
 
     Example: netspace train zoo/ -o space.safetensors --recipe digits.toml --teacher resnet56.pt
     """

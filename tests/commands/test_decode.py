@@ -240,7 +240,7 @@ def test_members_and_starts_beyond_the_space_s_are_refused(
     assert ask("inspect", starting)["starts"] == 3 and "starts" not in ask("inspect", space_file(tiny.single_space))
     options = ["decode", member_emb, "--space", starting, "-o", "out"]
     said = refused(2, *options, "--members", "10")
-    assert "decodes to 3 networks" in said and "10 were asked for" in said and "--members 3" in said
+    assert "decodes to 3 lenetlike networks" in said and "10 were asked for" in said and "--members 3" in said
     assert "there is no start 3" in refused(2, *options, "--start", "3")
     assert "--members 2" in refused(2, *options, "--start", "1", "--members", "2")
     assert "3 networks of an embedding cannot go into one" in refused(2, *options[:-1], "a.pt", "--members", "3")

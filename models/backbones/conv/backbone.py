@@ -134,6 +134,6 @@ class ConvBackbone(Backbone):
         return self.encoder(prep.unsqueeze(1))
 
     def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
-        self.check_start(start)
+        self.check_start(arch, start)
         grid = self.decoder(embeddings).squeeze(1)
         return from_prep(grid, parameters=self.specs[arch].size)

@@ -76,7 +76,7 @@ class NeuronsBackbone(Backbone):
         return embeddings.tanh() if self.bounded else embeddings
 
     def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
-        self.check_start(start)
+        self.check_start(arch, start)
         own = self.of(arch)
         return own.weights(self.writer(own.unfold(embeddings)))
 

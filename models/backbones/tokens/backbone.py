@@ -106,14 +106,23 @@ class TokensBackbone(Backbone):
         return answers
 
     def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
-        self.check_start(start)
+        self.check_start(arch, start)
         head = self.head(arch)
         written: Tensor = self.writer(self.index[arch], head, embeddings, start)
         return written * head.sigma()
 
-    @property
-    def start_count(self) -> int:
-        return max(self.head(arch).start_count for arch in self.index)
+    def starts_of(self, arch: str) -> int:
+        return self.head(arch).start_count
+
+    def set_further_starts(self, arch: str, weights: Tensor) -> None:
+        head = self.head(arch)
+        if len(weights) != head.start_count - 1:
+            raise ValueError(
+                f"{arch} has {head.start_count} starting points; {len(weights)} were given after the first"
+            )
+        if head.further is not None:
+            with torch.no_grad():
+                head.further.copy_(weights / head.sigma())
 
     def directions(self, arch: str) -> Mapping[str, Directions] | None:
         return self.head(arch).directions()

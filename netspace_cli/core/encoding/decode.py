@@ -48,7 +48,7 @@ def decode(
         NotFinite: an embedding decodes to NaN or infinity.
     """
     check_space(embeddings.origins[0].source if embeddings.origins else "embeddings", embeddings, space)
-    starts = starts_of(space, start=start, members=members)
+    starts = starts_of(space, wanted_archs(embeddings, arch, recognised), start=start, members=members)
     space = runner.place(space)
     networks = []
     for embedding, origin, begin in _each(embeddings, starts):
@@ -71,25 +71,40 @@ def _each(embeddings: Embeddings, starts: Sequence[int]) -> list[tuple[Tensor, O
     return [(embedding, origin, start) for embedding, origin in rows for start in starts]
 
 
-def starts_of(space: Space, *, start: int = 0, members: int | None = None) -> list[int]:
-    """Starting points to decode an embedding from; arguments as in `decode`.
-
-    Raises:
-        ConfigError: both are given, or the space has fewer starting points.
+def wanted_archs(embeddings: Embeddings, arch: str | None = None, recognised: bool = False) -> list[str]:
+    """Architectures that embeddings will decode to, each once; empty if the classifier will say. Arguments as in
+    `decode`.
     """
+    return [] if recognised else [arch] if arch else list(dict.fromkeys(o.arch for o in embeddings.origins))
+
+
+def starts_of(space: Space, archs: Sequence[str], *, start: int = 0, members: int | None = None) -> list[int]:
+    """Starting points to decode an embedding from.
+
+    Args:
+        archs: architectures that must have them; empty if at least one of the space's must.
+        start, members: as in `decode`.
+    Raises:
+        ConfigError: both are given, or an architecture has fewer starting points.
+        WrongSpace: the space does not have an architecture.
+    """
+    known = [space.model.architecture(name).name for name in archs] or [a.name for a in space.architectures]
+    counts = {name: space.starts_of(name) for name in known}
+    least = (min if archs else max)(counts, key=lambda name: counts[name])
     if members is None:
-        space.model.backbone.check_start(start)
+        space.model.backbone.check_start(least, start)
         return [start]
     if start:
         raise ConfigError(
             f"{setting('members', members)} begins at start 0; it cannot be combined with {setting('start', start)}.",
             "Give only one of them.",
         )
-    if not 1 <= members <= space.starts:
+    count = counts[least]
+    if not 1 <= members <= count:
         raise ConfigError(
-            f"an embedding of space {space.name!r} decodes to {space.starts} "
-            f"network{'s' if space.starts > 1 else ''}, one from each starting point; {members} were asked for.",
-            f"Give {setting('members', space.starts)} or less, or train a space with more: "
+            f"an embedding of space {space.name!r} decodes to {count} {least} network{'s' if count > 1 else ''}, one "
+            f"from each starting point; {members} were asked for.",
+            f"Give {setting('members', count)} or less, or train a space with more: "
             f"{setting('space.starts', max(10, members))}.",
         )
     return list(range(members))

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+import torch
 from netspace_models.errors import ConfigError, RunFailed
 
 from netspace_cli.core.data.images import ImageData
@@ -26,7 +27,7 @@ from netspace_cli.core.spaces.space import Space, save_space
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.memory import footprint
-from netspace_cli.core.training.record import record_of, zoo_embeddings
+from netspace_cli.core.training.record import record_of
 from netspace_cli.core.training.step import Task, TrainState, take_step, validate
 from netspace_cli.core.zoos.zoo import Zoo
 
@@ -181,7 +182,7 @@ class TimedTraining:
     def space(self, zoo: Zoo) -> Space:
         """The present space, with the steps done in its record; its model is the one in training."""
         task = paced(self.task, max(1, self.state.step))
-        embeddings = zoo_embeddings(task.training, self.state.model.eval(), task.runner)
+        embeddings = torch.cat(list(task.training.embeddings(self.state.model.eval(), task.runner).values()))
         return Space(self.state.model, record_of(task, self.state, zoo), embeddings)
 
 

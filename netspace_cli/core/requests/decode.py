@@ -12,7 +12,7 @@ from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import Data
-from netspace_cli.core.encoding.decode import decode, output_paths, starts_of, write_decoded
+from netspace_cli.core.encoding.decode import decode, output_paths, starts_of, wanted_archs, write_decoded
 from netspace_cli.core.files.outputs import check_no_input
 from netspace_cli.core.kinds.images import require_images
 from netspace_cli.core.networks.network import Network
@@ -62,7 +62,8 @@ class DecodeRequest:
         embeddings = load_embeddings(self.embedding)
         space = choose_space(self.space, [self.embedding])
         check_space(self.embedding, embeddings, space)
-        starts = starts_of(space, start=self.start, members=self.members)
+        archs = wanted_archs(embeddings, self.arch, self.recognised)
+        starts = starts_of(space, archs, start=self.start, members=self.members)
         paths = output_paths(self.output, embeddings, force=self.force, members=self.members)
         return DecodeTask(self, space, choose_data(space, self.data), embeddings, paths, starts)
 

@@ -16,7 +16,7 @@ from netspace_cli.core.sampling.audit import Audit, audit
 from netspace_cli.core.sampling.methods import Method, method_named
 from netspace_cli.core.sampling.norms import check_norms, refresh_norms
 from netspace_cli.core.sampling.polish import check_polishing, polish
-from netspace_cli.core.sampling.population import TOP, Population, population_of, with_predicted
+from netspace_cli.core.sampling.population import TOP, Population, drawn_arch, population_of, with_predicted
 from netspace_cli.core.sampling.rivals import Rivals, check_rivals
 from netspace_cli.core.sampling.sample import Samples, check_drawing, sample_from
 from netspace_cli.core.sampling.write import check_new_folder, write_samples
@@ -34,11 +34,12 @@ class SampleRequest:
     Attributes:
         output: a folder for the zoo of samples.
         count: how many networks.
-        method: by name; None for starts where the space has several starting points, else kde.
+        method: by name; None for starts where the architecture has several starting points, else kde.
         bandwidth, accuracy, scale, parents: settings of the method; None as usual.
         top: share of the training instances to learn from, the best by validation.
         arch: of which architecture; None where the space has one alone.
-        polish: label steps on each embedding; refresh_norms: of each network's batch norms.
+        polish: label steps on each embedding; polish_lr: their learning rate, as in `polish`.
+        refresh_norms: of each network's batch norms.
         rivals: as in `audit`.
         space: a name or a path; None for the built-in one that knows the zoo, without a zoo for the one that has the
             most starting points.
@@ -56,6 +57,7 @@ class SampleRequest:
     top: float = TOP
     arch: str | None = None
     polish: int = 0
+    polish_lr: float | None = None
     refresh_norms: bool = False
     rivals: Rivals = "quick"
     space: str | None = None
@@ -70,7 +72,7 @@ class SampleRequest:
         """
         own = {"bandwidth": self.bandwidth, "accuracy": self.accuracy, "scale": self.scale, "parents": self.parents}
         method = method_named(name, **own)
-        check_polishing(name, self.polish)
+        check_polishing(name, self.polish, self.polish_lr)
         return method
 
     def prepare(self) -> SampleTask:
@@ -87,7 +89,8 @@ class SampleRequest:
         zoo = None if self.zoo is None else open_zoo(self.zoo)
         space = self._space(zoo)
         check_classifiers(space.kind, f"space {space.name!r}")
-        method = self.chosen(self.method or ("kde" if space.starts == 1 else "starts"))
+        starts = space.starts_of(drawn_arch(space, self.arch))
+        method = self.chosen(self.method or ("kde" if starts == 1 else "starts"))
         if zoo is not None:
             check_zoo_images(zoo, space)
         data = choose_images(space, self.data)
@@ -128,7 +131,7 @@ class SampleTask:
         if self.data is None:
             return found
         if asked.polish:
-            found = polish(found, self.space, self.data, runner, steps=asked.polish)
+            found = polish(found, self.space, self.data, runner, steps=asked.polish, lr=asked.polish_lr)
         return refresh_norms(found, self.data, runner) if asked.refresh_norms else found
 
     def audit(self, samples: Samples, runner: Runner) -> Audit | None:
@@ -173,6 +176,7 @@ class SampleTask:
             "instances": len(self.population),
             "count": asked.count,
             "polish": asked.polish,
+            **({} if asked.polish_lr is None else {"polish_lr": asked.polish_lr}),
             "refresh_norms": asked.refresh_norms,
             "output": asked.output,
         }

@@ -12,7 +12,8 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner, memory_of
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.recipe_reading import load_recipe
-from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.training.extension import extended_recipe
 from netspace_cli.core.training.loop import prepare, train_prepared
 from netspace_cli.core.training.memory import Footprint, footprint
 from netspace_cli.core.training.run_folder import RunFolder, check_run
@@ -31,6 +32,7 @@ class TrainRequest:
         zoo: a zoo's folder; output: the space's file.
         recipe, settings: as in `load_recipe`.
         teacher: for several architectures.
+        extend: a finished space, by name or path, that gets further starting points; None for a new space.
         data: a data set as in `load_data`; None for the zoo's own.
         resume, force: as in `train`.
     """
@@ -40,6 +42,7 @@ class TrainRequest:
     recipe: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     teacher: Teacher = NO_TEACHER
+    extend: str | None = None
     data: str | None = None
     resume: bool = False
     force: bool = False
@@ -51,12 +54,16 @@ class TrainRequest:
             ConfigError, OutputExists, DataUnavailable, InputFileError: say what and why.
         """
         recipe = load_recipe(self.recipe, self.settings).named(self.output)
-        check_no_input([self.output], [self.teacher.path, self.recipe])
+        check_no_input([self.output], [self.teacher.path, self.recipe, self.extend])
         folder = check_run(self.output, resume=self.resume, force=self.force)
         zoo = open_zoo(self.zoo)
+        extended = None if self.extend is None else load_space(self.extend)
+        if extended is not None:
+            recipe = extended_recipe(extended, recipe, zoo)
         teacher = read_wanted_teacher(self.teacher, zoo.io)
         needed = footprint(recipe, zoo)
-        return TrainTask(self, recipe, zoo, choose_data_of_zoo(zoo, self.data), teacher, needed, folder)
+        data = choose_data_of_zoo(zoo, self.data)
+        return TrainTask(self, recipe, zoo, data, teacher, needed, folder, extended)
 
 
 @dataclass(frozen=True)
@@ -67,6 +74,7 @@ class TrainTask:
         request: what was asked for.
         recipe, zoo, data, teacher: read.
         footprint: its estimated memory; folder: of its run.
+        extended: the space to extend, if one was named.
     """
 
     request: TrainRequest
@@ -76,6 +84,7 @@ class TrainTask:
     teacher: Network | None
     footprint: Footprint
     folder: RunFolder
+    extended: Space | None = None
 
     def warning(self, runner: Runner) -> str | None:
         """A warning about the memory needed; None if there is enough."""
@@ -83,7 +92,7 @@ class TrainTask:
 
     def plan(self, runner: Runner) -> Task:
         """Read and check everything, without training."""
-        return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teacher)
+        return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teacher, extend=self.extended)
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Space:
         """Train and write the space."""

@@ -228,16 +228,18 @@ class Starts:
     bandwidth: Bandwidth = "scott"
 
     def check(self, population: Population, space: Space) -> None:
-        """Refuse a space with one starting point."""
-        if space.starts < 2:
+        """Refuse an architecture with one starting point."""
+        name = population.architecture.name
+        if space.starts_of(name) < 2:
             raise ConfigError(
-                f"space {space.name!r} has one starting point for each architecture; the method starts needs several.",
+                f"space {space.name!r} has one starting point for {name}; the method starts needs several.",
                 f"Train a space with several ({setting('space.starts', 10)}), or draw by another method.",
             )
 
     def begin(self, population: Population, space: Space, runner: Runner) -> Drawer:
         """Fit the densities."""
-        density, count = fit_kernel_density(population.embeddings, self.bandwidth), space.starts
+        density = fit_kernel_density(population.embeddings, self.bandwidth)
+        count = space.starts_of(population.architecture.name)
         return lambda index, generator: Draw(density.draw(generator), index % count)
 
 

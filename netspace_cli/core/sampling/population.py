@@ -117,7 +117,7 @@ def population_of(space: Space, *, arch: str | None = None, zoo: Zoo | None = No
         InputFileError: an instance's file is missing or changed.
     """
     _check_kind(space)
-    architecture = space.model.architecture(_named(space, arch))
+    architecture = space.model.architecture(drawn_arch(space, arch))
     known = space.record["zoo"]
     rows = [i for i, r in enumerate(known) if r["arch"] == architecture.name and r["split"] == "train"]
     if not rows:
@@ -164,7 +164,13 @@ def _check_kind(space: Space) -> None:
         )
 
 
-def _named(space: Space, arch: str | None) -> str:
+def drawn_arch(space: Space, arch: str | None = None) -> str:
+    """Name of the architecture to draw: `arch`, or the only one of the space.
+
+    Raises:
+        ConfigError: the space has several, and none is named.
+        WrongSpace: it does not have this one.
+    """
     names = [a.name for a in space.architectures]
     if arch is None and len(names) > 1:
         raise ConfigError(

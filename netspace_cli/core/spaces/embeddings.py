@@ -122,12 +122,12 @@ def is_embedding(path: Path) -> bool:
 
 
 def check_space(path: Path | str, embeddings: Embeddings, space: Space) -> None:
-    """Refuse embeddings of another space.
+    """Refuse embeddings of another space; those of the space that it extends are its own, too.
 
     Raises:
         WrongSpace: names both spaces.
     """
-    if embeddings.space_sha256 != space.sha256:
+    if embeddings.space_sha256 not in (space.sha256, space.record.get("extends", {}).get("sha256")):
         raise WrongSpace(
             f"{path}: an embedding of space {embeddings.space!r} ({embeddings.space_sha256[:12]}); "
             f"this is space {space.name!r} ({space.sha256[:12]}).",

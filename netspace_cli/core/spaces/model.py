@@ -27,16 +27,18 @@ def build_model(
         ConfigError: sizes that do not go together, or several starting points of a backbone that has one.
         DoesNotFit: an architecture is too large for the backbone.
     """
-    settings, several, starts = recipe.backbone, len(architectures) > 1, recipe.space.starts
-    if starts > 1 and not settings.has_starts:
+    settings, several, space = recipe.backbone, len(architectures) > 1, recipe.space
+    if space.starts > 1 and not settings.has_starts:
         raise ConfigError(
-            f"the {settings.kind} backbone has one starting point for each architecture, not {starts}.",
+            f"the {settings.kind} backbone has one starting point for each architecture, not {space.starts}.",
             f"Use another backbone ({setting('backbone.kind', 'tokens')}), or leave it at "
             f"{setting('space.starts', 1)}.",
         )
     if inits is None:
         inits = {
-            a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run, architecture=a, starts=starts)
+            a.name: ArchitectureInit(
+                a.spec, None, torch.ones(len(a.spec.layers)), a.run, architecture=a, starts=space.starts_of(a.name)
+            )
             for a in architectures
         }
     backbone = settings.build(inits, architectures[0].io)

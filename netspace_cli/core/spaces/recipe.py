@@ -48,8 +48,10 @@ class SpaceRecipe(Section):
         unseen: architectures of the space that no training instance has; only interpolation draws them.
         start: starting point of each architecture's decoder: "best", the training instance with the best validation
             accuracy, or "random".
-        starts: number of starting points of each architecture. From the first one an embedding decodes to a network
-            that imitates its own; from each other one, to a network as good with other mistakes.
+        starts: number of starting points of each architecture, or of those in `starts_for`. From the first one an
+            embedding decodes to a network that imitates its own; from each other one, to a network as good with other
+            mistakes.
+        starts_for: architectures with further starting points; all if empty.
         parents: number of training instances that each further starting point is recombined from; by default 2 where
             there are convolutions, else 4.
     """
@@ -58,7 +60,12 @@ class SpaceRecipe(Section):
     unseen: tuple[str, ...] = ()
     start: Literal["best", "random"] = "best"
     starts: PositiveInt = 1
+    starts_for: tuple[str, ...] = ()
     parents: PositiveInt | None = None
+
+    def starts_of(self, arch: str) -> int:
+        """Number of starting points of an architecture."""
+        return self.starts if not self.starts_for or arch in self.starts_for else 1
 
 
 class ReconstructRecipe(Section):

@@ -59,8 +59,12 @@ class Space:
 
     @property
     def starts(self) -> int:
-        """Number of starting points per architecture."""
-        return self.model.backbone.start_count
+        """Number of starting points of the architecture that has most."""
+        return max(self.starts_of(a.name) for a in self.architectures)
+
+    def starts_of(self, arch: str) -> int:
+        """Number of starting points of one of its architectures."""
+        return self.model.backbone.starts_of(arch)
 
     @property
     def io(self) -> NetworkIO:

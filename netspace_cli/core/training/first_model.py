@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,13 @@ from netspace_models.backbones import ArchitectureInit
 from netspace_models.second_order.curvature import curvature_moments
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.contrast import ProjectionHead
-from torch import Tensor
+from torch import Tensor, nn
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.model import build_model
 
+from .extension import extended_model
 from .starts import recombined_starts
 from .step import Task, TrainState
 from .training_set import fresh_weights, initial_values, without_instance
@@ -25,6 +27,9 @@ CURVATURE_INPUTS = 512
 
 def new_state(task: Task) -> TrainState:
     """The model before its first step, and its optimiser; the same for the same seed."""
+    if task.extension is not None:
+        model = extended_model(task.extension, task.recipe, task.training, task.runner)
+        return TrainState(model, _optimizer_of(model.backbone.further_starts(), [], task))
     inputs, generator = curvature_inputs(task.data, task.runner)
     inits = initial_values(task.training, task.recipe, task.runner, inputs)
     if task.recipe.space.starts > 1:
@@ -52,8 +57,19 @@ def _optimizer(model: SpaceModel, head: ProjectionHead | None, task: Task) -> to
     """
     starts = model.backbone.starts(without_instance(task.training, task.recipe)) + model.backbone.further_starts()
     apart = {id(start) for start, _ in starts}
-    rest = [p for p in model.ordered_parameters() if id(p) not in apart]
-    groups: list[dict[str, Any]] = [{"params": rest, "pace": 1.0}]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in model.ordered_parameters() if id(p) not in apart], "pace": 1.0}
+    ]
+    return _optimizer_of(starts, groups, task, head)
+
+
+def _optimizer_of(
+    starts: Sequence[tuple[nn.Parameter, float]],
+    groups: list[dict[str, Any]],
+    task: Task,
+    head: ProjectionHead | None = None,
+) -> torch.optim.Optimizer:
+    """Adam on groups of parameters, then starting points at their own rates, then the projection head."""
     groups += [{"params": [start], "pace": task.recipe.train.untrained_lr_factor * pace} for start, pace in starts]
     groups += [] if head is None else [{"params": list(head.parameters()), "pace": 1.0}]
     return torch.optim.Adam(groups, task.recipe.train.lr)
@@ -66,6 +82,9 @@ def _with_further_starts(inits: dict[str, ArchitectureInit], task: Task, inputs:
     """
     found, recipe, training = {}, task.recipe.space, task.training
     for a in training.architectures:
+        if recipe.starts_of(a.name) == 1:
+            found[a.name] = inits[a.name]
+            continue
         if a.name in without_instance(training, task.recipe):
             further = fresh_weights(a, task.runner, inputs, count=recipe.starts)[1:]
         else:

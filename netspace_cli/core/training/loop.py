@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from netspace_models.errors import CheckpointError, DataUnavailable
 from netspace_models.wording import setting
+from torch import Tensor
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.network import Network, check_teacher
@@ -21,8 +22,9 @@ from netspace_cli.core.spaces.space import Space, save_space
 from netspace_cli.core.zoos.zoo import Zoo
 
 from .checks import check_objective
+from .extension import check_extension, extended_recipe, extension_of
 from .first_model import new_state
-from .record import record_of, zoo_embeddings
+from .record import record_of
 from .run_folder import MADE_WITH, RunFolder, check_run
 from .step import Task, TrainState, take_step, validate
 from .training_set import load_training_set
@@ -66,6 +68,35 @@ def train(
     return train_prepared(task, zoo, output, resume=resume, force=force)
 
 
+def extend(
+    space: Space,
+    zoo: Zoo,
+    output: Path,
+    recipe: Recipe,
+    data: Data,
+    runner: Runner,
+    *,
+    resume: bool = False,
+    force: bool = False,
+) -> Space:
+    """Add starting points to a finished space, and write it; the rest of the space is kept bit for bit.
+
+    Starting points are recombined from the zoo's instances, and learn as in the training of a space with several.
+
+    Args:
+        space: with one starting point per architecture.
+        zoo: instances of some or all of its architectures.
+        recipe: its sections `[space]` and `[train]` are used.
+        output, data, runner, resume, force: as in `train`.
+    Raises:
+        As in `train` and `extended_recipe`.
+    """
+    check_run(output, resume=resume, force=force)
+    recipe = extended_recipe(space, recipe, zoo).named(output)
+    task = prepare(zoo, recipe, data, runner, extend=space)
+    return train_prepared(task, zoo, output, resume=resume, force=force)
+
+
 def train_prepared(
     task: Task,
     zoo: Zoo,
@@ -92,11 +123,25 @@ def train_prepared(
         _loop(task, state, folder, stop)
     state.model.load_state_dict(state.best)
     state.model.eval().requires_grad_(False).zero_grad()
-    embeddings = zoo_embeddings(task.training, state.model, task.runner)
-    return save_space(output, Space(state.model, record_of(task, state, zoo), embeddings), force=force)
+    return save_space(output, Space(state.model, record_of(task, state, zoo), _embeddings(task, state)), force=force)
 
 
-def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Network | None = None) -> Task:
+def _embeddings(task: Task, state: TrainState) -> Tensor:
+    """(N, E) embeddings of the instances in the space's record."""
+    if task.extension is not None:
+        return task.extension.space.embeddings
+    return torch.cat(list(task.training.embeddings(state.model, task.runner).values()))
+
+
+def prepare(
+    zoo: Zoo,
+    recipe: Recipe,
+    data: Data,
+    runner: Runner,
+    *,
+    teacher: Network | None = None,
+    extend: Space | None = None,
+) -> Task:
     """Read and check all that training needs, on the runner's device.
 
     Raises:
@@ -112,8 +157,14 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
         )
     check_method(recipe, zoo.kind)
     training = load_training_set(zoo, recipe, runner)
+    extension = None
+    if extend is not None:
+        check_extension(extend, teacher, recipe)
+        training = replace(training, architectures=extend.architectures)
+        extension = extension_of(extend, training, runner)
+    else:
+        check_objective(training, teacher, recipe)
     zoo.kind.check_architectures([a.name for a in training.architectures], str(zoo.path))
-    check_objective(training, teacher, recipe)
     runner.check_gradients()
     if teacher is not None:
         check_teacher(teacher, data.io)
@@ -123,7 +174,7 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     weights = {a.name: training.weights["train", a.name] for a in seen}
     share, stretch = recipe.train.near_surface_share, recipe.train.stretch
     vary = zoo.kind.variation(weights, seen, data, runner, near_surface_share=share, stretch=stretch)
-    return Task(recipe, training, data, teacher, runner, vary, zoo.kind)
+    return Task(recipe, training, data, teacher, runner, vary, zoo.kind, extension)
 
 
 def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], runner: Runner) -> None:
@@ -172,6 +223,7 @@ def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:
         "data": task.data.record(),
         "teacher": task.teacher.sha256 if task.teacher else None,
         "seed": task.runner.seed,
+        **({"extends": task.extension.space.sha256} if task.extension else {}),
         **({"precision": str(task.runner.precision)} if task.runner.precision != torch.float32 else {}),
         MADE_WITH: provenance(task.runner),
     }

@@ -126,8 +126,10 @@ class _WithoutValues(TorchFunctionMode):
 def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> SpaceModel:
     # Made out here, as backbones look at these numbers.
     scales = {a.name: torch.ones(len(a.spec.layers)) for a in architectures}
-    starts = recipe.space.starts
-    inits = {a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run, starts=starts) for a in architectures}
+    starts = recipe.space.starts_of
+    inits = {
+        a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run, starts=starts(a.name)) for a in architectures
+    }
     with kept_random_state(), _WithoutValues():
         model = build_model(recipe, architectures, inits)
     return model.to(NOWHERE)
@@ -151,8 +153,8 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
                 a.run(predicted[0], images)
         encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()
     views = 2 if train.contrast.gamma else 1
-    times = 2 if recipe.space.starts > 1 and train.level > 0 else 1
-    total = views * sum(count * (encoded[name] + times * decoded[name]) for name, count in counts.items())
+    times = {name: 2 if recipe.space.starts_of(name) > 1 and train.level > 0 else 1 for name in counts}
+    total = views * sum(count * (encoded[name] + times[name] * decoded[name]) for name, count in counts.items())
     names = [a.name for a in model.architectures]
     if train.interpolation > 0 and train.objective == "imitate":
         pairs = counts.get(names[0], 0) * counts.get(names[-1], 0)
@@ -162,8 +164,6 @@ def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]
 
 class _FusedAttention(TorchFunctionMode):
     """Inside the block, attention keeps for the backward pass what it keeps on a device.
-
-    Without this, on tensors without values, it would also keep all its scores.
 
     On tensors without values it would also keep all its scores.
     """

@@ -1,28 +1,21 @@
-"""The record of a trained space, and the embeddings of its zoo."""
+"""The record of a trained space."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from typing import Any
 
-import torch
-from netspace_models.space_model import SpaceModel
-from torch import Tensor
-
 from netspace_cli.core.runtime.provenance import provenance
-from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
+from .extension import extended_record
 from .step import Task, TrainState
-from .training_set import TrainingSet
-
-ENCODED_AT_ONCE = 16
 
 
 def record_of(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
     """Make the record of a space: its origin, its settings and its result."""
-    rows = [i for key in _rows(task.training) for i in task.training.instances[key]]
-    return {
+    rows = [i for key in task.training.rows() for i in task.training.instances[key]]
+    record = {
         "name": task.recipe.space.name,
         "architectures": [a.name for a in task.training.architectures],
         "io": asdict(task.data.io),
@@ -35,24 +28,8 @@ def record_of(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
         "seed": task.runner.seed,
         **provenance(task.runner),
     }
+    return record if task.extension is None else extended_record(record, task.extension)
 
 
 def _row(i: Instance) -> dict[str, Any]:
     return {"id": i.id, "arch": i.arch, "split": i.split, "sha256": i.sha256, "accuracy": i.accuracy}
-
-
-def _rows(training: TrainingSet) -> list[tuple[str, str]]:
-    """Splits and architectures in the order of the space's embeddings."""
-    return [(s, a.name) for a in training.architectures for s in ("train", "val") if (s, a.name) in training.weights]
-
-
-def zoo_embeddings(training: TrainingSet, model: SpaceModel, runner: Runner) -> Tensor:
-    """(N, E) embeddings of all training and validation instances, in the record's order; `model` is in eval mode."""
-    found = []
-    rows = [training.weights[key] for key in _rows(training)]
-    with runner.progress("encoding the zoo", sum(len(weights) for weights in rows)) as tick, torch.no_grad():
-        for (_, arch), weights in zip(_rows(training), rows, strict=True):
-            for some in weights.split(ENCODED_AT_ONCE):
-                found.append(model.encode(arch, some))
-                tick(len(some))
-    return torch.cat(found)

@@ -67,10 +67,11 @@ def check_starts(recipe: SpaceRecipe, counts: Sequence[tuple[Architecture, int]]
         ConfigError: neural fields, an unseen architecture, hidden units that are not known, or fewer instances than
             parents.
     """
-    if recipe.starts == 1:
-        return
+    _check_named(recipe, [a.name for a, _ in counts])
     asked = f"space.starts = {recipe.starts}"
     for architecture, count in counts:
+        if recipe.starts_of(architecture.name) == 1:
+            continue
         if not architecture.io.logits:
             raise ConfigError(
                 f"{asked} is for classifiers: further starting points learn from labels, and {architecture.name} "
@@ -84,6 +85,23 @@ def check_starts(recipe: SpaceRecipe, counts: Sequence[tuple[Architecture, int]]
             )
         if recipe.start == "best":
             _check_recombining(architecture, count, asked, recipe)
+
+
+def _check_named(recipe: SpaceRecipe, known: Sequence[str]) -> None:
+    """Refuse names of `starts_for` that the space will not have, or any without several starting points."""
+    named = ", ".join(recipe.starts_for)
+    if recipe.starts_for and recipe.starts == 1:
+        raise ConfigError(
+            f"space.starts_for names {named}, and space.starts is 1.",
+            f"Say how many starting points they are to have: {setting('space.starts', 10)}.",
+        )
+    strange = [name for name in recipe.starts_for if name not in known]
+    if strange:
+        raise ConfigError(
+            f"space.starts_for names {', '.join(strange)}, which the space will not have; it will have "
+            f"{', '.join(known)}.",
+            "Correct the name, or leave it out.",
+        )
 
 
 def _check_recombining(architecture: Architecture, count: int, asked: str, recipe: SpaceRecipe) -> None:

@@ -13,7 +13,14 @@ from netspace_models.errors import RunFailed
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.augmentations import augmented_view
 from netspace_models.training.contrast import ProjectionHead
-from netspace_models.training.objectives import Batch, LossConstants, Terms, several_objective, single_objective
+from netspace_models.training.objectives import (
+    Batch,
+    LossConstants,
+    Terms,
+    level_losses,
+    several_objective,
+    single_objective,
+)
 from netspace_models.training.reconstruction import Representation, layer_sigma, representation_objective
 from torch import Tensor
 
@@ -23,6 +30,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, TrainRecipe
 
+from .extension import Extension
 from .training_set import TrainingSet, layer_scale
 
 
@@ -30,7 +38,8 @@ from .training_set import TrainingSet, layer_scale
 class Task:
     """Data, recipe and teacher of a training, fixed for the whole run.
 
-    `vary` changes instances and inputs in each step.
+    `vary` changes instances and inputs in each step. With `extension` a finished space gets further starting points,
+    and nothing else is learnt.
     """
 
     recipe: Recipe
@@ -40,6 +49,7 @@ class Task:
     runner: Runner
     vary: Variation
     kind: Kind
+    extension: Extension | None = None
 
     @property
     def constants(self) -> LossConstants:
@@ -171,12 +181,17 @@ def validate(task: Task, state: TrainState) -> float:
     losses = []
     with torch.no_grad(), task.runner.autocast():
         batch = Batch(inputs, labels, _teacher_logits(task, inputs))
-        rows = {a.name: task.training.weights.get(("val", a.name)) for a in task.training.architectures}
-        present = {name: weights for name, weights in rows.items() if weights is not None}
+        found = {a.name: task.training.weights.get(("val", a.name)) for a in task.training.architectures}
+        present = {name: weights for name, weights in found.items() if weights is not None}
         for i in range(max(len(weights) for weights in present.values())):
             batch = replace(batch, starts=_starts_by_turns(task, i))
             one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
-            terms = _terms(task, state.model, [one], one, batch)
+            if task.extension is not None:
+                terms = _level_terms(
+                    task, task.extension, state.model, "val", dict.fromkeys(one, torch.tensor([i])), batch
+                )
+            else:
+                terms = _terms(task, state.model, [one], one, batch)
             losses.append(torch.stack(list(terms.values())).sum() / len(one))
     loss = torch.stack(losses).mean().item()
     if not math.isfinite(loss):
@@ -188,17 +203,30 @@ def validate(task: Task, state: TrainState) -> float:
 
 
 def _objective(task: Task, state: TrainState, batch: Batch, generator: torch.Generator) -> Terms:
-    targets = {}
+    targets, drawn = {}, {}
     for a in task.training.seen():
         weights = task.training.weights["train", a.name]
-        rows = _drawn_rows(weights, task.recipe.train.instances, generator)
+        drawn[a.name] = rows = _drawn_rows(weights, task.recipe.train.instances, generator)
         targets[a.name], batch = task.vary(a, weights[rows], rows, batch, generator)
+    if task.extension is not None:
+        return _level_terms(task, task.extension, state.model, "train", drawn, batch)
     changes = task.recipe.train.augmentations
     views = [
         {a.name: augmented_view(a, targets[a.name], changes, generator) for a in task.training.seen()}
         for _ in range(1 if state.contrast is None else 2)
     ]
     return _terms(task, state.model, views, targets, batch, state.contrast)
+
+
+def _level_terms(
+    task: Task, extension: Extension, model: SpaceModel, split: str, rows: Mapping[str, Tensor], batch: Batch
+) -> Terms:
+    """Loss of further starting points alone, mean over instances: rows of the zoo by architecture."""
+    losses = []
+    for name, chosen in rows.items():
+        embeddings, targets = extension.embeddings[split, name], task.training.weights[split, name]
+        losses.append(level_losses(model, name, embeddings[chosen], targets[chosen], batch, task.constants))
+    return {"level": torch.cat(losses).mean()}
 
 
 def _terms(
@@ -225,21 +253,19 @@ def _batch(task: Task, generator: torch.Generator) -> Batch:
 
 
 def _drawn_starts(task: Task, generator: torch.Generator) -> dict[str, list[int]]:
-    """A further starting point for each instance of a step, by architecture; {} with one starting point."""
-    starts = task.recipe.space.starts
-    if starts == 1:
-        return {}
-    counts = {a.name: len(task.training.weights["train", a.name]) for a in task.training.seen()}
-    return {
-        name: torch.randint(1, starts, (min(count, task.recipe.train.instances),), generator=generator).tolist()
-        for name, count in counts.items()
-    }
+    """A further starting point for each instance of a step, by architecture; none for one with one starting point."""
+    space, most, found = task.recipe.space, task.recipe.train.instances, {}
+    for name in (a.name for a in task.training.seen() if space.starts_of(a.name) > 1):
+        count = min(most, len(task.training.weights["train", name]))
+        found[name] = torch.randint(1, space.starts, (count,), generator=generator).tolist()
+    return found
 
 
 def _starts_by_turns(task: Task, turn: int) -> dict[str, list[int]]:
     """Starting points for one instance of each architecture, so that a validation includes all of them."""
-    further = task.recipe.space.starts - 1
-    return {a.name: [1 + turn % further] for a in task.training.seen()} if further else {}
+    space = task.recipe.space
+    names = [a.name for a in task.training.seen() if space.starts_of(a.name) > 1]
+    return {name: [1 + turn % (space.starts - 1)] for name in names}
 
 
 def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:

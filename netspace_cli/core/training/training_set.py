@@ -9,6 +9,7 @@ import torch
 from netspace_models.architectures import Architecture
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.errors import ConfigError
+from netspace_models.space_model import SpaceModel
 from netspace_models.training.augmentations import deviation
 from netspace_models.wording import Call
 from torch import Tensor
@@ -21,6 +22,7 @@ from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 from .starts import check_starts
 
+ENCODED_AT_ONCE = 16
 # Modules that tell how large the layers of an architecture without instances are.
 FRESH = 4
 
@@ -42,6 +44,22 @@ class TrainingSet:
     def seen(self) -> tuple[Architecture, ...]:
         """Architectures that have training instances."""
         return tuple(a for a in self.architectures if ("train", a.name) in self.weights)
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Splits and architectures that have instances, in the order of a space's embeddings."""
+        return [(s, a.name) for a in self.architectures for s in ("train", "val") if (s, a.name) in self.weights]
+
+    def embeddings(self, model: SpaceModel, runner: Runner) -> dict[tuple[str, str], Tensor]:
+        """Encode all training and validation instances by a model in evaluation mode: (N, E) by `rows`."""
+        found = {}
+        with runner.progress("encoding the zoo", sum(len(w) for w in self.weights.values())) as tick, torch.no_grad():
+            for key in self.rows():
+                encoded = []
+                for some in self.weights[key].split(ENCODED_AT_ONCE):
+                    encoded.append(model.encode(key[1], some))
+                    tick(len(some))
+                found[key] = torch.cat(encoded)
+        return found
 
 
 def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:

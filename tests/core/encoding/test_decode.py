@@ -204,7 +204,7 @@ def test_each_member_is_of_a_start_of_its_own(starting: Space) -> None:
 
 @pytest.mark.parametrize("members", [0, 4, 10])
 def test_more_members_than_starts_are_refused_with_both_numbers(starting: Space, members: int) -> None:
-    words = f"space 'starting' decodes to 3 networks, one from each starting point; {members} were asked for"
+    words = f"space 'starting' decodes to 3 lenetlike networks, one from each starting point; {members} were asked for"
     with Runner("cpu") as runner, pytest.raises(ConfigError, match=words) as refused:
         decode(of_starting(starting, "a.pt"), starting, runner, members=members)
     assert "`members=3` or less" in refused.value.hint and "`space.starts = 10` in the recipe" in refused.value.hint
@@ -212,7 +212,7 @@ def test_more_members_than_starts_are_refused_with_both_numbers(starting: Space,
 
 def test_a_space_of_one_start_has_one_member(tiny: Tiny) -> None:
     assert len(build_all(one_of(tiny, "a.pt"), tiny, members=1)) == 1
-    with pytest.raises(ConfigError, match="decodes to 1 network, one from each starting point; 2 were asked for"):
+    with pytest.raises(ConfigError, match="decodes to 1 lenetlike network, one from each starting point; 2 were"):
         build_all(one_of(tiny, "a.pt"), tiny, members=2)
     with pytest.raises(ConfigError, match="there is no start 1: this space has one starting point"):
         build_all(one_of(tiny, "a.pt"), tiny, start=1)
@@ -240,7 +240,7 @@ def test_the_file_says_which_start_it_is_of(tiny: Tiny, starting: Space, tmp_pat
     with Runner("cpu") as runner:
         networks = decode(embeddings, starting, runner, members=2)
     paths = [tmp_path / f"{i}.safetensors" for i in range(4)]
-    write_decoded(networks, paths, starting, force=False, starts=starts_of(starting, members=2))
+    write_decoded(networks, paths, starting, force=False, starts=starts_of(starting, ["lenetlike"], members=2))
     assert [read_checkpoint(p).metadata["netspace.start"] for p in paths] == ["0", "1", "0", "1"]
     write_decoded(build_all(one_of(tiny, "a"), tiny), paths[:1], tiny.space, force=True)
     assert "netspace.start" not in read_checkpoint(paths[0]).metadata

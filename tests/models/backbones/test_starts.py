@@ -40,7 +40,7 @@ def test_start_0_is_what_it_is_without_others_to_the_last_bit() -> None:
     embeddings = one.encode("mine", weights)
     assert torch.equal(one.decode("mine", embeddings), several.decode("mine", embeddings))
     assert {n for n, _ in several.named_parameters()} - {n for n, _ in one.named_parameters()} == {"heads.0.further"}
-    assert (one.start_count, several.start_count) == (1, 4)
+    assert (one.starts_of("mine"), several.starts_of("mine")) == (1, 4)
 
 
 @pytest.mark.parametrize("direct", [SKETCH, LEARNT], ids=["sketch", "learnt"])
@@ -119,6 +119,6 @@ def test_a_start_that_is_not_there_is_refused(make: object, start: int, these: s
     model: nn.Module = make()
     assert isinstance(model, Backbone | SpaceModel)
     arch = "lenetlike" if isinstance(model, SpaceModel) else "mine"
-    with pytest.raises(ConfigError, match=f"there is no start {start}: this space has {these} for each") as refused:
+    with pytest.raises(ConfigError, match=f"there is no start {start}: this space has {these} for {arch}") as refused:
         model.decode(arch, torch.zeros(1, 24), start)
     assert "`space.starts = 10` in the recipe" in refused.value.hint

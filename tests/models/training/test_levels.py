@@ -44,7 +44,9 @@ class Shifted(Backbone):
 
     embedding_size = 6
     specs: Mapping[str, NetworkSpec] = {}
-    start_count = 4
+
+    def starts_of(self, arch: str) -> int:
+        return 4
 
     def encode(self, arch: str, weights: Tensor) -> Tensor:
         return weights
