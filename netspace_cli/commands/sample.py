@@ -51,6 +51,11 @@ if TYPE_CHECKING:
 @click.option(
     "--polish", type=click.IntRange(min=0), default=0, show_default=True, help="Label steps for each embedding."
 )
+@click.option(
+    "--polish-lr",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Highest learning rate of these steps; a low one keeps the spread. [default: the space's own of optimising]",
+)
 @click.option("--refresh-norms", is_flag=True, help="Set batch norm statistics from a training instance; needs --zoo.")
 @click.option(
     "--rivals",

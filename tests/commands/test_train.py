@@ -15,6 +15,8 @@ import pytest
 import torch
 
 from netspace_cli.core.spaces.space import load_space
+from netspace_cli.core.training import loop
+from netspace_cli.core.training.step import Task, TrainState
 from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
 RECIPE = """
@@ -206,7 +208,7 @@ def begun(tiny: Tiny, *options: object) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Tiny, recipe: Path, ask: Ask) -> None:
-    options = ["-o", "mini.safetensors", "-s", "train.steps=60", *SAME_BITS]
+    options = ["-o", "mini.safetensors", "-s", "train.steps=40", *SAME_BITS]
     with begun(tiny, *options) as run:
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)
@@ -214,10 +216,10 @@ def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Tiny, re
     assert err.count("Stopping after this step, with a checkpoint") == 1
     assert "stopped after step" in err and "--resume continues" in err and "Traceback" not in err
     assert not Path("mini.safetensors").exists() and Path("mini.run/checkpoint.pt").exists()
-    assert torch.load("mini.run/checkpoint.pt", weights_only=True)["step"] < 60
+    assert torch.load("mini.run/checkpoint.pt", weights_only=True)["step"] < 40
 
     ask(*command(tiny, *options, "--resume"))
-    ask(*command(tiny, "-o", "straight.safetensors", "-s", "train.steps=60", *SAME_BITS))
+    ask(*command(tiny, "-o", "straight.safetensors", "-s", "train.steps=40", *SAME_BITS))
     assert Path("mini.safetensors").read_bytes() == Path("straight.safetensors").read_bytes()
 
 
@@ -232,13 +234,17 @@ def test_a_run_that_was_to_replace_a_space_goes_on_with_force(
     assert "has done 4 of 6 steps: --resume --force continues it" in said and "nothing is left" not in said
 
 
-@pytest.mark.slow
-def test_terminated_it_saves_too(tiny: Tiny, recipe: Path) -> None:
-    with begun(tiny, "-o", "mini.safetensors", "-s", "train.steps=100000", "--json") as run:
-        run.send_signal(signal.SIGTERM)
-        out, err = run.communicate(timeout=60)
-    assert run.returncode == 143
-    assert json.loads(out)["error"]["kind"] == "interrupted" and "Traceback" not in err
+def test_terminated_it_saves_too(tiny: Tiny, recipe: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_step = loop.take_step
+
+    def last_step(task: Task, state: TrainState) -> dict[str, float]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        return take_step(task, state)
+
+    monkeypatch.setattr(loop, "take_step", last_step)
+    found = cli(*command(tiny, "-o", "mini.safetensors", "--json"))
+    assert found.exit_code == 143
+    assert json.loads(found.stdout)["error"]["kind"] == "interrupted" and "Traceback" not in found.stderr
     assert Path("mini.run/checkpoint.pt").exists()
 
 
@@ -289,3 +295,14 @@ def test_a_run_in_use_is_left_alone(tiny: Tiny, recipe: Path, work: Path, cli: C
         result = cli(*command(tiny, "-o", "mini.safetensors"))
     assert result.exit_code == 2 and "in use by another run" in result.stderr
     assert os.listdir("mini.run") == ["lock"]
+
+
+def test_a_space_is_extended_by_starting_points(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
+    settings = [f"train.{key}={value}" for key, value in (("steps", 1), ("images", 8), ("instances", 1))]
+    asked: list[object] = ["train", tiny.single_zoo.path, "-o", "members.safetensors", "--data", tiny.npz]
+    for setting in (*settings, "space.starts=2", "space.parents=1"):
+        asked += ["-s", setting]
+    document = ask(*asked, "--extend", tiny.space.path)
+    assert document["record"]["extends"]["sha256"] == tiny.space.sha256
+    assert load_space(work / "members.safetensors").starts_of("lenetlike") == 2
+    assert "is an input or another output" in refused(2, *asked, "--extend", "members.safetensors", "--force")

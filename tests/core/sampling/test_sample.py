@@ -121,7 +121,7 @@ def test_starts_are_taken_in_turn(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -
     def decode(model: SpaceModel, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
         return plain(arch, embeddings) + start
 
-    monkeypatch.setattr(type(tiny.single_space.model.backbone), "start_count", 3, raising=False)
+    monkeypatch.setattr(type(tiny.single_space.model.backbone), "starts_of", lambda self, arch: 3)
     monkeypatch.setattr(SpaceModel, "decode", decode)
     found = drawn(tiny, "starts", 5)
     assert [each.start for each in found.samples] == [0, 1, 2, 0, 1]
@@ -150,6 +150,21 @@ def test_each_sample_is_polished_on_images_of_its_own(tiny: Tiny) -> None:
     alike = begun.changed(lambda each: replace(each, embedding=begun.samples[0].embedding))
     one, other = polish(alike, tiny.single_space, tiny.data, Runner("cpu"), steps=2).networks
     assert not torch.equal(one.weights, other.weights)
+
+
+def test_a_low_rate_of_polishing_keeps_embeddings_near(tiny: Tiny) -> None:
+    runner, begun = Runner("cpu"), drawn(tiny, "kde", 2)
+    moved = []
+    for lr in (None, 1e-2, 1e-4):
+        ended = polish(begun, tiny.single_space, tiny.data, runner, steps=10, lr=lr)
+        assert ended.embeddings is not None and begun.embeddings is not None
+        moved.append(float((ended.embeddings - begun.embeddings).abs().max()))
+    assert moved[0] == moved[1] > 50 * moved[2] > 0, "the space's own is .01"
+    assert moved[2] < 10 * 1e-4
+    with pytest.raises(ConfigError, match="cannot polish at a rate of 0. Give one above 0: `polish_lr=0.003`"):
+        polish(begun, tiny.single_space, tiny.data, runner, steps=1, lr=0)
+    with pytest.raises(ConfigError, match="`polish_lr=0.1` is the rate of polishing, and no steps were asked for"):
+        check_polishing("kde", 0, 0.1)
 
 
 def test_what_has_no_embedding_is_not_polished() -> None:

@@ -161,7 +161,7 @@ def test_fragments_of_refined_shapes_are_removed_and_pictures_are_left(
     assert not torch.equal(found[0], found[1])
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("few_voxels")
 def test_shapes_far_from_or_near_a_surface_everywhere_are_refined_and_walked_between(
     solids: Solids, linear: Space
 ) -> None:

@@ -391,7 +391,7 @@ def make():
 
 
 @pytest.mark.slow
-def test_workers_word_their_messages_as_who_started_them(
+def test_workers_find_modules_of_the_current_folder_and_word_messages_as_who_started_them(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -403,15 +403,3 @@ def test_workers_word_their_messages_as_who_started_them(
         pytest.raises(ConfigError, match="ValueError: --device cpu"),
     ):
         make(tmp_path / "zoo", tiny.data, plan, workers=2)
-
-
-@pytest.mark.slow
-def test_workers_find_an_architecture_of_the_current_folder(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "nets_for_workers.py").write_text(OWN_NETS)
-    plan = ZooPlan(("nets_for_workers:without",), (1, 0, 0), (1, 1), batch=20)
-    with trusting(*plan.arch):
-        zoo = make(tmp_path / "zoo", tiny.data, plan, workers=2)
-    assert len(zoo.instances) == 1
