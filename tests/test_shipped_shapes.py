@@ -66,6 +66,7 @@ def test_encoded_chairs_are_nearer_to_themselves_than_any_other_chair(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_voxels")
 def test_refined_they_are_nearer_still(space: Space, data: FieldData, samples: list[Network]) -> None:
     with Runner("cpu", seed=0) as runner:
         vectors = encode(samples[:1], space, runner, data=data, refine_steps=6).vectors
