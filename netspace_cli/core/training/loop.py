@@ -156,20 +156,18 @@ def prepare(
             "Give the zoo's own data.",
         )
     check_method(recipe, zoo.kind)
-    training = load_training_set(zoo, recipe, runner)
-    extension = None
-    if extend is not None:
-        check_extension(extend, teacher, recipe)
-        training = replace(training, architectures=extend.architectures)
-        extension = extension_of(extend, training, runner)
-    else:
+    training = load_training_set(zoo, recipe, runner, () if extend is None else extend.architectures)
+    if extend is None:
         check_objective(training, teacher, recipe)
+    else:
+        check_extension(extend, teacher, recipe)
     zoo.kind.check_architectures([a.name for a in training.architectures], str(zoo.path))
     runner.check_gradients()
     if teacher is not None:
         check_teacher(teacher, data.io)
         teacher = replace(teacher, weights=runner.place(teacher.weights))
     data = runner.place(data)
+    extension = None if extend is None else extension_of(extend, training, runner)
     seen = training.seen()
     weights = {a.name: training.weights["train", a.name] for a in seen}
     share, stretch = recipe.train.near_surface_share, recipe.train.stretch

@@ -62,9 +62,11 @@ class TrainingSet:
         return found
 
 
-def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
+def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner, extended: Sequence[Architecture] = ()) -> TrainingSet:
     """Read the training and validation instances of a zoo. Test instances are not opened.
 
+    Args:
+        extended: architectures of a finished space, of which the zoo may have a part; none for a new space.
     Raises:
         ConfigError: an architecture without training instances, an unseen one that is the smallest or the
             largest, a split without any, a rate for an architecture that the space will not have, or several starting
@@ -90,7 +92,7 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner) -> TrainingSet:
             f"Train some ({Call('ZooPlan', counts=(16, 2, 8))}), or split an indexed zoo again "
             f"({Call('index_folder', force=True)}).",
         )
-    order = tuple(sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
+    order = tuple(extended) or tuple(sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
     for a in (order[0], order[-1]):
         if a.name in recipe.space.unseen:
             raise ConfigError(

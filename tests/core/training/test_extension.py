@@ -64,6 +64,14 @@ def test_every_architecture_of_the_zoo_gets_starts_and_no_other(tiny: Tiny, of_a
     assert of_lenets.starts == 3 and of_lenets.recipe.space.starts_for == ("lenetlike",)
 
 
+def test_rates_of_architectures_that_the_zoo_lacks_are_kept(tiny: Tiny, tmp_path: Path) -> None:
+    recorded = {**tiny.space.record["recipe"], "lso": {"rates": {"resnet8": 0.5}}}
+    space = replace(tiny.space, record={**tiny.space.record, "recipe": recorded})
+    with Runner("cpu") as runner:
+        found = extend(space, tiny.single_zoo, tmp_path / "a.safetensors", recipe_of(), tiny.data, runner)
+    assert found.recipe.lso.rates == {"resnet8": 0.5}
+
+
 def test_members_are_of_the_architecture_s_own_starts(tiny: Tiny, of_lenets: Space) -> None:
     vector = of_lenets.embeddings[:1]
     lenet, resnet = (embeddings_of(of_lenets, vector, [Origin(name)]) for name in ("lenetlike", "resnet8"))
