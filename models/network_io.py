@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.quasirandom import SobolEngine
 
+from .problems import CLASSIFICATION, REGRESSION, Problem
+
 
 @dataclass(frozen=True, order=True)
 class ImageIO:
@@ -20,10 +22,13 @@ class ImageIO:
         size: height and width S of an image, in pixels.
         classes: number of logits K.
         logits: whether outputs are logits, not values with a squared error.
+        labelled: whether inputs have labels; problem: what outputs are then trained for and judged by.
         one: what one input is called; network: what gives such outputs, in words.
     """
 
     logits: ClassVar[bool] = True
+    labelled: ClassVar[bool] = True
+    problem: ClassVar[Problem] = CLASSIFICATION
     one: ClassVar[str] = "image"
     network: ClassVar[str] = "a classifier with one logit a class"
 
@@ -61,10 +66,12 @@ class FieldIO:
     Attributes:
         dimensions: coordinates D of a point.
         values: numbers K at a point (1: a signed distance, a grey value).
-        logits, one, network: as in `ImageIO`.
+        logits, labelled, problem, one, network: as in `ImageIO`.
     """
 
     logits: ClassVar[bool] = False
+    labelled: ClassVar[bool] = False
+    problem: ClassVar[Problem] = REGRESSION
     one: ClassVar[str] = "point"
     network: ClassVar[str] = "a network with one output a value"
 
@@ -94,19 +101,70 @@ class FieldIO:
         return 2 * torch.rand(count, *self.input_shape, generator=generator) - 1
 
 
+@dataclass(frozen=True, order=True)
+class TableIO:
+    """Rows of a table in, numbers out: a regressor.
+
+    Attributes:
+        features: numbers D of a row.
+        targets: numbers K to predict.
+        logits, labelled, problem, one, network: as in `ImageIO`.
+    """
+
+    logits: ClassVar[bool] = False
+    labelled: ClassVar[bool] = True
+    problem: ClassVar[Problem] = REGRESSION
+    one: ClassVar[str] = "row"
+    network: ClassVar[str] = "a regressor with one output a target"
+
+    features: int
+    targets: int
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one row: (D,)."""
+        return (self.features,)
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs per row: K."""
+        return self.targets
+
+    def describe(self) -> str:
+        """Describe the IO for people: "rows of 10 features, 1 target"."""
+        return (
+            f"rows of {self.features} feature{'s' if self.features > 1 else ''}, "
+            f"{self.targets} target{'s' if self.targets > 1 else ''}"
+        )
+
+    def describe_inputs(self) -> str:
+        """Describe the inputs, as `describe` does."""
+        return self.describe()
+
+    def example(self, count: int, generator: torch.Generator) -> Tensor:
+        """Example inputs (count, D), normally distributed as standardised features are."""
+        return torch.randn(count, *self.input_shape, generator=generator)
+
+
 def even_points(dimensions: int, count: int) -> Tensor:
     """(count, D) fixed points spread evenly over the box: the first of Sobol's sequence."""
     return 2 * SobolEngine(dimensions).draw(count) - 1
 
 
-NetworkIO = ImageIO | FieldIO
+NetworkIO = ImageIO | FieldIO | TableIO
+# A key of the record that each has and no other.
+_KEYS: dict[str, type[ImageIO] | type[FieldIO] | type[TableIO]] = {
+    "dimensions": FieldIO,
+    "features": TableIO,
+    "channels": ImageIO,
+}
 
 
 def io_from(record: Mapping[str, Any]) -> NetworkIO:
     """Rebuild an IO from the output of `dataclasses.asdict`.
 
     Raises:
-        TypeError: the record is of neither.
+        TypeError: the record is of none.
     """
-    kind = FieldIO if "dimensions" in record else ImageIO
+    kind = next((kind for key, kind in _KEYS.items() if key in record), ImageIO)
     return kind(**record)

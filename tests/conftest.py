@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from netspace_models.architectures import build
 
 from netspace_cli.cli import cli as netspace
-from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.runtime.runner import Runner
@@ -61,7 +61,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Tiny:
     """Made once for all tests; tests read it and write elsewhere."""
     folder = tmp_path_factory.mktemp("tiny")
     np.savez(folder / "tiny.npz", **tiny_images(np.random.default_rng(0)))
-    data = load_data(str(folder / "tiny.npz"))
+    data = load_images(str(folder / "tiny.npz"))
     archs = ("lenetlike", "vanillacnn", "resnet8")
     with Runner("cpu") as runner:
         zoo = train_zoo(folder / "zoo", ZooPlan(archs, (2, 1, 1), (2, 2), lr=3e-3, batch=20), data, runner)

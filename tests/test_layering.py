@@ -35,7 +35,7 @@ DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
 # Of netspace_models likewise.
 MODEL_ROOMS = (
-    *("wording", "errors", "network_io", "parameters", "architectures", "second_order"),
+    *("wording", "errors", "problems", "network_io", "parameters", "architectures", "second_order"),
     *("heads", "sampling", "backbones", "space_model", "training"),
 )
 

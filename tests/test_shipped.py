@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.encoding.decode import decode_row, write_decoded
 from netspace_cli.core.encoding.encode import encode
@@ -35,7 +35,7 @@ def space() -> Space:
 
 @pytest.fixture(scope="module")
 def digits() -> ImageData:
-    return load_data("digits")
+    return load_images("digits")
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,8 @@
 Imports parameters, network_io and errors.
 """
 
-from ..network_io import FieldIO, ImageIO, NetworkIO, io_from
+from ..network_io import FieldIO, ImageIO, NetworkIO, TableIO, io_from
 from .architecture import Architecture
 from .registry import FAMILIES, build
 
-__all__ = ["FAMILIES", "Architecture", "FieldIO", "ImageIO", "NetworkIO", "build", "io_from"]
+__all__ = ["FAMILIES", "Architecture", "FieldIO", "ImageIO", "NetworkIO", "TableIO", "build", "io_from"]

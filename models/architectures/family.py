@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from ..errors import UnknownArchitecture
-from ..network_io import FieldIO, ImageIO, NetworkIO
+from ..network_io import FieldIO, ImageIO, NetworkIO, TableIO
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Names and shapes of a state dict."""
@@ -89,7 +89,7 @@ def images_for(name: str, io: NetworkIO) -> ImageIO:
         UnknownArchitecture: it is of points; the message names the architecture.
     """
     if not isinstance(io, ImageIO):
-        raise UnknownArchitecture(f"{name} is for images, not for {io.describe()}.", "For points: siren.")
+        raise UnknownArchitecture(f"{name} is for images, not for {io.describe_inputs()}.", _for(io))
     return io
 
 
@@ -100,7 +100,26 @@ def points_for(name: str, io: NetworkIO) -> FieldIO:
         UnknownArchitecture: it is of images; the message names the architecture.
     """
     if not isinstance(io, FieldIO):
-        raise UnknownArchitecture(
-            f"{name} is for points, not for images ({io.describe()}).", "For images: lenetlike, resnet8, ..."
-        )
+        raise UnknownArchitecture(f"{name} is for points, not for {io.describe_inputs()}.", _for(io))
     return io
+
+
+def rows_for(name: str, io: NetworkIO) -> TableIO:
+    """Return the IO if it is for rows of a table, else refuse it.
+
+    Raises:
+        UnknownArchitecture: it is for images or points; the message names the architecture.
+    """
+    if not isinstance(io, TableIO):
+        raise UnknownArchitecture(f"{name} is for rows of a table, not for {io.describe_inputs()}.", _for(io))
+    return io
+
+
+def _for(io: NetworkIO) -> str:
+    """Hint that names architectures for an IO."""
+    known = {
+        "image": "images: lenetlike, resnet8, ...",
+        "point": "points: siren.",
+        "row": "rows of a table: perceptron.",
+    }
+    return f"For {known[io.one]}"

@@ -12,12 +12,13 @@ from ..network_io import NetworkIO
 from .architecture import Architecture, describe
 from .family import Factory, Family, Guess, Shapes
 from .lenetlike import LENETLIKE
+from .perceptron import PERCEPTRONS
 from .resnets import RESNETS
 from .siren import SIRENS
 from .vanillacnn import VANILLACNN
 from .zoo_cnn import ZOO_CNNS
 
-REGISTERED: tuple[Family, ...] = (LENETLIKE, VANILLACNN, RESNETS, SIRENS, ZOO_CNNS)
+REGISTERED: tuple[Family, ...] = (LENETLIKE, VANILLACNN, RESNETS, SIRENS, PERCEPTRONS, ZOO_CNNS)
 FAMILIES = tuple(name for family in REGISTERED for name in family.names)
 
 

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ..problems import CLASSIFICATION, Problem
+
 
 def distillation(predicted: Tensor, target: Tensor, *, temperature: float) -> Tensor:
     """T² · KL(softmax(target / T) ‖ softmax(predicted / T)), mean over images (eq. 1; eq. 3 with a teacher).
@@ -41,32 +43,62 @@ def ensemble_logits(logits: Iterable[Tensor]) -> Tensor:
     return total - log(count)
 
 
-def task_and_teacher(
-    predicted: Tensor, teacher: Tensor | None, labels: Tensor, *, temperature: float, alpha: float
-) -> Tensor:
-    """Alpha · distillation + (1 − alpha) · cross entropy (eq. 4, 5); only cross entropy without a teacher.
+def ensemble_outputs(outputs: Iterable[Tensor], problem: Problem) -> Tensor:
+    """What several networks say together, (B, K): of classes `ensemble_logits`, of numbers the mean.
 
     Args:
-        predicted: (B, K) logits.
-        teacher: (B, K) logits, or None.
-        labels: (B,) class numbers.
+        outputs: (B, K) of each network, at least one; no more than two are held at once.
     """
-    task = F.cross_entropy(predicted, labels)
+    if problem is CLASSIFICATION:
+        return ensemble_logits(outputs)
+    total, count = None, 0
+    for each in outputs:
+        total, count = each if total is None else total + each, count + 1
+    if total is None:
+        raise ValueError("no networks, so no outputs")
+    return total / count
+
+
+def answer_matching(predicted: Tensor, target: Tensor, problem: Problem, *, temperature: float) -> Tensor:
+    """Loss of one network's outputs (B, K) against another's: of logits `distillation`, else `output_matching`."""
+    if problem is CLASSIFICATION:
+        return distillation(predicted, target, temperature=temperature)
+    return output_matching(predicted, target)
+
+
+def task_and_teacher(
+    predicted: Tensor,
+    teacher: Tensor | None,
+    labels: Tensor,
+    *,
+    temperature: float,
+    alpha: float,
+    problem: Problem = CLASSIFICATION,
+) -> Tensor:
+    """Alpha · distillation + (1 − alpha) · task loss (eq. 4, 5); only the task loss without a teacher.
+
+    Args:
+        predicted: (B, K) outputs.
+        teacher: (B, K) outputs, or None.
+        labels: (B, …) that the task loss is of.
+        problem: what outputs are; of numbers, squared errors take the place of distillation and cross entropy.
+    """
+    task = problem.loss(predicted, labels)
     if teacher is None:
         return task
-    return alpha * distillation(predicted, teacher, temperature=temperature) + (1 - alpha) * task
+    return alpha * answer_matching(predicted, teacher, problem, temperature=temperature) + (1 - alpha) * task
 
 
-def level_matching(predicted: Tensor, target: Tensor, labels: Tensor) -> Tensor:
-    """Squared difference of two networks' mean log-probabilities of the labels.
+def level_matching(predicted: Tensor, target: Tensor, labels: Tensor, problem: Problem = CLASSIFICATION) -> Tensor:
+    """Squared difference of two networks' mean losses: of classes, of their mean log-probabilities of the labels.
 
     It makes one network as good as the other, whatever its mistakes are.
 
     Args:
-        predicted, target: (B, K) logits; no gradient flows into `target`.
-        labels: (B,) class numbers.
+        predicted, target: (B, K) outputs; no gradient flows into `target`.
+        labels: (B, …).
     """
-    return (F.cross_entropy(predicted, labels) - F.cross_entropy(target.detach(), labels)).square()
+    return (problem.loss(predicted, labels) - problem.loss(target.detach(), labels)).square()
 
 
 def output_matching(predicted: Tensor, target: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..architectures import Architecture
 from ..space_model import SpaceModel
-from .losses import blended, distillation, level_matching, output_matching, task_and_teacher
+from .losses import answer_matching, blended, distillation, level_matching, output_matching, task_and_teacher
 
 # Of blended distances, in units of the half box: halfway, parts of one shape alone are thinner by 0.01.
 BLEND_WIDTH = 0.015
@@ -123,11 +123,11 @@ def level_losses(
     for embedding, target, start in zip(embeddings, targets, batch.starts[arch], strict=True):
         logits = architecture.run(model.decode(arch, embedding[None], start)[0], batch.inputs)
         if constants.level_loss == "labels":
-            losses.append(F.cross_entropy(logits, batch.labels))
+            losses.append(architecture.io.problem.loss(logits, batch.labels))
         else:
             with torch.no_grad():
                 wanted = architecture.run(target, batch.inputs)
-            losses.append(level_matching(logits, wanted, batch.labels))
+            losses.append(level_matching(logits, wanted, batch.labels, architecture.io.problem))
     return torch.stack(losses)
 
 
@@ -195,7 +195,7 @@ def several_objective(
     for arch, embedding in embeddings.items():
         for e, target in zip(embedding, targets[arch], strict=True):
             logits = _decoded_logits(model, arch, e, batch)
-            kd.append(_guided(logits, batch, constants))
+            kd.append(_guided(logits, batch, constants, model.architecture(arch)))
             if constants.self_imitation > 0:
                 own.append(_imitated(logits, model.architecture(arch), target, batch))
         ids.append(class_loss(model, embedding, model.class_id(arch)))
@@ -232,7 +232,8 @@ def _interpolation_loss(
                 gamma = i / (len(names) - 1)
                 between = (1 - gamma) * a + gamma * b
                 total = total + class_loss(model, between[None], i)
-                total = total + _guided(_decoded_logits(model, names[i], between, batch), batch, constants)
+                logits = _decoded_logits(model, names[i], between, batch)
+                total = total + _guided(logits, batch, constants, model.architectures[i])
     return total
 
 
@@ -242,11 +243,16 @@ def _decoded_logits(model: SpaceModel, arch: str, embedding: Tensor, batch: Batc
     return model.architecture(arch).run(weights, batch.inputs)
 
 
-def _guided(logits: Tensor, batch: Batch, constants: LossConstants) -> Tensor:
+def _guided(logits: Tensor, batch: Batch, constants: LossConstants, architecture: Architecture) -> Tensor:
     """Loss towards teacher and labels (eq. 5)."""
-    assert batch.labels is not None  # several architectures are trained on images alone
+    assert batch.labels is not None  # several architectures are trained on labelled inputs alone
     return task_and_teacher(
-        logits, batch.teacher, batch.labels, temperature=constants.temperature, alpha=constants.alpha
+        logits,
+        batch.teacher,
+        batch.labels,
+        temperature=constants.temperature,
+        alpha=constants.alpha,
+        problem=architecture.io.problem,
     )
 
 
@@ -254,7 +260,7 @@ def _imitated(logits: Tensor, architecture: Architecture, target: Tensor, batch:
     """Eq. 1 at a temperature where the answers matter, not how unlikely the other classes are."""
     with torch.no_grad():
         own_logits = architecture.run(target, batch.inputs)
-    return distillation(logits, own_logits, temperature=OWN_TEMPERATURE)
+    return answer_matching(logits, own_logits, architecture.io.problem, temperature=OWN_TEMPERATURE)
 
 
 def class_loss(model: SpaceModel, embeddings: Tensor, class_id: int) -> Tensor:

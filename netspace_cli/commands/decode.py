@@ -8,7 +8,7 @@ import click
 
 from netspace_cli import options
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, integer, percent
+from netspace_cli.terminal.formats import Column, integer
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _show(
         [(row["path"], row["arch"], row["parameters"], *(row.get(name) for name, _ in more)) for row in rows],
     )
     if together is not None and task.data is not None:
-        _show_ensembles(console, together)
+        _show_ensembles(console, task, together)
     ensembles = {} if together is None else {"ensembles": together}
     console.document({"networks": rows, **ensembles, **task.record(), "dry_run": dry_run})
     if task.data is None:
@@ -91,9 +91,10 @@ def _show(
     console.note(f"{output} would be written." if dry_run else f"Wrote {output}.")
 
 
-def _show_ensembles(console: Console, together: list[dict[str, Any]]) -> None:
+def _show_ensembles(console: Console, task: DecodeTask, together: list[dict[str, Any]]) -> None:
+    score, key = view_of(task.space.kind).score, task.space.io.problem.key
     console.table(
         "members of each embedding together",
-        ["embedding of", Column("members", integer), Column("accuracy", percent), Column("agreement", percent)],
-        [(row["source"], row["members"], row["accuracy"], row.get("agreement")) for row in together],
+        ["embedding of", Column("members", integer), score, Column("agreement", score.show)],
+        [(row["source"], row["members"], row[key], row.get("agreement")) for row in together],
     )

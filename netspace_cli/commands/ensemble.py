@@ -10,6 +10,7 @@ from netspace_cli import options
 from netspace_cli.commands.choices import Selection
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
+from netspace_cli.views.view import view_of
 
 
 @click.command()
@@ -45,17 +46,17 @@ def ensemble(dry_run: bool, running: options.RunnerOptions, console: Console, **
         found = task.run(runner)
         report = runner.report()
     console.cost(report)
-    each = found.found
+    each, show = found.found, view_of(task.zoo.kind).score.show
     console.table(
-        f"{task.request.zoo}: {len(found.ids)} members, on test images",
+        f"{task.request.zoo}: {len(found.ids)} members, on test {task.data.io.one}s",
         [
             Column("n", integer),
-            Column("members", percent),
-            Column("deviation", percent),
-            Column("ensemble", percent),
+            Column("members", show),
+            Column("deviation", show),
+            Column("ensemble", show),
             Column("loss", decimal),
             Column("calibration error", percent),
-            Column("agreement", percent),
+            Column("agreement", show),
         ],
         [
             (

@@ -10,7 +10,8 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.choices import Epochs, Selection
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, integer, percent
+from netspace_cli.terminal.formats import Column, integer
+from netspace_cli.views.view import view_of
 
 
 @click.command()
@@ -76,14 +77,15 @@ def finetune(
         found = task.run(runner)
         report = runner.report()
     console.cost(report)
+    score = view_of(task.zoo.kind).score
     console.table(
         f"{zoo} trained further on {task.data.name}",
         [
             "start",
             Column("epoch", integer),
             Column("n", integer),
-            Column("accuracy", percent),
-            Column("deviation", percent),
+            score,
+            Column("deviation", score.show),
         ],
         [(row["start"], row["epoch"], row["n"], row["accuracy"], row.get("deviation")) for row in summarised(found)],
     )

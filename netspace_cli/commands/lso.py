@@ -9,7 +9,7 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.unused_options import note_unused
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, decimal, integer, percent
+from netspace_cli.terminal.formats import Column, decimal, integer
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _show(console: Console, task: LsoTask, found: Optimised) -> None:
     ends = (("initial", found.initial), ("optimized", found.optimised))
     console.table(
         f"best after {found.step} of {task.optimiser.steps} steps",
-        ["", "arch", Column(view_of(task.space.kind).score, percent), Column("loss", decimal)],
+        ["", "arch", view_of(task.space.kind).score, Column("loss", decimal)],
         [(name, end.arch, end.accuracy, end.loss) for name, end in ends],
     )
 

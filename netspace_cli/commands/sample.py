@@ -10,7 +10,8 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.choices import BandwidthType, Share
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, decimal, integer, percent
+from netspace_cli.terminal.formats import Column, decimal, integer
+from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
     from netspace_cli.core.requests.sample import SampleTask
@@ -95,7 +96,8 @@ def sample(dry_run: bool, running: options.RunnerOptions, console: Console, zoo:
     console.cost(report)
     if table is not None:
         _show_audit(console, task, table)
-    rows = [{"id": i.id, "accuracy": i.accuracy, "training": i.training} for i in written.instances]
+    key = task.space.io.problem.key
+    rows = [{"id": i.id, key: i.accuracy, "training": i.training} for i in written.instances]
     console.document({**task.record(), "samples": rows, "audit": table, "report": report})
     for note in (task.missing(), *(() if table is None else table.notes)):
         if note is not None:
@@ -104,17 +106,13 @@ def sample(dry_run: bool, running: options.RunnerOptions, console: Console, zoo:
 
 
 def _show_audit(console: Console, task: SampleTask, table: Audit) -> None:
-    columns: list[str | Column] = [
-        "networks",
-        Column("n", integer),
-        Column("members", percent),
-        Column("deviation", percent),
-    ]
-    columns += [Column("ensemble", percent), Column("agreement", percent), Column("overlap", decimal)]
+    show = view_of(task.space.kind).score.show
+    columns: list[str | Column] = ["networks", Column("n", integer), Column("members", show), Column("deviation", show)]
+    columns += [Column("ensemble", show), Column("agreement", show), Column("overlap", decimal)]
     columns += [Column("distance", decimal), Column("spread", decimal), Column("apart", decimal)]
     columns += [Column("images", integer)]
     console.table(
-        f"{task.population.architecture.name} drawn from {task.space.name}, on test images",
+        f"{task.population.architecture.name} drawn from {task.space.name}, on test {task.space.io.one}s",
         columns,
         [
             (

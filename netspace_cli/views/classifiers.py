@@ -22,7 +22,7 @@ class ClassifierView:
         ("predicted_accuracy", Column("predicted", percent)),
         ("agreement", Column("agreement", percent)),
     )
-    score = "accuracy"
+    score = Column("accuracy", percent)
     instance: Sequence[str | Column] = ("epochs", Column("val", percent), Column("test", percent))
     decoded: Sequence[tuple[str, Column]] = (("accuracy", Column("accuracy", percent)),)
 

@@ -36,7 +36,7 @@ class FieldView:
     """Columns and tables of fields."""
 
     fidelity: Sequence[tuple[str, Column]] = FIDELITY
-    score = "within .01"
+    score = Column("within .01", percent)
     instance: Sequence[str | Column] = FIT_COLUMNS
     decoded: Sequence[tuple[str, Column]] = ()
 

@@ -20,6 +20,7 @@ VIEWS = {
     "shapes": "netspace_cli.views.shapes:ShapeView",
     "pictures": "netspace_cli.views.pictures:PictureView",
     "fields": "netspace_cli.views.fields:FieldView",
+    "regressors": "netspace_cli.views.regressors:RegressorView",
 }
 
 
@@ -28,13 +29,13 @@ class View(Protocol):
 
     Attributes:
         fidelity: how a predicted instance compares with its target: names of `Kind.compare`'s values, and columns.
-        score: what an objective scores networks by.
+        score: column of what objectives score networks by.
         instance: columns of an instance of a zoo.
         decoded: columns of a decoded network beside its architecture.
     """
 
     fidelity: Sequence[tuple[str, Column]]
-    score: str
+    score: Column
     instance: Sequence[str | Column]
     decoded: Sequence[tuple[str, Column]]
 

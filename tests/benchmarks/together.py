@@ -10,7 +10,7 @@ import time
 from dataclasses import replace
 from statistics import median
 
-from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos.plan import ZooPlan, jobs_of
@@ -34,7 +34,7 @@ def seconds_a_network(data: ImageData, plan: ZooPlan, count: int, runner: Runner
 
 def main() -> None:
     """Print the seconds of both ways in each round, and the median of their ratios."""
-    data = load_data(sys.argv[1]) if len(sys.argv) > 1 else load_data("digits", size=28)
+    data = load_images(sys.argv[1]) if len(sys.argv) > 1 else load_images("digits", size=28)
     plan = ZooPlan(("cnn-small",), epochs=(1, 1), batch=64, epoch_images=64 * STEPS)
     ratios = []
     with Runner("cpu", threads=1) as runner:

@@ -911,7 +911,7 @@ def test_commands_for_classifiers_are_refused_on_shapes(
     said = refused(2, "zoo", "train", zoo, "--data", "digits", "--arch", "lenetlike")
     assert "is a zoo of points (points of 3 coordinates, 1 value); this is digits" in said
     said = refused(3, "zoo", "train", "zoo", "--data", "digits", "--arch", "siren")
-    assert "siren is for points, not for images (1x16x16, 10 classes). For images: lenetlike" in said
+    assert "siren is for points, not for images of 1x16x16, 10 classes. For images: lenetlike" in said
     said = refused(3, "zoo", "train", "zoo", "--data", solids.grids, "--arch", "lenetlike")
     assert "solids.npz: train_images" in said
     said = refused(2, "train", zoo, "-o", "a.safetensors", "--data", "digits")

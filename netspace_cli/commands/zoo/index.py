@@ -10,7 +10,8 @@ import click
 
 from netspace_cli import options
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, percent
+from netspace_cli.terminal.formats import Column
+from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
     from netspace_cli.core.zoos.adopt import Adopted
@@ -147,6 +148,6 @@ def summary(console: Console, zoo: Zoo, *, table: bool = True, **more: Any) -> N
         spread = (min(accuracies), sum(accuracies) / len(accuracies), max(accuracies)) if accuracies else (None,) * 3
         rows.append((architecture.name, architecture.parameter_count, counts, *spread))
     if table:
-        spread_columns = [Column(name, percent) for name in ("lowest", "mean", "highest")]
+        spread_columns = [Column(name, view_of(zoo.kind).score.show) for name in ("lowest", "mean", "highest")]
         console.table(str(zoo.path), ["arch", "parameters", "train/val/test", *spread_columns], rows)
     console.document({"zoo": str(zoo.path), "data": zoo.data, "instances": zoo.instances, **more})

@@ -18,6 +18,7 @@ from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import Call, setting
 from torch import Tensor
 
+from .data import LabelledData
 from .image_files import (
     ReadImages,
     load_cifar10,
@@ -29,6 +30,7 @@ from .image_files import (
     npz_has_labels,
 )
 from .images import SPLITS, ImageData, Split
+from .tables import holds_table, load_table
 
 Scale = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation, a number per channel
 
@@ -41,8 +43,22 @@ _WORDS = ("digits", "cifar10", "tiny-imagenet", "folder", "npz")
 _RESIZED_AT_ONCE = 4096  # images: resizing works in floats, four times the bytes and more
 
 
-def load_data(spec: str, *, size: int | None = None, classes: int | None = None) -> ImageData:
-    """Read a data set into memory on the CPU.
+def load_data(spec: str, *, size: int | None = None) -> LabelledData:
+    """Read images as `load_images`, or a table from a "FILE.npz" as `load_table`.
+
+    Raises:
+        ConfigError, DataUnavailable, InputFileError: as they do, and a table with a `size`.
+    """
+    word, path = _parsed(spec)
+    if word != "npz" or path is None or not holds_table(path):
+        return load_images(spec, size=size)
+    if size is not None:
+        raise ConfigError(f"{path} is a table, and has no images of {size} pixels.", f"Leave out {setting('size')}.")
+    return load_table(path)
+
+
+def load_images(spec: str, *, size: int | None = None, classes: int | None = None) -> ImageData:
+    """Read a data set of images into memory on the CPU.
 
     Args:
         spec: "digits" (built in), "cifar10[:DIR]" and "tiny-imagenet[:DIR]" (DIR: as unpacked; without it in

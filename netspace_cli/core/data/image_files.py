@@ -274,12 +274,17 @@ def load_npz(path: Path, *, labelled: bool = True) -> ReadImages:
 def npz_has_labels(path: Path) -> bool:
     """Whether an archive has any labels, or no training images; False means images alone. True for what cannot
     be read: reading it says why."""
+    held = npz_names(path)
+    return held is None or "train_images" not in held or not held.isdisjoint(_names("labels"))
+
+
+def npz_names(path: Path) -> set[str] | None:
+    """Names of the arrays in an archive; None if it cannot be read."""
     try:
         with open_input(path) as file, np.load(file, allow_pickle=False) as archive:
-            held = set(archive.files)
+            return set(archive.files)
     except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile, InputFileError):
-        return True
-    return "train_images" not in held or not held.isdisjoint(_names("labels"))
+        return None
 
 
 def _names(*what: str) -> list[str]:
@@ -289,9 +294,21 @@ def _names(*what: str) -> list[str]:
 def _read_npz(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
     """Read the wanted arrays of MedMNIST's layout by name: train and test, and val if there is any. A file of images
     alone may lack test as well."""
+    optional = {"val_images", "val_labels"} | (set() if _names("labels")[0] in wanted else {"test_images"})
+    return read_arrays(path, wanted, optional, "netspace reads MedMNIST's layout: " + ", ".join(wanted) + ".")
+
+
+def read_arrays(path: Path, wanted: list[str], optional: set[str], hint: str) -> dict[str, np.ndarray]:
+    """Read arrays of a .npz file by name.
+
+    Args:
+        optional: names that may be absent; those that begin with val_ only together.
+    Raises:
+        DataUnavailable: no such file.
+        InputFileError: not such a file, or an array is missing.
+    """
     if not os.path.exists(path):
         raise DataUnavailable(f"{path} does not exist.", "Check the path; netspace downloads nothing by itself.")
-    hint = "netspace reads MedMNIST's layout: " + ", ".join(wanted) + "."
     with open_input(path) as file:
         try:
             archive = np.load(file, allow_pickle=False)
@@ -303,9 +320,8 @@ def _read_npz(path: Path, wanted: list[str]) -> dict[str, np.ndarray]:
             what = describe_bytes(path)
             reason = f"this is not a readable .npz file{f' but {what}' if what else ''} ({failure})."
             raise InputFileError(path, reason, hint) from failure
-    optional = set() if {"val_images", "val_labels"} & held else {"val_images", "val_labels"}
-    optional |= set() if _names("labels")[0] in wanted else {"test_images"}
-    missing = [name for name in wanted if name not in held | optional]
+    paired = {name for name in optional if name.startswith("val_")}
+    missing = [name for name in wanted if name not in held | (optional - paired if paired & held else optional)]
     if missing:
         raise InputFileError(path, f"{', '.join(missing)} missing; it holds {sorted(held)}.", hint)
     return arrays

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from netspace_models.architectures import Architecture, ImageIO
+from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
-from netspace_models.second_order.gauss_newton import Solver
-from netspace_models.training.objectives import Batch
-from netspace_models.wording import Call, setting
+from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
-from netspace_cli.core.data.datasets import data_available, load_data
+from netspace_cli.core.data.datasets import data_available, load_images
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.path_figure import plot_path
-from netspace_cli.core.networks.path_step import Step, score_steps
-from netspace_cli.core.networks.scores import accuracies_on_test, accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
-from .kind import FragmentRemover, Judged, PathStep, Sampler, Variation, count_seen
+from .kind import Judged, count_seen
+from .labelled import LabelledKind, data_hint, pearson
 
 # Two instances count as equally accurate within this many points.
 EQUAL_WITHIN = 0.02
@@ -103,7 +98,7 @@ class ImageEvaluation:
             "arch_accuracy": float(np.mean([e.arch == e.predicted_arch for e in rows])),
             "target_accuracy": float(target.mean()),
             "predicted_accuracy": float(predicted.mean()),
-            "pearson": _pearson(target, predicted),
+            "pearson": pearson(target, predicted),
             "mae": float(np.abs(target - predicted).mean()),
             "agreement": float(np.mean([e.agreement for e in rows])),
             "n_paired": len(pairs),
@@ -162,21 +157,18 @@ class ImageEvaluator:
 
 
 @dataclass(frozen=True)
-class ImageKind:
+class ImageKind(LabelledKind):
     """Classifiers of images."""
 
     io: ImageIO
     name: str = "classifiers"
-    has_splits: bool = True
-    has_surface: bool = False
-    solvable: bool = False
     validation_inputs: int = VALIDATION_IMAGES
 
     def data_of_space(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData | None:
         """The named images, else the space's own if available, else None."""
         if spec is None:
             return self._own_data(record)
-        data = load_data(spec, size=self.io.size)
+        data = load_images(spec, size=self.io.size)
         if data.io != self.io:
             raise ConfigError(
                 f"{owner} is for {self.io.describe()}; {spec}, brought to that size, has {data.io.describe()}.",
@@ -195,9 +187,9 @@ class ImageKind:
         if not data_available(name):
             return None
         if not name.startswith(("npz:", "folder:")):
-            return load_data(name, size=self.io.size)
+            return load_images(name, size=self.io.size)
         try:
-            data = load_data(name, size=self.io.size)
+            data = load_images(name, size=self.io.size)
         except (DataUnavailable, InputFileError):
             return None  # something else of the same name
         return data if data.record()["splits"] == record["splits"] else None
@@ -209,45 +201,7 @@ class ImageKind:
             raise DataUnavailable(
                 f"the images of {name}, which {owner} was trained on, are not available.", data_hint(name)
             )
-        return load_data(spec or name, size=self.io.size)
-
-    def check_architectures(self, names: Sequence[str], owner: str) -> None:
-        """Accept several architectures: classifiers can share a space, taught by one teacher."""
-
-    def sampler(
-        self, architecture: Architecture, weights: Tensor, data: Data, runner: Runner, *, near_surface_share: float
-    ) -> Sampler:
-        """Draw augmented training images, the same for all networks."""
-        return lambda count, generator: data.draw("train", count, generator)[0]
-
-    def variation(
-        self,
-        weights: Mapping[str, Tensor],
-        architectures: Sequence[Architecture],
-        data: Data,
-        runner: Runner,
-        *,
-        near_surface_share: float,
-        stretch: float,
-    ) -> Variation:
-        """Leave instances and images unchanged."""
-
-        def unvaried(
-            architecture: Architecture, targets: Tensor, rows: Tensor, batch: Batch, generator: torch.Generator
-        ) -> tuple[Tensor, Batch]:
-            return targets, batch
-
-        return unvaried
-
-    def error_weights(self, wanted: Tensor) -> Tensor | None:
-        """None: all errors weigh the same."""
-        return None
-
-    def fragment_remover(
-        self, architecture: Architecture, weights: Tensor, solver: Solver, runner: Runner
-    ) -> FragmentRemover:
-        """Leave embeddings unchanged: classifiers have no fragments."""
-        return lambda embedding: embedding
+        return load_images(spec or name, size=self.io.size)
 
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str
@@ -260,33 +214,9 @@ class ImageKind:
         labels = labels_of(images, split)
         return Fidelity(accuracy(one, labels), accuracy(other, labels), agreement(one, other), recognised)
 
-    def accuracies(self, networks: Sequence[Network], data: Data | None, runner: Runner) -> list[float | None]:
-        """Accuracy of each network on the test split; None without images."""
-        if data is None:
-            return [None] * len(networks)
-        return [*accuracies_on_test(networks, require_images(data), runner)]
-
     def evaluator(self, data: Data, runner: Runner, training: Iterable[Network]) -> ImageEvaluator:
         """Compare on the test split; training instances are not used."""
         return ImageEvaluator(require_images(data), runner)
-
-    def score(
-        self, networks: Sequence[Network], data: Data | None, runner: Runner, *, split: str, description: str
-    ) -> list[Step]:
-        """Score accuracies and losses on a split's images, if available."""
-        images = None if data is None else require_images(data)
-        return score_steps(networks, images, runner, split, description)
-
-    def look(self, path: Sequence[Step], runner: Runner, *, name: str, beside: Sequence[PathStep]) -> Sequence[Step]:
-        """The steps, unchanged."""
-        return path
-
-    def check_drawing(self) -> None:
-        """Check nothing: figures need no more here."""
-
-    def draw(self, file: Path, main: str, seen: Mapping[str, Sequence[Any]], *, force: bool) -> None:
-        """Draw accuracy along the path."""
-        plot_path(file, seen[main], {name: path for name, path in seen.items() if name != main}, force=force)
 
 
 def require_images(data: Data) -> ImageData:
@@ -300,13 +230,6 @@ def require_images(data: Data) -> ImageData:
     return data
 
 
-def data_hint(name: str) -> str:
-    """Hint on how to name a recorded data set."""
-    word = name.partition(":")[0]
-    spec = "FILE.npz" if word == "npz" else f"{word}:DIR"
-    return f"Name them with {setting('data')}, e.g. {setting('data', Call('load_data', spec))}."
-
-
 def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | None:
     """Mean agreement with other instances of the split that have equal accuracy."""
     own = accuracy(targets[row], labels)
@@ -316,9 +239,3 @@ def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | N
         if i != row and abs(accuracy(t, labels) - own) <= EQUAL_WITHIN
     ]
     return float(np.mean(others)) if others else None
-
-
-def _pearson(a: np.ndarray, b: np.ndarray) -> float | None:
-    if len(a) < 3 or min(a.std(), b.std()) < 1e-9:
-        return None
-    return float(np.corrcoef(a, b)[0, 1])

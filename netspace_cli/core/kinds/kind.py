@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from netspace_models.architectures import Architecture, NetworkIO
@@ -50,13 +50,12 @@ def count_seen(seen: Sequence[bool | None]) -> int | None:
 
 
 class PathStep(Protocol):
-    """One step of a path, as its kind shows it.
+    """One step of a path, as its kind shows it."""
 
-    Attributes:
-        scores: names of what a step may be scored by, as in `row`.
-    """
-
-    scores: ClassVar[tuple[str, ...]]
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of what a step may be scored by, as in `row`."""
+        ...
 
     @property
     def error(self) -> str:
@@ -105,7 +104,7 @@ class Kind(Protocol):
     """One kind of network.
 
     Attributes:
-        name: "classifiers", "shapes", "pictures", "fields": views are found by it.
+        name: "classifiers", "regressors", "shapes", "pictures", "fields": views are found by it.
         io: what its networks take and give.
         has_splits: whether inputs are labelled and come in splits, and networks have accuracies.
         has_surface: whether outputs are signed distances, zero on a surface.

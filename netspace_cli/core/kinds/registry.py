@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from netspace_models.architectures import FieldIO, ImageIO, NetworkIO
+from netspace_models.architectures import FieldIO, ImageIO, NetworkIO, TableIO
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.points import DISTANCES, SHAPES
@@ -14,6 +14,7 @@ from netspace_cli.core.shapes.rendered_pictures import is_picture
 from .fields import FieldKind, PictureKind, ShapeKind
 from .images import ImageKind
 from .kind import Kind
+from .tables import TableKind
 
 
 def _classifiers(io: NetworkIO, record: Mapping[str, Any]) -> Kind | None:
@@ -27,8 +28,12 @@ def _fields(io: NetworkIO, record: Mapping[str, Any]) -> Kind | None:
     return kind(io, has_surface=record.get("values") == DISTANCES)
 
 
+def _regressors(io: NetworkIO, record: Mapping[str, Any]) -> Kind | None:
+    return TableKind(io) if isinstance(io, TableIO) else None
+
+
 # From what networks take and give, and the record of their data, to their kind; the first that knows them has them.
-KINDS: tuple[Callable[[NetworkIO, Mapping[str, Any]], Kind | None], ...] = (_classifiers, _fields)
+KINDS: tuple[Callable[[NetworkIO, Mapping[str, Any]], Kind | None], ...] = (_classifiers, _fields, _regressors)
 
 
 def kind_of(io: NetworkIO, record: Mapping[str, Any]) -> Kind:

@@ -17,7 +17,7 @@ from netspace_models.training.losses import distillation, ensemble_logits, task_
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import BATCH
 from netspace_cli.core.runtime.minimise import AdamSchedule
@@ -40,7 +40,7 @@ class Lessons:
         runner: its seed draws the images.
     """
 
-    data: ImageData
+    data: LabelledData
     index: Tensor
     answers: Tensor
     plan: MergePlan
@@ -60,7 +60,7 @@ class Lessons:
 
 
 def lessons_of(
-    teachers: Sequence[Network], data: ImageData, plan: MergePlan, runner: Runner, *, most: int | None = None
+    teachers: Sequence[Network], data: LabelledData, plan: MergePlan, runner: Runner, *, most: int | None = None
 ) -> Lessons:
     """Ask the teachers about training images, one at a time.
 

@@ -8,7 +8,7 @@ from time import perf_counter
 from netspace_models.training.losses import ensemble_logits
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
@@ -48,7 +48,7 @@ class Judge:
         seconds: that it takes to judge one network, about; pace: to run one on an image.
     """
 
-    data: ImageData
+    data: LabelledData
     runner: Runner
     validation: Tensor
     test: Tensor
@@ -86,7 +86,7 @@ class Judge:
         return logits_of(network.architecture, weights, self.data, split, self.runner, most=most)
 
 
-def judge_of(panel: Panel, data: ImageData, runner: Runner) -> tuple[Judge, Scores]:
+def judge_of(panel: Panel, data: LabelledData, runner: Runner) -> tuple[Judge, Scores]:
     """The judge that a panel's teachers make, and how all members do together.
 
     Args:

@@ -11,7 +11,7 @@ from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError, WrongSpace
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
@@ -106,7 +106,7 @@ def target_of(members: Sequence[Network], space: Space | None = None) -> Archite
 
 
 def check_merging(
-    members: Sequence[Network], data: ImageData, architecture: Architecture, space: Space | None, plan: MergePlan
+    members: Sequence[Network], data: LabelledData, architecture: Architecture, space: Space | None, plan: MergePlan
 ) -> None:
     """Refuse what cannot be merged, before any work; what only the members' answers show, `merge` refuses.
 
@@ -129,7 +129,7 @@ def check_merging(
 
 def merge(
     members: Sequence[Network],
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
     *,
     architecture: Architecture | None = None,

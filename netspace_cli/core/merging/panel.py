@@ -13,7 +13,7 @@ from netspace_models.wording import setting
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
@@ -50,7 +50,7 @@ def name_of(network: Network) -> str:
     return network.source or f"a {network.architecture.name}"
 
 
-def check_members(members: Sequence[Network], data: ImageData) -> None:
+def check_members(members: Sequence[Network], data: LabelledData) -> None:
     """Refuse networks that cannot be merged on such images, before any of them is run on all.
 
     Raises:
@@ -70,7 +70,7 @@ def check_members(members: Sequence[Network], data: ImageData) -> None:
                 raise _copies(other, one)
 
 
-def seat(members: Sequence[Network], data: ImageData, runner: Runner, *, choose: bool) -> Panel:
+def seat(members: Sequence[Network], data: LabelledData, runner: Runner, *, choose: bool) -> Panel:
     """Ask every member about the validation images, one at a time, and choose who teaches.
 
     Args:
@@ -165,7 +165,7 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor]) ->
             )
 
 
-def _check_runs(member: Network, data: ImageData) -> None:
+def _check_runs(member: Network, data: LabelledData) -> None:
     """Refuse a network that takes images of one size alone, and another one than these."""
     if member.architecture.io == data.io:
         return

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from netspace_models.architectures import Architecture, FieldIO, ImageIO, NetworkIO, build
+from netspace_models.architectures import Architecture, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
@@ -73,7 +73,7 @@ def known_io(architecture: Architecture) -> str:
     "1x16x16, 10 classes"; if several image sizes fit, as for a ResNet: "1 channel, 10 classes; …" and the sizes.
     """
     io, layout = architecture.io, architecture.layout("full")
-    if isinstance(io, FieldIO):
+    if not isinstance(io, ImageIO):
         return io.describe()
     fitting = [s for s in COMPARED_SIZES if s != io.size and _layout_at(architecture, io, s) == layout]
     if not fitting:

@@ -1,4 +1,4 @@
-"""Plot accuracy along a path."""
+"""Plot scores along a path."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 from netspace_cli.core.files.figures import COLOURS, blank_figure, write_figure
 from netspace_cli.core.networks.path_step import Step
 
-# In points of accuracy: on a narrower axis a picture or two would look like a cliff.
-LEAST_SPAN = 10.0
+# Of accuracy or R²: on a narrower axis a picture or two would look like a cliff.
+LEAST_SPAN = 0.1
 
 GREYS = ("#8a8a8a", "#b5b5b5")
 
@@ -17,30 +17,32 @@ GREYS = ("#8a8a8a", "#b5b5b5")
 def plot_path(
     path: Path, steps: Sequence[Step], baselines: Mapping[str, Sequence[Step]], *, force: bool = False
 ) -> None:
-    """Plot accuracy along a path, one colour per architecture, with the baselines in grey.
+    """Plot accuracy, or R² of regressors, along a path, one colour per architecture, with the baselines in grey.
 
     Failed steps leave a gap and are marked.
     """
     figure, (axes,) = blank_figure(8, 4)
+    unit = 100.0 if steps[0].network.architecture.io.logits else 1.0
+
+    def shown(step: Step) -> float:
+        return float("nan") if step.accuracy is None else unit * step.accuracy
+
     for grey, (name, walk) in zip(GREYS, baselines.items(), strict=False):
-        axes.plot([s.gamma for s in walk], [_percent(s) for s in walk], color=grey, label=name, zorder=1)
-    axes.plot([s.gamma for s in steps], [_percent(s) for s in steps], color="#333333", lw=1, zorder=2)
+        axes.plot([s.gamma for s in walk], [shown(s) for s in walk], color=grey, label=name, zorder=1)
+    axes.plot([s.gamma for s in steps], [shown(s) for s in steps], color="#333333", lw=1, zorder=2)
     names = list(dict.fromkeys(s.network.architecture.name for s in steps))
     for name in names:
         own = [s for s in steps if s.network.architecture.name == name]
         colour = COLOURS[names.index(name) % len(COLOURS)]
         size = own[0].network.architecture.parameter_count
         label = f"{name} ({size:,} parameters)"
-        axes.scatter([s.gamma for s in own], [_percent(s) for s in own], color=colour, label=label, zorder=3)
+        axes.scatter([s.gamma for s in own], [shown(s) for s in own], color=colour, label=label, zorder=3)
     for step in steps:
         if step.error:
             axes.axvline(step.gamma, color="#D55E00", ls=":", lw=1)
-    axes.set(xlabel="gamma", ylabel="accuracy (%)", title="From one network to the other")
+    label = "accuracy (%)" if unit > 1 else steps[0].network.architecture.io.problem.score
+    axes.set(xlabel="gamma", ylabel=label, title="From one network to the other")
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, high - LEAST_SPAN), high + 0.5)
+    axes.set_ylim(min(low, high - LEAST_SPAN * unit), high + 0.005 * unit)
     axes.legend(fontsize=8, frameon=False)
     write_figure(figure, path, force=force)
-
-
-def _percent(step: Step) -> float:
-    return float("nan") if step.accuracy is None else 100 * step.accuracy

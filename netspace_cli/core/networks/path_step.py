@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.runtime.runner import Runner
 
 from .network import Network
-from .scores import accuracy, cross_entropy, labels_of, logits_of
+from .scores import labels_of, logits_of
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,10 @@ class Step:
     Attributes:
         step: 0 ... N; gamma: step / N.
         network: the network there.
-        accuracy, loss: on the split; None without images, or where the step failed.
+        accuracy, loss: on the split; of regressors R² and mean squared error. None without data, or where the step
+            failed.
         error: why it failed, "" if it did not. A failed step keeps its place.
     """
-
-    scores: ClassVar[tuple[str, ...]] = ("accuracy", "loss")
 
     step: int
     gamma: float
@@ -34,6 +33,11 @@ class Step:
     accuracy: float | None = None
     loss: float | None = None
     error: str = ""
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Names of its scores in `row`."""
+        return (self.network.architecture.io.problem.key, "loss")
 
     def row(self) -> dict[str, Any]:
         """As a row for scripts; scores only if there are any."""
@@ -43,13 +47,17 @@ class Step:
             "arch": self.network.architecture.name,
             "parameters": self.network.architecture.parameter_count,
         }
-        scores = {"accuracy": self.accuracy, "loss": self.loss, "error": self.error or None}
+        scores = {
+            self.network.architecture.io.problem.key: self.accuracy,
+            "loss": self.loss,
+            "error": self.error or None,
+        }
         return row | {name: value for name, value in scores.items() if value is not None}
 
 
 def score_steps(
     networks: Sequence[Network],
-    data: ImageData | None,
+    data: LabelledData | None,
     runner: Runner,
     split: str,
     description: str,
@@ -65,11 +73,12 @@ def score_steps(
         for i, network in enumerate(networks):
             rows.append(_score(i, i / (len(networks) - 1), network, placed, runner, split))
             found = rows[-1].accuracy
-            tick(1, **({} if found is None else {"accuracy": found}))
+            key = network.architecture.io.problem.key
+            tick(1, **({} if found is None else {key: found}))
     return rows
 
 
-def _score(step: int, gamma: float, network: Network, data: ImageData | None, runner: Runner, split: str) -> Step:
+def _score(step: int, gamma: float, network: Network, data: LabelledData | None, runner: Runner, split: str) -> Step:
     if not torch.isfinite(network.weights).all():
         return Step(step, gamma, network, error="weights are not finite")
     if data is None:
@@ -78,4 +87,5 @@ def _score(step: int, gamma: float, network: Network, data: ImageData | None, ru
     if not torch.isfinite(logits).all():
         return Step(step, gamma, network, error="outputs are not finite")
     labels = labels_of(data, split)
-    return Step(step, gamma, network, accuracy(logits, labels), cross_entropy(logits, labels))
+    problem = data.io.problem
+    return Step(step, gamma, network, problem.scored(logits, labels), problem.loss(logits, labels).item())

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.runtime.runner import Runner
 
 from .network import Network
@@ -19,7 +19,13 @@ TRAIN_IMAGES = 10_000
 
 
 def logits_of(
-    architecture: Architecture, weights: Tensor, data: ImageData, split: str, runner: Runner, *, most: int | None = None
+    architecture: Architecture,
+    weights: Tensor,
+    data: LabelledData,
+    split: str,
+    runner: Runner,
+    *,
+    most: int | None = None,
 ) -> Tensor:
     """Logits of a network on a split's images, without augmentation.
 
@@ -40,7 +46,7 @@ def logits_of(
     return runner.in_batches(part, total, batch=BATCH, what="images")
 
 
-def labels_of(data: ImageData, split: str) -> Tensor:
+def labels_of(data: LabelledData, split: str) -> Tensor:
     """A split's labels (N,), on the processor."""
     return data.splits[split].labels.cpu()
 
@@ -60,8 +66,8 @@ def agreement(a: Tensor, b: Tensor) -> float:
     return (a.argmax(1) == b.argmax(1)).double().mean().item()
 
 
-def accuracies_on_test(networks: Sequence[Network], data: ImageData, runner: Runner) -> list[float]:
-    """Accuracy of each network on the test split, as a fraction.
+def accuracies_on_test(networks: Sequence[Network], data: LabelledData, runner: Runner) -> list[float]:
+    """Accuracy of each network on the test split, as a fraction; R² of regressors.
 
     Args:
         networks: of any architectures, on any device.
@@ -70,14 +76,15 @@ def accuracies_on_test(networks: Sequence[Network], data: ImageData, runner: Run
     data = runner.place(data)
     labels = labels_of(data, "test")
     return [
-        accuracy(logits_of(n.architecture, runner.place(n.weights), data, "test", runner), labels) for n in networks
+        data.io.problem.scored(logits_of(n.architecture, runner.place(n.weights), data, "test", runner), labels)
+        for n in networks
     ]
 
 
-def scores(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> dict[str, float]:
-    """Accuracy on the train, val and test split; for train, on its first `TRAIN_IMAGES` images."""
+def scores(architecture: Architecture, weights: Tensor, data: LabelledData, runner: Runner) -> dict[str, float]:
+    """Accuracy (of regressors R²) on the train, val and test split; for train, on its first `TRAIN_IMAGES` inputs."""
     accuracies = {}
     for split in data.splits:
         logits = logits_of(architecture, weights, data, split, runner, most=TRAIN_IMAGES if split == "train" else None)
-        accuracies[split] = accuracy(logits, labels_of(data, split)[: len(logits)])
+        accuracies[split] = data.io.problem.scored(logits, labels_of(data, split)[: len(logits)])
     return accuracies

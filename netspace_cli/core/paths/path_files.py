@@ -59,7 +59,7 @@ def write_csv(path: Path, walks: Mapping[str, Sequence[PathStep]], *, force: boo
 
 def _heading(baseline: str, score: str) -> str:
     name = baseline.replace(" ", "_")
-    return name if score == "accuracy" else f"{name}_{score}"
+    return name if score in ("accuracy", "r2") else f"{name}_{score}"
 
 
 def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> None:

@@ -14,7 +14,7 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.decode import decode, output_paths, starts_of, wanted_archs, write_decoded
 from netspace_cli.core.files.outputs import check_no_input
-from netspace_cli.core.kinds.images import require_images
+from netspace_cli.core.kinds.labelled import require_labelled
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of
 from netspace_cli.core.runtime.runner import Runner
@@ -101,7 +101,7 @@ class DecodeTask:
         )
 
     def rows(self, networks: Sequence[Network], runner: Runner) -> list[dict[str, Any]]:
-        """{arch, parameters, path, accuracy?} per network, scored on the test split if there are labels."""
+        """{arch, parameters, path, accuracy or r2?} per network, scored on the test split if there are labels."""
         return self._rows(networks, self.space.kind.accuracies(networks, self.data, runner))
 
     def ensembles(
@@ -109,19 +109,21 @@ class DecodeTask:
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Rows with each network's starting point, and one row per embedding for its networks together.
 
-        The latter are {source, members, accuracy?, agreement?}.
+        The latter are {source, members, accuracy or r2?, agreement?}.
         """
         size, sources = len(self.starts), [origin.source for origin in self.embeddings.origins]
         ensembles: list[dict[str, Any]] = [{"source": source, "members": size} for source in sources]
         accuracies: list[float | None] = [None] * len(networks)
         if self.data is not None:
-            images = runner.place(require_images(self.data))
+            images = runner.place(require_labelled(self.data))
             labels = labels_of(images, "test")
             groups = [networks[i : i + size] for i in range(0, len(networks), size)]
-            found = [together(test_logits(group, images, runner), labels) for group in groups]
+            found = [together(test_logits(group, images, runner), labels, images.io.problem) for group in groups]
             accuracies = [accuracy for each in found for accuracy in each.accuracies]
             ensembles = [
-                row | {"accuracy": each.ensemble} | ({} if each.agreement is None else {"agreement": each.agreement})
+                row
+                | {self.space.io.problem.key: each.ensemble}
+                | ({} if each.agreement is None else {"agreement": each.agreement})
                 for row, each in zip(ensembles, found, strict=True)
             ]
         rows = self._rows(networks, accuracies)
@@ -130,7 +132,7 @@ class DecodeTask:
     def _rows(self, networks: Sequence[Network], accuracies: Sequence[float | None]) -> list[dict[str, Any]]:
         return [
             {"arch": n.architecture.name, "parameters": n.architecture.parameter_count, "path": path}
-            | ({} if accuracy is None else {"accuracy": accuracy})
+            | ({} if accuracy is None else {self.space.io.problem.key: accuracy})
             for n, path, accuracy in zip(networks, self.paths, accuracies, strict=True)
         ]
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import Ensemble, check_ensemble, ensemble
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
-from .choose_data import choose_images_of_zoo, recorded
+from .choose_data import choose_labelled_of_zoo, recorded
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class EnsembleRequest:
             ConfigError, DataUnavailable, InputFileError: say what and why.
         """
         zoo = open_zoo(self.zoo)
-        data = choose_images_of_zoo(zoo, self.data)
+        data = choose_labelled_of_zoo(zoo, self.data)
         check_ensemble(zoo, data, self.select)
         return EnsembleTask(self, zoo, data)
 
@@ -51,7 +51,7 @@ class EnsembleTask:
 
     request: EnsembleRequest
     zoo: Zoo
-    data: ImageData
+    data: LabelledData
 
     def run(self, runner: Runner) -> Ensemble:
         """Run the members."""
@@ -59,18 +59,18 @@ class EnsembleTask:
 
     def document(self, found: Ensemble) -> dict[str, Any]:
         """The members and their scores together, for JSON."""
-        each = found.found
+        each, key = found.found, self.data.io.problem.key
         validation = found.validation or [None] * len(found.ids)
         members = [
-            {"id": name, "accuracy": accuracy} | ({} if val is None else {"validation": val})
+            {"id": name, key: accuracy} | ({} if val is None else {"validation": val})
             for name, accuracy, val in zip(found.ids, each.accuracies, validation, strict=True)
         ]
         return {
             **self.record(),
             "members": members,
-            "mean_accuracy": each.members,
+            f"mean_{key}": each.members,
             "deviation": each.deviation,
-            "ensemble_accuracy": each.ensemble,
+            f"ensemble_{key}": each.ensemble,
             "ensemble_loss": each.loss,
             "ensemble_calibration_error": each.calibration_error,
             "agreement": each.agreement,

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble, select_members
 from netspace_cli.core.zoos.finetune import FineTuning, Tuned, check_finetuning, finetune, settings_of, summarised
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
-from .choose_data import choose_images_of_zoo, recorded
+from .choose_data import choose_labelled_of_zoo, recorded
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class FinetuneRequest:
         """
         self.plan.check()
         zoo = open_zoo(self.zoo)
-        data = choose_images_of_zoo(zoo, self.data)
+        data = choose_labelled_of_zoo(zoo, self.data)
         check_finetuning(zoo, zoo.instances, data, self.plan)
         check_ensemble(zoo, data, self.select)
         return FinetuneTask(self, zoo, data)
@@ -59,7 +59,7 @@ class FinetuneTask:
 
     request: FinetuneRequest
     zoo: Zoo
-    data: ImageData
+    data: LabelledData
 
     @property
     def count(self) -> int:
@@ -73,7 +73,10 @@ class FinetuneTask:
 
     def document(self, found: Sequence[Tuned]) -> dict[str, Any]:
         """Every network and the means, for JSON."""
-        return {**self.record(), "networks": found, "summary": summarised(found)}
+        key = self.data.io.problem.key
+        networks = [{"id": n.id, "arch": n.arch, "start": n.start, key: n.accuracy} for n in found]
+        summary = [{key if name == "accuracy" else name: v for name, v in row.items()} for row in summarised(found)]
+        return {**self.record(), "networks": networks, "summary": summary}
 
     def record(self) -> dict[str, Any]:
         """What the result depends on."""

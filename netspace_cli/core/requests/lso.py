@@ -13,7 +13,7 @@ from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.decode import write_decoded
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
 from netspace_cli.core.files.outputs import check_no_input, check_output
-from netspace_cli.core.kinds.images import require_images
+from netspace_cli.core.kinds.labelled import require_labelled
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.lso import (
@@ -145,7 +145,7 @@ class LsoTask:
     def run(self, runner: Runner) -> tuple[Optimised, Network]:
         """Optimise, and write the requested files; returns the result and its network."""
         asked = self.request
-        objective = self.shape or image_objective(self.space, require_images(self.data), runner, self.teachers)
+        objective = self.shape or image_objective(self.space, require_labelled(self.data), runner, self.teachers)
         (start,) = read_inputs(
             (asked.init,), self.space, runner, data=self.data, refine_steps=asked.refine_steps, reader=self.reader
         )

@@ -11,7 +11,7 @@ from netspace_models.architectures import ImageIO, NetworkIO
 from netspace_models.errors import ConfigError, UnknownArchitecture
 from netspace_models.wording import Call, setting
 
-from netspace_cli.core.data.datasets import has_labels, load_data
+from netspace_cli.core.data.datasets import has_labels, load_images
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.factories import io_of_factory, is_factory
 from netspace_cli.core.spaces.space import Space
@@ -56,7 +56,7 @@ class Sources:
         if has_labels(spec):
             if self.space is not None:
                 return require_data(choose_images(self.space, spec), self.space)
-            found = load_data(spec, size=self._size())
+            found = load_images(spec, size=self._size())
         else:
             found = self._unlabelled(spec)
         record = self.zoos[0].data if self.zoos else None if self.space is None else self.space.record["data"]
@@ -84,7 +84,7 @@ class Sources:
         return known[0].input_shape[-1] if known else None
 
     def _unlabelled(self, spec: str) -> ImageData:
-        found = load_data(spec, size=self._size(), classes=1)
+        found = load_images(spec, size=self._size(), classes=1)
         classes = self._classes(found.io)
         return replace(found, io=replace(found.io, classes=classes), class_names=tuple(map(str, range(classes))))
 

@@ -12,7 +12,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
-from .choose_data import check_classifiers
+from .choose_data import check_labelled
 from .choose_space import choose_space_of_zoo
 
 
@@ -37,7 +37,7 @@ class ProbeRequest:
             ConfigError, WrongSpace, InputFileError: say what and why.
         """
         zoo = open_zoo(self.zoo)
-        check_classifiers(zoo.kind, f"the zoo {zoo.path}")
+        check_labelled(zoo.kind, f"the zoo {zoo.path}")
         chosen = probed_architectures(zoo, self.arch)
         space = choose_space_of_zoo(self.space, zoo)
         check_zoo_images(zoo, space)

@@ -8,7 +8,7 @@ from typing import Any
 
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.evaluation.same_data import check_zoo_images
 from netspace_cli.core.files.outputs import check_no_input
 from netspace_cli.core.runtime.runner import Runner
@@ -23,7 +23,7 @@ from netspace_cli.core.sampling.write import check_new_folder, write_samples
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
-from .choose_data import check_classifiers, choose_images, recorded, require_data
+from .choose_data import check_labelled, choose_labelled, recorded, require_data
 from .choose_space import choose_space_of_zoo, choose_space_to_draw_from
 
 
@@ -88,12 +88,12 @@ class SampleRequest:
         check_new_folder(self.output)
         zoo = None if self.zoo is None else open_zoo(self.zoo)
         space = self._space(zoo)
-        check_classifiers(space.kind, f"space {space.name!r}")
+        check_labelled(space.kind, f"space {space.name!r}")
         starts = space.starts_of(drawn_arch(space, self.arch))
         method = self.chosen(self.method or ("kde" if starts == 1 else "starts"))
         if zoo is not None:
             check_zoo_images(zoo, space)
-        data = choose_images(space, self.data)
+        data = choose_labelled(space, self.data)
         if self.polish or self.refresh_norms:
             data = require_data(data, space)
         population = population_of(space, arch=self.arch, zoo=zoo, top=self.top)
@@ -121,7 +121,7 @@ class SampleTask:
     request: SampleRequest
     method: Method
     space: Space
-    data: ImageData | None
+    data: LabelledData | None
     population: Population
 
     def run(self, runner: Runner) -> Samples:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.datasets import load_data
-from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
 from netspace_cli.core.zoos.adopt import USUAL_PLAN, Adopted, IndexPlan, index_folder
@@ -62,7 +62,7 @@ class TrainZooTask:
     """
 
     request: TrainZooRequest
-    data: ImageData
+    data: LabelledData
     jobs: Sequence[Job]
 
     def run(self, runner: Runner) -> Zoo:
@@ -149,7 +149,7 @@ class IndexTask:
     """An adoption that is ready to run: the request and the images."""
 
     request: IndexRequest
-    data: ImageData
+    data: LabelledData
 
     def plan(self, runner: Runner) -> Adopted:
         """The files that would be adopted; nothing is scored or written."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
@@ -34,7 +34,7 @@ class Audit:
     notes: tuple[str, ...] = ()
 
 
-def audit(samples: Samples, space: Space, data: ImageData, runner: Runner, *, rivals: Rivals = "quick") -> Audit:
+def audit(samples: Samples, space: Space, data: LabelledData, runner: Runner, *, rivals: Rivals = "quick") -> Audit:
     """Compare samples with the training instances that they were learnt from, and with rivals.
 
     Args:

@@ -18,7 +18,7 @@ from netspace_models.sampling import apartness, spread_of
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of
@@ -27,7 +27,7 @@ from netspace_cli.core.spaces.space import Space
 
 from .population import Population
 from .sample import stacked_weights
-from .together import error_overlaps, test_logits, together
+from .together import test_logits, together
 
 TRAINING = "training instances"
 LEARNT_FROM = "all learnt from"
@@ -46,7 +46,8 @@ class AuditRow:
         ensemble: accuracy of the mean of all their probabilities.
         agreement: share of images with the same answer, mean over pairs.
         overlap: intersection over union of the images answered wrongly with the training instance that shares most,
-            mean over networks. Of training instances, with the other that shares most.
+            mean over networks. Of training instances, with the other that shares most. Of regressors, the cosine
+            between errors takes its place, R² that of accuracy, and the mean of outputs that of probabilities.
         distance: to the nearest training instance (of training instances, the nearest other) with hidden units aligned:
             root mean square of the difference of weights, each in deviations of its layer's values; mean over networks.
         spread, variance: of their embeddings, as in `Spread`; the encoder's where they were not drawn in the space.
@@ -92,20 +93,20 @@ class Judge:
         ConfigError: fewer than two training instances, or none with weights.
     """
 
-    def __init__(self, population: Population, space: Space | None, data: ImageData, runner: Runner) -> None:
+    def __init__(self, population: Population, space: Space | None, data: LabelledData, runner: Runner) -> None:
         if len(population) < 2:
             raise ConfigError(
                 f"samples learnt from {len(population)} training instance cannot be judged: novelty needs at least 2.",
                 "Draw from two or more.",
             )
         self.population, self.space, self.data, self.runner = population, space, data, runner
-        self.labels = labels_of(data, "test")
+        self.labels, self.problem = labels_of(data, "test"), data.io.problem
         self.weights = population.aligned_weights("audit")
         # A unit of distance: one deviation of its layer for each weight.
         self.unit = population.deviations * population.architecture.parameter_count**0.5
         networks = [Network(population.architecture, each) for each in self.weights]
         self.logits = test_logits(networks, data, runner)
-        self.wrong = self._wrong(self.logits)
+        self.mistakes = self._mistakes(self.logits)
 
     def in_space(self, population: Population, space: Space) -> Judge:
         """The same instances in another space; only the embeddings differ.
@@ -132,7 +133,7 @@ class Judge:
         logits = test_logits(networks, self.data, self.runner)
         weights = stacked_weights(networks)
         found = self._encoded(weights) if embeddings is None else embeddings
-        overlaps = error_overlaps(self._wrong(logits), self.wrong)
+        overlaps = self.problem.overlaps(self._mistakes(logits), self.mistakes)
         ordered = align_weights(
             self.population.architecture, self.weights[0], weights, self.runner.generator("audit", name)
         )
@@ -146,7 +147,7 @@ class Judge:
         name = name or (PREDICTED if self.population.predicted else TRAINING)
         count = min(count, len(self.population))
         own = torch.arange(count)
-        overlaps = error_overlaps(self.wrong[:count], self.wrong)
+        overlaps = self.problem.overlaps(self.mistakes[:count], self.mistakes)
         overlaps[own, own] = 0.0
         distances = self._nearest(self.weights[:count], {i: i for i in range(count)})
         embeddings = None if self.space is None else self.population.embeddings[:count]
@@ -178,7 +179,7 @@ class Judge:
         *,
         own: bool = False,
     ) -> Judged:
-        found = together(logits, self.labels)
+        found = together(logits, self.labels, self.problem)
         spread = None if embeddings is None else spread_of(embeddings, self.population.embeddings)
         nearest = overlaps.amax(1)
         row = AuditRow(
@@ -227,5 +228,5 @@ class Judge:
             rows = [self.space.model.encode(name, self.runner.place(each)[None])[0].cpu() for each in weights]
         return torch.stack(rows)
 
-    def _wrong(self, logits: Sequence[Tensor]) -> Tensor:
-        return torch.stack([each.argmax(1) != self.labels for each in logits])
+    def _mistakes(self, outputs: Sequence[Tensor]) -> Tensor:
+        return torch.stack([self.problem.mistakes(each, self.labels) for each in outputs])

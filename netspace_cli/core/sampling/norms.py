@@ -20,7 +20,7 @@ from netspace_models.wording import setting
 from torch import Tensor
 from torch.func import functional_call
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 
@@ -51,7 +51,7 @@ def check_norms(architecture: Architecture) -> None:
         )
 
 
-def refresh_norms(samples: Samples, data: ImageData, runner: Runner) -> Samples:
+def refresh_norms(samples: Samples, data: LabelledData, runner: Runner) -> Samples:
     """Give each sample's folded layers the channel statistics of its nearest training instance.
 
     Args:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import torch.nn.functional as F
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.minimise import AdamSchedule, minimise
 from netspace_cli.core.runtime.runner import Runner
@@ -52,7 +51,7 @@ def polish_schedule(space: Space, arch: str, steps: int, lr: float | None = None
 
 
 def polish(
-    samples: Samples, space: Space, data: ImageData, runner: Runner, *, steps: int, lr: float | None = None
+    samples: Samples, space: Space, data: LabelledData, runner: Runner, *, steps: int, lr: float | None = None
 ) -> Samples:
     """Move each sample's embedding by label steps on training images.
 
@@ -82,7 +81,7 @@ def polish(
 
 
 def _polished(
-    each: Sample, samples: Samples, space: Space, data: ImageData, runner: Runner, schedule: AdamSchedule
+    each: Sample, samples: Samples, space: Space, data: LabelledData, runner: Runner, schedule: AdamSchedule
 ) -> Sample:
     if each.embedding is None:
         raise ConfigError(f"sample {each.index} has no embedding to polish.", f"Leave out {setting('polish')}.")
@@ -93,7 +92,7 @@ def _polished(
         images, labels = data.draw("train", schedule.images, runner.generator("polish", each.index, step))
         with runner.autocast():
             weights = space.model.decode(architecture.name, current, each.start)[0]
-            return F.cross_entropy(architecture.run(weights, images), labels)
+            return data.io.problem.loss(architecture.run(weights, images), labels)
 
     begun = runner.place(each.embedding)[None]
     found = minimise(begun, loss_at, schedule, runner, description=f"polishing sample {each.index}")[0].cpu()

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Literal, TypeAlias, get_args
 
 import torch
-import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError, RunFailed
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.runtime.minimise import AdamSchedule
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
@@ -47,7 +46,7 @@ def weight_rivals(population: Population) -> dict[str, Method]:
 
 
 def train_fresh(
-    architecture: Architecture, data: ImageData, runner: Runner, index: int, *, steps: int, images: int
+    architecture: Architecture, data: LabelledData, runner: Runner, index: int, *, steps: int, images: int
 ) -> Tensor:
     """Train a new network (P,) on labels for this many steps.
 
@@ -70,7 +69,7 @@ def train_fresh(
         optimizer.param_groups[0]["lr"] = schedule.rate(step)
         inputs, labels = data.draw("train", images, runner.generator("fresh", index, step))
         with runner.autocast():
-            loss = F.cross_entropy(module(inputs), labels)
+            loss = data.io.problem.loss(module(inputs), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from netspace_models.errors import ConfigError
+from netspace_models.problems import CLASSIFICATION, Problem
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
+from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
@@ -26,16 +27,17 @@ class Together:
 
     Attributes:
         accuracies: of each, as fractions.
-        ensemble: accuracy of the mean of their probabilities.
-        loss: negative log-likelihood of these, in nats an image.
-        calibration_error: expected calibration error of these, in 15 bins of confidence.
-        agreement: share of images on which two of them give the same answer, mean over all pairs; None of one network.
+        ensemble: accuracy of the mean of their probabilities; of regressors, R² of their mean.
+        loss: negative log-likelihood of these, in nats an image; of regressors the mean squared error.
+        calibration_error: expected calibration error of these, in 15 bins of confidence; None of regressors.
+        agreement: share of images on which two of them give the same answer, or R² of one with the other's outputs as
+            targets, mean over all pairs; None of one network.
     """
 
     accuracies: tuple[float, ...]
     ensemble: float
     loss: float
-    calibration_error: float
+    calibration_error: float | None
     agreement: float | None
 
     @property
@@ -49,15 +51,15 @@ class Together:
         return float(torch.tensor(self.accuracies).std()) if len(self.accuracies) > 1 else None
 
 
-def together(logits: Sequence[Tensor], labels: Tensor) -> Together:
-    """Score networks from their logits (N, K) and the labels (N,)."""
-    mean = torch.stack([each.double().softmax(1) for each in logits]).mean(0)
+def together(outputs: Sequence[Tensor], labels: Tensor, problem: Problem) -> Together:
+    """Score networks from their outputs (N, K) and the labels (N, …)."""
+    both = problem.together(outputs)
     return Together(
-        tuple(accuracy(each, labels) for each in logits),
-        accuracy(mean, labels),
-        F.nll_loss(mean.clamp_min(1e-12).log(), labels).item(),
-        calibration_error(mean, labels),
-        mean_agreement([each.argmax(1) for each in logits], mean.shape[1]),
+        tuple(problem.scored(each, labels) for each in outputs),
+        problem.scored(both, labels),
+        problem.loss(both, labels).item(),
+        calibration_error(both.exp(), labels) if problem is CLASSIFICATION else None,
+        mean_agreement(outputs, problem),
     )
 
 
@@ -74,37 +76,26 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = BINS) -
     return float(gaps.abs().sum() / len(labels))
 
 
-def mean_agreement(answers: Sequence[Tensor], classes: int) -> float | None:
-    """Share of images with the same answer, mean over all pairs of networks.
+def mean_agreement(outputs: Sequence[Tensor], problem: Problem) -> float | None:
+    """How alike networks answer, mean over all pairs, from their outputs (N, K).
 
-    Args:
-        answers: (N,) classes of each network.
+    Of classes, the share of inputs with the same answer.
+
     Returns:
         None of fewer than two networks.
     """
-    if len(answers) < 2:
+    if len(outputs) < 2:
         return None
+    if problem is not CLASSIFICATION:
+        pairs = [problem.agreement(a, b) for a in outputs for b in outputs if a is not b]
+        return sum(pairs) / len(pairs)
     # Of c networks with one answer to an image, c (c - 1) / 2 pairs agree.
-    votes = F.one_hot(torch.stack(list(answers)), classes).sum(0).double()
-    pairs = len(answers) * (len(answers) - 1)
-    return float((votes * (votes - 1)).sum(1).mean() / pairs)
+    votes = F.one_hot(torch.stack([each.argmax(1) for each in outputs]), outputs[0].shape[1]).sum(0).double()
+    count = len(outputs) * (len(outputs) - 1)
+    return float((votes * (votes - 1)).sum(1).mean() / count)
 
 
-def error_overlaps(wrong: Tensor, others: Tensor) -> Tensor:
-    """Common mistakes of networks: intersection over union of the images that both answer wrongly.
-
-    Args:
-        wrong: (n, N) bool; others: (m, N) bool.
-    Returns:
-        (n, m) of 0 to 1; 0 where neither makes any mistake.
-    """
-    own, known = wrong.double(), others.double()
-    shared = own @ known.T
-    union = own.sum(1)[:, None] + known.sum(1) - shared
-    return shared / union.clamp_min(1)
-
-
-def test_logits(networks: Sequence[Network], data: ImageData, runner: Runner) -> list[Tensor]:
+def test_logits(networks: Sequence[Network], data: LabelledData, runner: Runner) -> list[Tensor]:
     """(N, K) logits of each network on the test images, on the processor; `data` is on the runner's device."""
     found = []
     with runner.progress("running networks", len(networks)) as tick:
@@ -128,7 +119,7 @@ class Ensemble:
     found: Together
 
 
-def ensemble(zoo: Zoo, data: ImageData, runner: Runner, *, select: int | None = None) -> Ensemble:
+def ensemble(zoo: Zoo, data: LabelledData, runner: Runner, *, select: int | None = None) -> Ensemble:
     """Score instances of a zoo as an ensemble, whatever their architectures.
 
     Args:
@@ -143,11 +134,11 @@ def ensemble(zoo: Zoo, data: ImageData, runner: Runner, *, select: int | None = 
     known = {a.name: a for a in zoo.architectures()}
     chosen, validation = select_members(zoo, data, runner, select)
     networks = [zoo.network(i, known[i.arch]) for i in chosen]
-    found = together(test_logits(networks, data, runner), labels_of(data, "test"))
+    found = together(test_logits(networks, data, runner), labels_of(data, "test"), data.io.problem)
     return Ensemble(tuple(i.id for i in chosen), validation, found)
 
 
-def check_ensemble(zoo: Zoo, data: ImageData, select: int | None) -> None:
+def check_ensemble(zoo: Zoo, data: LabelledData, select: int | None) -> None:
     """Refuse images that do not fit a zoo's networks, and more members than it has.
 
     Raises:
@@ -167,7 +158,7 @@ def check_ensemble(zoo: Zoo, data: ImageData, select: int | None) -> None:
 
 
 def select_members(
-    zoo: Zoo, data: ImageData, runner: Runner, select: int | None
+    zoo: Zoo, data: LabelledData, runner: Runner, select: int | None
 ) -> tuple[list[Instance], tuple[float, ...] | None]:
     """The most accurate instances on validation images, and their accuracies there.
 
@@ -186,7 +177,8 @@ def select_members(
         found = instance.accuracy.get("val") if own else None
         if found is None:
             weights = runner.place(zoo.network(instance, known[instance.arch]).weights)
-            found = accuracy(logits_of(known[instance.arch], weights, data, "val", runner), labels_of(data, "val"))
+            outputs = logits_of(known[instance.arch], weights, data, "val", runner)
+            found = data.io.problem.scored(outputs, labels_of(data, "val"))
         rated.append((float(found), instance))
     best = sorted(rated, key=lambda pair: -pair[0])[:select]
     return [instance for _, instance in best], tuple(found for found, _ in best)

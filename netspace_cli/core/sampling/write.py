@@ -7,7 +7,7 @@ from typing import Any
 
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.networks.scores import scores
@@ -30,7 +30,7 @@ def check_new_folder(folder: Path) -> None:
 
 
 def write_samples(
-    folder: Path, samples: Samples, space: Space, runner: Runner, *, data: ImageData | None = None
+    folder: Path, samples: Samples, space: Space, runner: Runner, *, data: LabelledData | None = None
 ) -> Zoo:
     """Write samples as training instances of a zoo, with how each was drawn under `training`.
 
@@ -83,7 +83,7 @@ def _source(samples: Samples, space: Space) -> dict[str, Any]:
 
 
 def _instance(
-    folder: Path, each: Sample, samples: Samples, space: Space, runner: Runner, images: ImageData | None
+    folder: Path, each: Sample, samples: Samples, space: Space, runner: Runner, images: LabelledData | None
 ) -> Instance:
     network, licence = each.network, str(space.record.get("zoo_licence", ""))
     architecture, name = network.architecture, sample_id(each, samples)

@@ -1,4 +1,4 @@
-"""Objectives for classifiers: distance to a teacher, to labels, or to both."""
+"""Objectives for labelled inputs: distance to a teacher, to labels, or to both."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.training.losses import distillation, ensemble_logits, task_and_teacher
+from netspace_models.training.losses import answer_matching, ensemble_outputs, task_and_teacher
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import BATCH, accuracy, labels_of, logits_of
+from netspace_cli.core.networks.scores import BATCH, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
 
@@ -28,7 +28,7 @@ class ImageObjective:
         augment: shift and mirror the images differently each time. Without, the teacher is run once for each.
     """
 
-    data: ImageData
+    data: LabelledData
     runner: Runner
     teacher: Network | None = None
     temperature: float = 4.0
@@ -53,17 +53,20 @@ class ImageObjective:
         return self._distance(architecture.run(weights, pictures), wanted, labels)
 
     def score(self, architecture: Architecture, weights: Tensor, split: str) -> tuple[float, float]:
-        """Accuracy (a fraction) and loss of a network on a whole split, without augmentation."""
+        """Accuracy (a fraction; R² of a regressor) and loss of a network on a whole split, without augmentation."""
         with torch.no_grad():
             logits = logits_of(architecture, weights, self.data, split, self.runner)
             labels = labels_of(self.data, split)
             wanted = None if self.teacher is None else self._teacher_on(self.teacher, split)
-            return accuracy(logits, labels), self._distance(logits, wanted, labels).item()
+            return self.data.io.problem.scored(logits, labels), self._distance(logits, wanted, labels).item()
 
     def _distance(self, predicted: Tensor, wanted: Tensor | None, labels: Tensor) -> Tensor:
+        problem = self.data.io.problem
         if wanted is not None and self.alpha == 1:
-            return distillation(predicted, wanted, temperature=self.temperature)
-        return task_and_teacher(predicted, wanted, labels, temperature=self.temperature, alpha=self.alpha)
+            return answer_matching(predicted, wanted, problem, temperature=self.temperature)
+        return task_and_teacher(
+            predicted, wanted, labels, temperature=self.temperature, alpha=self.alpha, problem=problem
+        )
 
     def _teacher_on_batch(self, pictures: Tensor, drawn: Tensor) -> Tensor | None:
         if self.teacher is None:
@@ -77,7 +80,8 @@ class ImageObjective:
         """The logits of the teacher, or of all together."""
         if not self.beside:
             return teacher.architecture.run(teacher.weights, pictures)
-        return ensemble_logits(each.architecture.run(each.weights, pictures) for each in (teacher, *self.beside))
+        said = (each.architecture.run(each.weights, pictures) for each in (teacher, *self.beside))
+        return ensemble_outputs(said, self.data.io.problem)
 
     def _teacher_on(self, teacher: Network, split: str, index: Tensor | None = None) -> Tensor:
         """The teacher's logits on a split or part of it; computed once, since they do not change."""

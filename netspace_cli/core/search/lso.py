@@ -17,7 +17,7 @@ from netspace_models.training.objectives import class_loss
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.encoding.decode import classified_as, decode_row
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.runtime.runner import Runner
@@ -113,7 +113,7 @@ def optimiser_for(
 def optimise(
     embedding: Tensor,
     space: Space,
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
     *,
     arch: str | None = None,
@@ -205,7 +205,7 @@ def parametrisation_of(space: Space, start: Tensor, arch: str | None = None) -> 
 
 def image_objective(
     space: Space,
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
     teacher: Network | Sequence[Network] | None,
     index: Tensor | None = None,

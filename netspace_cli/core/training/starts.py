@@ -72,10 +72,10 @@ def check_starts(recipe: SpaceRecipe, counts: Sequence[tuple[Architecture, int]]
     for architecture, count in counts:
         if recipe.starts_of(architecture.name) == 1:
             continue
-        if not architecture.io.logits:
+        if not architecture.io.labelled:
             raise ConfigError(
-                f"{asked} is for classifiers: further starting points learn from labels, and {architecture.name} "
-                "is a neural field, which has no labels.",
+                f"{asked} is for classifiers and regressors: further starting points learn from labels, and "
+                f"{architecture.name} is a neural field, which has none.",
                 f"Leave it at {setting('space.starts', 1)}.",
             )
         if architecture.name in recipe.unseen:

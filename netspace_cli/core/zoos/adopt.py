@@ -21,7 +21,7 @@ from netspace_models.errors import (
 )
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.checkpoint import SAFETENSORS_SUFFIXES, TORCH_SUFFIXES
 from netspace_cli.core.files.outputs import check_output
 from netspace_cli.core.networks.factories import resolve_architecture
@@ -133,7 +133,7 @@ class _Seen:
 
 def index_folder(
     folder: Path,
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
     plan: IndexPlan = USUAL_PLAN,
     *,
@@ -316,7 +316,7 @@ def _scored(
     zoo: Zoo,
     instances: Sequence[Instance],
     architectures: Mapping[str, Architecture],
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
 ) -> Iterator[Instance]:
     if not instances:

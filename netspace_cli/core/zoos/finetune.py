@@ -7,15 +7,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError, RunFailed
 from netspace_models.wording import setting
 from torch import Tensor, nn
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
-from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
+from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 
 from .zoo import Instance, Zoo
@@ -76,7 +75,13 @@ class Tuned:
 
 
 def finetune(
-    zoo: Zoo, instances: Sequence[Instance], data: ImageData, plan: FineTuning, runner: Runner, *, scratch: bool = True
+    zoo: Zoo,
+    instances: Sequence[Instance],
+    data: LabelledData,
+    plan: FineTuning,
+    runner: Runner,
+    *,
+    scratch: bool = True,
 ) -> list[Tuned]:
     """Train instances further.
 
@@ -108,7 +113,7 @@ def finetune(
     return found
 
 
-def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: ImageData, plan: FineTuning) -> None:
+def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData, plan: FineTuning) -> None:
     """Refuse zoos and images that do not allow further training, before any work.
 
     Raises:
@@ -147,7 +152,7 @@ def _fresh(architecture: Architecture, name: str, runner: Runner) -> nn.Module:
         return fresh_module(architecture.name, architecture.io)
 
 
-def restored_module(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> nn.Module:
+def restored_module(architecture: Architecture, weights: Tensor, data: LabelledData, runner: Runner) -> nn.Module:
     """Restore an instance as a trainable module on the runner's device, with the same function.
 
     Folded batch norms come back with statistics of one, which are not those of their inputs: the first step of training
@@ -194,7 +199,7 @@ def restored_module(architecture: Architecture, weights: Tensor, data: ImageData
 
 
 def _trained(
-    module: nn.Module, architecture: Architecture, name: str, data: ImageData, plan: FineTuning, runner: Runner
+    module: nn.Module, architecture: Architecture, name: str, data: LabelledData, plan: FineTuning, runner: Runner
 ) -> Iterator[tuple[int, float]]:
     """Train a module in place, and return test accuracies by epoch."""
     labels = labels_of(data, "test")
@@ -203,7 +208,7 @@ def _trained(
         if epoch in plan.epochs:
             state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
             weights = runner.place(architecture.to_weights(state))
-            yield epoch, accuracy(logits_of(architecture, weights, data, "test", runner), labels)
+            yield epoch, data.io.problem.scored(logits_of(architecture, weights, data, "test", runner), labels)
         if epoch < plan.epochs[-1]:
             _epoch(module, optimizer, data, plan, runner.generator("finetune", name, epoch), runner)
 
@@ -211,7 +216,7 @@ def _trained(
 def _epoch(
     module: nn.Module,
     optimizer: torch.optim.Optimizer,
-    data: ImageData,
+    data: LabelledData,
     plan: FineTuning,
     generator: torch.Generator,
     runner: Runner,
@@ -223,7 +228,7 @@ def _epoch(
         index = order[step * plan.batch : (step + 1) * plan.batch]
         images, labels = data.augmented("train", index, generator=generator)
         with runner.autocast():
-            loss = F.cross_entropy(module(images), labels)
+            loss = data.io.problem.loss(module(images), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -10,13 +10,13 @@ from pathlib import Path
 from netspace_models.errors import ConfigError, InputFileError, OutputExists
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.outputs import atomic_write
 
 from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, is_barely_begun, open_zoo
 
 
-def existing_zoo(folder: Path, data: ImageData, *, force: bool) -> Zoo | None:
+def existing_zoo(folder: Path, data: LabelledData, *, force: bool) -> Zoo | None:
     """The zoo already in a folder, if it may be added to or, with `force`, replaced.
 
     Raises:

@@ -10,7 +10,7 @@ import torch
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module, resolve_architecture
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 
@@ -22,7 +22,7 @@ from .zoo import Instance, Zoo, append_instance, create_zoo, open_zoo
 def train_zoo(
     path: Path,
     plan: ZooPlan,
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
     *,
     workers: int = 1,
@@ -60,7 +60,7 @@ def train_zoo(
     return open_zoo(path)
 
 
-def _check_batch(name: str, plan: ZooPlan, data: ImageData) -> None:
+def _check_batch(name: str, plan: ZooPlan, data: LabelledData) -> None:
     """Refuse an architecture that cannot be trained with this batch size.
 
     A batch norm over maps of one pixel needs several images to average over.
@@ -110,7 +110,7 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
             )
 
 
-def zoo_so_far(path: Path, data: ImageData, archs: Sequence[str]) -> frozenset[str]:
+def zoo_so_far(path: Path, data: LabelledData, archs: Sequence[str]) -> frozenset[str]:
     """Ids of the instances that a zoo already has; nothing is made.
 
     Args:

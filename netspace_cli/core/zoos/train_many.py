@@ -12,12 +12,11 @@ from itertools import groupby
 from math import prod
 
 import torch
-import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from torch import Tensor
 from torch.nn.modules.dropout import _DropoutNd
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.runtime.runner import Runner
 
@@ -66,7 +65,7 @@ def together_of(architecture: Architecture, together: int | None) -> int:
     return together or (TOGETHER if hasattr(module, "forward_each") else 1)
 
 
-def train_many(jobs: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runner) -> Iterator[Snapshot]:
+def train_many(jobs: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: Runner) -> Iterator[Snapshot]:
     """Train several runs of one architecture and yield their snapshots.
 
     Args:
@@ -94,7 +93,7 @@ def train_many(jobs: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runn
                     raise not_finite(job, epoch)
 
 
-def _cohort(jobs: list[Job], architecture: Architecture, plan: ZooPlan, data: ImageData, runner: Runner) -> _Cohort:
+def _cohort(jobs: list[Job], architecture: Architecture, plan: ZooPlan, data: LabelledData, runner: Runner) -> _Cohort:
     rows = [architecture.to_weights(fresh(job, plan, data).state_dict()) for job in jobs]
     weights = runner.place(torch.stack(rows)).requires_grad_(True)
     steps = jobs[0].epochs * steps_an_epoch(plan, data)
@@ -110,7 +109,7 @@ def _snapshots(cohort: _Cohort, epoch: int, architecture: Architecture) -> Itera
 class _Orders:
     """Images of an epoch, drawn for each network as if it were alone."""
 
-    def __init__(self, jobs: Sequence[Job], epoch: int, data: ImageData, runner: Runner) -> None:
+    def __init__(self, jobs: Sequence[Job], epoch: int, data: LabelledData, runner: Runner) -> None:
         self.data = data
         self.generators = [runner.generator("zoo", job.id, epoch) for job in jobs]
         total = len(data.splits["train"].labels)
@@ -122,7 +121,7 @@ class _Orders:
         return count * prod(self.data.io.input_shape)
 
     def batch(self, rows: slice, step: slice) -> tuple[Tensor, Tensor]:
-        """(B, N, C, S, S) images and (B, N) labels for some of the networks."""
+        """(B, N, …) inputs and labels for some of the networks."""
         return self.data.augmented_each("train", self.orders[rows, step], generators=self.generators[rows])
 
 
@@ -141,7 +140,9 @@ def _step(cohorts: Sequence[_Cohort], orders: _Orders, step: slice, architecture
             images, labels = orders.batch(slice(start + first, start + first + len(part)), step)
             with runner.autocast():
                 logits = architecture.run_each(part, images)
-                losses = F.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none").view(labels.shape)
+                losses = orders.data.io.problem.losses(logits.flatten(0, 1), labels.flatten(0, 1)).view(
+                    labels.shape[:2]
+                )
             # A mean for each network, summed: the gradient of each is that of its own loss.
             losses.mean(dim=1).sum().backward()
             finite.append(losses.detach().isfinite().all(dim=1))

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from netspace_models.architectures.initialise import initialise
 from netspace_models.errors import RunFailed
 from torch import Tensor, nn
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 
@@ -20,7 +19,7 @@ from .plan import Job, ZooPlan
 Schedule = torch.optim.lr_scheduler.LRScheduler
 
 
-def fresh(job: Job, plan: ZooPlan, data: ImageData) -> nn.Module:
+def fresh(job: Job, plan: ZooPlan, data: LabelledData) -> nn.Module:
     """Make a newly initialised module; values depend only on the plan's rule and the job's seed."""
     with kept_random_state():
         torch.manual_seed(job.seed)
@@ -30,7 +29,7 @@ def fresh(job: Job, plan: ZooPlan, data: ImageData) -> nn.Module:
     return module
 
 
-def steps_an_epoch(plan: ZooPlan, data: ImageData) -> int:
+def steps_an_epoch(plan: ZooPlan, data: LabelledData) -> int:
     """Steps per epoch; images that do not fill a batch are left out."""
     total = len(data.splits["train"].labels)
     return max(1, min(total, plan.epoch_images or total) // plan.batch)
@@ -65,7 +64,7 @@ class Snapshot:
     state: dict[str, Tensor]
 
 
-def train_one(job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> Iterator[Snapshot]:
+def train_one(job: Job, plan: ZooPlan, data: LabelledData, runner: Runner) -> Iterator[Snapshot]:
     """Train a run and yield its snapshots, up to the last that is kept.
 
     Args:
@@ -89,7 +88,7 @@ def train_one(job: Job, plan: ZooPlan, data: ImageData, runner: Runner) -> Itera
             index = order[step * plan.batch : (step + 1) * plan.batch]
             images, labels = data.augmented("train", index, generator=generator)
             with runner.autocast():
-                loss = F.cross_entropy(module(images), labels)
+                loss = data.io.problem.loss(module(images), labels)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

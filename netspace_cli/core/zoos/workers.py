@@ -10,7 +10,7 @@ from pathlib import Path
 from netspace_models.errors import RunFailed
 from netspace_models.wording import setting, speak, spoken
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.scores import scores
@@ -27,7 +27,7 @@ _Outcome = tuple[list[Instance], RunFailed | None]
 
 
 def results(
-    todo: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runner, path: Path, workers: int
+    todo: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: Runner, path: Path, workers: int
 ) -> Generator[Instance, None, None]:
     """Instances of jobs, each as soon as its file is written.
 
@@ -64,7 +64,7 @@ def results(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def groups_of(todo: Sequence[Job], plan: ZooPlan, data: ImageData, workers: int) -> list[list[Job]]:
+def groups_of(todo: Sequence[Job], plan: ZooPlan, data: LabelledData, workers: int) -> list[list[Job]]:
     """Group jobs to train at once.
 
     Each group has one architecture, at most the plan's number, and leaves every worker its share.
@@ -79,7 +79,7 @@ def groups_of(todo: Sequence[Job], plan: ZooPlan, data: ImageData, workers: int)
 
 
 def _in_process(
-    group: list[Job], plan: ZooPlan, data: ImageData, device: str, precision: str, seed: int, path: Path
+    group: list[Job], plan: ZooPlan, data: LabelledData, device: str, precision: str, seed: int, path: Path
 ) -> _Outcome:
     instances: list[Instance] = []
     # What the user has named was named in another process.
@@ -91,7 +91,9 @@ def _in_process(
     return instances, None
 
 
-def train_group(group: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Runner, zoo: Path) -> Iterator[Instance]:
+def train_group(
+    group: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: Runner, zoo: Path
+) -> Iterator[Instance]:
     """Train networks from their seeds; write and score each instance as it is done.
 
     Args:
@@ -113,7 +115,7 @@ def train_group(group: Sequence[Job], plan: ZooPlan, data: ImageData, runner: Ru
         yield _written(snapshot, plan, data, runner, zoo)
 
 
-def _written(snapshot: Snapshot, plan: ZooPlan, data: ImageData, runner: Runner, zoo: Path) -> Instance:
+def _written(snapshot: Snapshot, plan: ZooPlan, data: LabelledData, runner: Runner, zoo: Path) -> Instance:
     """Write an instance as a checkpoint in the zoo, and return its line for the manifest."""
     job, epoch, state = snapshot.job, snapshot.epoch, snapshot.state
     architecture = resolve_architecture(job.arch, data.io)

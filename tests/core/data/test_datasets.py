@@ -8,13 +8,13 @@ import torch
 from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
 
-from netspace_cli.core.data.datasets import data_available, digits_index, has_labels, load_data
+from netspace_cli.core.data.datasets import data_available, digits_index, has_labels, load_images
 from netspace_cli.core.data.images import ImageData
 
 
 @pytest.fixture(scope="module")
 def digits() -> ImageData:
-    return load_data("digits")
+    return load_images("digits")
 
 
 class TestDigits:
@@ -38,7 +38,7 @@ class TestDigits:
 
     def test_the_bytes_are_the_same_everywhere(self, digits: ImageData) -> None:
         assert digits.splits["test"].sha256() == ("9c5fbcd2499db39849d3b859887366a4bbd07f22a4d79d3bdc823cfa4674104d")
-        assert load_data(" digits ").record() == digits.record()
+        assert load_images(" digits ").record() == digits.record()
 
     def test_bright_where_the_source_is_bright(self, digits: ImageData) -> None:
         from sklearn.datasets import load_digits
@@ -59,7 +59,7 @@ class TestDigits:
 
     @pytest.mark.parametrize("size", [4, 8, 32])
     def test_another_size(self, size: int) -> None:
-        data = load_data("digits", size=size)
+        data = load_images("digits", size=size)
         assert data.io == ImageIO(1, size, 10) and data.padding == size // 16
 
 
@@ -75,7 +75,7 @@ class TestSpecs:
     )
     def test_an_unknown_one_gets_the_list_and_the_nearest_word(self, spec: str, near: str) -> None:
         with pytest.raises(ConfigError) as caught:
-            load_data(spec)
+            load_images(spec)
         assert repr(spec) in caught.value.message
         assert "digits, cifar10[:DIR|:FILE.npz], tiny-imagenet[:DIR], folder:DIR, FILE.npz" in caught.value.hint
         assert f"Did you mean {near}?" in caught.value.hint
@@ -83,12 +83,12 @@ class TestSpecs:
 
     def test_nothing_is_suggested_where_nothing_is_near(self) -> None:
         with pytest.raises(ConfigError) as caught:
-            load_data("svhn")
+            load_images("svhn")
         assert "Did you mean" not in caught.value.hint
 
     def test_a_bare_directory_is_told_of_folder(self, tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=f"folder:{tmp_path}"):
-            load_data(str(tmp_path))
+            load_images(str(tmp_path))
 
     @pytest.mark.parametrize(
         ("spec", "words"),
@@ -103,11 +103,11 @@ class TestSpecs:
     )
     def test_half_a_spec(self, spec: str, words: str) -> None:
         with pytest.raises(ConfigError, match=words):
-            load_data(spec)
+            load_images(spec)
 
     def test_a_size_below_one(self) -> None:
         with pytest.raises(ConfigError, match="cannot be 0 pixels"):
-            load_data("digits", size=0)
+            load_images("digits", size=0)
 
     @pytest.mark.parametrize(
         ("spec", "missing"),
@@ -122,16 +122,16 @@ class TestSpecs:
         spec = spec.format(tmp_path)
         assert not data_available(spec)
         with pytest.raises(DataUnavailable, match=missing) as caught:
-            load_data(spec)
+            load_images(spec)
         assert str(tmp_path) in caught.value.message and caught.value.hint
 
     def test_the_default_folder(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("NETSPACE_DATA_DIR", str(tmp_path / "elsewhere"))
         with pytest.raises(DataUnavailable, match="elsewhere/cifar-10-batches-py"):
-            load_data("cifar10")
+            load_images("cifar10")
         monkeypatch.delenv("NETSPACE_DATA_DIR")
         with pytest.raises(DataUnavailable, match=" data/cifar-10-batches-py"):
-            load_data("cifar10")
+            load_images("cifar10")
 
 
 class TestImagesAlone:
@@ -142,7 +142,7 @@ class TestImagesAlone:
         np.savez(tmp_path / "plain.npz", train_images=images)
         spec = str(tmp_path / "plain.npz")
         assert not has_labels(spec) and has_labels("digits")
-        data = load_data(spec, classes=4)
+        data = load_images(spec, classes=4)
         assert not data.labelled and data.io == ImageIO(1, 8, 4)
         assert {name: len(split) for name, split in data.splits.items()} == {"train": 72, "val": 18, "test": 10}
         assert {int(label) for split in data.splits.values() for label in split.labels} == {-1}
@@ -155,12 +155,12 @@ class TestImagesAlone:
         parts: dict[str, Any] = {"train_images": images, "test_images": images}
         np.savez(tmp_path / "plain.npz", **parts)
         with pytest.raises(InputFileError, match="train_labels, test_labels missing"):
-            load_data(str(tmp_path / "plain.npz"))
+            load_images(str(tmp_path / "plain.npz"))
         np.savez(tmp_path / "all.npz", **parts, train_labels=labels, test_labels=labels)
-        data = load_data(str(tmp_path / "all.npz"), classes=9)
+        data = load_images(str(tmp_path / "all.npz"), classes=9)
         assert has_labels(str(tmp_path / "all.npz")) and data.labelled and data.io.classes == 4
         assert "labelled" not in data.record()
         (tmp_path / "broken.npz").write_bytes(b"nothing")
         assert has_labels(str(tmp_path / "broken.npz")), "reading it says what is wrong"
         with pytest.raises(InputFileError, match="not a readable .npz file"):
-            load_data(str(tmp_path / "broken.npz"), classes=4)
+            load_images(str(tmp_path / "broken.npz"), classes=4)

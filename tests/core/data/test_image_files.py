@@ -16,7 +16,7 @@ from PIL import Image
 from torchvision.datasets import CIFAR10
 
 from netspace_cli.core.data import image_files as data_sources
-from netspace_cli.core.data.datasets import data_available, load_data
+from netspace_cli.core.data.datasets import data_available, load_images
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
@@ -45,7 +45,7 @@ def npz(tmp_path: Path) -> Callable[..., str]:
 class TestCifar10InOneFile:
     def test_it_is_cifar10_with_the_constants_networks_expect(self, npz: Callable[..., str]) -> None:
         source = arrays(channels=3, size=32, classes=10)
-        found = load_data(f"cifar10:{npz(**source)}")
+        found = load_images(f"cifar10:{npz(**source)}")
         assert (found.name, found.io) == ("cifar10", ImageIO(3, 32, 10))
         assert (found.mean, found.std) == IMAGENET
         assert (found.padding, found.flip, found.class_names[3]) == (4, True, "cat")
@@ -56,13 +56,13 @@ class TestCifar10InOneFile:
         with pytest.raises(
             InputFileError, match=r"\(1, 8, 8\) in 3 classes; CIFAR-10's are \(3, 32, 32\) in 10"
         ) as told:
-            load_data(f"cifar10:{npz()}")
-        assert '`data=load_data("own.npz")`' in told.value.hint
+            load_images(f"cifar10:{npz()}")
+        assert '`data=load_images("own.npz")`' in told.value.hint
 
 
 class TestNpz:
     def test_grey_images(self, npz: Callable[..., str]) -> None:
-        data, source = load_data(npz()), arrays()
+        data, source = load_images(npz()), arrays()
         assert data_available(npz())
         assert (data.name, data.io) == ("npz:own.npz", ImageIO(1, 8, 3))
         assert np.array_equal(data.splits["val"].images[:, 0].numpy(), source["val_images"])
@@ -73,25 +73,25 @@ class TestNpz:
         source = arrays(channels=3)
         for part in ("train", "val", "test"):
             source[f"{part}_labels"] = source[f"{part}_labels"][:, None].astype(np.int64)
-        data = load_data(npz(**source))
+        data = load_images(npz(**source))
         assert data.io == ImageIO(3, 8, 3)
         assert torch.equal(data.splits["train"].images[4, 2], torch.from_numpy(source["train_images"][4, :, :, 2]))
         assert data.splits["train"].labels.shape == (10,)
 
     def test_the_scale_is_that_of_train_alone(self, npz: Callable[..., str]) -> None:
         source = arrays(channels=3)
-        data = load_data(npz(**source))
+        data = load_images(npz(**source))
         pixels = source["train_images"].reshape(-1, 3) / 255
         assert data.mean == pytest.approx(pixels.mean(axis=0), abs=1e-6)
         assert data.std == pytest.approx(pixels.std(axis=0), abs=1e-6)
 
     def test_a_channel_of_one_value_stays_finite(self, npz: Callable[..., str]) -> None:
-        data = load_data(npz(train_images=np.full((10, 8, 8), 7, np.uint8)))
+        data = load_images(npz(train_images=np.full((10, 8, 8), 7, np.uint8)))
         assert data.batch("train", slice(0, 2))[0].abs().max() < 1e-3
 
     def test_without_val_a_fixed_fifth_of_train_is_taken_and_recorded(self, npz: Callable[..., str]) -> None:
         unmarked = npz(val_images=None, val_labels=None)
-        data, again = load_data(unmarked), load_data(unmarked)
+        data, again = load_images(unmarked), load_images(unmarked)
         assert [len(s) for s in data.splits.values()] == [8, 2, 10]
         order = np.random.RandomState(0).permutation(10)
         assert np.array_equal(data.splits["val"].images[:, 0].numpy(), arrays()["train_images"][order[8:]])
@@ -103,20 +103,20 @@ class TestNpz:
 
     def test_a_size_resizes_every_split(self, npz: Callable[..., str]) -> None:
         flat = {f"{part}_images": np.full((10, 8, 8), 90, np.uint8) for part in ("train", "val", "test")}
-        data = load_data(npz(**flat), size=20)
+        data = load_images(npz(**flat), size=20)
         assert data.io == ImageIO(1, 20, 3) and data.padding == 2
         assert all((split.images == 90).all() for split in data.splits.values())
         assert data.notes == ("images were resized from 8 to 20 pixels",)
-        assert load_data(npz(), size=8).record() == load_data(npz()).record()
+        assert load_images(npz(), size=8).record() == load_images(npz()).record()
 
     def test_its_name_is_a_spec_in_its_own_folder(
         self, npz: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        data = load_data(npz())
+        data = load_images(npz())
         assert not data_available(data.name)
         monkeypatch.chdir(Path(npz()).parent)
         assert data_available(data.name)
-        assert load_data(data.name).record() == data.record()
+        assert load_images(data.name).record() == data.record()
 
     @pytest.mark.parametrize(
         ("changes", "words"),
@@ -145,16 +145,16 @@ class TestNpz:
         self, npz: Callable[..., str], changes: dict[str, np.ndarray], words: str
     ) -> None:
         with pytest.raises(InputFileError, match=words) as caught:
-            load_data(npz(**changes))
+            load_images(npz(**changes))
         assert "own.npz: " in caught.value.message and caught.value.hint
 
     def test_a_class_seen_only_in_the_test_split_counts(self, npz: Callable[..., str]) -> None:
-        assert load_data(npz(test_labels=np.full(10, 3))).io.classes == 4
+        assert load_images(npz(test_labels=np.full(10, 3))).io.classes == 4
 
     def test_pickled_arrays_run_no_code(self, npz: Callable[..., str], tmp_path: Path) -> None:
         canary = tmp_path / "canary"
         with pytest.raises(InputFileError):
-            load_data(npz(train_images=np.array([Trap(canary)], dtype=object)))
+            load_images(npz(train_images=np.array([Trap(canary)], dtype=object)))
         assert not canary.exists()
 
     @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ class TestNpz:
     def test_other_files_are_named(self, tmp_path: Path, content: bytes, words: str) -> None:
         (tmp_path / "a.npz").write_bytes(content)
         with pytest.raises(InputFileError, match=words):
-            load_data(str(tmp_path / "a.npz"))
+            load_images(str(tmp_path / "a.npz"))
 
     def test_a_single_array_a_cut_file_and_a_flipped_bit(self, npz: Callable[..., str], tmp_path: Path) -> None:
         whole = Path(npz()).read_bytes()
@@ -180,7 +180,7 @@ class TestNpz:
         for content in (array.getvalue(), whole[: len(whole) // 2], bytes(flipped)):
             (tmp_path / "a.npz").write_bytes(content)
             with pytest.raises(InputFileError, match=r"not a readable \.npz"):
-                load_data(str(tmp_path / "a.npz"))
+                load_images(str(tmp_path / "a.npz"))
 
 
 class Trap:
@@ -229,7 +229,7 @@ def cifar10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestCifar10:
     def test_file_order_published_scale_and_augmentation(self, cifar10: Path) -> None:
-        data = load_data(f"cifar10:{cifar10}")
+        data = load_images(f"cifar10:{cifar10}")
         assert data_available(f"cifar10:{cifar10}")
         assert (data.name, data.io) == ("cifar10", ImageIO(3, 32, 10))
         assert [split.labels.tolist() for split in data.splits.values()] == [
@@ -249,8 +249,8 @@ class TestCifar10:
         self, cifar10: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("NETSPACE_DATA_DIR", str(cifar10))
-        record = load_data("cifar10").record()
-        assert load_data(f"cifar10:{cifar10 / 'cifar-10-batches-py'}").record() == record
+        record = load_images("cifar10").record()
+        assert load_images(f"cifar10:{cifar10 / 'cifar-10-batches-py'}").record() == record
 
     @pytest.mark.parametrize("name", ["data_batch_3", "test_batch", "batches.meta"])
     def test_a_tampered_pickle_is_named_and_never_opened(self, cifar10: Path, name: str) -> None:
@@ -258,19 +258,19 @@ class TestCifar10:
         trap = pickle.dumps(Trap(canary))
         (cifar10 / "cifar-10-batches-py" / name).write_bytes(trap)
         with pytest.raises(InputFileError, match=rf"{name}: .*MD5 differs.*not opened"):
-            load_data(f"cifar10:{cifar10}")
+            load_images(f"cifar10:{cifar10}")
         assert not canary.exists()
 
     def test_a_missing_file_is_named_with_the_way_to_get_it(self, cifar10: Path) -> None:
         (cifar10 / "cifar-10-batches-py" / "data_batch_4").unlink()
         assert not data_available(f"cifar10:{cifar10}")
         with pytest.raises(DataUnavailable, match=r"data_batch_4 is missing.*cifar-10-python\.tar\.gz"):
-            load_data(f"cifar10:{cifar10}")
+            load_images(f"cifar10:{cifar10}")
 
     def test_its_archive_is_to_be_unpacked(self, tmp_path: Path) -> None:
         (tmp_path / "cifar-10-python.tar.gz").touch()
         with pytest.raises(DataUnavailable, match=r"tar\.gz is a file\. Unpack it, and name the folder it is in\."):
-            load_data(f"cifar10:{tmp_path / 'cifar-10-python.tar.gz'}")
+            load_images(f"cifar10:{tmp_path / 'cifar-10-python.tar.gz'}")
 
 
 def paint(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (8, 8)) -> Path:
@@ -290,7 +290,7 @@ def folder(tmp_path: Path) -> Path:
 
 class TestFolder:
     def test_classes_by_name_and_pixels_as_they_are(self, folder: Path) -> None:
-        data = load_data(f"folder:{folder}")
+        data = load_images(f"folder:{folder}")
         assert data_available(f"folder:{folder}")
         assert (data.name, data.io) == (f"folder:{folder.name}", ImageIO(3, 8, 3))
         assert data.class_names == ("ant", "bee", "cat")
@@ -302,19 +302,19 @@ class TestFolder:
 
     def test_pictures_of_other_sizes_are_brought_to_the_first_ones(self, folder: Path) -> None:
         paint(folder / "test" / "bee" / "1.png", (1, 2, 3), size=(30, 20))
-        data = load_data(f"folder:{folder}")
+        data = load_images(f"folder:{folder}")
         assert data.io.size == 8 and data.splits["test"].images[3, :, 0, 0].tolist() == [1, 2, 3]
         assert data.notes == ("pictures were brought to 8 x 8 pixels",)
 
     def test_a_size(self, folder: Path) -> None:
         paint(folder / "train" / "ant" / "0.png", (1, 2, 3), size=(30, 20))
-        assert load_data(f"folder:{folder}", size=5).io == ImageIO(3, 5, 3)
+        assert load_images(f"folder:{folder}", size=5).io == ImageIO(3, 5, 3)
         with pytest.raises(InputFileError, match=r"0\.png: .*30 pixels wide and 20 high"):
-            load_data(f"folder:{folder}")
+            load_images(f"folder:{folder}")
 
     def test_grey_pictures_get_three_channels(self, folder: Path) -> None:
         Image.new("L", (8, 8), 77).save(folder / "val" / "cat" / "0.png")
-        assert load_data(f"folder:{folder}").splits["val"].images[2, :, 0, 0].tolist() == [77, 77, 77]
+        assert load_images(f"folder:{folder}").splits["val"].images[2, :, 0, 0].tolist() == [77, 77, 77]
 
     def test_without_val(self, folder: Path) -> None:
         for picture in (folder / "val").rglob("*.png"):
@@ -322,25 +322,25 @@ class TestFolder:
         for name in ("ant", "bee", "cat"):
             (folder / "val" / name).rmdir()
         (folder / "val").rmdir()
-        data = load_data(f"folder:{folder}")
+        data = load_images(f"folder:{folder}")
         assert [len(split) for split in data.splits.values()] == [12, 3, 6]
         assert "val is the last 3" in data.notes[1]
 
     def test_splits_must_have_the_same_classes(self, folder: Path) -> None:
         paint(folder / "val" / "dog" / "0.png", (0, 0, 0))
         with pytest.raises(InputFileError, match=r"val: it has 4 classes and train 3; only one has 'dog'"):
-            load_data(f"folder:{folder}")
+            load_images(f"folder:{folder}")
 
     def test_a_class_without_pictures(self, folder: Path) -> None:
         (folder / "train" / "dog").mkdir()
         with pytest.raises(InputFileError, match=r"train: .*dog"):
-            load_data(f"folder:{folder}")
+            load_images(f"folder:{folder}")
 
     def test_one_class_is_too_few(self, tmp_path: Path) -> None:
         for part in ("train", "test"):
             paint(tmp_path / part / "ant" / "0.png", (0, 0, 0))
         with pytest.raises(InputFileError, match="it has 1 class"):
-            load_data(f"folder:{tmp_path}")
+            load_images(f"folder:{tmp_path}")
 
     def test_a_broken_picture_is_named(self, folder: Path) -> None:
         picture = folder / "test" / "bee" / "1.png"
@@ -350,7 +350,7 @@ class TestFolder:
         for content in (whole[: len(whole) // 2], b"<!DOCTYPE html><html></html>", b"", b"\x89PNG\r\n\x1a\n"):
             picture.write_bytes(content)
             with pytest.raises(InputFileError, match=r"bee/1\.png: this picture cannot be decoded"):
-                load_data(f"folder:{folder}")
+                load_images(f"folder:{folder}")
 
 
 @pytest.fixture
@@ -369,7 +369,7 @@ def tiny_imagenet(tmp_path: Path) -> Path:
 
 class TestTinyImagenet:
     def test_the_official_val_is_test_and_val_comes_out_of_train(self, tiny_imagenet: Path) -> None:
-        data = load_data(f"tiny-imagenet:{tiny_imagenet}")
+        data = load_images(f"tiny-imagenet:{tiny_imagenet}")
         assert data_available(f"tiny-imagenet:{tiny_imagenet}")
         assert (data.name, data.io) == ("tiny-imagenet", ImageIO(3, 64, 3))
         assert [len(split) for split in data.splits.values()] == [12, 3, 2]
@@ -383,7 +383,7 @@ class TestTinyImagenet:
         assert data.notes[1] == "val is the last 3 of a fixed permutation of the 15 training images"
 
     def test_a_size(self, tiny_imagenet: Path) -> None:
-        data = load_data(f"tiny-imagenet:{tiny_imagenet}", size=32)
+        data = load_images(f"tiny-imagenet:{tiny_imagenet}", size=32)
         assert data.io.size == 32 and data.padding == 4
 
     @pytest.mark.parametrize("line", ["val_0.JPEG\tn99\t0\n", "val_0.JPEG n01\n", "../../val_0.JPEG\tn01\n", "\n"])
@@ -391,12 +391,12 @@ class TestTinyImagenet:
         with (tiny_imagenet / "val" / "val_annotations.txt").open("a") as file:
             file.write(line)
         with pytest.raises(InputFileError, match=r"val_annotations.txt: line 3 should hold"):
-            load_data(f"tiny-imagenet:{tiny_imagenet}")
+            load_images(f"tiny-imagenet:{tiny_imagenet}")
 
     def test_a_picture_that_is_missing_and_a_class_without_any(self, tiny_imagenet: Path) -> None:
         (tiny_imagenet / "val" / "images" / "val_1.JPEG").unlink()
         with pytest.raises(InputFileError, match=r"val_1\.JPEG: no such file"):
-            load_data(f"tiny-imagenet:{tiny_imagenet}")
+            load_images(f"tiny-imagenet:{tiny_imagenet}")
         (tiny_imagenet / "train" / "n04").mkdir()
         with pytest.raises(InputFileError, match=r"n04/images: it holds no \*\.JPEG"):
-            load_data(f"tiny-imagenet:{tiny_imagenet}")
+            load_images(f"tiny-imagenet:{tiny_imagenet}")

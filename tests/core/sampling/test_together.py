@@ -7,11 +7,12 @@ from itertools import combinations
 import pytest
 import torch
 from netspace_models.errors import ConfigError
+from netspace_models.problems import CLASSIFICATION, REGRESSION
 
 from netspace_cli.core.data.datasets import load_data
 from netspace_cli.core.networks.scores import agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.sampling.together import calibration_error, ensemble, error_overlaps, mean_agreement, together
+from netspace_cli.core.sampling.together import calibration_error, ensemble, mean_agreement, together
 from tests.small_networks import seeded
 from tests.worlds import Tiny
 
@@ -19,19 +20,29 @@ from tests.worlds import Tiny
 def test_agreement_is_that_of_all_pairs() -> None:
     logits = torch.randn(5, 40, 3, generator=seeded())
     pairs = [agreement(a, b) for a, b in combinations(logits, 2)]
-    assert mean_agreement([each.argmax(1) for each in logits], 3) == pytest.approx(sum(pairs) / len(pairs))
-    assert mean_agreement([logits[0].argmax(1)], 3) is None
+    assert mean_agreement(list(logits), CLASSIFICATION) == pytest.approx(sum(pairs) / len(pairs))
+    assert mean_agreement([logits[0]], CLASSIFICATION) is None
 
 
 def test_the_ensemble_takes_the_mean_of_probabilities() -> None:
     labels = torch.tensor([0, 0])
     sure, unsure = torch.tensor([[9.0, 0], [0, 0.1]]), torch.tensor([[0, 0.1], [0, 0.1]])
-    found = together([sure, unsure, unsure], labels)
+    found = together([sure, unsure, unsure], labels, CLASSIFICATION)
     assert found.accuracies == (0.5, 0.0, 0.0) and found.ensemble == 0.5, "one that is sure outvotes two that are not"
     assert found.members == pytest.approx(1 / 6)
-    alone = together([sure], labels)
+    alone = together([sure], labels, CLASSIFICATION)
     assert alone.agreement is None and alone.deviation is None
     assert alone.loss == pytest.approx(torch.nn.functional.cross_entropy(sure, labels).item(), abs=1e-6)
+
+
+def test_regressors_together_are_their_mean() -> None:
+    labels = torch.tensor([[0.0], [1.0], [2.0]])
+    high, low = labels + 0.5, labels - 0.5
+    found = together([high, low], labels, REGRESSION)
+    assert found.accuracies == (pytest.approx(1 - 0.75 / 2),) * 2 and found.ensemble == 1 and found.loss == 0
+    assert found.calibration_error is None
+    # Each is 1 off as seen from the other.
+    assert found.agreement == pytest.approx(1 - 3 / 2)
 
 
 def test_calibration_error_is_the_gap_of_each_bin() -> None:
@@ -45,7 +56,7 @@ def test_calibration_error_is_the_gap_of_each_bin() -> None:
 def test_error_overlap_is_intersection_over_union() -> None:
     wrong = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 0]]).bool()
     others = torch.tensor([[1, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]]).bool()
-    assert error_overlaps(wrong, others).tolist() == [[1.0, pytest.approx(1 / 3), 0.0], [0.0, 0.0, 0.0]]
+    assert CLASSIFICATION.overlaps(wrong, others).tolist() == [[1.0, pytest.approx(1 / 3), 0.0], [0.0, 0.0, 0.0]]
 
 
 def test_members_are_chosen_by_validation_and_judged_on_test(tiny: Tiny) -> None:

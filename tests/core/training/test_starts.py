@@ -204,7 +204,10 @@ def test_the_parameters_and_the_memory_of_further_starts_are_counted(tiny: Tiny,
 def test_fields_have_one_start(solids: Solids) -> None:
     table = solids.recipe.model_dump()
     table["space"]["starts"] = 2
-    with Runner("cpu") as runner, pytest.raises(ConfigError, match="and siren-16x2 is a neural field") as refused:
+    with (
+        Runner("cpu") as runner,
+        pytest.raises(ConfigError, match="and siren-16x2 is a neural field, which has none") as refused,
+    ):
         load_training_set(solids.zoo, recipe_from(table), runner)
     assert "space.starts = 2 is for classifiers" in refused.value.message
     assert "`space.starts = 1` in the recipe" in refused.value.hint

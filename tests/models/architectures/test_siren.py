@@ -117,8 +117,8 @@ def test_classifiers_can_be_run_at_once_as_well() -> None:
 @pytest.mark.parametrize(
     ("name", "io", "message"),
     [
-        ("siren", ImageIO(1, 8, 3), "siren is for points, not for images (1x8x8, 3 classes)."),
-        ("siren-8x1", ImageIO(1, 8, 3), "siren-8x1 is for points, not for images (1x8x8, 3 classes)."),
+        ("siren", ImageIO(1, 8, 3), "siren is for points, not for images of 1x8x8, 3 classes."),
+        ("siren-8x1", ImageIO(1, 8, 3), "siren-8x1 is for points, not for images of 1x8x8, 3 classes."),
         ("lenetlike", SHAPE, "lenetlike is for images, not for points of 3 coordinates, 1 value."),
         ("vanillacnn", SHAPE, "vanillacnn is for images, not for points of 3 coordinates, 1 value."),
         ("resnet8", COLOURS, "resnet8 is for images, not for points of 2 coordinates, 3 values."),

@@ -1,0 +1,114 @@
+"""Regressors of tables, through every command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.worlds import Ask, Cli, Refused, Rows
+
+SIZES = [
+    *("-s", "backbone.embedding_size=16", "-s", "backbone.latents=4", "-s", "backbone.chunk=64"),
+    *("-s", "backbone.width=16", "-s", "backbone.heads=2", "-s", "train.steps=4", "-s", "train.images=16"),
+    *("-s", "train.instances=2", "-s", "refine.steps=2", "-s", "refine.images=16", "-s", "lso.images=16"),
+]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table, a zoo of perceptrons and a space with two starting points, in a folder."""
+    from click.testing import CliRunner
+
+    from netspace_cli.cli import cli as command
+
+    folder, draw = tmp_path_factory.mktemp("tables"), np.random.default_rng(0)
+    found: dict[str, Any] = {}
+    for part, rows in (("train", 80), ("val", 30), ("test", 30)):
+        inputs = draw.normal(size=(rows, 3))
+        found |= {f"{part}_inputs": inputs, f"{part}_targets": 50 + 10 * inputs[:, 0] - 5 * inputs[:, 1] ** 2}
+    np.savez(folder / "table.npz", **found)
+    data = ["--data", str(folder / "table.npz"), "--threads", "1"]
+    zoo = ["zoo", "train", str(folder / "zoo"), "--arch", "perceptron-8x1", "--counts", "4/2/2", "--epochs", "2-20"]
+    space = ["train", str(folder / "zoo"), "-o", str(folder / "space.safetensors"), *SIZES, "-s", "space.starts=2"]
+    for line in ([*zoo, "--batch", "16", "--lr", "0.02"], [*space, "-s", "space.parents=2"]):
+        done = CliRunner().invoke(command, [*line, *data])
+        assert done.exit_code == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def given(world: Path) -> list[object]:
+    return ["--space", world / "space.safetensors", "--data", world / "table.npz"]
+
+
+def network(world: Path, number: int) -> Path:
+    return world / "zoo" / "instances" / "perceptron-8x1" / f"perceptron-8x1-000{number}.safetensors"
+
+
+def test_instances_are_scored_by_r2(world: Path, ask: Ask, rows: Rows) -> None:
+    instances = ask("zoo", "show", world / "zoo")["instances"]
+    assert max(i["accuracy"]["test"] for i in instances) > 0.5 > min(i["accuracy"]["test"] for i in instances)
+    assert set(rows("zoo", "show", world / "zoo")[0]) >= {"val R²", "test R²"}
+
+
+def test_a_network_is_encoded_decoded_and_compared(world: Path, work: Path, given: list[object], ask: Ask) -> None:
+    (row,) = ask("encode", network(world, 7), *given, "-o", "a.emb")["networks"]
+    assert {"target_r2", "predicted_r2", "agreement"} <= row.keys() and "target_accuracy" not in row
+    decoded = ask("decode", "a.emb", *given, "-o", "a.pt")["networks"]
+    assert decoded[0]["r2"] == pytest.approx(row["predicted_r2"]) and decoded[0]["arch"] == "perceptron-8x1"
+    members = ask("decode", "a.emb", *given, "--members", 2, "-o", "members")
+    assert {"r2", "agreement", "members", "source"} == members["ensembles"][0].keys()
+
+
+def test_a_zoo_is_evaluated(world: Path, given: list[object], ask: Ask, cli: Cli) -> None:
+    found = ask("eval", world / "zoo", *given, "--refine", 2)
+    assert found["summary"]["n"] == 2 and found["summary"]["seen"] == 0
+    assert {"target_r2", "predicted_r2", "agreement", "unrelated_agreement"} <= found["instances"][0].keys()
+    shown = cli("eval", world / "zoo", *given, "--refine", 0)
+    assert "target R²\tpredicted R²\tagreement\tunrelated" in shown.stdout
+
+
+def test_a_path_and_an_optimisation_are_scored_by_r2(world: Path, work: Path, given: list[object], ask: Ask) -> None:
+    ends = network(world, 0), network(world, 7)
+    walked = ask("interp", *ends, *given, "--steps", 2, "--refine", 0, "--csv", "p.csv", "--plot", "p.svg", "--weights")
+    assert [step["r2"] for step in walked["steps"]] and "accuracy" not in walked["steps"][0]
+    assert "R²" in Path("p.svg").read_text() or Path("p.svg").stat().st_size > 0
+    assert Path("p.csv").read_text().startswith("path,step,gamma,arch,parameters,r2,loss,error")
+    for more in ([], ["--teacher", ends[1]]):
+        found = ask("lso", ends[0], *given, "--steps", 2, *more)
+        assert found["optimized"]["loss"] <= found["initial"]["loss"]
+
+
+def test_networks_are_drawn_put_together_and_trained_further(
+    world: Path, work: Path, given: list[object], ask: Ask
+) -> None:
+    drawn = ask("sample", *given, "--zoo", world / "zoo", "-n", 3, "--top", "all", "--polish", 1, "-o", "new")
+    assert [row["name"] for row in drawn["audit"]["rows"]][:1] == ["starts"] and len(drawn["samples"]) == 3
+    assert drawn["samples"][0]["r2"].keys() >= {"val", "test"}
+    together = ask("ensemble", "new", "--data", world / "table.npz")
+    assert together["ensemble_r2"] <= 1 and together["ensemble_calibration_error"] is None
+    tuned = ask("finetune", "new", "--data", world / "table.npz", "--epochs", "0,1", "--batch", 16)
+    assert {"start", "epoch", "n", "r2", "deviation"} == tuned["summary"][0].keys()
+
+
+def test_own_modules_are_regressors_too(world: Path, work: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("own_regressors.py").write_text(
+        "from torch import nn\n"
+        "def net(io):\n    return nn.Sequential(nn.Linear(io.features, 4), nn.Tanh(), nn.Linear(4, io.targets))\n"
+    )
+    monkeypatch.setenv("NETSPACE_TRUST", "own_regressors:net")
+    options = ["--arch", "own_regressors:net", "--counts", "1/1/1", "--epochs", 1, "--batch", 16]
+    made = ask("zoo", "train", "own", *options, "--data", world / "table.npz")
+    assert {i["arch"] for i in made["instances"]} == {"own_regressors:net"}
+
+
+def test_what_is_for_classifiers_alone_is_refused(
+    world: Path, work: Path, given: list[object], refused: Refused, cli: Cli
+) -> None:
+    said = refused(2, "experiment", "single", world / "zoo", "-o", "out", *given)
+    assert "is for regressors (rows of 3 features, 1 target)" in said and "This is for classifiers" in said
+    said = refused(3, "encode", network(world, 0), "--space", "digits", "-o", "a.emb")
+    assert "a perceptron-8x1 for rows of 3 features, 1 target; space 'digits' has lenetlike" in said
