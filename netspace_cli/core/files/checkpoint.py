@@ -29,7 +29,15 @@ from .safetensors_file import (
     read_safetensors,
     write_safetensors,
 )
-from .state_dicts import TRAINERS, WRAPPERS, checked_entries, find_state, without_prefixes
+from .state_dicts import (
+    TRAINERS,
+    WRAPPERS,
+    check_not_quantised,
+    checked_entries,
+    find_state,
+    without_others,
+    without_prefixes,
+)
 from .tensor_names import check_names, shown
 from .torch_file import is_torch_head, read_torch_file
 
@@ -122,6 +130,9 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
     if place:
         notes.append(f"The state dict was found under {'.'.join(place)!r}.")
     tensors = checked_entries(path, found, notes)
+    check_not_quantised(path, tensors)
+    if place:
+        tensors = without_others(tensors, notes)
     prefix, tensors = without_prefixes(tensors, WRAPPERS + TRAINERS if place else WRAPPERS)
     if prefix:
         notes.append(f"The prefix {prefix!r} was cut off every name.")

@@ -13,6 +13,7 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
+from netspace_cli.core.files.checkpoint_files import find_checkpoints
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.merging.merge import Merged, Way, check_merging, merge, target_of
@@ -24,7 +25,6 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble, select_members
 from netspace_cli.core.spaces.built_in import built_in_by_starts
 from netspace_cli.core.spaces.space import Space, load_space
-from netspace_cli.core.zoos.adopt import checkpoints_below
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import recorded
@@ -93,7 +93,7 @@ class MergeRequest:
             if path.is_dir() and (path / "zoo.json").is_file():
                 zoos.append(open_zoo(path))
             elif path.is_dir():
-                found = checkpoints_below(path)
+                found, _ = find_checkpoints(path)
                 if not found:
                     raise ConfigError(f"{path} holds no checkpoint files.", "Name a folder that has some, or a zoo.")
                 files += found

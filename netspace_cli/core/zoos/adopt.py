@@ -22,7 +22,12 @@ from netspace_models.errors import (
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.files.checkpoint import SAFETENSORS_SUFFIXES, TORCH_SUFFIXES
+from netspace_cli.core.files.checkpoint_files import (
+    EXTENSIONS,
+    describe_passed_over,
+    find_checkpoints,
+    without_extension,
+)
 from netspace_cli.core.files.outputs import check_output
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, read_network
@@ -34,7 +39,6 @@ from .manifest import existing_zoo, write_zoo
 from .splits import missing_splits, splits_by_run
 from .zoo import SPLITS, Instance, Zoo
 
-EXTENSIONS = (*SAFETENSORS_SUFFIXES, *TORCH_SUFFIXES)
 # What is wrong with one file; all else (an interrupt, a full disk) ends the whole work.
 _FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotFit)
 
@@ -161,7 +165,7 @@ def index_folder(
     plan.check()
     before = existing_zoo(folder, data, force=force)
     kept = before.instances if before is not None and not force else ()
-    entries = read_lists(plan.lists, folder) if plan.lists else _files_below(folder)
+    entries, passed_over = (read_lists(plan.lists, folder), "") if plan.lists else _files_below(folder)
     seen, candidates, notes = _met_before(before if kept else None)
     if plan.arch is not None:
         candidates = (resolve_architecture(plan.arch, data.io),)
@@ -174,7 +178,7 @@ def index_folder(
     )
     found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
     if not found and not kept:
-        raise _nothing(folder, entries, refused)
+        raise _nothing(folder, entries, refused, passed_over)
     added = _instances(found, folder, kept, plan.shares, runner.seed)
     added = [
         replace(i, licence=plan.licence, training=i.training | ({"key": plan.key} if plan.key else {})) for i in added
@@ -185,18 +189,16 @@ def index_folder(
         zoo = write_zoo(zoo, scored, before, force=force)
     notes += [f"{file.name} names no split: it is drawn at random." for file in plan.lists if not split_named(file)]
     notes += missing_splits(zoo.instances, plan.shares)
+    notes += [passed_over] if passed_over else []
     new = {i.id for i in added}
     now = tuple(i for i in zoo.instances if i.id in new)
     return Adopted(zoo, now, len(before.instances) if before else 0, tuple(refused), tuple(notes))
 
 
-def _files_below(folder: Path) -> list[Entry]:
-    return [Entry(path) for path in checkpoints_below(folder)]
-
-
-def checkpoints_below(folder: Path) -> list[Path]:
-    """Files of a folder and its subfolders that end as checkpoints do, in the order of their paths."""
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in EXTENSIONS and p.is_file()]
+def _files_below(folder: Path) -> tuple[list[Entry], str]:
+    """The checkpoints of a folder and its subfolders, and a sentence on its other files."""
+    found, others = find_checkpoints(folder)
+    return [Entry(path) for path in found], describe_passed_over(others)
 
 
 def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[str]]:
@@ -265,11 +267,12 @@ def _recognise(
     return found, refused
 
 
-def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut]) -> ConfigError:
+def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut], passed_over: str) -> ConfigError:
     if not entries:
         return ConfigError(
-            f"{folder} holds no checkpoint files.",
-            f"Files ending in {', '.join(EXTENSIONS)} are looked for, in its subfolders too.",
+            f"{folder} holds no checkpoint files. {passed_over}".strip(),
+            f"Files ending in {', '.join(EXTENSIONS)} are looked for, and others that torch.save or safetensors "
+            "wrote, in its subfolders too.",
         )
     first = refused[0]
     return ConfigError(
@@ -308,7 +311,8 @@ def _run(found: _Found) -> str:
 def _free(file: Path, taken: set[str]) -> str:
     """A new id for a file: its name, with extension if another file has the same name."""
     name = file.as_posix()
-    choices = itertools.chain([file.with_suffix("").as_posix(), name], (f"{name}-{n}" for n in itertools.count(2)))
+    short = file.with_name(without_extension(file.name)).as_posix()
+    choices = itertools.chain([short, name], (f"{name}-{n}" for n in itertools.count(2)))
     return next(choice for choice in choices if choice not in taken)
 
 

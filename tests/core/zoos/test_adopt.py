@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import ImageIO, build
+from netspace_models.architectures import FieldIO, ImageIO, build
 from netspace_models.errors import (
     ConfigError,
     InputFileError,
@@ -412,3 +412,24 @@ def test_a_folder_whose_indexing_was_killed_at_once_is_indexed(tiny: Tiny, tmp_p
     fill(tmp_path, tiny, 2)
     (tmp_path / "instances.jsonl").touch()
     assert len(index(tmp_path, tiny).zoo.instances) == 2
+
+
+def test_a_network_of_points_is_left_out_among_networks_of_images(tiny: Tiny, tmp_path: Path) -> None:
+    fill(tmp_path, tiny, 1)
+    torch.save(build("siren-1x1", FieldIO(1, 1)).module.state_dict(), tmp_path / "field.pt")
+    adopted = index(tmp_path, tiny)
+    assert [i.file for i in adopted.added] == ["00.pt"]
+    assert [left.reason for left in adopted.refused] == [
+        "it is a siren-1x1 for points of 1 coordinate, 1 value, not for images of 1x8x8, 3 classes."
+    ]
+
+
+def test_checkpoints_of_any_extension_are_adopted_and_the_rest_is_told(tiny: Tiny, tmp_path: Path) -> None:
+    names = ("best.pth.tar", "epoch=1.ckpt", "last")
+    for name, state in zip(names, states(tiny, 3), strict=True):
+        torch.save({"state_dict": {f"model.{n}": t for n, t in state.items()}}, tmp_path / name)
+    (tmp_path / "notes.txt").write_text("mine")
+    adopted = index(tmp_path, tiny)
+    assert [(i.id, i.file) for i in adopted.added] == list(zip(("best", "epoch=1", "last"), names, strict=True))
+    assert "1 file was passed over, not checkpoints by their content (text: notes.txt)." in adopted.notes
+    assert len(index(tmp_path, tiny).added) == 0
