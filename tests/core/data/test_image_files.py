@@ -78,6 +78,14 @@ class TestNpz:
         assert torch.equal(data.splits["train"].images[4, 2], torch.from_numpy(source["train_images"][4, :, :, 2]))
         assert data.splits["train"].labels.shape == (10,)
 
+    @pytest.mark.parametrize("kind", [np.uint8, np.float32, bool])
+    def test_one_hot_labels(self, npz: Callable[..., str], kind: type) -> None:
+        source = arrays()
+        rows = {f"{part}_labels": np.eye(3)[source[f"{part}_labels"]].astype(kind) for part in ("train", "val", "test")}
+        data = load_data(npz(**rows))
+        assert data.io.classes == 3
+        assert np.array_equal(data.splits["test"].labels.numpy(), source["test_labels"])
+
     def test_the_scale_is_that_of_train_alone(self, npz: Callable[..., str]) -> None:
         source = arrays(channels=3)
         data = load_data(npz(**source))
@@ -315,6 +323,33 @@ class TestFolder:
     def test_grey_pictures_get_three_channels(self, folder: Path) -> None:
         Image.new("L", (8, 8), 77).save(folder / "val" / "cat" / "0.png")
         assert load_data(f"folder:{folder}").splits["val"].images[2, :, 0, 0].tolist() == [77, 77, 77]
+
+    @pytest.mark.parametrize(
+        ("picture", "words"),
+        [
+            (np.full((8, 8), 1000, np.uint16), r"more than 8 bits a channel \(mode I;16\)"),
+            (np.full((8, 8), 0.5, np.float32), r"more than 8 bits a channel \(mode F\)"),
+            (np.full((8, 8, 4), 200, np.uint8), r"transparent in places \(mode RGBA\)"),
+            (np.full((8, 8, 2), 200, np.uint8), r"transparent in places \(mode LA\)"),
+        ],
+    )
+    def test_pictures_whose_values_would_be_lost_are_refused(
+        self, folder: Path, picture: np.ndarray, words: str
+    ) -> None:
+        Image.fromarray(picture).save(folder / "test" / "bee" / "0.tiff")
+        with pytest.raises(InputFileError, match=rf"0\.tiff: this picture .*{words}"):
+            load_data(f"folder:{folder}")
+
+    def test_a_colour_that_is_transparent_is_refused(self, folder: Path) -> None:
+        Image.new("P", (8, 8), 0).save(folder / "test" / "bee" / "0.png", transparency=0)
+        with pytest.raises(InputFileError, match="transparent in places"):
+            load_data(f"folder:{folder}")
+
+    def test_what_is_opaque_everywhere_is_read(self, folder: Path) -> None:
+        Image.new("RGBA", (8, 8), (10, 20, 30, 255)).save(folder / "val" / "cat" / "0.png")
+        Image.new("1", (8, 8), 1).save(folder / "val" / "bee" / "0.png")
+        images = load_data(f"folder:{folder}").splits["val"].images
+        assert images[1:, :, 0, 0].tolist() == [[255, 255, 255], [10, 20, 30]]
 
     def test_without_val(self, folder: Path) -> None:
         for picture in (folder / "val").rglob("*.png"):
