@@ -13,7 +13,7 @@ from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint, check_finite, read_checkpoint, write_checkpoint
 
-from .recognise import ambiguity, recognise
+from .recognise import recognise, settle
 
 
 @dataclass(frozen=True)
@@ -72,14 +72,14 @@ def recognise_network(
     """Recognise the network in a checkpoint; arguments and errors as in `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, io=io)
-    assumed = "" if arch else ambiguity(checkpoint, architecture)
+    architecture, remark = (architecture, "") if arch else settle(checkpoint, architecture, str(source))
     return Network(
         architecture,
         architecture.to_weights(checkpoint.state),
         architecture.form_of(checkpoint.state),
         str(source),
         checkpoint.sha256,
-        (*checkpoint.notes, *([assumed] if assumed else [])),
+        (*checkpoint.notes, *([remark] if remark else [])),
         checkpoint.metadata.get("netspace.run", ""),
     )
 

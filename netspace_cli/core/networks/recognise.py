@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from netspace_models.architectures import Architecture, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import difference
 from netspace_models.architectures.family import Foreign, Shapes
-from netspace_models.architectures.registry import channels_and_classes, guesses, twins
+from netspace_models.architectures.registry import channels_and_classes, guesses, shown_by_weights, twins
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint
 
+from .assumptions import assume, decided
+from .decide import decide
 from .factories import io_of_factory, is_factory, needs_io, resolve_architecture
 
 # Image sizes tried when a checkpoint comes without a word on its data: CIFAR-10's, those of digits,
@@ -42,7 +44,7 @@ def recognise(
             read off the parameters.
     Returns:
         Of several with the same names and shapes the one that the file names; else the first candidate, or the
-        built-in one with tanh.
+        likeliest built-in one. `settle` chooses between them.
     Raises:
         UnknownArchitecture: nothing fits; says which came nearest and what differs.
     """
@@ -67,23 +69,50 @@ def _as_named(
 ) -> Architecture:
     """Among architectures with the same parameters, the one that the file names; without a name, the one found."""
     name = metadata.get("netspace.arch", architecture.name)
-    if name == architecture.name or name not in twins(architecture.name):
+    if name == architecture.name or name not in twins(architecture.name, architecture.io):
         return architecture
     return next((a for a in candidates if a.name == name), None) or build(name, architecture.io)
 
 
-def ambiguity(checkpoint: Checkpoint, architecture: Architecture) -> str:
-    """Explain the choice of an architecture if its parameters fit others and the file does not say which.
+def settle(checkpoint: Checkpoint, architecture: Architecture, source: str) -> tuple[Architecture, str]:
+    """Choose between an architecture and those with the same parameters, where the file does not say which it is.
 
-    Empty otherwise.
+    Its values tell, or the images given do (`deciding_by`); else the architecture is assumed.
+
+    Args:
+        architecture: what fits; source: the file, for remarks.
+    Returns:
+        The choice, and a remark on it; "" where there was none to make.
+    Raises:
+        UnknownArchitecture: it would be assumed, and nothing is to be (`strictly`).
     """
-    name, *others = twins(architecture.name)
+    name, *others = twins(architecture.name, architecture.io)
     if not others or checkpoint.metadata.get("netspace.arch") in (name, *others):
-        return ""
-    return (
-        f"{name} assumed: {' and '.join(others)} have the same parameters, and the file names none of them. "
+        return architecture, ""
+    if shown_by_weights(name, checkpoint.state):
+        return architecture, ""
+    decision = decide(checkpoint.state, [architecture, *(build(other, architecture.io) for other in others)])
+    if decision is not None:
+        chosen = decision.architecture
+        ruled_out = [n for n in (name, *others) if n not in (chosen.name, *decision.rivals)]
+        remark = f"{chosen.name}, not {_listed(ruled_out, 'or')}: {decision.evidence}."
+        if not decision.rivals:
+            return chosen, decided(source, remark, surprising=chosen is not architecture)
+        remark += (
+            f" It may be {_listed(decision.rivals, 'or')} too; {setting('arch', decision.rivals[0])} chooses that."
+        )
+        return chosen, assume(source, remark)
+    have = "has" if len(others) == 1 else "have"
+    none = "neither" if len(others) == 1 else "none of them"
+    remark = (
+        f"{name} assumed: {_listed(others)} {have} the same parameters, and the file names {none}. "
         f"{setting('arch', others[0])} chooses another."
     )
+    return architecture, assume(source, remark)
+
+
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 2 else names)
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
@@ -183,7 +212,7 @@ def _of_another_io(checkpoint: Checkpoint, io: NetworkIO | None) -> UnknownArchi
     """The refusal of a network that is known, but takes something else than `io`, by what its family reads of it."""
     if io is None:
         return None
-    own = [guess.io for guess in guesses(shapes_of(checkpoint.state)) if guess.io not in (None, io)]
+    own = [guess.io for guess in guesses(shapes_of(checkpoint.state)) if guess.io is not None and guess.io != io]
     for other in own:
         try:
             found = recognise(checkpoint, io=other)

@@ -19,6 +19,7 @@ from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.merging.merge import Merged, Way, check_merging, merge, target_of
 from netspace_cli.core.merging.merge_figure import plot_merged
 from netspace_cli.core.merging.plan import ON_SPACE, MergePlan
+from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, check_teacher, write_network
 from netspace_cli.core.runtime.runner import Runner
@@ -127,7 +128,8 @@ class MergeRequest:
             members += [zoo.network(instance, known[instance.arch]) for instance in chosen]
         candidates = [resolve_architecture(name, data.io) for name in self._names]
         candidates += [] if space is None else space.architectures
-        return members + [_read_member(path, data, candidates, self.key) for path in files]
+        with deciding_by(data):
+            return members + [_read_member(path, data, candidates, self.key) for path in files]
 
     def _target(
         self, members: Sequence[Network], data: ImageData, space: Space | None

@@ -29,6 +29,7 @@ from netspace_cli.core.files.checkpoint_files import (
     without_extension,
 )
 from netspace_cli.core.files.outputs import check_output
+from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.scores import scores
@@ -176,7 +177,8 @@ def index_folder(
         io=None if plan.arch else data.io,
         key=plan.key,
     )
-    found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
+    with deciding_by(data):
+        found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
     if not found and not kept:
         raise _nothing(folder, entries, refused, passed_over)
     added = _instances(found, folder, kept, plan.shares, runner.seed)
