@@ -19,6 +19,7 @@ from torch import Tensor
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.data.datasets import data_available, load_data
 from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.normalise import as_recorded
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_figure import plot_path
 from netspace_cli.core.networks.path_step import Step, score_steps
@@ -195,12 +196,12 @@ class ImageKind:
         if not data_available(name):
             return None
         if not name.startswith(("npz:", "folder:")):
-            return load_data(name, size=self.io.size)
+            return as_recorded(load_data(name, size=self.io.size), record)
         try:
             data = load_data(name, size=self.io.size)
         except (DataUnavailable, InputFileError):
             return None  # something else of the same name
-        return data if data.record()["splits"] == record["splits"] else None
+        return as_recorded(data, record) if data.record()["splits"] == record["splits"] else None
 
     def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData:
         """The named images, else those that the zoo was trained on."""
@@ -209,7 +210,7 @@ class ImageKind:
             raise DataUnavailable(
                 f"the images of {name}, which {owner} was trained on, are not available.", data_hint(name)
             )
-        return load_data(spec or name, size=self.io.size)
+        return as_recorded(load_data(spec or name, size=self.io.size), record)
 
     def check_architectures(self, names: Sequence[str], owner: str) -> None:
         """Accept several architectures: classifiers can share a space, taught by one teacher."""

@@ -21,7 +21,7 @@ from torch.func import functional_call
 from netspace_cli.core.data.images import ImageData
 
 # Training images that are looked at: through networks with batch norms, and through others.
-NORM_IMAGES, IMAGES = 512, 1000
+NORM_IMAGES, IMAGES = 256, 1000
 # How much worse the next architecture must agree with the batch norms' statistics, as a factor.
 CLEAR_FACTOR = 1.2
 # By how many standard errors its loss must be higher, and by what factor: functions that hardly differ, such as ReLU

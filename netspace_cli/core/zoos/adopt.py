@@ -37,6 +37,7 @@ from netspace_cli.core.runtime.runner import Runner
 
 from .lists import Entry, read_lists, split_named
 from .manifest import existing_zoo, write_zoo
+from .normalisation_hint import normalisation_hints
 from .splits import missing_splits, splits_by_run
 from .zoo import SPLITS, Instance, Zoo
 
@@ -187,8 +188,9 @@ def index_folder(
     ]
     zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": plan.licence})
     if not dry_run:
-        scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
-        zoo = write_zoo(zoo, scored, before, force=force)
+        architectures = {f.architecture.name: f.architecture for f in found}
+        notes += normalisation_hints(zoo, added, architectures, data, runner)
+        zoo = write_zoo(zoo, _scored(zoo, added, architectures, data, runner), before, force=force)
     notes += [f"{file.name} names no split: it is drawn at random." for file in plan.lists if not split_named(file)]
     notes += missing_splits(zoo.instances, plan.shares)
     notes += [passed_over] if passed_over else []

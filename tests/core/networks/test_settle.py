@@ -102,7 +102,7 @@ def test_without_images_one_is_assumed_aloud_or_refused(tmp_path: Path) -> None:
         pytest.raises(UnknownArchitecture, match=r"a\.pt: its architecture is not certain.*lenet5") as told,
     ):
         read_network(path)
-    assert told.value.hint == 'Name it: `arch="NAME"`.'
+    assert told.value.hint == "Name it: `arch=NAME`."
     with strictly():
         assert read_network(path, arch="lenet5").notes == ()
 
