@@ -35,6 +35,7 @@ from .state_dicts import (
     check_not_quantised,
     checked_entries,
     find_state,
+    recorded_accuracy,
     without_others,
     without_prefixes,
 )
@@ -89,6 +90,7 @@ class Checkpoint:
         notes: what was done to bring it to this form, a sentence each.
         prefix: what was cut off the front of every name, e.g. "module."; put it back for the layout
             of the file.
+        accuracy: what a trainer saved as the network's accuracy, a fraction; None where it saved none.
     """
 
     path: Path
@@ -98,6 +100,7 @@ class Checkpoint:
     metadata: dict[str, str]
     notes: tuple[str, ...]
     prefix: str = ""
+    accuracy: float | None = None
 
 
 def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
@@ -116,6 +119,7 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
     notes: list[str] = []
     metadata: dict[str, str] = {}
     place: tuple[str, ...] = ()
+    accuracy: float | None = None
     format_ = _sniff_format(path)
     if format_ == "safetensors":
         if key is not None:
@@ -126,6 +130,7 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
         found: Mapping[Any, object] = parse_checked_bytes(path, data)
     else:
         content, data = read_torch_file(path)
+        accuracy = recorded_accuracy(content)
         place, found = find_state(path, content, key)
     if place:
         notes.append(f"The state dict was found under {'.'.join(place)!r}.")
@@ -138,7 +143,7 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
         notes.append(f"The prefix {prefix!r} was cut off every name.")
     state = _normalised(path, tensors, len(data), notes)
     digest = hashlib.sha256(data).hexdigest()
-    return Checkpoint(path, digest, format_, state, metadata, tuple(notes), prefix)
+    return Checkpoint(path, digest, format_, state, metadata, tuple(notes), prefix, accuracy)
 
 
 def read_own(path: Path, kind: Literal["embedding", "space"]) -> tuple[dict[str, Tensor], dict[str, str]]:

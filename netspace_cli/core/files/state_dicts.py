@@ -34,6 +34,7 @@ _BESIDE = re.compile(
     r"(?:\w+_)?(?:criterion|criteria|loss|losses|loss_fn|loss_func|loss_function|metric|metrics|acc|accuracy|auroc|f1"
     r"|f1_?score|precision|recall|confusion|confmat|confusion_matrix)\d*"
 )
+_ACCURACY = re.compile(r"(?:best_?)?(?:(?:test|val|valid)_?)?(?:acc|accuracy|prec|top)_?@?1?")
 # Parts of names that only quantised networks have: torch's own (packed, or trained for it), then others'.
 _QUANTISED = {"_packed_params", "weight_fake_quant", "activation_post_process", "qweight", "qzeros", "SCB"}
 
@@ -140,6 +141,21 @@ def _listed(content: object) -> str:
 
 def _type_name(value: object) -> str:
     return value.origin if isinstance(value, StandIn) else type(value).__name__
+
+
+def recorded_accuracy(content: object) -> float | None:
+    """The accuracy that a trainer saved beside a network, as a fraction; None if it saved none.
+
+    A number above 1 is taken for per cent. Of several the last is taken, which is the best one in most files.
+    """
+    found = None
+    for name, value in content.items() if isinstance(content, Mapping) else ():
+        if not isinstance(name, str) or not _ACCURACY.fullmatch(name.lower()):
+            continue
+        number = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+        if isinstance(number, int | float) and not isinstance(number, bool) and 0 < number <= 100:
+            found = number / 100 if number > 1 else float(number)
+    return found
 
 
 def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -> dict[str, Tensor]:

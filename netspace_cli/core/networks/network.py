@@ -28,6 +28,7 @@ class Network:
         sha256: of that file.
         notes: what was done to read it.
         run: the run that its file says it is one of several instances of; "" where it says nothing.
+        accuracy: what its file records as its accuracy, a fraction; None where it records none.
     """
 
     architecture: Architecture
@@ -37,6 +38,7 @@ class Network:
     sha256: str = ""
     notes: tuple[str, ...] = ()
     run: str = ""
+    accuracy: float | None = None
 
 
 def read_network(
@@ -81,6 +83,7 @@ def recognise_network(
         checkpoint.sha256,
         (*checkpoint.notes, *([remark] if remark else [])),
         checkpoint.metadata.get("netspace.run", ""),
+        checkpoint.accuracy,
     )
 
 

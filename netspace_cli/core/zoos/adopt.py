@@ -41,6 +41,8 @@ from .normalisation_hint import normalisation_hints
 from .splits import missing_splits, splits_by_run
 from .zoo import SPLITS, Instance, Zoo
 
+# How far a recorded accuracy may be from all that are measured: data sets are split in many ways.
+FAR_ACCURACY = 0.03
 # What is wrong with one file; all else (an interrupt, a full disk) ends the whole work.
 _FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotFit)
 
@@ -118,6 +120,7 @@ class _Found:
     architecture: Architecture
     sha256: str
     run: str
+    accuracy: float | None = None
 
 
 @dataclass
@@ -191,9 +194,8 @@ def index_folder(
         architectures = {f.architecture.name: f.architecture for f in found}
         notes += normalisation_hints(zoo, added, architectures, data, runner)
         zoo = write_zoo(zoo, _scored(zoo, added, architectures, data, runner), before, force=force)
-    notes += [f"{file.name} names no split: it is drawn at random." for file in plan.lists if not split_named(file)]
-    notes += missing_splits(zoo.instances, plan.shares)
-    notes += [passed_over] if passed_over else []
+        notes += _other_accuracies(zoo, found)
+    notes += [*_notes_on_splits(zoo, plan), *([passed_over] if passed_over else [])]
     new = {i.id for i in added}
     now = tuple(i for i in zoo.instances if i.id in new)
     return Adopted(zoo, now, len(before.instances) if before else 0, tuple(refused), tuple(notes))
@@ -262,7 +264,7 @@ def _recognise(
                 if entry.arch not in (None, name):
                     raise InputFileError(entry.path, f"it is a {name}, the list says {entry.arch}.")
                 seen.add(network, entry.path)
-                found.append(_Found(entry, network.architecture, network.sha256, network.run))
+                found.append(_Found(entry, network.architecture, network.sha256, network.run, network.accuracy))
             except _FAULTS as failure:
                 line = f" ({entry.line})" if entry.line else ""
                 reason = failure.message.removeprefix(f"{entry.path}: ")
@@ -318,6 +320,28 @@ def _free(file: Path, taken: set[str]) -> str:
     short = file.with_name(without_extension(file.name)).as_posix()
     choices = itertools.chain([short, name], (f"{name}-{n}" for n in itertools.count(2)))
     return next(choice for choice in choices if choice not in taken)
+
+
+def _notes_on_splits(zoo: Zoo, plan: IndexPlan) -> list[str]:
+    drawn = [f"{file.name} names no split: it is drawn at random." for file in plan.lists if not split_named(file)]
+    return [*drawn, *missing_splits(zoo.instances, plan.shares)]
+
+
+def _other_accuracies(zoo: Zoo, found: Sequence[_Found]) -> list[str]:
+    """A sentence for each file whose recorded accuracy is far from all that was measured."""
+    by_file = {zoo.file_of(instance): instance for instance in zoo.instances}
+    notes = []
+    for each in found:
+        measured = by_file[each.entry.path].accuracy
+        if each.accuracy is None or not measured:
+            continue
+        if min(abs(value - each.accuracy) for value in measured.values()) > FAR_ACCURACY:
+            notes.append(
+                f"{each.entry.path.relative_to(zoo.path)} records an accuracy of {each.accuracy:.1%}, and answers "
+                f"{measured['test']:.1%} of test images rightly here: other images, another normalisation or another "
+                f"architecture than {each.architecture.name}?"
+            )
+    return notes
 
 
 def _scored(

@@ -437,6 +437,17 @@ def test_checkpoints_of_any_extension_are_adopted_and_the_rest_is_told(tiny: Tin
     assert len(index(tmp_path, tiny).added) == 0
 
 
+def test_a_recorded_accuracy_that_is_not_found_is_told(tiny: Tiny, tmp_path: Path) -> None:
+    first, second, third = states(tiny, 3)
+    right = next(i for i in tiny.zoo.instances if tiny.zoo.file_of(i) == tiny.networks["lenetlike"]).accuracy["test"]
+    torch.save({"state_dict": first, "best_prec1": 100 * right, "epoch": 3}, tmp_path / "a.pt")
+    torch.save({"state_dict": second, "acc": torch.tensor(right / 2 + 0.001), "lr": 0.1}, tmp_path / "b.pt")
+    torch.save({"state_dict": third, "accuracy": "good", "top1": True}, tmp_path / "c.pt")
+    (told,) = [note for note in index(tmp_path, tiny).notes if "records" in note]
+    assert told.startswith(f"b.pt records an accuracy of {right / 2 + 0.001:.1%}, and answers ")
+    assert "another architecture than lenetlike?" in told
+
+
 def test_another_normalisation_that_is_plainly_better_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.pt").write_bytes((Path(__file__).parents[3] / "examples/digits/lenet.pt").read_bytes())
     digits = load_data("digits")
