@@ -24,9 +24,9 @@ from netspace_cli.core.data.images import ImageData
 NORM_IMAGES, IMAGES = 256, 1000
 # How much worse the next architecture must agree with the batch norms' statistics, as a factor.
 CLEAR_FACTOR = 1.2
-# By how many standard errors its loss must be higher, and by what factor: functions that hardly differ, such as ReLU
-# and LeakyReLU, differ by many standard errors and in either direction.
-CLEAR_ERRORS, CLEAR_LOSS = 4.0, 1.25
+# By how many standard errors its loss must be higher, and either by what factor or by how much less often it must be
+# right: functions that hardly differ, such as ReLU and LeakyReLU, differ by many standard errors, in either direction.
+CLEAR_ERRORS, CLEAR_LOSS, CLEAR_ACCURACY = 4.0, 1.25, 0.02
 _BATCH = 256
 
 
@@ -133,7 +133,8 @@ def _by_loss(state: Mapping[str, Tensor], options: Sequence[Architecture], data:
     for other in order[1:]:
         apart = losses[other] - losses[best]
         clear = apart.mean() >= CLEAR_ERRORS * apart.std() / count**0.5
-        if not (clear and losses[other].mean() >= CLEAR_LOSS * losses[best].mean()):
+        far = losses[other].mean() >= CLEAR_LOSS * losses[best].mean() or right[best] - right[other] >= CLEAR_ACCURACY
+        if not (clear and far):
             rivals.append(options[other].name)
     if len(rivals) == len(options) - 1:
         return None
