@@ -90,7 +90,8 @@ class FieldIO:
 
     def describe(self) -> str:
         """Describe the IO for people: "points of 3 coordinates, 1 value"."""
-        return f"points of {self.dimensions} coordinates, {self.values} value{'s' if self.values > 1 else ''}"
+        counted = ((self.dimensions, "coordinate"), (self.values, "value"))
+        return "points of " + ", ".join(f"{count} {word}{'s' if count > 1 else ''}" for count, word in counted)
 
     def describe_inputs(self) -> str:
         """Describe the inputs, as `describe` does."""

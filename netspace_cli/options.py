@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from netspace_cli.core.networks.assumptions import collecting, strictly
 from netspace_cli.core.networks.trust import trusting
 from netspace_cli.terminal.console import Console
 
@@ -178,6 +179,13 @@ def trust_named(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     return value
 
 
+def _assume_nothing(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
+    """Callback: refuse what would be assumed of architectures, while the command runs."""
+    if value:
+        ctx.with_resource(strictly())
+    return value
+
+
 arch = click.option(
     "--arch",
     callback=trust_named,
@@ -297,7 +305,7 @@ def running(command: F) -> F:
 
 
 def shared(command: F) -> F:
-    """--json, --trust, -q/--quiet, -v/--verbose: passes `console: Console`, closed when the command ends.
+    """--json, --trust, --strict-arch, -q/--quiet, -v/--verbose: passes `console: Console`, closed at the end.
 
     Raises:
         click.UsageError: both --quiet and --verbose.
@@ -307,8 +315,14 @@ def shared(command: F) -> F:
     def with_console(*args: Any, as_json: bool, quiet: bool, verbose: bool, **rest: Any) -> Any:
         if quiet and verbose:
             raise click.UsageError("--quiet and --verbose are opposites. Use one of them.")
-        with Console(json=as_json, quiet=quiet, verbose=verbose) as console:
-            return command(*args, console=console, **rest)
+        with Console(json=as_json, quiet=quiet, verbose=verbose) as console, collecting() as remarks:
+            try:
+                return command(*args, console=console, **rest)
+            finally:
+                for line in remarks.lines(assumed=True):
+                    console.note(line)
+                for line in remarks.lines(assumed=False):
+                    console.detail(line)
 
     return _apply(
         with_console,
@@ -327,6 +341,14 @@ def shared(command: F) -> F:
             callback=trust_named,
             expose_value=False,
             help="Allow spaces and zoos to build their architecture with this function.",
+        ),
+        _shared_option(
+            "--strict-arch",
+            is_flag=True,
+            callback=_assume_nothing,
+            expose_value=False,
+            help="Refuse a network where several architectures have its parameters and neither its file nor images "
+            "tell which it is. [default: the likeliest is assumed, with a note]",
         ),
         _shared_option("-q", "--quiet", is_flag=True, help="Print only results and errors."),
         _shared_option("-v", "--verbose", is_flag=True, help="Print details too."),

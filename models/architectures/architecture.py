@@ -13,7 +13,7 @@ from torch.func import functional_call, vmap
 
 from ..errors import NamesDiffer, UnknownArchitecture
 from ..network_io import NetworkIO
-from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold
+from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold, without
 from ..parameters.spec import NetworkSpec
 from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
 from ..parameters.trace_groups import TracedGroups, trace_groups
@@ -33,6 +33,7 @@ class Architecture:
         pairs: which norm is folded into which layer.
         spec: the folded parameters in PRep order.
         own_groups: the reorderable hidden units that the module names itself; None where it names none.
+        unused: batch norms of the module that it never runs; their values are not kept.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Architecture:
     pairs: tuple[FoldedPair, ...]
     spec: NetworkSpec
     own_groups: tuple[HiddenGroup, ...] | None
+    unused: tuple[str, ...] = ()
 
     @property
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
@@ -94,6 +96,7 @@ class Architecture:
             NamesDiffer: it is neither form of this architecture.
         """
         form = self.form_of(state)
+        state = without(state, self.unused)
         folded = fold(state, self.pairs) if form == "full" and self.pairs else dict(state)
         return self.spec.flatten(folded)
 
@@ -102,8 +105,8 @@ class Architecture:
         folded = {n: t.clone() for n, t in self.spec.unflatten(weights).items()}
         if form == "fused":
             return folded
-        full = unfold(folded, self.pairs)
-        return {name: full[name] for name in self.module.state_dict()}
+        full, own = unfold(folded, self.pairs), self.module.state_dict()
+        return {name: full[name] if name in full else own[name].to(weights.device, copy=True) for name in own}
 
     def run(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """Compute an instance's outputs, differentiable in its weights.
@@ -164,7 +167,7 @@ def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True
     try:
         with torch.no_grad():
             outputs = module(example)
-    except (RuntimeError, TypeError, ValueError, IndexError) as failure:
+    except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as failure:
         raise UnknownArchitecture(
             f"{name} does not run on {io.describe_inputs()}: {failure}",
             "Give the data it was made for.",
@@ -177,10 +180,11 @@ def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True
             f"The factory must build {io.network}.",
         )
     traced = trace(module, example)
-    fused = fused_module(module, traced.pairs).requires_grad_(False)
+    fused = fused_module(module, traced.pairs, traced.unused).requires_grad_(False)
     groups = getattr(module, "hidden_groups", None)
     spec = NetworkSpec.of(_shapes_in_order(fused, traced.order))
-    architecture = Architecture(name, io, module, fused, traced.pairs, spec, groups() if groups else None)
+    own_groups = groups() if groups else None
+    architecture = Architecture(name, io, module, fused, traced.pairs, spec, own_groups, traced.unused)
     if verify:
         _verify(architecture, example)
     return architecture
@@ -188,8 +192,8 @@ def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True
 
 def _verify(architecture: Architecture, images: Tensor) -> None:
     _check_values(architecture)
-    if architecture.pairs:
-        check_folding(architecture.module, architecture.fused, architecture.pairs, images)
+    if architecture.pairs or architecture.unused:
+        check_folding(architecture.module, architecture.fused, architecture.pairs, images, architecture.unused)
     if architecture.own_groups:
         _check_groups(architecture, images)
 
@@ -199,7 +203,7 @@ def _check_values(architecture: Architecture) -> None:
     if not architecture.spec.parameters:
         raise UnknownArchitecture(f"{architecture.name} has no parameters.", "There is nothing to encode.")
     restored = unfold(architecture.spec.unflatten(torch.zeros(architecture.parameter_count)), architecture.pairs)
-    lost = [n for n in architecture.module.state_dict() if n not in restored]
+    lost = [n for n in without(architecture.module.state_dict(), architecture.unused) if n not in restored]
     if lost:
         raise UnknownArchitecture(
             f"{architecture.name} keeps values that its parameters do not hold: {', '.join(lost[:6])}.",

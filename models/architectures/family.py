@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
 
 from ..errors import UnknownArchitecture
 from ..network_io import FieldIO, ImageIO, NetworkIO, TableIO
@@ -55,31 +55,40 @@ class Family:
         factory: the function that makes modules of a name; None for a name of another family.
         recognise: what names and shapes are, None where they are another family's. A family without it is compared
             with what no family recognises.
-        first: layer that tells colour channels, of classifiers; last: layers of which one tells the classes.
+        first: layers of which one tells colour channels, of classifiers; last: layers of which one tells the classes.
         more: names beyond the listed ones, in words.
-        twins: the names whose parameters have the same names and shapes as those of a name, so that a state dict does
-            not tell them apart; None where there are no such names.
+        twins: the names whose parameters, for an IO, have the same names and shapes as those of a name, so that a state
+            dict does not tell them apart, likeliest first; None where there are no such names.
+        shown: whether values alone show that they are a name's and none of its twins'.
     """
 
     names: tuple[str, ...]
     factory: Callable[[str], Factory | None]
     recognise: Callable[[Shapes], Guess | None] | None = None
-    first: str = ""
+    first: tuple[str, ...] = ()
     last: tuple[str, ...] = ()
     more: str = ""
-    twins: Callable[[str], tuple[str, ...]] | None = None
+    twins: Callable[[str, NetworkIO], tuple[str, ...]] | None = None
+    shown: Callable[[str, Mapping[str, Tensor]], bool] | None = None
 
 
-def family_of_one(name: str, module: Callable[[ImageIO], nn.Module], *, first: str, last: str) -> Family:
+def family_of_one(
+    name: str,
+    module: Callable[[ImageIO], nn.Module],
+    *,
+    first: str,
+    last: str,
+    twins: Callable[[str, NetworkIO], tuple[str, ...]] | None = None,
+) -> Family:
     """Make the family of a single classifier without sizes in its name, recognised by comparison.
 
-    `first` and `last` are as in `Family`.
+    The other arguments are as in `Family`.
     """
 
     def factory(asked: str) -> Factory | None:
         return (lambda io: module(images_for(name, io))) if asked == name else None
 
-    return Family((name,), factory, first=first, last=(last,))
+    return Family((name,), factory, first=(first,), last=(last,), twins=twins)
 
 
 def images_for(name: str, io: NetworkIO) -> ImageIO:

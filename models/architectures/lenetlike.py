@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from ..network_io import ImageIO
 from ..parameters.symmetry import HiddenGroup, chain
-from .family import family_of_one
 
 SLOPE = 0.01
 
@@ -22,15 +21,13 @@ class LeNetLike(nn.Module):
 
     def __init__(self, io: ImageIO) -> None:
         super().__init__()
-        channels, paddings = ((4, 8, 16), (2, 0, 0)) if io.size >= 48 else ((6, 16), (0, 0))
-        if io.size < 32:
-            paddings = (2, 2)
-        width, size = io.channels, io.size
+        channels, paddings = _layout(io)
+        width = io.channels
         self.depth = len(channels)
         for i, (out, padding) in enumerate(zip(channels, paddings, strict=True), start=1):
             self.add_module(f"conv{i}", nn.Conv2d(width, out, 5, stride=2, padding=padding))
-            width, size = out, (size + 2 * padding - 5) // 2 + 1
-        self.fc1 = nn.Linear(width * size * size, 120)
+            width = out
+        self.fc1 = nn.Linear(lenetlike_features(io)[1], 120)
         self.fc2 = nn.Linear(120, 84)
         self.fc3 = nn.Linear(84, io.classes)
 
@@ -49,4 +46,17 @@ class LeNetLike(nn.Module):
         return chain(self, layers)
 
 
-LENETLIKE = family_of_one("lenetlike", LeNetLike, first="conv1", last="fc3")
+def _layout(io: ImageIO) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Channels and paddings of the convolutions."""
+    if io.size >= 48:
+        return (4, 8, 16), (2, 0, 0)
+    return (6, 16), (2, 2) if io.size < 32 else (0, 0)
+
+
+def lenetlike_features(io: ImageIO) -> tuple[int, int]:
+    """The number of convolutions, and how many values the first linear layer gets."""
+    channels, paddings = _layout(io)
+    size = io.size
+    for padding in paddings:
+        size = (size + 2 * padding - 5) // 2 + 1
+    return len(channels), channels[-1] * size * size

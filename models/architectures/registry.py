@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 from ..errors import UnknownArchitecture
 from ..network_io import NetworkIO
 from .architecture import Architecture, describe
 from .family import Factory, Family, Guess, Shapes
-from .lenetlike import LENETLIKE
+from .lenet5 import LENET5, LENETLIKE
 from .perceptron import PERCEPTRONS
 from .resnets import RESNETS
 from .siren import SIRENS
 from .vanillacnn import VANILLACNN
 from .zoo_cnn import ZOO_CNNS
 
-REGISTERED: tuple[Family, ...] = (LENETLIKE, VANILLACNN, RESNETS, SIRENS, PERCEPTRONS, ZOO_CNNS)
+REGISTERED: tuple[Family, ...] = (LENETLIKE, LENET5, VANILLACNN, RESNETS, SIRENS, PERCEPTRONS, ZOO_CNNS)
 FAMILIES = tuple(name for family in REGISTERED for name in family.names)
 
 
@@ -42,14 +44,20 @@ def factory(name: str) -> Factory:
     )
 
 
-def twins(name: str) -> tuple[str, ...]:
-    """Architectures whose parameters have the same names and shapes, this one first.
+def twins(name: str, io: NetworkIO) -> tuple[str, ...]:
+    """Architectures whose parameters for an IO have the same names and shapes, this one first.
 
     Most architectures have no others.
     """
-    families = [family for family in REGISTERED if name in family.names and family.twins is not None]
-    others = [other for family in families if family.twins is not None for other in family.twins(name)]
+    families = [family for family in REGISTERED if family.factory(name) is not None]
+    others = [other for family in families if family.twins is not None for other in family.twins(name, io)]
     return (name, *(other for other in others if other != name))
+
+
+def shown_by_weights(name: str, state: Mapping[str, Tensor]) -> bool:
+    """Whether values alone show that they are those of this architecture and not of one of its `twins`."""
+    families = [family for family in REGISTERED if family.factory(name) is not None]
+    return any(family.shown(name, state) for family in families if family.shown is not None)
 
 
 @lru_cache(maxsize=128)
@@ -85,7 +93,7 @@ def channels_and_classes(shapes: Shapes) -> tuple[int, int] | None:
 
     Layers are found by the names that any architecture uses for them; None where one is missing.
     """
-    firsts = [shapes.get(f"{family.first}.weight", ()) for family in REGISTERED]
+    firsts = [shapes.get(f"{layer}.weight", ()) for family in REGISTERED for layer in family.first]
     lasts = [layer for family in REGISTERED for layer in family.last]
     ends = [shapes[name] for layer in lasts for name in (f"{layer}.bias", f"{layer}.weight") if name in shapes]
     first = next((shape for shape in firsts if len(shape) == 4), None)

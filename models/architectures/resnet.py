@@ -1,6 +1,8 @@
-"""ResNets for small images: depth 6n + 2, option-B shortcuts, batch norm, LeakyReLU."""
+"""ResNets for small images: depth 6n + 2, option-B shortcuts, batch norm, LeakyReLU; and the common ones with ReLU."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -13,26 +15,48 @@ STAGES = ((16, 1), (32, 2), (64, 2))
 POOLING = 8
 
 
-class BasicBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut; the shortcut is a 1x1 convolution where the shape changes."""
+@dataclass(frozen=True)
+class Style:
+    """What differs between ResNets whose shortcuts have parameters.
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    Attributes:
+        slope: of LeakyReLU; 0 for ReLU.
+        stem: names of the first convolution and its batch norm.
+        shortcut: name of a block's shortcut; kernel: of its convolution, in pixels.
+        classifier: name of the linear layer.
+    """
+
+    slope: float = SLOPE
+    stem: tuple[str, str] = ("conv1", "bn1")
+    shortcut: str = "downsample"
+    kernel: int = 1
+    classifier: str = "fc"
+
+
+PUBLISHED = Style()
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions and a shortcut; the shortcut is a convolution, 1x1 as published, where the shape changes."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, style: Style) -> None:
         super().__init__()
+        self.style = style
         self.conv1 = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(outputs)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(outputs)
-        self.downsample: nn.Sequential | None = None
-        if stride != 1 or inputs != outputs:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False), nn.BatchNorm2d(outputs)
-            )
+        self.changes = stride != 1 or inputs != outputs
+        if self.changes:
+            k = style.kernel
+            convolution = nn.Conv2d(inputs, outputs, k, stride=stride, padding=k // 2, bias=False)
+            self.add_module(style.shortcut, nn.Sequential(convolution, nn.BatchNorm2d(outputs)))
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.leaky_relu(self.bn1(self.conv1(x)), SLOPE)
+        y = F.leaky_relu(self.bn1(self.conv1(x)), self.style.slope)
         y = self.bn2(self.conv2(y))
-        shortcut = x if self.downsample is None else self.downsample(x)
-        return F.leaky_relu(y + shortcut, SLOPE)
+        shortcut = self.get_submodule(self.style.shortcut)(x) if self.changes else x
+        return F.leaky_relu(y + shortcut, self.style.slope)
 
 
 class ResNet(nn.Module):
@@ -41,55 +65,60 @@ class ResNet(nn.Module):
     Args:
         io: images and classes.
         depth: 6n + 2.
+        style: as published, or another one.
 
     The pooling window is 8 pixels as published, or the whole map where that is smaller.
     """
 
-    def __init__(self, io: ImageIO, *, depth: int) -> None:
+    def __init__(self, io: ImageIO, *, depth: int, style: Style = PUBLISHED) -> None:
         super().__init__()
-        self.blocks = (depth - 2) // 6
-        self.conv1 = nn.Conv2d(io.channels, 16, 3, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(16)
+        self.blocks, self.style = (depth - 2) // 6, style
+        self.add_module(style.stem[0], nn.Conv2d(io.channels, 16, 3, padding=1, bias=False))
+        self.add_module(style.stem[1], nn.BatchNorm2d(16))
         width, size = 16, io.size
         for i, (outputs, stride) in enumerate(STAGES, start=1):
             stage = nn.Sequential()
             for block in range(self.blocks):
-                stage.append(BasicBlock(width, outputs, stride if block == 0 else 1))
+                stage.append(BasicBlock(width, outputs, stride if block == 0 else 1, style))
                 width = outputs
             size = (size - 1) // stride + 1
             self.add_module(f"layer{i}", stage)
         self.window = min(POOLING, size)
         left = size // self.window
-        self.fc = nn.Linear(width * left * left, io.classes)
+        self.features = width * left * left
+        self.add_module(style.classifier, nn.Linear(self.features, io.classes))
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, S, S) images to (B, K) logits."""
-        x = F.leaky_relu(self.bn1(self.conv1(x)), SLOPE)
+        first, norm = (self.get_submodule(name) for name in self.style.stem)
+        x = F.leaky_relu(norm(first(x)), self.style.slope)
         for i in range(1, len(STAGES) + 1):
             x = self.get_submodule(f"layer{i}")(x)
-        return self.fc(F.avg_pool2d(x, self.window).flatten(1))
+        logits: Tensor = self.get_submodule(self.style.classifier)(F.avg_pool2d(x, self.window).flatten(1))
+        return logits
 
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
         """Groups of hidden units: one per stage for the residual stream, one per block for the units inside it."""
         groups = []
-        stream = [Member("conv1.weight", 0), Member("conv1.bias", 0)]
+        stream = _outputs_of(self.style.stem[0])
         width = STAGES[0][0]
         for i, (outputs, _) in enumerate(STAGES, start=1):
             for b in range(self.blocks):
                 block = f"layer{i}.{b}"
                 stream.append(Member(f"{block}.conv1.weight", 1))
-                if self.get_submodule(block).downsample is not None:
-                    stream.append(Member(f"{block}.downsample.0.weight", 1))
+                if self.get_submodule(block).changes:
+                    shortcut = f"{block}.{self.style.shortcut}.0"
+                    stream.append(Member(f"{shortcut}.weight", 1))
                     groups.append(HiddenGroup(width, tuple(stream)))
-                    stream, width = _outputs_of(f"{block}.downsample.0"), outputs
+                    stream, width = _outputs_of(shortcut), outputs
                 groups.append(
                     HiddenGroup(outputs, (*_outputs_of(f"{block}.conv1"), Member(f"{block}.conv2.weight", 1)))
                 )
                 stream += _outputs_of(f"{block}.conv2")
-        stream.append(Member("fc.weight", 1, block=self.fc.in_features // width))
+        stream.append(Member(f"{self.style.classifier}.weight", 1, block=self.features // width))
         return (*groups, HiddenGroup(width, tuple(stream)))
 
 

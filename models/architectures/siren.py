@@ -1,4 +1,4 @@
-"""SIREN: neural fields with sine activations.
+"""SIREN: neural fields with sine activations; and perceptrons of points, whose parameters look the same.
 
 The publication's network for signed distances (section 5): linear 3 → 256, sin(30 x), linear 256 → 256,
 sin(30 x), linear 256 → 1; 67,073 parameters.
@@ -15,16 +15,21 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UnknownArchitecture
-from ..network_io import FieldIO
+from ..network_io import FieldIO, NetworkIO
 from ..parameters.symmetry import HiddenGroup, chain
 from .family import Factory, Family, Guess, Shapes, points_for
 
 OMEGA = 30.0
 WIDTH, LAYERS = 256, 2
 # A name in a file is not to fill the memory, and no file's word is taken for five digits.
-NAME = re.compile(r"siren(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
+NAME = re.compile(r"(siren|siren-net|relu-field)(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
+# What the activation is, and the names of the layers: the second are those of the SIREN paper's own code.
+KINDS = {"siren": ("sine", "layers"), "siren-net": ("sine", "net.net"), "relu-field": ("relu", "layers")}
 MOST_PARAMETERS = 50_000_000
-LAYER = re.compile(r"layers\.(0|[1-9][0-9]?)\.(?:weight|bias)")
+LAYER = re.compile(r"(?:layers\.(0|[1-9][0-9]?)|net\.net\.(0|[1-9][0-9]?)\.0)\.(?:weight|bias)")
+# The deviation of hidden weights times the square root of their inputs is sqrt(2) / 30 in a new network of sines and
+# 0.6 in torch's other linear layers; trained ones of sines are taken to stay below this.
+MOST_OF_SINES = 0.2
 MOST_UNITS, MOST_LAYERS = 9999, 99
 # Largest factor by which a network to compare with may exceed the file's number of values.
 MOST_EXCESS = 4
@@ -37,13 +42,23 @@ class Siren(nn.Module):
         io: D coordinates, K values.
         width: hidden units of each hidden layer.
         depth: number of hidden layers.
+        kind: "siren", or "relu-field" with ReLU in place of sines, or "siren-net" with other names.
     """
 
-    def __init__(self, io: FieldIO, *, width: int = WIDTH, depth: int = LAYERS) -> None:
+    def __init__(self, io: FieldIO, *, width: int = WIDTH, depth: int = LAYERS, kind: str = "siren") -> None:
         super().__init__()
         sizes = [io.dimensions, *[width] * depth, io.values]
-        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
-        self._initialise()
+        linear = [nn.Linear(a, b) for a, b in pairwise(sizes)]
+        self.activation, within = KINDS[kind]
+        if within == "layers":
+            self.layers = nn.ModuleList(linear)
+            self.names = [f"layers.{i}" for i in range(len(linear))]
+        else:
+            self.net = nn.Module()
+            self.net.net = nn.Sequential(*(nn.Sequential(layer) for layer in linear))
+            self.names = [f"net.net.{i}.0" for i in range(len(linear))]
+        if self.activation == "sine":
+            self._initialise()
 
     def _initialise(self) -> None:
         """Draw weights uniformly: ±1/D in the first layer, ±sqrt(6 / inputs) / 30 in the others.
@@ -61,7 +76,7 @@ class Siren(nn.Module):
         """Map points (B, D) to values (B, K)."""
         *hidden, last = self._linear()
         for layer in hidden:
-            x = torch.sin(OMEGA * layer(x))
+            x = torch.sin(OMEGA * layer(x)) if self.activation == "sine" else layer(x).relu()
         values: Tensor = last(x)
         return values
 
@@ -74,10 +89,12 @@ class Siren(nn.Module):
         Returns:
             (B, N, K).
         """
-        last = len(self.layers) - 1
-        for i in range(len(self.layers)):
-            weight, bias = state[f"layers.{i}.weight"].transpose(1, 2), state[f"layers.{i}.bias"][:, None]
-            if i < last:
+        last = self.names[-1]
+        for name in self.names:
+            weight, bias = state[f"{name}.weight"].transpose(1, 2), state[f"{name}.bias"][:, None]
+            if name != last and self.activation == "relu":
+                x = torch.baddbmm(bias, x, weight).relu()
+            elif name != last:
                 # 30 (W x + b), with the factor on what is small.
                 x = torch.sin(torch.baddbmm(OMEGA * bias, x, OMEGA * weight))
             else:
@@ -85,11 +102,11 @@ class Siren(nn.Module):
         return x
 
     def _linear(self) -> list[nn.Linear]:
-        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
+        return [layer for layer in self.modules() if isinstance(layer, nn.Linear)]
 
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
         """The units of each hidden layer."""
-        return chain(self, [f"layers.{i}" for i in range(len(self.layers))])
+        return chain(self, self.names)
 
 
 def factory(name: str) -> Factory | None:
@@ -101,14 +118,14 @@ def factory(name: str) -> Factory | None:
     match = NAME.fullmatch(name)
     if not match:
         return None
-    width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
+    width, layers = int(match.group(2) or WIDTH), int(match.group(3) or LAYERS)
     if width * width * (layers - 1) > MOST_PARAMETERS:
         raise UnknownArchitecture(
             f"{name} would have more than {width * width * (layers - 1):,} parameters; "
             f"the limit is {MOST_PARAMETERS:,}.",
-            "Name a smaller one, e.g. siren-512x3.",
+            f"Name a smaller one, e.g. {match.group(1)}-512x3.",
         )
-    return lambda io: Siren(points_for(name, io), width=width, depth=layers)
+    return lambda io: Siren(points_for(name, io), width=width, depth=layers, kind=match.group(1))
 
 
 def recognise(shapes: Shapes) -> Guess | None:
@@ -119,11 +136,14 @@ def recognise(shapes: Shapes) -> Guess | None:
     places = [LAYER.fullmatch(name) for name in shapes]
     if not places or None in places:
         return None
-    numbers = {int(place.group(1)) for place in places if place}
+    kinds = {"siren" if place.group(1) else "siren-net" for place in places if place}
+    numbers = {int(place.group(1) or place.group(2)) for place in places if place}
     last = max(numbers)
-    if len(numbers) <= last:
+    if len(numbers) <= last or len(kinds) > 1:
         return None  # a layer of nothing, such as others' activations, has no number here
-    first, end = shapes.get("layers.0.weight", ()), shapes.get(f"layers.{last}.weight", ())
+    kind = kinds.pop()
+    layer = "layers.{}.weight" if kind == "siren" else "net.net.{}.0.weight"
+    first, end = shapes.get(layer.format(0), ()), shapes.get(layer.format(last), ())
     if not 1 <= last < MOST_LAYERS or len(first) != 2 or len(end) != 2:
         return None
     width, dimensions, outputs = first[0], first[1], end[0]
@@ -131,8 +151,31 @@ def recognise(shapes: Shapes) -> Guess | None:
         return None
     if (last - 1) * width**2 > MOST_EXCESS * sum(map(prod, shapes.values())):
         return None
-    name = "siren" if (width, last) == (WIDTH, LAYERS) else f"siren-{width}x{last}"
+    name = kind if (width, last) == (WIDTH, LAYERS) else f"{kind}-{width}x{last}"
     return Guess((name,), FieldIO(dimensions, outputs))
 
 
-SIRENS = Family(("siren",), factory, recognise, more="siren-WxL of L hidden layers of W units")
+def _twins(name: str, io: NetworkIO) -> tuple[str, ...]:
+    """The network of sines and the one with ReLU."""
+    match = NAME.fullmatch(name)
+    if match is None or match.group(1) == "siren-net":
+        return (name,)
+    return tuple(f"{kind}{name.removeprefix(match.group(1))}" for kind in ("siren", "relu-field"))
+
+
+def _shown(name: str, state: Mapping[str, Tensor]) -> bool:
+    """Whether hidden weights are as small as those of networks of sines, which ReLU's are not."""
+    hidden = [t for n, t in state.items() if n.endswith(".weight") and not n.startswith("layers.0.")]
+    spread = max((float(t.float().std()) * t.shape[1] ** 0.5 for t in hidden if t.numel() > 1), default=1.0)
+    return name.startswith("siren") and spread < MOST_OF_SINES
+
+
+SIRENS = Family(
+    ("siren",),
+    factory,
+    recognise,
+    more="siren-WxL of L hidden layers of W units (siren-net-WxL: with the names of the paper's code; relu-field-WxL: "
+    "with ReLU)",
+    twins=_twins,
+    shown=_shown,
+)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..errors import UnknownArchitecture
-from ..network_io import ImageIO
+from ..network_io import ImageIO, NetworkIO
 from ..parameters.symmetry import HiddenGroup, chain
 from ..wording import setting
 from .family import Factory, Family, images_for
@@ -120,9 +120,9 @@ def _factory(name: str) -> Factory | None:
     return lambda io: ZooCNN(images_for(name, io), layout=layout, activation=activation)
 
 
-def _twins(name: str) -> tuple[str, ...]:
+def _twins(name: str, io: NetworkIO) -> tuple[str, ...]:
     """Architectures that differ only in their activation."""
     return tuple(other for other, (layout, _) in NAMES.items() if layout == NAMES[name][0])
 
 
-ZOO_CNNS = Family(tuple(NAMES), _factory, first="conv1", last=("fc2",), twins=_twins)
+ZOO_CNNS = Family(tuple(NAMES), _factory, first=("conv1",), last=("fc2",), twins=_twins)

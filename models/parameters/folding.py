@@ -42,10 +42,17 @@ class FoldedPair:
 
 @dataclass(frozen=True)
 class Trace:
-    """Result of one traced run: modules with parameters in order of use, and pairs of layer and norm."""
+    """Result of one traced run.
+
+    Attributes:
+        order: modules with parameters, in order of use.
+        pairs: layers and norms.
+        unused: batch norms that the run did not come by.
+    """
 
     order: tuple[str, ...]
     pairs: tuple[FoldedPair, ...]
+    unused: tuple[str, ...] = ()
 
 
 def trace(module: nn.Module, example: Tensor) -> Trace:
@@ -86,7 +93,8 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
     finally:
         for handle in handles:
             handle.remove()
-    return Trace(tuple(order), tuple(pairs))
+    unused = tuple(name for m, name in names.items() if isinstance(m, NORMS) and name not in order)
+    return Trace(tuple(order), tuple(pairs), unused)
 
 
 def _pair(module: nn.Module, source: tuple[str, Tensor] | None, name: str, norm: nn.Module) -> FoldedPair:
@@ -107,8 +115,12 @@ def _pair(module: nn.Module, source: tuple[str, Tensor] | None, name: str, norm:
     return FoldedPair(source[0], name, layer.bias is not None, affine, eps)
 
 
-def fused_module(module: nn.Module, pairs: Sequence[FoldedPair]) -> nn.Module:
-    """Copy a module without its norms, with the biases that folding adds to layers."""
+def fused_module(module: nn.Module, pairs: Sequence[FoldedPair], unused: Sequence[str] = ()) -> nn.Module:
+    """Copy a module without its norms, with the biases that folding adds to layers.
+
+    Args:
+        unused: norms that are taken away without being folded.
+    """
     fused = copy.deepcopy(module).eval()
     for pair in pairs:
         layer = fused.get_submodule(pair.layer)
@@ -116,12 +128,20 @@ def fused_module(module: nn.Module, pairs: Sequence[FoldedPair]) -> nn.Module:
             weight = layer.weight
             assert isinstance(weight, Tensor)
             layer.bias = nn.Parameter(torch.zeros(weight.shape[0], device=weight.device))
-        parent, _, leaf = pair.norm.rpartition(".")
+    for name in (*(pair.norm for pair in pairs), *unused):
+        parent, _, leaf = name.rpartition(".")
         setattr(fused.get_submodule(parent), leaf, nn.Identity())
     return fused
 
 
-def check_folding(module: nn.Module, fused: nn.Module, pairs: Sequence[FoldedPair], images: Tensor) -> None:
+def without(state: Mapping[str, Tensor], modules: Sequence[str]) -> dict[str, Tensor]:
+    """A state dict without the values of some modules."""
+    return {name: tensor for name, tensor in state.items() if name.rpartition(".")[0] not in modules}
+
+
+def check_folding(
+    module: nn.Module, fused: nn.Module, pairs: Sequence[FoldedPair], images: Tensor, unused: Sequence[str] = ()
+) -> None:
     """Refuse pairs if folding them would change the function.
 
     Following a layer is not enough: something else may read the layer's output too, or alter it in place
@@ -131,8 +151,9 @@ def check_folding(module: nn.Module, fused: nn.Module, pairs: Sequence[FoldedPai
         module, fused: with its norms and without, both in evaluation mode.
         pairs: what is folded.
         images: an input, not constant.
+        unused: norms that were taken away.
     Raises:
-        UnknownArchitecture: the outputs differ at random statistics.
+        UnknownArchitecture: the outputs differ at random statistics, or an unused norm is used after all.
     """
     state = {**module.state_dict()}
     random = torch.Generator().manual_seed(0)
@@ -144,7 +165,13 @@ def check_folding(module: nn.Module, fused: nn.Module, pairs: Sequence[FoldedPai
             state[f"{pair.norm}.{leaf}"] = 0.5 + torch.rand(like.shape, generator=random).to(like)
     with torch.no_grad():
         expected = functional_call(module, state, (images,))
-        folded = functional_call(fused, fold(state, pairs), (images,))
+        try:
+            folded = functional_call(fused, without(fold(state, pairs), unused), (images,))
+        except AttributeError as failure:
+            raise UnknownArchitecture(
+                f"of the batch norms {', '.join(unused[:6])} one is used otherwise than by calling it ({failure}).",
+                "netspace folds batch norms into the layers before them; these cannot be folded.",
+            ) from failure
     off, size = float((folded - expected).abs().max()), float(expected.abs().max())
     if not off <= 1e-3 * size:
         raise UnknownArchitecture(

@@ -11,7 +11,7 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.zoo.align import align
 from netspace_cli.commands.zoo.fit import fit
-from netspace_cli.commands.zoo.index import Counts, image_data, index, summary
+from netspace_cli.commands.zoo.index import Counts, image_data, index, normalised, summary
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer
 from netspace_cli.views.view import view_of
@@ -153,6 +153,7 @@ for _command in (index, fit, align):
     help="Resize images to this width; commands that use the zoo, or a space of it, do the same.",
 )
 @image_data
+@normalised
 @options.dry_run
 @options.running
 @options.shared
@@ -177,8 +178,8 @@ def train(
 
     if data is None:
         raise click.UsageError("Missing option '--data': a zoo is trained on images.")
-    runner = running.runner(console)
-    task = TrainZooRequest(directory, ZooPlan(**plan), data, size, workers).prepare(runner)
+    normalisation, runner = plan.pop("normalisation"), running.runner(console)
+    task = TrainZooRequest(directory, ZooPlan(**plan), data, size, workers, normalisation).prepare(runner)
     if not task.jobs:
         console.note(f"{directory} already has all these instances: nothing to train. Another --seed adds more.")
     if dry_run:

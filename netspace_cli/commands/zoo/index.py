@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from netspace_cli.terminal.formats import Column
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
+    from netspace_cli.core.data.normalise import Normalisation
     from netspace_cli.core.zoos.adopt import Adopted
     from netspace_cli.core.zoos.zoo import Zoo
 
@@ -44,6 +46,43 @@ image_data = click.option(
 """Passes `data: str | None`; the commands that make a zoo of classifiers require it."""
 
 
+class Numbers(click.ParamType):
+    """A number for each channel, with commas between."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        try:
+            return tuple(float(number) for number in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number for each channel, as in 0.49,0.48,0.45.", param, ctx)
+
+
+def normalised(command: Any) -> Any:
+    """--normalise, --mean, --std: passes `normalisation: Normalisation`."""
+
+    @functools.wraps(command)
+    def with_normalisation(
+        *args: Any, normalise: str | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, **rest: Any
+    ) -> Any:
+        from netspace_cli.core.data.normalise import Normalisation
+
+        return command(*args, normalisation=Normalisation(normalise, mean, std), **rest)
+
+    for option in (
+        click.option("--std", type=Numbers(), help="Deviation that pixels of 0 to 1 are divided by, as --mean."),
+        click.option("--mean", type=Numbers(), metavar="R,G,B", help="Mean that is taken off pixels of 0 to 1."),
+        click.option(
+            "--normalise",
+            type=click.Choice(["imagenet", "half", "none", "own"]),
+            help="Normalisation of pixels, recorded in the zoo: ImageNet's, (x - 0.5) / 0.5, none, or by the training "
+            "images' own mean and deviation. [default: as published for cifar10 and tiny-imagenet, else own]",
+        ),
+    ):
+        with_normalisation = option(with_normalisation)
+    return with_normalisation
+
+
 @click.command()
 @click.argument("directory", type=options.INPUT_DIRECTORY)
 @click.option(
@@ -67,6 +106,7 @@ image_data = click.option(
 @options.arch
 @options.key
 @image_data
+@normalised
 @click.option(
     "--force",
     cls=options.SharedOption,
@@ -82,6 +122,7 @@ def index(
     data: str | None,
     force: bool,
     dry_run: bool,
+    normalisation: Normalisation,
     running: options.RunnerOptions,
     console: Console,
     **wanted: Any,
@@ -98,7 +139,7 @@ def index(
     if data is None:
         raise click.UsageError("Missing option '--data': the images the networks were trained on.")
     runner = running.runner(console)
-    task = IndexRequest(directory, data, IndexPlan(**wanted), force).prepare()
+    task = IndexRequest(directory, data, IndexPlan(**wanted), force, normalisation).prepare()
     with runner:
         adopted = task.plan(runner) if dry_run else task.run(runner)
         report = runner.report()

@@ -180,7 +180,7 @@ def _load_digits(size: int) -> ImageData:
     images = (grown * (255 / 16)).round().clamp(0, 255).to(torch.uint8)
     labels = torch.from_numpy(source.target).to(torch.int64)
     splits = {name: Split(images[i], labels[i]) for name, i in digits_index().items()}
-    mean, std = _mean_and_std(splits["train"].images)
+    mean, std = mean_and_std(splits["train"].images)
     names = tuple(str(k) for k in range(10))
     # Half the share that other data get: a digit fills its frame.
     return ImageData("digits", ImageIO(1, size, 10), splits, mean, std, size // 16, False, names)
@@ -198,7 +198,7 @@ def _finished(found: ReadImages, size: int | None, unlabelled: int | None = None
     if size != own:
         splits = {part: Split(_resized(s.images, size), s.labels) for part, s in splits.items()}
         notes.append(f"images were resized from {own} to {size} pixels")
-    mean, std = PUBLISHED_SCALE if found.published else _mean_and_std(splits["train"].images)
+    mean, std = PUBLISHED_SCALE if found.published else mean_and_std(splits["train"].images)
     return ImageData(
         name=found.name,
         io=ImageIO(channels, size, classes),
@@ -243,7 +243,7 @@ def _resized(images: Tensor, size: int) -> Tensor:
     return torch.cat([resize(chunk, [size, size], antialias=True) for chunk in chunks])
 
 
-def _mean_and_std(images: Tensor) -> Scale:
+def mean_and_std(images: Tensor) -> Scale:
     """Mean and standard deviation per channel of (N, C, S, S) uint8, in units of pixel value / 255."""
     values = torch.arange(256, dtype=torch.float64) / 255
     means, stds = [], []

@@ -12,6 +12,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from torch import Tensor
 from netspace_cli.core.files.inputs import describe_bytes, open_input
 
 from .images import SPLITS, Split
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 CIFAR10_TRAIN = 40_000  # of the 50,000 in file order; the rest is val
 # Written out, since asking torchvision for them takes two seconds.
@@ -168,7 +172,8 @@ def load_folder(path: Path, size: int | None) -> ReadImages:
             must be square.
     Raises:
         DataUnavailable: train or test is absent.
-        InputFileError: a picture that is broken, a class without pictures, or splits whose classes differ.
+        InputFileError: a picture that is broken, transparent in places or of more than 8 bits a channel, a class
+            without pictures, or splits whose classes differ.
     """
     from torchvision.datasets import ImageFolder
 
@@ -229,20 +234,41 @@ def _read_picture(path: Path, size: int | None) -> np.ndarray:
     with open_input(path) as file:
         try:
             with Image.open(file) as picture:
+                lost = _lost_in_colours(picture)
                 colours = picture.convert("RGB")
         except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as failure:
             what = describe_bytes(path)
             reason = f"this picture cannot be decoded{f'; the file is {what}' if what else ''} ({failure})."
             raise InputFileError(path, reason, "Replace it, or take it out of the data set.") from failure
+    if lost:
+        raise InputFileError(path, *lost)
     if size and colours.size != (size, size):
         colours = colours.resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(colours)
 
 
+def _lost_in_colours(picture: Image.Image) -> tuple[str, str] | None:
+    """What a picture has that three channels of 8 bits do not hold, and what to do; None for what they hold."""
+    if picture.mode.startswith(("I", "F")):
+        return (
+            f"this picture has more than 8 bits a channel (mode {picture.mode}).",
+            "Bring its values to 0-255 first, as the networks were given them.",
+        )
+    if not picture.has_transparency_data:
+        return None
+    lowest, _ = picture.convert("RGBA").getchannel("A").getextrema()
+    if lowest == 255:
+        return None
+    return (
+        f"this picture is transparent in places (mode {picture.mode}): what is behind is not known.",
+        "Lay it on the background that the networks were given.",
+    )
+
+
 def load_npz(path: Path, *, labelled: bool = True) -> ReadImages:
     """Read a file in MedMNIST's layout: {train,val,test}_{images,labels}; val may be absent.
 
-    Images are (N, S, S) or (N, S, S, C) uint8, labels (N,) or (N, 1) integers.
+    Images are (N, S, S) or (N, S, S, C) uint8, labels (N,) or (N, 1) integers, or one-hot (N, K).
 
     Args:
         labelled: whether it has labels; else test may be absent too, and all labels are -1.
@@ -344,7 +370,9 @@ def _npz_images(path: Path, name: str, array: np.ndarray) -> Tensor:
 
 
 def _npz_labels(path: Path, name: str, array: np.ndarray) -> Tensor:
-    """Read labels (N,) int64."""
+    """Read labels (N,) int64; from one-hot rows (N, K) too."""
+    if _is_one_hot(array):
+        return torch.from_numpy(array.argmax(1).astype(np.int64))
     if array.dtype.kind not in "iu":
         raise InputFileError(path, f"{name} is {array.dtype}, not integers.", "Number the classes from 0.")
     if array.ndim == 2 and array.shape[1] > 1:
@@ -354,6 +382,14 @@ def _npz_labels(path: Path, name: str, array: np.ndarray) -> Tensor:
         reason = f"{name} has the shape {array.shape}; expected (N,) or (N, 1)."
         raise InputFileError(path, reason, "Give each image one label.")
     return torch.from_numpy(array.reshape(-1).astype(np.int64))
+
+
+def _is_one_hot(array: np.ndarray) -> bool:
+    """Whether labels are rows (N, K) of zeros with a single one."""
+    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "biuf":
+        return False
+    ones = array == 1
+    return bool((ones | (array == 0)).all() and (ones.sum(1) == 1).all())
 
 
 def _channels_first(images: np.ndarray) -> Tensor:

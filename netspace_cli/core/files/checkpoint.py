@@ -29,7 +29,16 @@ from .safetensors_file import (
     read_safetensors,
     write_safetensors,
 )
-from .state_dicts import TRAINERS, WRAPPERS, checked_entries, find_state, without_prefixes
+from .state_dicts import (
+    TRAINERS,
+    WRAPPERS,
+    check_not_quantised,
+    checked_entries,
+    find_state,
+    recorded_accuracy,
+    without_others,
+    without_prefixes,
+)
 from .tensor_names import check_names, shown
 from .torch_file import is_torch_head, read_torch_file
 
@@ -81,6 +90,7 @@ class Checkpoint:
         notes: what was done to bring it to this form, a sentence each.
         prefix: what was cut off the front of every name, e.g. "module."; put it back for the layout
             of the file.
+        accuracy: what a trainer saved as the network's accuracy, a fraction; None where it saved none.
     """
 
     path: Path
@@ -90,6 +100,7 @@ class Checkpoint:
     metadata: dict[str, str]
     notes: tuple[str, ...]
     prefix: str = ""
+    accuracy: float | None = None
 
 
 def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
@@ -108,6 +119,7 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
     notes: list[str] = []
     metadata: dict[str, str] = {}
     place: tuple[str, ...] = ()
+    accuracy: float | None = None
     format_ = _sniff_format(path)
     if format_ == "safetensors":
         if key is not None:
@@ -118,16 +130,20 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
         found: Mapping[Any, object] = parse_checked_bytes(path, data)
     else:
         content, data = read_torch_file(path)
+        accuracy = recorded_accuracy(content)
         place, found = find_state(path, content, key)
     if place:
         notes.append(f"The state dict was found under {'.'.join(place)!r}.")
     tensors = checked_entries(path, found, notes)
+    check_not_quantised(path, tensors)
+    if place:
+        tensors = without_others(tensors, notes)
     prefix, tensors = without_prefixes(tensors, WRAPPERS + TRAINERS if place else WRAPPERS)
     if prefix:
         notes.append(f"The prefix {prefix!r} was cut off every name.")
     state = _normalised(path, tensors, len(data), notes)
     digest = hashlib.sha256(data).hexdigest()
-    return Checkpoint(path, digest, format_, state, metadata, tuple(notes), prefix)
+    return Checkpoint(path, digest, format_, state, metadata, tuple(notes), prefix, accuracy)
 
 
 def read_own(path: Path, kind: Literal["embedding", "space"]) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -28,6 +29,14 @@ _DEEPEST_CONTAINER = 3
 _EXTRA_STATE = "_extra_state"
 # torch.optim.swa_utils.AveragedModel keeps how many networks it averaged beside the network, its `module`.
 _AVERAGED, _AVERAGED_MODULE = "n_averaged", "module."
+# What a trainer's own module has beside the network: a loss with its weights, metrics with their counters.
+_BESIDE = re.compile(
+    r"(?:\w+_)?(?:criterion|criteria|loss|losses|loss_fn|loss_func|loss_function|metric|metrics|acc|accuracy|auroc|f1"
+    r"|f1_?score|precision|recall|confusion|confmat|confusion_matrix)\d*"
+)
+_ACCURACY = re.compile(r"(?:best_?)?(?:(?:test|val|valid)_?)?(?:acc|accuracy|prec|top)_?@?1?")
+# Parts of names that only quantised networks have: torch's own (packed, or trained for it), then others'.
+_QUANTISED = {"_packed_params", "weight_fake_quant", "activation_post_process", "qweight", "qzeros", "SCB"}
 
 
 def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Mapping[Any, object]]:
@@ -59,6 +68,8 @@ def find_state(path: Path, content: object, key: str | None) -> tuple[Place, Map
             f"Choose one, e.g. {setting('key', '.'.join(candidates[0][0]))} "
             f"(of a teacher: {Call('read_teacher', key=None)}).",
         )
+    for held in _mappings(content, set()):
+        check_not_quantised(path, held)
     what = f"what is under {key!r}" if key else "it"
     raise CheckpointError(
         path,
@@ -132,6 +143,21 @@ def _type_name(value: object) -> str:
     return value.origin if isinstance(value, StandIn) else type(value).__name__
 
 
+def recorded_accuracy(content: object) -> float | None:
+    """The accuracy that a trainer saved beside a network, as a fraction; None if it saved none.
+
+    A number above 1 is taken for per cent. Of several the last is taken, which is the best one in most files.
+    """
+    found = None
+    for name, value in content.items() if isinstance(content, Mapping) else ():
+        if not isinstance(name, str) or not _ACCURACY.fullmatch(name.lower()):
+            continue
+        number = value.item() if isinstance(value, Tensor) and value.numel() == 1 else value
+        if isinstance(number, int | float) and not isinstance(number, bool) and 0 < number <= 100:
+            found = number / 100 if number > 1 else float(number)
+    return found
+
+
 def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -> dict[str, Tensor]:
     """Check names of a state dict's tensors; left-out entries are added to the notes.
 
@@ -152,6 +178,48 @@ def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -
         del tensors[_AVERAGED]
         notes.append(f"The counter {_AVERAGED!r} of weight averaging was left out.")
     return tensors
+
+
+def check_not_quantised(path: Path, names: Iterable[object]) -> None:
+    """Refuse a quantised network by the names in its state dict.
+
+    Raises:
+        CheckpointError: names the first that shows it.
+    """
+    telling = [name for name in names if isinstance(name, str) and not _QUANTISED.isdisjoint(name.split("."))]
+    if telling:
+        raise CheckpointError(
+            path,
+            f"it is the state dict of a quantised network ({len(telling)} names such as {shown(telling[0])}); netspace "
+            "needs its weights as plain numbers.",
+            "Give the network as it was before quantisation.",
+        )
+
+
+def _mappings(content: object, seen: set[int], depth: int = 0) -> Iterator[Mapping[Any, object]]:
+    """A mapping and those within it, down to where state dicts are looked for, each once."""
+    if not isinstance(content, Mapping) or id(content) in seen or depth > _DEEPEST_CONTAINER:
+        return
+    seen.add(id(content))
+    yield content
+    for value in content.values():
+        yield from _mappings(value, seen, depth + 1)
+
+
+def without_others(tensors: Mapping[str, Tensor], notes: list[str]) -> dict[str, Tensor]:
+    """Leave out the tensors that a trainer's module has beside its network, a loss or metrics; notes say which.
+
+    Only where all others are under one of `TRAINERS`; else nothing is left out.
+    """
+    own = next((prefix for prefix in TRAINERS if any(name.startswith(prefix) for name in tensors)), None)
+    others = [name for name in tensors if own is not None and not name.startswith(own)]
+    if not all("." in name and _BESIDE.fullmatch(name.partition(".")[0]) for name in others):
+        return dict(tensors)
+    if others:
+        names = ", ".join(shown(name).strip("'") for name in others[:4])
+        more = f" and {len(others) - 4} more" if len(others) > 4 else ""
+        notes.append(f"Left out, as they are beside the network: {names}{more}.")
+    return {name: tensor for name, tensor in tensors.items() if name not in set(others)}
 
 
 def without_prefixes(tensors: Mapping[str, Tensor], prefixes: Sequence[str]) -> tuple[str, dict[str, Tensor]]:

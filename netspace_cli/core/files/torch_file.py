@@ -114,6 +114,11 @@ def is_torch_head(head: bytes) -> bool:
     return head.startswith((_ZIP_MAGIC, _PICKLE_MAGIC))
 
 
+def looks_saved_by_torch(head: bytes) -> bool:
+    """Whether a file's first kilobyte is that of a file by `torch.save`, in either format."""
+    return head.startswith(_LEGACY_MAGIC) or (head.startswith(_ZIP_MAGIC) and b"/data.pkl" in head)
+
+
 def _not_by_torch(path: Path, head: bytes, file: BinaryIO) -> CheckpointError:
     if head.startswith(_PICKLE_MAGIC):
         file.seek(0)

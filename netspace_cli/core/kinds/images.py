@@ -15,6 +15,7 @@ from torch import Tensor
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.data.datasets import data_available, load_images
 from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.normalise import as_recorded
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
@@ -187,12 +188,12 @@ class ImageKind(LabelledKind):
         if not data_available(name):
             return None
         if not name.startswith(("npz:", "folder:")):
-            return load_images(name, size=self.io.size)
+            return as_recorded(load_images(name, size=self.io.size), record)
         try:
             data = load_images(name, size=self.io.size)
         except (DataUnavailable, InputFileError):
             return None  # something else of the same name
-        return data if data.record()["splits"] == record["splits"] else None
+        return as_recorded(data, record) if data.record()["splits"] == record["splits"] else None
 
     def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> ImageData:
         """The named images, else those that the zoo was trained on."""
@@ -201,7 +202,7 @@ class ImageKind(LabelledKind):
             raise DataUnavailable(
                 f"the images of {name}, which {owner} was trained on, are not available.", data_hint(name)
             )
-        return load_images(spec or name, size=self.io.size)
+        return as_recorded(load_images(spec or name, size=self.io.size), record)
 
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -15,18 +16,21 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from netspace_models.architectures import Architecture, ImageIO, NetworkIO, build
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import factory
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 from netspace_models.parameters.spec import NetworkSpec
 from netspace_models.wording import Call
-from torch import nn
+from torch import Tensor, nn
 
 from netspace_cli.core.runtime.runner import kept_random_state
 
 from .trust import check_trusted, is_trusted
 
+# Convolutions whose channels are tried, and coordinates of points, to find what a factory's module takes.
+MOST_CONVOLUTIONS = 4
+COORDINATES = (3, 2, 4, 1)
 # Sizes of images, in pixels, at which `known_io` compares an architecture with itself.
 COMPARED_SIZES = (16, 28, 32, 64)
 
@@ -101,11 +105,13 @@ def fresh_module(name: str, io: NetworkIO) -> nn.Module:
     return _call(name, io) if is_factory(name) else factory(name)(io)
 
 
-def io_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> NetworkIO | None:
-    """Find the images and classes of a factory without arguments: its module is run on each size.
+def io_of_factory(name: str, channels: int | None, sizes: tuple[int, ...]) -> NetworkIO | None:
+    """Find what the module of a factory without arguments takes and gives: it is run on images of each size.
 
+    Args:
+        channels: of the images; None for those of the module's convolutions, or if it runs on no images, points.
     Returns:
-        None where it needs an argument, or runs on none of the sizes.
+        None where it needs an argument, or runs on none of these.
     Raises:
         ConfigError: the factory cannot be imported, fails, or does not return a module.
     """
@@ -113,14 +119,36 @@ def io_of_factory(name: str, channels: int, sizes: tuple[int, ...]) -> NetworkIO
         return None
     with kept_random_state(), torch.no_grad():
         module = _call(name, None).eval()
-        for size in sizes:
-            try:
-                outputs = module(torch.zeros(2, channels, size, size))
-            except RuntimeError:
-                continue  # not a size it was made for
-            if outputs.dim() == 2:
-                return ImageIO(channels, size, outputs.shape[1])
+        tried = _channels_of(module) if channels is None else (channels,)
+        for depth, size in itertools.product(tried, sizes):
+            classes = _outputs_for(module, torch.zeros(2, depth, size, size))
+            if classes:
+                return ImageIO(depth, size, classes)
+        for dimensions in COORDINATES if channels is None else ():
+            values = _outputs_for(module, torch.zeros(2, dimensions))
+            if values:
+                return FieldIO(dimensions, values)
     return None
+
+
+def _channels_of(module: nn.Module) -> tuple[int, ...]:
+    """Channels of images that a module may take: those of its convolutions, in their order, then the usual ones."""
+    own = [m.in_channels for m in module.modules() if isinstance(m, nn.Conv2d)]
+    return tuple(dict.fromkeys([*own[:MOST_CONVOLUTIONS], 3, 1]))
+
+
+def _outputs_for(module: nn.Module, inputs: Tensor) -> int:
+    """Number of outputs K where a module makes (B, K) of inputs; 0 where it does not."""
+    try:
+        outputs = module(inputs)
+    except (RuntimeError, TypeError, ValueError, IndexError, AssertionError):
+        return 0  # not what it was made for
+    return outputs.shape[1] if isinstance(outputs, Tensor) and outputs.dim() == 2 else 0
+
+
+def needs_io(name: str) -> bool:
+    """Whether a factory has to be told the IO."""
+    return _needs_io(_import(name))
 
 
 def _call(name: str, io: NetworkIO | None) -> nn.Module:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint, check_finite, read_checkpoint, write_checkpoint
 
-from .recognise import ambiguity, recognise
+from .recognise import recognise, settle
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Network:
         sha256: of that file.
         notes: what was done to read it.
         run: the run that its file says it is one of several instances of; "" where it says nothing.
+        accuracy: what its file records as its accuracy, a fraction; None where it records none.
     """
 
     architecture: Architecture
@@ -37,6 +38,7 @@ class Network:
     sha256: str = ""
     notes: tuple[str, ...] = ()
     run: str = ""
+    accuracy: float | None = None
 
 
 def read_network(
@@ -72,15 +74,16 @@ def recognise_network(
     """Recognise the network in a checkpoint; arguments and errors as in `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, io=io)
-    assumed = "" if arch else ambiguity(checkpoint, architecture)
+    architecture, remark = (architecture, "") if arch else settle(checkpoint, architecture, str(source))
     return Network(
         architecture,
         architecture.to_weights(checkpoint.state),
         architecture.form_of(checkpoint.state),
         str(source),
         checkpoint.sha256,
-        (*checkpoint.notes, *([assumed] if assumed else [])),
+        (*checkpoint.notes, *([remark] if remark else [])),
         checkpoint.metadata.get("netspace.run", ""),
+        checkpoint.accuracy,
     )
 
 

@@ -7,18 +7,22 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from netspace_models.architectures import Architecture, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import difference
 from netspace_models.architectures.family import Foreign, Shapes
-from netspace_models.architectures.registry import channels_and_classes, guesses, twins
+from netspace_models.architectures.registry import channels_and_classes, guesses, shown_by_weights, twins
 from netspace_models.errors import NamesDiffer, UnknownArchitecture
 from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint
 
-from .factories import io_of_factory, is_factory, resolve_architecture
+from .assumptions import assume, decided
+from .decide import decide
+from .factories import io_of_factory, is_factory, needs_io, resolve_architecture
 
 # Image sizes tried when a checkpoint comes without a word on its data: CIFAR-10's, those of digits,
 # MNIST's, Tiny-ImageNet's.
 USUAL_SIZES = (32, 16, 28, 64)
+# Those tried with somebody's own architecture, which may be for larger images.
+FACTORY_SIZES = (*USUAL_SIZES, 96, 128, 224)
 # A file's word for its sizes is taken up to here: beyond, building the network to compare with could
 # take far more time and memory than the file has bytes.
 MOST_CHANNELS, MOST_CLASSES = 1024, 100_000
@@ -36,10 +40,11 @@ def recognise(
     Args:
         candidates: tried first; the built-in ones are tried after them.
         arch: a name or a factory, where recognition is not wanted.
-        io: images and classes, where they are known; otherwise they are read off the parameters.
+        io: what the network takes and gives, where that is known: nothing else is recognised then. Otherwise it is
+            read off the parameters.
     Returns:
         Of several with the same names and shapes the one that the file names; else the first candidate, or the
-        built-in one with tanh.
+        likeliest built-in one. `settle` chooses between them.
     Raises:
         UnknownArchitecture: nothing fits; says which came nearest and what differs.
     """
@@ -53,8 +58,10 @@ def recognise(
             failures.append((architecture, failure))
         else:
             return architecture if arch else _as_named(architecture, checkpoint.metadata, candidates)
-    nearest = _nearest(failures, shapes)
-    raise _misfit(checkpoint, arch, nearest) if arch else _unknown(checkpoint, nearest)
+    if arch:
+        raise _misfit(checkpoint, arch, _nearest(failures, shapes))
+    alike = [(architecture, failure) for architecture, failure in failures if _likeness(architecture, shapes) > 0]
+    raise _of_another_io(checkpoint, io) or _unknown(checkpoint, _nearest(alike, shapes))
 
 
 def _as_named(
@@ -62,23 +69,50 @@ def _as_named(
 ) -> Architecture:
     """Among architectures with the same parameters, the one that the file names; without a name, the one found."""
     name = metadata.get("netspace.arch", architecture.name)
-    if name == architecture.name or name not in twins(architecture.name):
+    if name == architecture.name or name not in twins(architecture.name, architecture.io):
         return architecture
     return next((a for a in candidates if a.name == name), None) or build(name, architecture.io)
 
 
-def ambiguity(checkpoint: Checkpoint, architecture: Architecture) -> str:
-    """Explain the choice of an architecture if its parameters fit others and the file does not say which.
+def settle(checkpoint: Checkpoint, architecture: Architecture, source: str) -> tuple[Architecture, str]:
+    """Choose between an architecture and those with the same parameters, where the file does not say which it is.
 
-    Empty otherwise.
+    Its values tell, or the images given do (`deciding_by`); else the architecture is assumed.
+
+    Args:
+        architecture: what fits; source: the file, for remarks.
+    Returns:
+        The choice, and a remark on it; "" where there was none to make.
+    Raises:
+        UnknownArchitecture: it would be assumed, and nothing is to be (`strictly`).
     """
-    name, *others = twins(architecture.name)
+    name, *others = twins(architecture.name, architecture.io)
     if not others or checkpoint.metadata.get("netspace.arch") in (name, *others):
-        return ""
-    return (
-        f"{name} assumed: {' and '.join(others)} have the same parameters, and the file names none of them. "
+        return architecture, ""
+    if shown_by_weights(name, checkpoint.state):
+        return architecture, ""
+    decision = decide(checkpoint.state, [architecture, *(build(other, architecture.io) for other in others)])
+    if decision is not None:
+        chosen = decision.architecture
+        ruled_out = [n for n in (name, *others) if n not in (chosen.name, *decision.rivals)]
+        remark = f"{chosen.name}, not {_listed(ruled_out, 'or')}: {decision.evidence}."
+        if not decision.rivals:
+            return chosen, decided(source, remark, surprising=chosen is not architecture)
+        remark += (
+            f" It may be {_listed(decision.rivals, 'or')} too; {setting('arch', decision.rivals[0])} chooses that."
+        )
+        return chosen, assume(source, remark)
+    have = "has" if len(others) == 1 else "have"
+    none = "neither" if len(others) == 1 else "none of them"
+    remark = (
+        f"{name} assumed: {_listed(others)} {have} the same parameters, and the file names {none}. "
         f"{setting('arch', others[0])} chooses another."
     )
+    return architecture, assume(source, remark)
+
+
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 2 else names)
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
@@ -103,7 +137,7 @@ def _options(candidates: Sequence[Architecture], shapes: Shapes, io: NetworkIO |
     yield from candidates
     found = guesses(shapes)
     for guess in found:
-        if guess.io is not None:
+        if guess.io is not None and io in (None, guess.io):
             yield from (build(name, guess.io) for name in guess.names)
     names = [name for guess in found if guess.io is None for name in guess.names]
     for option in [io] if io else _possible_ios(shapes, None):
@@ -121,8 +155,7 @@ def _possible_ios(shapes: Shapes, arch: str | None) -> list[NetworkIO]:
     if own:
         return own
     if arch and is_factory(arch):
-        channels = {shape[1] for shape in shapes.values() if len(shape) == 4} or {3}
-        made_for = io_of_factory(arch, min(channels), USUAL_SIZES)
+        made_for = io_of_factory(arch, None, FACTORY_SIZES)
         if made_for is not None:
             return [made_for]
     ends = channels_and_classes(shapes)
@@ -132,6 +165,13 @@ def _possible_ios(shapes: Shapes, arch: str | None) -> list[NetworkIO]:
 
 
 def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:
+    if nearest is None and is_factory(arch) and not needs_io(arch):
+        sizes = ", ".join(map(str, sorted(FACTORY_SIZES)))
+        return UnknownArchitecture(
+            f"{checkpoint.path}: {arch} runs neither on square images of {sizes} pixels nor on points of 1 to 4 "
+            "coordinates, or gives no (B, K) outputs for them.",
+            f"Give a space or data that tell its inputs ({setting('candidates')}, {setting('io')}).",
+        )
     if nearest is None:
         return UnknownArchitecture(
             f"{checkpoint.path}: it does not say for which images and classes to build {arch}.",
@@ -146,18 +186,44 @@ def _misfit(checkpoint: Checkpoint, arch: str, nearest: tuple[Architecture, Name
 def _nearest(
     failures: Sequence[tuple[Architecture, NamesDiffer]], shapes: Shapes
 ) -> tuple[Architecture, NamesDiffer] | None:
-    """The architecture with the fewest differing names, among those for such images and classes if any."""
+    """The architecture that shares the most names and shapes, for its size, among those for such images and classes
+    if any."""
     own = {_first_and_last(s) for s in _possible_ios(shapes, None)}
 
-    def distance(failed: tuple[Architecture, NamesDiffer]) -> tuple[bool, int]:
-        return _first_and_last(failed[0].io) not in own, difference(failed[1])
+    def distance(failed: tuple[Architecture, NamesDiffer]) -> tuple[bool, float, int]:
+        return _first_and_last(failed[0].io) not in own, -_likeness(failed[0], shapes), difference(failed[1])
 
     return min(failures, key=distance, default=None)
+
+
+def _likeness(architecture: Architecture, shapes: Shapes) -> float:
+    """Names of which both have the same shape over all names of either, in the form in which there are more."""
+    found = set(shapes.items())
+    forms = [{(p.name, p.shape) for p in architecture.layout(form).parameters} for form in ("full", "fused")]
+    return max(len(found & form) / len(found.union(form)) for form in forms)
 
 
 def _first_and_last(io: NetworkIO) -> tuple[int, int]:
     """Read what the first and last layer show of an IO: channels or coordinates, classes or values."""
     return io.input_shape[0], io.outputs
+
+
+def _of_another_io(checkpoint: Checkpoint, io: NetworkIO | None) -> UnknownArchitecture | None:
+    """The refusal of a network that is known, but takes something else than `io`, by what its family reads of it."""
+    if io is None:
+        return None
+    own = [guess.io for guess in guesses(shapes_of(checkpoint.state)) if guess.io is not None and guess.io != io]
+    for other in own:
+        try:
+            found = recognise(checkpoint, io=other)
+        except UnknownArchitecture:
+            continue
+        return UnknownArchitecture(
+            f"{checkpoint.path}: it is a {found.name} for {found.io.describe_inputs()}, not for "
+            f"{io.describe_inputs()}.",
+            "Give data of its own kind.",
+        )
+    return None
 
 
 def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] | None) -> UnknownArchitecture:

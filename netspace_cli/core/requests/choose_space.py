@@ -10,6 +10,7 @@ from netspace_models.errors import ConfigError, UnknownArchitecture, WrongSpace
 from netspace_models.wording import Call, setting
 
 from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.networks.assumptions import provisionally
 from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.spaces.built_in import built_in_by_starts, built_in_spaces
 from netspace_cli.core.spaces.embeddings import Embeddings, is_embedding, load_embeddings
@@ -51,11 +52,12 @@ def choose_space(source: str | Path | None, paths: Sequence[Path], reader: Check
         raise ConfigError("no space was named, and none is built in.", f"Name one: {named}.")
     reader = reader or CheckpointReader()
     embedded = {p: load_embeddings(p) for p in paths if is_embedding(p)}
-    if embedded:
-        owner = load_space(_owner(embedded))
-        _check_beside(next(iter(embedded)), [p for p in paths if p not in embedded], owner, reader)
-        return owner
-    return load_space(_space_of_checkpoints(paths, reader))
+    with provisionally():
+        if embedded:
+            owner = load_space(_owner(embedded))
+            _check_beside(next(iter(embedded)), [p for p in paths if p not in embedded], owner, reader)
+            return owner
+        return load_space(_space_of_checkpoints(paths, reader))
 
 
 def choose_space_to_draw_from(source: str | Path | None) -> Space:

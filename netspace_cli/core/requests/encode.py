@@ -55,8 +55,8 @@ class EncodeRequest:
         check_output(self.output, force=self.force)
         reader = CheckpointReader(self.arch, self.key)
         space = choose_space(self.space, self.networks, reader)
-        networks = read_networks(self.networks, space, reader)
         data = choose_data(space, self.data)
+        networks = read_networks(self.networks, space, reader, data)
         steps = default_refine_steps(space, data) if self.refine_steps is None else self.refine_steps
         check_refining(space, data, steps)
         return EncodeTask(self, space, data, networks, steps)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.encode import default_refine_steps, encode
+from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.paths.walks import PathEnd
@@ -95,7 +96,7 @@ def read_inputs(
             embeddings = load_one_embedding(path, space)
             found[path] = Input(path, embeddings.vectors[0], embeddings.origins[0])
     if files:
-        networks = read_networks(files, space, reader)
+        networks = read_networks(files, space, reader, data)
         steps = default_refine_steps(space, data) if refine_steps is None else refine_steps
         encoded = encode(networks, space, runner, data=data, refine_steps=steps)
         for i, path in enumerate(files):
@@ -150,14 +151,19 @@ def read_wanted_teachers(teacher: Teacher, io: NetworkIO) -> tuple[Network, ...]
     return tuple(read_teacher(path, io, arch=teacher.arch, key=teacher.key) for path in teacher.paths)
 
 
-def read_networks(paths: Sequence[Path], space: Space, reader: CheckpointReader | None = None) -> list[Network]:
+def read_networks(
+    paths: Sequence[Path], space: Space, reader: CheckpointReader | None = None, data: Data | None = None
+) -> list[Network]:
     """Checkpoints of a space's architectures.
 
+    Args:
+        data: decide between architectures with the same parameters, if they are images like the space's.
     Raises:
         WrongSpace: an architecture that the space does not have.
     """
     reader = reader or CheckpointReader()
-    return [_read_for(path, space, reader) for path in paths]
+    with deciding_by(data):
+        return [_read_for(path, space, reader) for path in paths]
 
 
 def _read_for(path: Path, space: Space, reader: CheckpointReader) -> Network:

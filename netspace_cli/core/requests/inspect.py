@@ -14,8 +14,9 @@ from netspace_models.errors import ConfigError, InputFileError, UnknownArchitect
 
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.files.safetensors_file import TorchCheckpointFound, read_safetensors
+from netspace_cli.core.networks.assumptions import collecting
 from netspace_cli.core.networks.factories import known_io
-from netspace_cli.core.networks.recognise import ambiguity, recognise
+from netspace_cli.core.networks.recognise import recognise, settle
 from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces, starts_in
 from netspace_cli.core.spaces.embeddings import load_embeddings
 from netspace_cli.core.spaces.space_record import read_record
@@ -89,11 +90,12 @@ def _checkpoint(path: Path, arch: str | None, key: str | None) -> dict[str, Any]
     }
     try:
         architecture = recognise(checkpoint, arch=arch, candidates=built_in_architectures())
+        with collecting():  # the remark is among the notes
+            architecture, remark = (architecture, "") if arch else settle(checkpoint, architecture, str(path))
     except UnknownArchitecture as failure:
         return found | {"arch": None, "reason": failure.message}
-    assumed = "" if arch else ambiguity(checkpoint, architecture)
     return found | {
-        "notes": [*found["notes"], *([assumed] if assumed else [])],
+        "notes": [*found["notes"], *([remark] if remark else [])],
         "arch": architecture.name,
         "parameters": architecture.parameter_count,
         "form": architecture.form_of(checkpoint.state),

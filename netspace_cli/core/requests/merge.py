@@ -13,18 +13,19 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
+from netspace_cli.core.files.checkpoint_files import find_checkpoints
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.merging.merge import Merged, Way, check_merging, merge, target_of
 from netspace_cli.core.merging.merge_figure import plot_merged
 from netspace_cli.core.merging.plan import ON_SPACE, MergePlan
+from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, check_teacher, write_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble, select_members
 from netspace_cli.core.spaces.built_in import built_in_by_starts
 from netspace_cli.core.spaces.space import Space, load_space
-from netspace_cli.core.zoos.adopt import checkpoints_below
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import recorded
@@ -93,7 +94,7 @@ class MergeRequest:
             if path.is_dir() and (path / "zoo.json").is_file():
                 zoos.append(open_zoo(path))
             elif path.is_dir():
-                found = checkpoints_below(path)
+                found, _ = find_checkpoints(path)
                 if not found:
                     raise ConfigError(f"{path} holds no checkpoint files.", "Name a folder that has some, or a zoo.")
                 files += found
@@ -127,7 +128,8 @@ class MergeRequest:
             members += [zoo.network(instance, known[instance.arch]) for instance in chosen]
         candidates = [resolve_architecture(name, data.io) for name in self._names]
         candidates += [] if space is None else space.architectures
-        return members + [_read_member(path, data, candidates, self.key) for path in files]
+        with deciding_by(data):
+            return members + [_read_member(path, data, candidates, self.key) for path in files]
 
     def _target(
         self, members: Sequence[Network], data: ImageData, space: Space | None

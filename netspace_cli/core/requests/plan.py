@@ -41,7 +41,7 @@ def planned_inputs(
             architecture = space.model.architecture(load_one_embedding(path, space).origins[0].arch)
         else:
             check_refining(space, data, steps)
-            architecture = read_networks([path], space, reader)[0].architecture
+            architecture = read_networks([path], space, reader, data)[0].architecture
         rows.append(
             {
                 "path": path,

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
 from netspace_cli.core.zoos.adopt import USUAL_PLAN, Adopted, IndexPlan, index_folder
@@ -28,6 +29,7 @@ class TrainZooRequest:
         data: the images, as in `load_data`.
         size: S in pixels that the images are brought to; None for their own.
         workers: processes, each with networks of its own.
+        normalisation: of the images; as usual where it says nothing.
     """
 
     zoo: Path
@@ -35,6 +37,7 @@ class TrainZooRequest:
     data: str
     size: int | None = None
     workers: int = 1
+    normalisation: Normalisation = AS_IT_IS
 
     def prepare(self, runner: Runner) -> TrainZooTask:
         """Open the inputs and refuse what cannot be done, before any work.
@@ -45,7 +48,8 @@ class TrainZooRequest:
             ConfigError, DataUnavailable, UnknownArchitecture: say what and why.
         """
         self.plan.check()
-        data = load_data(self.data, size=self.size)
+        self.normalisation.check()
+        data = self.normalisation.of(load_data(self.data, size=self.size))
         done = zoo_so_far(self.zoo, data, self.plan.arch)
         left = (job.without(done) for job in jobs_of(self.plan, runner.seed))
         return TrainZooTask(self, data, [job for job in left if job])
@@ -128,12 +132,14 @@ class IndexRequest:
         data: the images the networks were trained on, as in `load_data`.
         plan: what is adopted, and as what.
         force: index again from scratch.
+        normalisation: of the images that the networks were trained on; as usual where it says nothing.
     """
 
     folder: Path
     data: str
     plan: IndexPlan = USUAL_PLAN
     force: bool = False
+    normalisation: Normalisation = AS_IT_IS
 
     def prepare(self) -> IndexTask:
         """Open the images.
@@ -141,7 +147,8 @@ class IndexRequest:
         Raises:
             ConfigError, DataUnavailable, InputFileError: say what and why.
         """
-        return IndexTask(self, load_data(self.data))
+        self.normalisation.check()
+        return IndexTask(self, self.normalisation.of(load_data(self.data)))
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def read_picture(source: Path) -> Tensor:
     try:
         with Image.open(source) as opened:
             mode, frames = opened.mode, getattr(opened, "n_frames", 1)
+            mode += " with transparency" if mode in MODES and "transparency" in opened.info else ""
             picture = pil_to_tensor(opened) if mode in MODES else torch.empty(0)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as failure:
         raise InputFileError(source, "cannot be read as a picture.", "Give a whole .png or .jpg.") from failure

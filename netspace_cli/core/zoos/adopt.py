@@ -22,8 +22,14 @@ from netspace_models.errors import (
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
-from netspace_cli.core.files.checkpoint import SAFETENSORS_SUFFIXES, TORCH_SUFFIXES
+from netspace_cli.core.files.checkpoint_files import (
+    EXTENSIONS,
+    describe_passed_over,
+    find_checkpoints,
+    without_extension,
+)
 from netspace_cli.core.files.outputs import check_output
+from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.scores import scores
@@ -31,10 +37,12 @@ from netspace_cli.core.runtime.runner import Runner
 
 from .lists import Entry, read_lists, split_named
 from .manifest import existing_zoo, write_zoo
+from .normalisation_hint import normalisation_hints
 from .splits import missing_splits, splits_by_run
 from .zoo import SPLITS, Instance, Zoo
 
-EXTENSIONS = (*SAFETENSORS_SUFFIXES, *TORCH_SUFFIXES)
+# How far a recorded accuracy may be from all that are measured: data sets are split in many ways.
+FAR_ACCURACY = 0.03
 # What is wrong with one file; all else (an interrupt, a full disk) ends the whole work.
 _FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotFit)
 
@@ -112,6 +120,7 @@ class _Found:
     architecture: Architecture
     sha256: str
     run: str
+    accuracy: float | None = None
 
 
 @dataclass
@@ -161,7 +170,7 @@ def index_folder(
     plan.check()
     before = existing_zoo(folder, data, force=force)
     kept = before.instances if before is not None and not force else ()
-    entries = read_lists(plan.lists, folder) if plan.lists else _files_below(folder)
+    entries, passed_over = (read_lists(plan.lists, folder), "") if plan.lists else _files_below(folder)
     seen, candidates, notes = _met_before(before if kept else None)
     if plan.arch is not None:
         candidates = (resolve_architecture(plan.arch, data.io),)
@@ -172,31 +181,30 @@ def index_folder(
         io=None if plan.arch else data.io,
         key=plan.key,
     )
-    found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
+    with deciding_by(data):
+        found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
     if not found and not kept:
-        raise _nothing(folder, entries, refused)
+        raise _nothing(folder, entries, refused, passed_over)
     added = _instances(found, folder, kept, plan.shares, runner.seed)
     added = [
         replace(i, licence=plan.licence, training=i.training | ({"key": plan.key} if plan.key else {})) for i in added
     ]
     zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": plan.licence})
     if not dry_run:
-        scored = _scored(zoo, added, {f.architecture.name: f.architecture for f in found}, data, runner)
-        zoo = write_zoo(zoo, scored, before, force=force)
-    notes += [f"{file.name} names no split: it is drawn at random." for file in plan.lists if not split_named(file)]
-    notes += missing_splits(zoo.instances, plan.shares)
+        architectures = {f.architecture.name: f.architecture for f in found}
+        notes += normalisation_hints(zoo, added, architectures, data, runner)
+        zoo = write_zoo(zoo, _scored(zoo, added, architectures, data, runner), before, force=force)
+        notes += _other_accuracies(zoo, found)
+    notes += [*_notes_on_splits(zoo, plan), *([passed_over] if passed_over else [])]
     new = {i.id for i in added}
     now = tuple(i for i in zoo.instances if i.id in new)
     return Adopted(zoo, now, len(before.instances) if before else 0, tuple(refused), tuple(notes))
 
 
-def _files_below(folder: Path) -> list[Entry]:
-    return [Entry(path) for path in checkpoints_below(folder)]
-
-
-def checkpoints_below(folder: Path) -> list[Path]:
-    """Files of a folder and its subfolders that end as checkpoints do, in the order of their paths."""
-    return [p for p in sorted(folder.rglob("*")) if p.suffix.lower() in EXTENSIONS and p.is_file()]
+def _files_below(folder: Path) -> tuple[list[Entry], str]:
+    """The checkpoints of a folder and its subfolders, and a sentence on its other files."""
+    found, others = find_checkpoints(folder)
+    return [Entry(path) for path in found], describe_passed_over(others)
 
 
 def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[str]]:
@@ -256,7 +264,7 @@ def _recognise(
                 if entry.arch not in (None, name):
                     raise InputFileError(entry.path, f"it is a {name}, the list says {entry.arch}.")
                 seen.add(network, entry.path)
-                found.append(_Found(entry, network.architecture, network.sha256, network.run))
+                found.append(_Found(entry, network.architecture, network.sha256, network.run, network.accuracy))
             except _FAULTS as failure:
                 line = f" ({entry.line})" if entry.line else ""
                 reason = failure.message.removeprefix(f"{entry.path}: ")
@@ -265,11 +273,12 @@ def _recognise(
     return found, refused
 
 
-def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut]) -> ConfigError:
+def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut], passed_over: str) -> ConfigError:
     if not entries:
         return ConfigError(
-            f"{folder} holds no checkpoint files.",
-            f"Files ending in {', '.join(EXTENSIONS)} are looked for, in its subfolders too.",
+            f"{folder} holds no checkpoint files. {passed_over}".strip(),
+            f"Files ending in {', '.join(EXTENSIONS)} are looked for, and others that torch.save or safetensors "
+            "wrote, in its subfolders too.",
         )
     first = refused[0]
     return ConfigError(
@@ -308,8 +317,31 @@ def _run(found: _Found) -> str:
 def _free(file: Path, taken: set[str]) -> str:
     """A new id for a file: its name, with extension if another file has the same name."""
     name = file.as_posix()
-    choices = itertools.chain([file.with_suffix("").as_posix(), name], (f"{name}-{n}" for n in itertools.count(2)))
+    short = file.with_name(without_extension(file.name)).as_posix()
+    choices = itertools.chain([short, name], (f"{name}-{n}" for n in itertools.count(2)))
     return next(choice for choice in choices if choice not in taken)
+
+
+def _notes_on_splits(zoo: Zoo, plan: IndexPlan) -> list[str]:
+    drawn = [f"{file.name} names no split: it is drawn at random." for file in plan.lists if not split_named(file)]
+    return [*drawn, *missing_splits(zoo.instances, plan.shares)]
+
+
+def _other_accuracies(zoo: Zoo, found: Sequence[_Found]) -> list[str]:
+    """A sentence for each file whose recorded accuracy is far from all that was measured."""
+    by_file = {zoo.file_of(instance): instance for instance in zoo.instances}
+    notes = []
+    for each in found:
+        measured = by_file[each.entry.path].accuracy
+        if each.accuracy is None or not measured:
+            continue
+        if min(abs(value - each.accuracy) for value in measured.values()) > FAR_ACCURACY:
+            notes.append(
+                f"{each.entry.path.relative_to(zoo.path)} records an accuracy of {each.accuracy:.1%}, and answers "
+                f"{measured['test']:.1%} of test images rightly here: other images, another normalisation or another "
+                f"architecture than {each.architecture.name}?"
+            )
+    return notes
 
 
 def _scored(

@@ -105,7 +105,9 @@ def test_a_folder_without_networks_is_refused_and_stays_as_it_is(tiny: Tiny, wor
     Path("nets").mkdir()
     Path("nets/notes.txt").write_text("nothing here")
     said = refused(2, "zoo", "index", "nets", "--data", tiny.npz)
-    assert said.startswith("nets holds no checkpoint files. Files ending in .safetensors, .pt, .pth, .th are looked")
+    passed_over = "1 file was passed over, not checkpoints by their content (text: notes.txt)."
+    looked_for = "Files ending in .safetensors, .pt, .pth, .th are looked for, and others that"
+    assert said.startswith(f"nets holds no checkpoint files. {passed_over} {looked_for}")
 
 
 def test_the_help_says_that_images_are_needed(cli: Cli) -> None:

@@ -57,7 +57,7 @@ class TestCifar10InOneFile:
             InputFileError, match=r"\(1, 8, 8\) in 3 classes; CIFAR-10's are \(3, 32, 32\) in 10"
         ) as told:
             load_images(f"cifar10:{npz()}")
-        assert '`data=load_images("own.npz")`' in told.value.hint
+        assert '`data=load_data("own.npz")`' in told.value.hint
 
 
 class TestNpz:
@@ -77,6 +77,14 @@ class TestNpz:
         assert data.io == ImageIO(3, 8, 3)
         assert torch.equal(data.splits["train"].images[4, 2], torch.from_numpy(source["train_images"][4, :, :, 2]))
         assert data.splits["train"].labels.shape == (10,)
+
+    @pytest.mark.parametrize("kind", [np.uint8, np.float32, bool])
+    def test_one_hot_labels(self, npz: Callable[..., str], kind: type) -> None:
+        source = arrays()
+        rows = {f"{part}_labels": np.eye(3)[source[f"{part}_labels"]].astype(kind) for part in ("train", "val", "test")}
+        data = load_images(npz(**rows))
+        assert data.io.classes == 3
+        assert np.array_equal(data.splits["test"].labels.numpy(), source["test_labels"])
 
     def test_the_scale_is_that_of_train_alone(self, npz: Callable[..., str]) -> None:
         source = arrays(channels=3)
@@ -315,6 +323,33 @@ class TestFolder:
     def test_grey_pictures_get_three_channels(self, folder: Path) -> None:
         Image.new("L", (8, 8), 77).save(folder / "val" / "cat" / "0.png")
         assert load_images(f"folder:{folder}").splits["val"].images[2, :, 0, 0].tolist() == [77, 77, 77]
+
+    @pytest.mark.parametrize(
+        ("picture", "words"),
+        [
+            (np.full((8, 8), 1000, np.uint16), r"more than 8 bits a channel \(mode I;16\)"),
+            (np.full((8, 8), 0.5, np.float32), r"more than 8 bits a channel \(mode F\)"),
+            (np.full((8, 8, 4), 200, np.uint8), r"transparent in places \(mode RGBA\)"),
+            (np.full((8, 8, 2), 200, np.uint8), r"transparent in places \(mode LA\)"),
+        ],
+    )
+    def test_pictures_whose_values_would_be_lost_are_refused(
+        self, folder: Path, picture: np.ndarray, words: str
+    ) -> None:
+        Image.fromarray(picture).save(folder / "test" / "bee" / "0.tiff")
+        with pytest.raises(InputFileError, match=rf"0\.tiff: this picture .*{words}"):
+            load_images(f"folder:{folder}")
+
+    def test_a_colour_that_is_transparent_is_refused(self, folder: Path) -> None:
+        Image.new("P", (8, 8), 0).save(folder / "test" / "bee" / "0.png", transparency=0)
+        with pytest.raises(InputFileError, match="transparent in places"):
+            load_images(f"folder:{folder}")
+
+    def test_what_is_opaque_everywhere_is_read(self, folder: Path) -> None:
+        Image.new("RGBA", (8, 8), (10, 20, 30, 255)).save(folder / "val" / "cat" / "0.png")
+        Image.new("1", (8, 8), 1).save(folder / "val" / "bee" / "0.png")
+        images = load_images(f"folder:{folder}").splits["val"].images
+        assert images[1:, :, 0, 0].tolist() == [[255, 255, 255], [10, 20, 30]]
 
     def test_without_val(self, folder: Path) -> None:
         for picture in (folder / "val").rglob("*.png"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.architectures import ImageIO, NetworkIO
+from netspace_models.architectures import FieldIO, ImageIO, NetworkIO
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from netspace_cli.core.networks.factories import (
@@ -18,6 +18,7 @@ from netspace_cli.core.networks.factories import (
     recorded_architecture,
     resolve_architecture,
 )
+from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.networks.trust import trusting
 
 IO = ImageIO(1, 8, 3)
@@ -39,6 +40,26 @@ def with_default(hidden=5, *args, **options):
 
 def conv_for_28():
     return nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(2 * 26 * 26, 7))
+
+def depthwise():
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)]
+    return nn.Sequential(nn.Conv2d(3, 3, 3, groups=3), nn.GroupNorm(1, 3), nn.Conv2d(3, 4, 1), *head)
+
+def points():
+    return nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 1))
+
+def rows():
+    return nn.Linear(30, 3)
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.patches, self.attention = nn.Conv2d(1, 4, 4, 4), nn.MultiheadAttention(4, 2, batch_first=True)
+        self.norm, self.fc = nn.LayerNorm(4), nn.Linear(4, 5)
+    def forward(self, x):
+        assert x.shape[-1] == 16, "made for 16 pixels"
+        tokens = self.norm(self.patches(x).flatten(2).mT)
+        return self.fc(self.attention(tokens, tokens, tokens)[0].mean(1))
 
 def fails(io):
     return nn.Linear(io.width, 3)
@@ -147,6 +168,38 @@ def test_a_factory_without_arguments_tells_its_own_io() -> None:
     assert io_of_factory("factories_for_tests:conv_for_28", 1, (32, 16, 28, 64)) == ImageIO(1, 28, 7)
     assert io_of_factory("factories_for_tests:fixed", 1, (32, 16)) is None
     assert io_of_factory("factories_for_tests:with_io", 1, (8,)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "io"),
+    [
+        ("depthwise", ImageIO(3, 32, 2)),
+        ("points", FieldIO(3, 1)),
+        ("Attention", ImageIO(1, 16, 5)),
+        ("conv_for_28", ImageIO(1, 28, 7)),
+        ("rows", None),
+    ],
+)
+def test_what_a_module_takes_is_found_by_running_it(name: str, io: NetworkIO | None) -> None:
+    assert io_of_factory(f"factories_for_tests:{name}", None, (32, 16, 28, 64)) == io
+
+
+def test_a_module_that_takes_something_else_is_refused_for_that(tmp_path: Path) -> None:
+    torch.save(torch.nn.Linear(30, 3).state_dict(), tmp_path / "a.pt")
+    with pytest.raises(UnknownArchitecture, match="rows runs neither on square images of 16, .* nor on points"):
+        read_network(tmp_path / "a.pt", arch="factories_for_tests:rows")
+
+
+@pytest.mark.parametrize("name", ["depthwise", "points", "Attention"])
+def test_a_checkpoint_of_anyones_module_is_read(name: str, tmp_path: Path) -> None:
+    factory = f"factories_for_tests:{name}"
+    torch.manual_seed(0)
+    module = fresh_module(factory, IO).eval()
+    torch.save(module.state_dict(), tmp_path / "a.pt")
+    network = read_network(tmp_path / "a.pt", arch=factory)
+    inputs = network.architecture.io.example(2, torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        torch.testing.assert_close(network.architecture.run(network.weights, inputs), module(inputs))
 
 
 @pytest.fixture

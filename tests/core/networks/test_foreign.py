@@ -112,6 +112,8 @@ def test_a_published_teacher_is_recognised(tmp_path: Path, depth: int, parameter
     assert found["notes"] == [
         "The state dict was found under 'state_dict'.",
         "The prefix 'module.' was cut off every name.",
+        f"resnet{depth}-a assumed: resnet{depth}-a-behind and resnet{depth}-a-before have the same parameters, and the "
+        f'file names none of them. `arch="resnet{depth}-a-behind"` chooses another.',
     ]
     json.dumps(found, allow_nan=False)
 

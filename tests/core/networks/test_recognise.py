@@ -234,3 +234,21 @@ def test_a_candidate_of_another_activation_than_the_file_names_is_not_taken() ->
     assert recognise(checkpoint(state, arch="cnn-small"), candidates=[gelu]).name == "cnn-small"
     assert recognise(checkpoint(state, arch="cnn-small"), candidates=[gelu, tanh]) is tanh
     assert recognise(checkpoint(state, arch="lenetlike"), candidates=[gelu]) is gelu
+
+
+def test_the_nearest_shares_names_and_shapes_and_is_not_the_smallest() -> None:
+    state = {n.replace("layer1.0", "stage1.0"): t for n, t in state_of("resnet20", ImageIO(3, 32, 10)).items()}
+    candidates = [build("siren", FieldIO(3, 1)), build("lenetlike", ImageIO(3, 32, 10))]
+    with pytest.raises(UnknownArchitecture, match="Nearest is resnet20 "):
+        recognise(checkpoint(state), candidates=candidates)
+    with pytest.raises(UnknownArchitecture) as refused:
+        recognise(checkpoint({"encoder.w": torch.ones(3)}), candidates=candidates)
+    assert "Nearest" not in refused.value.message
+
+
+def test_a_known_network_for_something_else_is_called_what_it_is() -> None:
+    state = state_of("siren-4x2", FieldIO(2, 1))
+    assert recognise(checkpoint(state), io=FieldIO(2, 1)).name == "siren-4x2"
+    for io, given in ((IO, "images of 1x8x8, 3 classes"), (FieldIO(3, 1), "points of 3 coordinates, 1 value")):
+        with pytest.raises(UnknownArchitecture, match=f"a siren-4x2 for points of 2 coordinates.*, not for {given}"):
+            recognise(checkpoint(state), io=io)

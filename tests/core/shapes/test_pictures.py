@@ -45,6 +45,12 @@ def test_the_first_coordinate_runs_down_and_the_second_to_the_right(tmp_path: Pa
         torch.testing.assert_close(found, torch.full_like(found, colours[y, x]), rtol=0, atol=1e-5)
 
 
+def test_a_transparent_colour_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.eye(4, dtype=np.uint8)).save(tmp_path / "a.png", transparency=1)
+    with pytest.raises(InputFileError, match="1 picture of mode L with transparency; one of 8 bits"):
+        read_picture(tmp_path / "a.png")
+
+
 def test_between_pixels_colours_are_linear(tmp_path: Path) -> None:
     ramp = np.tile(np.array([[0], [85], [170], [255]], dtype=np.uint8), (1, 4))
     shape = read(drawn(tmp_path / "ramp.png", ramp))

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.architectures import ImageIO, build
+from netspace_models.architectures import FieldIO, ImageIO, build
 from netspace_models.errors import (
     ConfigError,
     InputFileError,
@@ -22,6 +22,8 @@ from netspace_models.errors import (
     UnknownArchitecture,
 )
 
+from netspace_cli.core.data.datasets import load_images
+from netspace_cli.core.data.normalise import Normalisation
 from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
@@ -412,3 +414,46 @@ def test_a_folder_whose_indexing_was_killed_at_once_is_indexed(tiny: Tiny, tmp_p
     fill(tmp_path, tiny, 2)
     (tmp_path / "instances.jsonl").touch()
     assert len(index(tmp_path, tiny).zoo.instances) == 2
+
+
+def test_a_network_of_points_is_left_out_among_networks_of_images(tiny: Tiny, tmp_path: Path) -> None:
+    fill(tmp_path, tiny, 1)
+    torch.save(build("siren-1x1", FieldIO(1, 1)).module.state_dict(), tmp_path / "field.pt")
+    adopted = index(tmp_path, tiny)
+    assert [i.file for i in adopted.added] == ["00.pt"]
+    assert [left.reason for left in adopted.refused] == [
+        "it is a siren-1x1 for points of 1 coordinate, 1 value, not for images of 1x8x8, 3 classes."
+    ]
+
+
+def test_checkpoints_of_any_extension_are_adopted_and_the_rest_is_told(tiny: Tiny, tmp_path: Path) -> None:
+    names = ("best.pth.tar", "epoch=1.ckpt", "last")
+    for name, state in zip(names, states(tiny, 3), strict=True):
+        torch.save({"state_dict": {f"model.{n}": t for n, t in state.items()}}, tmp_path / name)
+    (tmp_path / "notes.txt").write_text("mine")
+    adopted = index(tmp_path, tiny)
+    assert [(i.id, i.file) for i in adopted.added] == list(zip(("best", "epoch=1", "last"), names, strict=True))
+    assert "1 file was passed over, not checkpoints by their content (text: notes.txt)." in adopted.notes
+    assert len(index(tmp_path, tiny).added) == 0
+
+
+def test_a_recorded_accuracy_that_is_not_found_is_told(tiny: Tiny, tmp_path: Path) -> None:
+    first, second, third = states(tiny, 3)
+    right = next(i for i in tiny.zoo.instances if tiny.zoo.file_of(i) == tiny.networks["lenetlike"]).accuracy["test"]
+    torch.save({"state_dict": first, "best_prec1": 100 * right, "epoch": 3}, tmp_path / "a.pt")
+    torch.save({"state_dict": second, "acc": torch.tensor(right / 2 + 0.001), "lr": 0.1}, tmp_path / "b.pt")
+    torch.save({"state_dict": third, "accuracy": "good", "top1": True}, tmp_path / "c.pt")
+    (told,) = [note for note in index(tmp_path, tiny).notes if "records" in note]
+    assert told.startswith(f"b.pt records an accuracy of {right / 2 + 0.001:.1%}, and answers ")
+    assert "another architecture than lenetlike?" in told
+
+
+def test_another_normalisation_that_is_plainly_better_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.pt").write_bytes((Path(__file__).parents[3] / "examples/digits/lenet.pt").read_bytes())
+    digits = load_images("digits")
+    with Runner("cpu") as runner:
+        found = index_folder(tmp_path, Normalisation("half").of(digits), runner)
+        assert found.notes[0].startswith('a.pt answers 98.5% of test images rightly with `normalise="own"`, and 92.')
+        assert found.zoo.data["mean"] == [0.5]
+        again = index_folder(tmp_path, digits, runner, force=True)
+    assert not any("normalise" in note for note in again.notes)

@@ -147,7 +147,7 @@ def test_resnets_pool_to_the_published_classifier(io: ImageIO, inputs: int) -> N
 
 def test_resnet_shortcuts_are_strided_1x1_convolutions_without_bias() -> None:
     module = build("resnet8", CIFAR).module
-    assert module.get_submodule("layer1.0").downsample is None
+    assert not hasattr(module.get_submodule("layer1.0"), "downsample")
     for stage in (2, 3):
         shortcut = module.get_submodule(f"layer{stage}.0.downsample.0")
         assert (shortcut.kernel_size, shortcut.stride, shortcut.padding) == ((1, 1), (2, 2), (0, 0))
@@ -363,6 +363,34 @@ def test_anyones_module_works(bias: bool, affine: bool) -> None:
         torch.testing.assert_close(architecture.run(vector, x), expected, rtol=0, atol=1e-5)
         torch.testing.assert_close(functional_call(architecture.module, restored, (x,)), expected, rtol=0, atol=1e-5)
     assert len(architecture.hidden_groups) == 2
+
+
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_batch_norm_that_is_never_run_is_left_out(affine: bool) -> None:
+    module = PlainCNN()
+    module.add_module("spare", nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2, affine=affine)))
+    architecture = describe("mine", module, SMALL)
+    assert not any(p.name.startswith("spare.1") for p in architecture.spec.parameters)
+    state, x = trained_looking(architecture), images(SMALL)
+    weights = architecture.to_weights(state)
+    restored = architecture.to_state(weights)
+    assert list(restored) == list(state) == list(module.state_dict())
+    assert torch.equal(architecture.to_weights(restored), weights)
+    assert torch.equal(architecture.to_weights(architecture.to_state(weights, "fused")), weights)
+    with torch.no_grad():
+        torch.testing.assert_close(architecture.run(weights, x), functional_call(module, state, (x,)))
+
+
+def test_a_batch_norm_that_is_used_without_being_run_is_refused() -> None:
+    def forward(m: nn.Module, x: Tensor) -> Tensor:
+        norm = m.get_submodule("norm")
+        assert isinstance(norm.running_mean, Tensor)
+        out: Tensor = m.get_submodule("a")(x.flatten(1)) - norm.running_mean
+        return out
+
+    module = made(forward, a=nn.Linear(64, 3), norm=nn.BatchNorm1d(3))
+    with pytest.raises(UnknownArchitecture, match="of the batch norms norm one is used otherwise than by calling it"):
+        describe("mine", module, SMALL)
 
 
 def test_parameters_outside_layers_are_kept() -> None:

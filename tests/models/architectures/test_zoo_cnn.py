@@ -51,8 +51,8 @@ def test_a_small_one_is_its_layers() -> None:
 def test_activations_differ_and_their_layouts_do_not(layout: str) -> None:
     names = [n for n in NAMES if n.startswith(layout)]
     assert names[0] == layout
-    assert set(twins(layout)) == set(names) and twins("resnet8") == ("resnet8",)
-    assert twins(names[1])[0] == names[1]
+    assert set(twins(layout, LARGER)) == set(names) and twins("vanillacnn", LARGER) == ("vanillacnn",)
+    assert twins(names[1], LARGER)[0] == names[1]
     architectures = [build(name, LARGER) for name in names]
     assert len({a.spec for a in architectures}) == 1
     weights, x = fresh(architectures[0], 1)[0], LARGER.example(2, seeded(1))

@@ -1,0 +1,121 @@
+"""How pixels are normalised before a network sees them: by the data set's usual constants, or as the user says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, overload
+
+from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
+
+from .data import LabelledData
+from .datasets import PUBLISHED_SCALE, Scale, mean_and_std
+from .images import ImageData
+
+WAYS = ("imagenet", "half", "none", "own")
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """What is taken off pixels of 0 to 1, and what they are divided by.
+
+    Attributes:
+        normalise: "imagenet" (its constants), "half" (0.5 and 0.5), "none" (0 and 1), "own" (mean and deviation of the
+            training images); None for what the data set has.
+        mean, std: in place of that, a number for each channel or one for all.
+    """
+
+    normalise: str | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    def check(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            ConfigError: a word that is not known, one together with numbers, only one of mean and std, or numbers that
+                cannot be those of pixels of 0 to 1.
+        """
+        if self.normalise is not None and self.normalise not in WAYS:
+            raise ConfigError(f"unknown normalisation {self.normalise!r}.", f"Use one of {', '.join(WAYS)}.")
+        if self.normalise is not None and (self.mean or self.std):
+            raise ConfigError(
+                f"{setting('normalise', self.normalise)} is given together with a mean or a deviation.", "Give one."
+            )
+        if (self.mean is None) != (self.std is None):
+            raise ConfigError("of mean and deviation only one is given.", f"Give both {setting('mean')} and std.")
+        for name, numbers in (("mean", self.mean or ()), ("std", self.std or ())):
+            lowest = 0 if name == "mean" else 1e-6
+            wrong = [x for x in numbers if not (math.isfinite(x) and abs(x) <= 1 and x >= lowest)]
+            if wrong:
+                raise ConfigError(
+                    f"a {name} of {wrong[0]:g} is not one of pixels between 0 and 1.",
+                    "Divide by 255 what is larger.",
+                )
+
+    @overload
+    def of(self, data: ImageData) -> ImageData: ...
+
+    @overload
+    def of(self, data: LabelledData) -> LabelledData: ...
+
+    def of(self, data: LabelledData) -> LabelledData:
+        """The same images, normalised so.
+
+        Raises:
+            ConfigError: as `check`, numbers for another number of channels (says both), or for a table.
+        """
+        self.check()
+        if not isinstance(data, ImageData):
+            if self != AS_IT_IS:
+                raise ConfigError(
+                    f"{data.name} is a table, which is always standardised.", f"Leave out {setting('normalise')}."
+                )
+            return data
+        if self.mean is not None and self.std is not None:
+            return rescaled(data, (self.mean, self.std))
+        return data if self.normalise is None else rescaled(data, scale_of(self.normalise, data))
+
+
+AS_IT_IS = Normalisation()
+
+
+def scale_of(way: str, data: ImageData) -> Scale:
+    """Mean and deviation of one of `WAYS` for certain images."""
+    if way == "imagenet":
+        return PUBLISHED_SCALE
+    if way == "half":
+        return (0.5,), (0.5,)
+    return ((0.0,), (1.0,)) if way == "none" else mean_and_std(data.splits["train"].images)
+
+
+def rescaled(data: ImageData, scale: Scale) -> ImageData:
+    """The same images with another mean and deviation, a number for each channel or one for all.
+
+    Raises:
+        ConfigError: numbers for another number of channels; says both.
+    """
+    channels = data.io.channels
+    mean, std = (numbers * channels if len(numbers) == 1 else numbers for numbers in scale)
+    for numbers in (mean, std):
+        if len(numbers) != channels:
+            raise ConfigError(
+                f"{len(numbers)} numbers to normalise by; the images of {data.name} have {channels} "
+                f"channel{'s' if channels > 1 else ''}.",
+                "Give one for each channel, or one for all.",
+            )
+    return replace(data, mean=tuple(mean), std=tuple(std))
+
+
+def as_recorded(data: ImageData, record: Mapping[str, Any]) -> ImageData:
+    """The images with the normalisation of a zoo or space, where they are those it was made with.
+
+    Args:
+        record: what `ImageData.record` gave.
+    """
+    mean, std = (tuple(record.get(name, ())) for name in ("mean", "std"))
+    if len(mean) != data.io.channels or len(std) != data.io.channels or (mean, std) == (data.mean, data.std):
+        return data
+    return replace(data, mean=mean, std=std) if data.record()["splits"] == record.get("splits") else data
