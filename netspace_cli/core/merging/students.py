@@ -30,6 +30,10 @@ class Student(Protocol):
         """What moves."""
         ...
 
+    def values(self) -> list[Tensor]:
+        """All numbers that it is made of, in place: parameters, and statistics of norms."""
+        ...
+
     def logits(self, images: Tensor) -> Tensor:
         """(B, K) in training, differentiable."""
         ...
@@ -56,6 +60,10 @@ class WeightStudent:
     def parameters(self) -> list[Tensor]:
         """The module's."""
         return list(self.module.parameters())
+
+    def values(self) -> list[Tensor]:
+        """Parameters and buffers, without counters."""
+        return [value for value in self.module.state_dict().values() if value.is_floating_point()]
 
     def logits(self, images: Tensor) -> Tensor:
         """As the module gives them in training: norms by the batch."""
@@ -86,6 +94,10 @@ class EmbeddingStudent:
     def parameters(self) -> list[Tensor]:
         """The embedding alone."""
         return [self.embedding]
+
+    def values(self) -> list[Tensor]:
+        """The embedding alone."""
+        return [self.embedding.detach()]
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits of the network that the embedding decodes to."""

@@ -156,6 +156,11 @@ class MergeTask:
     architecture: Architecture
     space: Space | None
 
+    @property
+    def labelled(self) -> bool:
+        """Whether labels are used."""
+        return self.data.labelled and self.request.plan.labels
+
     def run(self, runner: Runner) -> Merged:
         """Merge, and write what was asked for."""
         asked = self.request
@@ -181,9 +186,9 @@ class MergeTask:
             "data": recorded(self.data),
             "arch": self.architecture.name,
             "space": None if self.space is None else self.space.name,
-            "labelled": self.data.labelled,
+            "labelled": self.labelled,
             "lr": plan.lr,
-            "alpha": plan.alpha if self.data.labelled else 1.0,
+            "alpha": plan.alpha if self.labelled else 1.0,
             "temperature": plan.temperature,
             "budget": plan.budget,
             "output": self.request.output,
@@ -219,6 +224,7 @@ def _row(way: Way) -> dict[str, Any]:
         "way": way.name,
         "steps": way.steps,
         "images": way.images,
+        "lr": way.lr,
         "validation": scores.validation,
         "test": scores.test,
         "agreement": scores.agreement,
