@@ -64,6 +64,9 @@ if TYPE_CHECKING:
     help="Temperature of distilling.",
 )
 @click.option("--no-labels", is_flag=True, help="Use no labels, but for the test images' scores.")
+@click.option(
+    "--weigh", is_flag=True, help="Weigh the networks that teach, as fits the labels of validation images best."
+)
 @click.option("--all-teach", is_flag=True, help="Let weak networks teach, too, whatever validation says.")
 @click.option(
     "--select",
@@ -105,7 +108,9 @@ def merge(
     runner = running.runner(console)
     names = ("method", "steps", "budget", "images", "lr", "alpha", "temperature")
     own = {name: asked.pop(name) for name in names}
-    plan = MergePlan(**own, labels=not asked.pop("no_labels"), choose_members=not asked.pop("all_teach"))
+    plan = MergePlan(
+        **own, weigh=asked.pop("weigh"), labels=not asked.pop("no_labels"), choose_members=not asked.pop("all_teach")
+    )
     if asked.pop("groups") is not None:
         _merge_groups(networks, plan, runner, console, dry_run, asked)
         return
@@ -192,6 +197,9 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         names = ", ".join(found.members[i] for i in found.teachers)
         share = f"{len(found.teachers)} of {len(found.members)}"
         console.note(f"{share} are a better ensemble than all on validation images, and teach: {names}.")
+    if found.weights is not None:
+        pairs = zip(found.teachers, found.weights, strict=True)
+        console.note(f"Weights: {', '.join(f'{found.members[i]} {weight:.2g}' for i, weight in pairs)}.")
     if not task.labelled:
         console.note("No labels: the way was chosen by agreement with the ensemble on images held out of the rest.")
     reasons: dict[str, list[str]] = {}

@@ -64,13 +64,20 @@ class Lessons:
 
 
 def lessons_of(
-    teachers: Sequence[Network], data: ImageData, plan: MergePlan, runner: Runner, *, most: int | None = None
+    teachers: Sequence[Network],
+    data: ImageData,
+    plan: MergePlan,
+    runner: Runner,
+    *,
+    most: int | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Lessons:
     """Ask the teachers about training images, one at a time.
 
     Args:
         data: on the runner's device.
         most: at most this number of images, drawn at random; None for all.
+        weights: of the teachers; None for equal ones.
     """
     order = torch.randperm(len(data.splits["train"]), generator=runner.generator("merge", "images"))
     index = order[:most].sort().values
@@ -86,7 +93,7 @@ def lessons_of(
             tick(1)
             return found
 
-        answers = ensemble_logits(asked(teacher) for teacher in teachers)
+        answers = ensemble_logits((asked(teacher) for teacher in teachers), weights)
     return Lessons(data, index, runner.place(answers), plan, runner)
 
 

@@ -126,7 +126,7 @@ def _provenance(group: Group, plan: MergePlan, seed: int) -> dict[str, Any]:
 def _recorded(instance: Instance) -> dict[str, Any]:
     """What a merged network says of itself; of before a plan had all its settings, with their only values then."""
     training = instance.training
-    return {**training, "merge_plan": {"labels": True, **training.get("merge_plan", {})}}
+    return {**training, "merge_plan": {"labels": True, "weigh": False, **training.get("merge_plan", {})}}
 
 
 def _write(path: Path, group: Group, found: Merged, provenance: dict[str, Any]) -> Instance:

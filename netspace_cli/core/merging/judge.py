@@ -45,7 +45,7 @@ class Judge:
         validation, test: (N, K) the ensemble's logits on these splits, on the processor.
         labels: (N,) of the test images, on the processor; None where they are not known.
         members: of each member its accuracy on the test images; None without labels.
-        teachers: the members that teach, the best first.
+        teachers: the members that teach, the best first; weights: theirs, None for equal ones.
         seconds: that it takes to judge one network, about; pace: to run one on an image.
     """
 
@@ -56,6 +56,7 @@ class Judge:
     labels: Tensor | None
     members: tuple[float | None, ...]
     teachers: tuple[Network, ...]
+    weights: tuple[float, ...] | None
     seconds: float
     pace: float
 
@@ -113,9 +114,10 @@ def judge_of(panel: Panel, data: ImageData, runner: Runner, labels: Tensor | Non
     pace = (perf_counter() - begun) / len(places) / len(of_all[1])
     seconds = pace * (len(of_all[0]) + len(of_all[1]))
     teach = of_all
-    if len(panel.teachers) < len(places):
-        chosen = panel.teachers
-        teach = [ensemble_logits(panel.answers[i] for i in chosen), ensemble_logits(asked(i) for i in chosen)]
+    if panel.weights is not None or len(panel.teachers) < len(places):
+        chosen, weights = panel.teachers, panel.weights
+        sources = (panel.answers[i] for i in chosen), (asked(i) for i in chosen)
+        teach = [ensemble_logits(each, weights) for each in sources]
     teachers = tuple(panel.members[i] for i in panel.teachers)
-    judge = Judge(data, runner, teach[0], teach[1], labels, tuple(found), teachers, seconds, pace)
+    judge = Judge(data, runner, teach[0], teach[1], labels, tuple(found), teachers, panel.weights, seconds, pace)
     return judge, judge.scores_of(*of_all)

@@ -63,6 +63,7 @@ class Merged:
         ways: all that were tried, the ensemble among them.
         members: what they are called; accuracies: theirs on test images, None without labels.
         teachers: places among the members of those that taught, the best first.
+        weights: of the teachers; None for equal ones.
         left_out: ways that could not be gone, and why.
     """
 
@@ -72,6 +73,7 @@ class Merged:
     members: tuple[str, ...]
     accuracies: tuple[float | None, ...]
     teachers: tuple[int, ...]
+    weights: tuple[float, ...] | None
     left_out: dict[str, str]
 
     def way(self, name: str) -> Way | None:
@@ -112,12 +114,18 @@ def target_of(members: Sequence[Network], space: Space | None = None) -> Archite
 def check_merging(
     members: Sequence[Network], data: ImageData, architecture: Architecture, space: Space | None, plan: MergePlan
 ) -> None:
-    """Refuse what cannot be merged, before any work; what only the members' answers show, `merge` refuses.
+    """Refuse what cannot be merged, before any work; `merge` refuses what only the members' answers show.
 
     Raises:
         ConfigError: settings, members, or a way that cannot be gone; WrongSpace: the space lacks the architecture.
     """
     plan.check()
+    labels = data.labelled and plan.labels
+    if plan.weigh and not labels:
+        raise ConfigError(
+            "weights of members are chosen by labels of validation images, and there are none to use.",
+            f"Give images with labels, or leave out {setting('weigh')}.",
+        )
     check_members(members, data)
     if space is not None and space.model.architecture(architecture.name).spec != architecture.spec:
         raise WrongSpace(
@@ -126,7 +134,6 @@ def check_merging(
             f"Leave out {setting('space')}, or name one for these images.",
         )
     if plan.method is not None:
-        labels = data.labelled and plan.labels
         reason = ways_left_out(members, architecture, space, labels=labels).get(plan.method)
         if reason:
             raise ConfigError(f"{plan.method} cannot be done: {reason}.", "Choose another method, or none for all.")
@@ -164,7 +171,7 @@ def merge(
     data = runner.place(data)
     labels = labels_of(data, "test") if data.labelled else None
     data = data if plan.labels else without_labels(data)
-    panel = seat(members, data, runner, choose=plan.choose_members)
+    panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh)
     judge, of_all = judge_of(panel, data, runner, labels)
     starts = Starts(panel, architecture, space, data, runner)
     left_out = ways_left_out(members, architecture, space, labels=data.labelled)
@@ -186,6 +193,7 @@ def merge(
         tuple(name_of(member) for member in members),
         judge.members,
         panel.teachers,
+        panel.weights,
         {name: why for name, why in left_out.items() if plan.takes(name)},
     )
 
@@ -207,9 +215,10 @@ def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
 def _together(panel: Panel, judge: Judge, of_all: Scores) -> list[Way]:
     """The ensemble of all, and that of the teachers where these are fewer."""
     found = [Way(ENSEMBLE, of_all, note=f"of {len(panel.members)}")]
-    if len(panel.teachers) < len(panel.members):
+    if panel.weights is not None or len(panel.teachers) < len(panel.members):
         scores = judge.scores_of(judge.validation, judge.test)
-        found.append(Way(f"chosen {ENSEMBLE}", scores, note=f"of {len(panel.teachers)}, who teach"))
+        name = "chosen" if panel.weights is None else "weighted"
+        found.append(Way(f"{name} {ENSEMBLE}", scores, note=f"of {len(panel.teachers)}, who teach"))
     return found
 
 
@@ -223,7 +232,7 @@ def _distilled(
         most = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
     else:
         most = max(plan.images, int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers)))
-    lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most)
+    lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most, weights=judge.weights)
     students: list[Distilling] = []
     before: dict[str, float] = {}
     for name, lr in begun:

@@ -48,6 +48,7 @@ class MergePlan:
         temperature: of the distillation loss.
         budget: seconds for the whole work, shared among the ways that distil; None for no limit.
         labels: whether labels are used, where they are known; otherwise they only score what comes of it.
+        weigh: whether members teach by weights that fit the validation labels best, in place of equal ones.
         choose_members: whether a part of the members may teach, where it is better on validation images than all.
     """
 
@@ -59,6 +60,7 @@ class MergePlan:
     temperature: float = 1.0
     budget: float | None = None
     labels: bool = True
+    weigh: bool = False
     choose_members: bool = True
 
     def check(self) -> None:

@@ -197,8 +197,15 @@ class MergeTask:
 
     def document(self, found: Merged) -> dict[str, Any]:
         """The outcome, for JSON; what depends on the clock is in `seconds_by_way`."""
+        weights = dict(zip(found.teachers, found.weights or (), strict=False))
         members = [
-            {"path": name, "arch": member.architecture.name, "test": test, "teaches": place in found.teachers}
+            {
+                "path": name,
+                "arch": member.architecture.name,
+                "test": test,
+                "teaches": place in found.teachers,
+                "weight": weights.get(place),
+            }
             for place, (name, member, test) in enumerate(
                 zip(found.members, self.members, found.accuracies, strict=True)
             )

@@ -20,7 +20,7 @@ from netspace_cli.core.training.step import Task
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import choose_data_of_zoo
-from .inputs import NO_TEACHER, Teacher, read_wanted_teacher
+from .inputs import NO_TEACHER, Teacher, read_wanted_teachers
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class TrainRequest:
     Attributes:
         zoo: a zoo's folder; output: the space's file.
         recipe, settings: as in `load_recipe`.
-        teacher: for several architectures.
+        teacher: for several architectures; one, or what several say together.
         data: a data set as in `load_data`; None for the zoo's own.
         resume, force: as in `train`.
     """
@@ -51,12 +51,12 @@ class TrainRequest:
             ConfigError, OutputExists, DataUnavailable, InputFileError: say what and why.
         """
         recipe = load_recipe(self.recipe, self.settings).named(self.output)
-        check_no_input([self.output], [self.teacher.path, self.recipe])
+        check_no_input([self.output], [*self.teacher.paths, self.recipe])
         folder = check_run(self.output, resume=self.resume, force=self.force)
         zoo = open_zoo(self.zoo)
-        teacher = read_wanted_teacher(self.teacher, zoo.io)
+        teachers = read_wanted_teachers(self.teacher, zoo.io)
         needed = footprint(recipe, zoo)
-        return TrainTask(self, recipe, zoo, choose_data_of_zoo(zoo, self.data), teacher, needed, folder)
+        return TrainTask(self, recipe, zoo, choose_data_of_zoo(zoo, self.data), teachers, needed, folder)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class TrainTask:
 
     Attributes:
         request: what was asked for.
-        recipe, zoo, data, teacher: read.
+        recipe, zoo, data, teachers: read.
         footprint: its estimated memory; folder: of its run.
     """
 
@@ -73,7 +73,7 @@ class TrainTask:
     recipe: Recipe
     zoo: Zoo
     data: Data
-    teacher: Network | None
+    teachers: tuple[Network, ...]
     footprint: Footprint
     folder: RunFolder
 
@@ -83,7 +83,7 @@ class TrainTask:
 
     def plan(self, runner: Runner) -> Task:
         """Read and check everything, without training."""
-        return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teacher)
+        return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teachers)
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Space:
         """Train and write the space."""

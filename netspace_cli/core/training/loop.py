@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,7 +35,7 @@ def train(
     data: Data,
     runner: Runner,
     *,
-    teacher: Network | None = None,
+    teacher: Network | Sequence[Network] | None = None,
     resume: bool = False,
     force: bool = False,
 ) -> Space:
@@ -50,7 +50,8 @@ def train(
         recipe: all settings; a space without a name gets that of its file.
         data: the zoo's images.
         runner: device and root seed.
-        teacher: for eq. 3; needed where the space has several architectures.
+        teacher: for eq. 3; needed where the space has several architectures. Several teach together, by the mean of
+            their probabilities.
         resume: continue from the last checkpoint; ends with the same bits as a run never stopped (on one
             processor, with the same versions and threads).
         force: replace an output and a run that exist.
@@ -96,7 +97,14 @@ def train_prepared(
     return save_space(output, Space(state.model, record_of(task, state, zoo), embeddings), force=force)
 
 
-def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Network | None = None) -> Task:
+def prepare(
+    zoo: Zoo,
+    recipe: Recipe,
+    data: Data,
+    runner: Runner,
+    *,
+    teacher: Network | Sequence[Network] | None = None,
+) -> Task:
     """Read and check all that training needs, on the runner's device.
 
     Raises:
@@ -113,17 +121,19 @@ def prepare(zoo: Zoo, recipe: Recipe, data: Data, runner: Runner, *, teacher: Ne
     check_method(recipe, zoo.kind)
     training = load_training_set(zoo, recipe, runner)
     zoo.kind.check_architectures([a.name for a in training.architectures], str(zoo.path))
-    check_objective(training, teacher, recipe)
+    teachers = [teacher] if isinstance(teacher, Network) else list(teacher or ())
+    check_objective(training, teachers[0] if teachers else None, recipe)
     runner.check_gradients()
-    if teacher is not None:
-        check_teacher(teacher, data.io)
-        teacher = replace(teacher, weights=runner.place(teacher.weights))
+    for each in teachers:
+        check_teacher(each, data.io)
+    placed = [replace(each, weights=runner.place(each.weights)) for each in teachers]
     data = runner.place(data)
     seen = training.seen()
     weights = {a.name: training.weights["train", a.name] for a in seen}
     share, stretch = recipe.train.near_surface_share, recipe.train.stretch
     vary = zoo.kind.variation(weights, seen, data, runner, near_surface_share=share, stretch=stretch)
-    return Task(recipe, training, data, teacher, runner, vary, zoo.kind)
+    first, beside = (placed[0] if placed else None), tuple(placed[1:])
+    return Task(recipe, training, data, first, runner, vary, zoo.kind, beside)
 
 
 def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], runner: Runner) -> None:
@@ -170,7 +180,7 @@ def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:
         "recipe": task.recipe.model_dump(mode="json"),
         "zoo": [[i.id, i.sha256] for i in zoo.instances if i.split != "test"],
         "data": task.data.record(),
-        "teacher": task.teacher.sha256 if task.teacher else None,
+        "teacher": [t.sha256 for t in task.teachers] if task.beside else task.teacher.sha256 if task.teacher else None,
         "seed": task.runner.seed,
         **({"precision": str(task.runner.precision)} if task.runner.precision != torch.float32 else {}),
         MADE_WITH: provenance(task.runner),

@@ -13,6 +13,7 @@ from netspace_models.errors import RunFailed
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.augmentations import augmented_view
 from netspace_models.training.contrast import ProjectionHead
+from netspace_models.training.losses import ensemble_logits
 from netspace_models.training.objectives import Batch, LossConstants, Terms, several_objective, single_objective
 from netspace_models.training.reconstruction import Representation, layer_sigma, representation_objective
 from torch import Tensor
@@ -30,7 +31,7 @@ from .training_set import TrainingSet, layer_scale
 class Task:
     """Data, recipe and teacher of a training, fixed for the whole run.
 
-    `vary` changes instances and inputs in each step.
+    `vary` changes instances and inputs in each step; `beside` are networks that teach together with the teacher.
     """
 
     recipe: Recipe
@@ -40,6 +41,12 @@ class Task:
     runner: Runner
     vary: Variation
     kind: Kind
+    beside: tuple[Network, ...] = ()
+
+    @property
+    def teachers(self) -> tuple[Network, ...]:
+        """All that teach together."""
+        return () if self.teacher is None else (self.teacher, *self.beside)
 
     @property
     def constants(self) -> LossConstants:
@@ -243,9 +250,8 @@ def _starts_by_turns(task: Task, turn: int) -> dict[str, list[int]]:
 
 
 def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
-    if task.teacher is None:
-        return None
-    return task.teacher.architecture.run(task.teacher.weights, inputs)
+    said = (each.architecture.run(each.weights, inputs) for each in task.teachers)
+    return ensemble_logits(said) if task.beside else next(said, None)
 
 
 def _drawn_rows(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:

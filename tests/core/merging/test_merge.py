@@ -311,6 +311,20 @@ def test_weak_members_do_not_teach(tiny: Tiny) -> None:
     assert len(every.teachers) == 7 and every.way(f"chosen {ENSEMBLE}") is None
 
 
+def test_members_teach_by_weights_on_request(tiny: Tiny) -> None:
+    members, plan = three(tiny), replace(FEW, method="from-fresh", alpha=1.0)
+    data = labelled_by(tiny.data, val=members[1])
+    found = merge(members, data, Runner("cpu"), plan=replace(plan, weigh=True))
+    assert found.weights is not None and found.teachers[0] == 1 and found.weights[0] == max(found.weights) > 0.5
+    weighted = found.way(f"weighted {ENSEMBLE}")
+    equal = merge(members, data, Runner("cpu"), plan=plan)
+    assert weighted is not None and equal.weights is None and equal.way(f"weighted {ENSEMBLE}") is None
+    assert not torch.allclose(found.network.weights, equal.network.weights, atol=1e-5)
+    with pytest.raises(ConfigError, match="there are none to use") as refusal:
+        merge(members, unlabelled(data), Runner("cpu"), plan=replace(plan, weigh=True))
+    assert "leave out `weigh`" in refusal.value.hint
+
+
 def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
     members, runner = members_of(tiny, "lenetlike"), Runner("cpu")
     for plan, words in {
