@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     help="Merge a zoo group by group, those that differ in this alone; begun again, it goes on.",
 )
 @click.option("--plot", type=options.OUTPUT_PATH, metavar="F.png", help="Draw accuracy against time.")
-@options.space
+@options.space_or_auto
 @options.data
 @options.key
 @options.force

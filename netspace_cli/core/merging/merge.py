@@ -123,7 +123,7 @@ def check_merging(
     labels = data.labelled and plan.labels
     if plan.weigh and not labels:
         raise ConfigError(
-            "weights of members are chosen by labels of validation images, and there are none to use.",
+            "weights of members are chosen by labels of validation images, and no labels are used.",
             f"Give images with labels, or leave out {setting('weigh')}.",
         )
     check_members(members, data)

@@ -320,7 +320,7 @@ def test_members_teach_by_weights_on_request(tiny: Tiny) -> None:
     equal = merge(members, data, Runner("cpu"), plan=plan)
     assert weighted is not None and equal.weights is None and equal.way(f"weighted {ENSEMBLE}") is None
     assert not torch.allclose(found.network.weights, equal.network.weights, atol=1e-5)
-    with pytest.raises(ConfigError, match="there are none to use") as refusal:
+    with pytest.raises(ConfigError, match="and no labels are used") as refusal:
         merge(members, unlabelled(data), Runner("cpu"), plan=replace(plan, weigh=True))
     assert "leave out `weigh`" in refusal.value.hint
 
