@@ -130,6 +130,13 @@ space = _shared_option(
 )
 """Passes `space: str | None`."""
 
+space_or_auto = _shared_option(
+    "--space",
+    metavar="NAME|PATH|auto",
+    help="Space to go through; auto: one made on the networks. [default: the built-in one that has the architecture]",
+)
+"""Passes `space: str | None`."""
+
 space_to_draw_from = _shared_option(
     "--space",
     metavar="NAME|PATH",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import log
 
 import torch
@@ -26,21 +26,43 @@ def distillation(predicted: Tensor, target: Tensor, *, temperature: float) -> Te
     return temperature**2 * F.kl_div(log_p, log_t, reduction="batchmean", log_target=True)
 
 
-def ensemble_logits(logits: Iterable[Tensor]) -> Tensor:
+def ensemble_logits(logits: Iterable[Tensor], weights: Sequence[float] | None = None) -> Tensor:
     """What several networks say together, as logits: the logarithm of the mean of their probabilities.
 
     Each is used up before the next is asked for, so no more than two are held at once.
 
     Args:
         logits: (B, K) of each network, at least one.
+        weights: of each, above zero; None for equal ones.
     """
-    total, count = None, 0
-    for each in logits:
-        own = F.log_softmax(each, dim=1)
-        total, count = own if total is None else torch.logaddexp(total, own), count + 1
+    total, sum_of_weights = None, 0.0
+    for place, each in enumerate(logits):
+        weight = 1.0 if weights is None else weights[place]
+        own = F.log_softmax(each, dim=1) + log(weight)
+        total = own if total is None else torch.logaddexp(total, own)
+        sum_of_weights += weight
     if total is None:
         raise ValueError("no networks, so no logits")
-    return total - log(count)
+    return total - log(sum_of_weights)
+
+
+def mixture_weights(probabilities: Tensor, *, rounds: int = 100, least: float = 1e-4) -> Tensor:
+    """Weights of networks whose mean of probabilities explains the labels best, by expectation maximisation (Smyth and
+    Wolpert, "Linearly combining density estimators via stacking", 1999).
+
+    Args:
+        probabilities: (B, N) what each of B networks gives the labels of N images.
+        rounds: of the algorithm; least: weight that every network keeps.
+    Returns:
+        (B,), their sum 1.
+    """
+    weights = torch.full((len(probabilities),), 1 / len(probabilities), dtype=torch.float64)
+    given = probabilities.double().clamp_min(torch.finfo(torch.float32).tiny)
+    for _ in range(rounds):
+        shares = weights[:, None] * given
+        weights = (shares / shares.sum(0)).mean(1)
+    weights = weights.clamp_min(least)
+    return weights / weights.sum()
 
 
 def ensemble_outputs(outputs: Iterable[Tensor], problem: Problem) -> Tensor:

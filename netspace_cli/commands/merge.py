@@ -38,20 +38,21 @@ if TYPE_CHECKING:
     help="Architectures of the networks beside built-in architectures; may be given many times.",
 )
 @click.option("--method", type=click.Choice(list(WAYS)), help="Try this way alone. [default: all, the best is kept]")
-@click.option("--steps", type=click.IntRange(min=1), help="Steps of each way that distils. [default: 1000]")
-@click.option("--budget", type=Seconds(), help="Time in place of steps; what lags behind is stopped.")
-@click.option("--images", type=click.IntRange(min=1), default=128, show_default=True, help="Images a step.")
+@click.option(
+    "--steps", type=click.IntRange(min=1), help="Steps of each way that distils, none of which is then stopped."
+)
+@click.option("--budget", type=Seconds(), help="Time for all of it. [default: 6000 steps of all ways]")
+@click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
-    default=3e-3,
-    show_default=True,
-    help="Learning rate on weights; embeddings have the one that their space records.",
+    help="Learning rate on weights; embeddings have the one that their space records. [default: 0.01 with --steps, "
+    "else the better of 0.01 and 0.003]",
 )
 @click.option(
     "--alpha",
     type=click.FloatRange(0, 1),
-    default=0.9,
+    default=0.5,
     show_default=True,
     help="Share of the ensemble in the loss; the rest is that of the labels, if there are any.",
 )
@@ -61,6 +62,10 @@ if TYPE_CHECKING:
     default=1.0,
     show_default=True,
     help="Temperature of distilling.",
+)
+@click.option("--no-labels", is_flag=True, help="Use no labels, but for the test images' scores.")
+@click.option(
+    "--weigh", is_flag=True, help="Weigh the networks that teach, as fits the labels of validation images best."
 )
 @click.option("--all-teach", is_flag=True, help="Let weak networks teach, too, whatever validation says.")
 @click.option(
@@ -76,7 +81,7 @@ if TYPE_CHECKING:
     help="Merge a zoo group by group, those that differ in this alone; begun again, it goes on.",
 )
 @click.option("--plot", type=options.OUTPUT_PATH, metavar="F.png", help="Draw accuracy against time.")
-@options.space
+@options.space_or_auto
 @options.data
 @options.key
 @options.force
@@ -102,7 +107,10 @@ def merge(
 
     runner = running.runner(console)
     names = ("method", "steps", "budget", "images", "lr", "alpha", "temperature")
-    plan = MergePlan(**{name: asked.pop(name) for name in names}, choose_members=not asked.pop("all_teach"))
+    own = {name: asked.pop(name) for name in names}
+    plan = MergePlan(
+        **own, weigh=asked.pop("weigh"), labels=not asked.pop("no_labels"), choose_members=not asked.pop("all_teach")
+    )
     if asked.pop("groups") is not None:
         _merge_groups(networks, plan, runner, console, dry_run, asked)
         return
@@ -157,6 +165,7 @@ def _show(console: Console, task: MergeTask, found: Merged) -> None:
             "way",
             Column("steps", integer),
             Column("images", integer),
+            Column("rate", decimal),
             Column("seconds", decimal),
             Column("val", percent),
             Column("test", percent),
@@ -169,6 +178,7 @@ def _show(console: Console, task: MergeTask, found: Merged) -> None:
                 way.name,
                 way.steps or None,
                 way.images or None,
+                way.lr,
                 way.seconds or None,
                 way.scores.validation,
                 way.scores.test,
@@ -187,7 +197,10 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         names = ", ".join(found.members[i] for i in found.teachers)
         share = f"{len(found.teachers)} of {len(found.members)}"
         console.note(f"{share} are a better ensemble than all on validation images, and teach: {names}.")
-    if not task.data.labelled:
+    if found.weights is not None:
+        pairs = zip(found.teachers, found.weights, strict=True)
+        console.note(f"Weights: {', '.join(f'{found.members[i]} {weight:.2g}' for i, weight in pairs)}.")
+    if not task.labelled:
         console.note("No labels: the way was chosen by agreement with the ensemble on images held out of the rest.")
     reasons: dict[str, list[str]] = {}
     for way, why in found.left_out.items():

@@ -36,7 +36,10 @@ def _print_recipe(context: click.Context, option: click.Parameter, asked: bool) 
 @options.output(help="File for the space (.safetensors).")
 @options.recipe
 @options.settings
-@options.teacher(help="Teacher network; required for several architectures.")
+@options.teacher(
+    help="Teacher network; required for several architectures. May be given several times: they teach together.",
+    several=True,
+)
 @click.option(
     "--extend",
     metavar="NAME|PATH",

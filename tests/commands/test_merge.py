@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 import torch
 from netspace_models.architectures import build
 
+from netspace_cli.core.merging import own_space
+from netspace_cli.core.merging.own_space import OwnSpace
 from netspace_cli.core.networks.network import read_network, write_network
 from netspace_cli.core.zoos.zoo import Zoo
 from tests.worlds import Ask, Cli, Refused, Rows, Solids, Tiny
@@ -168,3 +171,20 @@ def test_a_zoo_is_merged_group_by_group_and_goes_on(tiny: Tiny, work: Path, ask:
     assert "no two of the 1 instances" in refused(2, *alone)
     twice = ["merge", tiny.zoo.path, tiny.zoo.path, "--groups", "seed", "-o", "other"]
     assert "merges the groups of one zoo into a folder; 2 inputs" in refused(2, *twice)
+
+
+def test_a_space_is_made_on_members_of_a_module_of_one_s_own(
+    tiny: Tiny, plain_images: Path, work: Path, ask: Ask, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own_space, "OwnSpace", partial(OwnSpace, steps=1, recombined=2, embedding_size=64, width=16))
+    Path("ournets.py").write_text(OWN)
+    for seed in range(2):
+        torch.manual_seed(seed)
+        layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 6), torch.nn.ReLU(), torch.nn.Linear(6, 3))
+        torch.save(layers.state_dict(), f"{seed}.pt")
+    command = ["merge", "0.pt", "1.pt", "--arch", "ournets:make", "--space", "auto", "--data", plain_images, *FEW]
+    found = ask(*command, "--method", "space-from-best", "-o", "one.pt")
+    assert found["space"] == "auto" and found["method"] == "space-from-best" and Path("one.pt").is_file()
+    other = [name if name != "ournets:make" else "lenetlike" for name in command]
+    said = refused(2, *other, "--member-arch", "ournets:make")
+    assert "takes two of a lenetlike; 0 of these members are one" in said and "--space" in said

@@ -11,6 +11,7 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.experiment.curves import backbones, rate
 from netspace_cli.commands.experiment.few_labels import few_labels
+from netspace_cli.commands.experiment.merging import merging
 from netspace_cli.commands.experiment.parts import run_experiment
 from netspace_cli.commands.experiment.sampling import sampling
 from netspace_cli.terminal.console import Console
@@ -147,5 +148,5 @@ def space_or_recipe(space: str | None, recipe: Path | None, settings: dict[str, 
     return space
 
 
-for _command in (few_labels, backbones, rate, sampling):
+for _command in (few_labels, backbones, rate, sampling, merging):
     experiment.add_command(_command)

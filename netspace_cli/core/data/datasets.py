@@ -30,6 +30,7 @@ from .image_files import (
     npz_has_labels,
 )
 from .images import SPLITS, ImageData, Split
+from .parts import split_spec, take_part
 from .tables import holds_table, load_table
 
 Scale = tuple[tuple[float, ...], tuple[float, ...]]  # mean and deviation, a number per channel
@@ -47,11 +48,14 @@ def load_data(spec: str, *, size: int | None = None) -> LabelledData:
     """Read images as `load_images`, or a table from a "FILE.npz" as `load_table`.
 
     Raises:
-        ConfigError, DataUnavailable, InputFileError: as they do, and a table with a `size`.
+        ConfigError, DataUnavailable, InputFileError: as they do, and a table with a `size`, or a part of it.
     """
-    word, path = _parsed(spec)
+    whole, part = split_spec(spec)
+    word, path = _parsed(whole)
     if word != "npz" or path is None or not holds_table(path):
         return load_images(spec, size=size)
+    if part is not None:
+        raise ConfigError(f"{path} is a table; {part} is a part of images.", f"Give all of it: {whole}.")
     if size is not None:
         raise ConfigError(f"{path} is a table, and has no images of {size} pixels.", f"Leave out {setting('size')}.")
     return load_table(path)
@@ -65,7 +69,9 @@ def load_images(spec: str, *, size: int | None = None, classes: int | None = Non
             $NETSPACE_DATA_DIR or ./data), "cifar10:FILE.npz", "folder:DIR"
             (DIR/{train,val,test}/<class>/<picture>), or "FILE.npz" in MedMNIST's layout. Without val, the
             last fifth of a fixed permutation of train becomes val. The `name` of a loaded data set is
-            understood too, as seen from the folder that holds it.
+            understood too, as seen from the folder that holds it. Behind any of these "@2/5" takes the second fifth
+            of a fixed permutation of the training images, "@without:3,4" those of other classes than these; the rest
+            stays as it is, normalisation too.
         size: S in pixels that images are brought to; None keeps their own (16 for digits; that of the
             first picture for a folder).
         classes: K of images without labels, which are then taken as well: a FILE.npz with images alone, of which test
@@ -78,6 +84,9 @@ def load_images(spec: str, *, size: int | None = None, classes: int | None = Non
         InputFileError: a file that is broken, was tampered with, or holds no square images with one label
             each, counted from 0; the message names file, array or picture.
     """
+    spec, part = split_spec(spec)
+    if part is not None:
+        return take_part(load_images(spec, size=size, classes=classes), part)
     word, path = _parsed(spec)
     if size is not None and size < 1:
         raise ConfigError(f"Images cannot be {size} pixels wide.", "Give a size of 1 or more.")
@@ -101,7 +110,7 @@ def has_labels(spec: str) -> bool:
     Raises:
         ConfigError: a spec that is not understood.
     """
-    word, path = _parsed(spec)
+    word, path = _parsed(split_spec(spec)[0])
     return word != "npz" or path is None or npz_has_labels(path)
 
 
@@ -112,7 +121,7 @@ def data_available(spec: str) -> bool:
         False also for a spec that is not understood.
     """
     try:
-        word, path = _parsed(spec)
+        word, path = _parsed(split_spec(spec)[0])
     except ConfigError:
         return False
     if path is None:

@@ -30,6 +30,8 @@ from .backbones import backbones
 from .few_labels.experiment import few_labels
 from .few_labels.runs import FewLabels
 from .held_out import Scale, trained_space
+from .merging.experiment import merging
+from .merging.runs import Merging, pool_of
 from .rate import SIZES, rate
 from .report import Report, write_report
 from .sampling.experiment import sampling
@@ -409,3 +411,49 @@ class SamplingTask:
         asked, inputs = self.request, self.inputs
         how: dict[str, Any] = {"plan": asked.plan, "teacher": inputs.teacher}
         return Found(sampling(inputs.zoo, asked.output, self.sources, inputs.data, runner, **how), inputs.data)
+
+
+@dataclass(frozen=True)
+class MergingRequest:
+    """Request to merge draws of a zoo's instances.
+
+    Attributes:
+        zoo: a zoo's folder; output: the folder of the results.
+        plan: how much is merged.
+        space: a name or a path, for ways through embeddings; None for none.
+        data: a data set as in `load_data`; None for the zoo's own.
+    """
+
+    zoo: Path
+    output: Path
+    plan: Merging = field(default_factory=Merging)
+    space: str | None = None
+    data: str | None = None
+
+    def prepare(self) -> MergingTask:
+        """Open the inputs and refuse what cannot be done, before any work.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: say what and why.
+        """
+        self.plan.check()
+        zoo = opened_zoo(self.zoo, self.output)
+        pool_of(zoo, self.plan)
+        space = None if self.space is None else load_space(self.space)
+        return MergingTask(self, zoo, choose_images_of_zoo(zoo, self.data), space)
+
+
+@dataclass(frozen=True)
+class MergingTask:
+    """Merges that can begin: the request and its opened inputs."""
+
+    request: MergingRequest
+    zoo: Zoo
+    data: ImageData
+    space: Space | None
+
+    def run(self, runner: Runner) -> Found:
+        """Merge every draw."""
+        asked = self.request
+        report = merging(self.zoo, asked.output, self.data, runner, plan=asked.plan, space=self.space)
+        return Found(report, self.data, self.space)

@@ -1,4 +1,4 @@
-"""Distilling an ensemble into one network: as many steps for each start, or a time shared out among the starts.
+"""Distilling an ensemble into one network: as many steps for each start, or steps or a time shared out among them.
 
 The ensemble is asked once about each training image that is needed, without augmentation; what it says is kept, so that
 its size does not count afterwards.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil
+from math import ceil, inf, isnan
 from time import perf_counter
 
 import torch
@@ -17,7 +17,7 @@ from netspace_models.training.losses import distillation, ensemble_logits, task_
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import BATCH
 from netspace_cli.core.runtime.minimise import AdamSchedule
@@ -26,6 +26,9 @@ from netspace_cli.core.runtime.runner import Runner
 
 from .plan import MergePlan
 from .students import Student
+
+# Steps over which a student's weights are averaged, at most.
+WINDOW = 100
 
 
 @dataclass(frozen=True)
@@ -40,33 +43,41 @@ class Lessons:
         runner: its seed draws the images.
     """
 
-    data: LabelledData
+    data: ImageData
     index: Tensor
     answers: Tensor
     plan: MergePlan
     runner: Runner
 
     def loss(self, student: Student, step: int) -> Tensor:
-        """Loss of a student at a step; the same step has the same images for every student."""
+        """Compute a student's loss at a step; the same step has the same images for every student."""
         generator = self.runner.generator("merge", "step", step)
         drawn = torch.randint(len(self.index), (self.plan.images,), generator=generator)
         images, labels = self.data.batch("train", self.index[drawn])
-        wanted, temperature = self.answers[drawn.to(self.answers.device)], self.plan.temperature
+        wanted = self.answers[drawn.to(self.answers.device)]
+        temperature, alpha = self.plan.temperature, self.plan.alpha
         with self.runner.autocast():
             said = student.logits(images)
-            if not self.data.labelled or self.plan.alpha == 1:
+            if not self.data.labelled or alpha == 1:
                 return distillation(said, wanted, temperature=temperature)
-            return task_and_teacher(said, wanted, labels, temperature=temperature, alpha=self.plan.alpha)
+            return task_and_teacher(said, wanted, labels, temperature=temperature, alpha=alpha)
 
 
 def lessons_of(
-    teachers: Sequence[Network], data: LabelledData, plan: MergePlan, runner: Runner, *, most: int | None = None
+    teachers: Sequence[Network],
+    data: ImageData,
+    plan: MergePlan,
+    runner: Runner,
+    *,
+    most: int | None = None,
+    weights: Sequence[float] | None = None,
 ) -> Lessons:
     """Ask the teachers about training images, one at a time.
 
     Args:
         data: on the runner's device.
         most: at most this number of images, drawn at random; None for all.
+        weights: of the teachers; None for equal ones.
     """
     order = torch.randperm(len(data.splits["train"]), generator=runner.generator("merge", "images"))
     index = order[:most].sort().values
@@ -82,13 +93,14 @@ def lessons_of(
             tick(1)
             return found
 
-        answers = ensemble_logits(asked(teacher) for teacher in teachers)
+        answers = ensemble_logits((asked(teacher) for teacher in teachers), weights)
     return Lessons(data, index, runner.place(answers), plan, runner)
 
 
 @dataclass
 class Distilling:
-    """One student on its way.
+    """One student on its way. What it comes to is a mean over the last of its steps, a tenth of all so far and at most
+    `WINDOW`: as good as if its rate had fallen already, so that ways and rates can be compared before their end.
 
     Attributes:
         name: of the way.
@@ -96,6 +108,7 @@ class Distilling:
         steps: steps that it takes in all; None where `seconds` limit it.
         seconds: seconds that it takes in all.
         taken: steps that it has taken; spent: the seconds that they took.
+        rounds: of successive halving that it has gone; loss: on validation images, when it was last looked at.
         stopped: whether it was stopped before its end; failure: why it cannot go on.
     """
 
@@ -106,12 +119,16 @@ class Distilling:
     seconds: float = 0.0
     taken: int = 0
     spent: float = 0.0
+    rounds: int = 0
+    loss: float = inf
     stopped: bool = False
     failure: str = ""
     _optimizer: torch.optim.Optimizer = field(init=False, repr=False)
+    _mean: list[Tensor] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._optimizer = torch.optim.AdamW(self.student.parameters(), lr=self.student.lr, weight_decay=0.0)
+        self._mean = [value.clone() for value in self.student.values()]
 
     @property
     def share(self) -> float:
@@ -119,10 +136,21 @@ class Distilling:
         done = self.taken / self.steps if self.steps is not None else self.spent / self.seconds
         return min(1.0, done)
 
+    def weights(self) -> Tensor:
+        """(P,) of the mean over its last steps, on the processor."""
+        values = self.student.values()
+        now = [value.clone() for value in values]
+        for value, mean in zip(values, self._mean, strict=True):
+            value.copy_(mean)
+        found = self.student.weights()
+        for value, own in zip(values, now, strict=True):
+            value.copy_(own)
+        return found
+
     def go_on(self, until: float, tick: Tick) -> None:
         """Take steps until this share of the way lies behind; at least one. Adam, the rate falling as a cosine."""
         runner, lr = self.lessons.runner, self.student.lr
-        schedule = AdamSchedule(1, self.lessons.plan.images, lr, lr / 20)
+        schedule = AdamSchedule(1, self.lessons.plan.images, lr, 0.0)
         begun, before, first = perf_counter(), self.spent, self.taken
         while not self.failure and (self.taken == first or self.share < until):
             self._optimizer.param_groups[0]["lr"] = schedule.rate(self.share)
@@ -132,11 +160,18 @@ class Distilling:
                 loss.backward()
                 self._optimizer.step()
             self.taken += 1
+            self._average()
             self.spent = before + perf_counter() - begun
             runner.count(1, "steps")
             tick(1, loss=loss.item())
             if not torch.isfinite(loss):
                 self.failure = f"the loss is not finite at step {self.taken}"
+
+    def _average(self) -> None:
+        share = 1 / min(WINDOW, 1 + self.taken // 10)
+        with torch.no_grad():
+            for mean, value in zip(self._mean, self.student.values(), strict=True):
+                mean.lerp_(value, share)
 
 
 def distil_by_steps(students: Sequence[Distilling], runner: Runner) -> None:
@@ -147,32 +182,42 @@ def distil_by_steps(students: Sequence[Distilling], runner: Runner) -> None:
     _check_any(students)
 
 
-def distil_within(
-    students: Sequence[Distilling], seconds: float, quality: Callable[[Distilling], float], runner: Runner
+def distil_by_halving(
+    students: Sequence[Distilling],
+    loss: Callable[[Distilling], float],
+    runner: Runner,
+    *,
+    steps: int | None = None,
+    seconds: float = 0.0,
 ) -> None:
-    """Share seconds out by successive halving (Jamieson and Talwalkar, 2016): all go a first share of the way, then
-    the better half goes on, until one is left. Each round has as much time.
+    """Share steps or seconds out by successive halving (Jamieson and Talwalkar, 2016): all go a first share of the way,
+    then the better half goes on, until one is left. Each round has as much.
 
     Args:
+        loss: of a student as it is, lower is better; its own time is not counted.
+        steps: of all of them together; None where time counts.
         seconds: for all of them together.
-        quality: of a student as it is, higher is better; its own time is not counted.
     """
     rounds = halvings(len(students))
     whole = sum(1 / count for count in rounds)
     share, left = 0.0, list(students)
     for each in students:
-        each.steps, each.seconds = None, seconds / len(rounds) * whole
-    with runner.progress("distilling", None) as tick:
+        each.steps = None if steps is None else most_steps(len(students), steps)
+        each.seconds = seconds / len(rounds) * whole
+    with runner.progress("distilling", steps) as tick:
         for count in rounds:
             if count < len(left):
-                marks = {id(each): quality(each) for each in left if not each.failure}
-                left.sort(key=lambda each: -marks.get(id(each), -1.0))
+                for each in left:
+                    found = inf if each.failure else loss(each)
+                    each.loss = inf if isnan(found) else found
+                left.sort(key=lambda each: each.loss)
                 for each in left[count:]:
                     each.stopped = True
                 left = left[:count]
             share += 1 / count / whole
             for each in left:
                 each.go_on(share, tick)
+                each.rounds += 1
     _check_any(students)
 
 
@@ -182,6 +227,12 @@ def halvings(count: int) -> list[int]:
     while rounds[-1] > 1:
         rounds.append(ceil(rounds[-1] / 2))
     return rounds
+
+
+def most_steps(count: int, steps: int) -> int:
+    """Steps of the one of `count` students that is left at the end, where they share these."""
+    rounds = halvings(count)
+    return max(1, round(steps / len(rounds) * sum(1 / left for left in rounds)))
 
 
 def _check_any(students: Sequence[Distilling]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
@@ -75,7 +75,7 @@ def groups_left(zoo: Zoo, path: Path, plan: MergePlan, seed: int) -> list[Group]
     done = {i.id: i for i in create_zoo(path, zoo.data, {}).instances}
     for group in groups:
         there, wanted = done.get(group.id), _provenance(group, plan, seed)
-        if there is not None and any(there.training.get(k) != v for k, v in wanted.items()):
+        if there is not None and any(_recorded(there).get(k) != v for k, v in wanted.items()):
             raise ConfigError(
                 f"{path} has {group.id} already, merged from other instances or by other settings.",
                 "Go on with the settings it was begun with, or choose another folder.",
@@ -86,7 +86,7 @@ def groups_left(zoo: Zoo, path: Path, plan: MergePlan, seed: int) -> list[Group]
 def merge_groups(
     zoo: Zoo,
     path: Path,
-    data: LabelledData,
+    data: ImageData,
     runner: Runner,
     *,
     space: Space | None = None,
@@ -127,6 +127,12 @@ def _provenance(group: Group, plan: MergePlan, seed: int) -> dict[str, Any]:
     """All that a merged network is a function of, but for the images."""
     digests = [instance.sha256 for instance in group.instances]
     return {"merged_from": digests, "merge_plan": asdict(plan), "merge_seed": seed}
+
+
+def _recorded(instance: Instance) -> dict[str, Any]:
+    """What a merged network says of itself; of before a plan had all its settings, with their only values then."""
+    training = instance.training
+    return {**training, "merge_plan": {"labels": True, "weigh": False, **training.get("merge_plan", {})}}
 
 
 def _write(path: Path, group: Group, found: Merged, provenance: dict[str, Any]) -> Instance:

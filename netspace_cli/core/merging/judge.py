@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import perf_counter
 
-from netspace_models.training.losses import ensemble_logits
+from netspace_models.training.losses import distillation, ensemble_logits
 from torch import Tensor
 
-from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.networks.scores import accuracy, agreement, cross_entropy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
 from .panel import Panel
@@ -43,23 +43,30 @@ class Judge:
         data: on the runner's device.
         runner: where networks are run.
         validation, test: (N, K) the ensemble's logits on these splits, on the processor.
+        labels: (N,) of the test images, on the processor; None where they are not known.
         members: of each member its accuracy on the test images; None without labels.
-        teachers: the members that teach, the best first.
+        teachers: the members that teach, the best first; weights: theirs, None for equal ones.
         seconds: that it takes to judge one network, about; pace: to run one on an image.
     """
 
-    data: LabelledData
+    data: ImageData
     runner: Runner
     validation: Tensor
     test: Tensor
+    labels: Tensor | None
     members: tuple[float | None, ...]
     teachers: tuple[Network, ...]
+    weights: tuple[float, ...] | None
     seconds: float
     pace: float
 
-    def quality(self, network: Network) -> float:
-        """What it is chosen by, on the first validation images: `Scores` of a way that is not at its end yet."""
-        return self._choice(self._logits(network, "val", LOOKED_AT))
+    def loss(self, network: Network) -> float:
+        """Loss on the first validation images, by labels or else by the ensemble. It tells apart what is right equally
+        often."""
+        said = self._logits(network, "val", LOOKED_AT)
+        if self.data.labelled:
+            return cross_entropy(said, labels_of(self.data, "val")[: len(said)])
+        return float(distillation(said, self.validation[: len(said)], temperature=1.0))
 
     def scores(self, network: Network) -> Scores:
         """On both splits."""
@@ -68,32 +75,32 @@ class Judge:
     def scores_of(self, validation: Tensor, test: Tensor) -> Scores:
         """Score logits (N, K) on both splits."""
         return Scores(
-            self._accuracy(validation, "val"),
-            self._accuracy(test, "test"),
+            self._on_validation(validation),
+            None if self.labels is None else accuracy(test, self.labels),
             agreement(test, self.test),
             self._choice(validation),
         )
 
     def _choice(self, validation: Tensor) -> float:
-        found = self._accuracy(validation, "val")
+        found = self._on_validation(validation)
         return agreement(validation, self.validation[: len(validation)]) if found is None else found
 
-    def _accuracy(self, logits: Tensor, split: str) -> float | None:
-        return accuracy(logits, labels_of(self.data, split)[: len(logits)]) if self.data.labelled else None
+    def _on_validation(self, logits: Tensor) -> float | None:
+        return accuracy(logits, labels_of(self.data, "val")) if self.data.labelled else None
 
     def _logits(self, network: Network, split: str, most: int | None = None) -> Tensor:
         weights = self.runner.place(network.weights)
         return logits_of(network.architecture, weights, self.data, split, self.runner, most=most)
 
 
-def judge_of(panel: Panel, data: LabelledData, runner: Runner) -> tuple[Judge, Scores]:
+def judge_of(panel: Panel, data: ImageData, runner: Runner, labels: Tensor | None) -> tuple[Judge, Scores]:
     """The judge that a panel's teachers make, and how all members do together.
 
     Args:
         data: on the runner's device.
+        labels: (N,) of the test images, on the processor; None where they are not known.
     """
     found: list[float | None] = []
-    labels = labels_of(data, "test") if data.labelled else None
 
     def asked(place: int) -> Tensor:
         member = panel.members[place]
@@ -107,9 +114,10 @@ def judge_of(panel: Panel, data: LabelledData, runner: Runner) -> tuple[Judge, S
     pace = (perf_counter() - begun) / len(places) / len(of_all[1])
     seconds = pace * (len(of_all[0]) + len(of_all[1]))
     teach = of_all
-    if len(panel.teachers) < len(places):
-        chosen = panel.teachers
-        teach = [ensemble_logits(panel.answers[i] for i in chosen), ensemble_logits(asked(i) for i in chosen)]
+    if panel.weights is not None or len(panel.teachers) < len(places):
+        chosen, weights = panel.teachers, panel.weights
+        sources = (panel.answers[i] for i in chosen), (asked(i) for i in chosen)
+        teach = [ensemble_logits(each, weights) for each in sources]
     teachers = tuple(panel.members[i] for i in panel.teachers)
-    judge = Judge(data, runner, teach[0], teach[1], tuple(found), teachers, seconds, pace)
+    judge = Judge(data, runner, teach[0], teach[1], labels, tuple(found), teachers, panel.weights, seconds, pace)
     return judge, judge.scores_of(*of_all)

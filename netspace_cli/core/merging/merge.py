@@ -6,20 +6,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
+import torch
 from netspace_models.architectures import Architecture
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError, WrongSpace
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import labels_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 
-from .distil import Distilling, distil_by_steps, distil_within, lessons_of
+from .distil import Distilling, distil_by_halving, distil_by_steps, lessons_of, most_steps
 from .judge import Judge, Scores, judge_of
 from .panel import Panel, check_members, name_of, seat
-from .plan import DISTILLING, ENSEMBLE, STEPS, WAYS, MergePlan
+from .plan import DISTILLING, ENSEMBLE, ON_SPACE, STEPS_IN_ALL, WAYS, MergePlan
 from .starts import Starts, ways_left_out
 
 # The least share of a budget that distilling gets, whatever the rest has taken.
@@ -36,7 +38,8 @@ class Way:
         name: in `WAYS`, "ensemble", or "chosen ensemble" of those members that teach.
         scores: on held-out images.
         steps, images: of distilling, the latter with repeats; 0 for none.
-        seconds: that it took by itself, without asking members and judging.
+        seconds: that it took by itself, without asking members, judging, and rates that were given up.
+        lr: the first rate of distilling, the best of those that were tried.
         chosen: whether it is the result.
         note: of how many members, or that it was stopped or failed.
     """
@@ -46,6 +49,7 @@ class Way:
     steps: int = 0
     images: int = 0
     seconds: float = 0.0
+    lr: float | None = None
     chosen: bool = False
     note: str = ""
 
@@ -59,6 +63,7 @@ class Merged:
         ways: all that were tried, the ensemble among them.
         members: what they are called; accuracies: theirs on test images, None without labels.
         teachers: places among the members of those that taught, the best first.
+        weights: of the teachers; None for equal ones.
         left_out: ways that could not be gone, and why.
     """
 
@@ -68,6 +73,7 @@ class Merged:
     members: tuple[str, ...]
     accuracies: tuple[float | None, ...]
     teachers: tuple[int, ...]
+    weights: tuple[float, ...] | None
     left_out: dict[str, str]
 
     def way(self, name: str) -> Way | None:
@@ -106,14 +112,20 @@ def target_of(members: Sequence[Network], space: Space | None = None) -> Archite
 
 
 def check_merging(
-    members: Sequence[Network], data: LabelledData, architecture: Architecture, space: Space | None, plan: MergePlan
+    members: Sequence[Network], data: ImageData, architecture: Architecture, space: Space | None, plan: MergePlan
 ) -> None:
-    """Refuse what cannot be merged, before any work; what only the members' answers show, `merge` refuses.
+    """Refuse what cannot be merged, before any work; `merge` refuses what only the members' answers show.
 
     Raises:
         ConfigError: settings, members, or a way that cannot be gone; WrongSpace: the space lacks the architecture.
     """
     plan.check()
+    labels = data.labelled and plan.labels
+    if plan.weigh and not labels:
+        raise ConfigError(
+            "weights of members are chosen by labels of validation images, and no labels are used.",
+            f"Give images with labels, or leave out {setting('weigh')}.",
+        )
     check_members(members, data)
     if space is not None and space.model.architecture(architecture.name).spec != architecture.spec:
         raise WrongSpace(
@@ -122,14 +134,14 @@ def check_merging(
             f"Leave out {setting('space')}, or name one for these images.",
         )
     if plan.method is not None:
-        reason = ways_left_out(members, architecture, space).get(plan.method)
+        reason = ways_left_out(members, architecture, space, labels=labels).get(plan.method)
         if reason:
             raise ConfigError(f"{plan.method} cannot be done: {reason}.", "Choose another method, or none for all.")
 
 
 def merge(
     members: Sequence[Network],
-    data: LabelledData,
+    data: ImageData,
     runner: Runner,
     *,
     architecture: Architecture | None = None,
@@ -157,10 +169,12 @@ def merge(
     check_merging(members, data, architecture, space, plan)
     runner.check_gradients()
     data = runner.place(data)
-    panel = seat(members, data, runner, choose=plan.choose_members)
-    judge, of_all = judge_of(panel, data, runner)
+    labels = labels_of(data, "test") if data.labelled else None
+    data = data if plan.labels else without_labels(data)
+    panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh)
+    judge, of_all = judge_of(panel, data, runner, labels)
     starts = Starts(panel, architecture, space, data, runner)
-    left_out = ways_left_out(members, architecture, space)
+    left_out = ways_left_out(members, architecture, space, labels=data.labelled)
     # What the best member does is shown beside every way.
     plain = [w for w in WAYS if w not in (*DISTILLING, *left_out) and (plan.takes(w) or w == "best")]
     distilling = [w for w in DISTILLING if w not in left_out and plan.takes(w)]
@@ -179,8 +193,15 @@ def merge(
         tuple(name_of(member) for member in members),
         judge.members,
         panel.teachers,
+        panel.weights,
         {name: why for name, why in left_out.items() if plan.takes(name)},
     )
+
+
+def without_labels(data: ImageData) -> ImageData:
+    """The same images, as if no labels were known."""
+    splits = {name: Split(s.images, torch.full_like(s.labels, -1)) for name, s in data.splits.items()}
+    return replace(data, splits=splits, labelled=False)
 
 
 def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
@@ -194,44 +215,54 @@ def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
 def _together(panel: Panel, judge: Judge, of_all: Scores) -> list[Way]:
     """The ensemble of all, and that of the teachers where these are fewer."""
     found = [Way(ENSEMBLE, of_all, note=f"of {len(panel.members)}")]
-    if len(panel.teachers) < len(panel.members):
+    if panel.weights is not None or len(panel.teachers) < len(panel.members):
         scores = judge.scores_of(judge.validation, judge.test)
-        found.append(Way(f"chosen {ENSEMBLE}", scores, note=f"of {len(panel.teachers)}, who teach"))
+        name = "chosen" if panel.weights is None else "weighted"
+        found.append(Way(f"{name} {ENSEMBLE}", scores, note=f"of {len(panel.teachers)}, who teach"))
     return found
 
 
 def _distilled(
     names: Sequence[str], starts: Starts, judge: Judge, plan: MergePlan, began: float
 ) -> list[tuple[Way, Network]]:
-    """The ways that distil: as many steps for each, or what is left of the budget shared out among them."""
-    runner, architecture = judge.runner, starts.architecture
-    steps = plan.steps or STEPS
+    """The ways that distil: as many steps for each, or steps or what is left of the budget shared out among them."""
+    runner = judge.runner
+    begun = [(name, lr) for name in names for lr in (plan.rates[:1] if name in ON_SPACE else plan.rates)]
     if plan.budget is None:
-        most = steps * plan.images
+        most = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
     else:
         most = max(plan.images, int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers)))
-    lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most)
-    students, before = [], []
-    for name in names:
-        student, seconds = starts.student(name, plan.lr)
-        students.append(Distilling(name, student, lessons, steps))
-        before.append(seconds)
+    lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most, weights=judge.weights)
+    students: list[Distilling] = []
+    before: dict[str, float] = {}
+    for name, lr in begun:
+        student, before[name] = starts.student(name, lr)
+        own = lessons if name != "labels-from-best" else replace(lessons, plan=replace(plan, alpha=0.0))
+        students.append(Distilling(name, student, own, plan.steps))
 
-    def now(each: Distilling) -> Network:
-        return Network(architecture, each.student.weights())
+    def loss(each: Distilling) -> float:
+        return judge.loss(Network(starts.architecture, each.weights()))
 
-    if plan.budget is None:
+    if plan.steps is not None:
         distil_by_steps(students, runner)
+    elif plan.budget is None:
+        distil_by_halving(students, loss, runner, steps=STEPS_IN_ALL)
     else:
         # All are judged in the end.
         spent = perf_counter() - began + len(names) * judge.seconds
-        left = max(plan.budget - spent, LEAST_SHARE * plan.budget)
-        distil_within(students, left, lambda each: judge.quality(now(each)), runner)
-    found = []
-    for each, seconds in zip(students, before, strict=True):
-        network = now(each)
-        note = f"failed: {each.failure}" if each.failure else "stopped early" if each.stopped else ""
-        images = each.taken * plan.images
-        way = Way(each.name, judge.scores(network), each.taken, images, seconds + each.spent, note=note)
-        found.append((way, network))
-    return found
+        distil_by_halving(students, loss, runner, seconds=max(plan.budget - spent, LEAST_SHARE * plan.budget))
+    # Of several rates the one that went furthest.
+    kept = [
+        min((s for s in students if s.name == name), key=lambda s: (s.failure != "", -s.rounds, s.loss))
+        for name in names
+    ]
+    return [_taught(each, before[each.name], starts.architecture, judge) for each in kept]
+
+
+def _taught(each: Distilling, before: float, architecture: Architecture, judge: Judge) -> tuple[Way, Network]:
+    """What a way that distils has come to; `before`: the seconds that its start took."""
+    network = Network(architecture, each.weights())
+    note = f"failed: {each.failure}" if each.failure else "stopped early" if each.stopped else ""
+    images = each.taken * each.lessons.plan.images
+    scores = judge.scores(network)
+    return Way(each.name, scores, each.taken, images, before + each.spent, lr=each.student.lr, note=note), network

@@ -8,12 +8,12 @@ from math import sqrt
 
 import torch
 from netspace_models.errors import ConfigError
-from netspace_models.training.losses import ensemble_logits
+from netspace_models.training.losses import ensemble_logits, mixture_weights
 from netspace_models.wording import setting
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
@@ -32,12 +32,14 @@ class Panel:
         answers: (N, K) logits of each on the validation images, on the processor.
         labels: (N,) of these; None where they are not known.
         teachers: places of those that teach together, the best first.
+        weights: of the teachers, in their order; None for equal ones.
     """
 
     members: tuple[Network, ...]
     answers: tuple[Tensor, ...]
     labels: Tensor | None
     teachers: tuple[int, ...]
+    weights: tuple[float, ...] | None = None
 
     @property
     def ranking(self) -> list[int]:
@@ -50,7 +52,7 @@ def name_of(network: Network) -> str:
     return network.source or f"a {network.architecture.name}"
 
 
-def check_members(members: Sequence[Network], data: LabelledData) -> None:
+def check_members(members: Sequence[Network], data: ImageData) -> None:
     """Refuse networks that cannot be merged on such images, before any of them is run on all.
 
     Raises:
@@ -70,13 +72,14 @@ def check_members(members: Sequence[Network], data: LabelledData) -> None:
                 raise _copies(other, one)
 
 
-def seat(members: Sequence[Network], data: LabelledData, runner: Runner, *, choose: bool) -> Panel:
+def seat(members: Sequence[Network], data: ImageData, runner: Runner, *, choose: bool, weigh: bool = False) -> Panel:
     """Ask every member about the validation images, one at a time, and choose who teaches.
 
     Args:
         members: as `check_members` lets pass.
         data: on the runner's device.
         choose: whether a part of the members may teach.
+        weigh: whether the teachers have weights; where labels are known.
     Raises:
         ConfigError: members that are one function, or whose classes are in other orders.
     """
@@ -88,7 +91,19 @@ def seat(members: Sequence[Network], data: LabelledData, runner: Runner, *, choo
             tick(1)
     _check_functions(members, answers)
     check_class_orders(members, answers)
-    return Panel(tuple(members), tuple(answers), labels, tuple(choose_teachers(answers, labels if choose else None)))
+    teachers = choose_teachers(answers, labels if choose else None)
+    weights = weights_of([answers[i] for i in teachers], labels) if weigh and labels is not None else None
+    return Panel(tuple(members), tuple(answers), labels, tuple(teachers), weights)
+
+
+def weights_of(answers: Sequence[Tensor], labels: Tensor) -> tuple[float, ...]:
+    """Weights that fit the labels best.
+
+    Args:
+        answers: (N, K) logits of each on the validation images; labels: (N,).
+    """
+    given = torch.stack([each.softmax(1).gather(1, labels[:, None])[:, 0] for each in answers])
+    return tuple(mixture_weights(given).tolist())
 
 
 def ranked(answers: Sequence[Tensor], labels: Tensor | None) -> list[int]:
@@ -165,7 +180,7 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor]) ->
             )
 
 
-def _check_runs(member: Network, data: LabelledData) -> None:
+def _check_runs(member: Network, data: ImageData) -> None:
     """Refuse a network that takes images of one size alone, and another one than these."""
     if member.architecture.io == data.io:
         return

@@ -16,6 +16,7 @@ WAYS: Mapping[str, str] = {
     "refreshed-mean": "the same with the statistics of its batch norms refreshed",
     "from-fresh": "the ensemble distilled into fresh weights",
     "from-best": "the ensemble distilled into the best member's weights",
+    "labels-from-best": "the best member trained further by the labels alone, without the ensemble",
     "from-mean": "the ensemble distilled into the aligned mean",
     "space-from-mean": "the ensemble distilled into an embedding of a space, from the mean of the members'",
     "space-from-best": "the same from the best member's embedding",
@@ -24,7 +25,12 @@ WAYS: Mapping[str, str] = {
 ENSEMBLE = "ensemble"
 DISTILLING = tuple(name for name in WAYS if "from-" in name)
 ON_SPACE = tuple(name for name in WAYS if name.startswith("space-"))
-STEPS = 1000
+# Of Adam on weights. The best rate depends on the architecture, so without one that is given several are tried.
+LR = 1e-2
+RATES = (LR, 3e-3)
+# Of all ways together, where neither steps nor a time are given: less than a minute for networks of some thousand
+# parameters.
+STEPS_IN_ALL = 6000
 
 
 @dataclass(frozen=True)
@@ -33,22 +39,28 @@ class MergePlan:
 
     Attributes:
         method: a name in `WAYS`, which is then taken alone; None for all, the best by validation kept.
-        steps: of each way that distils; None for `STEPS`, or for as many as the budget has time for.
+        steps: of each way that distils, none of which is then stopped; None for `STEPS_IN_ALL` of all ways together,
+            or for as many as the budget has time for, what lags behind being stopped.
         images: images a step.
-        lr: of Adam on weights, falling to a twentieth as a cosine; embeddings have the rate that their space records.
+        lr: of Adam on weights, falling to zero as a cosine; None for `LR` with `steps`, for the best of `RATES`
+            without. Embeddings have the rate that their space records.
         alpha: share of the ensemble beside that of the labels, which have none at 1 or where they are not known.
         temperature: of the distillation loss.
         budget: seconds for the whole work, shared among the ways that distil; None for no limit.
+        labels: whether labels are used, where they are known; otherwise they only score what comes of it.
+        weigh: whether members teach by weights that fit the validation labels best, in place of equal ones.
         choose_members: whether a part of the members may teach, where it is better on validation images than all.
     """
 
     method: str | None = None
     steps: int | None = None
-    images: int = 128
-    lr: float = 3e-3
-    alpha: float = 0.9
+    images: int = 64
+    lr: float | None = None
+    alpha: float = 0.5
     temperature: float = 1.0
     budget: float | None = None
+    labels: bool = True
+    weigh: bool = False
     choose_members: bool = True
 
     def check(self) -> None:
@@ -75,6 +87,13 @@ class MergePlan:
                 f"{setting('alpha', self.alpha)} is not a share.",
                 "Give 0 (labels alone) to 1 (no labels).",
             )
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """Rates to try on weights, the likeliest first."""
+        if self.lr is not None:
+            return (self.lr,)
+        return RATES if self.steps is None else (LR,)
 
     def takes(self, way: str) -> bool:
         """Whether a way is to be tried."""

@@ -10,7 +10,7 @@ import torch
 from netspace_models.architectures import Architecture
 from torch import Tensor
 
-from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
@@ -24,12 +24,16 @@ from .students import Student, embedding_student, fresh_student, weight_student
 Timed = tuple[Tensor, float]
 
 
-def ways_left_out(members: Sequence[Network], architecture: Architecture, space: Space | None) -> dict[str, str]:
-    """Ways that cannot be gone, each with the reason as half a sentence."""
+def ways_left_out(
+    members: Sequence[Network], architecture: Architecture, space: Space | None, *, labels: bool
+) -> dict[str, str]:
+    """Ways that cannot be gone, each with the reason as half a sentence; `labels`: whether there are any to use."""
     name, found = architecture.name, dict[str, str]()
     own = [member for member in members if member.architecture.name == name]
+    if not labels:
+        found["labels-from-best"] = "there are no labels"
     if not own:
-        found |= dict.fromkeys(("best", "from-best"), f"no member is a {name}")
+        found |= dict.fromkeys(("best", "from-best", "labels-from-best"), f"no member is a {name}")
     if len(own) < 2:
         few = f"{'one member is' if own else 'no member is'} a {name}, and a mean takes two"
         found |= dict.fromkeys(("mean", "aligned-mean", "refreshed-mean", "from-mean"), few)
@@ -64,7 +68,7 @@ class Starts:
     """
 
     def __init__(
-        self, panel: Panel, architecture: Architecture, space: Space | None, data: LabelledData, runner: Runner
+        self, panel: Panel, architecture: Architecture, space: Space | None, data: ImageData, runner: Runner
     ) -> None:
         self.architecture, self.space, self._data, self._runner = architecture, space, data, runner
         everyone = [panel.members[i] for i in panel.ranking]
@@ -98,7 +102,7 @@ class Starts:
         if way == "from-fresh":
             return fresh_student(self.architecture, lr, self._runner), 0.0
         usual = "refreshed-mean" if self.architecture.pairs else "aligned-mean"
-        weights, seconds = self.weights("best" if way == "from-best" else usual)
+        weights, seconds = self.weights("best" if way in ("from-best", "labels-from-best") else usual)
         return weight_student(Network(self.architecture, weights), self._data, lr, self._runner), seconds
 
     @property

@@ -9,7 +9,7 @@ import torch
 from netspace_models.architectures import Architecture
 from torch import Tensor, nn
 
-from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import Network
@@ -28,6 +28,10 @@ class Student(Protocol):
 
     def parameters(self) -> list[Tensor]:
         """What moves."""
+        ...
+
+    def values(self) -> list[Tensor]:
+        """All numbers that it is made of, in place: parameters, and statistics of norms."""
         ...
 
     def logits(self, images: Tensor) -> Tensor:
@@ -56,6 +60,10 @@ class WeightStudent:
     def parameters(self) -> list[Tensor]:
         """The module's."""
         return list(self.module.parameters())
+
+    def values(self) -> list[Tensor]:
+        """Parameters and buffers, without counters."""
+        return [value for value in self.module.state_dict().values() if value.is_floating_point()]
 
     def logits(self, images: Tensor) -> Tensor:
         """As the module gives them in training: norms by the batch."""
@@ -87,6 +95,10 @@ class EmbeddingStudent:
         """The embedding alone."""
         return [self.embedding]
 
+    def values(self) -> list[Tensor]:
+        """The embedding alone."""
+        return [self.embedding.detach()]
+
     def logits(self, images: Tensor) -> Tensor:
         """Logits of the network that the embedding decodes to."""
         return self.architecture.run(self.space.model.decode(self.architecture.name, self.embedding)[0], images)
@@ -104,7 +116,7 @@ def fresh_student(architecture: Architecture, lr: float, runner: Runner) -> Weig
     return WeightStudent(architecture, runner.place(module).train(), lr)
 
 
-def weight_student(network: Network, data: LabelledData, lr: float, runner: Runner) -> WeightStudent:
+def weight_student(network: Network, data: ImageData, lr: float, runner: Runner) -> WeightStudent:
     """A network's own weights; `data` on the runner's device."""
     module = restored_module(network.architecture, network.weights, data, runner)
     return WeightStudent(network.architecture, module.train(), lr)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from netspace_models.architectures import Architecture, ImageIO
@@ -18,6 +19,7 @@ from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.merging.merge import Merged, Way, check_merging, merge, target_of
 from netspace_cli.core.merging.merge_figure import plot_merged
+from netspace_cli.core.merging.own_space import NAME, check_members_of, space_of
 from netspace_cli.core.merging.plan import ON_SPACE, MergePlan
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
@@ -45,7 +47,8 @@ class MergeRequest:
         arch: of the result; None for `target_of`.
         member_archs: names or factories that members may be, beside the built-in ones.
         select: how many of each zoo, the most accurate on validation images; None for all.
-        space: a name or a path; None for a built-in one that has the architectures, if there is one.
+        space: a name or a path; "auto" for one that is made on the members; None for a built-in one that has the
+            architectures, if there is one.
         key: where in a nested checkpoint the parameters are.
         plan: how to merge.
     """
@@ -79,11 +82,15 @@ class MergeRequest:
             check_checkpoint_suffix(self.output)
             check_output(self.output, force=self.force)
         zoos, files = self._sources()
-        space = None if self.space is None else load_space(self.space)
+        space = None if self.space is None or self.space == NAME else load_space(self.space)
         data = Sources(zoos, files, space, self._names, self.key).images(self.data)
         members = self._members(zoos, files, data, space, runner)
         architecture, space = self._target(members, data, space)
-        check_merging(members, data, architecture, space, self.plan)
+        plan = self.plan
+        if self.space == NAME:
+            check_members_of(members, architecture)
+            plan = replace(plan, method=None if plan.method in ON_SPACE else plan.method)
+        check_merging(members, data, architecture, space, plan)
         return MergeTask(self, tuple(members), data, architecture, space)
 
     def _sources(self) -> tuple[list[Zoo], list[Path]]:
@@ -136,7 +143,7 @@ class MergeRequest:
     ) -> tuple[Architecture, Space | None]:
         """The architecture of the result, and the space to go through."""
         wanted = None if self.arch is None else resolve_architecture(self.arch, data.io)
-        if space is None and self.plan.method in (None, *ON_SPACE):
+        if self.space is None and self.plan.method in (None, *ON_SPACE):
             own = [wanted] if wanted is not None else [m.architecture for m in members]
             space = _built_in_space(own, members)
         return wanted or target_of(members, space), space
@@ -158,12 +165,20 @@ class MergeTask:
     architecture: Architecture
     space: Space | None
 
+    @property
+    def labelled(self) -> bool:
+        """Whether labels are used."""
+        return self.data.labelled and self.request.plan.labels
+
     def run(self, runner: Runner) -> Merged:
         """Merge, and write what was asked for."""
         asked = self.request
-        found = merge(
-            self.members, self.data, runner, architecture=self.architecture, space=self.space, plan=asked.plan
-        )
+        space, plan, begun = self.space, asked.plan, perf_counter()
+        if asked.space == NAME and plan.method in (None, *ON_SPACE):
+            space = space_of(self.members, self.architecture, self.data, runner)
+            if plan.budget is not None:
+                plan = replace(plan, budget=max(plan.budget / 2, plan.budget - (perf_counter() - begun)))
+        found = merge(self.members, self.data, runner, architecture=self.architecture, space=space, plan=plan)
         if asked.output is not None:
             metadata = {
                 "format": "pt",
@@ -182,10 +197,10 @@ class MergeTask:
         return {
             "data": recorded(self.data),
             "arch": self.architecture.name,
-            "space": None if self.space is None else self.space.name,
-            "labelled": self.data.labelled,
+            "space": self.request.space if self.space is None else self.space.name,
+            "labelled": self.labelled,
             "lr": plan.lr,
-            "alpha": plan.alpha if self.data.labelled else 1.0,
+            "alpha": plan.alpha if self.labelled else 1.0,
             "temperature": plan.temperature,
             "budget": plan.budget,
             "output": self.request.output,
@@ -194,8 +209,15 @@ class MergeTask:
 
     def document(self, found: Merged) -> dict[str, Any]:
         """The outcome, for JSON; what depends on the clock is in `seconds_by_way`."""
+        weights = dict(zip(found.teachers, found.weights or (), strict=False))
         members = [
-            {"path": name, "arch": member.architecture.name, "test": test, "teaches": place in found.teachers}
+            {
+                "path": name,
+                "arch": member.architecture.name,
+                "test": test,
+                "teaches": place in found.teachers,
+                "weight": weights.get(place),
+            }
             for place, (name, member, test) in enumerate(
                 zip(found.members, self.members, found.accuracies, strict=True)
             )
@@ -221,6 +243,7 @@ def _row(way: Way) -> dict[str, Any]:
         "way": way.name,
         "steps": way.steps,
         "images": way.images,
+        "lr": way.lr,
         "validation": scores.validation,
         "test": scores.test,
         "agreement": scores.agreement,

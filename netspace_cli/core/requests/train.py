@@ -21,7 +21,7 @@ from netspace_cli.core.training.step import Task
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import choose_data_of_zoo
-from .inputs import NO_TEACHER, Teacher, read_wanted_teacher
+from .inputs import NO_TEACHER, Teacher, read_wanted_teachers
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TrainRequest:
     Attributes:
         zoo: a zoo's folder; output: the space's file.
         recipe, settings: as in `load_recipe`.
-        teacher: for several architectures.
+        teacher: for several architectures; one, or what several say together.
         extend: a finished space, by name or path, that gets further starting points; None for a new space.
         data: a data set as in `load_data`; None for the zoo's own.
         resume, force: as in `train`.
@@ -54,16 +54,16 @@ class TrainRequest:
             ConfigError, OutputExists, DataUnavailable, InputFileError: say what and why.
         """
         recipe = load_recipe(self.recipe, self.settings).named(self.output)
-        check_no_input([self.output], [self.teacher.path, self.recipe, self.extend])
+        check_no_input([self.output], [*self.teacher.paths, self.recipe, self.extend])
         folder = check_run(self.output, resume=self.resume, force=self.force)
         zoo = open_zoo(self.zoo)
         extended = None if self.extend is None else load_space(self.extend)
         if extended is not None:
             recipe = extended_recipe(extended, recipe, zoo)
-        teacher = read_wanted_teacher(self.teacher, zoo.io)
+        teachers = read_wanted_teachers(self.teacher, zoo.io)
         needed = footprint(recipe, zoo)
         data = choose_data_of_zoo(zoo, self.data)
-        return TrainTask(self, recipe, zoo, data, teacher, needed, folder, extended)
+        return TrainTask(self, recipe, zoo, data, teachers, needed, folder, extended)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class TrainTask:
 
     Attributes:
         request: what was asked for.
-        recipe, zoo, data, teacher: read.
+        recipe, zoo, data, teachers: read.
         footprint: its estimated memory; folder: of its run.
         extended: the space to extend, if one was named.
     """
@@ -81,7 +81,7 @@ class TrainTask:
     recipe: Recipe
     zoo: Zoo
     data: Data
-    teacher: Network | None
+    teachers: tuple[Network, ...]
     footprint: Footprint
     folder: RunFolder
     extended: Space | None = None
@@ -92,7 +92,7 @@ class TrainTask:
 
     def plan(self, runner: Runner) -> Task:
         """Read and check everything, without training."""
-        return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teacher, extend=self.extended)
+        return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teachers, extend=self.extended)
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Space:
         """Train and write the space."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def train(
     data: Data,
     runner: Runner,
     *,
-    teacher: Network | None = None,
+    teacher: Network | Sequence[Network] | None = None,
     resume: bool = False,
     force: bool = False,
 ) -> Space:
@@ -52,7 +52,8 @@ def train(
         recipe: all settings; a space without a name gets that of its file.
         data: the zoo's images.
         runner: device and root seed.
-        teacher: for eq. 3; needed where the space has several architectures.
+        teacher: for eq. 3; needed where the space has several architectures. Several teach together, by the mean of
+            their probabilities.
         resume: continue from the last checkpoint; ends with the same bits as a run never stopped (on one
             processor, with the same versions and threads).
         force: replace an output and a run that exist.
@@ -139,7 +140,7 @@ def prepare(
     data: Data,
     runner: Runner,
     *,
-    teacher: Network | None = None,
+    teacher: Network | Sequence[Network] | None = None,
     extend: Space | None = None,
 ) -> Task:
     """Read and check all that training needs, on the runner's device.
@@ -157,22 +158,24 @@ def prepare(
         )
     check_method(recipe, zoo.kind)
     training = load_training_set(zoo, recipe, runner, () if extend is None else extend.architectures)
+    teachers = [teacher] if isinstance(teacher, Network) else list(teacher or ())
     if extend is None:
-        check_objective(training, teacher, recipe)
+        check_objective(training, teachers[0] if teachers else None, recipe)
     else:
-        check_extension(extend, teacher, recipe)
+        check_extension(extend, teachers[0] if teachers else None, recipe)
     zoo.kind.check_architectures([a.name for a in training.architectures], str(zoo.path))
     runner.check_gradients()
-    if teacher is not None:
-        check_teacher(teacher, data.io)
-        teacher = replace(teacher, weights=runner.place(teacher.weights))
+    for each in teachers:
+        check_teacher(each, data.io)
+    placed = [replace(each, weights=runner.place(each.weights)) for each in teachers]
     data = runner.place(data)
     extension = None if extend is None else extension_of(extend, training, runner)
     seen = training.seen()
     weights = {a.name: training.weights["train", a.name] for a in seen}
     share, stretch = recipe.train.near_surface_share, recipe.train.stretch
     vary = zoo.kind.variation(weights, seen, data, runner, near_surface_share=share, stretch=stretch)
-    return Task(recipe, training, data, teacher, runner, vary, zoo.kind, extension)
+    first, beside = (placed[0] if placed else None), tuple(placed[1:])
+    return Task(recipe, training, data, first, runner, vary, zoo.kind, beside, extension)
 
 
 def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], runner: Runner) -> None:
@@ -219,7 +222,7 @@ def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:
         "recipe": task.recipe.model_dump(mode="json"),
         "zoo": [[i.id, i.sha256] for i in zoo.instances if i.split != "test"],
         "data": task.data.record(),
-        "teacher": task.teacher.sha256 if task.teacher else None,
+        "teacher": [t.sha256 for t in task.teachers] if task.beside else task.teacher.sha256 if task.teacher else None,
         "seed": task.runner.seed,
         **({"extends": task.extension.space.sha256} if task.extension else {}),
         **({"precision": str(task.runner.precision)} if task.runner.precision != torch.float32 else {}),

@@ -23,12 +23,20 @@ def record_of(task: Task, state: TrainState, zoo: Zoo) -> dict[str, Any]:
         "recipe": task.recipe.model_dump(mode="json"),
         "zoo": [_row(i) for i in rows],
         "zoo_licence": zoo.about.get("licence", ""),
-        "teacher": {"arch": task.teacher.architecture.name, "sha256": task.teacher.sha256} if task.teacher else None,
+        "teacher": _teacher(task),
         "best": {"step": state.best_step, "val_loss": state.best_loss},
         "seed": task.runner.seed,
         **provenance(task.runner),
     }
     return record if task.extension is None else extended_record(record, task.extension)
+
+
+def _teacher(task: Task) -> dict[str, Any] | None:
+    """Architecture and digest of the teacher, and of those that teach together with it."""
+    if not task.teachers:
+        return None
+    first, *others = ({"arch": t.architecture.name, "sha256": t.sha256} for t in task.teachers)
+    return {**first, "beside": others} if others else {**first}
 
 
 def _row(i: Instance) -> dict[str, Any]:

@@ -38,8 +38,8 @@ from .training_set import TrainingSet, layer_scale
 class Task:
     """Data, recipe and teacher of a training, fixed for the whole run.
 
-    `vary` changes instances and inputs in each step. With `extension` a finished space gets further starting points,
-    and nothing else is learnt.
+    `vary` changes instances and inputs in each step; `beside` are networks that teach together with the teacher. With
+    `extension` a finished space gets further starting points, and nothing else is learnt.
     """
 
     recipe: Recipe
@@ -49,7 +49,13 @@ class Task:
     runner: Runner
     vary: Variation
     kind: Kind
+    beside: tuple[Network, ...] = ()
     extension: Extension | None = None
+
+    @property
+    def teachers(self) -> tuple[Network, ...]:
+        """All that teach together."""
+        return () if self.teacher is None else (self.teacher, *self.beside)
 
     @property
     def constants(self) -> LossConstants:
@@ -269,9 +275,8 @@ def _starts_by_turns(task: Task, turn: int) -> dict[str, list[int]]:
 
 
 def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
-    if task.teacher is None:
-        return None
-    return task.teacher.architecture.run(task.teacher.weights, inputs)
+    said = (each.architecture.run(each.weights, inputs) for each in task.teachers)
+    return ensemble_outputs(said, task.data.io.problem) if task.beside else next(said, None)
 
 
 def _drawn_rows(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -14,11 +14,13 @@ from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.merging.distil import Distilling, distil_within, halvings, lessons_of
+from netspace_cli.core.merging import merge as module
+from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, lessons_of, most_steps
 from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
 from netspace_cli.core.merging.merge import Merged, merge, target_of
+from netspace_cli.core.merging.merge import without_labels as unlabelled
 from netspace_cli.core.merging.panel import seat
-from netspace_cli.core.merging.plan import ENSEMBLE, WAYS, MergePlan
+from netspace_cli.core.merging.plan import ENSEMBLE, RATES, WAYS, MergePlan
 from netspace_cli.core.merging.starts import Starts
 from netspace_cli.core.merging.students import fresh_student
 from netspace_cli.core.networks.network import Network
@@ -37,11 +39,6 @@ def members_of(tiny: Tiny, *archs: str) -> list[Network]:
 
 def names(found: Merged) -> set[str]:
     return {way.name for way in found.ways}
-
-
-def unlabelled(data: ImageData) -> ImageData:
-    splits = {name: Split(s.images, torch.full_like(s.labels, -1)) for name, s in data.splits.items()}
-    return replace(data, splits=splits, labelled=False)
 
 
 def same(a: Merged, b: Merged) -> bool:
@@ -160,14 +157,14 @@ def test_ways_begin_where_they_say(tiny: Tiny) -> None:
         assert torch.equal(starts.student(way, 1e-3)[0].parameters()[0].detach()[0], start)
 
 
-def test_the_rate_falls_to_a_twentieth_as_a_cosine(tiny: Tiny) -> None:
+def test_the_rate_falls_to_zero_as_a_cosine(tiny: Tiny) -> None:
     runner, members = Runner("cpu"), members_of(tiny, "lenetlike")
     lessons = lessons_of(members, tiny.data, FEW, runner)
     way = Distilling("a", fresh_student(members[0].architecture, 0.01, runner), lessons, steps=40)
     rates: list[float] = []
     way.go_on(1.0, lambda n=1, **fields: rates.append(way._optimizer.param_groups[0]["lr"]))
     assert len(rates) == 40 == way.taken and rates == sorted(rates, reverse=True)
-    assert rates[0] == 0.01 and rates[20] == pytest.approx(0.00525) and rates[-1] == pytest.approx(0.0005, rel=0.05)
+    assert rates[0] == 0.01 and rates[20] == pytest.approx(0.005) and 0 < rates[-1] < 1e-4
 
 
 def test_distilling_comes_nearer_to_the_ensemble(tiny: Tiny) -> None:
@@ -202,6 +199,24 @@ def test_labels_count_by_alpha_alone(tiny: Tiny) -> None:
     assert all(0 <= each.choice <= 1 for each in scores) and runs["none"].gain is None
 
 
+def test_labels_alone_are_a_way_of_their_own(tiny: Tiny) -> None:
+    members = members_of(tiny, "lenetlike")
+    plain = merge(members, tiny.data, Runner("cpu"), plan=replace(FEW, method="labels-from-best"))
+    same_by_alpha = merge(members, tiny.data, Runner("cpu"), plan=replace(FEW, method="from-best", alpha=0.0))
+    assert torch.equal(plain.network.weights, same_by_alpha.network.weights)
+    with pytest.raises(ConfigError, match="labels-from-best cannot be done: there are no labels"):
+        merge(members, unlabelled(tiny.data), Runner("cpu"), plan=replace(FEW, method="labels-from-best"))
+
+
+def test_labels_that_are_not_used_only_score(tiny: Tiny) -> None:
+    members, plan = members_of(tiny, "lenetlike"), replace(FEW, labels=False)
+    blind = merge(members, unlabelled(tiny.data), Runner("cpu"), plan=FEW)
+    found = merge(members, tiny.data, Runner("cpu"), plan=plan)
+    assert found.method == blind.method and torch.equal(found.network.weights, blind.network.weights)
+    assert all(way.scores.validation is None and way.scores.test is not None for way in found.ways)
+    assert [way.scores.choice for way in found.ways] == [way.scores.choice for way in blind.ways]
+
+
 def test_members_of_other_architectures_go_into_one(tiny: Tiny) -> None:
     members = members_of(tiny, "lenetlike", "vanillacnn")
     with pytest.raises(ConfigError, match="the members are of 2 architectures, lenetlike, vanillacnn"):
@@ -216,9 +231,9 @@ def test_members_of_other_architectures_go_into_one(tiny: Tiny) -> None:
 
 def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
     members = members_of(tiny, "lenetlike")
-    found = merge(members, tiny.data, Runner("cpu"), space=tiny.space, plan=MergePlan(budget=1.0, images=8))
+    found = merge(members, tiny.data, Runner("cpu"), space=tiny.space, plan=MergePlan(budget=1.0, images=8, lr=1e-3))
     distilled = [way for way in found.ways if "from-" in way.name]
-    assert sorted(way.note for way in distilled) == ["", *["stopped early"] * 4]
+    assert sorted(way.note for way in distilled) == ["", *["stopped early"] * 5]
     longest = max(distilled, key=lambda way: way.seconds)
     assert longest.note == "" and all(way.steps >= 1 for way in distilled)
     assert halvings(5) == [5, 3, 2, 1] and halvings(1) == [1]
@@ -229,9 +244,51 @@ def test_halving_keeps_the_better_half(tiny: Tiny) -> None:
     runner, architecture = Runner("cpu"), build("lenetlike", tiny.data.io)
     lessons = lessons_of(members_of(tiny, "lenetlike"), tiny.data, FEW, runner)
     students = [Distilling(str(i), fresh_student(architecture, 1e-3, runner), lessons) for i in range(4)]
-    distil_within(students, 0.2, lambda each: float(each.name), runner)
+    distil_by_halving(students, lambda each: -float(each.name), runner, seconds=0.2)
     assert [each.stopped for each in students] == [True, True, True, False]
     assert students[3].taken > students[2].taken >= students[1].taken > 0 and students[3].share == 1.0
+    assert [each.rounds for each in students] == [1, 1, 2, 3]
+
+
+def test_steps_are_shared_out_as_they_are_counted(tiny: Tiny) -> None:
+    runner, architecture = Runner("cpu"), build("lenetlike", tiny.data.io)
+    lessons = lessons_of(members_of(tiny, "lenetlike"), tiny.data, FEW, runner)
+    students = [Distilling(str(i), fresh_student(architecture, 1e-3, runner), lessons) for i in range(4)]
+    marks = {"0": float("nan"), "1": 0.2, "2": 0.1, "3": 0.3}
+    distil_by_halving(students, lambda each: marks[each.name], runner, steps=48)
+    assert [each.taken for each in students] == [4, 12, most_steps(4, 48), 4] == [4, 12, 28, 4]
+
+
+def test_of_several_rates_the_best_goes_on(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without steps or a time; the same again gives the same, since steps are counted."""
+    monkeypatch.setattr(module, "STEPS_IN_ALL", 36)
+    plan = MergePlan(method="from-fresh", images=8)
+    found, again = (merge(three(tiny), tiny.data, Runner("cpu"), plan=plan) for _ in range(2))
+    way = found.way("from-fresh")
+    assert way is not None and way.lr in RATES and way.steps == most_steps(2, 36) and same(found, again)
+    given = merge(three(tiny), tiny.data, Runner("cpu"), plan=replace(plan, lr=0.02)).way("from-fresh")
+    assert given is not None and given.lr == 0.02 and given.steps == 36
+
+
+def test_a_student_is_the_mean_of_its_last_steps(tiny: Tiny) -> None:
+    runner, members = Runner("cpu"), members_of(tiny, "resnet8")
+    way = Distilling(
+        "a", fresh_student(members[0].architecture, 0.1, runner), lessons_of(members, tiny.data, FEW, runner), steps=30
+    )
+    seen = [value.clone() for value in way.student.values()]
+    taken = 0
+
+    def tick(n: int = 1, **fields: object) -> None:
+        nonlocal taken
+        taken += 1
+        for mean, value in zip(seen, way.student.values(), strict=True):
+            mean.lerp_(value, 1 / (1 + taken // 10))
+
+    way.go_on(1.0, tick)
+    own, found = way.student.weights(), way.weights()
+    for value, mean in zip(way.student.values(), seen, strict=True):
+        value.copy_(mean)
+    assert torch.allclose(way.student.weights(), found) and not torch.allclose(own, found, atol=1e-3)
 
 
 def test_weak_members_do_not_teach(tiny: Tiny) -> None:
@@ -252,6 +309,20 @@ def test_weak_members_do_not_teach(tiny: Tiny) -> None:
         [*bad, *good], tiny.data, Runner("cpu"), architecture=wanted, plan=replace(plan, choose_members=False)
     )
     assert len(every.teachers) == 7 and every.way(f"chosen {ENSEMBLE}") is None
+
+
+def test_members_teach_by_weights_on_request(tiny: Tiny) -> None:
+    members, plan = three(tiny), replace(FEW, method="from-fresh", alpha=1.0)
+    data = labelled_by(tiny.data, val=members[1])
+    found = merge(members, data, Runner("cpu"), plan=replace(plan, weigh=True))
+    assert found.weights is not None and found.teachers[0] == 1 and found.weights[0] == max(found.weights) > 0.5
+    weighted = found.way(f"weighted {ENSEMBLE}")
+    equal = merge(members, data, Runner("cpu"), plan=plan)
+    assert weighted is not None and equal.weights is None and equal.way(f"weighted {ENSEMBLE}") is None
+    assert not torch.allclose(found.network.weights, equal.network.weights, atol=1e-5)
+    with pytest.raises(ConfigError, match="and no labels are used") as refusal:
+        merge(members, unlabelled(data), Runner("cpu"), plan=replace(plan, weigh=True))
+    assert "leave out `weigh`" in refusal.value.hint
 
 
 def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:

@@ -8,9 +8,10 @@ import pytest
 import torch
 from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import ConfigError
+from netspace_models.training.losses import ensemble_logits
 from torch import Tensor
 
-from netspace_cli.core.merging.panel import check_class_orders, check_members, choose_teachers, ranked, seat
+from netspace_cli.core.merging.panel import check_class_orders, check_members, choose_teachers, ranked, seat, weights_of
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from tests.small_networks import seeded
@@ -45,6 +46,20 @@ def test_weak_members_do_not_teach_and_equal_ones_all_do() -> None:
     assert sorted(choose_teachers([*weak, *strong], LABELS)) == [3, 4, 5]
     assert sorted(choose_teachers(strong, LABELS)) == [0, 1, 2]
     assert sorted(choose_teachers([*weak, *strong], None)) == [0, 1, 2, 3, 4, 5], "nothing to choose by"
+
+
+def test_weights_fit_the_labels_best() -> None:
+    found = [answers(share, seed) for seed, share in enumerate((0.9, 0.6, 0.6))]
+    weights = weights_of(found, LABELS)
+    assert sum(weights) == pytest.approx(1) and weights[0] == max(weights) and min(weights) > 0
+
+    def loss(given: tuple[float, ...] | None) -> float:
+        return float(torch.nn.functional.nll_loss(ensemble_logits(found, given), LABELS))
+
+    assert loss(weights) < loss(None) == pytest.approx(loss((1.0, 1.0, 1.0)))
+    for shifted in ((0.05, -0.05, 0), (-0.05, 0.05, 0), (0, -0.04, 0.04), (0, 0.04, -0.04)):
+        others = tuple(max(w + d, 1e-4) for w, d in zip(weights, shifted, strict=True))
+        assert loss(weights) < loss(others)
 
 
 def test_a_class_order_of_its_own_is_noticed() -> None:

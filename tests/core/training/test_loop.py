@@ -536,6 +536,26 @@ def test_a_weight_of_own_answers_has_no_part_in_a_space_of_one_architecture(tiny
         learn(tiny, tmp_path / "s.safetensors", recipe=recipe_from(table))
 
 
+def test_several_teach_together(tiny: Tiny, tmp_path: Path) -> None:
+    one, other = teacher_of(tiny), tiny.zoo.network(tiny.zoo.instances[0], tiny.zoo.architectures()[0])
+    recipe = recipe_of(tiny, steps=1)
+    spaces = {
+        name: learn(tiny, tmp_path / f"{name}.safetensors", several=True, recipe=recipe, teacher=teacher)
+        for name, teacher in {"alone": one, "list": [one], "both": [one, other]}.items()
+    }
+    alone, listed, both = (space.record["teacher"] for space in spaces.values())
+    assert alone == listed == {"arch": one.architecture.name, "sha256": one.sha256}
+    assert both == {**alone, "beside": [{"arch": other.architecture.name, "sha256": other.sha256}]}
+    losses = [metrics_of(tmp_path / f"{name}.safetensors")[0]["loss"] for name in spaces]
+    assert losses[0] == losses[1] != losses[2]
+    path = tmp_path / "both.safetensors"
+    with pytest.raises(ConfigError, match="teacher"):
+        learn(tiny, path, several=True, recipe=recipe, teacher=[one], resume=True, force=True)
+    strange = Network(build("lenetlike", ImageIO(1, 8, 5)), torch.zeros(1), source="teach.pt")
+    with pytest.raises(ConfigError, match=r"teacher teach\.pt is for 1x8x8, 5 classes"):
+        learn(tiny, tmp_path / "s.safetensors", several=True, teacher=[one, strange])
+
+
 def test_a_teacher_for_other_classes_is_refused(tiny: Tiny, tmp_path: Path) -> None:
     other = build("resnet14", ImageIO(1, 8, 5))
     teacher = Network(other, torch.zeros(other.parameter_count), source="teach.pt")

@@ -1,0 +1,62 @@
+"""Tables of the experiment on merging, from finished runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import mean, stdev
+
+from netspace_cli.core.experiments.report import Column, Table
+from netspace_cli.core.merging.plan import ENSEMBLE
+
+from .runs import Run
+
+BEST, WRITTEN = "best", "written"
+
+
+def share_of(run: Run, way: str) -> float | None:
+    """How much of what the ensemble gains over the best member a way keeps; None where there is nothing to gain."""
+    tests = [
+        run["ways"].get(name, {}).get("test") for name in (BEST, ENSEMBLE, run[WRITTEN] if way == WRITTEN else way)
+    ]
+    best, ceiling, own = tests
+    if best is None or ceiling is None or own is None or ceiling <= best:
+        return None
+    return float((own - best) / (ceiling - best))
+
+
+def ways_of(runs: Sequence[Run]) -> list[str]:
+    """The ways that some run has, in their order, and what was written."""
+    return [*dict.fromkeys(name for run in runs for name in run["ways"]), WRITTEN]
+
+
+def merging_table(runs: Sequence[Run]) -> Table:
+    """One row per way, with labels and without."""
+    columns = (
+        *(Column("labels"), Column("way"), Column("draws", "count"), Column("images", "count")),
+        *(Column("test", "share"), Column("sd of test", "share"), Column("gain kept", "share")),
+        *(Column("sd of gain kept", "share"), Column("written", "count"), Column("seconds", "number")),
+    )
+    rows = []
+    for labels in dict.fromkeys(run["labels"] for run in runs):
+        own = [run for run in runs if run["labels"] == labels]
+        for way in ways_of(own):
+            found = [
+                run["ways"][run[WRITTEN] if way == WRITTEN else way] for run in own if way in (*run["ways"], WRITTEN)
+            ]
+            tests = [each["test"] for each in found]
+            shares = [share for run in own if (share := share_of(run, way)) is not None]
+            rows.append(
+                (
+                    *("yes" if labels else "no", way, len(found), round(mean(each["images"] for each in found))),
+                    *_mean_and_deviation(tests),
+                    *_mean_and_deviation(shares),
+                    sum(run[WRITTEN] == way for run in own) if way != WRITTEN else len(own),
+                    mean(each["seconds"] for each in found),
+                )
+            )
+    title = "On test images, mean and deviation over draws; gain kept: of what the ensemble gains over the best member"
+    return Table("merging", title, columns, tuple(rows))
+
+
+def _mean_and_deviation(values: Sequence[float]) -> tuple[float | None, float | None]:
+    return (mean(values) if values else None, stdev(values) if len(values) > 1 else None)
