@@ -186,13 +186,14 @@ def test_the_precisions_are_the_runner_s() -> None:
 def test_help_lists_the_options_once_and_in_order(take: Callable[..., Result]) -> None:
     listed = [line.split()[0] for line in take("--help").stdout.splitlines() if line.startswith("  -")]
     assert listed[:2] == ["--space", "--data"]
-    assert listed[-9:] == [
+    assert listed[-10:] == [
         "--device",
         "--precision",
         "--seed",
         "--threads",
         "--json",
         "--trust",
+        "--strict-arch",
         "-q,",
         "-v,",
         "--help",
