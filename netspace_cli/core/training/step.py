@@ -13,6 +13,7 @@ from netspace_models.errors import RunFailed
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.augmentations import augmented_view
 from netspace_models.training.contrast import ProjectionHead
+from netspace_models.training.losses import ensemble_outputs
 from netspace_models.training.objectives import (
     Batch,
     LossConstants,
