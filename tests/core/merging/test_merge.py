@@ -19,6 +19,7 @@ from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halv
 from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
 from netspace_cli.core.merging.merge import Merged, merge, target_of
 from netspace_cli.core.merging.merge import without_labels as unlabelled
+from netspace_cli.core.merging.merge_figure import MARKERS
 from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.merging.plan import ENSEMBLE, RATES, WAYS, MergePlan
 from netspace_cli.core.merging.starts import Starts
@@ -341,3 +342,7 @@ def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
         merge(members_of(tiny, "resnet8"), tiny.data, runner, space=tiny.single_space)
     with pytest.raises(RunFailed, match="from-fresh: the loss is not finite at step"):
         merge(members, tiny.data, runner, plan=MergePlan(method="from-fresh", steps=50, lr=1e30))
+
+
+def test_every_way_has_a_marker_of_its_own() -> None:
+    assert len(set(MARKERS)) >= len(WAYS)
