@@ -63,12 +63,14 @@ def test_a_network_is_encoded_decoded_and_compared(world: Path, work: Path, give
     assert {"r2", "agreement", "members", "source"} == members["ensembles"][0].keys()
 
 
-def test_a_zoo_is_evaluated(world: Path, given: list[object], ask: Ask, cli: Cli) -> None:
+def test_a_zoo_is_evaluated(world: Path, given: list[object], work: Path, ask: Ask, cli: Cli) -> None:
     found = ask("eval", world / "zoo", *given, "--refine", 2)
     assert found["summary"]["n"] == 2 and found["summary"]["seen"] == 0
     assert {"target_r2", "predicted_r2", "agreement", "unrelated_agreement"} <= found["instances"][0].keys()
-    shown = cli("eval", world / "zoo", *given, "--refine", 0)
+    shown = cli("eval", world / "zoo", *given, "--refine", 0, "--plot", "fidelity.png")
     assert "target R²\tpredicted R²\tagreement\tunrelated" in shown.stdout
+    assert Path("fidelity.png").exists()
+    ask("map", world / "space.safetensors", "-o", "map.svg", "--colour", "accuracy")
 
 
 def test_a_path_and_an_optimisation_are_scored_by_r2(world: Path, work: Path, given: list[object], ask: Ask) -> None:

@@ -128,7 +128,7 @@ class TokensSettings(BackboneSettings):
 
         What is drawn at random is drawn in this order: a seed gives the same values for ever.
         """
-        self._check(solvable=self.solvable and not io.logits)
+        self._check(solvable=self.solvable and not io.labelled)
         positions: list[ChunkPositions] = []
         queries: list[nn.Parameter] = []
         heads: dict[str, ArchitectureHead] = {}

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from netspace_models.architectures import NetworkIO
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.files.figures import COLOURS, blank_figure, write_figure
@@ -41,18 +42,21 @@ def colouring_of(points: Sequence[MapPoint], asked: Colouring | None = None) -> 
     return "split" if any(point.accuracy is None for point in own) else "accuracy"
 
 
-def plot_map(path: Path, found: EmbeddingMap, title: str, colouring: Colouring, *, force: bool = False) -> None:
+def plot_map(
+    path: Path, found: EmbeddingMap, title: str, colouring: Colouring, io: NetworkIO, *, force: bool = False
+) -> None:
     """Draw the map.
 
     Args:
         path: .png, .svg or .pdf.
         title: says what is seen.
         colouring: as in `colouring_of`.
+        io: of the networks, which says what they are scored by.
     """
     figure, (axes,) = blank_figure(6.4, 5)
     own = [point for point in found.points if not point.over]
     if colouring in MEASURES:
-        _draw_measured(figure, axes, own, colouring)
+        _draw_measured(figure, axes, own, colouring, io)
     else:
         for i, name in enumerate(dict.fromkeys(str(getattr(point, colouring)) for point in own)):
             part = [point for point in own if getattr(point, colouring) == name]
@@ -71,8 +75,10 @@ def plot_map(path: Path, found: EmbeddingMap, title: str, colouring: Colouring, 
     write_figure(figure, path, force=force)
 
 
-def _draw_measured(figure: Figure, axes: Axes, points: Sequence[MapPoint], colouring: Colouring) -> None:
+def _draw_measured(figure: Figure, axes: Axes, points: Sequence[MapPoint], colouring: Colouring, io: NetworkIO) -> None:
     label, factor = MEASURES[colouring]
+    if colouring == "accuracy" and not io.logits:
+        label, factor = f"test {io.problem.score}" if io.labelled else "share of values within 0.01", 1.0
     values = [factor * float(getattr(point, colouring)) for point in points]
     drawn = axes.scatter(*_places(points), c=values, cmap="cividis", s=18)
     figure.colorbar(drawn, ax=axes, label=label)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from netspace_models.architectures import ImageIO
@@ -74,7 +74,14 @@ class Evaluated:
 class ImageEvaluation:
     """Evaluation of all instances, with a summary."""
 
+    score_label: ClassVar[str] = "accuracy (%)"
+
     instances: tuple[Evaluated, ...]
+
+    def scores(self, arch: str) -> list[tuple[float, float]]:
+        """Accuracies of each target and its predicted instance, in percent."""
+        own = [e for e in self.instances if e.arch == arch]
+        return [(100 * e.target_accuracy, 100 * e.predicted_accuracy) for e in own]
 
     def summary(self, arch: str | None = None) -> dict[str, Any]:
         """Summary of one architecture or of all.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from netspace_models.architectures import TableIO
@@ -66,7 +66,13 @@ class EvaluatedRegressor:
 class TableEvaluation:
     """Evaluation of all instances, with a summary."""
 
+    score_label: ClassVar[str] = "R²"
+
     instances: tuple[EvaluatedRegressor, ...]
+
+    def scores(self, arch: str) -> list[tuple[float, float]]:
+        """R² of each target and its predicted instance."""
+        return [(e.target_r2, e.predicted_r2) for e in self.instances if e.arch == arch]
 
     def summary(self, arch: str | None = None) -> dict[str, Any]:
         """Summary of one architecture or of all.

@@ -112,7 +112,7 @@ class MapTask:
         asked = self.request
         count = sum(not point.over for point in found.points)
         title = f"{count} networks in space {self.space.name}"
-        plot_map(asked.output, found, title, self.colouring, force=asked.force)
+        plot_map(asked.output, found, title, self.colouring, self.space.io, force=asked.force)
 
     def _over(self, path: Path, runner: Runner) -> tuple[list[MapPoint], Tensor]:
         if path.is_dir():

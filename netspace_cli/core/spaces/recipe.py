@@ -314,7 +314,7 @@ def check_solvable(recipe: Recipe, kind: Kind, asked: str) -> None:
         ConfigError: classifiers, or a decoder without directions.
     """
     if not kind.solvable:
-        raise ConfigError(f"{asked} is for neural fields, and these are classifiers.", "Leave it at 'adam'.")
+        raise ConfigError(f"{asked} is for neural fields, and these are {kind.name}.", "Leave it at 'adam'.")
     if not recipe.backbone.solvable:
         raise ConfigError(
             f"{asked} needs a decoder that writes along directions; this one is of "

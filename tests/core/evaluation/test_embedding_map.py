@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.evaluation.embedding_map import MapPoint, embedding_map, point_of
@@ -71,6 +72,6 @@ def test_a_point_says_what_is_recorded() -> None:
 def test_the_same_map_gives_the_same_bytes(tmp_path: Path, embeddings: torch.Tensor, colouring: str) -> None:
     found = embedding_map([*named(11), MapPoint("s", "lenetlike", over="samples")], embeddings)
     for name in ("a.svg", "b.svg"):
-        plot_map(tmp_path / name, found, "12 networks", colouring)  # type: ignore[arg-type]
+        plot_map(tmp_path / name, found, "12 networks", colouring, ImageIO(1, 8, 3))  # type: ignore[arg-type]
     drawn = (tmp_path / "a.svg").read_bytes()
     assert drawn == (tmp_path / "b.svg").read_bytes() and len(drawn) > 10_000
