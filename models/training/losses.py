@@ -65,14 +65,15 @@ def mixture_weights(probabilities: Tensor, *, rounds: int = 100, least: float = 
     return weights / weights.sum()
 
 
-def ensemble_outputs(outputs: Iterable[Tensor], problem: Problem) -> Tensor:
+def ensemble_outputs(outputs: Iterable[Tensor], problem: Problem, weights: Sequence[float] | None = None) -> Tensor:
     """What several networks say together, (B, K): of classes `ensemble_logits`, of numbers the mean.
 
     Args:
         outputs: (B, K) of each network, at least one; no more than two are held at once.
+        weights: as in `ensemble_logits`, of classes alone.
     """
     if problem is CLASSIFICATION:
-        return ensemble_logits(outputs)
+        return ensemble_logits(outputs, weights)
     total, count = None, 0
     for each in outputs:
         total, count = each if total is None else total + each, count + 1

@@ -13,6 +13,7 @@ from netspace_cli.commands.choices import Seconds, Selection
 from netspace_cli.core.merging.plan import WAYS, MergePlan
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
+from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
     from netspace_cli.core.merging.merge import Merged
@@ -150,7 +151,7 @@ def _merge_groups(
     accuracies = ("best", "test", "ensemble")
     console.table(
         f"{task.output}: groups of {task.zoo.path} that differ in their seed alone",
-        [*columns, *(Column(name, percent) for name in accuracies)],
+        [*columns, *(Column(name, view_of(task.zoo.kind).score.show) for name in accuracies)],
         [tuple(row.values()) for row in found],
     )
     console.document({**task.record(), "merged": found, "report": report})
@@ -159,6 +160,7 @@ def _merge_groups(
 
 
 def _show(console: Console, task: MergeTask, found: Merged) -> None:
+    show = view_of(task.kind).score.show
     console.table(
         f"{len(found.members)} networks to one {task.architecture.name}",
         [
@@ -167,9 +169,9 @@ def _show(console: Console, task: MergeTask, found: Merged) -> None:
             Column("images", integer),
             Column("rate", decimal),
             Column("seconds", decimal),
-            Column("val", percent),
-            Column("test", percent),
-            Column("agreement", percent),
+            Column("val", show),
+            Column("test", show),
+            Column("agreement", show),
             "chosen",
             "about",
         ],

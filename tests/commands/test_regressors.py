@@ -96,6 +96,19 @@ def test_networks_are_drawn_put_together_and_trained_further(
     assert {"start", "epoch", "n", "r2", "deviation"} == tuned["summary"][0].keys()
 
 
+def test_several_become_one(world: Path, work: Path, given: list[object], ask: Ask, refused: Refused) -> None:
+    members = [network(world, i) for i in (4, 5, 6)]
+    for more in ([], ["--no-labels"], ["--plot", "ways.svg"]):
+        found = ask("merge", *members, *given, "--steps", 5, "--images", 16, "-o", "one.pt", "--force", *more)
+        scores = {way["way"]: way["test"] for way in found["ways"]}
+        assert {"best", "mean", "aligned-mean", "from-best", "space-from-mean", "ensemble"} <= scores.keys()
+        (chosen,) = [way for way in found["ways"] if way["chosen"]]
+        assert chosen["way"] == found["method"] and max(scores.values()) <= 1
+    assert ask("inspect", "one.pt")["arch"] == "perceptron-8x1"
+    said = refused(2, "merge", *members, *given, "--weigh", "-o", "two.pt")
+    assert "members are weighed by their probabilities, and regressors have none" in said
+
+
 def test_own_modules_are_regressors_too(world: Path, work: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("own_regressors.py").write_text(
         "from torch import nn\n"

@@ -127,6 +127,11 @@ class ImageData:
         """The same data set on `device`."""
         return replace(self, splits={name: split.to(device) for name, split in self.splits.items()})
 
+    def without_labels(self) -> ImageData:
+        """The same images, as if no labels were known: all are -1."""
+        splits = {name: Split(s.images, torch.full_like(s.labels, -1)) for name, s in self.splits.items()}
+        return replace(self, splits=splits, labelled=False)
+
     def batch(self, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return normalised images and their labels.
 

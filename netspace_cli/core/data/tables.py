@@ -68,7 +68,7 @@ class TableData:
         raw: exactly "train", "val" and "test", none empty, as read.
         scale: what they are standardised with.
         notes: how the splits came about, where the source did not give them.
-        labelled: True: a table has targets.
+        labelled: whether targets are to be used.
     """
 
     name: str
@@ -102,6 +102,10 @@ class TableData:
     def to(self, device: torch.device | str) -> TableData:
         """The same table on `device`."""
         return replace(self, raw={name: rows.to(device) for name, rows in self.raw.items()})
+
+    def without_labels(self) -> TableData:
+        """The same rows, as if no targets were known."""
+        return replace(self, labelled=False)
 
     def batch(self, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Return standardised rows and targets.

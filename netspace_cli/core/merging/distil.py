@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import ceil, inf, isnan
 from time import perf_counter
+from typing import Any
 
 import torch
 from netspace_models.errors import RunFailed
-from netspace_models.training.losses import distillation, ensemble_logits, task_and_teacher
+from netspace_models.training.losses import answer_matching, ensemble_outputs, task_and_teacher
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import BATCH
 from netspace_cli.core.runtime.minimise import AdamSchedule
@@ -43,7 +44,7 @@ class Lessons:
         runner: its seed draws the images.
     """
 
-    data: ImageData
+    data: LabelledData
     index: Tensor
     answers: Tensor
     plan: MergePlan
@@ -55,17 +56,18 @@ class Lessons:
         drawn = torch.randint(len(self.index), (self.plan.images,), generator=generator)
         images, labels = self.data.batch("train", self.index[drawn])
         wanted = self.answers[drawn.to(self.answers.device)]
-        temperature, alpha = self.plan.temperature, self.plan.alpha
+        alpha = self.plan.alpha
+        how: dict[str, Any] = {"temperature": self.plan.temperature, "problem": self.data.io.problem}
         with self.runner.autocast():
             said = student.logits(images)
             if not self.data.labelled or alpha == 1:
-                return distillation(said, wanted, temperature=temperature)
-            return task_and_teacher(said, wanted, labels, temperature=temperature, alpha=alpha)
+                return answer_matching(said, wanted, **how)
+            return task_and_teacher(said, wanted, labels, alpha=alpha, **how)
 
 
 def lessons_of(
     teachers: Sequence[Network],
-    data: ImageData,
+    data: LabelledData,
     plan: MergePlan,
     runner: Runner,
     *,
@@ -93,7 +95,7 @@ def lessons_of(
             tick(1)
             return found
 
-        answers = ensemble_logits((asked(teacher) for teacher in teachers), weights)
+        answers = ensemble_outputs((asked(teacher) for teacher in teachers), data.io.problem, weights)
     return Lessons(data, index, runner.place(answers), plan, runner)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
@@ -86,7 +86,7 @@ def groups_left(zoo: Zoo, path: Path, plan: MergePlan, seed: int) -> list[Group]
 def merge_groups(
     zoo: Zoo,
     path: Path,
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
     *,
     space: Space | None = None,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from time import perf_counter
 
-from netspace_models.training.losses import distillation, ensemble_logits
+from netspace_models.training.losses import answer_matching, ensemble_outputs
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import accuracy, agreement, cross_entropy, labels_of, logits_of
+from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
 from .panel import Panel
@@ -24,8 +24,9 @@ class Scores:
     """How a network, or the ensemble, does.
 
     Attributes:
-        validation, test: accuracies, as fractions; None without labels.
-        agreement: share of test images to which it gives the ensemble's answer.
+        validation, test: accuracies, as fractions, or R²; None without labels.
+        agreement: share of test images to which it gives the ensemble's answer; of regressors R² of its outputs, with
+            the ensemble's as targets.
         choice: what it is chosen by: accuracy on the validation images, without labels agreement with the ensemble.
     """
 
@@ -49,7 +50,7 @@ class Judge:
         seconds: that it takes to judge one network, about; pace: to run one on an image.
     """
 
-    data: ImageData
+    data: LabelledData
     runner: Runner
     validation: Tensor
     test: Tensor
@@ -64,9 +65,10 @@ class Judge:
         """Loss on the first validation images, by labels or else by the ensemble. It tells apart what is right equally
         often."""
         said = self._logits(network, "val", LOOKED_AT)
+        problem = self.data.io.problem
         if self.data.labelled:
-            return cross_entropy(said, labels_of(self.data, "val")[: len(said)])
-        return float(distillation(said, self.validation[: len(said)], temperature=1.0))
+            return problem.loss(said, labels_of(self.data, "val")[: len(said)]).item()
+        return float(answer_matching(said, self.validation[: len(said)], problem, temperature=1.0))
 
     def scores(self, network: Network) -> Scores:
         """On both splits."""
@@ -76,24 +78,25 @@ class Judge:
         """Score logits (N, K) on both splits."""
         return Scores(
             self._on_validation(validation),
-            None if self.labels is None else accuracy(test, self.labels),
-            agreement(test, self.test),
+            None if self.labels is None else self.data.io.problem.scored(test, self.labels),
+            self.data.io.problem.agreement(self.test, test),
             self._choice(validation),
         )
 
     def _choice(self, validation: Tensor) -> float:
         found = self._on_validation(validation)
-        return agreement(validation, self.validation[: len(validation)]) if found is None else found
+        together = self.validation[: len(validation)]
+        return self.data.io.problem.agreement(together, validation) if found is None else found
 
     def _on_validation(self, logits: Tensor) -> float | None:
-        return accuracy(logits, labels_of(self.data, "val")) if self.data.labelled else None
+        return self.data.io.problem.scored(logits, labels_of(self.data, "val")) if self.data.labelled else None
 
     def _logits(self, network: Network, split: str, most: int | None = None) -> Tensor:
         weights = self.runner.place(network.weights)
         return logits_of(network.architecture, weights, self.data, split, self.runner, most=most)
 
 
-def judge_of(panel: Panel, data: ImageData, runner: Runner, labels: Tensor | None) -> tuple[Judge, Scores]:
+def judge_of(panel: Panel, data: LabelledData, runner: Runner, labels: Tensor | None) -> tuple[Judge, Scores]:
     """The judge that a panel's teachers make, and how all members do together.
 
     Args:
@@ -101,23 +104,24 @@ def judge_of(panel: Panel, data: ImageData, runner: Runner, labels: Tensor | Non
         labels: (N,) of the test images, on the processor; None where they are not known.
     """
     found: list[float | None] = []
+    problem = data.io.problem
 
     def asked(place: int) -> Tensor:
         member = panel.members[place]
         logits = logits_of(member.architecture, runner.place(member.weights), data, "test", runner)
         if len(found) < len(panel.members):
-            found.append(None if labels is None else accuracy(logits, labels))
+            found.append(None if labels is None else problem.scored(logits, labels))
         return logits
 
     places, begun = range(len(panel.members)), perf_counter()
-    of_all = [ensemble_logits(panel.answers), ensemble_logits(asked(i) for i in places)]
+    of_all = [ensemble_outputs(panel.answers, problem), ensemble_outputs((asked(i) for i in places), problem)]
     pace = (perf_counter() - begun) / len(places) / len(of_all[1])
     seconds = pace * (len(of_all[0]) + len(of_all[1]))
     teach = of_all
     if panel.weights is not None or len(panel.teachers) < len(places):
         chosen, weights = panel.teachers, panel.weights
         sources = (panel.answers[i] for i in chosen), (asked(i) for i in chosen)
-        teach = [ensemble_logits(each, weights) for each in sources]
+        teach = [ensemble_outputs(each, problem, weights) for each in sources]
     teachers = tuple(panel.members[i] for i in panel.teachers)
     judge = Judge(data, runner, teach[0], teach[1], labels, tuple(found), teachers, panel.weights, seconds, pace)
     return judge, judge.scores_of(*of_all)

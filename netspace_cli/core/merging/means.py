@@ -9,7 +9,7 @@ from netspace_models.architectures import Architecture
 from netspace_models.parameters.alignment import align_weights
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.norms import IMAGES, with_statistics_of
@@ -39,7 +39,7 @@ def aligned_mean(members: Sequence[Network], runner: Runner) -> Tensor:
     return total / len(members)
 
 
-def refreshed(architecture: Architecture, weights: Tensor, like: Tensor, data: ImageData, runner: Runner) -> Tensor:
+def refreshed(architecture: Architecture, weights: Tensor, like: Tensor, data: LabelledData, runner: Runner) -> Tensor:
     """A mean whose folded layers have the channel statistics of a member again: (P,) to (P,) on the processor.
 
     Args:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 
-import torch
 from netspace_models.architectures import Architecture
 from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError, WrongSpace
+from netspace_models.problems import CLASSIFICATION
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData, Split
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of
 from netspace_cli.core.runtime.runner import Runner
@@ -112,7 +112,7 @@ def target_of(members: Sequence[Network], space: Space | None = None) -> Archite
 
 
 def check_merging(
-    members: Sequence[Network], data: ImageData, architecture: Architecture, space: Space | None, plan: MergePlan
+    members: Sequence[Network], data: LabelledData, architecture: Architecture, space: Space | None, plan: MergePlan
 ) -> None:
     """Refuse what cannot be merged, before any work; `merge` refuses what only the members' answers show.
 
@@ -125,6 +125,10 @@ def check_merging(
         raise ConfigError(
             "weights of members are chosen by labels of validation images, and no labels are used.",
             f"Give images with labels, or leave out {setting('weigh')}.",
+        )
+    if plan.weigh and data.io.problem is not CLASSIFICATION:
+        raise ConfigError(
+            "members are weighed by their probabilities, and regressors have none.", f"Leave out {setting('weigh')}."
         )
     check_members(members, data)
     if space is not None and space.model.architecture(architecture.name).spec != architecture.spec:
@@ -141,7 +145,7 @@ def check_merging(
 
 def merge(
     members: Sequence[Network],
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
     *,
     architecture: Architecture | None = None,
@@ -154,7 +158,7 @@ def merge(
     takes no longer and no more memory for their number.
 
     Args:
-        members: classifiers of one task, of any architectures.
+        members: classifiers or regressors of one task, of any architectures.
         data: training images, and held-out ones that choose and score; labels are used where they are known.
         architecture: of the result; by default `target_of`.
         space: one that has that architecture, for ways through embeddings.
@@ -170,7 +174,7 @@ def merge(
     runner.check_gradients()
     data = runner.place(data)
     labels = labels_of(data, "test") if data.labelled else None
-    data = data if plan.labels else without_labels(data)
+    data = data if plan.labels else data.without_labels()
     panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh)
     judge, of_all = judge_of(panel, data, runner, labels)
     starts = Starts(panel, architecture, space, data, runner)
@@ -196,12 +200,6 @@ def merge(
         panel.weights,
         {name: why for name, why in left_out.items() if plan.takes(name)},
     )
-
-
-def without_labels(data: ImageData) -> ImageData:
-    """The same images, as if no labels were known."""
-    splits = {name: Split(s.images, torch.full_like(s.labels, -1)) for name, s in data.splits.items()}
-    return replace(data, splits=splits, labelled=False)
 
 
 def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:

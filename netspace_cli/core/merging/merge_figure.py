@@ -43,9 +43,10 @@ def plot_merged(path: Path, found: Merged, *, force: bool = False) -> None:
             zorder=3,
             label=f"{way.name}, {height:.1f}{' (chosen)' if way.chosen else ''}",
         )
-    what = "test accuracy (%)" if labelled else "agreement with the ensemble (%)"
-    arch = found.network.architecture.name
-    axes.set(xlabel="seconds", ylabel=what, title=f"{len(found.members)} networks to one {arch}")
+    architecture = found.network.architecture
+    score = "test accuracy (%)" if architecture.io.logits else f"100 · test {architecture.io.problem.score}"
+    what = score if labelled else "agreement with the ensemble (%)"
+    axes.set(xlabel="seconds", ylabel=what, title=f"{len(found.members)} networks to one {architecture.name}")
     figure.legend(loc="outside right center", fontsize=8, frameon=False)
     write_figure(figure, path, force=force)
 

@@ -15,7 +15,7 @@ from netspace_models.parameters.recombine import recombine_weights
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
@@ -79,7 +79,7 @@ def check_members_of(members: Sequence[Network], architecture: Architecture) -> 
 def space_of(
     members: Sequence[Network],
     architecture: Architecture,
-    data: ImageData,
+    data: LabelledData,
     runner: Runner,
     *,
     plan: OwnSpace | None = None,

@@ -8,12 +8,13 @@ from math import sqrt
 
 import torch
 from netspace_models.errors import ConfigError
-from netspace_models.training.losses import ensemble_logits, mixture_weights
+from netspace_models.problems import CLASSIFICATION, Problem
+from netspace_models.training.losses import ensemble_outputs, mixture_weights
 from netspace_models.wording import setting
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
@@ -29,8 +30,8 @@ class Panel:
 
     Attributes:
         members: the networks.
-        answers: (N, K) logits of each on the validation images, on the processor.
-        labels: (N,) of these; None where they are not known.
+        answers: (N, K) outputs of each on the validation inputs, on the processor.
+        labels: (N, …) of these; None where they are not known.
         teachers: places of those that teach together, the best first.
         weights: of the teachers, in their order; None for equal ones.
     """
@@ -44,7 +45,7 @@ class Panel:
     @property
     def ranking(self) -> list[int]:
         """Places of all members, the best first."""
-        return ranked(self.answers, self.labels)
+        return ranked(self.answers, self.labels, self.members[0].architecture.io.problem)
 
 
 def name_of(network: Network) -> str:
@@ -52,7 +53,7 @@ def name_of(network: Network) -> str:
     return network.source or f"a {network.architecture.name}"
 
 
-def check_members(members: Sequence[Network], data: ImageData) -> None:
+def check_members(members: Sequence[Network], data: LabelledData) -> None:
     """Refuse networks that cannot be merged on such images, before any of them is run on all.
 
     Raises:
@@ -72,7 +73,7 @@ def check_members(members: Sequence[Network], data: ImageData) -> None:
                 raise _copies(other, one)
 
 
-def seat(members: Sequence[Network], data: ImageData, runner: Runner, *, choose: bool, weigh: bool = False) -> Panel:
+def seat(members: Sequence[Network], data: LabelledData, runner: Runner, *, choose: bool, weigh: bool = False) -> Panel:
     """Ask every member about the validation images, one at a time, and choose who teaches.
 
     Args:
@@ -90,8 +91,10 @@ def seat(members: Sequence[Network], data: ImageData, runner: Runner, *, choose:
             answers.append(logits_of(member.architecture, runner.place(member.weights), data, "val", runner))
             tick(1)
     _check_functions(members, answers)
-    check_class_orders(members, answers)
-    teachers = choose_teachers(answers, labels if choose else None)
+    problem = data.io.problem
+    if problem is CLASSIFICATION:
+        check_class_orders(members, answers)
+    teachers = choose_teachers(answers, labels, problem, choose=choose)
     weights = weights_of([answers[i] for i in teachers], labels) if weigh and labels is not None else None
     return Panel(tuple(members), tuple(answers), labels, tuple(teachers), weights)
 
@@ -106,29 +109,35 @@ def weights_of(answers: Sequence[Tensor], labels: Tensor) -> tuple[float, ...]:
     return tuple(mixture_weights(given).tolist())
 
 
-def ranked(answers: Sequence[Tensor], labels: Tensor | None) -> list[int]:
-    """Places of networks, the best first: by accuracy, without labels by how often they agree with all together.
+def ranked(answers: Sequence[Tensor], labels: Tensor | None, problem: Problem) -> list[int]:
+    """Places of networks, the best first: by accuracy or R², without labels by how they agree with all together.
 
     Args:
-        answers: (N, K) logits of each; labels: (N,).
+        answers: (N, K) outputs of each; labels: (N, …).
     """
-    wanted = ensemble_logits(answers).argmax(1) if labels is None else labels
-    scores = [accuracy(each, wanted) for each in answers]
+    if labels is None:
+        together = ensemble_outputs(answers, problem)
+        scores = [problem.agreement(together, each) for each in answers]
+    else:
+        scores = [problem.scored(each, labels) for each in answers]
     return sorted(range(len(answers)), key=lambda i: -scores[i])
 
 
-def choose_teachers(answers: Sequence[Tensor], labels: Tensor | None) -> list[int]:
-    """Places of those that make a better ensemble than all, or of all.
+def choose_teachers(
+    answers: Sequence[Tensor], labels: Tensor | None, problem: Problem = CLASSIFICATION, *, choose: bool = True
+) -> list[int]:
+    """Places of those that make a better ensemble than all, or of all, as always of regressors.
 
     From the best one on, the member is added that helps most or harms least (greedy selection, Caruana et al., 2004,
     without repeats), and of the sets on this way the best is taken. It teaches alone if it is right on more images than
     all are, by more than two standard errors of the difference (of paired answers): it is the best of many.
 
     Args:
-        answers: (N, K) logits of each on the validation images; labels: (N,); None for all of them.
+        answers: (N, K) outputs of each on the validation inputs; labels: (N, …); without them all teach.
+        choose: whether a part may teach.
     """
-    order = ranked(answers, labels)
-    if labels is None or len(order) < 3:
+    order = ranked(answers, labels if choose else None, problem)
+    if labels is None or not choose or len(order) < 3 or problem is not CLASSIFICATION:
         return order
     probabilities = [each.softmax(1) for each in answers]
 
@@ -180,7 +189,7 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor]) ->
             )
 
 
-def _check_runs(member: Network, data: ImageData) -> None:
+def _check_runs(member: Network, data: LabelledData) -> None:
     """Refuse a network that takes images of one size alone, and another one than these."""
     if member.architecture.io == data.io:
         return

@@ -10,7 +10,7 @@ import torch
 from netspace_models.architectures import Architecture
 from torch import Tensor
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
@@ -68,7 +68,7 @@ class Starts:
     """
 
     def __init__(
-        self, panel: Panel, architecture: Architecture, space: Space | None, data: ImageData, runner: Runner
+        self, panel: Panel, architecture: Architecture, space: Space | None, data: LabelledData, runner: Runner
     ) -> None:
         self.architecture, self.space, self._data, self._runner = architecture, space, data, runner
         everyone = [panel.members[i] for i in panel.ranking]

@@ -9,7 +9,7 @@ import torch
 from netspace_models.architectures import Architecture
 from torch import Tensor, nn
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import Network
@@ -116,7 +116,7 @@ def fresh_student(architecture: Architecture, lr: float, runner: Runner) -> Weig
     return WeightStudent(architecture, runner.place(module).train(), lr)
 
 
-def weight_student(network: Network, data: ImageData, lr: float, runner: Runner) -> WeightStudent:
+def weight_student(network: Network, data: LabelledData, lr: float, runner: Runner) -> WeightStudent:
     """A network's own weights; `data` on the runner's device."""
     module = restored_module(network.architecture, network.weights, data, runner)
     return WeightStudent(network.architecture, module.train(), lr)

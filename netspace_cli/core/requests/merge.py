@@ -12,11 +12,13 @@ from netspace_models.architectures import Architecture, ImageIO
 from netspace_models.errors import ConfigError, UnknownArchitecture
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
 from netspace_cli.core.files.checkpoint_files import find_checkpoints
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
+from netspace_cli.core.kinds.kind import Kind
+from netspace_cli.core.kinds.registry import kind_of
 from netspace_cli.core.merging.merge import Merged, Way, check_merging, merge, target_of
 from netspace_cli.core.merging.merge_figure import plot_merged
 from netspace_cli.core.merging.own_space import NAME, check_members_of, space_of
@@ -120,7 +122,7 @@ class MergeRequest:
         return list(dict.fromkeys([*self.member_archs, *([] if self.arch is None else [self.arch])]))
 
     def _members(
-        self, zoos: Sequence[Zoo], files: Sequence[Path], data: ImageData, space: Space | None, runner: Runner
+        self, zoos: Sequence[Zoo], files: Sequence[Path], data: LabelledData, space: Space | None, runner: Runner
     ) -> list[Network]:
         if self.select is not None and not data.labelled:
             raise ConfigError(
@@ -139,7 +141,7 @@ class MergeRequest:
             return members + [_read_member(path, data, candidates, self.key) for path in files]
 
     def _target(
-        self, members: Sequence[Network], data: ImageData, space: Space | None
+        self, members: Sequence[Network], data: LabelledData, space: Space | None
     ) -> tuple[Architecture, Space | None]:
         """The architecture of the result, and the space to go through."""
         wanted = None if self.arch is None else resolve_architecture(self.arch, data.io)
@@ -161,9 +163,14 @@ class MergeTask:
 
     request: MergeRequest
     members: tuple[Network, ...]
-    data: ImageData
+    data: LabelledData
     architecture: Architecture
     space: Space | None
+
+    @property
+    def kind(self) -> Kind:
+        """Kind of the networks."""
+        return kind_of(self.data.io, {})
 
     @property
     def labelled(self) -> bool:
@@ -252,7 +259,7 @@ def _row(way: Way) -> dict[str, Any]:
     }
 
 
-def _read_member(path: Path, data: ImageData, candidates: Sequence[Architecture], key: str | None) -> Network:
+def _read_member(path: Path, data: LabelledData, candidates: Sequence[Architecture], key: str | None) -> Network:
     """A checkpoint of an architecture for these images.
 
     Raises:
@@ -264,6 +271,8 @@ def _read_member(path: Path, data: ImageData, candidates: Sequence[Architecture]
     try:
         found = reader.network(path, candidates=candidates, io=data.io)
     except UnknownArchitecture as unknown:
+        if not isinstance(data.io, ImageIO):
+            raise
         # What it is for, whatever the size of its images, says best why it does not belong.
         channels, classes = reader.channels_and_classes(path) or (data.io.channels, data.io.classes)
         own = ImageIO(channels, data.io.size, classes)

@@ -10,7 +10,7 @@ from typing import Any
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.merging.groups import Group, groups_left, groups_of, merge_groups
 from netspace_cli.core.merging.plan import ENSEMBLE, MergePlan
 from netspace_cli.core.runtime.runner import Runner
@@ -75,7 +75,7 @@ class MergeGroupsTask:
 
     request: MergeGroupsRequest
     zoo: Zoo
-    data: ImageData
+    data: LabelledData
     space: Space | None
     output: Path
     left: tuple[Group, ...]

@@ -11,13 +11,14 @@ from netspace_models.architectures import ImageIO, NetworkIO
 from netspace_models.errors import ConfigError, UnknownArchitecture
 from netspace_models.wording import Call, setting
 
-from netspace_cli.core.data.datasets import has_labels, load_images
+from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.datasets import has_labels, load_data, load_images
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.factories import io_of_factory, is_factory
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
 
-from .choose_data import choose_images, choose_images_of_zoo, require_data
+from .choose_data import choose_labelled, choose_labelled_of_zoo, require_data
 from .reader import CheckpointReader
 
 
@@ -38,7 +39,7 @@ class Sources:
     names: Sequence[str] = ()
     key: str | None = None
 
-    def images(self, spec: str | None) -> ImageData:
+    def images(self, spec: str | None) -> LabelledData:
         """The images to merge on.
 
         Args:
@@ -55,20 +56,23 @@ class Sources:
             return self._own()
         if has_labels(spec):
             if self.space is not None:
-                return require_data(choose_images(self.space, spec), self.space)
-            found = load_images(spec, size=self._size())
+                return require_data(choose_labelled(self.space, spec), self.space)
+            labelled = load_data(spec, size=self._size())
+            if not isinstance(labelled, ImageData):
+                return labelled if not self.zoos else choose_labelled_of_zoo(self.zoos[0], spec)
+            found = labelled
         else:
             found = self._unlabelled(spec)
         record = self.zoos[0].data if self.zoos else None if self.space is None else self.space.record["data"]
         # Members know images in their own normalisation, whatever these images' mean is.
         return found if record is None else replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
-    def _own(self) -> ImageData:
+    def _own(self) -> LabelledData:
         """Images that the zoo or the space was trained on."""
         if self.zoos:
-            return choose_images_of_zoo(self.zoos[0], None)
+            return choose_labelled_of_zoo(self.zoos[0], None)
         if self.space is not None:
-            return require_data(choose_images(self.space, None), self.space)
+            return require_data(choose_labelled(self.space, None), self.space)
         for path in self.files[:1]:
             with suppress(UnknownArchitecture):
                 check_no_fields(CheckpointReader(key=self.key).network(path).architecture.io, str(path))
@@ -81,7 +85,7 @@ class Sources:
     def _size(self) -> int | None:
         """S in pixels, where a zoo or a space says so."""
         known = [zoo.io for zoo in self.zoos] or ([] if self.space is None else [self.space.io])
-        return known[0].input_shape[-1] if known else None
+        return known[0].input_shape[-1] if known and known[0].logits else None
 
     def _unlabelled(self, spec: str) -> ImageData:
         found = load_images(spec, size=self._size(), classes=1)
@@ -115,8 +119,8 @@ def check_no_fields(io: NetworkIO, owner: str) -> None:
     Raises:
         ConfigError: says what blends them.
     """
-    if not io.logits:
+    if not io.labelled:
         raise ConfigError(
-            f"{owner} is of neural fields ({io.describe()}), and what is merged are classifiers.",
+            f"{owner} is of neural fields ({io.describe()}), and what is merged are classifiers or regressors.",
             "A merge of two shapes is their blend: `netspace interp` at one half.",
         )

@@ -18,7 +18,6 @@ from netspace_cli.core.merging import merge as module
 from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, lessons_of, most_steps
 from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
 from netspace_cli.core.merging.merge import Merged, merge, target_of
-from netspace_cli.core.merging.merge import without_labels as unlabelled
 from netspace_cli.core.merging.merge_figure import MARKERS
 from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.merging.plan import ENSEMBLE, RATES, WAYS, MergePlan
@@ -93,7 +92,7 @@ def test_validation_alone_chooses(tiny: Tiny) -> None:
 
 def test_without_labels_agreement_on_validation_images_chooses(tiny: Tiny) -> None:
     members = three(tiny)
-    found = merge(members, unlabelled(tiny.data), Runner("cpu"), plan=replace(FEW, lr=0.3))
+    found = merge(members, tiny.data.without_labels(), Runner("cpu"), plan=replace(FEW, lr=0.3))
     said = [logits_of(m.architecture, m.weights, tiny.data, "val", Runner("cpu")) for m in members]
     wanted = ensemble_logits(said)
     best = found.way("best")
@@ -188,7 +187,7 @@ def test_labels_count_by_alpha_alone(tiny: Tiny) -> None:
     """Without labels, and at alpha 1, distilling is the same; what is chosen by is not."""
     members, plan = members_of(tiny, "lenetlike"), replace(FEW, method="from-fresh")
     runs = {
-        "none": merge(members, unlabelled(tiny.data), Runner("cpu"), plan=plan),
+        "none": merge(members, tiny.data.without_labels(), Runner("cpu"), plan=plan),
         "alpha 1": merge(members, tiny.data, Runner("cpu"), plan=replace(plan, alpha=1.0)),
         "alpha 0": merge(members, tiny.data, Runner("cpu"), plan=replace(plan, alpha=0.0)),
     }
@@ -206,12 +205,12 @@ def test_labels_alone_are_a_way_of_their_own(tiny: Tiny) -> None:
     same_by_alpha = merge(members, tiny.data, Runner("cpu"), plan=replace(FEW, method="from-best", alpha=0.0))
     assert torch.equal(plain.network.weights, same_by_alpha.network.weights)
     with pytest.raises(ConfigError, match="labels-from-best cannot be done: there are no labels"):
-        merge(members, unlabelled(tiny.data), Runner("cpu"), plan=replace(FEW, method="labels-from-best"))
+        merge(members, tiny.data.without_labels(), Runner("cpu"), plan=replace(FEW, method="labels-from-best"))
 
 
 def test_labels_that_are_not_used_only_score(tiny: Tiny) -> None:
     members, plan = members_of(tiny, "lenetlike"), replace(FEW, labels=False)
-    blind = merge(members, unlabelled(tiny.data), Runner("cpu"), plan=FEW)
+    blind = merge(members, tiny.data.without_labels(), Runner("cpu"), plan=FEW)
     found = merge(members, tiny.data, Runner("cpu"), plan=plan)
     assert found.method == blind.method and torch.equal(found.network.weights, blind.network.weights)
     assert all(way.scores.validation is None and way.scores.test is not None for way in found.ways)
@@ -322,7 +321,7 @@ def test_members_teach_by_weights_on_request(tiny: Tiny) -> None:
     assert weighted is not None and equal.weights is None and equal.way(f"weighted {ENSEMBLE}") is None
     assert not torch.allclose(found.network.weights, equal.network.weights, atol=1e-5)
     with pytest.raises(ConfigError, match="and no labels are used") as refusal:
-        merge(members, unlabelled(data), Runner("cpu"), plan=replace(plan, weigh=True))
+        merge(members, data.without_labels(), Runner("cpu"), plan=replace(plan, weigh=True))
     assert "leave out `weigh`" in refusal.value.hint
 
 

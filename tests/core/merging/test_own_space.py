@@ -12,7 +12,7 @@ from netspace_models.architectures import build
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.merging.merge import merge, without_labels
+from netspace_cli.core.merging.merge import merge
 from netspace_cli.core.merging.own_space import OwnSpace, space_of
 from netspace_cli.core.merging.plan import MergePlan
 from netspace_cli.core.networks.network import Network
@@ -31,7 +31,7 @@ def three(tiny: Tiny) -> list[Network]:
 
 def test_members_go_through_a_space_of_their_own(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    members, data = three(tiny), without_labels(tiny.data)
+    members, data = three(tiny), tiny.data.without_labels()
     with Runner("cpu") as runner:
         space, again = (space_of(members, members[0].architecture, data, runner, plan=SMALL) for _ in range(2))
         vectors = [encode(members, each, runner).vectors for each in (space, again)]

@@ -8,6 +8,7 @@ import pytest
 import torch
 from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import ConfigError
+from netspace_models.problems import CLASSIFICATION
 from netspace_models.training.losses import ensemble_logits
 from torch import Tensor
 
@@ -37,7 +38,7 @@ def networks(count: int) -> list[Network]:
 
 def test_members_are_ranked_by_accuracy_or_by_agreement() -> None:
     found = [answers(share, seed) for seed, share in enumerate((0.5, 0.9, 0.7))]
-    assert ranked(found, LABELS) == [1, 2, 0] == ranked(found, None)
+    assert ranked(found, LABELS, CLASSIFICATION) == [1, 2, 0] == ranked(found, None, CLASSIFICATION)
 
 
 def test_weak_members_do_not_teach_and_equal_ones_all_do() -> None:
