@@ -57,6 +57,7 @@ VECTORS = "netspace_cli/core/spaces/embeddings.py"
 PHRASES = ("networks that are signals", "have no part in what is done", "they are told of")
 KINDS = frozenset(
     {"FieldData", "FieldIO", "ImageData", "ImageIO", "ImageKind", "FieldKind", "ShapeKind", "PictureKind"}
+    | {"TableData", "TableIO", "TableKind"}
     | {"ShapeObjective", "ScanObjective", "ImageObjective"}
 )
 MOST_QUESTIONS = 12

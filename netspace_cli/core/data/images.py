@@ -241,3 +241,8 @@ class ImageData:
         # Convolutions are up to half as fast again where the channels of a pixel lie side by side.
         pictures = images.to(torch.float32, memory_format=torch.channels_last)
         return pictures.div_(255).sub_(mean).div_(std)
+
+
+def images_or_none(data: object) -> ImageData | None:
+    """The data if they are images; None for a table or points."""
+    return data if isinstance(data, ImageData) else None

@@ -12,7 +12,7 @@ from netspace_models.wording import setting
 
 from .data import LabelledData
 from .datasets import PUBLISHED_SCALE, Scale, mean_and_std
-from .images import ImageData
+from .images import ImageData, images_or_none
 
 WAYS = ("imagenet", "half", "none", "own")
 
@@ -68,15 +68,16 @@ class Normalisation:
             ConfigError: as `check`, numbers for another number of channels (says both), or for a table.
         """
         self.check()
-        if not isinstance(data, ImageData):
+        images = images_or_none(data)
+        if images is None:
             if self != AS_IT_IS:
                 raise ConfigError(
                     f"{data.name} is a table, which is always standardised.", f"Leave out {setting('normalise')}."
                 )
             return data
         if self.mean is not None and self.std is not None:
-            return rescaled(data, (self.mean, self.std))
-        return data if self.normalise is None else rescaled(data, scale_of(self.normalise, data))
+            return rescaled(images, (self.mean, self.std))
+        return images if self.normalise is None else rescaled(images, scale_of(self.normalise, images))
 
 
 AS_IT_IS = Normalisation()

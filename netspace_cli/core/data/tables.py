@@ -144,6 +144,11 @@ class TableData:
         return self.batch(split, torch.randperm(len(self.raw[split]), generator=generator)[:count])
 
 
+def table_or_none(data: object) -> TableData | None:
+    """The data if they are a table; None for images or points."""
+    return data if isinstance(data, TableData) else None
+
+
 def holds_table(path: Path) -> bool:
     """Whether a .npz file holds a table, not images. False for what cannot be read: reading it as images says why."""
     held = npz_names(path)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.data.datasets import data_available, load_images
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.images import ImageData, images_or_none
 from netspace_cli.core.data.normalise import as_recorded
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
@@ -233,9 +233,10 @@ def require_images(data: Data) -> ImageData:
     Raises:
         ConfigError: data of another kind.
     """
-    if not isinstance(data, ImageData):
+    images = images_or_none(data)
+    if images is None:
         raise ConfigError(f"{data.name} has no labelled images.", "This is for classifiers.")
-    return data
+    return images
 
 
 def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import Data, LabelledData
 from netspace_cli.core.data.datasets import data_available, load_data
-from netspace_cli.core.data.tables import Scale, TableData
+from netspace_cli.core.data.tables import Scale, TableData, table_or_none
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
@@ -157,10 +157,11 @@ class TableKind(LabelledKind):
         """The named table, else the space's own if available, else None; standardised as the space's own."""
         if spec is None:
             return self._own_data(record)
-        found = load_data(spec)
-        if not isinstance(found, TableData) or found.io != self.io:
+        given = load_data(spec)
+        found = table_or_none(given)
+        if found is None or found.io != self.io:
             raise ConfigError(
-                f"{owner} is for {self.io.describe_inputs()}; {spec} has {found.io.describe_inputs()}.",
+                f"{owner} is for {self.io.describe_inputs()}; {spec} has {given.io.describe_inputs()}.",
                 f"Give a table like the one that the space was trained on, or another space ({setting('space')}).",
             )
         return _scaled(found, record)
@@ -171,11 +172,12 @@ class TableKind(LabelledKind):
         if not data_available(name):
             return None
         try:
-            found = load_data(name)
+            found = table_or_none(load_data(name))
         except (DataUnavailable, InputFileError):
             return None  # something else of the same name
-        same = isinstance(found, TableData) and found.record()["splits"] == record["splits"]
-        return _scaled(found, record) if same and isinstance(found, TableData) else None
+        if found is None or found.record()["splits"] != record["splits"]:
+            return None
+        return _scaled(found, record)
 
     def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> LabelledData:
         """The named table, else the one that the zoo was trained on."""

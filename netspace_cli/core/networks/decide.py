@@ -18,7 +18,7 @@ from netspace_models.parameters.folding import NORMS
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.images import ImageData, images_or_none
 
 # Training images that are looked at: through networks with batch norms, and through others.
 NORM_IMAGES, IMAGES = 256, 1000
@@ -51,7 +51,7 @@ _IMAGES: ContextVar[ImageData | None] = ContextVar("images that decide between a
 @contextmanager
 def deciding_by(data: object) -> Iterator[None]:
     """Let images decide between architectures inside the block; other data decide nothing."""
-    token = _IMAGES.set(data if isinstance(data, ImageData) else None)
+    token = _IMAGES.set(images_or_none(data))
     try:
         yield
     finally:

@@ -13,6 +13,7 @@ from netspace_models.errors import ConfigError, UnknownArchitecture
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.images import images_or_none
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
 from netspace_cli.core.files.checkpoint_files import find_checkpoints
 from netspace_cli.core.files.figures import check_figure
@@ -271,11 +272,12 @@ def _read_member(path: Path, data: LabelledData, candidates: Sequence[Architectu
     try:
         found = reader.network(path, candidates=candidates, io=data.io)
     except UnknownArchitecture as unknown:
-        if not isinstance(data.io, ImageIO):
+        images = images_or_none(data)
+        if images is None:
             raise
         # What it is for, whatever the size of its images, says best why it does not belong.
-        channels, classes = reader.channels_and_classes(path) or (data.io.channels, data.io.classes)
-        own = ImageIO(channels, data.io.size, classes)
+        channels, classes = reader.channels_and_classes(path) or (images.io.channels, images.io.classes)
+        own = ImageIO(channels, images.io.size, classes)
         try:
             found = reader.network(path, io=None if own == data.io else own)
         except UnknownArchitecture:

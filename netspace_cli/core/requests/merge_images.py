@@ -13,7 +13,7 @@ from netspace_models.wording import Call, setting
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.datasets import has_labels, load_data, load_images
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.images import ImageData, images_or_none
 from netspace_cli.core.networks.factories import io_of_factory, is_factory
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -58,9 +58,10 @@ class Sources:
             if self.space is not None:
                 return require_data(choose_labelled(self.space, spec), self.space)
             labelled = load_data(spec, size=self._size())
-            if not isinstance(labelled, ImageData):
+            images = images_or_none(labelled)
+            if images is None:
                 return labelled if not self.zoos else choose_labelled_of_zoo(self.zoos[0], spec)
-            found = labelled
+            found = images
         else:
             found = self._unlabelled(spec)
         record = self.zoos[0].data if self.zoos else None if self.space is None else self.space.record["data"]

@@ -10,7 +10,7 @@ from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
-from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.data.images import ImageData, images_or_none
 from netspace_cli.core.data.normalise import WAYS, rescaled, scale_of
 from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
@@ -25,14 +25,15 @@ def normalisation_hints(
     zoo: Zoo, added: Sequence[Instance], architectures: Mapping[str, Architecture], data: LabelledData, runner: Runner
 ) -> list[str]:
     """A sentence for each architecture whose first network does plainly better on images normalised otherwise."""
-    if not isinstance(data, ImageData):
+    images = images_or_none(data)
+    if images is None:
         return []
     hints = []
     firsts = {instance.arch: instance for instance in reversed(added)}
     for name, instance in sorted(firsts.items())[:NETWORKS]:
         weights = zoo.network(instance, architectures[name]).weights
         now, *others = [
-            (_accuracy(architectures[name], weights, each, runner), way) for way, each in _ways(data).items()
+            (_accuracy(architectures[name], weights, each, runner), way) for way, each in _ways(images).items()
         ]
         best, way = max(others, default=now)
         if best >= now[0] + PLAINLY:
