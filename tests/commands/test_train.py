@@ -208,7 +208,7 @@ def begun(tiny: Tiny, *options: object) -> subprocess.Popen[str]:
 
 @pytest.mark.slow
 def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Tiny, recipe: Path, ask: Ask) -> None:
-    options = ["-o", "mini.safetensors", "-s", "train.steps=40", *SAME_BITS]
+    options = ["-o", "mini.safetensors", "-s", "train.steps=25", *SAME_BITS]
     with begun(tiny, *options) as run:
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)
@@ -216,10 +216,10 @@ def test_interrupted_it_saves_and_goes_on_as_if_it_never_had_been(tiny: Tiny, re
     assert err.count("Stopping after this step, with a checkpoint") == 1
     assert "stopped after step" in err and "--resume continues" in err and "Traceback" not in err
     assert not Path("mini.safetensors").exists() and Path("mini.run/checkpoint.pt").exists()
-    assert torch.load("mini.run/checkpoint.pt", weights_only=True)["step"] < 40
+    assert torch.load("mini.run/checkpoint.pt", weights_only=True)["step"] < 25
 
     ask(*command(tiny, *options, "--resume"))
-    ask(*command(tiny, "-o", "straight.safetensors", "-s", "train.steps=40", *SAME_BITS))
+    ask(*command(tiny, "-o", "straight.safetensors", "-s", "train.steps=25", *SAME_BITS))
     assert Path("mini.safetensors").read_bytes() == Path("straight.safetensors").read_bytes()
 
 

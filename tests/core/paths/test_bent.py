@@ -78,7 +78,7 @@ def test_where_nothing_changes_steps_are_even(radii: tuple[float, float]) -> Non
 def test_a_bent_path_keeps_its_ends_and_blends_them_better(
     solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fragments_module, "STEPS", 6)
+    monkeypatch.setattr(fragments_module, "STEPS", 3)
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
     with Runner("cpu", seed=0) as runner:

@@ -69,7 +69,7 @@ def looks(whole: Voxels, network: Callable[[Voxels], Tensor]) -> tuple[VoxelTarg
 
 @pytest.mark.slow
 def test_fragments_go_and_the_rest_stays(linear: Space, fragmented: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
+    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=32))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
         wanted, fine = looks(voxels, lambda c: values(fragmented, c, solver, runner))
