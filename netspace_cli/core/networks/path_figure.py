@@ -22,7 +22,7 @@ def plot_path(
     Failed steps leave a gap and are marked.
     """
     figure, (axes,) = blank_figure(8, 4)
-    unit = 100.0 if steps[0].network.architecture.io.logits else 1.0
+    io, unit = steps[0].network.architecture.io, 100.0 if steps[0].network.architecture.io.logits else 1.0
 
     def shown(step: Step) -> float:
         return float("nan") if step.accuracy is None else unit * step.accuracy
@@ -40,9 +40,16 @@ def plot_path(
     for step in steps:
         if step.error:
             axes.axvline(step.gamma, color="#D55E00", ls=":", lw=1)
-    label = "accuracy (%)" if unit > 1 else steps[0].network.architecture.io.problem.score
-    axes.set(xlabel="gamma", ylabel=label, title="From one network to the other")
+    score = io.problem.score
+    title = f"{steps[0].network.architecture.name} to {steps[-1].network.architecture.name}: {score} along the path"
+    label = f"{score} (%)" if io.logits else score
+    axes.set(xlabel="gamma, from the first network to the second", ylabel=label, title=title)
     low, high = axes.get_ylim()
-    axes.set_ylim(min(low, high - LEAST_SPAN * unit), high + 0.005 * unit)
+    low = min(low, high - LEAST_SPAN * unit)
+    axes.set_ylim(low, high + 0.005 * unit)
+    # Guessing, and the mean of all targets. Far below the path it would flatten it.
+    chance = unit / io.outputs if io.logits else 0.0
+    if chance > low:
+        axes.axhline(chance, color="#8a8a8a", ls=":", lw=1, label="chance" if io.logits else "the mean", zorder=0)
     axes.legend(fontsize=8, frameon=False)
     write_figure(figure, path, force=force)

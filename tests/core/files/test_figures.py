@@ -58,6 +58,14 @@ def test_names_and_numbers_are_in_the_figure(steps: list[Step], tmp_path: Path) 
     for step in steps:
         assert f"{step.network.architecture.name} ({step.network.architecture.parameter_count:,} parameters)" in text
     assert "weights" in text
+    first, last = (steps[i].network.architecture.name for i in (0, -1))
+    assert f"{first} to {last}: accuracy along the path" in text
+
+
+def test_chance_is_a_line_where_a_path_comes_near_it(steps: list[Step], tmp_path: Path) -> None:
+    for name, accuracy, there in (("a", 0.36, True), ("b", 0.9, False)):
+        plot_path(tmp_path / f"{name}.svg", [replace(s, accuracy=accuracy, error="") for s in steps], {})
+        assert ("<!-- chance -->" in (tmp_path / f"{name}.svg").read_text()) == there
 
 
 def test_every_evaluation_has_a_panel_of_its_own(tmp_path: Path) -> None:
