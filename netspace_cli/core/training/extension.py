@@ -43,7 +43,8 @@ def extended_recipe(space: Space, given: Recipe, zoo: Zoo) -> Recipe:
     Raises:
         ConfigError: the space has several starting points already, no more are asked for, or settings that only a new
             space has.
-        WrongSpace: the zoo has networks for other images or an architecture that the space does not have.
+        WrongSpace: the zoo has networks for other images, or for images normalised otherwise, or an architecture that
+            the space does not have.
     """
     names = [a.name for a in zoo.architectures()]
     _check_zoo(space, zoo, names)
@@ -87,6 +88,13 @@ def _check_zoo(space: Space, zoo: Zoo, names: list[str]) -> None:
             f"space {space.name!r} has no {', '.join(strange)}; it has {', '.join(known)}.",
             "Give a zoo of its architectures alone.",
         )
+    for key in ("mean", "std"):
+        ours, theirs = (data.get(key) for data in (space.record["data"], zoo.data))
+        if ours != theirs:
+            raise WrongSpace(
+                f"{zoo.path} knows images normalised by a {key} of {theirs}; space {space.name!r} by {ours}.",
+                "Give a zoo that was trained on images as the space has them.",
+            )
 
 
 def check_extension(space: Space, teacher: Network | None, recipe: Recipe) -> None:
@@ -136,7 +144,7 @@ def extended_record(record: Mapping[str, Any], extension: Extension) -> dict[str
         record: as of a space trained on this zoo.
     """
     base = extension.space
-    keys = [key for key in ("architectures", "zoo", "zoo_licence", "teacher") if key in base.record]
+    keys = [key for key in ("architectures", "data", "zoo", "zoo_licence", "teacher") if key in base.record]
     kept: dict[str, Any] = {key: base.record[key] for key in keys}
     origin = {"space": base.name, "sha256": base.sha256, "recipe": base.record["recipe"], "zoo": record["zoo"]}
     return {**record, **kept, "extends": origin}

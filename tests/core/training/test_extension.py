@@ -141,3 +141,10 @@ def test_a_zoo_of_other_architectures_is_refused(tiny: Tiny) -> None:
     with pytest.raises(WrongSpace, match="space 'tiny' has no vanillacnn, resnet8; it has lenetlike") as refused:
         extended_recipe(tiny.single_space, recipe_of(), tiny.zoo)
     assert "a zoo of its architectures alone" in refused.value.hint
+
+
+def test_a_zoo_of_images_normalised_otherwise_is_refused(tiny: Tiny) -> None:
+    zoo = replace(tiny.zoo, data={**tiny.zoo.data, "std": [0.5]})
+    with pytest.raises(WrongSpace, match=r"knows images normalised by a std of \[0.5\]; space 'tiny' by") as refused:
+        extended_recipe(tiny.space, recipe_of(), zoo)
+    assert "as the space has them" in refused.value.hint
