@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 
@@ -10,6 +11,8 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         # Until the command line minds Ctrl-C itself, it ends the process without a traceback.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Importing torch makes many objects, and looking through them again and again takes a tenth of a short command.
+    gc.set_threshold(100_000, 20, 50)
     from netspace_cli.cli import cli
 
     cli.main(prog_name="netspace")
