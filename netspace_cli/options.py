@@ -148,7 +148,8 @@ space_to_draw_from = _shared_option(
 data = _shared_option(
     "--data",
     metavar="SPEC",
-    help="Images: digits, cifar10[:DIR|:FILE.npz], tiny-imagenet:DIR, folder:DIR or FILE.npz. [default: those that the "
+    help="Images: digits, cifar10[:DIR|:FILE.npz], tiny-imagenet:DIR, folder:DIR or FILE.npz (images or a table). "
+    "[default: those that the "
     "space or zoo was made with]",
 )
 """Passes `data: str | None`."""

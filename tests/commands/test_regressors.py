@@ -73,6 +73,15 @@ def test_a_zoo_is_evaluated(world: Path, given: list[object], work: Path, ask: A
     ask("map", world / "space.safetensors", "-o", "map.svg", "--colour", "accuracy")
 
 
+def test_another_table_is_standardised_as_the_zoo_s_own(world: Path, work: Path, ask: Ask) -> None:
+    with np.load(world / "table.npz") as table:
+        others: dict[str, Any] = {name: table[name] for name in table.files}
+    others["train_inputs"], others["train_targets"] = others["train_inputs"] * 3 + 1, others["train_targets"] / 7
+    np.savez("other.npz", **others)
+    own, other = (ask("ensemble", world / "zoo", "--data", path) for path in (world / "table.npz", "other.npz"))
+    assert own["ensemble_r2"] == pytest.approx(other["ensemble_r2"], abs=1e-5)
+
+
 def test_a_path_and_an_optimisation_are_scored_by_r2(world: Path, work: Path, given: list[object], ask: Ask) -> None:
     ends = network(world, 0), network(world, 7)
     walked = ask("interp", *ends, *given, "--steps", 2, "--refine", 0, "--csv", "p.csv", "--plot", "p.svg", "--weights")

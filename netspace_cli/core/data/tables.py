@@ -19,6 +19,8 @@ from .image_files import npz_names, read_arrays
 from .images import SPLITS
 
 Numbers = tuple[float, ...]
+# Of which a fifth is one.
+LEAST_ROWS = 5
 
 
 # eq=False: comparing tensors gives a tensor, not a truth value.
@@ -176,6 +178,9 @@ def load_table(path: Path) -> TableData:
             raise InputFileError(path, reason, "Give all splits the same columns.")
     notes: tuple[str, ...] = ()
     if "val" not in raw:
+        if len(raw["train"]) < LEAST_ROWS:
+            reason = f"it has {len(raw['train'])} training rows and no val, which takes a fifth of them."
+            raise InputFileError(path, reason, f"Give val_inputs and val_targets, or {LEAST_ROWS} rows or more.")
         raw, notes = _with_val(raw)
     train = raw["train"]
     scale = Scale(*_mean_and_std(train.inputs), *_mean_and_std(train.labels))

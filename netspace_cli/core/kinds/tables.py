@@ -180,11 +180,14 @@ class TableKind(LabelledKind):
         return _scaled(found, record)
 
     def choose_data_of_zoo(self, record: Mapping[str, Any], spec: str | None, owner: str) -> LabelledData:
-        """The named table, else the one that the zoo was trained on."""
+        """The named table, else the one that the zoo was trained on; standardised as that was."""
         name = str(record["name"])
         if spec is None and not data_available(name):
             raise DataUnavailable(f"the table {name}, which {owner} was trained on, is not available.", data_hint(name))
-        return load_data(spec or name)
+        given = load_data(spec or name)
+        table = table_or_none(given)
+        # What has other columns is refused by whoever uses it.
+        return given if table is None or table.io != self.io else _scaled(table, record)
 
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, Interrupted
 from netspace_models.parameters.alignment import align_weights
 from netspace_models.parameters.recombine import recombine_weights
 from netspace_models.wording import setting
@@ -103,7 +103,14 @@ def space_of(
             name = f"{split}-{place:04d}"
             file = write_instance(path, name, architecture.name, architecture.to_state(weights, "fused"), "")
             append_instance(path, Instance(name, architecture.name, split, file, sha256_of(path / file)))
-        return train(open_zoo(path), Path(folder) / f"{NAME}.safetensors", plan.recipe(), data, runner)
+        try:
+            return train(open_zoo(path), Path(folder) / f"{NAME}.safetensors", plan.recipe(), data, runner)
+        except Interrupted as stopped:
+            raise Interrupted(
+                "stopped while a space was made on the members; nothing was kept.",
+                "Begin again.",
+                exit_code=stopped.exit_code,
+            ) from stopped
 
 
 def _instances(

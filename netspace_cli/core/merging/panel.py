@@ -198,7 +198,7 @@ def _check_runs(member: Network, data: LabelledData) -> None:
             member.architecture.run(member.weights, torch.zeros(1, *data.io.input_shape, device=member.weights.device))
     except RuntimeError as failure:
         raise ConfigError(
-            f"the member {name_of(member)} is for {member.architecture.io.describe()}; these images are "
+            f"the member {name_of(member)} is for {member.architecture.io.describe()}; these {data.io.one}s are "
             f"{data.io.describe()}.",
             f"Give images that it was trained on: {setting('data')}.",
         ) from failure

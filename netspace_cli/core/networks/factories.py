@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -159,7 +159,7 @@ def _call(name: str, io: NetworkIO | None) -> nn.Module:
     except Exception as failure:
         raise ConfigError(
             f"the factory {name} failed: {type(failure).__name__}: {failure}.",
-            "It is called with the IO (channels, size, classes) if it needs an argument, else with none.",
+            f"It is called with the IO ({', '.join(_attributes(io))}) if it needs an argument, else with none.",
         ) from failure
     if not isinstance(module, nn.Module):
         raise ConfigError(
@@ -167,6 +167,11 @@ def _call(name: str, io: NetworkIO | None) -> nn.Module:
             "It must build and return the network.",
         )
     return module
+
+
+def _attributes(io: NetworkIO | None) -> list[str]:
+    """Names of an IO's sizes; those of images where it is not known."""
+    return [each.name for each in fields(ImageIO if io is None else io)]
 
 
 def _import(name: str) -> Callable[..., Any]:

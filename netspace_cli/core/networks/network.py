@@ -101,7 +101,7 @@ def check_teacher(teacher: Network, io: NetworkIO, role: str = "teacher") -> Non
     if _asked(own) != _asked(io):
         raise ConfigError(
             f"the {role} {teacher.source or teacher.architecture.name} is for {own.describe()}; "
-            f"these images are {io.describe()}.",
+            f"these {io.one}s are {io.describe()}.",
             f"Give a {role} trained on these images.",
         )
 

@@ -77,7 +77,7 @@ def check_classifiers(kind: Kind, owner: str) -> None:
 def missing_images_note(space: Space) -> str:
     """A note for tasks done without scores because a space's images are not available."""
     name = str(space.record["data"]["name"])
-    return f"No accuracy: the images of {name} are not available. {data_hint(name)}"
+    return f"No {space.io.problem.score}: the {space.io.one}s of {name} are not available. {data_hint(name)}"
 
 
 def require_data(data: D | None, space: Space) -> D:
@@ -89,7 +89,7 @@ def require_data(data: D | None, space: Space) -> D:
     if data is None:
         name = space.record["data"]["name"]
         raise DataUnavailable(
-            f"the images of {name}, which space {space.name!r} was trained on, are not available.",
+            f"the {space.io.one}s of {name}, which space {space.name!r} was trained on, are not available.",
             data_hint(name),
         )
     return data

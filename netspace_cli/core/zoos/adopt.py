@@ -333,7 +333,7 @@ def _other_accuracies(zoo: Zoo, found: Sequence[_Found]) -> list[str]:
     notes = []
     for each in found:
         measured = by_file[each.entry.path].accuracy
-        if each.accuracy is None or not measured:
+        if each.accuracy is None or not measured or not zoo.io.logits:
             continue
         if min(abs(value - each.accuracy) for value in measured.values()) > FAR_ACCURACY:
             notes.append(

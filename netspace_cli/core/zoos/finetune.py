@@ -124,7 +124,7 @@ def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData
         raise ConfigError(f"{zoo.path} has no instances to train further.", "Give a zoo that has some.")
     if zoo.io != data.io:
         raise ConfigError(
-            f"{zoo.path} is a zoo for {zoo.io.describe()}; these images are {data.io.describe()}.",
+            f"{zoo.path} is a zoo for {zoo.io.describe()}; these {data.io.one}s are {data.io.describe()}.",
             f"Give images of its size and classes: {setting('data')}.",
         )
 

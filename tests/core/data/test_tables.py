@@ -26,8 +26,8 @@ def arrays(rows: int = 50, **others: Any) -> dict[str, Any]:
     return {name: array for name, array in {**found, **others}.items() if array is not None}
 
 
-def written(path: Path, **others: Any) -> Path:
-    np.savez(path / "table.npz", **arrays(**others))
+def written(path: Path, rows: Any = 50, **others: Any) -> Path:
+    np.savez(path / "table.npz", **arrays(rows, **others))
     return path / "table.npz"
 
 
@@ -52,9 +52,14 @@ def test_without_val_a_fifth_of_train_is_taken(tmp_path: Path) -> None:
     torch.testing.assert_close(both, torch.from_numpy(arrays()["train_targets"]).float().sort().values)
 
 
+def test_few_rows_without_val_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="it has 4 training rows and no val, which takes a fifth of them"):
+        load_table(written(tmp_path, rows=4, val_inputs=None, val_targets=None))
+
+
 def test_several_targets_and_a_column_of_one_value(tmp_path: Path) -> None:
     constant = np.ones((50, 2))
-    data = load_table(written(tmp_path, **{f"{part}_targets": constant for part in ("train", "val", "test")}))
+    data = load_table(written(tmp_path, 50, **{f"{part}_targets": constant for part in ("train", "val", "test")}))
     assert data.io == TableIO(4, 2) and bool((data.splits["train"].labels == 0).all())
 
 
