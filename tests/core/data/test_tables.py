@@ -26,7 +26,7 @@ def arrays(rows: int = 50, **others: Any) -> dict[str, Any]:
     return {name: array for name, array in {**found, **others}.items() if array is not None}
 
 
-def written(path: Path, rows: Any = 50, **others: Any) -> Path:
+def written(path: Path, rows: int = 50, **others: Any) -> Path:
     np.savez(path / "table.npz", **arrays(rows, **others))
     return path / "table.npz"
 
@@ -59,7 +59,8 @@ def test_few_rows_without_val_are_refused(tmp_path: Path) -> None:
 
 def test_several_targets_and_a_column_of_one_value(tmp_path: Path) -> None:
     constant = np.ones((50, 2))
-    data = load_table(written(tmp_path, 50, **{f"{part}_targets": constant for part in ("train", "val", "test")}))
+    targets: dict[str, Any] = {f"{part}_targets": constant for part in ("train", "val", "test")}
+    data = load_table(written(tmp_path, **targets))
     assert data.io == TableIO(4, 2) and bool((data.splits["train"].labels == 0).all())
 
 
