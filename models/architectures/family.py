@@ -13,6 +13,7 @@ from ..network_io import FieldIO, ImageIO, NetworkIO, TableIO
 Shapes = Mapping[str, tuple[int, ...]]
 """Names and shapes of a state dict."""
 Factory = Callable[[NetworkIO], nn.Module]
+MOST_HIDDEN_PARAMETERS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,19 @@ def _for(io: NetworkIO) -> str:
         "row": "rows of a table: perceptron.",
     }
     return f"For {known[io.one]}"
+
+
+def check_hidden_size(name: str, width: int, layers: int, smaller: str) -> None:
+    """Refuse a perceptron whose hidden layers would fill the memory; what a file names is not to do so.
+
+    Args:
+        smaller: name of one that is not refused.
+    Raises:
+        UnknownArchitecture: says both numbers.
+    """
+    count = width * width * (layers - 1)
+    if count > MOST_HIDDEN_PARAMETERS:
+        raise UnknownArchitecture(
+            f"{name} would have more than {count:,} parameters; the limit is {MOST_HIDDEN_PARAMETERS:,}.",
+            f"Name a smaller one, e.g. {smaller}.",
+        )

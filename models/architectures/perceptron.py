@@ -10,16 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..errors import UnknownArchitecture
 from ..network_io import TableIO
 from ..parameters.symmetry import HiddenGroup, chain
-from .family import Factory, Family, Guess, Shapes, rows_for
+from .family import Factory, Family, Guess, Shapes, check_hidden_size, rows_for
 
 WIDTH, LAYERS = 64, 2
-# As for SIRENs: a name in a file is not to fill the memory.
 NAME = re.compile(r"perceptron(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
 LAYER = re.compile(r"hidden\.(0|[1-9][0-9]?)\.weight")
-MOST_PARAMETERS = 50_000_000
 MOST_UNITS = 9999
 
 
@@ -77,12 +74,7 @@ def factory(name: str) -> Factory | None:
     if not match:
         return None
     width, layers = int(match.group(1) or WIDTH), int(match.group(2) or LAYERS)
-    if width * width * (layers - 1) > MOST_PARAMETERS:
-        raise UnknownArchitecture(
-            f"{name} would have more than {width * width * (layers - 1):,} parameters; "
-            f"the limit is {MOST_PARAMETERS:,}.",
-            "Name a smaller one, e.g. perceptron-512x3.",
-        )
+    check_hidden_size(name, width, layers, "perceptron-512x3")
     return lambda io: Perceptron(rows_for(name, io), width=width, depth=layers)
 
 

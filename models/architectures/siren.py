@@ -14,10 +14,9 @@ from math import prod, sqrt
 import torch
 from torch import Tensor, nn
 
-from ..errors import UnknownArchitecture
 from ..network_io import FieldIO, NetworkIO
 from ..parameters.symmetry import HiddenGroup, chain
-from .family import Factory, Family, Guess, Shapes, points_for
+from .family import Factory, Family, Guess, Shapes, check_hidden_size, points_for
 
 OMEGA = 30.0
 WIDTH, LAYERS = 256, 2
@@ -25,7 +24,6 @@ WIDTH, LAYERS = 256, 2
 NAME = re.compile(r"(siren|siren-net|relu-field)(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
 # What the activation is, and the names of the layers: the second are those of the SIREN paper's own code.
 KINDS = {"siren": ("sine", "layers"), "siren-net": ("sine", "net.net"), "relu-field": ("relu", "layers")}
-MOST_PARAMETERS = 50_000_000
 LAYER = re.compile(r"(?:layers\.(0|[1-9][0-9]?)|net\.net\.(0|[1-9][0-9]?)\.0)\.(?:weight|bias)")
 # The deviation of hidden weights times the square root of their inputs is sqrt(2) / 30 in a new network of sines and
 # 0.6 in torch's other linear layers; trained ones of sines are taken to stay below this.
@@ -119,12 +117,7 @@ def factory(name: str) -> Factory | None:
     if not match:
         return None
     width, layers = int(match.group(2) or WIDTH), int(match.group(3) or LAYERS)
-    if width * width * (layers - 1) > MOST_PARAMETERS:
-        raise UnknownArchitecture(
-            f"{name} would have more than {width * width * (layers - 1):,} parameters; "
-            f"the limit is {MOST_PARAMETERS:,}.",
-            f"Name a smaller one, e.g. {match.group(1)}-512x3.",
-        )
+    check_hidden_size(name, width, layers, f"{match.group(1)}-512x3")
     return lambda io: Siren(points_for(name, io), width=width, depth=layers, kind=match.group(1))
 
 

@@ -40,15 +40,15 @@ class ClassifierView:
         _explain_blanks(console, found)
 
     def show_path(self, console: Console, found: Walks) -> None:
-        """Show a row per step, with the accuracies of the other paths."""
+        """Show a row per step, with the scores of the other paths."""
         path, baselines = found.networks[found.main], found.baselines
         columns: list[str | Column] = ["step", Column("gamma", decimal), "arch", Column("parameters", integer)]
-        columns += [Column("accuracy", percent), Column("loss", decimal)]
-        columns += [Column(name, percent) for name in baselines]
+        columns += [self.score, Column("loss", decimal)]
+        columns += [Column(name, self.score.show) for name in baselines]
         rows = []
         for i, step in enumerate(path):
             row = step.row()
-            cells = [row.get(name) for name in ("step", "gamma", "arch", "parameters", "accuracy", "loss")]
+            cells = [row.get(name) for name in ("step", "gamma", "arch", "parameters", *step.scores)]
             rows.append([*cells, *(found.networks[name][i].accuracy for name in baselines)])
         console.table("from one network to the other", columns, rows)
         for step in path:

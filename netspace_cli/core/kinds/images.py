@@ -21,7 +21,7 @@ from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, lo
 from netspace_cli.core.runtime.runner import Runner
 
 from .kind import Judged, count_seen
-from .labelled import LabelledKind, data_hint, pearson
+from .labelled import LabelledEvaluation, LabelledKind, data_hint, pearson
 
 # Two instances count as equally accurate within this many points.
 EQUAL_WITHIN = 0.02
@@ -71,7 +71,7 @@ class Evaluated:
 
 
 @dataclass(frozen=True)
-class ImageEvaluation:
+class ImageEvaluation(LabelledEvaluation):
     """Evaluation of all instances, with a summary."""
 
     score_label: ClassVar[str] = "accuracy (%)"
@@ -113,15 +113,6 @@ class ImageEvaluation:
             "agreement_paired": paired,
             "unrelated_agreement": unrelated,
         }
-
-    def architectures(self) -> list[str]:
-        """Names in order of appearance."""
-        return list(dict.fromkeys(e.arch for e in self.instances))
-
-    def documented(self) -> dict[str, Any]:
-        """Instances, the summary of all, and a summary per architecture."""
-        by_arch = {arch: self.summary(arch) for arch in self.architectures()}
-        return {"instances": self.instances, "summary": self.summary(), "by_arch": by_arch}
 
 
 @dataclass

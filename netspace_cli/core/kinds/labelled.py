@@ -25,6 +25,25 @@ from netspace_cli.core.runtime.runner import Runner
 from .kind import FragmentRemover, PathStep, Sampler, Variation
 
 
+class LabelledEvaluation:
+    """What evaluations of labelled networks have in common."""
+
+    instances: tuple[Any, ...]
+
+    def summary(self, arch: str | None = None) -> dict[str, Any]:
+        """Summary of one architecture or of all."""
+        raise NotImplementedError
+
+    def architectures(self) -> list[str]:
+        """Names in order of appearance."""
+        return list(dict.fromkeys(e.arch for e in self.instances))
+
+    def documented(self) -> dict[str, Any]:
+        """Instances, the summary of all, and a summary per architecture."""
+        by_arch = {arch: self.summary(arch) for arch in self.architectures()}
+        return {"instances": self.instances, "summary": self.summary(), "by_arch": by_arch}
+
+
 class LabelledKind:
     """Kinds whose inputs have labels and splits."""
 

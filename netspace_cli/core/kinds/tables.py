@@ -20,7 +20,7 @@ from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
 from .kind import Judged, count_seen
-from .labelled import LabelledKind, data_hint, pearson, require_labelled
+from .labelled import LabelledEvaluation, LabelledKind, data_hint, pearson, require_labelled
 
 VALIDATION_ROWS = 4096
 
@@ -63,7 +63,7 @@ class EvaluatedRegressor:
 
 
 @dataclass(frozen=True)
-class TableEvaluation:
+class TableEvaluation(LabelledEvaluation):
     """Evaluation of all instances, with a summary."""
 
     score_label: ClassVar[str] = "R²"
@@ -94,15 +94,6 @@ class TableEvaluation:
             "agreement": float(np.mean([e.agreement for e in rows])),
             "unrelated_agreement": float(np.mean(unrelated)) if unrelated else None,
         }
-
-    def architectures(self) -> list[str]:
-        """Names in order of appearance."""
-        return list(dict.fromkeys(e.arch for e in self.instances))
-
-    def documented(self) -> dict[str, Any]:
-        """Instances, the summary of all, and a summary per architecture."""
-        by_arch = {arch: self.summary(arch) for arch in self.architectures()}
-        return {"instances": self.instances, "summary": self.summary(), "by_arch": by_arch}
 
 
 @dataclass

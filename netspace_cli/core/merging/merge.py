@@ -85,10 +85,16 @@ class Merged:
         """How much of what the ensemble gains over the best member the result has, on test images: 1 for all. None
         where it gains nothing, without labels, or where no member has the result's architecture."""
         found = [way.scores.test if way else None for way in map(self.way, ("best", ENSEMBLE, self.method))]
-        best, ceiling, result = found
-        if best is None or ceiling is None or result is None or ceiling <= best:
-            return None
-        return (result - best) / (ceiling - best)
+        return gain_kept(*found)
+
+
+def gain_kept(best: float | None, ceiling: float | None, result: float | None) -> float | None:
+    """How much of what the ensemble (`ceiling`) gains over the best member a result has; None where it gains nothing or
+    one of them is not known.
+    """
+    if best is None or ceiling is None or result is None or ceiling <= best:
+        return None
+    return (result - best) / (ceiling - best)
 
 
 def target_of(members: Sequence[Network], space: Space | None = None) -> Architecture:

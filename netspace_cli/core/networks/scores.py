@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch.nn.functional as F
 from netspace_models.architectures import Architecture
+from netspace_models.problems import CLASSIFICATION
 from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
@@ -53,17 +53,17 @@ def labels_of(data: LabelledData, split: str) -> Tensor:
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Share of images with the label as the largest logit: (N, K) and (N,) to a fraction."""
-    return (logits.argmax(1) == labels).double().mean().item()
+    return CLASSIFICATION.scored(logits, labels)
 
 
 def cross_entropy(logits: Tensor, labels: Tensor) -> float:
     """Mean cross entropy in nats: (N, K) and (N,) to a number."""
-    return F.cross_entropy(logits, labels).item()
+    return CLASSIFICATION.loss(logits, labels).item()
 
 
 def agreement(a: Tensor, b: Tensor) -> float:
     """Share of images on which two networks predict the same class: two (N, K) to a fraction."""
-    return (a.argmax(1) == b.argmax(1)).double().mean().item()
+    return CLASSIFICATION.agreement(a, b)
 
 
 def accuracies_on_test(networks: Sequence[Network], data: LabelledData, runner: Runner) -> list[float]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 
 from netspace_cli.core.experiments.report import Column, Table
+from netspace_cli.core.merging.merge import gain_kept
 from netspace_cli.core.merging.plan import ENSEMBLE
 
 from .runs import Run
@@ -18,10 +19,7 @@ def share_of(run: Run, way: str) -> float | None:
     tests = [
         run["ways"].get(name, {}).get("test") for name in (BEST, ENSEMBLE, run[WRITTEN] if way == WRITTEN else way)
     ]
-    best, ceiling, own = tests
-    if best is None or ceiling is None or own is None or ceiling <= best:
-        return None
-    return float((own - best) / (ceiling - best))
+    return gain_kept(*tests)
 
 
 def ways_of(runs: Sequence[Run]) -> list[str]:
