@@ -10,6 +10,7 @@ import functools
 import os
 import re
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -180,17 +181,25 @@ dry_run = _shared_option("--dry-run", is_flag=True, help="Check the inputs and s
 """Passes `dry_run: bool`."""
 
 
+def _while_running(ctx: click.Context, block: AbstractContextManager[None]) -> None:
+    """Enter a block that ends with the command, also where its command line is refused.
+
+    click closes the context of a command only once all of its options are read; that of the program it always closes.
+    """
+    ctx.find_root().with_resource(block)
+
+
 def trust_named(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
     """Callback: trust factories that the user names, also where files name them, while the command runs."""
     names = [value] if isinstance(value, str) else value or ()
-    ctx.with_resource(trusting(*(name for name in names if ":" in name)))
+    _while_running(ctx, trusting(*(name for name in names if ":" in name)))
     return value
 
 
 def _assume_nothing(ctx: click.Context, param: click.Parameter, value: bool) -> bool:
     """Callback: refuse what would be assumed of architectures, while the command runs."""
     if value:
-        ctx.with_resource(strictly())
+        _while_running(ctx, strictly())
     return value
 
 

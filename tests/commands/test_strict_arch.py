@@ -7,6 +7,8 @@ from pathlib import Path
 import torch
 from netspace_models.architectures import ImageIO, build
 
+from netspace_cli.core.networks.assumptions import assume
+from netspace_cli.core.networks.trust import is_trusted
 from tests.worlds import Cli, Refused
 
 
@@ -19,3 +21,9 @@ def test_commands_say_what_is_assumed_once_and_refuse_it_on_request(work: Path, 
     told = refused(3, "prep", "a.pt", "-o", "c.npy", "--strict-arch")
     assert "a.pt: its architecture is not certain" in told and "Name it: --arch NAME." in told
     assert not Path("c.npy").exists()
+
+
+def test_a_refused_command_line_leaves_nothing_behind(work: Path, refused: Refused) -> None:
+    refused(2, "prep", "--arch", "a.b:make", "--strict-arch", "missing.pt", "-o", "c.npy")
+    assert not is_trusted("a.b:make")
+    assert assume("a.pt", "lenetlike assumed") == "lenetlike assumed"
