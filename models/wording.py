@@ -8,8 +8,9 @@ Words are chosen when the text is made: make it in a function, not while a modul
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Protocol, TypeAlias
 
 Value: TypeAlias = "bool | int | float | str | tuple[int | str, ...] | Call | None"
@@ -110,3 +111,30 @@ def worded(wording: Wording) -> Iterator[None]:
         yield
     finally:
         speak(before)
+
+
+@dataclass(frozen=True)
+class _Renamed:
+    """The words of another wording, with other names for some settings."""
+
+    inner: Wording
+    names: Mapping[str, str]
+
+    def setting(self, name: str, value: Value) -> str:
+        """Write under the other name."""
+        return self.inner.setting(self.names.get(name, name), value)
+
+    def call(self, call: Call) -> str:
+        """Write unchanged."""
+        return self.inner.call(call)
+
+
+@contextmanager
+def renamed(**names: str) -> Iterator[None]:
+    """Call settings otherwise inside the block: the architecture of a teacher is `teacher_arch`, not `arch`.
+
+    Args:
+        names: other names by the library's own.
+    """
+    with worded(_Renamed(spoken(), names)):
+        yield

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from netspace_cli.core.files.checkpoint import write_checkpoint
 from netspace_cli.core.spaces.embeddings import load_embeddings
 from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
@@ -204,3 +205,17 @@ def test_inputs_are_not_overwritten_even_with_force(
     Path("init.emb").write_bytes(emb["lenetlike"].read_bytes())
     assert "is an input" in refused(2, *command(tiny, Path("init.emb"), "-o", "init.emb", "--force"))
     assert "another output" in refused(2, *command(tiny, emb["lenetlike"], "-o", "x.emb", "--decode", "x.emb"))
+
+
+def test_a_teacher_is_recognised_by_what_its_file_or_the_images_say(
+    tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli, refused: Refused
+) -> None:
+    state = (
+        torch.load(tiny.teacher, weights_only=True) if str(tiny.teacher).endswith(".pt") else load_file(tiny.teacher)
+    )
+    torch.save(dict(state), "bare.pt")
+    told = refused(3, *command(tiny, emb["vanillacnn"], "--steps", 1, "--teacher", "bare.pt", "--strict-arch"))
+    assert "bare.pt: its architecture is not certain" in told and "Name it: --teacher-arch NAME." in told
+    write_checkpoint(Path("named.pt"), state, metadata={"netspace.arch": "resnet14"})
+    done = cli(*command(tiny, emb["vanillacnn"], "--steps", 1, "--teacher", "named.pt", "--strict-arch"))
+    assert done.exit_code == 0 and "assumed" not in done.stderr

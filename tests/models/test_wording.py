@@ -6,7 +6,7 @@ import threading
 
 import pytest
 from netspace_models.errors import ConfigError
-from netspace_models.wording import Call, Value, setting, worded
+from netspace_models.wording import Call, Value, renamed, setting, worded
 
 
 class Shouting:
@@ -79,3 +79,11 @@ def test_threads_have_the_words_of_their_process() -> None:
         thread.start()
         thread.join()
     assert said == ["TEACHER!"]
+
+
+def test_a_setting_is_called_otherwise_inside_a_block() -> None:
+    with renamed(arch="teacher_arch"):
+        assert setting("arch", "resnet8") == '`teacher_arch="resnet8"`'
+        assert setting("device", "cpu") == '`device="cpu"`'
+        assert str(Call("trusting", "a:b")) == '`trusting("a:b")`'
+    assert setting("arch") == "`arch`"

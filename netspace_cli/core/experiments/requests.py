@@ -131,7 +131,7 @@ def opened(request: HeldOutRequest | BackbonesRequest | RateRequest | SamplingRe
     """
     zoo = opened_zoo(request.zoo, request.output)
     data = choose_images_of_zoo(zoo, request.data)
-    return Opened(zoo, data, read_wanted_teacher(request.teacher, zoo.io))
+    return Opened(zoo, data, read_wanted_teacher(request.teacher, data))
 
 
 def opened_zoo(zoo: Path, output: Path) -> Zoo:

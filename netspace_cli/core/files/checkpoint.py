@@ -35,7 +35,9 @@ from .state_dicts import (
     check_not_quantised,
     checked_entries,
     find_state,
+    own_metadata,
     recorded_accuracy,
+    with_metadata,
     without_others,
     without_prefixes,
 )
@@ -86,7 +88,7 @@ class Checkpoint:
         format: "pt" (written by torch.save) or "safetensors".
         state: tensors by name, in main memory, contiguous; floats as float32, integers as they were. Tied
             tensors share memory, others share none.
-        metadata: the safetensors file's metadata; empty for "pt".
+        metadata: text that netspace or the safetensors file has beside the tensors.
         notes: what was done to bring it to this form, a sentence each.
         prefix: what was cut off the front of every name, e.g. "module."; put it back for the layout
             of the file.
@@ -132,6 +134,7 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
         content, data = read_torch_file(path)
         accuracy = recorded_accuracy(content)
         place, found = find_state(path, content, key)
+        metadata = own_metadata(found)
     if place:
         notes.append(f"The state dict was found under {'.'.join(place)!r}.")
     tensors = checked_entries(path, found, notes)
@@ -175,7 +178,8 @@ def write_checkpoint(
     Args:
         path: ends with .safetensors, or with .pt, .pth or .th for `torch.save`'s format.
         state: tensors by name, on any device; written with the dtypes they have.
-        metadata: text by key; only safetensors files can carry it, the others leave it out.
+        metadata: text by key. In `torch.save`'s format it is kept where modules keep their versions, which
+            `load_state_dict` reads and passes over.
         force: whether an existing file may be replaced.
     Raises:
         ConfigError: an extension that says nothing, a name or dtype that cannot be written.
@@ -191,7 +195,8 @@ def write_checkpoint(
         raise ConfigError(f"{path} cannot be written: {problem}.", "Rename the tensor.") from problem
     compact = _Compactor()
     buffer = io.BytesIO()  # in memory first: torch.save words a full disk as an internal error
-    torch.save({name: compact(tensor.detach().cpu()) for name, tensor in state.items()}, buffer)
+    compacted = {name: compact(tensor.detach().cpu()) for name, tensor in state.items()}
+    torch.save(with_metadata(compacted, metadata or {}), buffer)
     atomic_write(path, lambda temporary: _write_bytes(temporary, buffer), force=force)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -27,6 +28,7 @@ _CONTAINERS = (
 )
 _DEEPEST_CONTAINER = 3
 _EXTRA_STATE = "_extra_state"
+_OWN_METADATA = "netspace."
 # torch.optim.swa_utils.AveragedModel keeps how many networks it averaged beside the network, its `module`.
 _AVERAGED, _AVERAGED_MODULE = "n_averaged", "module."
 # What a trainer's own module has beside the network: a loss with its weights, metrics with their counters.
@@ -156,6 +158,24 @@ def recorded_accuracy(content: object) -> float | None:
         if isinstance(number, int | float) and not isinstance(number, bool) and 0 < number <= 100:
             found = number / 100 if number > 1 else float(number)
     return found
+
+
+def with_metadata(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> OrderedDict[str, Tensor]:
+    """A state dict that carries text: in its `_metadata`, where torch's own have the versions of modules."""
+    carrying = OrderedDict(state)
+    if metadata:
+        carrying._metadata = OrderedDict({"": {"version": 1, **dict(sorted(metadata.items()))}})  # type: ignore[attr-defined]
+    return carrying
+
+
+def own_metadata(state: object) -> dict[str, str]:
+    """The text that `with_metadata` put into a state dict: what is netspace's own, of whatever else is there."""
+    recorded = getattr(state, "_metadata", None)
+    entries = recorded.get("") if isinstance(recorded, Mapping) else None
+    if not isinstance(entries, Mapping):
+        return {}
+    texts = {name: text for name, text in entries.items() if isinstance(name, str) and isinstance(text, str)}
+    return {name: text for name, text in texts.items() if name.startswith(_OWN_METADATA)}
 
 
 def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -> dict[str, Tensor]:

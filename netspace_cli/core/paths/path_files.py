@@ -75,4 +75,5 @@ def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> 
         if not step.error:
             network = step.network
             state = network.architecture.to_state(network.weights.cpu(), network.form)
-            write_checkpoint(folder / f"step-{step.step:03d}.pt", state, force=force)
+            metadata = {"netspace.arch": network.architecture.name}
+            write_checkpoint(folder / f"step-{step.step:03d}.pt", state, metadata=metadata, force=force)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture, WrongSpace
-from netspace_models.wording import Call, setting
+from netspace_models.wording import Call, renamed, setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -141,14 +141,19 @@ def read_teacher(path: Path, io: NetworkIO, *, arch: str | None = None, key: str
         raise
 
 
-def read_wanted_teacher(teacher: Teacher, io: NetworkIO) -> Network | None:
+def read_wanted_teacher(teacher: Teacher, data: Data) -> Network | None:
     """Read the one teacher of a request; None if it has none."""
-    return next(iter(read_wanted_teachers(teacher, io)), None)
+    return next(iter(read_wanted_teachers(teacher, data)), None)
 
 
-def read_wanted_teachers(teacher: Teacher, io: NetworkIO) -> tuple[Network, ...]:
-    """Read all teachers of a request."""
-    return tuple(read_teacher(path, io, arch=teacher.arch, key=teacher.key) for path in teacher.paths)
+def read_wanted_teachers(teacher: Teacher, data: Data) -> tuple[Network, ...]:
+    """Read all teachers of a request.
+
+    Args:
+        data: that they are for; they decide between architectures with the same parameters, where they are images.
+    """
+    with deciding_by(data), renamed(arch="teacher_arch", key="teacher_key"):
+        return tuple(read_teacher(path, data.io, arch=teacher.arch, key=teacher.key) for path in teacher.paths)
 
 
 def read_networks(

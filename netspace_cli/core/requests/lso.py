@@ -84,7 +84,7 @@ class LsoRequest:
         data = require_data(choose_data(space, self.data), space)
         self._check_objective(space)
         optimiser = optimiser_for(space, method=self.method, steps=self.steps, images=self.images, lr=self.lr)
-        guides = read_wanted_teachers(self.teacher, space.io)
+        guides = read_wanted_teachers(self.teacher, data)
         shape = None if self.towards is None else read_shape_objective(self.towards, space, runner, repair=self.repair)
         return LsoTask(self, space, data, optimiser, guides, shape, reader)
 

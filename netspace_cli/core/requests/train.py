@@ -60,9 +60,9 @@ class TrainRequest:
         extended = None if self.extend is None else load_space(self.extend)
         if extended is not None:
             recipe = extended_recipe(extended, recipe, zoo)
-        teachers = read_wanted_teachers(self.teacher, zoo.io)
-        needed = footprint(recipe, zoo)
         data = choose_data_of_zoo(zoo, self.data)
+        teachers = read_wanted_teachers(self.teacher, data)
+        needed = footprint(recipe, zoo)
         return TrainTask(self, recipe, zoo, data, teachers, needed, folder, extended)
 
 

@@ -347,3 +347,24 @@ def test_tensors_of_a_safetensors_file_come_in_the_order_of_their_data(tmp_path:
     write_checkpoint(tmp_path / "a.safetensors", state)
     orders = {tuple(read_checkpoint(tmp_path / "a.safetensors").state) for _ in range(5)}
     assert orders == {tuple(f"layer{i}.weight" for i in range(10))}
+
+
+def test_a_file_by_torch_carries_text_and_is_a_plain_state_dict(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    metadata = {"netspace.arch": "net", "format": "pt"}
+    write_checkpoint(tmp_path / "a.pt", net.state_dict(), metadata=metadata)
+    assert read_checkpoint(tmp_path / "a.pt").metadata == {"netspace.arch": "net"}
+    state = torch.load(tmp_path / "a.pt", weights_only=True)
+    nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).load_state_dict(state, strict=True)
+    torch.save({"epoch": 3, "state_dict": state}, tmp_path / "b.pt")
+    assert read_checkpoint(tmp_path / "b.pt").metadata == {"netspace.arch": "net"}
+
+
+@pytest.mark.parametrize(
+    "text", [{"": {"netspace.arch": 3}}, {"": {3: "a"}}, {"": {"version": "1"}}, {"": [1]}, [1], {}]
+)
+def test_other_text_in_a_state_dict_is_passed_over(tmp_path: Path, text: object) -> None:
+    state = OrderedDict(nn.Linear(2, 3).state_dict())
+    state._metadata = text  # type: ignore[attr-defined]
+    torch.save(state, tmp_path / "a.pt")
+    assert read_checkpoint(tmp_path / "a.pt").metadata == {}
