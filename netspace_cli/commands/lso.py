@@ -56,6 +56,12 @@ if TYPE_CHECKING:
 )
 @options.output(required=False, help="File for the best embedding (.emb).")
 @click.option("--decode", "decoded", type=options.OUTPUT_PATH, metavar="FILE", help="Also write the best network.")
+@click.option(
+    "--plot",
+    type=options.OUTPUT_PATH,
+    metavar="F.png",
+    help="Plot the score on validation images after each tenth of the steps (.png, .svg, .pdf).",
+)
 @click.option("--arch", metavar="NAME", help="Architecture to optimise for. [default: the one the space recognises]")
 @options.refine
 @options.space
@@ -122,7 +128,7 @@ def _remark(console: Console, asked: LsoRequest, found: Optimised) -> None:
             f"The space still recognises the best embedding as {found.optimised.arch}, not {found.arch}: "
             "try more --steps or a higher --lr."
         )
-    for path in filter(None, (asked.output, asked.decoded)):
+    for path in filter(None, (asked.output, asked.decoded, asked.plot)):
         console.note(f"Wrote {path}.")
     if asked.output is None and asked.decoded is None:
         console.note("Nothing was written: give -o for the embedding, --decode for the network.")
@@ -137,5 +143,5 @@ def _show_plan(console: Console, task: LsoTask) -> None:
         [(start["path"], start["arch"], start["refine_steps"], plan["arch"], towards, task.optimiser.steps)],
     )
     console.document({**task.record(), **plan, "dry_run": True})
-    for path in filter(None, (asked.output, asked.decoded)):
+    for path in filter(None, (asked.output, asked.decoded, asked.plot)):
         console.note(f"{path} would be written.")

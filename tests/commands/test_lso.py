@@ -207,6 +207,16 @@ def test_inputs_are_not_overwritten_even_with_force(
     assert "another output" in refused(2, *command(tiny, emb["lenetlike"], "-o", "x.emb", "--decode", "x.emb"))
 
 
+def test_the_way_is_plotted(tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli, refused: Refused) -> None:
+    asked = command(tiny, emb["vanillacnn"], "--steps", 10, "--teacher", tiny.teacher)
+    assert "Wrote a.svg." in cli(*asked, "--plot", "a.svg").stderr
+    drawn = Path("a.svg").read_text()
+    assert "vanillacnn.emb as a vanillacnn, optimised towards resnet14" in drawn and "teacher on test, " in drawn
+    assert "<!-- accuracy (%) -->" in drawn and "<!-- steps -->" in drawn
+    assert "a figure is written as .png, .svg, .pdf" in refused(2, *asked, "--plot", "a.txt")
+    assert "a.svg" in refused(2, *asked, "--plot", "a.svg")
+
+
 def test_a_teacher_is_recognised_by_what_its_file_or_the_images_say(
     tiny: Tiny, emb: dict[str, Path], work: Path, cli: Cli, refused: Refused
 ) -> None:

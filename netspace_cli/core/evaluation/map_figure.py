@@ -10,6 +10,7 @@ from netspace_models.architectures import NetworkIO
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.files.figures import COLOURS, blank_figure, write_figure
+from netspace_cli.core.networks.score_label import score_label
 
 from .embedding_map import EmbeddingMap, MapPoint
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Colouring = Literal["accuracy", "epochs", "arch", "split"]
-MEASURES = {"accuracy": ("test accuracy (%)", 100.0), "epochs": ("epochs", 1.0)}
+MEASURES = ("accuracy", "epochs")
 MARKERS = ("X", "P", "D", "s", "^", "v")
 
 
@@ -76,9 +77,9 @@ def plot_map(
 
 
 def _draw_measured(figure: Figure, axes: Axes, points: Sequence[MapPoint], colouring: Colouring, io: NetworkIO) -> None:
-    label, factor = MEASURES[colouring]
-    if colouring == "accuracy" and not io.logits:
-        label, factor = f"test {io.problem.score}" if io.labelled else "share of values within 0.01", 1.0
+    label, factor = ("epochs", 1.0) if colouring == "epochs" else score_label(io)
+    if colouring == "accuracy" and io.labelled:
+        label = f"test {label}"
     values = [factor * float(getattr(point, colouring)) for point in points]
     drawn = axes.scatter(*_places(points), c=values, cmap="cividis", s=18)
     figure.colorbar(drawn, ax=axes, label=label)

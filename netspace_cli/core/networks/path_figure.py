@@ -7,6 +7,7 @@ from pathlib import Path
 
 from netspace_cli.core.files.figures import COLOURS, blank_figure, write_figure
 from netspace_cli.core.networks.path_step import Step
+from netspace_cli.core.networks.score_label import score_label
 
 # Of accuracy or R²: on a narrower axis a picture or two would look like a cliff.
 LEAST_SPAN = 0.1
@@ -22,7 +23,8 @@ def plot_path(
     Failed steps leave a gap and are marked.
     """
     figure, (axes,) = blank_figure(8, 4)
-    io, unit = steps[0].network.architecture.io, 100.0 if steps[0].network.architecture.io.logits else 1.0
+    io = steps[0].network.architecture.io
+    label, unit = score_label(io)
 
     def shown(step: Step) -> float:
         return float("nan") if step.accuracy is None else unit * step.accuracy
@@ -35,14 +37,13 @@ def plot_path(
         own = [s for s in steps if s.network.architecture.name == name]
         colour = COLOURS[names.index(name) % len(COLOURS)]
         size = own[0].network.architecture.parameter_count
-        label = f"{name} ({size:,} parameters)"
-        axes.scatter([s.gamma for s in own], [shown(s) for s in own], color=colour, label=label, zorder=3)
+        sized = f"{name} ({size:,} parameters)"
+        axes.scatter([s.gamma for s in own], [shown(s) for s in own], color=colour, label=sized, zorder=3)
     for step in steps:
         if step.error:
             axes.axvline(step.gamma, color="#D55E00", ls=":", lw=1)
-    score = io.problem.score
-    title = f"{steps[0].network.architecture.name} to {steps[-1].network.architecture.name}: {score} along the path"
-    label = f"{score} (%)" if io.logits else score
+    ends = f"{steps[0].network.architecture.name} to {steps[-1].network.architecture.name}"
+    title = f"{ends}: {io.problem.score} along the path"
     axes.set(xlabel="gamma, from the first network to the second", ylabel=label, title=title)
     low, high = axes.get_ylim()
     low = min(low, high - LEAST_SPAN * unit)

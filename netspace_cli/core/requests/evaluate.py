@@ -101,7 +101,9 @@ class EvaluateTask:
     def write(self, found: Mapping[str, Any]) -> None:
         """Draw the requested figure."""
         if self.request.plot is not None:
-            plot_evaluation(self.request.plot, found, force=self.request.force)
+            count = len(next(iter(found.values())).instances)
+            title = f"{count} {self.request.split} instances of {self.request.zoo.name} in the space {self.space.name}"
+            plot_evaluation(self.request.plot, found, title, force=self.request.force)
 
     def record(self) -> dict[str, Any]:
         """What the result depends on, for a JSON document."""

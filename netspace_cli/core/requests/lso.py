@@ -12,9 +12,11 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.decode import write_decoded
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
+from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.kinds.labelled import require_labelled
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import accuracies_on_test
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.lso import (
     Optimised,
@@ -25,6 +27,7 @@ from netspace_cli.core.search.lso import (
     optimiser_for,
 )
 from netspace_cli.core.search.search import Objective
+from netspace_cli.core.search.search_figure import plot_search
 from netspace_cli.core.spaces.embeddings import Origin, check_embedding_output, embeddings_of, save_embeddings
 from netspace_cli.core.spaces.space import Space
 
@@ -46,7 +49,7 @@ class LsoRequest:
         towards: a shape to become; repair: close it where it is an open mesh.
         arch: the architecture wanted; None for that of the start.
         method, steps, images, lr: as in `optimiser_for`.
-        output, decoded: of the best embedding and of its network; force: replace them.
+        output, decoded: of the best embedding and of its network; plot: of the scores on the way; force: replace them.
         space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
         refine_steps, key: how a checkpoint is read and encoded.
     """
@@ -62,6 +65,7 @@ class LsoRequest:
     lr: float | None = None
     output: Path | None = None
     decoded: Path | None = None
+    plot: Path | None = None
     space: str | None = None
     data: str | None = None
     refine_steps: int | None = None
@@ -89,13 +93,16 @@ class LsoRequest:
         return LsoTask(self, space, data, optimiser, guides, shape, reader)
 
     def _check_outputs(self) -> None:
-        check_no_input([self.output, self.decoded], [self.init, *self.teacher.paths, self.space])
+        check_no_input([self.output, self.decoded, self.plot], [self.init, *self.teacher.paths, self.space])
         if self.output is not None:
             check_embedding_output(self.output)
             check_output(self.output, force=self.force)
         if self.decoded is not None:
             check_checkpoint_suffix(self.decoded)
             check_output(self.decoded, force=self.force)
+        if self.plot is not None:
+            check_figure(self.plot)
+            check_output(self.plot, force=self.force)
 
     def _check_objective(self, space: Space) -> None:
         if self.towards is None and not space.kind.has_splits:
@@ -160,7 +167,16 @@ class LsoTask:
             save_embeddings(asked.output, embeddings, force=asked.force)
         if asked.decoded is not None:
             write_decoded([network], [asked.decoded], self.space, force=asked.force)
+        if asked.plot is not None:
+            title = f"{asked.init.name} as a {found.arch}, optimised towards {self.objective_name}"
+            plot_search(asked.plot, found, title, self.space.io, teacher=self._teachers_best(runner), force=asked.force)
         return found, network
+
+    def _teachers_best(self, runner: Runner) -> float | None:
+        """The best teacher's score on test; None without teachers."""
+        if not self.teachers:
+            return None
+        return max(accuracies_on_test(self.teachers, require_labelled(self.data), runner))
 
     def record(self) -> dict[str, Any]:
         """What the result depends on, for a JSON document."""
@@ -175,4 +191,5 @@ class LsoTask:
             "towards": asked.towards,
             "output": asked.output,
             "decoded": asked.decoded,
+            "plot": asked.plot,
         }
