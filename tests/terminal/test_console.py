@@ -18,9 +18,9 @@ import numpy as np
 import pytest
 import torch
 
+from netspace_cli.core.runtime.results import plain
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, one_line, percent
-from netspace_cli.terminal.json_document import jsonable
 from netspace_cli.terminal.progress_bar import Bar, LogLines
 from netspace_cli.terminal.streams import write
 
@@ -164,13 +164,13 @@ class Pair:
     ],
 )
 def test_values_become_what_json_has(value: object, expected: object) -> None:
-    assert jsonable(value) == expected
-    json.dumps(jsonable(value), allow_nan=False)
+    assert plain(value) == expected
+    json.dumps(plain(value), allow_nan=False)
 
 
 def test_a_value_without_a_place_in_json_is_named() -> None:
     with pytest.raises(TypeError, match="a set cannot be written as JSON"):
-        jsonable({"names": {1, 2}})
+        plain({"names": {1, 2}})
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from netspace_models.parameters.statistics import weight_statistics
 from netspace_models.wording import setting
 from torch import Tensor
 
+from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
@@ -43,7 +44,7 @@ PROPERTIES: Mapping[str, Property] = {
 
 
 @dataclass(frozen=True)
-class Probe:
+class Probe(Result):
     """How well one property is predicted from one kind of features, on test instances.
 
     Attributes:

@@ -21,6 +21,7 @@ from netspace_cli.core.data.data import Data
 from netspace_cli.core.data.points import FieldData, field_data
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_step import Step, score_steps
+from netspace_cli.core.runtime.results import Table, plain
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.drawing import draw_picture_paths, draw_solid_paths
 from netspace_cli.core.shapes.fragments import VoxelTargets, remove_only_fragments
@@ -80,7 +81,7 @@ class EvaluatedField:
 
 
 @dataclass(frozen=True)
-class FieldEvaluation:
+class FieldEvaluation(Table):
     """Evaluation of all instances, with a summary."""
 
     instances: tuple[EvaluatedField, ...]
@@ -93,6 +94,14 @@ class FieldEvaluation:
             "seen": count_seen([e.seen for e in rows]),
             **{name: _mean([getattr(e, name) for e in rows]) for name in ("within", "iou", "error", "nearest_iou")},
         }
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `documented`."""
+        return dict(plain(self.documented()))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The instances."""
+        return [plain(instance) for instance in self.instances]
 
     def documented(self) -> dict[str, Any]:
         """Instances and their summary."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from netspace_models.architectures import Architecture, NetworkIO
@@ -17,6 +17,9 @@ from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_step import Step
 from netspace_cli.core.runtime.runner import Runner
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 # Draws a step's inputs: from their number and a generator to (N, …) for all networks or (B, N, …), each its own.
 Sampler = Callable[[int, torch.Generator], Tensor]
@@ -81,6 +84,14 @@ class Evaluation(Protocol):
 
     def documented(self) -> dict[str, Any]:
         """For a JSON document: {instances, summary, …}."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain data."""
+        ...
+
+    def to_frame(self) -> DataFrame:
+        """The instances as a data frame."""
         ...
 
 

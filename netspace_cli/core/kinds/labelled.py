@@ -20,12 +20,13 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.path_figure import plot_path
 from netspace_cli.core.networks.path_step import Step, score_steps
 from netspace_cli.core.networks.scores import accuracies_on_test
+from netspace_cli.core.runtime.results import Table, plain
 from netspace_cli.core.runtime.runner import Runner
 
 from .kind import FragmentRemover, PathStep, Sampler, Variation
 
 
-class LabelledEvaluation:
+class LabelledEvaluation(Table):
     """What evaluations of labelled networks have in common."""
 
     instances: tuple[Any, ...]
@@ -37,6 +38,14 @@ class LabelledEvaluation:
     def architectures(self) -> list[str]:
         """Names in order of appearance."""
         return list(dict.fromkeys(e.arch for e in self.instances))
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `documented`."""
+        return dict(plain(self.documented()))
+
+    def records(self) -> list[dict[str, Any]]:
+        """The instances."""
+        return [plain(instance) for instance in self.instances]
 
     def documented(self) -> dict[str, Any]:
         """Instances, the summary of all, and a summary per architecture."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 from netspace_models.architectures import Architecture
 from netspace_models.architectures.architecture import Form
@@ -15,6 +16,7 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of
+from netspace_cli.core.runtime.results import Table, plain
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 
@@ -55,7 +57,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Merged:
+class Merged(Table):
     """What came of merging.
 
     Attributes:
@@ -75,6 +77,10 @@ class Merged:
     teachers: tuple[int, ...]
     weights: tuple[float, ...] | None
     left_out: dict[str, str]
+
+    def records(self) -> list[dict[str, Any]]:
+        """The ways that were tried."""
+        return [plain(way) for way in self.ways]
 
     def way(self, name: str) -> Way | None:
         """One by its name; None where it was not tried."""

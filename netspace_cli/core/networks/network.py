@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.architectures.architecture import Form
@@ -39,6 +40,11 @@ class Network:
     notes: tuple[str, ...] = ()
     run: str = ""
     accuracy: float | None = None
+
+    def brief(self) -> dict[str, Any]:
+        """What it is, without its weights."""
+        size = self.architecture.parameter_count
+        return {"arch": self.architecture.name, "parameters": size, "source": self.source, "sha256": self.sha256}
 
 
 def read_network(

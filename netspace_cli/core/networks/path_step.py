@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
 
 from .network import Network
@@ -16,7 +17,7 @@ from .scores import labels_of, logits_of
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Result):
     """One step of a path.
 
     Attributes:
@@ -38,6 +39,10 @@ class Step:
     def scores(self) -> tuple[str, ...]:
         """Names of its scores in `row`."""
         return (self.network.architecture.io.problem.key, "loss")
+
+    def to_dict(self) -> dict[str, Any]:
+        """As `row`."""
+        return self.row()
 
     def row(self) -> dict[str, Any]:
         """As a row for scripts; scores only if there are any."""

@@ -6,9 +6,11 @@ Every row has the same columns, so that samples can be compared with training in
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.results import Table, plain
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 
@@ -19,7 +21,7 @@ from .sample import Samples, sample_from
 
 
 @dataclass(frozen=True)
-class Audit:
+class Audit(Table):
     """The audit table.
 
     Attributes:
@@ -32,6 +34,10 @@ class Audit:
     rows: tuple[AuditRow, ...]
     predicted: bool
     notes: tuple[str, ...] = ()
+
+    def records(self) -> list[dict[str, Any]]:
+        """Its rows."""
+        return [plain(row) for row in self.rows]
 
 
 def audit(samples: Samples, space: Space, data: LabelledData, runner: Runner, *, rivals: Rivals = "quick") -> Audit:

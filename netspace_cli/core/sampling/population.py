@@ -48,6 +48,10 @@ class Population:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def brief(self) -> dict[str, Any]:
+        """Which instances they are."""
+        return {"arch": self.architecture.name, "ids": self.ids}
+
     @cached_property
     def deviations(self) -> Tensor:
         """(P,) standard deviation of each weight's layer over the instances; 1 where they are equal."""

@@ -12,6 +12,7 @@ from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.results import Result, Table
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -21,7 +22,7 @@ from .population import TOP, Population, population_of
 
 
 @dataclass(frozen=True, eq=False)
-class Sample:
+class Sample(Result):
     """One drawn network.
 
     Attributes:
@@ -43,7 +44,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Samples:
+class Samples(Table):
     """Networks drawn by one method.
 
     Attributes:
@@ -62,6 +63,10 @@ class Samples:
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def records(self) -> list[dict[str, Any]]:
+        """The samples."""
+        return [each.to_dict() for each in self.samples]
 
     @property
     def networks(self) -> list[Network]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of, logits_of
+from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
@@ -22,7 +23,7 @@ BINS = 15
 
 
 @dataclass(frozen=True)
-class Together:
+class Together(Result):
     """Scores of networks alone and as an ensemble, on the same images.
 
     Attributes:
@@ -106,7 +107,7 @@ def test_logits(networks: Sequence[Network], data: LabelledData, runner: Runner)
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(Result):
     """Instances of a zoo as an ensemble.
 
     Attributes:

@@ -20,6 +20,7 @@ from torch import Tensor
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.encoding.decode import classified_as, decode_row
 from netspace_cli.core.networks.network import Network, check_teacher
+from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import check_solvable
 from netspace_cli.core.spaces.solver import solver_of
@@ -31,7 +32,7 @@ from .search_gauss_newton import SolvableObjective, search_by_solving
 
 
 @dataclass(frozen=True)
-class Optimised:
+class Optimised(Result):
     """Result of latent space optimisation.
 
     Attributes:

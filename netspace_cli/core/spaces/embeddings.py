@@ -16,6 +16,7 @@ from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import read_own
 from netspace_cli.core.files.safetensors_file import write_safetensors
+from netspace_cli.core.runtime.results import Result
 
 from .space import Space
 
@@ -42,7 +43,7 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Embeddings:
+class Embeddings(Result):
     """Vectors of one space, with their origins.
 
     Attributes:

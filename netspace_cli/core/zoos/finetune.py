@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.scores import labels_of, logits_of
+from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 
 from .zoo import Instance, Zoo
@@ -59,7 +60,7 @@ class FineTuning:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class Tuned(Result):
     """One network after further training.
 
     Attributes:

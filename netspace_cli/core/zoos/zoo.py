@@ -29,6 +29,7 @@ from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
 from netspace_cli.core.networks.factories import recorded_architecture
 from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.runtime.results import Table, plain
 
 FORMAT, VERSION = "netspace-zoo", 1
 SPLITS = ("train", "val", "test")
@@ -72,7 +73,7 @@ class Instance:
 
 
 @dataclass(frozen=True)
-class Zoo:
+class Zoo(Table):
     """An opened zoo.
 
     Attributes:
@@ -102,6 +103,10 @@ class Zoo:
         names = dict.fromkeys(i.arch for i in self.instances)
         built = [recorded_architecture(name, self.io, self.path / "instances.jsonl") for name in names]
         return tuple(sorted(built, key=lambda a: (a.parameter_count, a.name)))
+
+    def records(self) -> list[dict[str, Any]]:
+        """Its instances, as the manifest has them."""
+        return [plain(instance) for instance in self.instances]
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
         """Select instances of a split, of an architecture, or of both."""
