@@ -16,6 +16,7 @@ from netspace_cli.core.networks.network import read_network, write_network
 from netspace_cli.core.zoos.zoo import Zoo
 from tests.worlds import Ask, Cli, Refused, Rows, Solids, Tiny
 
+ROOT = Path(__file__).resolve().parents[2]
 FEW = ("--steps", 2, "--images", 8)
 OWN = """
 from torch import nn
@@ -122,6 +123,13 @@ def test_members_may_be_of_a_module_of_one_s_own(
     assert [m["arch"] for m in found["members"]] == ["lenetlike", "mynets:make"] and found["arch"] == "lenetlike"
     alone = ask("merge", "0.pt", "1.pt", "--arch", "mynets:make", "--data", plain_images, "--dry-run")
     assert not alone["labelled"] and alone["data"]["io"]["classes"] == 3
+
+
+def test_networks_of_a_built_in_space_are_merged_on_its_images(work: Path, ask: Ask, refused: Refused) -> None:
+    networks = [ROOT / "examples" / "digits" / f"{name}.pt" for name in ("lenet", "vanillacnn")]
+    assert ask("merge", *networks, "--arch", "lenetlike", "--dry-run")["data"]["name"] == "digits"
+    coloured = [ROOT / "examples" / "cifar10" / f"{name}.pt" for name in ("lenet", "vanillacnn")]
+    assert "--data cifar10:DIR" in refused(2, "merge", *coloured, "--arch", "lenetlike")
 
 
 def test_what_cannot_be_merged_is_refused(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from netspace_models.architectures import ImageIO, NetworkIO
-from netspace_models.errors import ConfigError, UnknownArchitecture
+from netspace_models.errors import ConfigError, UnknownArchitecture, WrongSpace
 from netspace_models.wording import Call, setting
 
 from netspace_cli.core.data.data import LabelledData
@@ -19,6 +19,7 @@ from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
 
 from .choose_data import choose_labelled, choose_labelled_of_zoo, require_data
+from .choose_space import choose_space
 from .reader import CheckpointReader
 
 
@@ -69,7 +70,7 @@ class Sources:
         return found if record is None else replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
     def _own(self) -> LabelledData:
-        """Images that the zoo or the space was trained on."""
+        """Images that the zoo or the space was trained on, also a built-in space that has all of the networks."""
         if self.zoos:
             return choose_labelled_of_zoo(self.zoos[0], None)
         if self.space is not None:
@@ -77,6 +78,9 @@ class Sources:
         for path in self.files[:1]:
             with suppress(UnknownArchitecture):
                 check_no_fields(CheckpointReader(key=self.key).network(path).architecture.io, str(path))
+        with suppress(WrongSpace, UnknownArchitecture):
+            own = choose_space(None, self.files, CheckpointReader(key=self.key))
+            return require_data(choose_labelled(own, None), own)
         raise ConfigError(
             "there are no images to merge on.",
             f"Name some like those that the networks were trained on, with labels or without: "
