@@ -14,7 +14,7 @@ PINNED_BY_TORCH := nvidia-|cuda-|triton=
 .DEFAULT_GOAL := setup
 # `check` ends with the tests, whose last line is pytest's own.
 .NOTPARALLEL:
-.PHONY: help setup quick test lint types site check lowest constraints demo format clean
+.PHONY: help setup quick test lint types site pages check lowest constraints demo format clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ constraints: setup ## constraints.txt anew, from the newest versions that pyproj
 	    | grep -Evi '^(pip|setuptools|wheel)=|^($(PINNED_BY_TORCH))' | sed 's/+.*//'; } > constraints.new
 	@mv constraints.new constraints.txt
 	@touch $(INSTALLED)
+
+pages: setup ## Every command of the documentation's pages, as it is written; pictures in build/pages
+	@mkdir -p build/pages
+	$(BIN)/python tools/pages.py --keep build/pages
 
 demo: setup ## The examples, end to end
 	$(BIN)/python examples/demo.py
