@@ -29,7 +29,8 @@ from netspace_cli.views.view import view_of
 def ensemble(dry_run: bool, running: options.RunnerOptions, console: Console, **asked: Any) -> None:
     """Score a zoo's instances as an ensemble on the test images, by the mean of their probabilities.
 
-    The zoo may be trained or sampled, and its instances may be of several architectures.
+    The zoo may be trained or sampled, and its instances may be of several architectures. Of regressors, outputs are
+    averaged, and R² takes the place of accuracy.
 
     Example: netspace ensemble new/ --select top:10
     """

@@ -51,9 +51,9 @@ def evaluate(
 ) -> None:
     """Compare every instance of a zoo with the network that its embedding decodes to.
 
-    Classifiers are compared on the test images, neural fields on a grid of points. "unrelated" is the agreement
-    between an instance and others of equal accuracy, which a space must beat. "paired" is the agreement with the
-    predicted instances, over those that have such others.
+    Classifiers are compared on the test images, regressors on the test rows, neural fields on a grid of points.
+    "unrelated" is the agreement between an instance and others of equal accuracy, which a space must beat. "paired"
+    is the agreement with the predicted instances, over those that have such others.
 
     Example: netspace eval zoo/ --space space.safetensors --refine 200 --plot fidelity.png
     """

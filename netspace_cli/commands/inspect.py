@@ -16,7 +16,7 @@ from netspace_cli.terminal.console import Console
 @options.key
 @options.shared
 def inspect(file: Path, arch: str | None, key: str | None, console: Console) -> None:
-    """Show what FILE is (a checkpoint, an embedding, a space, a zoo) and what it holds.
+    """Show what FILE is (a checkpoint, an embedding, a space, a zoo, images or a table) and what it holds.
 
     NAME is the name of a built-in space.
 

@@ -84,8 +84,8 @@ def lso(
     INIT is an embedding or a checkpoint. The best embedding on the validation split is kept, and scored on the
     test split beside the first one. --arch optimises for another architecture of the space than that of INIT.
 
-    Neural fields are optimised towards the shape given by --towards. Their accuracy is the share of its values, or
-    of a scan's points, that are within 0.01.
+    Regressors are scored by R². Neural fields are optimised towards the shape given by --towards. Their accuracy is
+    the share of its values, or of a scan's points, that are within 0.01.
 
     Example: netspace lso init.emb --teacher resnet56.pt -o best.emb --decode best.pt
     """

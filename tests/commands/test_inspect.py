@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -41,6 +42,22 @@ def test_a_zoo(tiny: Tiny, ask: Ask) -> None:
     found = ask("inspect", tiny.zoo.path)
     assert (found["kind"], found["instances"], found["data"]) == ("zoo", 12, "npz:tiny.npz")
     assert found["train_val_test"]["resnet8"] == "2/1/1"
+
+
+def test_images_and_tables(tiny: Tiny, work: Path, ask: Ask) -> None:
+    found = ask("inspect", tiny.npz)
+    assert (found["kind"], found["io"]) == ("data", "1x8x8, 3 classes") and set(found["rows"]) == {
+        "train",
+        "val",
+        "test",
+    }
+    inputs, targets = np.eye(20, 4), np.arange(20.0)
+    np.savez("table.npz", train_inputs=inputs, train_targets=targets, test_inputs=inputs[:5], test_targets=targets[:5])
+    found = ask("inspect", "table.npz")
+    assert found["io"] == "rows of 4 features, 1 target" and found["rows"] == {"train": 16, "val": 4, "test": 5}
+    np.savez("plain.npz", train_images=np.zeros((10, 8, 8), np.uint8))
+    found = ask("inspect", "plain.npz")
+    assert found["io"].startswith("images of 1x8x8") and not found["labels"]
 
 
 def test_what_is_wrong_with_a_network_is_told_not_refused(tiny: Tiny, work: Path, ask: Ask) -> None:

@@ -39,11 +39,16 @@ def split_spec(spec: str) -> tuple[str, Part | None]:
     Returns:
         The data set's own spec, and None where all of it is meant.
     Raises:
-        ConfigError: the third of two parts.
+        ConfigError: the third of two parts, or a part of a part.
     """
     found = _PART.match(spec.strip())
     if found is None:
         return spec, None
+    inner = _PART.match(found["data"])
+    if inner is not None:
+        raise ConfigError(
+            f"{spec} names two parts, and only one can be taken.", f"Write {inner['data']} and one of them."
+        )
     if found["classes"] is not None:
         return found["data"], Part(without=tuple(sorted({int(k) for k in found["classes"].split(",")})))
     part = Part(int(found["place"]), int(found["of"]))

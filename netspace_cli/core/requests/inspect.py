@@ -12,6 +12,7 @@ import torch
 from netspace_models.architectures import io_from
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
+from netspace_cli.core.data.datasets import has_labels, load_data, load_images
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.files.safetensors_file import TorchCheckpointFound, read_safetensors
 from netspace_cli.core.networks.assumptions import collecting
@@ -30,8 +31,8 @@ def inspect(source: Path | str, *, arch: str | None = None, key: str | None = No
         source: a path, or a built-in space's name where no file has it.
         arch, key: see `recognise` and `read_checkpoint`.
     Returns:
-        `kind` (checkpoint, embedding, space or zoo) and what applies: architecture, parameters, notes on
-        how it was read, the space's record in short, the zoo's counts.
+        `kind` (checkpoint, embedding, space, zoo or data) and what applies: architecture, parameters, notes on
+        how it was read, the space's record in short, the zoo's counts, the number of images or rows.
     Raises:
         ConfigError: nothing is there, and no built-in space has this name.
         InputFileError: none of these, or damaged.
@@ -39,6 +40,8 @@ def inspect(source: Path | str, *, arch: str | None = None, key: str | None = No
     path = _found(source)
     if path.is_dir():
         return _zoo(path)
+    if path.suffix == ".npz":
+        return _data(path)
     if path.suffix in (".emb", ".safetensors"):
         try:
             _, metadata = read_safetensors(path)
@@ -129,6 +132,20 @@ def _space(record: Mapping[str, Any]) -> dict[str, Any]:
         "instances": len(record["zoo"]),
         "netspace_version": record["netspace_version"],
     }
+
+
+def _data(path: Path) -> dict[str, Any]:
+    unlabelled = not has_labels(str(path))
+    data = load_images(str(path), classes=1) if unlabelled else load_data(str(path))
+    record = data.record()
+    found = {
+        "kind": "data",
+        "path": str(path),
+        "io": "images of " + "x".join(map(str, data.io.input_shape)) if unlabelled else data.io.describe(),
+        "rows": {name: split["n"] for name, split in record["splits"].items()},
+        "notes": record["notes"],
+    }
+    return found | ({"labels": False} if unlabelled else {})
 
 
 def _zoo(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import torch
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.datasets import data_available, has_labels, load_images
+from netspace_cli.core.data.parts import split_spec
 
 
 def test_parts_make_up_the_whole() -> None:
@@ -32,6 +33,12 @@ def test_classes_can_be_left_out() -> None:
     assert set(found.splits["train"].labels.tolist()) == {0, 1, 2, 4, 5, 6, 7, 9} and found.io.classes == 10
     assert len(found.splits["val"].labels.unique()) == 10
     assert data_available("digits@without:3") and has_labels("digits@1/2") and not data_available("none.npz@1/2")
+
+
+def test_a_part_of_a_part_is_refused() -> None:
+    with pytest.raises(ConfigError, match="digits@without:3@1/2 names two parts, and only one can be taken") as refused:
+        split_spec("digits@without:3@1/2")
+    assert refused.value.hint == "Write digits and one of them."
 
 
 def test_what_is_no_part_is_refused() -> None:
