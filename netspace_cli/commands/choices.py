@@ -1,7 +1,9 @@
-"""Option types that several commands use: shares, bandwidths, selections, epochs, seconds."""
+"""Options of several commands and their types: shares, bandwidths, selections, epochs, seconds, normalisation."""
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -80,3 +82,47 @@ class Epochs(click.ParamType):
         if not all(part.isdecimal() for part in parts):
             self.fail(f"invalid epochs {value!r}: write numbers, as in 0,1,5,25.", param, ctx)
         return tuple(int(part) for part in parts)
+
+
+class Numbers(click.ParamType):
+    """A number for each channel, with commas between."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        try:
+            return tuple(float(number) for number in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a number for each channel, as in 0.49,0.48,0.45.", param, ctx)
+
+
+def normalised(remark: str = "") -> Callable[[Any], Any]:
+    """--normalise, --mean, --std: passes `normalisation: Normalisation`.
+
+    Args:
+        remark: on what it is, for the help.
+    """
+    return functools.partial(_normalised, remark=remark)
+
+
+def _normalised(command: Any, remark: str) -> Any:
+    @functools.wraps(command)
+    def with_normalisation(
+        *args: Any, normalise: str | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, **rest: Any
+    ) -> Any:
+        from netspace_cli.core.data.normalise import Normalisation
+
+        return command(*args, normalisation=Normalisation(normalise, mean, std), **rest)
+
+    for option in (
+        click.option("--std", type=Numbers(), help="Deviation that pixels of 0 to 1 are divided by, as --mean."),
+        click.option("--mean", type=Numbers(), metavar="R,G,B", help="Mean that is taken off pixels of 0 to 1."),
+        click.option(
+            "--normalise",
+            type=click.Choice(["imagenet", "half", "none", "own"]),
+            help=f"Normalisation of pixels, {remark}ImageNet's, (x - 0.5) / 0.5, none, or by the training "
+            "images' own mean and deviation. [default: as published for cifar10 and tiny-imagenet, else own]",
+        ),
+    ):
+        with_normalisation = option(with_normalisation)
+    return with_normalisation

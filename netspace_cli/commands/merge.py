@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.choices import Seconds, Selection
+from netspace_cli.commands.choices import Seconds, Selection, normalised
 from netspace_cli.core.merging.plan import WAYS, MergePlan
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
@@ -84,6 +84,7 @@ if TYPE_CHECKING:
 @click.option("--plot", type=options.OUTPUT_PATH, metavar="F.png", help="Draw accuracy against time.")
 @options.space_or_auto
 @options.data
+@normalised()
 @options.key
 @options.force
 @options.dry_run
@@ -131,9 +132,11 @@ def merge(
 def _merge_groups(
     zoos: tuple[Path, ...], plan: MergePlan, runner: Runner, console: Console, dry_run: bool, asked: Mapping[str, Any]
 ) -> None:
+    from netspace_cli.core.data.normalise import AS_IT_IS
     from netspace_cli.core.requests.merge_groups import MergeGroupsRequest, rows_of
 
-    for name in ("arch", "member_archs", "select", "key", "plot", "force"):
+    asked = {**asked, "normalise": asked["normalisation"] != AS_IT_IS}
+    for name in ("arch", "member_archs", "select", "key", "plot", "force", "normalise"):
         if asked[name]:
             flag = name.removesuffix("s").replace("_", "-")
             raise click.UsageError(f"--{flag} is not for --groups. Leave out one of them.")

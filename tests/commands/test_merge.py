@@ -132,6 +132,19 @@ def test_networks_of_a_built_in_space_are_merged_on_its_images(work: Path, ask: 
     assert "--data cifar10:DIR" in refused(2, "merge", *coloured, "--arch", "lenetlike")
 
 
+def test_images_are_normalised_as_the_networks_know_them(
+    tiny: Tiny, files: list[Path], work: Path, ask: Ask, refused: Refused
+) -> None:
+    command = ["merge", *files, "--data", tiny.npz, "--dry-run"]
+    plain, half = ask(*command)["data"], ask(*command, "--normalise", "half")["data"]
+    assert (half["mean"], half["std"]) == ([0.5], [0.5]) and plain["mean"] == list(tiny.data.mean) != half["mean"]
+    assert ask(*command, "--mean", "0.1", "--std", "0.2")["data"]["std"] == [0.2]
+    told = refused(2, "merge", tiny.single_zoo.path, "--normalise", "half")
+    assert "records how its images are normalised" in told and "Leave out --normalise, --mean and --std." in told
+    grouped = refused(2, "merge", tiny.single_zoo.path, "--groups", "seed", "--normalise", "half", "-o", "x")
+    assert "--normalise is not for --groups" in grouped
+
+
 def test_what_cannot_be_merged_is_refused(
     tiny: Tiny, files: list[Path], solids: Solids, planted: Zoo, plain_images: Path, work: Path, refused: Refused
 ) -> None:

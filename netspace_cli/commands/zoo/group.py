@@ -9,9 +9,10 @@ from typing import Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.choices import normalised
 from netspace_cli.commands.zoo.align import align
 from netspace_cli.commands.zoo.fit import fit
-from netspace_cli.commands.zoo.index import Counts, image_data, index, normalised, summary
+from netspace_cli.commands.zoo.index import Counts, image_data, index, summary
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer
 from netspace_cli.views.view import view_of
@@ -153,7 +154,7 @@ for _command in (index, fit, align):
     help="Resize images to this width; commands that use the zoo, or a space of it, do the same.",
 )
 @image_data
-@normalised
+@normalised("recorded in the zoo: ")
 @options.dry_run
 @options.running
 @options.shared

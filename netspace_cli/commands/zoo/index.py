@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.choices import normalised
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column
 from netspace_cli.views.view import view_of
@@ -46,43 +46,6 @@ image_data = click.option(
 """Passes `data: str | None`; the commands that make a zoo of classifiers require it."""
 
 
-class Numbers(click.ParamType):
-    """A number for each channel, with commas between."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        try:
-            return tuple(float(number) for number in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a number for each channel, as in 0.49,0.48,0.45.", param, ctx)
-
-
-def normalised(command: Any) -> Any:
-    """--normalise, --mean, --std: passes `normalisation: Normalisation`."""
-
-    @functools.wraps(command)
-    def with_normalisation(
-        *args: Any, normalise: str | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, **rest: Any
-    ) -> Any:
-        from netspace_cli.core.data.normalise import Normalisation
-
-        return command(*args, normalisation=Normalisation(normalise, mean, std), **rest)
-
-    for option in (
-        click.option("--std", type=Numbers(), help="Deviation that pixels of 0 to 1 are divided by, as --mean."),
-        click.option("--mean", type=Numbers(), metavar="R,G,B", help="Mean that is taken off pixels of 0 to 1."),
-        click.option(
-            "--normalise",
-            type=click.Choice(["imagenet", "half", "none", "own"]),
-            help="Normalisation of pixels, recorded in the zoo: ImageNet's, (x - 0.5) / 0.5, none, or by the training "
-            "images' own mean and deviation. [default: as published for cifar10 and tiny-imagenet, else own]",
-        ),
-    ):
-        with_normalisation = option(with_normalisation)
-    return with_normalisation
-
-
 @click.command()
 @click.argument("directory", type=options.INPUT_DIRECTORY)
 @click.option(
@@ -106,7 +69,7 @@ def normalised(command: Any) -> Any:
 @options.arch
 @options.key
 @image_data
-@normalised
+@normalised("recorded in the zoo: ")
 @click.option(
     "--force",
     cls=options.SharedOption,

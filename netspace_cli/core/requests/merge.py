@@ -14,6 +14,7 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.images import images_or_none
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
 from netspace_cli.core.files.checkpoint_files import find_checkpoints
 from netspace_cli.core.files.figures import check_figure
@@ -53,6 +54,7 @@ class MergeRequest:
         space: a name or a path; "auto" for one that is made on the members; None for a built-in one that has the
             architectures, if there is one.
         key: where in a nested checkpoint the parameters are.
+        normalisation: of the images that checkpoints were trained on; as usual where it says nothing.
         plan: how to merge.
     """
 
@@ -66,6 +68,7 @@ class MergeRequest:
     space: str | None = None
     key: str | None = None
     force: bool = False
+    normalisation: Normalisation = AS_IT_IS
     plan: MergePlan = field(default_factory=MergePlan)
 
     def prepare(self, runner: Runner) -> MergeTask:
@@ -77,6 +80,7 @@ class MergeRequest:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
         self.plan.check()
+        self.normalisation.check()
         check_no_input([self.output, self.plot], [*self.inputs, self.space])
         if self.plot is not None:
             check_figure(self.plot)
@@ -86,7 +90,7 @@ class MergeRequest:
             check_output(self.output, force=self.force)
         zoos, files = self._sources()
         space = None if self.space is None or self.space == NAME else load_space(self.space)
-        data = Sources(zoos, files, space, self._names, self.key).images(self.data)
+        data = Sources(zoos, files, space, self._names, self.key).images(self.data, self.normalisation)
         members = self._members(zoos, files, data, space, runner)
         architecture, space = self._target(members, data, space)
         plan = self.plan

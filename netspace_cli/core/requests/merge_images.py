@@ -14,6 +14,7 @@ from netspace_models.wording import Call, setting
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.datasets import has_labels, load_data, load_images
 from netspace_cli.core.data.images import ImageData, images_or_none
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
 from netspace_cli.core.networks.factories import io_of_factory, is_factory
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -40,34 +41,44 @@ class Sources:
     names: Sequence[str] = ()
     key: str | None = None
 
-    def images(self, spec: str | None) -> LabelledData:
+    def images(self, spec: str | None, normalisation: Normalisation = AS_IT_IS) -> LabelledData:
         """The images to merge on.
 
         Args:
             spec: as in `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
+            normalisation: that the networks were trained with; zoos and spaces record theirs.
         Raises:
-            ConfigError: neural fields, or none named and no zoo or space that has some.
+            ConfigError: neural fields, none named and no zoo or space that has some, or a normalisation beside the one
+                that a zoo or space records.
             DataUnavailable, InputFileError: as `load_data`.
         """
         for zoo in self.zoos:
             check_no_fields(zoo.io, f"the zoo {zoo.path}")
         if self.space is not None:
             check_no_fields(self.space.io, f"space {self.space.name!r}")
+        record = self.zoos[0].data if self.zoos else None if self.space is None else self.space.record["data"]
+        if record is not None and normalisation != AS_IT_IS:
+            owner = f"the zoo {self.zoos[0].path}" if self.zoos or self.space is None else f"space {self.space.name!r}"
+            raise ConfigError(
+                f"{owner} records how its images are normalised, and another way is named.",
+                f"Leave out {setting('normalise')}, {setting('mean')} and {setting('std')}.",
+            )
         if spec is None:
-            return self._own()
+            return normalisation.of(self._own())
         if has_labels(spec):
             if self.space is not None:
                 return require_data(choose_labelled(self.space, spec), self.space)
             labelled = load_data(spec, size=self._size())
             images = images_or_none(labelled)
             if images is None:
-                return labelled if not self.zoos else choose_labelled_of_zoo(self.zoos[0], spec)
+                return normalisation.of(labelled) if not self.zoos else choose_labelled_of_zoo(self.zoos[0], spec)
             found = images
         else:
             found = self._unlabelled(spec)
-        record = self.zoos[0].data if self.zoos else None if self.space is None else self.space.record["data"]
+        if record is None:
+            return normalisation.of(found)
         # Members know images in their own normalisation, whatever these images' mean is.
-        return found if record is None else replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
+        return replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
     def _own(self) -> LabelledData:
         """Images that the zoo or the space was trained on, also a built-in space that has all of the networks."""
