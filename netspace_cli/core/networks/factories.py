@@ -69,6 +69,9 @@ def recorded_architecture(name: str, io: NetworkIO, file: Path) -> Architecture:
     except ConfigError as failure:
         reason = f"its architecture cannot be built here: {failure.message}"
         raise InputFileError(file, reason, failure.hint) from failure
+    except UnknownArchitecture as failure:
+        hint = failure.hint or "Check where the file comes from."
+        raise UnknownArchitecture(f"{file}: {failure.message}", hint) from failure
 
 
 def known_io(architecture: Architecture) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from netspace_models.allowance import Allowance, TooLarge
 from netspace_models.architectures import Architecture, NetworkIO, io_from
 from netspace_models.errors import InputFileError, NetspaceError
 from netspace_models.space_model import SpaceModel
@@ -18,6 +19,7 @@ from torch import Tensor
 from netspace_cli.core.files.checkpoint import check_finite, read_own
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.safetensors_file import write_safetensors
+from netspace_cli.core.files.tensor_names import brief
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
 from netspace_cli.core.networks.factories import recorded_architecture
@@ -27,6 +29,10 @@ from .model import build_model
 from .recipe import Recipe
 from .recipe_reading import recipe_from
 from .space_record import FORMAT, VERSION, read_record
+
+# Values that building a model may make room for: so many, and for each of the file's values so many. Beside its
+# parameters it has places of weights in tokens, and draws directions in double precision.
+FLOOR_VALUES, VALUES_FOR_EACH = 16_000_000, 16
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,8 @@ def load_space(source: str | Path) -> Space:
     try:
         io = io_from(record["io"])
         architectures = [recorded_architecture(name, io, path) for name in record["architectures"]]
-        with torch.random.fork_rng(devices=[]):
+        values = sum(tensor.numel() for tensor in tensors.values())
+        with torch.random.fork_rng(devices=[]), Allowance(FLOOR_VALUES + VALUES_FOR_EACH * values):
             model = build_model(recipe_from(record["recipe"]), architectures)
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
         model.load_state_dict(weights, strict=True)
@@ -128,8 +135,13 @@ def load_space(source: str | Path) -> Space:
     except InputFileError:
         raise
     except NetspaceError as failure:  # a recipe or an architecture that this machine cannot make
-        raise InputFileError(path, f"not a complete space: {failure.message}", failure.hint) from failure
+        reason = failure.message.removeprefix(f"{path}: ")
+        hint = failure.hint or "Train the space again."
+        raise InputFileError(path, f"not a complete space: {reason}", hint) from failure
+    except TooLarge as failure:
+        reason = f"its record asks for {failure}, the file has {values:,}."
+        raise InputFileError(path, reason, "It is damaged, or made to fill memory.") from failure
     except (KeyError, TypeError, ValueError, RuntimeError) as failure:
-        raise InputFileError(path, f"not a complete space ({failure}).", "Train the space again.") from failure
+        raise InputFileError(path, f"not a complete space ({brief(failure)}).", "Train the space again.") from failure
     model.eval().requires_grad_(False)
     return Space(model, record, embeddings, path, sha256_of(path))
