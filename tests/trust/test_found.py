@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from PIL import Image
 
 from netspace_cli.core.data.image_files import load_folder
 from netspace_cli.core.files.checkpoint import read_checkpoint
+from netspace_cli.core.files.picture_file import PictureError, read_picture_file
 from netspace_cli.core.shapes.meshes import read_mesh
 from netspace_cli.core.shapes.pictures import read_picture
 from netspace_cli.core.shapes.scans import read_scan
@@ -275,6 +277,40 @@ def test_a_picture_whose_checksum_is_wrong(tmp_path: Path) -> None:
     size = struct.unpack(">I", content[at - 4 : at])[0]
     content[at + 4 + size] ^= 1  # of the checksum itself: the pixels are as they were
     assert "cannot be read as a picture" in refusal(read_picture, written(tmp_path / "a.png", bytes(content)))
+
+
+def whole_png(width: int, height: int, rows: bytes, interlaced: int) -> bytes:
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, interlaced))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def interlaced_rows(pixels: np.ndarray) -> bytes:
+    """The seven passes of Adam7, without filters."""
+    passes = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+    parts = [pixels[y::dy, x::dx] for x, y, dx, dy in passes]
+    return b"".join(b"\0" + row.tobytes() for part in parts if part.shape[1] for row in part)
+
+
+@pytest.mark.parametrize(("width", "height"), [(5, 7), (1, 3), (3, 1), (16, 9)])
+@pytest.mark.parametrize("interlaced", [0, 1])
+def test_a_picture_with_fewer_rows_than_it_says(tmp_path: Path, width: int, height: int, interlaced: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 255, (height, width), np.uint8)
+    rows = interlaced_rows(pixels) if interlaced else b"".join(b"\0" + row.tobytes() for row in pixels)
+    path = written(tmp_path / "a.png", whole_png(width, height, rows, interlaced))
+    assert np.array_equal(read_picture(path)[0].numpy(), pixels)
+    written(path, whole_png(width, height, rows[:-1], interlaced))
+    assert "cannot be read as a picture" in refusal(read_picture, path)
+    with pytest.raises(
+        PictureError, match=rf"its {width} x {height} pixels take {len(rows)} bytes, it has {len(rows) - 1}"
+    ):
+        read_picture_file(path, lambda picture: picture.load())
+
+
+def test_a_picture_of_no_bytes_for_many_pixels_is_refused_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.png", whole_png(4, 16_777_220, bytes(52), 0))
+    start = time.process_time()
+    assert "cannot be read as a picture" in refusal(read_picture, path)
+    assert time.process_time() - start < 0.5
 
 
 @pytest.mark.parametrize("side", [20_000, 2**31 - 1])

@@ -72,7 +72,7 @@ def read_scan(path: Path) -> Scan:
         raise InputFileError(
             path, f"{rows.dtype} of shape {rows.shape} are not points; (N, 3) or (N, 6) numbers are needed.", POINTS
         )
-    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
         found = torch.from_numpy(rows.astype(np.float32))
     wrong = int((~torch.isfinite(found).all(dim=1)).sum())
     if wrong:
@@ -129,7 +129,7 @@ def _cloud(path: Path) -> np.ndarray | None:
         if not isinstance(found, trimesh.PointCloud):
             return None
         vertices = found.metadata.get("_ply_raw", {}).get("vertex", {})
-        with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
             if not set(NORMALS) <= set(vertices.get("properties", ())):
                 return np.asarray(found.vertices, dtype=np.float32)
             normals = [np.asarray(vertices["data"][name]).reshape(-1, 1) for name in NORMALS]

@@ -200,7 +200,7 @@ def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
             f"{above} of {len(arrays['neg'])} in `neg` above.",
             "`pos` must be outside: swap the names, or the signs.",
         )
-    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
         rows = torch.from_numpy(np.concatenate([arrays["pos"], arrays["neg"]]).astype(np.float32))
     if len(rows) < LEAST_SAMPLES:
         raise InputFileError(file, f"{name}: {len(rows)} samples are too few.", f"Give {LEAST_SAMPLES} or more.")

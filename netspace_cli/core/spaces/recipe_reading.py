@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -100,7 +101,8 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
         recipe = Recipe.model_validate({**table, "backbone": backbone})
     except ValidationError as failure:
         raise ConfigError(*_explain(failure)) from failure
-    wrong = _number_as_truth(table, recipe.model_dump(mode="json"))
+    truths = any(isinstance(value, bool) for value in flattened(table).values())
+    wrong = _number_as_truth(table, recipe.model_dump(mode="json")) if truths else None
     if wrong:
         reason = f"invalid {wrong[0]} = {wrong[1]} in the recipe: input should be a number."
         raise ConfigError(reason, "See examples/recipes.")
@@ -262,18 +264,23 @@ def _brief(value: object) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
-def _known_keys() -> list[str]:
+def _known_keys() -> Sequence[str]:
     """Keys of sections, of tables in them, and of values."""
+    return _keys_with(tuple(BACKBONES.values()))
+
+
+@lru_cache(maxsize=4)
+def _keys_with(backbones: tuple[type, ...]) -> tuple[str, ...]:
     keys = []
     for name, kinds in (
-        ("space", [SpaceRecipe]),
-        ("backbone", list(BACKBONES.values())),
-        ("train", [TrainRecipe]),
-        ("refine", [RefineRecipe]),
-        ("lso", [LsoRecipe]),
+        ("space", (SpaceRecipe,)),
+        ("backbone", backbones),
+        ("train", (TrainRecipe,)),
+        ("refine", (RefineRecipe,)),
+        ("lso", (LsoRecipe,)),
     ):
         keys += [name, *(f"{name}.{key}" for kind in kinds for key in _keys_of(kind))]
-    return list(dict.fromkeys(keys))
+    return tuple(dict.fromkeys(keys))
 
 
 def _keys_of(section: type) -> list[str]:
@@ -285,7 +292,11 @@ def _keys_of(section: type) -> list[str]:
     return keys
 
 
-def settable_keys() -> list[str]:
+def settable_keys() -> Sequence[str]:
     """The dotted keys of all values that a recipe can set, of every backbone."""
-    known = _known_keys()
-    return [key for key in known if "." in key and not any(other.startswith(f"{key}.") for other in known)]
+    return _settable(tuple(_known_keys()))
+
+
+@lru_cache(maxsize=4)
+def _settable(known: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(key for key in known if "." in key and not any(other.startswith(f"{key}.") for other in known))
