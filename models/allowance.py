@@ -17,7 +17,7 @@ class TooLarge(ValueError):
 
 
 class Allowance(TorchFunctionMode):
-    """Let what runs inside make room for so many values in all, by torch's functions that take sizes.
+    """Limit the values that what runs inside makes room for, by torch's functions that take sizes.
 
     Args:
         values: the bound. More raise TooLarge before there is any room.

@@ -76,7 +76,7 @@ def _records(file: BinaryIO) -> list[tuple[str, zipfile.ZipInfo]]:
     if head == _MAGIC:
         raise ArrayFileError("it holds a single array")
     if not head.startswith(_ZIP_MAGIC):
-        raise ArrayFileError("it is no zip archive, which a .npz file is")
+        raise ArrayFileError("it is not a zip archive, as a .npz file is")
     try:
         records = read_directory(file)
     except ArchiveError as fault:
@@ -110,13 +110,11 @@ def _read_array(stream: IO[bytes], size: int) -> np.ndarray:
     values = array.view(np.uint8) if needed else np.empty(0, np.uint8)
     done = 0
     while done < needed:
-        piece = stream.read(min(_PIECE_BYTES, needed - done))
+        piece = stream.read(min(_PIECE_BYTES, needed - done))  # of a record, the last compares its checksum
         if not piece:
             raise ArrayFileError(f"truncated: {done:,} of {needed:,} bytes")
         values[done : done + len(piece)] = np.frombuffer(piece, np.uint8)
         done += len(piece)
-    if stream.read(1):  # and with it a record's checksum is compared
-        raise ArrayFileError(f"more than the {needed:,} bytes of its array")
     return array.reshape(shape[::-1]).T if fortran else array.reshape(shape)
 
 
@@ -127,7 +125,7 @@ def _read_header(stream: IO[bytes], size: int) -> tuple[np.dtype, tuple[int, ...
         raise ArrayFileError("it does not begin as an array of NumPy does")
     width = _LENGTHS.get(start[len(_MAGIC)])
     if width is None or start[-1] != 0:
-        raise ArrayFileError(f"version {start[-2]}.{start[-1]} of NumPy's format; known are 1.0, 2.0 and 3.0")
+        raise ArrayFileError(f"version {start[-2]}.{start[-1]} of NumPy's format; known: 1.0, 2.0, 3.0")
     length = int.from_bytes(stream.read(width), "little")
     if length > min(_MOST_HEADER_BYTES, size):
         raise ArrayFileError(f"a header of {length:,} bytes, the limit is {min(_MOST_HEADER_BYTES, size):,}")

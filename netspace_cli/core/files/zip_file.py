@@ -27,7 +27,7 @@ def read_directory(file: BinaryIO) -> list[zipfile.ZipInfo]:
     """Read the directory of an archive.
 
     Raises:
-        ArchiveError: there is none, or one that leads outside the file.
+        ArchiveError: a missing one, or one that leads outside the file.
     """
     size = os.fstat(file.fileno()).st_size
     try:
@@ -62,7 +62,7 @@ def check_inflation(records: Sequence[zipfile.ZipInfo], size: int) -> None:
         if is_encrypted(record):
             raise ArchiveError(f"its record {name} is encrypted")
         if record.compress_type not in _METHODS:
-            raise ArchiveError(f"its record {name} has the compression {record.compress_type}; known are 0 and 8")
+            raise ArchiveError(f"its record {name} has the compression {record.compress_type}; known: 0, 8")
         stored = record.compress_type == zipfile.ZIP_STORED
         if record.compress_size > size:
             raise ArchiveError(f"its record {name} lies outside the file")

@@ -124,7 +124,7 @@ class TrainState:
         if best and {n: t.shape for n, t in best.items()} != {n: t.shape for n, t in own.items()}:
             raise ValueError("the values of its best step are of another model")
         if not all(isinstance(state[name], int | float) for name in ("step", "best_step", "best_loss")):
-            raise TypeError("its steps and its loss are no numbers")
+            raise TypeError("its steps or its loss is not a number")
         self.model.load_state_dict(state["model"])
         if self.contrast is not None:
             self.contrast.load_state_dict(state["contrast"])

@@ -68,7 +68,7 @@ def test_headers_of_other_writers_are_read(tmp_path: Path) -> None:
     [
         (b"", "it does not begin as an array of NumPy does"),
         (b"PK\x03\x04", "it does not begin as an array of NumPy does"),
-        (headed(described(), bytes(8), b"\4\0"), "version 4.0 of NumPy's format; known are"),
+        (headed(described(), bytes(8), b"\4\0"), "version 4.0 of NumPy's format; known: 1.0"),
         (headed(described())[:20], "a header of 58 bytes, the limit is 20"),
         (headed(" " * 20_000) + bytes(20_000), "a header of 20,000 bytes, the limit is 10,000"),
         (headed("(" * 300), "a header that NumPy does not write: '((((("),
@@ -112,11 +112,11 @@ def with_central(content: bytes, place: int, number: bytes) -> bytes:
 
 ONE = headed(described(), np.array([1, 2], np.float32).tobytes())
 ARCHIVES = {
-    "nothing": (b"", "it is no zip archive, which a .npz file is"),
+    "nothing": (b"", "it is not a zip archive, as a .npz file is"),
     "single": (ONE, "it holds a single array"),
     "cut": (archive(ONE)[:-30], "no directory at the end of its"),
-    "bzip2": (archive(ONE, zipfile.ZIP_BZIP2), "'a.npy' has the compression 12; known are 0 and 8"),
-    "unknown": (with_central(archive(ONE), 10, b"\x63\0"), "'a.npy' has the compression 99; known are 0 and 8"),
+    "bzip2": (archive(ONE, zipfile.ZIP_BZIP2), "'a.npy' has the compression 12; known: 0, 8"),
+    "unknown": (with_central(archive(ONE), 10, b"\x63\0"), "'a.npy' has the compression 99; known: 0, 8"),
     "encrypted": (with_central(archive(ONE), 8, b"\1\0"), "'a.npy' is encrypted"),
     "sizes": (with_central(archive(ONE), 20, b"\0\0\0\x40" * 2), "'a.npy' lies outside the file"),
     "size": (with_central(archive(ONE), 24, b"\xff\xff\xff\x7f"), "claims 2,147,483,647 bytes, which its"),

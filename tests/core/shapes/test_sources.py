@@ -144,8 +144,8 @@ def spoilt(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (of_bytes(b""), "it is no zip archive"),
-        (of_bytes(b"a letter"), "it is no zip archive"),
+        (of_bytes(b""), "it is not a zip archive"),
+        (of_bytes(b"a letter"), "it is not a zip archive"),
         (single, "it holds a single array"),
         (cut, "no directory at the end of its"),
         (spoilt, "'occupancy': Bad CRC-32 for file 'occupancy.npy'"),
