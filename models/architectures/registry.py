@@ -73,9 +73,11 @@ def build(name: str, io: NetworkIO) -> Architecture:
     # Fresh modules draw random values; the template's mean nothing, so the caller's stream is left alone.
     with torch.random.fork_rng(devices=[]):
         try:
-            with Allowance(MOST_PARAMETERS):
+            with Allowance(MOST_PARAMETERS) as own:
                 module = make(io)
         except TooLarge as failure:
+            if own.used <= own.values:
+                raise  # it is the caller's allowance
             raise UnknownArchitecture(
                 f"{name} for {io.describe()} would have more than {MOST_PARAMETERS:,} parameters, which is the limit.",
                 "Choose a smaller one, or smaller inputs.",

@@ -355,17 +355,19 @@ class Zip:
 
     def mutate(self, rng: Random) -> bytes:
         contents = [(m.name, m.content.whole) for m in self.members]
-        kind = rng.random()
-        if kind < 0.6:
+        if rng.random() < 0.85:
             at = rng.randrange(len(contents))
             contents[at] = contents[at][0], self.members[at].content.mutate(rng)
-        elif kind < 0.68:
+        else:
             self._moved(rng, contents)
-        archive, fields = self._written(contents)
-        if kind >= 0.68:
-            place, width = rng.choice(fields)
-            value = rng.choice((*WIDE, 1, 8, 9, 12, 14, 93, 99, 0x801, 0x41))
-            archive[place : place + width] = (value % 256**width).to_bytes(width, "little")
+        return bytes(self._written(contents)[0])
+
+    def damage(self, rng: Random) -> bytes:
+        """Change a field of a header, but nothing in the members."""
+        archive, fields = self._written([(m.name, m.content.whole) for m in self.members])
+        place, width = rng.choice(fields)
+        value = rng.choice((*WIDE, 1, 8, 9, 12, 14, 0x10, 93, 99, 0x801, 0x41))
+        archive[place : place + width] = (value % 256**width).to_bytes(width, "little")
         return bytes(archive)
 
     @staticmethod

@@ -26,6 +26,8 @@ from netspace_cli.core.shapes.scans import read_scan
 from netspace_cli.core.spaces.recipe_reading import load_recipe, recipe_from
 from netspace_cli.core.training.run_folder import RunFolder
 
+from .trial import bounded_memory
+
 STATE = {"w": torch.arange(6.0).reshape(2, 3)}
 
 
@@ -68,6 +70,8 @@ def with_directory(content: bytes, name: bytes, place: int, number: bytes) -> by
         (10, b"\x63\0", "is compressed or encrypted; torch.save does neither"),
         (42, b"\xff\xff\xff\x7f", "'archive/data/0' lies outside the file"),
         (42, b"\1\0\0\0", "'archive/data/0' is not where its directory says"),
+        (38, b"\x10", "'archive/data/0' is marked as empty"),
+        (20, b"\0\0\0\0", "'archive/data/0' is marked as empty"),
         (16, b"\0\0\0\1", "the checksum of its record 'archive/data/0' is"),
     ],
 )
@@ -146,6 +150,12 @@ def test_storages_of_the_older_format_that_the_file_does_not_hold(tmp_path: Path
     huge = content.replace(claim, b"\x8a\x06" + (2**40).to_bytes(6, "little") + b"Nt")
     message = refusal(read_checkpoint, written(tmp_path / "a.pt", huge))
     assert "storages of 1,099,511,627,776 values or more in" in message
+
+
+def test_a_pickle_whose_text_is_longer_than_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path / "a.pt", b"\x80\x02X\xff\xff\xff\x7fshort text.")
+    with bounded_memory():
+        assert "a truncated, damaged or foreign pickle" in refusal(read_checkpoint, path)
 
 
 # safetensors' headers

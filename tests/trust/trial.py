@@ -16,13 +16,13 @@ from typing import Any
 
 from netspace_models.errors import NetspaceError
 
-from .mutations import blind
+from .mutations import Zip, blind
 from .readers import Reader
 
 SECONDS = 2.0
 # Address space that reading a mutated file may take on top of what the process has.
 MOST_BYTES = 3 << 29
-BLIND, CUT = 0.25, 0.05
+BLIND, CUT, DAMAGED = 0.25, 0.05, 0.35
 LONGEST_MESSAGE = 3000
 _OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "Unable to allocate")
 
@@ -101,7 +101,10 @@ class Bench:
             return whole[: rng.randrange(len(whole))], which, "cut"
         if chance < CUT + BLIND:
             return blind(rng, whole, self.wholes), which, "blind"
-        content = self.reader.templates[which].mutate(rng)
+        template = self.reader.templates[which]
+        if isinstance(template, Zip) and rng.random() < DAMAGED:
+            return template.damage(rng), which, "blind"
+        content = template.mutate(rng)
         if rng.random() < 0.1:
             content = blind(rng, content, self.wholes)
         return content, which, "made"

@@ -25,7 +25,7 @@ from netspace_models.errors import CheckpointError
 from .inputs import describe_head, hint_for, open_input
 from .pickle_scan import BROKEN_PICKLE, globals_in
 from .tensor_names import shown
-from .zip_file import ArchiveError, is_encrypted, read_directory, stored_place
+from .zip_file import ArchiveError, is_encrypted, is_folder, read_directory, stored_place
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
@@ -129,8 +129,10 @@ def looks_saved_by_torch(head: bytes) -> bool:
 def _not_by_torch(path: Path, head: bytes, file: BinaryIO) -> CheckpointError:
     if head.startswith(_PICKLE_MAGIC):
         file.seek(0)
+        content = file.read()
         try:
-            asked_for = globals_in(file, os.fstat(file.fileno()).st_size)
+            # Not from the file itself, which makes room for as many bytes as it is asked for.
+            asked_for = globals_in(io.BytesIO(content), len(content))
         except BROKEN_PICKLE:
             return CheckpointError(path, "a truncated, damaged or foreign pickle, not written by torch.save.", _AGAIN)
         return _refusal(path, _unknown(asked_for), "a plain pickle, not written by torch.save")
@@ -172,6 +174,9 @@ def _check_records(path: Path, records: list[zipfile.ZipInfo], size: int) -> Non
                 f"its record {shown(record.filename)} is compressed or encrypted; torch.save does neither.",
                 "It may be made to exhaust memory. Do not trust it.",
             )
+        # torch leaves the memory of a tensor as it finds it if the tensor's record is marked as one of these.
+        if is_folder(record) or (record.file_size and not record.compress_size):
+            raise CheckpointError(path, f"damaged: its record {shown(record.filename)} is marked as empty.", _AGAIN)
     total = sum(record.file_size for record in records)
     if total > size:
         raise CheckpointError(

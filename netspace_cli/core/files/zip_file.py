@@ -12,6 +12,7 @@ from .tensor_names import shown
 
 _LOCAL_MAGIC, _LOCAL_HEADER_BYTES = b"PK\x03\x04", 30
 _ENCRYPTED = 0x1 | 0x40 | 0x2000
+_FOLDER = 0x10  # of the attributes that all systems read
 _METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
 # Deflating cannot make fewer bytes of any than one in so many.
 _MOST_DEFLATED = 1032
@@ -46,6 +47,11 @@ def read_directory(file: BinaryIO) -> list[zipfile.ZipInfo]:
 def is_encrypted(record: zipfile.ZipInfo) -> bool:
     """Whether a record is encrypted."""
     return bool(record.flag_bits & _ENCRYPTED)
+
+
+def is_folder(record: zipfile.ZipInfo) -> bool:
+    """Whether a record is marked as a folder, by its name or its attributes."""
+    return record.filename.endswith("/") or bool(record.external_attr & _FOLDER)
 
 
 def check_inflation(records: Sequence[zipfile.ZipInfo], size: int) -> None:

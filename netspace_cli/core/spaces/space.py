@@ -22,17 +22,13 @@ from netspace_cli.core.files.safetensors_file import write_safetensors
 from netspace_cli.core.files.tensor_names import brief
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
-from netspace_cli.core.networks.factories import recorded_architecture
+from netspace_cli.core.networks.factories import FLOOR_VALUES, VALUES_FOR_EACH, recorded_architectures
 
 from .built_in import space_path
 from .model import build_model
 from .recipe import Recipe
 from .recipe_reading import recipe_from
 from .space_record import FORMAT, VERSION, read_record
-
-# Values that building a model may make room for: so many, and for each of the file's values so many. Beside its
-# parameters it has places of weights in tokens, and draws directions in double precision.
-FLOOR_VALUES, VALUES_FOR_EACH = 16_000_000, 16
 
 
 @dataclass(frozen=True)
@@ -123,8 +119,9 @@ def load_space(source: str | Path) -> Space:
     check_finite(tensors, path)
     try:
         io = io_from(record["io"])
-        architectures = [recorded_architecture(name, io, path) for name in record["architectures"]]
         values = sum(tensor.numel() for tensor in tensors.values())
+        architectures = recorded_architectures(record["architectures"], io, path, values)
+        # Beside parameters there are places of weights in tokens, and directions are drawn in double precision.
         with torch.random.fork_rng(devices=[]), Allowance(FLOOR_VALUES + VALUES_FOR_EACH * values):
             model = build_model(recipe_from(record["recipe"]), architectures)
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}

@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -29,7 +30,7 @@ from netspace_cli.core.files.structure import parse_json, read_text
 from netspace_cli.core.files.tensor_names import brief, leads_elsewhere, shown, shown_value
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
-from netspace_cli.core.networks.factories import recorded_architecture
+from netspace_cli.core.networks.factories import recorded_architectures
 from netspace_cli.core.networks.network import Network, read_network
 
 FORMAT, VERSION = "netspace-zoo", 1
@@ -102,9 +103,16 @@ class Zoo:
 
     def architectures(self) -> tuple[Architecture, ...]:
         """Its architectures by number of parameters; the place of each is its ClassId."""
-        names = dict.fromkeys(i.arch for i in self.instances)
-        built = [recorded_architecture(name, self.io, self.path / "instances.jsonl") for name in names]
+        names = {i.arch: i for i in self.instances}
+        # In the smallest format a number takes a byte.
+        values = sum(self._bytes_of(instance) for instance in names.values())
+        built = recorded_architectures(names, self.io, self.path / "instances.jsonl", values)
         return tuple(sorted(built, key=lambda a: (a.parameter_count, a.name)))
+
+    def _bytes_of(self, instance: Instance) -> int:
+        with suppress(InputFileError, OSError, ValueError):
+            return self.file_of(instance).stat().st_size
+        return 0
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
         """Select instances of a split, of an architecture, or of both."""

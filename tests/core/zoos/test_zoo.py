@@ -218,6 +218,20 @@ def test_an_architecture_that_is_none_is_refused_with_the_manifest(zoo_path: Pat
     assert refused.value.message.startswith(f"{zoo_path / 'instances.jsonl'}: siren-9999x99 would have more than 9,")
 
 
+def test_architectures_that_are_larger_together_than_the_files_are_refused(zoo_path: Path) -> None:
+    record = json.loads((zoo_path / "zoo.json").read_text())
+    record["data"]["io"] = {"dimensions": 2, "values": 1}
+    (zoo_path / "zoo.json").write_text(json.dumps(record))
+    line = lines_of(zoo_path)[0]
+    rewrite(zoo_path, *({**line, "id": f"{k}", "arch": f"siren-{1500 + k}x3"} for k in range(8)))
+    with pytest.raises(InputFileError) as refused:
+        open_zoo(zoo_path).architectures()
+    words = "instances.jsonl: its architectures ask for more than "
+    assert words in refused.value.message and "made to fill memory" in refused.value.hint
+    rewrite(zoo_path, {**line, "arch": "siren-1500x3"})
+    assert len(open_zoo(zoo_path).architectures()) == 1
+
+
 def test_a_newer_version_is_refused_with_both_versions(zoo_path: Path) -> None:
     record = json.loads((zoo_path / "zoo.json").read_text())
     (zoo_path / "zoo.json").write_text(json.dumps({**record, "version": 2}))
