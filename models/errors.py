@@ -12,6 +12,8 @@ from typing import Any
 
 from .wording import setting
 
+LONGEST_MESSAGE = 2000
+
 
 class NetspaceError(Exception):
     """Base class of all errors that netspace raises on purpose.
@@ -25,6 +27,7 @@ class NetspaceError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str = "") -> None:
+        message = _plain(message)
         super().__init__(message)
         self.message = message
         self.hint = hint
@@ -35,6 +38,13 @@ class NetspaceError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Subclasses take other arguments than Exception remembers; errors cross from worker processes.
         return _restored, (type(self), self.args, self.__dict__)
+
+
+def _plain(text: str) -> str:
+    """Text without what steers a terminal, and cut if it is long: parts of it may come from a stranger's file."""
+    if not text.isprintable():
+        text = "".join(letter if letter.isprintable() or letter == "\n" else "?" for letter in text)
+    return text if len(text) <= LONGEST_MESSAGE else f"{text[:LONGEST_MESSAGE]}…"
 
 
 def _restored(kind: type[NetspaceError], args: tuple[Any, ...], attributes: dict[str, Any]) -> NetspaceError:
@@ -96,6 +106,7 @@ class InputFileError(NetspaceError):
     exit_code = 3
 
     def __init__(self, path: Path | str, reason: str, hint: str = "") -> None:
+        reason = " ".join(_plain(reason).split("\n"))
         super().__init__(f"{path}: {reason}", hint)
         self.path = Path(path)
         self.reason = reason

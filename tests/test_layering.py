@@ -30,12 +30,22 @@ CORE_ROOMS = (
     *("paths", "search", "merging", "evaluation", "requests", "experiments"),
 )
 UNPICKLERS = re.compile(r"(pickle|cloudpickle|dill)\.(load|loads|Unpickler)|joblib\.load")
+# What parses files, and the only modules that call it: what a stranger's file could do to it is looked after there.
+PARSERS = (
+    (r"json\.(load|loads|JSONDecoder)|tomllib\.\w+", ("files.structure",)),
+    (r"zipfile\.(ZipFile|is_zipfile)", ("files.zip_file", "files.numpy_file")),
+    (r"numpy\.(load|lib\.(npyio|format)\..*)|numpy\.(fromfile|memmap)", ()),
+    (r"torch\.load", ("files.torch_file",)),
+    (r"safetensors\..*(load|load_file|safe_open)", ("files.safetensors_file",)),
+    (r"PIL\.Image\.open", ("files.picture_file",)),
+    (r"trimesh\.(load\w*|exchange\..*)", ("shapes.mesh_reading",)),
+)
 FLAG = re.compile(r"(?<![\w-])(--[a-z]|-[hoqsv](?![\w-]))")
 DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
 # Of netspace_models likewise.
 MODEL_ROOMS = (
-    *("wording", "errors", "problems", "network_io", "parameters", "architectures", "second_order"),
+    *("wording", "errors", "allowance", "problems", "network_io", "parameters", "architectures", "second_order"),
     *("heads", "sampling", "backbones", "space_model", "training"),
 )
 
@@ -123,6 +133,18 @@ def unsafe_loads(module: Module) -> list[str]:
     return faults
 
 
+def stray_parsers(module: Module) -> list[str]:
+    """Parsers of files that are called anywhere but in the modules that bound them."""
+    if not _is_in(module.name, ("netspace_models", "netspace_cli")):
+        return []
+    own = module.name.removeprefix("netspace_cli.core.")
+    return [
+        f"{module.name}:{call.lineno} calls {name}"
+        for name, call in module.calls()
+        if any(re.fullmatch(pattern, name) and own not in homes for pattern, homes in PARSERS)
+    ]
+
+
 def chosen_devices(module: Module) -> list[str]:
     """Devices named anywhere but in the runner, in a layer that follows its inputs' device."""
     if not _is_in(module.name, ("netspace_models", "netspace_cli.core")) or module.name.endswith(".runner"):
@@ -200,7 +222,7 @@ def room_order_faults(modules: Sequence[Module], package: str, order: Sequence[s
     return faults
 
 
-RULES = (wrong_imports, unsafe_loads, chosen_devices, prints, flags, early_words)
+RULES = (wrong_imports, unsafe_loads, stray_parsers, chosen_devices, prints, flags, early_words)
 
 
 def cycles(modules: Sequence[Module]) -> list[list[str]]:
@@ -309,6 +331,14 @@ def test_no_test_imports_models_by_its_folder() -> None:
         (unsafe_loads, "netspace_cli.core.data.images", "import pickle\npickle.load(file)"),
         (unsafe_loads, "netspace_cli.core.data.images", "from pickle import loads as read\nread(data)"),
         (unsafe_loads, "netspace_cli.core.data.images", "import numpy as np\nnp.load(path, allow_pickle=True)"),
+        (stray_parsers, "netspace_cli.core.zoos.zoo", "import json\njson.loads(text)"),
+        (stray_parsers, "netspace_cli.core.zoos.zoo", "from json import load\nload(file)"),
+        (stray_parsers, "netspace_cli.core.spaces.recipe", "import tomllib as t\nt.loads(text)"),
+        (stray_parsers, "netspace_cli.core.data.images", "import numpy as np\nnp.load(path, allow_pickle=False)"),
+        (stray_parsers, "netspace_cli.core.data.images", "def f():\n    from PIL import Image\n    Image.open(path)"),
+        (stray_parsers, "netspace_cli.core.training.run", "import torch\ntorch.load(path, weights_only=True)"),
+        (stray_parsers, "netspace_cli.core.shapes.scans", "import trimesh\ntrimesh.load(path)"),
+        (stray_parsers, "netspace_cli.core.files.torch_file", "from zipfile import ZipFile\nZipFile(path)"),
         (chosen_devices, "netspace_cli.core.encoding.encode", "x.cuda()"),
         (chosen_devices, "netspace_cli.core.encoding.encode", "f(x)[0].cuda()"),
         (chosen_devices, "netspace_models.parameters.prep_grid", "def f(device='cuda:0'): ..."),
@@ -334,8 +364,8 @@ def test_the_rules_find_what_they_are_for(rule: Callable[[Module], list[str]], n
         ("netspace_models.architectures", "from . import registry\nfrom ..errors import DoesNotFit", True),
         ("netspace_cli.core.encoding.encode", "from . import files\nfrom netspace_models import codec", False),
         ("netspace_cli.core.runtime.runner", "import torch\ntorch.cuda.is_available()\nname = 'cuda'", False),
-        ("netspace_cli.core.files.checkpoint", "import torch\ntorch.load(path, weights_only=True)", False),
-        ("netspace_cli.core.files.checkpoint", "json.load(file)\nmodule.load(path)", False),
+        ("netspace_cli.core.files.torch_file", "import torch\ntorch.load(path, weights_only=True)", False),
+        ("netspace_cli.core.files.checkpoint", "import json\njson.dumps(record)\nmodule.load(path)", False),
         ("netspace_cli.commands.encode", "import click\nfrom netspace_cli.core import encode", False),
         ("netspace_cli.commands.encode", "hint = 'Leave out --teacher.'", False),
         ("netspace_cli.core.data.images", "'''What --data names.'''\nx = 'a-b --- resnet20-a (-a: ReLU) a--b'", False),

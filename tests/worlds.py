@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 from click.testing import Result
 
 from netspace_cli.core.data.images import ImageData
@@ -18,10 +17,6 @@ from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
-
-NUMPY = tuple(int(part) for part in np.__version__.split(".")[:2])
-PICKLED = "This file contains pickled (object) data." if NUMPY >= (2, 2) else "Cannot load file containing pickled data"
-"""What numpy says of a file that it would have to unpickle."""
 
 TINY_RECIPE = {
     "space": {"name": "tiny"},

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import Literal
 
 import torch
@@ -19,6 +21,9 @@ from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
 from ..parameters.trace_groups import TracedGroups, trace_groups
 
 Form = Literal["full", "fused"]
+_DOES_NOT_RUN = (RuntimeError, TypeError, ValueError, IndexError, AssertionError)
+# Products of convolutions, an input, that take some seconds.
+_MANY_PRODUCTS = 3e10
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,30 +161,20 @@ def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True
         module: any `nn.Module` that takes inputs (B, *io.input_shape) and gives (B, K). If it has a method
             `hidden_groups()`, that names its reorderable hidden units; else they are found by tracing, if asked for.
         io: its inputs and outputs.
-        verify: run the module to see that folding and its hidden groups are what they seem; the built-in
+        verify: run the module to see that its outputs, folding and hidden groups are what they seem; the built-in
             architectures' are seen to by tests.
     Raises:
         UnknownArchitecture: it does not run on such inputs, gives another number of outputs, has a batch norm
             that cannot be folded, values that are not parameters, or invalid hidden groups.
     """
     module = module.eval()
-    example = io.example(2, torch.Generator().manual_seed(0))
+    example = io.example(2 if verify else 1, torch.Generator().manual_seed(0))
+    if verify:
+        _check_outputs(name, module, io, example)
     try:
-        with torch.no_grad():
-            outputs = module(example)
-    except (RuntimeError, TypeError, ValueError, IndexError, AssertionError) as failure:
-        raise UnknownArchitecture(
-            f"{name} does not run on {io.describe_inputs()}: {failure}",
-            "Give the data it was made for.",
-        ) from failure
-    is_tensor = isinstance(outputs, Tensor)
-    result = f"outputs of shape {tuple(outputs.shape)}" if is_tensor else f"a {type(outputs).__name__}"
-    if not is_tensor or tuple(outputs.shape) != (2, io.outputs):
-        raise UnknownArchitecture(
-            f"{name} gives {result} for two {io.one}s; {(2, io.outputs)} is needed.",
-            f"The factory must build {io.network}.",
-        )
-    traced = trace(module, example)
+        traced = trace(module, example) if verify else trace(*_quick(module, example))
+    except _DOES_NOT_RUN as failure:
+        raise _does_not_run(name, io, failure) from failure
     fused = fused_module(module, traced.pairs, traced.unused).requires_grad_(False)
     groups = getattr(module, "hidden_groups", None)
     spec = NetworkSpec.of(_shapes_in_order(fused, traced.order))
@@ -188,6 +183,36 @@ def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True
     if verify:
         _verify(architecture, example)
     return architecture
+
+
+def _does_not_run(name: str, io: NetworkIO, failure: Exception) -> UnknownArchitecture:
+    return UnknownArchitecture(
+        f"{name} does not run on {io.describe_inputs()}: {failure}", "Give the data it was made for."
+    )
+
+
+def _quick(module: nn.Module, example: Tensor) -> tuple[nn.Module, Tensor]:
+    """The module and the example, without values if it would take long to run the one on the other."""
+    pixels = prod(example.shape[2:])
+    if pixels * sum(p.numel() for p in module.parameters() if p.dim() == 4) < _MANY_PRODUCTS:
+        return module, example
+    return copy.deepcopy(module).to("meta"), example.to("meta")
+
+
+def _check_outputs(name: str, module: nn.Module, io: NetworkIO, example: Tensor) -> None:
+    """Refuse a module that does not run on two inputs, or gives other outputs."""
+    try:
+        with torch.no_grad():
+            outputs = module(example)
+    except _DOES_NOT_RUN as failure:
+        raise _does_not_run(name, io, failure) from failure
+    is_tensor = isinstance(outputs, Tensor)
+    result = f"outputs of shape {tuple(outputs.shape)}" if is_tensor else f"a {type(outputs).__name__}"
+    if not is_tensor or tuple(outputs.shape) != (2, io.outputs):
+        raise UnknownArchitecture(
+            f"{name} gives {result} for two {io.one}s; {(2, io.outputs)} is needed.",
+            f"The factory must build {io.network}.",
+        )
 
 
 def _verify(architecture: Architecture, images: Tensor) -> None:

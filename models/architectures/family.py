@@ -13,7 +13,7 @@ from ..network_io import FieldIO, ImageIO, NetworkIO, TableIO
 Shapes = Mapping[str, tuple[int, ...]]
 """Names and shapes of a state dict."""
 Factory = Callable[[NetworkIO], nn.Module]
-MOST_HIDDEN_PARAMETERS = 50_000_000
+MOST_PARAMETERS = 50_000_000
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,8 @@ def check_hidden_size(name: str, width: int, layers: int, smaller: str) -> None:
         UnknownArchitecture: says both numbers.
     """
     count = width * width * (layers - 1)
-    if count > MOST_HIDDEN_PARAMETERS:
+    if count > MOST_PARAMETERS:
         raise UnknownArchitecture(
-            f"{name} would have more than {count:,} parameters; the limit is {MOST_HIDDEN_PARAMETERS:,}.",
+            f"{name} would have more than {count:,} parameters; the limit is {MOST_PARAMETERS:,}.",
             f"Name a smaller one, e.g. {smaller}.",
         )

@@ -9,10 +9,11 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from ..allowance import Allowance, TooLarge
 from ..errors import UnknownArchitecture
 from ..network_io import NetworkIO
 from .architecture import Architecture, describe
-from .family import Factory, Family, Guess, Shapes
+from .family import MOST_PARAMETERS, Factory, Family, Guess, Shapes
 from .lenet5 import LENET5, LENETLIKE
 from .perceptron import PERCEPTRONS
 from .resnets import RESNETS
@@ -65,15 +66,27 @@ def build(name: str, io: NetworkIO) -> Architecture:
     """Build a built-in architecture for an IO.
 
     Raises:
-        UnknownArchitecture: no such name, or it is not for such inputs: points, or images too small for it.
+        UnknownArchitecture: no such name, it is not for such inputs (points, or images too small for it), or it would
+            have more than 50 million parameters: what a file names is not to fill the memory.
     """
     make = factory(name)
     # Fresh modules draw random values; the template's mean nothing, so the caller's stream is left alone.
     with torch.random.fork_rng(devices=[]):
         try:
-            module = make(io)
+            with Allowance(MOST_PARAMETERS) as own:
+                module = make(io)
+        except TooLarge as failure:
+            if own.used <= own.values:
+                raise  # it is the caller's allowance
+            raise UnknownArchitecture(
+                f"{name} for {io.describe()} would have more than {MOST_PARAMETERS:,} parameters, which is the limit.",
+                "Choose a smaller one, or smaller inputs.",
+            ) from failure
         except (RuntimeError, ZeroDivisionError, ValueError) as failure:
-            raise UnknownArchitecture(f"{name} cannot be built for {io.describe()}: {failure}") from failure
+            reason = str(failure).splitlines()[0]
+            raise UnknownArchitecture(
+                f"{name} cannot be built for {io.describe()}: {reason}", "Choose another architecture, or other inputs."
+            ) from failure
     return describe(name, module, io, verify=False)
 
 

@@ -38,12 +38,16 @@ def factory(name: str) -> Factory | None:
     """Return the builder of a ResNet by name; see `Family`.
 
     Raises:
-        UnknownArchitecture: a depth that is not 6n + 2.
+        UnknownArchitecture: a depth that is not 6n + 2, or of more than 1,202 layers.
     """
     match = NAME.fullmatch(name)
     if not match:
         return None
     depth, option = int(match.group(1)), match.group(2) or ""
+    if depth > MOST_DEPTH:
+        raise UnknownArchitecture(
+            f"{name} is too deep; the limit is {MOST_DEPTH} layers.", f"Name a smaller one: resnet{MOST_DEPTH}{option}."
+        )
     if depth >= 8 and (depth - 2) % 6 == 0:
         return lambda io: _built(images_for(name, io), depth, option)
     raise UnknownArchitecture(

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Self
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from torch import nn
 
 from ..errors import ConfigError
@@ -14,9 +14,12 @@ from ..network_io import NetworkIO
 from .backbone import ArchitectureInit, Backbone
 
 # Bounds are checked where a recipe is read. A value beyond them that comes from code is refused by `build` where it
-# makes no backbone.
-Positive = Annotated[int, Gt(0)]
-Count = Annotated[int, Ge(0)]
+# makes no backbone. Strangers' files have recipes in them: no size is without an upper bound, and what is built
+# as often as it says has a low one.
+MOST, MOST_PARTS = 1_000_000, 256
+Positive = Annotated[int, Gt(0), Le(MOST)]
+Count = Annotated[int, Ge(0), Le(MOST)]
+Parts = Annotated[int, Gt(0), Le(MOST_PARTS)]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from ...errors import ConfigError
 from ...heads import MLPHead
 from ...network_io import NetworkIO
 from ..backbone import ArchitectureInit
-from ..settings import BackboneSettings, Positive
+from ..settings import BackboneSettings, Parts, Positive
 from .architecture import ArchitectureTokens
 from .backbone import Blocks, NeuronsBackbone
 
@@ -42,7 +42,7 @@ class NeuronsSettings(BackboneSettings):
     kind: Literal["neurons"] = "neurons"
     embedding_size: Positive = 128
     width: Positive = 128
-    depth: Positive = 2
+    depth: Parts = 2
     heads: Positive = 4
     expansion: Positive = 2
     units: Literal["deviation", "raw"] = "deviation"

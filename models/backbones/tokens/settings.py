@@ -14,7 +14,7 @@ from ...errors import ConfigError
 from ...heads import MLPHead
 from ...network_io import NetworkIO
 from ..backbone import ArchitectureInit
-from ..settings import BackboneSettings, Count, Positive, Settings
+from ..settings import MOST_PARTS, BackboneSettings, Count, Parts, Positive, Settings
 from .backbone import TokensBackbone
 from .chunks import Chunks
 from .directions import LowRankDirections
@@ -77,7 +77,7 @@ class FeedbackSettings(Settings):
         second_order: let training see through the gradients that feedback follows.
     """
 
-    rounds: Count = 0
+    rounds: Annotated[int, Ge(0), Le(MOST_PARTS)] = 0
     second_order: bool = False
 
 
@@ -115,7 +115,7 @@ class TokensSettings(BackboneSettings):
     latents: Positive = 32
     chunk: Positive = 256
     width: Positive = 128
-    depth: Positive = 2
+    depth: Parts = 2
     heads: Positive = 4
     reader: ReaderSettings = ReaderSettings()
     writer: WriterSettings = WriterSettings()

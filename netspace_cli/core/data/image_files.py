@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import warnings
-import zipfile
-import zlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +19,9 @@ from netspace_models.wording import Call, setting
 from torch import Tensor
 
 from netspace_cli.core.files.inputs import describe_bytes, open_input
+from netspace_cli.core.files.numpy_file import ArrayFileError, read_npz
+from netspace_cli.core.files.numpy_file import npz_names as names_in
+from netspace_cli.core.files.picture_file import PictureError, read_picture_file
 
 from .images import SPLITS, Split
 
@@ -231,15 +232,12 @@ def _read_picture(path: Path, size: int | None) -> np.ndarray:
     """Read a picture as (S, S, 3) uint8, resized to `size`; (H, W, 3) without `size`."""
     from PIL import Image
 
-    with open_input(path) as file:
-        try:
-            with Image.open(file) as picture:
-                lost = _lost_in_colours(picture)
-                colours = picture.convert("RGB")
-        except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as failure:
-            what = describe_bytes(path)
-            reason = f"this picture cannot be decoded{f'; the file is {what}' if what else ''} ({failure})."
-            raise InputFileError(path, reason, "Replace it, or take it out of the data set.") from failure
+    try:
+        lost, colours = read_picture_file(path, lambda picture: (_lost_in_colours(picture), picture.convert("RGB")))
+    except PictureError as failure:
+        what = describe_bytes(path)
+        reason = f"this picture cannot be decoded{f'; the file is {what}' if what else ''} ({failure})."
+        raise InputFileError(path, reason, "Replace it, or take it out of the data set.") from failure
     if lost:
         raise InputFileError(path, *lost)
     if size and colours.size != (size, size):
@@ -307,9 +305,8 @@ def npz_has_labels(path: Path) -> bool:
 def npz_names(path: Path) -> set[str] | None:
     """Names of the arrays in an archive; None if it cannot be read."""
     try:
-        with open_input(path) as file, np.load(file, allow_pickle=False) as archive:
-            return set(archive.files)
-    except (ValueError, EOFError, OSError, AttributeError, TypeError, zipfile.BadZipFile, InputFileError):
+        return set(names_in(path))
+    except (ArrayFileError, InputFileError):
         return None
 
 
@@ -335,17 +332,13 @@ def read_arrays(path: Path, wanted: list[str], optional: set[str], hint: str) ->
     """
     if not os.path.exists(path):
         raise DataUnavailable(f"{path} does not exist.", "Check the path; netspace downloads nothing by itself.")
-    with open_input(path) as file:
-        try:
-            archive = np.load(file, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            held = set(archive.files)
-            arrays = {name: archive[name] for name in wanted if name in held}
-        except (ValueError, EOFError, KeyError, OSError, zipfile.BadZipFile, zlib.error) as failure:
-            what = describe_bytes(path)
-            reason = f"this is not a readable .npz file{f' but {what}' if what else ''} ({failure})."
-            raise InputFileError(path, reason, hint) from failure
+    try:
+        held = set(names_in(path))
+        arrays = read_npz(path, wanted)
+    except ArrayFileError as failure:
+        what = describe_bytes(path)
+        reason = f"this is not a readable .npz file{f' but {what}' if what else ''} ({failure})."
+        raise InputFileError(path, reason, hint) from failure
     paired = {name for name in optional if name.startswith("val_")}
     missing = [name for name in wanted if name not in held | (optional - paired if paired & held else optional)]
     if missing:

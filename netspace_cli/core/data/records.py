@@ -1,9 +1,16 @@
-"""Records of data in older files."""
+"""Records of data and of IO in files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
+from math import prod
 from typing import Any
+
+from netspace_models.network_io import NetworkIO, io_from
+
+# What a file may say of the networks in it; sizes beyond would fill the memory with a single input or layer.
+MOST_OF_ANYTHING, MOST_INPUT_VALUES = 1_000_000, 2**24
 
 
 def translated_record(record: Any) -> Any:
@@ -19,3 +26,22 @@ def translated_record(record: Any) -> Any:
     if "data" in translated:
         translated["data"] = translated_record(translated["data"])
     return translated
+
+
+def recorded_io(record: object) -> NetworkIO:
+    """Rebuild the IO in a file's record, if its sizes can be those of networks.
+
+    Raises:
+        TypeError, ValueError: no record of an IO, a size that is not a whole number from 1 to a million, or inputs of
+            more than 2^24 values.
+    """
+    if not isinstance(record, Mapping):
+        raise TypeError(f"an IO that is a {type(record).__name__}, not a table")
+    io = io_from(record)
+    for name, size in asdict(io).items():
+        if type(size) is not int or not 1 <= size <= MOST_OF_ANYTHING:
+            raise ValueError(f"{name} {size!r} is not a whole number from 1 to {MOST_OF_ANYTHING:,}")
+    values = prod(io.input_shape)
+    if values > MOST_INPUT_VALUES:
+        raise ValueError(f"inputs of {values:,} values each, the limit is {MOST_INPUT_VALUES:,}")
+    return io

@@ -206,7 +206,7 @@ def _rows(path: Path, part: str, arrays: Mapping[str, np.ndarray]) -> Rows:
 
 
 def _float32(array: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):  # infinite then, which is refused
+    with np.errstate(over="ignore", invalid="ignore"):  # infinite or NaN then, which is refused
         return array.astype(np.float32)
 
 

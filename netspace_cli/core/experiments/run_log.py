@@ -14,6 +14,7 @@ from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.files.structure import parse_json, plain_json
 from netspace_cli.core.spaces.recipe_reading import completed_recipe
 
 _SHORT = 60  # characters; longer values say nothing in a message
@@ -67,7 +68,7 @@ def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
         if not lines:
             _append(file, {"settings": settings})
         else:
-            _check_settings(path, translated_record(lines[0].get("settings")), json.loads(json.dumps(settings)))
+            _check_settings(path, translated_record(lines[0].get("settings")), plain_json(settings))
         yield RunLog(file, [_translated(line) for line in lines[1:]])
 
 
@@ -91,7 +92,7 @@ def _whole_lines(path: Path, file: BinaryIO) -> list[dict[str, Any]]:
     found = []
     for number, line in enumerate(whole.splitlines(), start=1):
         try:
-            found.append(dict(json.loads(line)))
+            found.append(dict(parse_json(line, finite=False)))  # a loss may be NaN
         except (ValueError, TypeError) as failure:
             raise InputFileError(path, f"line {number} is not a run ({failure}).", "Remove that line.") from failure
     file.truncate(len(whole))

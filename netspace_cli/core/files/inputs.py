@@ -51,7 +51,9 @@ def open_input(path: Path, *, error: type[InputFileError] = InputFileError) -> I
         try:
             yield file
         except OSError as failure:
-            raise error(path, f"could not be read ({failure.strerror or failure}).") from failure
+            raise error(
+                path, f"could not be read ({failure.strerror or failure}).", "Check the disk that it is on."
+            ) from failure
         except MemoryError as failure:
             size = os.fstat(file.fileno()).st_size
             raise error(path, f"its {size:,} bytes do not fit in memory.", "Use a machine with more.") from failure

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -22,12 +21,14 @@ from torch import Tensor
 
 from .inputs import describe_head, hint_for, open_input
 from .outputs import atomic_write
+from .structure import StructureError, parse_json
 from .tensor_names import check_names, shown
 from .torch_file import is_torch_head
 
 HEADER_LIMIT_BYTES = 100_000_000  # the format's own limit
 _LENGTH_BYTES = 8
 _ALIGNMENT_BYTES = 8
+_MOST_AXES = 64  # as torch has
 _METADATA = "__metadata__"
 _ENTRY_KEYS = {"dtype", "shape", "data_offsets"}
 
@@ -141,7 +142,7 @@ def parse_checked_bytes(path: Path, data: bytes) -> dict[str, Tensor]:
 
 def _in_data_order(data: bytes) -> list[str]:
     length = int.from_bytes(data[:_LENGTH_BYTES], "little")
-    header = json.loads(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
+    header = parse_json(data[_LENGTH_BYTES : _LENGTH_BYTES + length])
     offsets = {name: entry["data_offsets"] for name, entry in header.items() if name != _METADATA}
     return sorted(offsets, key=lambda name: (offsets[name], name))
 
@@ -195,11 +196,9 @@ def _check_header(header: bytes, size: int) -> dict[str, str]:
     if not header.startswith(b"{"):
         raise _HeaderError("not a safetensors file: its header is not JSON")
     try:
-        content = json.loads(header.decode("utf-8"), object_pairs_hook=_without_duplicates)
-    except _HeaderError:
-        raise
-    except (ValueError, RecursionError) as failure:
-        raise _HeaderError(f"damaged: its header is not JSON ({type(failure).__name__})") from failure
+        content = parse_json(header)
+    except StructureError as fault:
+        raise _HeaderError(f"damaged header: {fault}") from fault
     metadata = _check_metadata(content.pop(_METADATA, {}))
     try:
         check_names(content)
@@ -208,14 +207,6 @@ def _check_header(header: bytes, size: int) -> dict[str, str]:
     entries = [_check_entry(name, entry) for name, entry in content.items()]
     _check_places(entries, size - _LENGTH_BYTES - len(header))
     return metadata
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        raise _HeaderError(f"damaged: {shown(counts.most_common(1)[0][0])} appears twice in its header")
-    return found
 
 
 def _check_metadata(metadata: object) -> dict[str, str]:
@@ -237,13 +228,19 @@ def _check_entry(name: str, entry: object) -> _Entry:
         raise _HeaderError(f"damaged: the shape of {shown(name)} is not a list of sizes")
     if not _are_counts(offsets) or len(offsets) != 2:
         raise _HeaderError(f"damaged: the offsets of {shown(name)} are not two numbers")
+    if len(shape) > _MOST_AXES:
+        raise _HeaderError(f"damaged: {shown(name)} has {len(shape):,} axes, the limit is {_MOST_AXES}")
     needed = math.prod(shape) * _DTYPES[dtype].itemsize
     begin, end = offsets
     if end - begin != needed:
         raise _HeaderError(
-            f"damaged: {shown(name)} takes {needed:,} bytes by its shape, {end - begin:,} by its offsets"
+            f"damaged: {shown(name)} takes {_counted(needed)} bytes by its shape, {end - begin:,} by its offsets"
         )
     return _Entry(begin, end, name)
+
+
+def _counted(number: int) -> str:
+    return f"{number:,}" if number < 10**30 else "more than 10^30"
 
 
 def _are_counts(values: object) -> bool:

@@ -10,37 +10,33 @@ from __future__ import annotations
 
 import io
 import os
-import pickletools
 import re
-import struct
 import warnings
 import zipfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import torch
 from netspace_models.errors import CheckpointError
 
 from .inputs import describe_head, hint_for, open_input
+from .pickle_scan import BROKEN_PICKLE, globals_in
 from .tensor_names import shown
+from .zip_file import ArchiveError, is_encrypted, is_folder, read_directory, stored_place
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _PICKLE_MAGIC = b"\x80"
-_LOCAL_HEADER_BYTES = 30
 _LEGACY_MAGIC = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 _LEGACY_PICKLES = 5  # magic number, protocol, system, the object, the storages' keys
-_DEEPEST_TUPLE = 100
-_ENCRYPTED = 0x1
 _SHOWN_GLOBALS = 12
 _TORCH_GLOBAL = re.compile(
     r"torch\.(\w+Storage|\w*Tensor|Size|device|float\w*|u?int\w+|bool|_utils\._rebuild_\w+"
     r"|storage\.\w+|nn\.parameter\.Parameter|_tensor\._rebuild_from_type_v2)"
     r"|collections\.(OrderedDict|Counter)|_codecs\.encode"
 )
-_BROKEN_PICKLE = (ValueError, IndexError, KeyError, TypeError, OverflowError)
-_MARK = -1
 _WEIGHTS_ALONE = (
     "Nothing in it was run. If you trust where it comes from, save its weights alone with the code that "
     "made it: torch.save(model.state_dict(), 'weights.pt')."
@@ -63,6 +59,14 @@ _INERT_NAMES = (
     "pathlib._local.WindowsPath",
     "torch.torch_version.TorchVersion",
 )
+
+
+class _Place(NamedTuple):
+    """Where a record's bytes are in the file, and their checksum, 0 for none."""
+
+    start: int
+    end: int
+    checksum: int
 
 
 class StandIn:
@@ -97,10 +101,13 @@ def read_torch_file(path: Path) -> tuple[object, bytes]:
         head = file.read(1024)
         if not head.startswith((_ZIP_MAGIC, _LEGACY_MAGIC)):
             raise _not_by_torch(path, head, file)
-        program = _checked_zip(path, file) if head.startswith(_ZIP_MAGIC) else None
+        records = _checked_zip(path, file) if head.startswith(_ZIP_MAGIC) else {}
         file.seek(0)
         data = file.read()
-    asked_for = _scan(path, data if program is None else program, _LEGACY_PICKLES if program is None else 1)
+    program, pickles = data, _LEGACY_PICKLES
+    if records:
+        program, pickles = _checked_records(path, data, records), 1
+    asked_for = _scan(path, program, pickles, len(data))
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_INERT):
             warnings.simplefilter("ignore")  # about the pickle's protocol; what matters is raised
@@ -122,25 +129,24 @@ def looks_saved_by_torch(head: bytes) -> bool:
 def _not_by_torch(path: Path, head: bytes, file: BinaryIO) -> CheckpointError:
     if head.startswith(_PICKLE_MAGIC):
         file.seek(0)
+        content = file.read()
         try:
-            asked_for = _globals_in(file)
-        except _BROKEN_PICKLE:
+            # Not from the file itself, which makes room for as many bytes as it is asked for.
+            asked_for = globals_in(io.BytesIO(content), len(content))
+        except BROKEN_PICKLE:
             return CheckpointError(path, "a truncated, damaged or foreign pickle, not written by torch.save.", _AGAIN)
         return _refusal(path, _unknown(asked_for), "a plain pickle, not written by torch.save")
     known = describe_head(head) or "something else"
     return CheckpointError(path, f"this is {known}, not a file that torch.save wrote.", hint_for(known))
 
 
-def _checked_zip(path: Path, file: BinaryIO) -> bytes:
-    """Check a zip archive's directory before torch reads it; returns the pickle in it."""
+def _checked_zip(path: Path, file: BinaryIO) -> dict[str, _Place]:
+    """Check a zip archive's directory before torch reads it; returns the places of its records, the pickle's first."""
     size = os.fstat(file.fileno()).st_size
     try:
-        with zipfile.ZipFile(file) as archive:
-            records = archive.infolist()
-    except Exception as failure:  # zipfile raises half a dozen kinds on damaged directories
-        raise CheckpointError(
-            path, f"truncated or damaged: no directory at the end of its {size:,} bytes.", _AGAIN
-        ) from failure
+        records = read_directory(file)
+    except ArchiveError as fault:
+        raise CheckpointError(path, f"truncated or damaged: {fault}.", _AGAIN) from fault
     names = [record.filename for record in records]
     foreign = _foreign_archive(names)
     if foreign:
@@ -153,17 +159,24 @@ def _checked_zip(path: Path, file: BinaryIO) -> bytes:
             f"this is a zip archive with {len(pickles)} data.pkl in it; torch.save writes one.",
             "If checkpoints are in it, unpack it first.",
         )
-    return _stored_bytes(path, file, pickles[0])
+    try:
+        places = {r.filename: _Place(*stored_place(file, r), r.CRC) for r in [*pickles, *records]}
+    except ArchiveError as fault:
+        raise CheckpointError(path, f"truncated or damaged: {fault}.", _AGAIN) from fault
+    return places
 
 
 def _check_records(path: Path, records: list[zipfile.ZipInfo], size: int) -> None:
     for record in records:
-        if record.compress_type != zipfile.ZIP_STORED or record.flag_bits & _ENCRYPTED:
+        if record.compress_type != zipfile.ZIP_STORED or is_encrypted(record):
             raise CheckpointError(
                 path,
                 f"its record {shown(record.filename)} is compressed or encrypted; torch.save does neither.",
                 "It may be made to exhaust memory. Do not trust it.",
             )
+        # torch leaves the memory of a tensor as it finds it if the tensor's record is marked as one of these.
+        if is_folder(record) or (record.file_size and not record.compress_size):
+            raise CheckpointError(path, f"damaged: its record {shown(record.filename)} is marked as empty.", _AGAIN)
     total = sum(record.file_size for record in records)
     if total > size:
         raise CheckpointError(
@@ -171,8 +184,6 @@ def _check_records(path: Path, records: list[zipfile.ZipInfo], size: int) -> Non
             f"its records claim {total:,} bytes, the file has {size:,}.",
             "It is damaged or made to do harm.",
         )
-    if len({record.filename for record in records}) < len(records):
-        raise CheckpointError(path, "damaged: a record appears in it twice.", _AGAIN)
 
 
 def _foreign_archive(names: list[str]) -> str | None:
@@ -185,74 +196,31 @@ def _foreign_archive(names: list[str]) -> str | None:
     return None
 
 
-def _stored_bytes(path: Path, file: BinaryIO, record: zipfile.ZipInfo) -> bytes:
-    # Not through zipfile: it insists on checksums, which torch.save can be told to leave out.
-    file.seek(record.header_offset)
-    local = file.read(_LOCAL_HEADER_BYTES)
-    if len(local) < _LOCAL_HEADER_BYTES:
-        raise CheckpointError(path, "truncated or damaged: a record lies outside the file.", _AGAIN)
-    name_bytes, extra_bytes = struct.unpack("<HH", local[-4:])
-    file.seek(name_bytes + extra_bytes, os.SEEK_CUR)
-    return file.read(record.file_size)
+def _checked_records(path: Path, data: bytes, places: Mapping[str, _Place]) -> bytes:
+    """Compare the checksums of all records; returns the bytes of the first.
+
+    torch.save can be told to leave checksums out, and writes 0 then.
+    """
+    view = memoryview(data)
+    for name, place in places.items():
+        found = zlib.crc32(view[place.start : place.end])
+        if place.checksum not in (0, found):
+            raise CheckpointError(
+                path,
+                f"damaged: the checksum of its record {shown(name)} is {found:08x}, not {place.checksum:08x}.",
+                _AGAIN,
+            )
+    first = next(iter(places.values()))
+    return data[first.start : first.end]
 
 
-def _scan(path: Path, program: bytes, pickles: int) -> set[str]:
-    """Names that the pickles at the start of `program` import; refuses what would crash the reader."""
+def _scan(path: Path, program: bytes, pickles: int, size: int) -> set[str]:
+    """Names that the pickles at the start of `program` import; refuses what would crash the reader of `size` bytes."""
     stream = io.BytesIO(program)
     try:
-        return {name for _ in range(pickles) for name in _globals_in(stream)}
-    except _BROKEN_PICKLE as failure:
+        return {name for _ in range(pickles) for name in globals_in(stream, size)}
+    except BROKEN_PICKLE as failure:
         raise CheckpointError(path, f"truncated or damaged pickle ({shown(str(failure))}).", _AGAIN) from failure
-
-
-def _globals_in(stream: IO[bytes]) -> set[str]:
-    """Read one pickle without executing it, to find the globals in it.
-
-    Raises:
-        ValueError: damaged, or tuples so deeply nested that taking their hash would overflow the C stack.
-    """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about odd escapes in a damaged file's texts
-        return _traced(stream)
-
-
-def _traced(stream: IO[bytes]) -> set[str]:
-    found: set[str] = set()
-    words: list[str] = []
-    depths: list[int] = []  # of tuples; 0 for everything else, _MARK for a mark
-    memo: dict[object, int] = {}
-    for operation, argument, _ in pickletools.genops(stream):
-        name = operation.name
-        if name == "GLOBAL":
-            found.add(str(argument).replace(" ", ".").replace("__builtin__.", "builtins."))
-        elif name == "STACK_GLOBAL":
-            found.add(".".join(words[-2:]))
-        elif isinstance(argument, str):
-            words = [*words[-1:], argument]
-        if name == "MEMOIZE" or name.endswith("PUT"):
-            memo[len(memo) if argument is None else argument] = depths[-1]
-        elif name.endswith("GET"):
-            depths.append(memo[argument])
-        else:
-            _follow(operation, depths)
-    return found
-
-
-def _follow(operation: pickletools.OpcodeInfo, depths: list[int]) -> None:
-    """Apply an operation to the depths of tuples as it applies to the stack."""
-    taken: list[int] = []
-    if pickletools.markobject in operation.stack_before:
-        while (top := depths.pop()) != _MARK:
-            taken.append(top)
-    for before in operation.stack_before:
-        if before not in (pickletools.markobject, pickletools.stackslice):
-            taken.append(depths.pop())
-    if operation.name.startswith("TUPLE"):
-        depths.append(1 + max(taken, default=0))
-        if depths[-1] > _DEEPEST_TUPLE:
-            raise ValueError(f"tuples nested more than {_DEEPEST_TUPLE} deep")
-    else:
-        depths.extend(_MARK if after is pickletools.markobject else 0 for after in operation.stack_after)
 
 
 def _load_error(path: Path, data: bytes, asked_for: set[str], failure: Exception) -> CheckpointError:

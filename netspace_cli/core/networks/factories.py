@@ -8,14 +8,15 @@ import inspect
 import itertools
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import fields, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
+from netspace_models.allowance import Allowance, TooLarge
 from netspace_models.architectures import Architecture, FieldIO, ImageIO, NetworkIO, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import factory
@@ -31,6 +32,8 @@ from .trust import check_trusted, is_trusted
 # Convolutions whose channels are tried, and coordinates of points, to find what a factory's module takes.
 MOST_CONVOLUTIONS = 4
 COORDINATES = (3, 2, 4, 1)
+# Values that what a file asks for may make room for: these, and as many for each value in the file.
+FLOOR_VALUES, VALUES_FOR_EACH = 16_000_000, 16
 # Sizes of images, in pixels, at which `known_io` compares an architecture with itself.
 COMPARED_SIZES = (16, 28, 32, 64)
 
@@ -69,6 +72,29 @@ def recorded_architecture(name: str, io: NetworkIO, file: Path) -> Architecture:
     except ConfigError as failure:
         reason = f"its architecture cannot be built here: {failure.message}"
         raise InputFileError(file, reason, failure.hint) from failure
+    except UnknownArchitecture as failure:
+        hint = failure.hint or "Check where the file comes from."
+        raise UnknownArchitecture(f"{file}: {failure.message}", hint) from failure
+
+
+def recorded_architectures(names: Iterable[str], io: NetworkIO, file: Path, values: int) -> list[Architecture]:
+    """Find the architectures that a file names, in order.
+
+    Args:
+        values: numbers of the networks, or of the space, that have them. Built-in architectures make room for
+            16 million more than 16 times as many.
+    Raises:
+        InputFileError, UnknownArchitecture: as `recorded_architecture`; and if they take more room.
+    """
+    allowance, found = Allowance(FLOOR_VALUES + VALUES_FOR_EACH * values), []
+    for name in names:
+        try:
+            with nullcontext() if is_factory(name) else allowance:
+                found.append(recorded_architecture(name, io, file))
+        except TooLarge as failure:
+            reason = f"its architectures ask for {failure}, and its networks have {values:,}."
+            raise InputFileError(file, reason, "It is damaged, or made to fill memory.") from failure
+    return found
 
 
 def known_io(architecture: Architecture) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -15,17 +15,16 @@ from torch import Tensor
 
 from .grids import shape_from_grid
 from .mesh_bodies import bodies_of, inside_out, turn, winding_numbers
+from .mesh_reading import load_mesh
 from .samples import HELD_OUT, SAMPLES, Shape, check_distances
 
 if TYPE_CHECKING:
     import trimesh
 
-MESH_SUFFIXES = (".ply", ".obj", ".stl", ".off", ".glb")
 # The longest side of a mesh that is brought into the box, whose sides are 2.
 LONGEST = 1.8
 # Voxels along each axis of the box when an open mesh is replaced by the voxels that it passes through.
 RESOLUTION = 64
-KINDS = f"Give a whole mesh of triangles: {', '.join(MESH_SUFFIXES)}."
 # Deviation of the points near the surface, in two bands, in units of the box's half side.
 NEAR = (0.05, 0.01)
 # Distances to a mesh are slow to get: fewer of them than from a grid, by this factor.
@@ -95,7 +94,7 @@ def read_mesh(source: Path, *, repair: bool, scale: bool) -> trimesh.Trimesh:
         ConfigError, InputFileError: as `shape_from_mesh`.
     """
     check_mesh_extra()
-    mesh = _load(source)
+    mesh = load_mesh(source)
     places = mesh.vertices.copy()
     if scale:
         low, high = mesh.bounds
@@ -168,33 +167,6 @@ def _not_closed(source: Path, mesh: trimesh.Trimesh, places: np.ndarray) -> Inpu
 
 def _shown(place: np.ndarray) -> str:
     return f"({', '.join(f'{float(x):.3g}' for x in place)})"
-
-
-def _load(source: Path) -> trimesh.Trimesh:
-    import trimesh
-
-    try:
-        # trimesh leaves out what is not finite where it cleans up, so it is looked for before that.
-        raw: Any = trimesh.load_mesh(source, process=False)
-        # As a mesh, not a scene: its parts are one shape.
-        found: Any = trimesh.load_mesh(source)
-    except Exception as failure:  # the readers of a dozen formats raise what they like
-        raise InputFileError(source, f"cannot be read as a mesh ({failure}).", KINDS) from failure
-    if not isinstance(raw, trimesh.Trimesh) or len(raw.faces) == 0:
-        raise InputFileError(source, "not a mesh: it has no faces.", KINDS)
-    wrong = int((~np.isfinite(raw.vertices)).any(axis=1).sum())
-    if wrong:
-        raise InputFileError(
-            source, f"{wrong} of its {len(raw.vertices):,} vertices are NaN or infinite.", "Repair it or leave it out."
-        )
-    if float(np.ptp(found.vertices, axis=0).max()) == 0:
-        raise InputFileError(source, "all its vertices are one point.", "Leave it out.")
-    if not found.is_watertight:
-        # Corners at one place with several texture coordinates or normals are one corner of the solid.
-        found.merge_vertices(merge_tex=True, merge_norm=True)
-        faces = found.faces
-        found.update_faces((faces[:, 0] != faces[:, 1]) & (faces[:, 1] != faces[:, 2]) & (faces[:, 2] != faces[:, 0]))
-    return found
 
 
 def _of_two_minds(shape: Shape, mesh: trimesh.Trimesh) -> tuple[int, int]:

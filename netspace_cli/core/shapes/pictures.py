@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from netspace_models.errors import InputFileError
 from torch import Tensor
 
+from netspace_cli.core.files.picture_file import PictureError, read_picture_file
+
 from .samples import HELD_OUT, SAMPLES, Shape
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 MODES = ("L", "RGB")
 PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -45,15 +51,9 @@ def read_picture(source: Path) -> Tensor:
     Raises:
         InputFileError: no picture, of other channels than 1 or 3, or all of one colour.
     """
-    from PIL import Image
-    from torchvision.transforms.v2.functional import pil_to_tensor
-
     try:
-        with Image.open(source) as opened:
-            mode, frames = opened.mode, getattr(opened, "n_frames", 1)
-            mode += " with transparency" if mode in MODES and "transparency" in opened.info else ""
-            picture = pil_to_tensor(opened) if mode in MODES else torch.empty(0)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as failure:
+        picture, mode, frames = read_picture_file(source, _decoded)
+    except PictureError as failure:
         raise InputFileError(source, "cannot be read as a picture.", "Give a whole .png or .jpg.") from failure
     if mode not in MODES or frames > 1:
         raise InputFileError(
@@ -65,6 +65,15 @@ def read_picture(source: Path) -> Tensor:
     if int(picture.max()) == int(picture.min()):
         raise InputFileError(source, "all its pixels are of one colour: there is nothing to fit.", "Leave it out.")
     return picture
+
+
+def _decoded(opened: Image.Image) -> tuple[Tensor, str, int]:
+    """(C, H, W), nothing of other modes; the mode, and how many pictures there are."""
+    from torchvision.transforms.v2.functional import pil_to_tensor
+
+    mode, frames = opened.mode, getattr(opened, "n_frames", 1)
+    mode += " with transparency" if mode in MODES and "transparency" in opened.info else ""
+    return (pil_to_tensor(opened) if mode in MODES else torch.empty(0)), mode, frames
 
 
 def _colours(picture: Tensor, points: Tensor) -> Tensor:

@@ -11,10 +11,16 @@ import torch
 from netspace_models.errors import InputFileError
 from torch import Tensor
 
+from netspace_cli.core.files.numpy_file import ArrayFileError, read_npy
+from netspace_cli.core.files.structure import read_text
+from netspace_cli.core.files.tensor_names import brief
+
+from .mesh_reading import load_file
 from .meshes import check_mesh_extra
 
 SCAN_SUFFIXES = (".npy", ".xyz")
 LEAST_POINTS = 20
+MOST_TEXT_BYTES = 1 << 30
 # How far the length of a normal may be from one: files have few digits.
 LENGTH_SLACK = 0.05
 NORMALS = ("nx", "ny", "nz")
@@ -66,7 +72,7 @@ def read_scan(path: Path) -> Scan:
         raise InputFileError(
             path, f"{rows.dtype} of shape {rows.shape} are not points; (N, 3) or (N, 6) numbers are needed.", POINTS
         )
-    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
         found = torch.from_numpy(rows.astype(np.float32))
     wrong = int((~torch.isfinite(found).all(dim=1)).sum())
     if wrong:
@@ -101,12 +107,12 @@ def _normals(path: Path, found: Tensor) -> Tensor:
 def _rows(path: Path) -> np.ndarray:
     try:
         if path.suffix.lower() == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
+            return read_npy(path)
         if path.suffix.lower() == ".xyz":
             with warnings.catch_warnings(action="ignore"):  # of a file without numbers, which is refused below
-                return np.loadtxt(path, dtype=np.float32, ndmin=2)
-    except (OSError, ValueError, EOFError) as failure:
-        raise InputFileError(path, f"cannot be read as points ({failure}).", POINTS) from failure
+                return np.loadtxt(read_text(path, most=MOST_TEXT_BYTES, hint=POINTS).splitlines(), np.float32, ndmin=2)
+    except (ArrayFileError, ValueError, OverflowError) as failure:
+        raise InputFileError(path, f"cannot be read as points ({brief(failure)}).", POINTS) from failure
     cloud = _cloud(path)
     if cloud is None:
         raise InputFileError(path, "a mesh, not points alone.", POINTS)
@@ -119,13 +125,16 @@ def _cloud(path: Path) -> np.ndarray | None:
     import trimesh
 
     try:
-        found = trimesh.load(path)
+        found = load_file(path)
+        if not isinstance(found, trimesh.PointCloud):
+            return None
+        vertices = found.metadata.get("_ply_raw", {}).get("vertex", {})
+        with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
+            if not set(NORMALS) <= set(vertices.get("properties", ())):
+                return np.asarray(found.vertices, dtype=np.float32)
+            normals = [np.asarray(vertices["data"][name]).reshape(-1, 1) for name in NORMALS]
+            return np.concatenate([found.vertices, *normals], axis=1).astype(np.float32)
+    except InputFileError:
+        raise
     except Exception as failure:  # the reader raises what it likes
-        raise InputFileError(path, f"cannot be read ({failure}).", POINTS) from failure
-    if not isinstance(found, trimesh.PointCloud):
-        return None
-    vertices = found.metadata.get("_ply_raw", {}).get("vertex", {})
-    if not set(NORMALS) <= set(vertices.get("properties", ())):
-        return np.asarray(found.vertices, dtype=np.float32)
-    normals = [np.asarray(vertices["data"][name]).reshape(-1, 1) for name in NORMALS]
-    return np.concatenate([found.vertices, *normals], axis=1).astype(np.float32)
+        raise InputFileError(path, f"cannot be read ({brief(failure)}).", POINTS) from failure

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -15,10 +13,12 @@ import torch
 from netspace_models.errors import ConfigError, InputFileError
 from torch import Tensor
 
-from netspace_cli.core.files.inputs import open_input, sha256_of
+from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.files.numpy_file import ArrayFileError, read_npz
 
 from .grids import check_grid, shape_from_grid
-from .meshes import MESH_SUFFIXES, check_mesh_extra, read_mesh, shape_from_mesh
+from .mesh_reading import MESH_SUFFIXES
+from .meshes import check_mesh_extra, read_mesh, shape_from_mesh
 from .pictures import PICTURE_SUFFIXES, channels_of, read_picture, shape_from_picture
 from .samples import HELD_OUT, SAMPLES, Shape, check_distances
 
@@ -138,14 +138,10 @@ def _grid_source(name: str, file: Path, grid: np.ndarray, about: Mapping[str, An
 
 
 def _arrays(file: Path) -> dict[str, np.ndarray]:
-    with open_input(file) as opened:
-        try:
-            archive = np.load(opened, allow_pickle=False)
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ValueError("it holds a single array")
-            return {name: archive[name] for name in archive.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, KeyError) as failure:
-            raise InputFileError(file, f"this is not a readable .npz file ({failure}).", WANTED) from failure
+    try:
+        return read_npz(file)
+    except ArrayFileError as failure:
+        raise InputFileError(file, f"this is not a readable .npz file ({failure}).", WANTED) from failure
 
 
 def _grids(file: Path, arrays: dict[str, np.ndarray]) -> np.ndarray:
@@ -204,7 +200,7 @@ def _rows(name: str, file: Path, arrays: dict[str, np.ndarray]) -> Tensor:
             f"{above} of {len(arrays['neg'])} in `neg` above.",
             "`pos` must be outside: swap the names, or the signs.",
         )
-    with np.errstate(over="ignore"):  # what becomes infinite is refused as such
+    with np.errstate(over="ignore", invalid="ignore"):  # what becomes infinite is refused as such
         rows = torch.from_numpy(np.concatenate([arrays["pos"], arrays["neg"]]).astype(np.float32))
     if len(rows) < LEAST_SAMPLES:
         raise InputFileError(file, f"{name}: {len(rows)} samples are too few.", f"Give {LEAST_SAMPLES} or more.")

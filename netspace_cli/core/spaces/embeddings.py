@@ -17,6 +17,8 @@ from torch import Tensor
 from netspace_cli.core.files.checkpoint import read_own
 from netspace_cli.core.files.safetensors_file import write_safetensors
 from netspace_cli.core.runtime.results import Result
+from netspace_cli.core.files.structure import parse_json
+from netspace_cli.core.files.tensor_names import brief, shown, shown_value
 
 from .space import Space
 
@@ -98,7 +100,7 @@ def load_embeddings(path: Path) -> Embeddings:
         embeddings = Embeddings(vectors.float(), origins, record["space"], record["space_sha256"])
     except (KeyError, TypeError, ValueError) as failure:
         raise InputFileError(
-            path, f"not a complete embedding file ({failure}).", "Encode the network again."
+            path, f"not a complete embedding file ({brief(failure)}).", "Encode the network again."
         ) from failure
     if not torch.isfinite(vectors).all():
         raise NotFinite(f"{path}: the embedding holds NaN or infinity.", "Encode the network again.")
@@ -111,10 +113,10 @@ def _check_texts(record: dict[str, Any], origins: Sequence[Origin]) -> None:
     texts += [text for o in origins for text in (o.arch, o.form, o.source, o.sha256, o.how)]
     for text in texts:
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is not text")
+            raise TypeError(f"{shown_value(text)} is not text")
     for origin in origins:
-        if origin.form not in get_args(Form) or not isinstance(origin.steps, int):
-            raise ValueError(f"form {origin.form!r}, steps {origin.steps!r}")
+        if origin.form not in get_args(Form) or type(origin.steps) is not int:
+            raise ValueError(f"form {shown(origin.form)}, steps {shown_value(origin.steps)}")
 
 
 def is_embedding(path: Path) -> bool:
@@ -151,15 +153,16 @@ def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
             "`netspace inspect` says what it is; `netspace encode` makes embeddings.",
         )
     try:
-        record = json.loads(metadata["netspace.embedding"])
+        record = parse_json(metadata["netspace.embedding"])
         version = (record["format"], record["version"])
     except (ValueError, KeyError, TypeError) as failure:
-        raise InputFileError(path, f"its record cannot be read ({failure}).", "Encode the network again.") from failure
-    if version != (FORMAT, VERSION):
         raise InputFileError(
-            path,
-            f"format {version[0]!r} version {version[1]}; this netspace reads {FORMAT!r} version {VERSION}.",
-        )
+            path, f"its record cannot be read ({brief(failure)}).", "Encode the network again."
+        ) from failure
+    if version != (FORMAT, VERSION):
+        found = f"format {shown_value(version[0])} version {shown_value(version[1])}"
+        reason = f"{found}; this netspace reads {FORMAT!r} version {VERSION}."
+        raise InputFileError(path, reason, "Use the netspace that wrote it, or encode the network again.")
     return dict(record)
 
 

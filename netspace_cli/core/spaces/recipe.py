@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from netspace_models.backbones.registry import BACKBONES, DEFAULT
-from netspace_models.backbones.settings import BackboneSettings
+from netspace_models.backbones.settings import MOST, BackboneSettings
 from netspace_models.errors import ConfigError
 from netspace_models.second_order.gauss_newton import DAMPING
 from netspace_models.training.augmentations import Augmentations
@@ -22,13 +22,17 @@ from pydantic import (
     Field,
     InstanceOf,
     PositiveFloat,
-    PositiveInt,
     SerializeAsAny,
     TypeAdapter,
 )
 
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.runtime.minimise import AdamSchedule
+
+# A recipe may be a stranger's, in the file of a space: no number of things is without an upper bound.
+MOST_STEPS = 1_000_000_000
+Some = Annotated[int, Field(gt=0, le=MOST)]
+Steps = Annotated[int, Field(gt=0, le=MOST_STEPS)]
 
 # The sections that have tables of their own.
 WITH_TABLES = ("backbone", "train")
@@ -59,9 +63,9 @@ class SpaceRecipe(Section):
     name: str | None = Field(None, min_length=1)
     unseen: tuple[str, ...] = ()
     start: Literal["best", "random"] = "best"
-    starts: PositiveInt = 1
+    starts: Some = 1
     starts_for: tuple[str, ...] = ()
-    parents: PositiveInt | None = None
+    parents: Some | None = None
 
     def starts_of(self, arch: str) -> int:
         """Number of starting points of an architecture."""
@@ -95,7 +99,7 @@ class ContrastRecipe(Section):
 
     gamma: float = Field(0.0, ge=0, lt=1)
     temperature: PositiveFloat = 0.1
-    width: PositiveInt = 128
+    width: Some = 128
 
 
 class TrainRecipe(Section):
@@ -139,11 +143,11 @@ class TrainRecipe(Section):
     """
 
     objective: Literal["imitate", "reconstruct", "both"] = "imitate"
-    steps: PositiveInt = 1000
-    instances: PositiveInt = 8
-    images: PositiveInt = 128
+    steps: Steps = 1000
+    instances: Some = 8
+    images: Some = 128
     lr: PositiveFloat = 1e-3
-    warmup: int = Field(50, ge=0)
+    warmup: int = Field(50, ge=0, le=MOST_STEPS)
     schedule: Literal["cosine", "constant"] = "cosine"
     clip: float = Field(1.0, ge=0)
     temperature: PositiveFloat = 4.0
@@ -163,8 +167,8 @@ class TrainRecipe(Section):
     reconstruct: ReconstructRecipe = ReconstructRecipe()
     contrast: ContrastRecipe = ContrastRecipe()
     keep: Literal["best", "last"] = "best"
-    validate_every: PositiveInt = 100
-    checkpoint_every: PositiveInt = 100
+    validate_every: Steps = 100
+    checkpoint_every: Steps = 100
 
     @property
     def augmentations(self) -> Augmentations:
@@ -192,8 +196,8 @@ class RefineRecipe(Section):
     """
 
     method: Literal["adam", "gauss-newton"] = "adam"
-    steps: int = Field(100, ge=0)
-    images: PositiveInt = 128
+    steps: int = Field(100, ge=0, le=MOST_STEPS)
+    images: Some = 128
     lr: PositiveFloat = 0.02
     lr_end: PositiveFloat = 0.001
     temperature: PositiveFloat | None = None
@@ -214,8 +218,8 @@ class LsoRecipe(Section):
         rates: learning rates of single architectures.
     """
 
-    steps: PositiveInt = 200
-    images: PositiveInt = 128
+    steps: Steps = 200
+    images: Some = 128
     lr: PositiveFloat = 0.01
     rates: dict[str, PositiveFloat] = {}
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, get_type_hints
 
 from netspace_models.backbones.registry import BACKBONES, DEFAULT
 from netspace_models.backbones.settings import BackboneSettings
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, InputFileError
 from pydantic import ValidationError
+
+from netspace_cli.core.files.structure import MOST_TOML_BYTES, StructureError, parse_toml, read_text
 
 from .recipe import (
     WITH_TABLES,
@@ -32,6 +34,7 @@ _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 # Older keys of `[train]` and those of today. Those of `[backbone]` are its settings' to know.
 _TRAIN_KEYS = {"own": "self_imitation", "near": "near_surface_share", "fresh": "untrained_lr_factor"}
 _NO_TABLE = ("dataclass_type", "model_type")
+_LONGEST_VALUE = 200  # characters of a value in a message
 
 
 def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -> Recipe:
@@ -43,13 +46,36 @@ def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -
     Raises:
         ConfigError: not TOML, an unknown key (with the nearest), or a value that does not fit.
     """
-    table: dict[str, Any] = {}
-    if path is not None:
-        try:
-            table = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
-            raise ConfigError(f"{path} cannot be read as a recipe: {failure}.") from failure
+    table = {} if path is None else _read_table(path)
     values = {key: _value(text) for key, text in (overrides or {}).items()}
+    try:
+        return _overridden({**table}, values)
+    except ConfigError as failure:
+        if path is None or _is_recipe(table):
+            raise
+        raise ConfigError(f"{path}: {failure.message}", failure.hint) from failure
+
+
+def _is_recipe(table: Mapping[str, Any]) -> bool:
+    try:
+        recipe_from(table)
+    except ConfigError:
+        return False
+    return True
+
+
+def _read_table(path: Path) -> dict[str, Any]:
+    """Read the tables of a TOML file. Raises ConfigError."""
+    try:
+        return parse_toml(read_text(path, most=MOST_TOML_BYTES))
+    except InputFileError as failure:
+        raise ConfigError(f"{path} cannot be read as a recipe: {failure.reason}", failure.hint) from failure
+    except StructureError as fault:
+        raise ConfigError(f"{path} cannot be read as a recipe: {fault}.", "See examples/recipes.") from fault
+
+
+def _overridden(table: dict[str, Any], values: dict[str, Any]) -> Recipe:
+    """Make a recipe from tables, with single values replaced."""
     # First, as it says how other keys are read.
     if "backbone.kind" in values:
         _set(table, "backbone.kind", values.pop("backbone.kind"))
@@ -68,13 +94,31 @@ def recipe_from(table: Mapping[str, Any]) -> Recipe:
     """
     table = translated_recipe(table)
     try:
-        backbone = backbone_from(table.pop("backbone", {}))
+        backbone = backbone_from(table.get("backbone", {}))
     except ValidationError as failure:
         raise ConfigError(*_explain(failure, "backbone")) from failure
     try:
-        return Recipe.model_validate({**table, "backbone": backbone})
+        recipe = Recipe.model_validate({**table, "backbone": backbone})
     except ValidationError as failure:
         raise ConfigError(*_explain(failure)) from failure
+    truths = any(isinstance(value, bool) for value in flattened(table).values())
+    wrong = _number_as_truth(table, recipe.model_dump(mode="json")) if truths else None
+    if wrong:
+        reason = f"invalid {wrong[0]} = {wrong[1]} in the recipe: input should be a number."
+        raise ConfigError(reason, "See examples/recipes.")
+    return recipe
+
+
+def _number_as_truth(given: Mapping[str, Any], made: Mapping[str, Any], place: str = "") -> tuple[str, bool] | None:
+    """The first key that was given true or false for a number, which pydantic reads as 1 or 0."""
+    for key, value in given.items():
+        if isinstance(value, Mapping) and isinstance(made.get(key), Mapping):
+            found = _number_as_truth(value, made[key], f"{place}{key}.")
+            if found:
+                return found
+        elif isinstance(value, bool) and key in made and not isinstance(made[key], bool):
+            return f"{place}{key}", value
+    return None
 
 
 def translated_recipe(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,8 +169,8 @@ def _settings(backbone: Mapping[str, Any]) -> type[BackboneSettings]:
 def _value(text: str) -> Any:
     """Parse a value in TOML's notation; a bare word is a string."""
     try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
+        return parse_toml(f"x = {text}")["x"]
+    except StructureError:
         return text
 
 
@@ -210,23 +254,33 @@ def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
     # pydantic would name the class.
     reason = "input should be a table" if fault["type"] in _NO_TABLE else fault["msg"].lower()
     return (
-        f"invalid {key} = {fault['input']!r} in the recipe: {reason}.",
+        f"invalid {key} = {_brief(fault['input'])} in the recipe: {reason}.",
         "See examples/recipes.",
     )
 
 
-def _known_keys() -> list[str]:
+def _brief(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
+
+
+def _known_keys() -> Sequence[str]:
     """Keys of sections, of tables in them, and of values."""
+    return _keys_with(tuple(BACKBONES.values()))
+
+
+@lru_cache(maxsize=4)
+def _keys_with(backbones: tuple[type, ...]) -> tuple[str, ...]:
     keys = []
     for name, kinds in (
-        ("space", [SpaceRecipe]),
-        ("backbone", list(BACKBONES.values())),
-        ("train", [TrainRecipe]),
-        ("refine", [RefineRecipe]),
-        ("lso", [LsoRecipe]),
+        ("space", (SpaceRecipe,)),
+        ("backbone", backbones),
+        ("train", (TrainRecipe,)),
+        ("refine", (RefineRecipe,)),
+        ("lso", (LsoRecipe,)),
     ):
         keys += [name, *(f"{name}.{key}" for kind in kinds for key in _keys_of(kind))]
-    return list(dict.fromkeys(keys))
+    return tuple(dict.fromkeys(keys))
 
 
 def _keys_of(section: type) -> list[str]:
@@ -238,7 +292,11 @@ def _keys_of(section: type) -> list[str]:
     return keys
 
 
-def settable_keys() -> list[str]:
+def settable_keys() -> Sequence[str]:
     """The dotted keys of all values that a recipe can set, of every backbone."""
-    known = _known_keys()
-    return [key for key in known if "." in key and not any(other.startswith(f"{key}.") for other in known)]
+    return _settable(tuple(_known_keys()))
+
+
+@lru_cache(maxsize=4)
+def _settable(known: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(key for key in known if "." in key and not any(other.startswith(f"{key}.") for other in known))

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from netspace_models.allowance import Allowance, TooLarge
 from netspace_models.architectures import Architecture, NetworkIO, io_from
 from netspace_models.errors import InputFileError, NetspaceError
 from netspace_models.space_model import SpaceModel
@@ -18,9 +19,10 @@ from torch import Tensor
 from netspace_cli.core.files.checkpoint import check_finite, read_own
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.safetensors_file import write_safetensors
+from netspace_cli.core.files.tensor_names import brief
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
-from netspace_cli.core.networks.factories import recorded_architecture
+from netspace_cli.core.networks.factories import FLOOR_VALUES, VALUES_FOR_EACH, recorded_architectures
 
 from .built_in import space_path
 from .model import build_model
@@ -117,8 +119,10 @@ def load_space(source: str | Path) -> Space:
     check_finite(tensors, path)
     try:
         io = io_from(record["io"])
-        architectures = [recorded_architecture(name, io, path) for name in record["architectures"]]
-        with torch.random.fork_rng(devices=[]):
+        values = sum(tensor.numel() for tensor in tensors.values())
+        architectures = recorded_architectures(record["architectures"], io, path, values)
+        # Beside parameters there are places of weights in tokens, and directions are drawn in double precision.
+        with torch.random.fork_rng(devices=[]), Allowance(FLOOR_VALUES + VALUES_FOR_EACH * values):
             model = build_model(recipe_from(record["recipe"]), architectures)
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
         model.load_state_dict(weights, strict=True)
@@ -128,8 +132,13 @@ def load_space(source: str | Path) -> Space:
     except InputFileError:
         raise
     except NetspaceError as failure:  # a recipe or an architecture that this machine cannot make
-        raise InputFileError(path, f"not a complete space: {failure.message}", failure.hint) from failure
+        reason = failure.message.removeprefix(f"{path}: ")
+        hint = failure.hint or "Train the space again."
+        raise InputFileError(path, f"not a complete space: {reason}", hint) from failure
+    except TooLarge as failure:
+        reason = f"its record asks for {failure}, the file has {values:,}."
+        raise InputFileError(path, reason, "It is damaged, or made to fill memory.") from failure
     except (KeyError, TypeError, ValueError, RuntimeError) as failure:
-        raise InputFileError(path, f"not a complete space ({failure}).", "Train the space again.") from failure
+        raise InputFileError(path, f"not a complete space ({brief(failure)}).", "Train the space again.") from failure
     model.eval().requires_grad_(False)
     return Space(model, record, embeddings, path, sha256_of(path))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from netspace_models.architectures import io_from
 from netspace_models.errors import InputFileError
 
-from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.data.records import recorded_io, translated_record
+from netspace_cli.core.files.structure import parse_json
+from netspace_cli.core.files.tensor_names import brief, shown_value
 
 FORMAT, VERSION = "netspace-space", 1
 
@@ -29,36 +28,38 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
             "`netspace inspect` says what it is; `netspace train` makes a space.",
         )
     try:
-        record = translated_record(dict(json.loads(metadata["netspace.space"])))
+        record = translated_record(dict(parse_json(metadata["netspace.space"])))
         version = (record["format"], record["version"])
     except (ValueError, KeyError, TypeError) as failure:
-        raise InputFileError(path, f"its record cannot be read ({failure}).", "Train the space again.") from failure
-    if version != (FORMAT, VERSION):
         raise InputFileError(
-            path,
-            f"format {version[0]!r} version {version[1]}; this netspace reads {FORMAT!r} version {VERSION}.",
-            "Use the netspace that wrote it, or train the space again.",
-        )
+            path, f"its record cannot be read ({brief(failure)}).", "Train the space again."
+        ) from failure
+    if version != (FORMAT, VERSION):
+        found = f"format {shown_value(version[0])} version {shown_value(version[1])}"
+        reason = f"{found}; this netspace reads {FORMAT!r} version {VERSION}."
+        raise InputFileError(path, reason, "Use the netspace that wrote it, or train the space again.")
     try:
         _check_record(record)
     except (ValueError, KeyError, TypeError, AttributeError) as failure:
         raise InputFileError(
-            path, f"its record is not complete ({type(failure).__name__}: {failure}).", "Train the space again."
+            path, f"its record is not complete ({type(failure).__name__}: {brief(failure)}).", "Train the space again."
         ) from failure
     return record
 
 
 def _check_record(record: Mapping[str, Any]) -> None:
     """Check a record. Raises ValueError, KeyError, TypeError or AttributeError for missing or wrong values."""
-    io = io_from(record["io"])
+    recorded_io(record["io"])
     texts = [record["name"], record["data"]["name"], record["netspace_version"], *record["architectures"]]
-    numbers = [*asdict(io).values(), record["recipe"]["backbone"]["embedding_size"]]
+    numbers = [record["recipe"]["backbone"]["embedding_size"]]
     rows = [(row["id"], row["arch"], row["split"]) for row in record["zoo"]]
     if not record["architectures"] or not isinstance(record["architectures"], list):
         raise ValueError("no architectures")
     for text in (*texts, record["recipe"]["backbone"]["kind"], *(t for row in rows for t in row)):
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is not text")
+            raise TypeError(f"{shown_value(text)} is not text")
+    if not isinstance(record["data"], dict):
+        raise TypeError("its data are not a table")
     for number in (*numbers, record["recipe"]["refine"]["steps"] + 1):
-        if not isinstance(number, int) or number < 1:
+        if type(number) is not int or number < 1:
             raise ValueError(f"{number!r} is not a number above zero")

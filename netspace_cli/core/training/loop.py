@@ -118,7 +118,7 @@ def train_prepared(
         state = new_state(task)
         settings = _settings(task, zoo)
         if resume:
-            _go_on(state, folder, settings, task.runner)
+            _go_on(state, folder, settings)
         else:
             folder.begin(settings, force=force)
         _loop(task, state, folder, stop)
@@ -178,12 +178,12 @@ def prepare(
     return Task(recipe, training, data, first, runner, vary, zoo.kind, beside, extension)
 
 
-def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any], runner: Runner) -> None:
+def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any]) -> None:
     """Replace a new state by a run's last checkpoint."""
-    saved = folder.resume(settings, runner.device)
+    saved = folder.resume(settings)
     try:
         state.load_state_dict(saved)
-    except (RuntimeError, KeyError, ValueError, TypeError) as failure:
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError) as failure:
         raise CheckpointError(
             folder.checkpoint,
             f"holds no state of this run ({failure}).",

@@ -14,7 +14,10 @@ from netspace_models.errors import CheckpointError, ConfigError, InputFileError,
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.files.inputs import open_input
 from netspace_cli.core.files.outputs import atomic_write, check_output
+from netspace_cli.core.files.structure import StructureError, parse_json, plain_json, read_text
+from netspace_cli.core.files.torch_file import read_torch_file
 from netspace_cli.core.spaces.recipe_reading import completed_recipe
 
 MADE_WITH = "made_with"  # of the settings: versions, device and threads
@@ -87,8 +90,8 @@ class RunFolder:
         text = json.dumps(settings, indent=1, sort_keys=True) + "\n"
         atomic_write(self.path / "settings.json", lambda p: p.write_text(text), force=True)
 
-    def resume(self, settings: Mapping[str, Any], device: torch.device) -> dict[str, Any]:
-        """The state to continue from.
+    def resume(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The state to continue from, on the processor.
 
         Metrics of later steps are dropped, since those steps will be repeated.
 
@@ -100,7 +103,7 @@ class RunFolder:
             raise ConfigError(
                 f"{self.path} has no checkpoint to continue from.", f"Leave out {setting('resume')} to start."
             )
-        before, now = translated_record(self._settings()), json.loads(json.dumps(settings))
+        before, now = translated_record(self._settings()), plain_json(settings)
         # A run may have been begun when recipes had fewer keys, or other names for them.
         # MADE_WITH is recorded, not compared: a run may continue elsewhere, though not with the same bits.
         for each in (before, now):
@@ -117,26 +120,44 @@ class RunFolder:
                 else "Resume with the same settings, or start again: "
                 f"without {setting('resume')} and with {setting('force', True)}.",
             )
-        try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location=device, weights_only=True)
-            step = int(state["step"])
-        except Exception as failure:
-            raise CheckpointError(
-                self.checkpoint, f"cannot be read ({failure}).", f"Start again with {setting('force', True)}."
-            ) from failure
-        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
-        kept = "".join(lines[:step])
-        atomic_write(self.metrics, lambda p: p.write_text(kept), force=True)
+        state, step = self._state()
+        kept = b"".join(self._metric_lines()[:step])
+        atomic_write(self.metrics, lambda p: p.write_bytes(kept), force=True)
         return state
 
-    def _settings(self) -> dict[str, Any]:
-        path = self.path / "settings.json"
+    def _state(self) -> tuple[dict[str, Any], int]:
+        """The last complete state, on the processor, and its step."""
+        hint = self._again()
         try:
-            return dict(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as failure:
-            raise InputFileError(
-                path, f"cannot be read ({failure}).", f"Start again with {setting('force', True)}."
-            ) from failure
+            state, _ = read_torch_file(self.checkpoint)
+        except CheckpointError as failure:
+            reason = f"cannot be read ({failure.reason.rstrip('.')})."
+            raise CheckpointError(self.checkpoint, reason, hint) from failure
+        step = state.get("step") if isinstance(state, dict) else None
+        if not isinstance(state, dict) or type(step) is not int or step < 0:
+            raise CheckpointError(self.checkpoint, "cannot be read (it holds no state of a run).", hint)
+        return state, step
+
+    @staticmethod
+    def _again() -> str:
+        return f"Start again with {setting('force', True)}."
+
+    def _metric_lines(self) -> list[bytes]:
+        if not self.metrics.exists():
+            return []
+        with open_input(self.metrics) as file:
+            return file.read().splitlines(keepends=True)
+
+    def _settings(self) -> dict[str, Any]:
+        path, hint = self.path / "settings.json", self._again()
+        try:
+            settings = parse_json(read_text(path))
+        except (InputFileError, StructureError) as fault:
+            reason = fault.reason.rstrip(".") if isinstance(fault, InputFileError) else str(fault)
+            raise InputFileError(path, f"cannot be read ({reason}).", hint) from fault
+        if not isinstance(settings, dict):
+            raise InputFileError(path, "cannot be read (it holds no settings of a run).", hint)
+        return settings
 
     def progress(self) -> tuple[int, int]:
         """Steps done and total steps.
@@ -144,11 +165,14 @@ class RunFolder:
         Raises:
             InputFileError: the settings cannot be read.
         """
-        done = len(self.metrics.read_text().splitlines()) if self.metrics.exists() else 0
+        done, path = len(self._metric_lines()), self.path / "settings.json"
         try:
-            return done, int(self._settings()["recipe"]["train"]["steps"])
-        except (KeyError, TypeError, ValueError) as failure:
-            raise InputFileError(self.path / "settings.json", f"has no steps ({failure}).") from failure
+            steps = self._settings()["recipe"]["train"]["steps"]
+        except (KeyError, TypeError):
+            steps = None
+        if type(steps) is not int:
+            raise InputFileError(path, "has no steps.", self._again())
+        return done, steps
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add one line to the metrics."""

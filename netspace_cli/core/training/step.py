@@ -115,13 +115,22 @@ class TrainState:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Restore from `state_dict`."""
+        """Restore from `state_dict`.
+
+        Raises:
+            RuntimeError, KeyError, ValueError, TypeError, AttributeError: it is of something else.
+        """
+        best, own = dict(state["best"]), self.model.state_dict()
+        if best and {n: t.shape for n, t in best.items()} != {n: t.shape for n, t in own.items()}:
+            raise ValueError("the values of its best step are of another model")
+        if not all(isinstance(state[name], int | float) for name in ("step", "best_step", "best_loss")):
+            raise TypeError("its steps or its loss is not a number")
         self.model.load_state_dict(state["model"])
         if self.contrast is not None:
             self.contrast.load_state_dict(state["contrast"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best_step = state["step"], state["best_step"]
-        self.best, self.best_loss = dict(state["best"]), state["best_loss"]
+        self.best, self.best_loss = best, state["best_loss"]
 
 
 def take_step(task: Task, state: TrainState) -> dict[str, float]:

@@ -267,7 +267,8 @@ def _recognise(
                 found.append(_Found(entry, network.architecture, network.sha256, network.run, network.accuracy))
             except _FAULTS as failure:
                 line = f" ({entry.line})" if entry.line else ""
-                reason = failure.message.removeprefix(f"{entry.path}: ")
+                said = failure.message.removeprefix(f"{entry.path}: ")
+                reason = failure.reason if isinstance(failure, InputFileError) else said
                 refused.append(LeftOut(entry.path, reason + line, failure.hint))
             tick(1)
     return found, refused

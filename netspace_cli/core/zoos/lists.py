@@ -14,6 +14,7 @@ from netspace_models.errors import InputFileError, UnknownArchitecture
 
 from netspace_cli.core.files.inputs import open_input
 
+_LONGEST = 300  # characters of what is wrong with a line
 EXAMPLE = "resnet_fusedbn;d2;d8;scifar10;resnet8/43.pt"
 # Class names of the published code that are not netspace's own; its ResNets tell their depth apart.
 PUBLISHED = {"vanilla_cnn": "vanillacnn"}
@@ -119,7 +120,7 @@ def _fields(file: Path, number: int, line: str) -> tuple[str, str]:
     except UnknownArchitecture as failure:
         raise InputFileError(
             file,
-            f"line {number}: {failure.message}",
+            f"line {number}: {failure.message[:_LONGEST]}",
             f"Known: lenetlike, vanilla_cnn, {PUBLISHED_RESNET} (its ClassId and depth follow, as in {EXAMPLE}) "
             f"and netspace's own names: {', '.join(FAMILIES)} and other depths 6n + 2.",
         ) from failure

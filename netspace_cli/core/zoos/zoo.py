@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,17 +22,20 @@ from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.data.records import recorded_io, translated_record
 from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import atomic_write
+from netspace_cli.core.files.structure import parse_json, read_text
+from netspace_cli.core.files.tensor_names import brief, leads_elsewhere, shown, shown_value
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
-from netspace_cli.core.networks.factories import recorded_architecture
+from netspace_cli.core.networks.factories import recorded_architectures
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.results import Table, plain
 
 FORMAT, VERSION = "netspace-zoo", 1
+MOST_MANIFEST_BYTES = 1 << 30
 SPLITS = ("train", "val", "test")
 # Keys of the record of data, where people have other words.
 _WORDS = {"io": "inputs or outputs"}
@@ -100,13 +104,20 @@ class Zoo(Table):
 
     def architectures(self) -> tuple[Architecture, ...]:
         """Its architectures by number of parameters; the place of each is its ClassId."""
-        names = dict.fromkeys(i.arch for i in self.instances)
-        built = [recorded_architecture(name, self.io, self.path / "instances.jsonl") for name in names]
+        names = {i.arch: i for i in self.instances}
+        # In the smallest format a number takes a byte.
+        values = sum(self._bytes_of(instance) for instance in names.values())
+        built = recorded_architectures(names, self.io, self.path / "instances.jsonl", values)
         return tuple(sorted(built, key=lambda a: (a.parameter_count, a.name)))
 
     def records(self) -> list[dict[str, Any]]:
         """Its instances, as the manifest has them."""
         return [plain(instance) for instance in self.instances]
+
+    def _bytes_of(self, instance: Instance) -> int:
+        with suppress(InputFileError, OSError, ValueError):
+            return self.file_of(instance).stat().st_size
+        return 0
 
     def select(self, *, split: str | None = None, arch: str | None = None) -> tuple[Instance, ...]:
         """Select instances of a split, of an architecture, or of both."""
@@ -127,7 +138,7 @@ class Zoo(Table):
                 path,
                 "no such file."
                 if found is None
-                else f"its SHA-256 is {found[:12]}, the manifest says {instance.sha256[:12]}.",
+                else f"its SHA-256 is {found[:12]}, the manifest says {shown(instance.sha256[:12])}.",
                 f"Run `netspace zoo verify {self.path}`, and train or index it again.",
             )
         key = instance.training.get("key")
@@ -147,7 +158,8 @@ class Zoo(Table):
         if relative.is_absolute() or ".." in relative.parts:
             raise InputFileError(
                 self.path / "instances.jsonl",
-                f"instance {instance.id!r} points outside the zoo: {instance.file!r}.",
+                f"instance {shown(instance.id)} points outside the zoo: {shown(instance.file)}.",
+                "Do not trust it, or index the folder again.",
             )
         return self.path / relative
 
@@ -158,6 +170,10 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
     Raises:
         ConfigError: the folder holds a zoo of other data, or something that is not a zoo.
     """
+    try:
+        recorded_io(data["io"])
+    except (TypeError, ValueError) as failure:
+        raise ConfigError(f"a zoo cannot be made of {data['name']}: {failure}.", "Give other data.") from failure
     if (path / "zoo.json").exists():
         zoo = open_zoo(path)
         if zoo.data != data:
@@ -201,20 +217,22 @@ def open_zoo(path: Path) -> Zoo:
             "Make one with `netspace zoo train` or `netspace zoo index`.",
         )
     try:
-        record = json.loads(file.read_text())
+        record = parse_json(read_text(file, hint="Index the folder again."))
         if record["format"] != FORMAT or record["version"] != VERSION:
             raise InputFileError(
                 file,
-                f"format {record['format']!r} version {record['version']}; "
+                f"format {shown_value(record['format'])} version {shown_value(record['version'])}; "
                 f"this netspace reads {FORMAT!r} version {VERSION}.",
                 "Use the netspace that wrote it.",
             )
         data = translated_record(dict(record["data"]))
-        io = io_from(data["io"])
-        if not isinstance(data["name"], str) or not all(isinstance(n, int) and n > 0 for n in asdict(io).values()):
-            raise ValueError(f"data {data['name']!r} of {io}")
-    except (ValueError, KeyError, TypeError) as failure:
-        raise InputFileError(file, f"not a zoo record ({failure}).", "Index the folder again.") from failure
+        recorded_io(data["io"])
+        if not isinstance(data["name"], str):
+            raise TypeError(f"name {shown_value(data['name'])} is not text")
+    except KeyError as failure:
+        raise InputFileError(file, f"not a zoo record (it lacks {failure}).", "Index the folder again.") from failure
+    except (ValueError, TypeError) as failure:
+        raise InputFileError(file, f"not a zoo record ({brief(failure)}).", "Index the folder again.") from failure
     about = {k: v for k, v in record.items() if k not in ("format", "version", "data")}
     return Zoo(path, data, tuple(_read_manifest(path / "instances.jsonl")), about)
 
@@ -222,37 +240,45 @@ def open_zoo(path: Path) -> Zoo:
 def _read_manifest(file: Path) -> list[Instance]:
     if not file.is_file():
         raise InputFileError(file, "no such file.", "Index the folder again.")
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")
-    except UnicodeDecodeError as failure:
-        raise InputFileError(file, f"not text ({failure}).", "Index the folder again.") from failure
+    lines = read_text(file, most=MOST_MANIFEST_BYTES, hint="Index the folder again.").split("\n")
     instances: dict[str, Instance] = {}
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
-            instance = _instance(json.loads(line))
+            instance = _instance(parse_json(line))
         except (ValueError, TypeError) as failure:
             raise InputFileError(
-                file, f"line {number} is not an instance ({failure}).", "Remove that line."
+                file, f"line {number} is not an instance ({brief(failure)}).", "Remove that line."
             ) from failure
         if instance.id in instances:
-            raise InputFileError(file, f"line {number}: the id {instance.id!r} appears twice.", "Remove that line.")
+            reason = f"line {number}: the id {shown(instance.id)} appears twice."
+            raise InputFileError(file, reason, "Remove that line.")
         instances[instance.id] = instance
     return list(instances.values())
 
 
 def _instance(fields: dict[str, Any]) -> Instance:
     """Parse a line's content. Raises ValueError or TypeError if it is not an instance."""
+    if not isinstance(fields, dict):
+        raise TypeError(f"a {type(fields).__name__}, not a table")
     instance = Instance(**fields)
     for name in ("id", "arch", "split", "file", "sha256", "licence"):
         if not isinstance(getattr(instance, name), str):
-            raise TypeError(f"{name} = {getattr(instance, name)!r} is not text")
+            raise TypeError(f"{name} = {shown_value(getattr(instance, name))} is not text")
+    # Files of other zoos are named after them.
+    for name in ("id", "arch"):
+        if leads_elsewhere(getattr(instance, name)):
+            raise ValueError(f"{name} = {shown(getattr(instance, name))} is a path that leads elsewhere")
+    if not all(each is None or type(each) is int for each in (instance.seed, instance.epochs)):
+        raise TypeError(f"seed {instance.seed!r} or epochs {instance.epochs!r} is not a whole number")
     if instance.split not in SPLITS:
-        raise ValueError(f"unknown split {instance.split!r}: one of {', '.join(SPLITS)}")
+        raise ValueError(f"unknown split {shown(instance.split)}: one of {', '.join(SPLITS)}")
     if not isinstance(instance.training, dict):
-        raise TypeError(f"training = {instance.training!r} is not a table")
+        raise TypeError(f"training = {shown_value(instance.training)} is not a table")
+    if not isinstance(instance.training.get("key", ""), str | None):
+        raise TypeError(f"key = {shown_value(instance.training['key'])} is not text")
     scores = instance.accuracy
-    if not isinstance(scores, dict) or not all(isinstance(v, int | float) for v in scores.values()):
-        raise TypeError(f"accuracy = {scores!r} is not a table of numbers")
+    if not isinstance(scores, dict) or not all(type(v) in (int, float) for v in scores.values()):
+        raise TypeError(f"accuracy = {shown_value(scores)} is not a table of numbers")
     return instance
 
 

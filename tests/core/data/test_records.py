@@ -1,10 +1,11 @@
-"""Records of older files: the key `signal` is read as `io`, in the record and in that of its data."""
+"""Records in files: older keys are read, and sizes that no network has are refused."""
 
 from __future__ import annotations
 
 import pytest
+from netspace_models.network_io import FieldIO, ImageIO, TableIO
 
-from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.data.records import recorded_io, translated_record
 
 IO = {"dimensions": 3, "values": 1}
 
@@ -18,3 +19,35 @@ def test_the_older_key_is_read_under_its_name_of_today() -> None:
 @pytest.mark.parametrize("record", [{"io": IO}, {"io": IO, "signal": 5}, {"data": None}, {}, None, [1]], ids=str)
 def test_anything_else_stays_as_it_is(record: object) -> None:
     assert translated_record(record) == record
+
+
+def test_an_io_comes_back() -> None:
+    assert recorded_io(IO) == FieldIO(3, 1)
+    assert recorded_io({"channels": 3, "size": 512, "classes": 100_000}) == ImageIO(3, 512, 100_000)
+    assert recorded_io({"features": 1_000_000, "targets": 1}) == TableIO(1_000_000, 1)
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (
+            {"channels": 3, "size": 8, "classes": 20_000_000},
+            "classes 20000000 is not a whole number from 1 to 1,000,000",
+        ),
+        ({"channels": 3, "size": 10**12, "classes": 2}, "size 1000000000000 is not"),
+        ({"channels": 3, "size": 8, "classes": True}, "classes True is not"),
+        ({"channels": 3, "size": 8.0, "classes": 2}, "size 8.0 is not"),
+        ({"channels": [3], "size": 8, "classes": 2}, r"channels \[3\] is not"),
+        ({"dimensions": 0, "values": 1}, "dimensions 0 is not"),
+        ({"features": None, "targets": 1}, "features None is not"),
+        (
+            {"channels": 1000, "size": 1000, "classes": 2},
+            "inputs of 1,000,000,000 values each, the limit is 16,777,216",
+        ),
+        ({"channels": 3, "size": 8}, "missing 1 required positional argument"),
+        ([3, 8, 2], "an IO that is a list, not a table"),
+    ],
+)
+def test_an_io_of_no_network_is_refused(record: object, words: str) -> None:
+    with pytest.raises((TypeError, ValueError), match=words):
+        recorded_io(record)

@@ -144,10 +144,10 @@ DUPLICATE = (
 )
 BAD_HEADERS: dict[str, tuple[bytes, str]] = {
     "length 2^62": (struct.pack("<Q", 2**62) + b"{}" + bytes(64), "not a safetensors file: its header takes 4,611,"),
-    "not UTF-8": (header_bytes(b'{"\xff":1}          '), "header is not JSON"),
-    "not JSON": (header_bytes(b'{"a":               '), "header is not JSON"),
-    "not an object": (header_bytes(b"[1, 2, 3, 4, 5, 6, 7]", bytes(8)), "header is not JSON"),
-    "deep": (header_bytes(b'{"a":' + b"[" * 100_000), "header is not JSON"),
+    "not UTF-8": (header_bytes(b'{"\xff":1}          '), "damaged header: not JSON"),
+    "not JSON": (header_bytes(b'{"a":               '), "damaged header: not JSON"),
+    "not an object": (header_bytes(b"[1, 2, 3, 4, 5, 6, 7]", bytes(8)), "its header is not JSON"),
+    "deep": (header_bytes(b'{"a":' + b"[" * 100_000), "damaged header: not JSON"),
     "twice": (header_bytes(DUPLICATE, bytes(4)), "'a' appears twice"),
     "trailing": (header_bytes({"a": entry([1], 0, 4)}, bytes(9)), "5 bytes follow its last tensor"),
     "missing data": (header_bytes({"a": entry([4], 0, 16)}, bytes(9)), "truncated: its tensors take 16 bytes"),
@@ -369,8 +369,11 @@ def test_many_views_of_one_storage_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_tensor_that_the_file_does_not_hold_is_refused(tmp_path: Path) -> None:
-    made = {"w": Call(torch.FloatTensor, 2_000)}
-    assert "take 8,000 bytes of memory" in refusal(written(tmp_path / "a.pt", torch_bytes(made)))
+    made = {"w": Call(torch.FloatTensor, 1_000)}
+    assert "take 4,000 bytes of memory" in refusal(written(tmp_path / "a.pt", torch_bytes(made)))
+    for count in (2_000, 10**12):
+        path = written(tmp_path / "a.pt", torch_bytes({"w": Call(torch.FloatTensor, count)}))
+        assert f"storages of {count:,} values or more in {path.stat().st_size:,} bytes" in refusal(path)
 
 
 def test_a_tensor_beyond_its_storage_is_refused(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from netspace_models.errors import ConfigError, InputFileError
 from netspace_cli.core.shapes import grids, sources
 from netspace_cli.core.shapes.sources import find_shapes
 from tests.small_networks import seeded
-from tests.worlds import PICKLED
 
 OBJ = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 3 2\nf 1 2 4\nf 2 3 4\nf 1 4 3\n"
 
@@ -108,7 +107,10 @@ def test_packed_bits_of_another_shape_are_refused(tmp_path: Path, shape: object,
         ({"a": np.zeros((1, 1, 2, 2, 2))}, "a: float64 of shape (1, 1, 2, 2, 2) is not an occupancy grid."),
         ({"a": np.zeros((2, 2, 2), dtype=complex)}, "a: complex128 of shape (2, 2, 2) is not an occupancy grid."),
         ({"a": np.full((2, 2, 2), "x")}, "a: <U1 of shape (2, 2, 2) is not an occupancy grid."),
-        ({"a": np.array([None])}, "this is not a readable .npz file (Object arrays cannot be loaded"),
+        (
+            {"a": np.array([None])},
+            "this is not a readable .npz file ('a': pickled objects, which could be programs and are never read",
+        ),
     ],
 )
 def test_arrays_that_are_no_shapes_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], words: str) -> None:
@@ -142,11 +144,11 @@ def spoilt(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "why"),
     [
-        (of_bytes(b""), "No data left in file"),
-        (of_bytes(b"a letter"), PICKLED),
+        (of_bytes(b""), "it is not a zip archive"),
+        (of_bytes(b"a letter"), "it is not a zip archive"),
         (single, "it holds a single array"),
-        (cut, "File is not a zip file"),
-        (spoilt, "Bad CRC-32 for file 'occupancy.npy'"),
+        (cut, "no directory at the end of its"),
+        (spoilt, "'occupancy': Bad CRC-32 for file 'occupancy.npy'"),
     ],
 )
 def test_files_that_are_no_npz_are_refused(tmp_path: Path, make: Callable[[Path], object], why: str) -> None:

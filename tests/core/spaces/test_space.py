@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,6 +199,37 @@ def test_a_recipe_that_is_not_the_tensors_is_told(path: Path, section: str, key:
     ) as told:
         load_space(path)
     assert told.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("backbone", "embedding_size"), 2**40, "input should be less than or equal to 1000000"),
+        (("backbone", "depth"), 100_000, "input should be less than or equal to 256"),
+        (("backbone", "feedback", "rounds"), 10**9, "input should be less than or equal to 256"),
+        (("refine", "images"), 10**12, "input should be less than or equal to 1000000"),
+        (("space", "starts"), 1_000_000, "its record asks for more than 16,"),
+        (("backbone", "chunk"), 999_999, "its record asks for more than 16,"),
+        (("backbone", "width"), 100_000, "its record asks for more than 16,"),
+        (("backbone", "reader", "probes"), 1_000_000, "its record asks for more than 16,"),
+    ],
+)
+def test_a_record_that_asks_for_more_than_the_file_holds_is_refused_at_once(
+    path: Path, place: tuple[str, ...], value: int, words: str
+) -> None:
+    def ask(record: dict[str, Any]) -> None:
+        table = record["recipe"]
+        for key in place[:-1]:
+            table = table[key]
+        table[place[-1]] = value
+
+    tamper(path, ask)
+    start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputFileError) as refused:
+        load_space(path)
+    assert str(refused.value).startswith(f"{path}: ") and words in str(refused.value) and refused.value.hint
+    assert time.process_time() - start < 2
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # KiB
 
 
 def test_a_record_that_is_no_json_is_told(path: Path) -> None:

@@ -12,7 +12,6 @@ from netspace_models.errors import CheckpointError, ConfigError, InputFileError
 
 from netspace_cli.core.training.run_folder import RunFolder
 
-CPU = torch.device("cpu")
 SETTINGS = {"recipe": {"train": {"lr": 0.1, "steps": 5}}, "seed": 0, "zoo": [["a", "f" * 64]] * 9, "teacher": None}
 
 
@@ -48,7 +47,7 @@ def test_a_file_in_the_place_of_the_folder_is_named(tmp_path: Path) -> None:
 def test_resuming_drops_metrics_of_steps_that_come_again(folder: RunFolder) -> None:
     with folder.metrics.open("a") as f:
         f.write('{"step": ')  # cut off by a kill
-    state = folder.resume(SETTINGS, CPU)
+    state = folder.resume(SETTINGS)
     assert state["step"] == 2
     assert [json.loads(line)["step"] for line in folder.metrics.read_text().splitlines()] == [1, 2]
 
@@ -56,7 +55,7 @@ def test_resuming_drops_metrics_of_steps_that_come_again(folder: RunFolder) -> N
 def test_a_run_that_has_its_io_under_the_older_key_is_resumed(folder: RunFolder) -> None:
     io = {"channels": 1, "size": 8, "classes": 3}
     (folder.path / "settings.json").write_text(json.dumps({**SETTINGS, "data": {"name": "x", "signal": io}}))
-    assert folder.resume({**SETTINGS, "data": {"name": "x", "io": io}}, CPU)["step"] == 2
+    assert folder.resume({**SETTINGS, "data": {"name": "x", "io": io}})["step"] == 2
 
 
 def test_a_run_is_not_begun_over_another_without_force(folder: RunFolder) -> None:
@@ -84,7 +83,7 @@ def test_another_run_is_not_resumed_and_the_difference_is_named(
     folder: RunFolder, change: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(ConfigError) as refused:
-        folder.resume({**SETTINGS, **change}, CPU)
+        folder.resume({**SETTINGS, **change})
     assert words in refused.value.message
     assert "x.run" in refused.value.message
 
@@ -92,10 +91,10 @@ def test_another_run_is_not_resumed_and_the_difference_is_named(
 def test_more_steps_are_told_to_be_another_run(folder: RunFolder) -> None:
     more = {**SETTINGS, "recipe": {"train": {"lr": 0.1, "steps": 9}}}
     with pytest.raises(ConfigError, match=r"recipe.train.steps \(5, now 9\)") as refused:
-        folder.resume(more, CPU)
+        folder.resume(more)
     assert "so a longer run is a different run: start it without `resume` and with `force=True`" in refused.value.hint
     with pytest.raises(ConfigError) as refused:
-        folder.resume({**SETTINGS, "seed": 1}, CPU)
+        folder.resume({**SETTINGS, "seed": 1})
     assert "start again: without `resume` and with `force=True`" in refused.value.hint
 
 
@@ -114,20 +113,20 @@ def test_the_folder_of_an_output_lies_beside_it() -> None:
 
 def test_a_setting_that_is_gone_is_a_difference_too(folder: RunFolder) -> None:
     with pytest.raises(ConfigError, match=r"seed \(0, now None\)"):
-        folder.resume({k: v for k, v in SETTINGS.items() if k != "seed"}, CPU)
+        folder.resume({k: v for k, v in SETTINGS.items() if k != "seed"})
 
 
 def test_nothing_to_resume_is_told(tmp_path: Path) -> None:
     run = RunFolder(tmp_path / "x.run")
     with run.locked(), pytest.raises(ConfigError, match="no checkpoint to continue from"):
-        run.resume(SETTINGS, CPU)
+        run.resume(SETTINGS)
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b"PK\x03\x04half"])
 def test_a_corrupt_checkpoint_is_named(folder: RunFolder, content: bytes) -> None:
     folder.checkpoint.write_bytes(content)
     with pytest.raises(CheckpointError, match=r"checkpoint.pt: cannot be read") as refused:
-        folder.resume(SETTINGS, CPU)
+        folder.resume(SETTINGS)
     assert "`force=True`" in refused.value.hint
 
 
@@ -135,14 +134,14 @@ def test_a_corrupt_checkpoint_is_named(folder: RunFolder, content: bytes) -> Non
 def test_a_file_that_is_no_checkpoint_of_a_run_is_named(folder: RunFolder, content: object) -> None:
     torch.save(content, folder.checkpoint)
     with pytest.raises(CheckpointError, match=r"checkpoint.pt: cannot be read"):
-        folder.resume(SETTINGS, CPU)
+        folder.resume(SETTINGS)
 
 
 def test_a_truncated_checkpoint_is_named(folder: RunFolder) -> None:
     whole = folder.checkpoint.read_bytes()
     folder.checkpoint.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match=r"checkpoint.pt: cannot be read"):
-        folder.resume(SETTINGS, CPU)
+        folder.resume(SETTINGS)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", None])
@@ -152,12 +151,12 @@ def test_damaged_settings_are_named(folder: RunFolder, content: str | None) -> N
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputFileError, match=r"settings.json: cannot be read"):
-        folder.resume(SETTINGS, CPU)
+        folder.resume(SETTINGS)
 
 
 def test_lost_metrics_do_not_stop_a_run(folder: RunFolder) -> None:
     folder.metrics.unlink()
-    assert folder.resume(SETTINGS, CPU)["step"] == 2
+    assert folder.resume(SETTINGS)["step"] == 2
     assert folder.metrics.read_text() == ""
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
 
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.zoos import zoo as zoo_files
@@ -119,6 +119,13 @@ def test_a_manifest_that_points_at_no_file_is_refused(tiny: Tiny, zoo_path: Path
         ({"sha256": None}, "sha256 = None"),
         ({"accuracy": None}, "accuracy = None is not a table"),
         ({"accuracy": {"test": "high"}}, "is not a table of numbers"),
+        ({"accuracy": {"test": True}}, "is not a table of numbers"),
+        ({"accuracy": {"test": float("nan")}}, "NaN where a number belongs"),
+        ({"id": "../../x"}, "id = '../../x' is a path that leads elsewhere"),
+        ({"arch": "/etc/x"}, "arch = '/etc/x' is a path that leads elsewhere"),
+        ({"seed": True}, "seed True or epochs 0 is not a whole number"),
+        ({"epochs": [1]}, "epochs \\[1\\] is not a whole number"),
+        ({"training": {"key": 5}}, "key = 5 is not text"),
         ({"colour": "red"}, "colour"),
     ],
 )
@@ -175,6 +182,54 @@ def test_a_record_that_is_not_whole_is_named(zoo_path: Path, content: str) -> No
     (zoo_path / "zoo.json").write_text(content)
     with pytest.raises(InputFileError, match=r"zoo\.json: not a zoo record"):
         open_zoo(zoo_path)
+
+
+@pytest.mark.parametrize(
+    ("io", "words"),
+    [
+        (
+            {"channels": 3, "size": 8, "classes": 20_000_000},
+            "classes 20000000 is not a whole number from 1 to 1,000,000",
+        ),
+        ({"channels": 3, "size": 8, "classes": True}, "classes True is not a whole number from 1 to 1,000,000"),
+        (
+            {"channels": 9999, "size": 9999, "classes": 2},
+            "inputs of 999,700,029,999 values each, the limit is 16,777,216",
+        ),
+    ],
+)
+def test_sizes_of_no_network_are_refused_in_a_record_and_before_it_is_written(
+    zoo_path: Path, tmp_path: Path, io: dict[str, int], words: str
+) -> None:
+    data = {"name": "x", "io": io}
+    (zoo_path / "zoo.json").write_text(json.dumps({"format": "netspace-zoo", "version": 1, "data": data}))
+    with pytest.raises(InputFileError) as refused:
+        open_zoo(zoo_path)
+    assert str(refused.value) == f"{zoo_path / 'zoo.json'}: not a zoo record ({words}). Index the folder again."
+    with pytest.raises(ConfigError, match=f"a zoo cannot be made of x: {words}. Give other data."):
+        create_zoo(tmp_path / "new", data, {})
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_architecture_that_is_none_is_refused_with_the_manifest(zoo_path: Path) -> None:
+    rewrite(zoo_path, {**lines_of(zoo_path)[0], "arch": "siren-9999x99"})
+    with pytest.raises(UnknownArchitecture) as refused:
+        open_zoo(zoo_path).architectures()
+    assert refused.value.message.startswith(f"{zoo_path / 'instances.jsonl'}: siren-9999x99 would have more than 9,")
+
+
+def test_architectures_that_are_larger_together_than_the_files_are_refused(zoo_path: Path) -> None:
+    record = json.loads((zoo_path / "zoo.json").read_text())
+    record["data"]["io"] = {"dimensions": 2, "values": 1}
+    (zoo_path / "zoo.json").write_text(json.dumps(record))
+    line = lines_of(zoo_path)[0]
+    rewrite(zoo_path, *({**line, "id": f"{k}", "arch": f"siren-{1500 + k}x3"} for k in range(8)))
+    with pytest.raises(InputFileError) as refused:
+        open_zoo(zoo_path).architectures()
+    words = "instances.jsonl: its architectures ask for more than "
+    assert words in refused.value.message and "made to fill memory" in refused.value.hint
+    rewrite(zoo_path, {**line, "arch": "siren-1500x3"})
+    assert len(open_zoo(zoo_path).architectures()) == 1
 
 
 def test_a_newer_version_is_refused_with_both_versions(zoo_path: Path) -> None:
