@@ -57,6 +57,30 @@ def open_input(path: Path, *, error: type[InputFileError] = InputFileError) -> I
             raise error(path, f"its {size:,} bytes do not fit in memory.", "Use a machine with more.") from failure
 
 
+def check_input(path: Path) -> None:
+    """Refuse what `open_input` refuses, for a reader that takes a path.
+
+    Raises:
+        InputFileError: as `open_input`.
+    """
+    with open_input(path):
+        pass
+
+
+def read_text(path: Path, *, error: type[InputFileError] = InputFileError) -> str:
+    """Read a text file in UTF-8.
+
+    Raises:
+        InputFileError: as `open_input`, or not UTF-8.
+    """
+    with open_input(path, error=error) as file:
+        content = file.read()
+    try:
+        return content.decode()
+    except UnicodeDecodeError as failure:
+        raise error(path, f"not text in UTF-8 ({failure}).", "Save it as UTF-8.") from failure
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal.
 

@@ -11,6 +11,8 @@ import torch
 from netspace_models.errors import InputFileError
 from torch import Tensor
 
+from netspace_cli.core.files.inputs import check_input
+
 from .meshes import check_mesh_extra
 
 SCAN_SUFFIXES = (".npy", ".xyz")
@@ -99,6 +101,7 @@ def _normals(path: Path, found: Tensor) -> Tensor:
 
 
 def _rows(path: Path) -> np.ndarray:
+    check_input(path)
     try:
         if path.suffix.lower() == ".npy":
             return np.asarray(np.load(path, allow_pickle=False))
@@ -118,6 +121,7 @@ def _cloud(path: Path) -> np.ndarray | None:
     check_mesh_extra()
     import trimesh
 
+    check_input(path)
     try:
         found = trimesh.load(path)
     except Exception as failure:  # the reader raises what it likes

@@ -11,8 +11,10 @@ from typing import Any, get_type_hints
 
 from netspace_models.backbones.registry import BACKBONES, DEFAULT
 from netspace_models.backbones.settings import BackboneSettings
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, InputFileError
 from pydantic import ValidationError
+
+from netspace_cli.core.files.inputs import read_text
 
 from .recipe import (
     WITH_TABLES,
@@ -46,8 +48,11 @@ def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -
     table: dict[str, Any] = {}
     if path is not None:
         try:
-            table = tomllib.loads(path.read_text())
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as failure:
+            table = tomllib.loads(read_text(path))
+        except InputFileError as failure:
+            reason = failure.message.removeprefix(f"{path}: ")
+            raise ConfigError(f"{path} cannot be read as a recipe: {reason}", failure.hint) from failure
+        except tomllib.TOMLDecodeError as failure:
             raise ConfigError(f"{path} cannot be read as a recipe: {failure}.") from failure
     values = {key: _value(text) for key, text in (overrides or {}).items()}
     # First, as it says how other keys are read.

@@ -14,6 +14,7 @@ from netspace_models.errors import CheckpointError, ConfigError, InputFileError,
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.files.inputs import open_input, read_text
 from netspace_cli.core.files.lines import append_line
 from netspace_cli.core.files.outputs import atomic_write, check_output
 from netspace_cli.core.files.torch_writing import save_by_torch
@@ -120,25 +121,29 @@ class RunFolder:
                 f"without {setting('resume')} and with {setting('force', True)}.",
             )
         try:
-            state: dict[str, Any] = torch.load(self.checkpoint, map_location=device, weights_only=True)
+            with open_input(self.checkpoint) as file:
+                state: dict[str, Any] = torch.load(file, map_location=device, weights_only=True)
             step = int(state["step"])
         except Exception as failure:
             raise CheckpointError(
                 self.checkpoint, f"cannot be read ({failure}).", f"Start again with {setting('force', True)}."
             ) from failure
-        lines = self.metrics.read_text().splitlines(keepends=True) if self.metrics.exists() else []
-        kept = "".join(lines[:step])
+        kept = "".join(self._lines()[:step])
         atomic_write(self.metrics, lambda p: p.write_text(kept), force=True)
         return state
 
     def _settings(self) -> dict[str, Any]:
         path = self.path / "settings.json"
         try:
-            return dict(json.loads(path.read_text()))
-        except (OSError, ValueError, TypeError) as failure:
+            return dict(json.loads(read_text(path)))
+        except (InputFileError, ValueError, TypeError) as failure:
             raise InputFileError(
                 path, f"cannot be read ({failure}).", f"Start again with {setting('force', True)}."
             ) from failure
+
+    def _lines(self) -> list[str]:
+        """Lines of the metrics, with their ends."""
+        return read_text(self.metrics).splitlines(keepends=True) if self.metrics.exists() else []
 
     def progress(self) -> tuple[int, int]:
         """Steps done and total steps.
@@ -146,7 +151,7 @@ class RunFolder:
         Raises:
             InputFileError: the settings cannot be read.
         """
-        done = len(self.metrics.read_text().splitlines()) if self.metrics.exists() else 0
+        done = len(self._lines())
         try:
             return done, int(self._settings()["recipe"]["train"]["steps"])
         except (KeyError, TypeError, ValueError) as failure:
