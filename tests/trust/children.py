@@ -10,6 +10,7 @@ import errno
 import importlib
 import io
 import os
+import shutil
 import signal
 import sys
 import time
@@ -29,7 +30,7 @@ _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 # Longer than any command here takes, many times over.
 PATIENCE = 60.0
 
-Kind = Literal["none", "kill", "half", "full"]
+Kind = Literal["none", "kill", "half", "full", "gone"]
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Fault:
 
     Attributes:
         kind: "kill" ends the process at its operation `at`, before it is done; "half" likewise, but of a write half
-            of the bytes are written first; with "full" every write from operation `at` on fails, as on a full disk.
+            of the bytes are written first; with "full" every write from operation `at` on fails, as on a full disk;
+            "gone" removes the working folder.
         at: counted from 1.
         after: seconds after which the process is killed, whatever it does.
     """
@@ -147,7 +149,7 @@ class _Meter:
     """Counts operations, a byte each into a pipe that outlives the process, until the fault is due."""
 
     def __init__(self, fault: Fault, counter: int) -> None:
-        self.fault, self._counter, self._count = fault, counter, 0
+        self.fault, self._counter, self._count, self._here = fault, counter, 0, os.getcwd()
 
     def operation(self, half: Callable[[], object] | None = None) -> None:
         """Note an operation that is about to be done.
@@ -164,6 +166,8 @@ class _Meter:
             os.kill(os.getpid(), signal.SIGKILL)
         if due and kind == "full" and half is not None:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if kind == "gone" and self._count == self.fault.at:
+            shutil.rmtree(self._here, ignore_errors=True)
 
 
 def _watch(meter: _Meter) -> None:

@@ -131,18 +131,19 @@ CLASSES = {
     "half": "kill -9 amid a write",
     "time": "kill -9 at any time",
     "full": "disk full at a write",
+    "gone": "working folder removed",
 }
 
 
 def trials(seed: int, number: int, processes: int = 1) -> list[Row]:
-    """Kill `number` times in all, and fill the disk in a fifth as many trials beside; a row for each class of fault.
+    """Kill `number` times in all, and let other faults befall a third as many; a row for each class of fault.
 
     Args:
         seed: of the choice of cases and faults.
         number: of kills.
         processes: that share the work; none may have started a thread, so call this early.
     """
-    kinds = [kind for n in range(number) for kind in [("kill", "half", "time")[n % 3]]] + ["full"] * (number // 5)
+    kinds = [("kill", "half", "time")[n % 3] for n in range(number)] + ["full", "full", "gone"] * (number // 10)
     with tempfile.TemporaryDirectory(prefix="netspace-kills-") as name:
         folder = Path(name)
         make_world(folder / "world", CASES)
@@ -267,6 +268,8 @@ class Trials:
         known, place = self.known(case), self._prepared(case)
         first = run(arguments_of(case.line), place, fault)
         befell = first.code != 0
+        if fault.kind == "gone":  # nothing is left to compare
+            return Outcome("crashed" if first.crashed else "survived", first.output if first.crashed else "", befell)
         broken = _broken(first, fault, place) or _half_written(place, known)
         if broken:
             return replace(broken, befell=befell)

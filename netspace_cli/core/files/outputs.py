@@ -136,11 +136,12 @@ def check_no_input(outputs: Sequence[Path | None], inputs: Sequence[Path | str |
     """Refuse outputs that are also inputs, even if files may be replaced.
 
     Args:
-        outputs, inputs: None and built-in names among them do not count.
+        outputs, inputs: None and names of what is built in do not count; an input may be a data set, "cifar10:a.npz".
     Raises:
         ConfigError: two outputs of one name, or an output that is an input.
     """
-    taken = {Path(p).resolve() for p in inputs if p is not None and Path(p).exists()}
+    named = [each for p in inputs if p is not None for each in (str(p), str(p).partition(":")[2]) if each]
+    taken = {Path(p).resolve() for p in named if os.path.exists(p)}
     for output in filter(None, outputs):
         if output.resolve() in taken:
             raise ConfigError(f"{output} is an input or another output of this command.", "Choose another output.")

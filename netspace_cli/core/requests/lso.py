@@ -89,7 +89,9 @@ class LsoRequest:
         return LsoTask(self, space, data, optimiser, guides, shape, reader)
 
     def _check_outputs(self) -> None:
-        check_no_input([self.output, self.decoded], [self.init, *self.teacher.paths, self.space])
+        check_no_input(
+            [self.output, self.decoded], [self.init, *self.teacher.paths, self.towards, self.space, self.data]
+        )
         if self.output is not None:
             check_embedding_output(self.output)
             check_output(self.output, force=self.force)

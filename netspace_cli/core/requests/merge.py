@@ -77,7 +77,7 @@ class MergeRequest:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
         self.plan.check()
-        check_no_input([self.output, self.plot], [*self.inputs, self.space])
+        check_no_input([self.output, self.plot], [*self.inputs, self.space, self.data])
         if self.plot is not None:
             check_figure(self.plot)
             check_output(self.plot, force=self.force)
@@ -85,6 +85,7 @@ class MergeRequest:
             check_checkpoint_suffix(self.output)
             check_output(self.output, force=self.force)
         zoos, files = self._sources()
+        check_no_input([self.output, self.plot], [*files, *(zoo.file_of(i) for zoo in zoos for i in zoo.instances)])
         space = None if self.space is None or self.space == NAME else load_space(self.space)
         data = Sources(zoos, files, space, self._names, self.key).images(self.data)
         members = self._members(zoos, files, data, space, runner)
