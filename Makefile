@@ -14,7 +14,7 @@ PINNED_BY_TORCH := nvidia-|cuda-|triton=
 .DEFAULT_GOAL := setup
 # `check` ends with the tests, whose last line is pytest's own.
 .NOTPARALLEL:
-.PHONY: help setup quick test lint types site pages check fuzz lowest constraints demo format clean
+.PHONY: help setup quick test lint types site pages check fuzz lowest newest vulnerable audit constraints demo format clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +59,20 @@ lowest: ## All tests with the lowest versions that pyproject.toml allows, in bui
 	build/lowest/bin/python tools/lowest.py > build/lowest/constraints.txt
 	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]' -c build/lowest/constraints.txt
 	build/lowest/bin/python $(PYTEST) -W default  # of newer packages that they need, old versions may warn
+
+newest: ## All tests with the newest versions that pyproject.toml allows, in build/newest
+	$(PYTHON) -m venv build/newest
+	build/newest/bin/python -m pip install --quiet --disable-pip-version-check --upgrade -e '.[dev]'
+	build/newest/bin/python $(PYTEST)
+
+vulnerable: ## Known vulnerabilities in what constraints.txt pins; needs the network
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip install --quiet --disable-pip-version-check pip-audit || \
+	    { echo "error: pip-audit could not be installed, so nothing was audited. Is there a network?" >&2; exit 1; }
+	build/audit/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off -r constraints.txt || \
+	    { echo "error: a package is vulnerable, or was not found in the database of vulnerabilities; see above." >&2; exit 1; }
+
+audit: vulnerable lowest newest ## What CI runs once a week: vulnerabilities, and all tests with the lowest and newest versions
 
 constraints: setup ## constraints.txt anew, from the newest versions that pyproject.toml allows
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --upgrade-strategy eager -e '.[dev]'

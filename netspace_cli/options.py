@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from netspace_cli.core.files.leftovers import collecting_removed, describe_removed
 from netspace_cli.core.networks.assumptions import collecting, strictly
 from netspace_cli.core.networks.trust import trusting
 from netspace_cli.terminal.console import Console
@@ -332,10 +333,16 @@ def shared(command: F) -> F:
     def with_console(*args: Any, as_json: bool, quiet: bool, verbose: bool, **rest: Any) -> Any:
         if quiet and verbose:
             raise click.UsageError("--quiet and --verbose are opposites. Use one of them.")
-        with Console(json=as_json, quiet=quiet, verbose=verbose) as console, collecting() as remarks:
+        with (
+            Console(json=as_json, quiet=quiet, verbose=verbose) as console,
+            collecting() as remarks,
+            collecting_removed() as removed,
+        ):
             try:
                 return command(*args, console=console, **rest)
             finally:
+                if removed:
+                    console.note(describe_removed(removed))
                 for line in remarks.lines(assumed=True):
                     console.note(line)
                 for line in remarks.lines(assumed=False):

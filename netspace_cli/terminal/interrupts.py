@@ -64,9 +64,9 @@ class Interrupts:
 
 def _tidy() -> None:
     """Remove unfinished files, since nothing unwinds at an immediate end."""
-    files = sys.modules.get("netspace_cli.core.files")
-    if files is not None:
-        files.remove_unfinished()
+    leftovers = sys.modules.get("netspace_cli.core.files.leftovers")
+    if leftovers is not None:
+        leftovers.remove_unfinished()
 
 
 def _is_importing(frame: FrameType | None) -> bool:

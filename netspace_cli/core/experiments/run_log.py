@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.files.lines import append_to
 from netspace_cli.core.files.structure import parse_json, plain_json
 from netspace_cli.core.spaces.recipe_reading import completed_recipe
 
@@ -26,12 +27,13 @@ class RunLog:
     Made by `run_log`.
 
     Args:
-        file: opened for reading and adding.
+        path: of the file.
+        file: opened for reading and adding, without a buffer.
         runs: what is in it already, in order.
     """
 
-    def __init__(self, file: BinaryIO, runs: list[dict[str, Any]]) -> None:
-        self._file = file
+    def __init__(self, path: Path, file: FileIO, runs: list[dict[str, Any]]) -> None:
+        self._path, self._file = path, file
         self.runs = runs
 
     def find(self, what: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -39,8 +41,12 @@ class RunLog:
         return next((run for run in self.runs if all(run.get(k) == v for k, v in what.items())), None)
 
     def add(self, run: Mapping[str, Any]) -> dict[str, Any]:
-        """Add a finished run; its whole line is on disk when this returns."""
-        _append(self._file, run)
+        """Add a finished run; its whole line is on disk when this returns.
+
+        Raises:
+            RunFailed: the system refused the bytes; the log is as it was.
+        """
+        append_to(self._path, self._file, json.dumps(run))
         self.runs.append(dict(run))
         return self.runs[-1]
 
@@ -57,7 +63,7 @@ def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
         InputFileError: a line that is not a run.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
+    with path.open("ab+", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as failure:
@@ -66,10 +72,10 @@ def run_log(path: Path, settings: Mapping[str, Any]) -> Iterator[RunLog]:
             ) from failure
         lines = _whole_lines(path, file)
         if not lines:
-            _append(file, {"settings": settings})
+            append_to(path, file, json.dumps({"settings": settings}))
         else:
             _check_settings(path, translated_record(lines[0].get("settings")), plain_json(settings))
-        yield RunLog(file, [_translated(line) for line in lines[1:]])
+        yield RunLog(path, file, [_translated(line) for line in lines[1:]])
 
 
 def _translated(run: dict[str, Any]) -> dict[str, Any]:
@@ -78,16 +84,10 @@ def _translated(run: dict[str, Any]) -> dict[str, Any]:
     return {**run, "recipe": completed_recipe(recipe)} if isinstance(recipe, dict) else run
 
 
-def _append(file: BinaryIO, line: Mapping[str, Any]) -> None:
-    file.write(json.dumps(line).encode() + b"\n")
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _whole_lines(path: Path, file: BinaryIO) -> list[dict[str, Any]]:
+def _whole_lines(path: Path, file: FileIO) -> list[dict[str, Any]]:
     """Read the lines. A last line without an end was cut off by a crash, so its run is done again."""
     file.seek(0)
-    content = file.read()
+    content = file.readall()
     whole = content[: content.rfind(b"\n") + 1]
     found = []
     for number, line in enumerate(whole.splitlines(), start=1):

@@ -59,6 +59,16 @@ def open_input(path: Path, *, error: type[InputFileError] = InputFileError) -> I
             raise error(path, f"its {size:,} bytes do not fit in memory.", "Use a machine with more.") from failure
 
 
+def check_input(path: Path) -> None:
+    """Refuse what `open_input` refuses, for a reader that takes a path.
+
+    Raises:
+        InputFileError: as `open_input`.
+    """
+    with open_input(path):
+        pass
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -16,9 +15,8 @@ from pathlib import Path
 from netspace_models.errors import ConfigError, OutputExists, RunFailed
 
 from .inputs import irregular
+from .leftovers import temporary_beside
 
-# Temporary files of writes under way.
-_unfinished: set[Path] = set()
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -54,29 +52,16 @@ def atomic_write(path: Path, write: Callable[[Path], object], *, force: bool) ->
     """
     target = _checked_target(path, force=force)
     try:
-        temporary = _new_file_beside(target)
-        _unfinished.add(temporary)
-        try:
+        with temporary_beside(target) as temporary:
             mode = stat.S_IMODE((target if target.exists() else temporary).stat().st_mode)
             write(temporary)
             _settle(temporary, mode)
             if not force and os.path.lexists(target):
                 raise OutputExists(path)
             os.replace(temporary, target)
-        finally:
-            with suppress(FileNotFoundError):
-                temporary.unlink()
-            _unfinished.discard(temporary)
         _sync_directory(target.parent)
     except OSError as failure:
-        raise _cannot_write(path, failure) from failure
-
-
-def remove_unfinished() -> None:
-    """Remove temporary files of unfinished writes, for an end without unwinding."""
-    for temporary in tuple(_unfinished):
-        with suppress(OSError):
-            temporary.unlink()
+        raise cannot_write(path, failure) from failure
 
 
 def _checked_target(path: Path, *, force: bool) -> Path:
@@ -104,14 +89,6 @@ def _checked_target(path: Path, *, force: bool) -> Path:
     return target
 
 
-def _new_file_beside(target: Path) -> Path:
-    """Make an empty file in the target's folder, with the permissions that the umask gives."""
-    temporary = target.parent / f".netspace-{secrets.token_hex(8)}{target.suffix}"
-    # tempfile would create it with mode 0600, and reading the umask means changing it for all threads.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
-    return temporary
-
-
 def _settle(file: Path, mode: int) -> None:
     """Set a written file's permissions and flush it to disk."""
     handle = os.open(file, os.O_RDONLY)
@@ -132,7 +109,8 @@ def _sync_directory(folder: Path) -> None:
             os.close(handle)
 
 
-def _cannot_write(path: Path, failure: OSError) -> RunFailed:
+def cannot_write(path: Path, failure: OSError) -> RunFailed:
+    """Describe why the system refused to write a file, which is as it was."""
     if failure.errno in _NO_ROOM:
         return RunFailed(
             f"{path} could not be written: disk full ({failure.strerror}). Nothing was changed.",
@@ -158,11 +136,12 @@ def check_no_input(outputs: Sequence[Path | None], inputs: Sequence[Path | str |
     """Refuse outputs that are also inputs, even if files may be replaced.
 
     Args:
-        outputs, inputs: None and built-in names among them do not count.
+        outputs, inputs: None and names of what is built in do not count; an input may be a data set, "cifar10:a.npz".
     Raises:
         ConfigError: two outputs of one name, or an output that is an input.
     """
-    taken = {Path(p).resolve() for p in inputs if p is not None and Path(p).exists()}
+    named = [each for p in inputs if p is not None for each in (str(p), str(p).partition(":")[2]) if each]
+    taken = {Path(p).resolve() for p in named if os.path.exists(p)}
     for output in filter(None, outputs):
         if output.resolve() in taken:
             raise ConfigError(f"{output} is an input or another output of this command.", "Choose another output.")

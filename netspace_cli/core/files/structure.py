@@ -149,6 +149,6 @@ def _inside(value: dict[str, Any] | list[Any]) -> Iterator[Any]:
 
 def _check_text(text: str) -> None:
     try:
-        text.encode()
+        text.encode(errors="surrogateescape")  # names of files may hold bytes that are no text
     except UnicodeEncodeError as failure:
         raise StructureError(f"text with half a character at {failure.start:,}") from failure

@@ -27,8 +27,13 @@ def check_path_outputs(csv_path: Path | None, plot: Path | None, folder: Path | 
         check_figure(plot)
     if folder is not None:
         check_folder(folder)
-        for taken in sorted(folder.glob("step-*.pt")):
+        for taken in steps_in(folder):
             check_output(taken, force=force)
+
+
+def steps_in(folder: Path) -> list[Path]:
+    """Files of an earlier path in a folder."""
+    return sorted(folder.glob("step-*.pt"))
 
 
 def write_csv(path: Path, walks: Mapping[str, Sequence[PathStep]], *, force: bool = False) -> None:
@@ -65,15 +70,17 @@ def _heading(baseline: str, score: str) -> str:
 def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> None:
     """Write each step's checkpoint as `step-NNN.pt`; a failed step has no file, and its number is left out.
 
-    A folder holds one path: with `force`, files of an earlier path are removed first.
+    A folder holds one path: with `force`, files of an earlier path are replaced, and removed where this one has none.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    if force:
-        for old in folder.glob("step-*.pt"):
-            old.unlink()
+    written = set()
     for step in steps:
         if not step.error:
             network = step.network
             state = network.architecture.to_state(network.weights.cpu(), network.form)
             metadata = {"netspace.arch": network.architecture.name}
+            written.add(folder / f"step-{step.step:03d}.pt")
             write_checkpoint(folder / f"step-{step.step:03d}.pt", state, metadata=metadata, force=force)
+    for old in steps_in(folder) if force else ():
+        if old not in written:
+            old.unlink()

@@ -58,7 +58,7 @@ class DecodeRequest:
             raise ConfigError(
                 f"{setting('arch')} and {setting('recognised')} cannot be combined.", "Give only one of them."
             )
-        check_no_input([self.output], [self.embedding, self.space])
+        check_no_input([self.output], [self.embedding, self.space, self.data])
         embeddings = load_embeddings(self.embedding)
         space = choose_space(self.space, [self.embedding])
         check_space(self.embedding, embeddings, space)

@@ -51,7 +51,7 @@ class EncodeRequest:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, CheckpointError: say what and why.
         """
         check_embedding_output(self.output)
-        check_no_input([self.output], [*self.networks, self.space])
+        check_no_input([self.output], [*self.networks, self.space, self.data])
         check_output(self.output, force=self.force)
         reader = CheckpointReader(self.arch, self.key)
         space = choose_space(self.space, self.networks, reader)

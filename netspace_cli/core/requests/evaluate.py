@@ -51,7 +51,7 @@ class EvaluateRequest:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
         if self.plot is not None:
-            check_no_input([self.plot], [self.space])
+            check_no_input([self.plot], [self.space, self.data])
             check_output(self.plot, force=self.force)
             check_figure(self.plot)
         zoo = open_zoo(self.zoo)

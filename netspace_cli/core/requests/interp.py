@@ -8,7 +8,7 @@ from typing import Any
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.files.outputs import check_no_input
-from netspace_cli.core.paths.path_files import check_path_outputs, write_csv, write_steps
+from netspace_cli.core.paths.path_files import check_path_outputs, steps_in, write_csv, write_steps
 from netspace_cli.core.paths.walks import BENT, STRAIGHT, PathPlan, Walks, can_bend, is_bent, walks
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
@@ -60,7 +60,8 @@ class InterpRequest:
         Raises:
             ConfigError, OutputExists, WrongSpace, DataUnavailable, InputFileError: say what and why.
         """
-        check_no_input([self.csv, self.plot, self.save_dir], [self.start, self.end, self.space])
+        steps = [] if self.save_dir is None else steps_in(self.save_dir)
+        check_no_input([self.csv, self.plot, self.save_dir, *steps], [self.start, self.end, self.space, self.data])
         check_path_outputs(self.csv, self.plot, self.save_dir, force=self.force)
         reader = CheckpointReader(self.arch, self.key)
         space = choose_space(self.space, (self.start, self.end), reader)

@@ -93,7 +93,8 @@ class LsoRequest:
         return LsoTask(self, space, data, optimiser, guides, shape, reader)
 
     def _check_outputs(self) -> None:
-        check_no_input([self.output, self.decoded, self.plot], [self.init, *self.teacher.paths, self.space])
+        inputs = [self.init, *self.teacher.paths, self.towards, self.space, self.data]
+        check_no_input([self.output, self.decoded, self.plot], inputs)
         if self.output is not None:
             check_embedding_output(self.output)
             check_output(self.output, force=self.force)

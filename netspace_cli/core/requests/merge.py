@@ -81,7 +81,7 @@ class MergeRequest:
         """
         self.plan.check()
         self.normalisation.check()
-        check_no_input([self.output, self.plot], [*self.inputs, self.space])
+        check_no_input([self.output, self.plot], [*self.inputs, self.space, self.data])
         if self.plot is not None:
             check_figure(self.plot)
             check_output(self.plot, force=self.force)
@@ -89,6 +89,7 @@ class MergeRequest:
             check_checkpoint_suffix(self.output)
             check_output(self.output, force=self.force)
         zoos, files = self._sources()
+        check_no_input([self.output, self.plot], [*files, *(zoo.file_of(i) for zoo in zoos for i in zoo.instances)])
         space = None if self.space is None or self.space == NAME else load_space(self.space)
         data = Sources(zoos, files, space, self._names, self.key).images(self.data, self.normalisation)
         members = self._members(zoos, files, data, space, runner)

@@ -84,7 +84,7 @@ class SampleRequest:
         if self.method is not None:
             self.chosen(self.method)
         check_rivals(self.rivals)
-        check_no_input([self.output], [self.zoo, self.space])
+        check_no_input([self.output], [self.zoo, self.space, self.data])
         check_new_folder(self.output)
         zoo = None if self.zoo is None else open_zoo(self.zoo)
         space = self._space(zoo)

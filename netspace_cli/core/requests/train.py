@@ -54,7 +54,7 @@ class TrainRequest:
             ConfigError, OutputExists, DataUnavailable, InputFileError: say what and why.
         """
         recipe = load_recipe(self.recipe, self.settings).named(self.output)
-        check_no_input([self.output], [*self.teacher.paths, self.recipe, self.extend])
+        check_no_input([self.output], [*self.teacher.paths, self.recipe, self.extend, self.data])
         folder = check_run(self.output, resume=self.resume, force=self.force)
         zoo = open_zoo(self.zoo)
         extended = None if self.extend is None else load_space(self.extend)

@@ -2,54 +2,98 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.files.leftovers import is_temporary
 from netspace_cli.core.files.outputs import check_folder
+from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
-from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+from netspace_cli.core.zoos.zoo import (
+    Instance,
+    Zoo,
+    append_instance,
+    create_zoo,
+    is_barely_begun,
+    open_zoo,
+    write_instance,
+)
 
 from .sample import Sample, Samples
 
 
 def check_new_folder(folder: Path) -> None:
-    """Refuse a folder for samples that is not empty or cannot be made.
+    """Refuse a folder for samples that holds something else than samples, or cannot be made.
 
     Raises:
         ConfigError: says which.
+        InputFileError: a zoo that cannot be read.
     """
     check_folder(folder)
-    if folder.exists() and any(folder.iterdir()):
+    if (folder / "zoo.json").exists():
+        begun = "sampled" in open_zoo(folder).about
+    else:
+        left = [p for p in folder.iterdir() if not is_temporary(p)] if folder.exists() else []
+        begun = not left or (len(left) == 1 and is_barely_begun(folder))
+    if not begun:
         raise ConfigError(f"{folder} is not empty; samples need a new folder.", "Choose another folder.")
 
 
 def write_samples(
     folder: Path, samples: Samples, space: Space, runner: Runner, *, data: LabelledData | None = None
 ) -> Zoo:
-    """Write samples as training instances of a zoo, with how each was drawn under `training`.
+    """Write samples as training instances of a zoo, with how each was drawn under `training`. Begun again, it goes on.
 
     Args:
-        folder: new or empty; its parents are made.
+        folder: new, empty, or with some of these samples; its parents are made.
         data: measures accuracies on all splits; None to leave them out.
     Raises:
-        ConfigError: the folder has something in it.
+        ConfigError: the folder has something else in it, or other samples.
+        InputFileError: a sample there is missing or changed.
     """
     check_new_folder(folder)
     licence = str(space.record.get("zoo_licence", ""))
     about = {"licence": licence, "sampled": _source(samples, space)}
-    create_zoo(folder, space.record["data"], about)
+    zoo = create_zoo(folder, space.record["data"], about)
+    done = _done(zoo, samples, about)
     images = None if data is None else runner.place(data)
     with runner.progress("writing the samples", len(samples)) as tick:
         for each in samples.samples:
-            append_instance(folder, _instance(folder, each, samples, space, runner, images))
+            if sample_id(each, samples) not in done:
+                append_instance(folder, _instance(folder, each, samples, space, runner, images))
             tick(1)
     return open_zoo(folder)
+
+
+def _done(zoo: Zoo, samples: Samples, about: dict[str, Any]) -> frozenset[str]:
+    """Ids of the samples that a zoo has already.
+
+    Raises:
+        ConfigError: other samples are in it.
+    """
+    wanted = {sample_id(each, samples): each.network for each in samples.samples}
+    same = zoo.about == json.loads(json.dumps(about)) and all(
+        i.id in wanted and _is_written(zoo, i, wanted[i.id]) for i in zoo.instances
+    )
+    if not same:
+        raise ConfigError(
+            f"{zoo.path} has other samples, drawn with other settings or in another number.", "Choose another folder."
+        )
+    return frozenset(i.id for i in zoo.instances)
+
+
+def _is_written(zoo: Zoo, instance: Instance, network: Network) -> bool:
+    architecture = network.architecture
+    written = architecture.to_weights(architecture.to_state(network.weights.cpu()))
+    return instance.arch == architecture.name and torch.equal(zoo.network(instance, architecture).weights, written)
 
 
 def sample_id(each: Sample, samples: Samples) -> str:

@@ -11,6 +11,7 @@ import torch
 from netspace_models.errors import InputFileError
 from torch import Tensor
 
+from netspace_cli.core.files.inputs import check_input
 from netspace_cli.core.files.numpy_file import ArrayFileError, read_npy
 from netspace_cli.core.files.structure import read_text
 from netspace_cli.core.files.tensor_names import brief
@@ -105,6 +106,7 @@ def _normals(path: Path, found: Tensor) -> Tensor:
 
 
 def _rows(path: Path) -> np.ndarray:
+    check_input(path)
     try:
         if path.suffix.lower() == ".npy":
             return read_npy(path)
@@ -124,6 +126,7 @@ def _cloud(path: Path) -> np.ndarray | None:
     check_mesh_extra()
     import trimesh
 
+    check_input(path)
     try:
         found = load_file(path)
         if not isinstance(found, trimesh.PointCloud):

@@ -13,7 +13,7 @@ import torch
 from netspace_models.errors import ConfigError, InputFileError
 from torch import Tensor
 
-from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.files.inputs import check_input, sha256_of
 from netspace_cli.core.files.numpy_file import ArrayFileError, read_npz
 
 from .grids import check_grid, shape_from_grid
@@ -83,8 +83,9 @@ def find_shapes(path: Path, *, repair: bool = False, scale: bool = True) -> list
 def _files(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f"no such file or folder: {path}.", "Give meshes, occupancy grids or samples.")
+    check_input(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(
             f"{path}: {path.suffix or 'no suffix'} is not a known kind of shape.", f"Known: {', '.join(SUFFIXES)}."

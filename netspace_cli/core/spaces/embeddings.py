@@ -16,9 +16,9 @@ from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import read_own
 from netspace_cli.core.files.safetensors_file import write_safetensors
-from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.files.structure import parse_json
 from netspace_cli.core.files.tensor_names import brief, shown, shown_value
+from netspace_cli.core.runtime.results import Result
 
 from .space import Space
 

@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
-import torch
 from netspace_models.errors import CheckpointError, ConfigError, InputFileError, OutputExists
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.records import translated_record
 from netspace_cli.core.files.inputs import open_input
+from netspace_cli.core.files.lines import append_line
 from netspace_cli.core.files.outputs import atomic_write, check_output
 from netspace_cli.core.files.structure import StructureError, parse_json, plain_json, read_text
 from netspace_cli.core.files.torch_file import read_torch_file
+from netspace_cli.core.files.torch_writing import save_by_torch
 from netspace_cli.core.spaces.recipe_reading import completed_recipe
 
 MADE_WITH = "made_with"  # of the settings: versions, device and threads
@@ -176,12 +177,11 @@ class RunFolder:
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Add one line to the metrics."""
-        with self.metrics.open("a") as f:
-            f.write(json.dumps(line) + "\n")
+        append_line(self.metrics, json.dumps(line), sync=False)
 
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint atomically."""
-        atomic_write(self.checkpoint, lambda p: torch.save(dict(state), p), force=True)
+        atomic_write(self.checkpoint, lambda p: save_by_torch(dict(state), p), force=True)
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:

@@ -35,6 +35,7 @@ from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
 
+from .drawn_splits import DrawnSplits
 from .lists import Entry, read_lists, split_named
 from .manifest import existing_zoo, write_zoo
 from .normalisation_hint import normalisation_hints
@@ -185,15 +186,16 @@ def index_folder(
         found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
     if not found and not kept:
         raise _nothing(folder, entries, refused, passed_over)
-    added = _instances(found, folder, kept, plan.shares, runner.seed)
-    added = [
-        replace(i, licence=plan.licence, training=i.training | ({"key": plan.key} if plan.key else {})) for i in added
-    ]
+    drawn = DrawnSplits.of(folder, plan.shares, runner.seed, anew=force)
+    added = _instances(found, folder, kept, drawn)
+    key = {"key": plan.key} if plan.key else {}
+    added = [replace(i, licence=plan.licence, training=i.training | key) for i in added]
     zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": plan.licence})
     if not dry_run:
         architectures = {f.architecture.name: f.architecture for f in found}
         notes += normalisation_hints(zoo, added, architectures, data, runner)
-        zoo = write_zoo(zoo, _scored(zoo, added, architectures, data, runner), before, force=force)
+        with drawn.kept(added):
+            zoo = write_zoo(zoo, _scored(zoo, added, architectures, data, runner), before, force=force)
         notes += _other_accuracies(zoo, found)
     notes += [*_notes_on_splits(zoo, plan), *([passed_over] if passed_over else [])]
     new = {i.id for i in added}
@@ -288,17 +290,17 @@ def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut],
     )
 
 
-def _instances(
-    found: Sequence[_Found], folder: Path, kept: Sequence[Instance], shares: Sequence[int], seed: int
-) -> list[Instance]:
+def _instances(found: Sequence[_Found], folder: Path, kept: Sequence[Instance], drawn: DrawnSplits) -> list[Instance]:
     """Lines of the manifest for the found files, without accuracies."""
     splits: dict[str, Iterator[str]] = {}
+    before = {folder / file: split for file, split in drawn.by_file.items()}
     for name in dict.fromkeys(f.architecture.name for f in found):
         own = [f for f in found if f.architecture.name == name]
         known = {i.run: i.split for i in kept if i.arch == name}
+        known |= {_run(f): before[f.entry.path] for f in own if f.entry.path in before}
         known |= {_run(f): f.entry.split for f in own if f.entry.split}
         runs = [_run(f) for f in own if not f.entry.split]
-        splits[name] = iter(splits_by_run(runs, known, shares, random.Random(f"{seed}/index/{name}")))
+        splits[name] = iter(splits_by_run(runs, known, drawn.shares, random.Random(f"{drawn.seed}/index/{name}")))
     taken, instances = {i.id for i in kept}, []
     for each in found:
         file, name = each.entry.path.relative_to(folder), each.architecture.name

@@ -25,6 +25,7 @@ from torch import Tensor
 from netspace_cli.core.data.records import recorded_io, translated_record
 from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
 from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.files.lines import append_to, whole_lines
 from netspace_cli.core.files.outputs import atomic_write
 from netspace_cli.core.files.structure import parse_json, read_text
 from netspace_cli.core.files.tensor_names import brief, leads_elsewhere, shown, shown_value
@@ -240,7 +241,8 @@ def open_zoo(path: Path) -> Zoo:
 def _read_manifest(file: Path) -> list[Instance]:
     if not file.is_file():
         raise InputFileError(file, "no such file.", "Index the folder again.")
-    lines = read_text(file, most=MOST_MANIFEST_BYTES, hint="Index the folder again.").split("\n")
+    text = read_text(file, most=MOST_MANIFEST_BYTES, hint="Index the folder again.")
+    lines = whole_lines(text.encode()).decode().split("\n")
     instances: dict[str, Instance] = {}
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
@@ -308,21 +310,19 @@ def append_instance(zoo: Path, instance: Instance) -> None:
 
     Raises:
         ConfigError: another instance of that id is there.
+        RunFailed: the system refused the bytes; the manifest is as it was.
     """
-    line = json.dumps(asdict(instance)) + "\n"
-    with (zoo / "instances.jsonl").open("a") as f:
+    manifest = zoo / "instances.jsonl"
+    with manifest.open("ab+", buffering=0) as f:
         fcntl.flock(f, fcntl.LOCK_EX)
-        present = next((i for i in _read_manifest(zoo / "instances.jsonl") if i.id == instance.id), None)
+        present = next((i for i in _read_manifest(manifest) if i.id == instance.id), None)
         if present is not None and present.sha256 != instance.sha256:
             raise ConfigError(
                 f"{zoo} has another instance {instance.id!r} already, added while this one was made.",
                 f"Give each run that adds to a zoo seeds of its own: {setting('seed')}.",
             )
-        if present is not None:
-            return
-        f.write(line)
-        f.flush()
-        os.fsync(f.fileno())
+        if present is None:
+            append_to(manifest, f, json.dumps(asdict(instance)))
 
 
 def verify(zoo: Zoo) -> list[tuple[Instance, str]]:

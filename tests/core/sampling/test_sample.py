@@ -24,7 +24,7 @@ from netspace_cli.core.sampling.population import population_of
 from netspace_cli.core.sampling.sample import Samples, sample
 from netspace_cli.core.sampling.write import write_samples
 from netspace_cli.core.zoos.zoo import open_zoo, verify
-from tests.worlds import Tiny
+from tests.worlds import Stopper, Tiny
 
 EMBEDDED = ("kde", "kde-joint", "flow", Gan(steps=10))
 PLAIN = ("noise", "mix")
@@ -190,5 +190,29 @@ def test_samples_are_a_zoo_with_their_provenance(tiny: Tiny, tmp_path: Path) -> 
         read = read_network(zoo.file_of(instance), candidates=[each.network.architecture])
         assert torch.equal(read.weights, each.network.weights)
     assert json.loads((tmp_path / "new" / "zoo.json").read_text())["sampled"]["method"] == "mix"
-    with pytest.raises(ConfigError, match="is not empty; samples need a new folder. Choose another folder."):
-        write_samples(tmp_path / "new", found, space, runner)
+
+
+def test_samples_that_were_begun_go_on_to_the_same_bytes(tiny: Tiny, tmp_path: Path, stopper: type[Stopper]) -> None:
+    space = tiny.single_space
+    found = sample(space, 3, "mix", Runner("cpu"), zoo=tiny.single_zoo, top=1.0)
+    write_samples(tmp_path / "whole", found, space, Runner("cpu"))
+    with pytest.raises(KeyboardInterrupt):
+        write_samples(tmp_path / "new", found, space, Runner("cpu", progress=stopper(2)))
+    assert len(open_zoo(tmp_path / "new").instances) == 2
+    for _ in range(2):
+        zoo = write_samples(tmp_path / "new", found, space, Runner("cpu"))
+        assert (zoo.path / "instances.jsonl").read_bytes() == (tmp_path / "whole" / "instances.jsonl").read_bytes()
+
+
+def test_samples_do_not_go_among_other_things(tiny: Tiny, tmp_path: Path) -> None:
+    space, runner = tiny.single_space, Runner("cpu")
+    found = sample(space, 2, "mix", runner, zoo=tiny.single_zoo, top=1.0)
+    write_samples(tmp_path / "new", found, space, runner)
+    others = sample(space, 2, "mix", Runner("cpu", seed=1), zoo=tiny.single_zoo, top=1.0)
+    with pytest.raises(ConfigError, match="has other samples, drawn with other settings"):
+        write_samples(tmp_path / "new", others, space, runner)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").touch()
+    for folder in (tmp_path / "mine", tiny.single_zoo.path):
+        with pytest.raises(ConfigError, match=r"is not empty; samples need a new folder\. Choose another folder\."):
+            write_samples(folder, found, space, runner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import torch
@@ -163,8 +163,8 @@ def test_lost_metrics_do_not_stop_a_run(folder: RunFolder) -> None:
 def test_a_save_that_fails_leaves_the_last_checkpoint(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     before = folder.checkpoint.read_bytes()
 
-    def cut_off(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
+    def cut_off(state: object, file: IO[bytes]) -> None:
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(torch, "save", cut_off)

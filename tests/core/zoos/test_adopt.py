@@ -379,6 +379,36 @@ def test_what_was_scored_before_a_failure_is_kept_and_the_rest_added_later(
     assert splits(adopted) == {"train": 2, "val": 2, "test": 2}
 
 
+@pytest.mark.parametrize("scored", [1, 2, 4, 5])
+def test_indexing_that_was_broken_off_goes_on_with_the_splits_that_it_drew(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, scored: int
+) -> None:
+    for name in ("whole", "new"):
+        (tmp_path / name).mkdir()
+        fill(tmp_path / name, tiny, 6)
+    whole, real, calls = index(tmp_path / "whole", tiny).zoo, zoo_index.scores, []
+
+    def interrupted(*arguments: Any) -> dict[str, float]:
+        calls.append(arguments)
+        if len(calls) == scored:
+            raise KeyboardInterrupt
+        return real(*arguments)
+
+    monkeypatch.setattr(zoo_index, "scores", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index(tmp_path / "new", tiny)
+    assert index(tmp_path / "new", tiny).zoo.instances == whole.instances
+    assert sorted(p.name for p in (tmp_path / "new").iterdir()) == sorted(p.name for p in whole.path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"splits": 5}', '{"splits": {"00.pt": "nosuch"}}', '{"splits": {'])
+def test_splits_that_cannot_be_read_are_drawn_again(tiny: Tiny, tmp_path: Path, content: str) -> None:
+    fill(tmp_path, tiny, 3)
+    (tmp_path / ".netspace-splits.json").write_text(content)
+    assert splits(index(tmp_path, tiny)) == {"train": 1, "val": 1, "test": 1}
+    assert not (tmp_path / ".netspace-splits.json").exists()
+
+
 def test_a_dry_run_says_what_would_be_and_writes_nothing(tiny: Tiny, folder: Path) -> None:
     before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
     would = index(folder, tiny, dry_run=True, licence="MIT")
