@@ -323,6 +323,21 @@ def test_a_picture_of_no_bytes_for_many_pixels_is_refused_at_once(tmp_path: Path
     assert time.process_time() - start < 0.5
 
 
+@pytest.mark.parametrize("side", [2500, 9000])
+def test_a_picture_that_grows_with_its_frame(tmp_path: Path, side: int) -> None:
+    """Of a GIF: its screen is small, its frame is not, and most rows are missing."""
+    buffer = io.BytesIO()
+    Image.new("L", (16, 16)).save(buffer, "GIF")
+    content = bytearray(buffer.getvalue())
+    path = written(tmp_path / "a.gif", bytes(content))
+    assert read_picture_file(path, lambda picture: picture.convert("RGB").size) == (16, 16)
+    frame = bytes(content).index(b",\0\0\0\0\x10\0\x10\0")
+    content[frame + 5 : frame + 9] = struct.pack("<HH", side, side)
+    written(path, bytes(content))
+    with pytest.raises(PictureError, match=f"its {side} x {side} pixels cannot be in {len(content)} bytes"):
+        read_picture_file(path, lambda picture: picture.convert("RGB"))
+
+
 @pytest.mark.parametrize("side", [20_000, 2**31 - 1])
 def test_a_picture_of_too_many_pixels(tmp_path: Path, side: int) -> None:
     header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)

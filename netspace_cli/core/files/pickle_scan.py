@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import IO, NamedTuple
 
 _DEEPEST_TUPLE = 100
+_LONGEST_TEXT = 1000  # of all in a tuple: what names a storage is short
 # What makes room for as many values or bytes as its argument says.
 _ALLOCATES = re.compile(r"torch\.\w*(Tensor|Storage)|builtins\.(bytearray|bytes|list|set)")
 _REBUILT = ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor_v3")
@@ -32,7 +33,7 @@ class _Item(NamedTuple):
     parts: tuple[_Item, ...] = ()
 
 
-_MARK = _Item(-1)
+_MARK, _PLAIN = _Item(-1), _Item()
 
 
 def globals_in(stream: IO[bytes], most_values: int) -> set[str]:
@@ -62,6 +63,7 @@ class _Scan:
         self._stack: list[_Item] = []
         self._memo: dict[object, _Item] = {}
         self._storages: dict[str, int] = {}
+        self._stored = 0
 
     def follow(self, operation: pickletools.OpcodeInfo, argument: object) -> None:
         """Apply an operation to the stack."""
@@ -80,9 +82,9 @@ class _Scan:
             self._stack.append(_Item(text=imported))
         elif isinstance(argument, str):
             self._words = [*self._words[-1:], argument]
-            self._stack.append(_Item(text=argument))
+            self._stack.append(_Item(0, 0, argument))
         elif isinstance(argument, int) and not operation.stack_before:
-            self._stack.append(_Item(number=argument))
+            self._stack.append(_Item(0, argument))
         else:
             self._apply(operation)
 
@@ -97,7 +99,7 @@ class _Scan:
             self._check_values(taken[0].number)
         elif operation.name == "REDUCE" and taken[-1].text in _REBUILT:
             self._check_values(_extent(taken[0].parts))
-        self._stack.extend(_MARK if after is pickletools.markobject else _Item() for after in operation.stack_after)
+        self._stack += [_MARK if after is pickletools.markobject else _PLAIN for after in operation.stack_after]
 
     def _taken(self, operation: pickletools.OpcodeInfo) -> list[_Item]:
         """Take what an operation uses off the stack, the last first."""
@@ -112,8 +114,9 @@ class _Scan:
 
     def _count_storage(self, described: _Item) -> None:
         # Tied tensors name one storage several times.
+        self._stored += described.number - self._storages.get(described.text, 0)
         self._storages[described.text] = described.number
-        self._check_values(sum(self._storages.values()))
+        self._check_values(self._stored)
 
     def _check_values(self, number: int) -> None:
         if number > self._most:
@@ -133,8 +136,13 @@ def _extent(arguments: Sequence[_Item]) -> int:
 
 def _tuple_of(items: Sequence[_Item]) -> _Item:
     """A tuple, from what is in it, the last first."""
-    depth = 1 + max((item.depth for item in items), default=0)
+    depth = 1 + max([item.depth for item in items], default=0)
     if depth > _DEEPEST_TUPLE:
         raise ValueError(f"tuples nested more than {_DEEPEST_TUPLE} deep")
-    number = max((item.number for item in items), default=0)
-    return _Item(depth, number, "/".join(item.text for item in items if item.text)[:1000], tuple(reversed(items)))
+    number = max([item.number for item in items], default=0)
+    text = ""
+    for item in items:
+        if len(text) > _LONGEST_TEXT:
+            break
+        text += f"/{item.text}" if item.text else ""
+    return _Item(depth, number, text, tuple(reversed(items)))

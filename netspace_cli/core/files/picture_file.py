@@ -23,6 +23,8 @@ _CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by the type of colour
 # First column and row, and steps between them, of the seven passes of an interlaced picture.
 _PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 _PIECE_BYTES = 1 << 20
+# Of one colour alone, pictures have some thousands of pixels a byte.
+_LARGE, _MOST_PIXELS_A_BYTE = 1 << 22, 10_000
 
 
 class PictureError(ValueError):
@@ -47,12 +49,20 @@ def read_picture_file(path: Path, look: Callable[[Image.Image], T]) -> T:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(content)) as picture:
+                _check_size(picture, len(content))
                 # Pillow passes over the checksums of pixels, and takes missing rows for black.
                 if content.startswith(_PNG_MAGIC):
                     _check_png(content)
                 return look(picture)
         except Exception as failure:  # decoders of damaged pictures raise a dozen kinds
             raise PictureError(brief(failure)) from failure
+
+
+def _check_size(picture: Image.Image, size: int) -> None:
+    """Refuse a large picture that a file of `size` bytes cannot hold. Raises ValueError."""
+    width, height = picture.size
+    if width * height > max(_LARGE, _MOST_PIXELS_A_BYTE * size):
+        raise ValueError(f"its {width} x {height} pixels cannot be in {size:,} bytes")
 
 
 def _check_png(content: bytes) -> None:
