@@ -9,7 +9,12 @@ from pathlib import Path
 import netspace_cli
 from netspace_cli.core.spaces.recipe_text import recipe_text
 
-OUTSIDE = {"results": "RESULTS.md", "contributing": "CONTRIBUTING.md", "changes": "CHANGELOG.md"}
+OUTSIDE = {
+    "results": "RESULTS.md",
+    "contributing": "CONTRIBUTING.md",
+    "changes": "CHANGELOG.md",
+    "security": "SECURITY.md",
+}
 LINK = re.compile(r"\]\((?!https?:|#)([^)]+)\)")
 
 

@@ -14,7 +14,7 @@ from netspace_cli.cli import COMMANDS, cli
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = sorted(
     [
-        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "RESULTS.md")),
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "RESULTS.md", "SECURITY.md")),
         *(ROOT / "docs").glob("*.md"),
         *(ROOT / "examples").rglob("README.md"),
         *(ROOT / "examples" / "recipes").glob("*.toml"),

@@ -72,6 +72,7 @@ SAME = {
     "export over an instance": f"zoo export zoo lenetlike-0000 -o {INSTANCE}",
     "interp over its images": "interp a.safetensors b.safetensors --space space.safetensors --data images.npz "
     "--csv images.npz",
+    "interp over a data set's file": "interp a.safetensors b.safetensors --data cifar10:images.npz --plot images.npz",
     "interp over a step": "interp steps/step-000.pt b.safetensors --space space.safetensors --save-dir steps",
     "train over a teacher": "train zoo -o a.safetensors --teacher a.safetensors --data images.npz",
     "prep over its network": "prep a.safetensors -o a.safetensors --space space.safetensors",
@@ -97,6 +98,13 @@ def _embedding(place: Path) -> Path:
     result = run("encode", "a.safetensors", "-o", "a.emb", "--space", "space.safetensors", "--refine", "0")
     assert not result.exit_code, result.output
     return place / "a.emb"
+
+
+def test_a_shorter_path_leaves_no_steps_of_a_longer_one(place: Path) -> None:
+    path = ["interp", "a.safetensors", "b.safetensors", "--space", "space.safetensors", "--refine", "0"]
+    for steps, more in (("3", []), ("2", ["--force"])):
+        assert run(*path, "--steps", steps, "--save-dir", "steps", *more).exit_code == 0
+    assert sorted(os.listdir("steps")) == [f"step-00{n}.pt" for n in range(3)]
 
 
 @pytest.mark.parametrize("name", ODD)

@@ -106,7 +106,7 @@ def _sweep(folder: Path) -> None:
 def _is_abandoned(path: Path) -> bool:
     """Whether the process that wrote a temporary file has ended; False where that is not certain."""
     named = _NAME.match(path.name)
-    if not named or path in _unfinished or path.is_symlink():
+    if not named or path in _unfinished:
         return False
     try:
         if named["host"] == _host():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from netspace_models.errors import RunFailed
@@ -35,7 +36,7 @@ def results(
         path: of the zoo.
         workers: processes, each training one group at a time on one processor thread; 1 for this process alone.
     Raises:
-        RunFailed: a loss is not finite.
+        RunFailed: a loss is not finite, or a worker process was killed.
     """
     groups = groups_of(todo, plan, data, workers)
     if workers <= 1:
@@ -60,6 +61,11 @@ def results(
                 waiting = {future for future in waiting if not future.cancel()}
         if failures:
             raise failures[0]
+    except BrokenProcessPool as failure:
+        raise RunFailed(
+            "a worker process was ended from outside, perhaps for want of memory. Finished instances are kept.",
+            f"Run the same command again to go on, with fewer workers: {setting('workers', 1)}.",
+        ) from failure
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 

@@ -102,7 +102,7 @@ def test_files_of_other_names_stay(tmp_path: Path, name: str) -> None:
 
 
 def test_a_link_of_such_a_name_stays(tmp_path: Path) -> None:
-    (tmp_path / "mine").write_text("mine")
+    old(tmp_path / "mine")
     link = tmp_path / ".netspace-0123456789abcdef.pt"
     link.symlink_to(tmp_path / "mine")
     assert put(tmp_path / "b") == [] and link.is_symlink()

@@ -198,10 +198,13 @@ def test_samples_that_were_begun_go_on_to_the_same_bytes(tiny: Tiny, tmp_path: P
     write_samples(tmp_path / "whole", found, space, Runner("cpu"))
     with pytest.raises(KeyboardInterrupt):
         write_samples(tmp_path / "new", found, space, Runner("cpu", progress=stopper(2)))
-    assert len(open_zoo(tmp_path / "new").instances) == 2
+    begun = open_zoo(tmp_path / "new")
+    assert len(begun.instances) == 2
+    written = begun.file_of(begun.instances[0]).stat().st_mtime_ns
     for _ in range(2):
         zoo = write_samples(tmp_path / "new", found, space, Runner("cpu"))
         assert (zoo.path / "instances.jsonl").read_bytes() == (tmp_path / "whole" / "instances.jsonl").read_bytes()
+    assert begun.file_of(begun.instances[0]).stat().st_mtime_ns == written, "what is there is not written again"
 
 
 def test_samples_do_not_go_among_other_things(tiny: Tiny, tmp_path: Path) -> None:

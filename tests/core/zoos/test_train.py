@@ -403,3 +403,26 @@ def test_workers_find_modules_of_the_current_folder_and_word_messages_as_who_sta
         pytest.raises(ConfigError, match="ValueError: --device cpu"),
     ):
         make(tmp_path / "zoo", tiny.data, plan, workers=2)
+
+
+DIES_IN_WORKERS = """
+import multiprocessing, os
+from torch import nn
+
+def make():
+    if multiprocessing.parent_process() is not None:
+        os.kill(os.getpid(), 9)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+"""
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_is_told_and_the_others_end(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets_that_die.py").write_text(DIES_IN_WORKERS)
+    plan = ZooPlan(("nets_that_die:make",), (2, 0, 0), (1, 1), batch=20)
+    with trusting(*plan.arch), pytest.raises(RunFailed, match=r"a worker process was ended .* `workers=1`"):
+        make(tmp_path / "zoo", tiny.data, plan, workers=2)
+    assert multiprocessing.active_children() == []
