@@ -6,6 +6,7 @@ all commands by NETSPACE_<OPTION> and for one by NETSPACE_<COMMAND>_<OPTION>; th
 
 from __future__ import annotations
 
+import difflib
 import functools
 import os
 import re
@@ -30,8 +31,31 @@ F = TypeVar("F", bound=Callable[..., Any])
 JSON_VARIABLE = "NETSPACE_JSON"
 PRECISIONS = ("float32", "bf16", "fp16")
 
-INPUT_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-INPUT_DIRECTORY = click.Path(exists=True, file_okay=False, path_type=Path)
+
+class ExistingPath(click.Path):
+    """A path that is there; a mistyped one is answered with the nearest name in its folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as failure:
+            near = _near(Path(os.fsdecode(value)))
+            if near is not None:
+                self.fail(f"{failure.message} Did you mean {click.format_filename(near)!r}?", param, ctx)
+            raise
+
+
+def _near(path: Path) -> Path | None:
+    """The path whose last part is nearest to that of one that is not there."""
+    if os.path.lexists(path) or not path.parent.is_dir():
+        return None
+    found = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+    return path.with_name(found[0]) if found else None
+
+
+INPUT_FILE = ExistingPath(exists=True, dir_okay=False, path_type=Path)
+INPUT_DIRECTORY = ExistingPath(exists=True, file_okay=False, path_type=Path)
+INPUT = ExistingPath(exists=True, path_type=Path)
 PATH_OR_NAME = click.Path(path_type=Path)
 OUTPUT_PATH = click.Path(path_type=Path)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,7 +16,7 @@ from netspace_cli.terminal.formats import Column, decimal, percent
 @options.output(help="The figure (.png, .svg, .pdf).")
 @click.option(
     "--over",
-    type=click.Path(exists=True, path_type=Path),
+    type=options.INPUT,
     multiple=True,
     metavar="FILE|ZOO",
     help="Draw these embeddings, or a zoo such as samples, over the map. May be given many times.",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("networks", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("networks", nargs=-1, required=True, type=options.INPUT)
 @options.output(required=False, help="Where the merged network goes (.pt, .safetensors); a folder with --groups.")
 @click.option(
     "--arch",
@@ -121,6 +121,8 @@ def merge(
         _show_plan(console, task)
         return
     with runner:
+        for hint in task.hints(runner):
+            console.note(hint)
         found = task.run(runner)
         report = runner.report()
     console.cost(report)

@@ -21,26 +21,31 @@ LEAST_TIMED_SECONDS = 0.1
 
 @dataclass
 class Work:
-    """Progress of a piece of work, as text."""
+    """Progress of a piece of work, as text.
+
+    Attributes:
+        began: when, in seconds; before: units that were done by then; done: with these.
+    """
 
     description: str
     total: int | None
     began: float
     done: int = 0
+    before: int = 0
     figures: dict[str, object] = field(default_factory=dict)
 
     def summary(self, now: float) -> list[str]:
         """The rate and the caller's own figures: ["3.1/s", "loss 0.12"]."""
-        seconds = now - self.began
-        rate = [rate_of(self.done / seconds)] if self.done and seconds >= LEAST_TIMED_SECONDS else []
+        seconds, timed = now - self.began, self.done - self.before
+        rate = [rate_of(timed / seconds)] if timed and seconds >= LEAST_TIMED_SECONDS else []
         return rate + [f"{name} {_figure(value)}" for name, value in self.figures.items()]
 
     def line(self, now: float) -> str:
         """A log line: "train: 120/600, 8 s, 52 s left, 15/s, loss 0.12"."""
         count = f"{self.done}" if self.total is None else f"{self.done}/{self.total}"
         times = [duration(now - self.began)]
-        if self.total and 0 < self.done < self.total:
-            times.append(f"{duration((now - self.began) * (self.total - self.done) / self.done)} left")
+        if self.total and self.before < self.done < self.total:
+            times.append(f"{duration((now - self.began) * (self.total - self.done) / (self.done - self.before))} left")
         return f"{self.description}: {', '.join([count, *times, *self.summary(now)])}"
 
 
@@ -89,8 +94,8 @@ class LogLines:
         self._works: list[Work] = []
         self._said = clock()
 
-    def start(self, description: str, total: int | None) -> None:
-        self._works.append(Work(description, total, self._clock()))
+    def start(self, description: str, total: int | None, done: int = 0) -> None:
+        self._works.append(Work(description, total, self._clock(), done, done))
         self._said = self._clock()
 
     def advance(self, n: int = 1, **fields: object) -> None:
@@ -129,11 +134,11 @@ class Bar:
         )
         self._works: list[tuple[progress.TaskID, Work]] = []
 
-    def start(self, description: str, total: int | None) -> None:
+    def start(self, description: str, total: int | None, done: int = 0) -> None:
         if not self._works:
             self._bars.start()
-        task = self._bars.add_task(one_line(description), total=total, summary="")
-        self._works.append((task, Work(description, total, time.monotonic())))
+        task = self._bars.add_task(one_line(description), total=total, completed=done, summary="")
+        self._works.append((task, Work(description, total, time.monotonic(), done, done)))
 
     def advance(self, n: int = 1, **fields: object) -> None:
         task, work = self._works[-1]

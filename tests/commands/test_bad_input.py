@@ -212,3 +212,13 @@ def test_data_that_are_not_there_are_refused_by_every_command(
     for command in options.values():
         assert "unknown data set 'digitz'" in refused(2, *command, "--data", "digitz")
         assert "none.npz" in refused(2, *command, "--data", "none.npz")
+
+
+def test_a_mistyped_path_is_answered_with_the_nearest(tiny: Tiny, work: Path, refused: Refused) -> None:
+    Path("network.pt").touch()
+    Path("zoo").mkdir()
+    assert "'netwrok.pt' does not exist. Did you mean 'network.pt'?" in refused(
+        2, "encode", "netwrok.pt", "-o", "a.emb"
+    )
+    assert "Did you mean" not in refused(2, "encode", "unlike", "-o", "a.emb")
+    assert "Did you mean 'zoo'?" in refused(2, "zoo", "verify", "zooo")

@@ -13,6 +13,7 @@ from netspace_models.architectures import build
 from netspace_cli.core.merging import own_space
 from netspace_cli.core.merging.own_space import OwnSpace
 from netspace_cli.core.networks.network import read_network, write_network
+from netspace_cli.core.zoos import normalisation_hint
 from netspace_cli.core.zoos.zoo import Zoo
 from tests.worlds import Ask, Cli, Refused, Rows, Solids, Tiny
 
@@ -143,6 +144,25 @@ def test_images_are_normalised_as_the_networks_know_them(
     assert "records how its images are normalised" in told and "Leave out --normalise, --mean and --std." in told
     grouped = refused(2, "merge", tiny.single_zoo.path, "--groups", "seed", "--normalise", "half", "-o", "x")
     assert "--normalise is not for --groups" in grouped
+
+
+def test_it_says_where_images_are_not_as_the_networks_know_them(
+    tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accuracies = {"": 0.3, "half": 0.9, "none": 0.2}
+
+    def judged(network: object, data: object, runner: object) -> float:
+        return accuracies[{(0.5,): "half", (0.0,): "none"}.get(data.mean, "")]  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(normalisation_hint, "_accuracy", judged)
+    with np.load(tiny.npz) as arrays:
+        np.savez("no-val.npz", **{name: array for name, array in arrays.items() if not name.startswith("val")})
+    command = ["merge", *files, "--data", "no-val.npz", "--method", "mean"]
+    told = cli(*command).stderr
+    assert "answers 90.0% of test images rightly with --normalise half, and 30.0% as it is" in told
+    assert "has no val of its own: " in told and "give val of its own if you can" in told
+    assert "answers" not in cli(*command, "--normalise", "none").stderr
+    assert "answers" not in cli("merge", tiny.single_zoo.path, "--method", "mean").stderr
 
 
 def test_what_cannot_be_merged_is_refused(

@@ -217,6 +217,16 @@ def test_a_log_says_how_far_it_is_every_ten_seconds_and_at_the_end() -> None:
     assert len(lines) == 9
 
 
+def test_the_time_left_goes_by_what_this_run_has_done() -> None:
+    clock = Clock()
+    lines: list[str] = []
+    log = LogLines(lines.append, clock=clock)
+    log.start("train", 60, 40)
+    clock.now += 10
+    log.advance(10)
+    assert lines == ["train: 50/60, 10 s, 10 s left, 1/s"]
+
+
 def test_work_inside_work_has_its_own_line() -> None:
     lines: list[str] = []
     log = LogLines(lines.append, clock=Clock())

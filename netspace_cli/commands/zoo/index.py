@@ -92,7 +92,8 @@ def index(
 ) -> None:
     """Adopt a folder of checkpoints as a zoo: recognise, score and list them; files are not changed.
 
-    A network in several files is listed once. Run the same command again to add new files.
+    The list is written into the folder: zoo.json and instances.jsonl. A network in several files is listed once.
+    Run the same command again to add new files.
 
     Example: netspace zoo index checkpoints/ --data cifar10:data
     """

@@ -45,7 +45,9 @@ class Normalisation:
                 f"{setting('normalise', self.normalise)} is given together with a mean or a deviation.", "Give one."
             )
         if (self.mean is None) != (self.std is None):
-            raise ConfigError("of mean and deviation only one is given.", f"Give both {setting('mean')} and std.")
+            raise ConfigError(
+                "of mean and deviation only one is given.", f"Give both {setting('mean')} and {setting('std')}."
+            )
         for name, numbers in (("mean", self.mean or ()), ("std", self.std or ())):
             lowest = 0 if name == "mean" else 1e-6
             wrong = [x for x in numbers if not (math.isfinite(x) and abs(x) <= 1 and x >= lowest)]

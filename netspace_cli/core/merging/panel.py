@@ -185,7 +185,8 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor]) ->
             raise ConfigError(
                 f"{name_of(member)} agrees with the other members on {plain:.0%} of the validation images{below} and "
                 f"would on {reordered:.0%} with its classes in another order.",
-                "Leave it out, or give members that were trained with their classes in one order.",
+                "Leave it out, or give members that were trained with their classes in one order and on images that "
+                f"were normalised alike ({setting('normalise')}).",
             )
 
 

@@ -32,6 +32,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble, select_members
 from netspace_cli.core.spaces.built_in import built_in_by_starts
 from netspace_cli.core.spaces.space import Space, load_space
+from netspace_cli.core.zoos.normalisation_hint import held_out_hint, normalisation_hint
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import recorded
@@ -182,6 +183,19 @@ class MergeTask:
     def labelled(self) -> bool:
         """Whether labels are used."""
         return self.data.labelled and self.request.plan.labels
+
+    def hints(self, runner: Runner) -> list[str]:
+        """Remarks on images that may not be those that checkpoints were trained with."""
+        recorded_by = self.space is not None and self.request.space not in (None, NAME)
+        if recorded_by or not self.data.labelled or any((path / "zoo.json").is_file() for path in self.request.inputs):
+            return []
+        images, first = images_or_none(self.data), self.members[0]
+        known = images is None or self.request.normalisation != AS_IT_IS
+        found = [
+            "" if known or images is None else normalisation_hint(first, first.source, images, runner),
+            held_out_hint(self.data),
+        ]
+        return [hint for hint in found if hint]
 
     def run(self, runner: Runner) -> Merged:
         """Merge, and write what was asked for."""

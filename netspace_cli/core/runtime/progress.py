@@ -8,8 +8,8 @@ from typing import Protocol
 class Progress(Protocol):
     """Receives reports of progress."""
 
-    def start(self, description: str, total: int | None) -> None:
-        """Begin a piece of work of `total` units (None if unknown)."""
+    def start(self, description: str, total: int | None, done: int = 0) -> None:
+        """Begin a piece of work of `total` units (None if unknown), of which `done` were done by an earlier run."""
 
     def advance(self, n: int = 1, **fields: object) -> None:
         """Report that `n` more units are done; `fields` are figures to show beside the bar."""
@@ -27,7 +27,7 @@ class Tick(Protocol):
 class Silent:
     """Progress that is not shown."""
 
-    def start(self, description: str, total: int | None) -> None:
+    def start(self, description: str, total: int | None, done: int = 0) -> None:
         return None
 
     def advance(self, n: int = 1, **fields: object) -> None:

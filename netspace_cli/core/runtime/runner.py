@@ -105,15 +105,16 @@ class Runner:
         return str(self.device)
 
     @contextmanager
-    def progress(self, description: str, total: int | None = None) -> Iterator[Tick]:
+    def progress(self, description: str, total: int | None = None, done: int = 0) -> Iterator[Tick]:
         """Show the progress of a piece of work inside the block; pieces may be nested.
 
         Args:
             total: units of the whole work; None where it is not known.
+            done: units that an earlier run has done.
         Returns:
             A function to call with the number of units done since the last call (1), and figures worth showing.
         """
-        self._progress.start(description, total)
+        self._progress.start(description, total, done)
         try:
             yield self._progress.advance
         finally:

@@ -194,8 +194,7 @@ def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any]) ->
 def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -> None:
     recipe = task.recipe.train
     fewer = f"Lower train.images or train.instances, e.g. {setting('train.images', 64)}."
-    with task.runner.progress("training the space", recipe.steps) as tick:
-        tick(state.step)
+    with task.runner.progress("training the space", recipe.steps, state.step) as tick:
         while state.step < recipe.steps:
             with task.runner.guard("in a training step", fewer):
                 terms = take_step(task, state)

@@ -38,7 +38,7 @@ from netspace_cli.core.runtime.runner import Runner
 from .drawn_splits import DrawnSplits
 from .lists import Entry, read_lists, split_named
 from .manifest import existing_zoo, write_zoo
-from .normalisation_hint import normalisation_hints
+from .normalisation_hint import held_out_hint, normalisation_hints
 from .splits import missing_splits, splits_by_run
 from .zoo import SPLITS, Instance, Zoo
 
@@ -194,6 +194,7 @@ def index_folder(
     if not dry_run:
         architectures = {f.architecture.name: f.architecture for f in found}
         notes += normalisation_hints(zoo, added, architectures, data, runner)
+        notes += [hint for hint in [held_out_hint(data)] if hint]
         with drawn.kept(added):
             zoo = write_zoo(zoo, _scored(zoo, added, architectures, data, runner), before, force=force)
         notes += _other_accuracies(zoo, found)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
-from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.images import ImageData, images_or_none
 from netspace_cli.core.data.normalise import WAYS, rescaled, scale_of
+from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
@@ -31,17 +31,35 @@ def normalisation_hints(
     hints = []
     firsts = {instance.arch: instance for instance in reversed(added)}
     for name, instance in sorted(firsts.items())[:NETWORKS]:
-        weights = zoo.network(instance, architectures[name]).weights
-        now, *others = [
-            (_accuracy(architectures[name], weights, each, runner), way) for way, each in _ways(images).items()
-        ]
-        best, way = max(others, default=now)
-        if best >= now[0] + PLAINLY:
-            hints.append(
-                f"{instance.file} answers {best:.1%} of test images rightly with {setting('normalise', way)}, and "
-                f"{now[0]:.1%} as it is: what was it trained with?"
-            )
-    return hints
+        hints.append(normalisation_hint(zoo.network(instance, architectures[name]), instance.file, images, runner))
+    return [hint for hint in hints if hint]
+
+
+def normalisation_hint(network: Network, source: str, images: ImageData, runner: Runner) -> str:
+    """A sentence where a network does plainly better on images normalised otherwise, else "".
+
+    Args:
+        source: its file, for the sentence.
+    """
+    accuracies = {way: _accuracy(network, each, runner) for way, each in _ways(images).items()}
+    now = accuracies.pop("")
+    way = max(accuracies, key=accuracies.__getitem__, default="")
+    if not way or accuracies[way] < now + PLAINLY:
+        return ""
+    return (
+        f"{source} answers {accuracies[way]:.1%} of test images rightly with {setting('normalise', way)}, and "
+        f"{now:.1%} as it is: what was it trained with?"
+    )
+
+
+def held_out_hint(data: LabelledData) -> str:
+    """A sentence where validation images are a part of what may be the networks' own training images, else ""."""
+    if not any(note.startswith("val is ") for note in data.notes):
+        return ""
+    return (
+        f"{data.name} has no val of its own: {len(data.splits['val']):,} of its training rows are taken. Networks that "
+        "were trained on these too are judged too well by them; give val of its own if you can."
+    )
 
 
 def _ways(data: ImageData) -> dict[str, ImageData]:
@@ -57,7 +75,7 @@ def _ways(data: ImageData) -> dict[str, ImageData]:
     return ways
 
 
-def _accuracy(architecture: Architecture, weights: Tensor, data: ImageData, runner: Runner) -> float:
-    placed = runner.place(data)
-    logits = logits_of(architecture, runner.place(weights), placed, "test", runner, most=IMAGES)
+def _accuracy(network: Network, data: ImageData, runner: Runner) -> float:
+    placed, weights = runner.place(data), runner.place(network.weights)
+    logits = logits_of(network.architecture, weights, placed, "test", runner, most=IMAGES)
     return accuracy(logits, labels_of(data, "test")[: len(logits)])

@@ -28,7 +28,7 @@ class Told(Silent):
         self.begun: list[tuple[str, int | None]] = []
         self.done = 0
 
-    def start(self, description: str, total: int | None) -> None:
+    def start(self, description: str, total: int | None, done: int = 0) -> None:
         self.begun.append((description, total))
 
     def advance(self, n: int = 1, **fields: object) -> None:

@@ -102,7 +102,7 @@ def test_progress_is_told_and_ended_even_when_a_network_is_no_shape() -> None:
     told: list[object] = []
 
     class Told(Silent):
-        def start(self, description: str, total: int | None) -> None:
+        def start(self, description: str, total: int | None, done: int = 0) -> None:
             told.append((description, total))
 
         def stop(self) -> None:

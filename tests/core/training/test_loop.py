@@ -57,8 +57,9 @@ class Signals:
     def __init__(self, after: int, number: signal.Signals) -> None:
         self.after, self.number, self.done, self.open = after, number, 0, 0
 
-    def start(self, description: str, total: int | None) -> None:
+    def start(self, description: str, total: int | None, done: int = 0) -> None:
         self.open += 1
+        self.done += done
 
     def advance(self, n: int = 1, **fields: object) -> None:
         self.done += n
