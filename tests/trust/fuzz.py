@@ -11,6 +11,7 @@ import multiprocessing
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_longlong
 from dataclasses import dataclass, field
@@ -120,13 +121,18 @@ def _batches(readers: Sequence[Reader], files: int | None, seconds: float | None
 _Result = tuple[Batch, Tally, list[tuple[int, bytes, Fault]]]
 
 
+def _seed_of(seed: int, reader: Reader, number: int) -> int:
+    """The seed of one file, the same whichever other readers there are."""
+    return seed << 64 | zlib.crc32(reader.name.encode()) << 32 | number
+
+
 def _run(bench: Bench, batch: Batch, seed: int, current: Current | None = None) -> _Result:
     tally = Tally()
     faults: list[tuple[int, bytes, Fault]] = []
     for number in range(batch.first, batch.first + batch.size):
         if current is not None:
             current.value = number
-        content, which, how = bench.mutated((seed << 48) ^ (batch.reader << 40) ^ number)
+        content, which, how = bench.mutated(_seed_of(seed, bench.reader, number))
         fault = bench.tried(content, which, how, tally)
         if fault is not None and len(faults) < KEPT * 10:
             faults.append((number, content, fault))
@@ -224,7 +230,8 @@ def _lost(readers: Sequence[Reader], seed: int, folder: Path, worker: _Worker, r
     done = Batch(batch.reader, number, 1)
     parts = [batch._replace(size=number - batch.first), Batch(batch.reader, number + 1, end - number - 1)]
     rest += [part for part in parts if part.size > 0]
-    content, _, _ = Bench(readers[batch.reader], folder / "lost").mutated((seed << 48) ^ (batch.reader << 40) ^ number)
+    bench = Bench(readers[batch.reader], folder / "lost")
+    content, _, _ = bench.mutated(_seed_of(seed, bench.reader, number))
     fault = Fault("crashed", why, why)
     tally = Tally(tried=1)
     tally.count(fault)

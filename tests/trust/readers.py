@@ -530,10 +530,10 @@ def _shapes() -> Iterable[Reader]:
         "glb": (glb(_glb_bytes()),),
     }
     for kind, templates in meshes.items():
-        yield Reader(f"mesh .{kind}", f"a.{kind}", templates, _read_mesh, weight=0.1)
+        yield Reader(f"mesh .{kind}", f"a.{kind}", templates, _read_mesh, weight=0.25)
     yield Reader("scan .npy", "a.npy", (_npy(points),), _read_scan, weight=4, sealed="size")
     yield Reader("scan .xyz", "a.xyz", (words(lines),), _read_scan, weight=2)
-    yield Reader("scan .ply", "a.ply", (cloud,), _read_scan, weight=0.1)
+    yield Reader("scan .ply", "a.ply", (cloud,), _read_scan, weight=0.25)
 
 
 # Pictures

@@ -158,7 +158,7 @@ def test_a_process_that_dies_or_hangs_is_a_crash_and_the_rest_is_tried(
 
     reader = Reader("deadly", "a", (Deadly(b"fine"),), die)
     monkeypatch.setattr(module, "all_readers", lambda folder: (reader,))
-    monkeypatch.setattr(module, "STALLED", 2.0)
+    monkeypatch.setattr(module, "STALLED", 1.0)
     monkeypatch.setattr(trial, "SECONDS", 30.0)
     (row,) = fuzz(3, files=30, processes=2, found=tmp_path)
     assert row.tally.tried == 30
