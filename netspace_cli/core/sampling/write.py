@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.leftovers import is_temporary
 from netspace_cli.core.files.outputs import check_folder
+from netspace_cli.core.files.structure import plain_json
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
@@ -80,7 +80,7 @@ def _done(zoo: Zoo, samples: Samples, about: dict[str, Any]) -> frozenset[str]:
         ConfigError: other samples are in it.
     """
     wanted = {sample_id(each, samples): each.network for each in samples.samples}
-    same = zoo.about == json.loads(json.dumps(about)) and all(
+    same = zoo.about == plain_json(about) and all(
         i.id in wanted and _is_written(zoo, i, wanted[i.id]) for i in zoo.instances
     )
     if not same:

@@ -175,13 +175,8 @@ def index_folder(
     seen, candidates, notes = _met_before(before if kept else None)
     if plan.arch is not None:
         candidates = (resolve_architecture(plan.arch, data.io),)
-    read = partial(
-        read_network,
-        candidates=candidates,
-        arch=plan.arch,
-        io=None if plan.arch else data.io,
-        key=plan.key,
-    )
+    io = None if plan.arch else data.io
+    read = partial(read_network, candidates=candidates, arch=plan.arch, io=io, key=plan.key)
     with deciding_by(data):
         found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
     if not found and not kept:

@@ -15,8 +15,8 @@ from typing import Self
 
 from netspace_models.errors import InputFileError
 
-from netspace_cli.core.files.inputs import open_input
 from netspace_cli.core.files.outputs import atomic_write
+from netspace_cli.core.files.structure import parse_json, read_text
 
 from .zoo import SPLITS, Instance
 
@@ -45,10 +45,9 @@ class DrawnSplits:
         """What a killed command has drawn with the same shares and seed; nothing if there is no such file."""
         empty = cls(folder, tuple(shares), seed, anew=anew)
         try:
-            with open_input(folder / _NAME) as file:
-                kept = json.load(file)
+            kept = parse_json(read_text(folder / _NAME))
             splits = {str(name): str(split) for name, split in kept["splits"].items()}
-        except (InputFileError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (InputFileError, ValueError, KeyError, TypeError, AttributeError):
             return empty
         if (kept.get("shares"), kept.get("seed")) != (list(shares), seed) or not set(splits.values()) <= set(SPLITS):
             return empty
