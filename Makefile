@@ -14,7 +14,7 @@ PINNED_BY_TORCH := nvidia-|cuda-|triton=
 .DEFAULT_GOAL := setup
 # `check` ends with the tests, whose last line is pytest's own.
 .NOTPARALLEL:
-.PHONY: help setup quick test lint types site pages check fuzz lowest newest vulnerable audit constraints demo format clean
+.PHONY: help setup quick test lint types site pages check fuzz trust lowest newest vulnerable audit constraints demo format clean
 
 help: ## What there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ SEED ?= 0
 PROCESSES ?= 2
 fuzz: setup ## Mutated files for every reader: make fuzz SECONDS=60 SEED=0 PROCESSES=2; crashes go to build/fuzz
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.trust.fuzz --seconds $(SECONDS) --seed $(SEED) --processes $(PROCESSES)
+
+trust: setup ## A million mutated files and 500 kills: one table, in about twenty minutes; crashes go to build/fuzz
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.trust.report
 
 lowest: ## All tests with the lowest versions that pyproject.toml allows, in build/lowest
 	$(PYTHON) -m venv build/lowest
