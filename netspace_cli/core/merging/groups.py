@@ -85,7 +85,7 @@ def groups_left(zoo: Zoo, path: Path, plan: MergePlan, seed: int) -> list[Group]
 
 def merge_groups(
     zoo: Zoo,
-    path: Path,
+    path: Path | str,
     data: LabelledData,
     runner: Runner,
     *,
@@ -107,6 +107,7 @@ def merge_groups(
     Raises:
         ConfigError: no groups, members that cannot be merged, or a folder that holds something else.
     """
+    path = Path(path)
     plan = plan or MergePlan()
     left = groups_left(zoo, path, plan, runner.seed)
     create_zoo(path, zoo.data, zoo.about)

@@ -117,11 +117,12 @@ def _asked(io: NetworkIO) -> tuple[int, ...]:
     return (*io.input_shape[:1], io.outputs, len(io.input_shape))
 
 
-def write_network(path: Path, network: Network, *, metadata: Mapping[str, str], force: bool = False) -> None:
+def write_network(path: Path | str, network: Network, *, metadata: Mapping[str, str], force: bool = False) -> None:
     """Write a network in its form's layout, so that its own module loads it strictly.
 
     Raises:
         OutputExists: the path is taken and `force` is not given.
     """
+    path = Path(path)
     state = network.architecture.to_state(network.weights.detach().cpu(), network.form)
     write_checkpoint(path, state, metadata=metadata, force=force)

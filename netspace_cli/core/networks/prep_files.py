@@ -43,7 +43,7 @@ def check_prep(
 
 
 def write_prep(
-    network: Network, path: Path, *, height: int | None = None, width: int = 10_000, force: bool = False
+    network: Network, path: Path | str, *, height: int | None = None, width: int = 10_000, force: bool = False
 ) -> tuple[int, int]:
     """Write a network's PRep.
 
@@ -58,6 +58,7 @@ def write_prep(
         ConfigError: another extension, or a grid without rows or columns.
         OutputExists: the path is taken and `force` is not given.
     """
+    path = Path(path)
     height, width = check_prep(network, path, height=height, width=width, force=force)
     grid = to_prep(network.weights, height=height, width=width, owner=network.architecture.name)
     if path.suffix == ".npy":

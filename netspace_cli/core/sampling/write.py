@@ -48,7 +48,7 @@ def check_new_folder(folder: Path) -> None:
 
 
 def write_samples(
-    folder: Path, samples: Samples, space: Space, runner: Runner, *, data: LabelledData | None = None
+    folder: Path | str, samples: Samples, space: Space, runner: Runner, *, data: LabelledData | None = None
 ) -> Zoo:
     """Write samples as training instances of a zoo, with how each was drawn under `training`. Begun again, it goes on.
 
@@ -59,6 +59,7 @@ def write_samples(
         ConfigError: the folder has something else in it, or other samples.
         InputFileError: a sample there is missing or changed.
     """
+    folder = Path(folder)
     check_new_folder(folder)
     licence = str(space.record.get("zoo_licence", ""))
     about = {"licence": licence, "sampled": _source(samples, space)}

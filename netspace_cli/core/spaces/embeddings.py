@@ -65,12 +65,13 @@ def embeddings_of(space: Space, vectors: Tensor, origins: Sequence[Origin]) -> E
     return Embeddings(vectors.detach().cpu().float().contiguous(), tuple(origins), space.name, space.sha256)
 
 
-def save_embeddings(path: Path, embeddings: Embeddings, *, force: bool = False) -> None:
+def save_embeddings(path: Path | str, embeddings: Embeddings, *, force: bool = False) -> None:
     """Write an embedding file.
 
     Raises:
         OutputExists: the path is taken and `force` is not given.
     """
+    path = Path(path)
     record = {
         "format": FORMAT,
         "version": VERSION,
@@ -82,13 +83,14 @@ def save_embeddings(path: Path, embeddings: Embeddings, *, force: bool = False) 
     write_safetensors(path, {"embedding": embeddings.vectors}, metadata, force=force)
 
 
-def load_embeddings(path: Path) -> Embeddings:
+def load_embeddings(path: Path | str) -> Embeddings:
     """Read an embedding file.
 
     Raises:
         InputFileError: no embedding file, a damaged one, or a version this netspace does not read.
         NotFinite: NaN or infinity among the values.
     """
+    path = Path(path)
     tensors, metadata = read_own(path, "embedding")
     record = _record(path, metadata)
     try:

@@ -37,7 +37,7 @@ _NO_TABLE = ("dataclass_type", "model_type")
 _LONGEST_VALUE = 200  # characters of a value in a message
 
 
-def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -> Recipe:
+def load_recipe(path: Path | str | None, overrides: Mapping[str, str] | None = None) -> Recipe:
     """Read a recipe and override single values of it.
 
     Args:
@@ -46,6 +46,7 @@ def load_recipe(path: Path | None, overrides: Mapping[str, str] | None = None) -
     Raises:
         ConfigError: not TOML, an unknown key (with the nearest), or a value that does not fit.
     """
+    path = None if path is None else Path(path)
     table = {} if path is None else _read_table(path)
     values = {key: _value(text) for key, text in (overrides or {}).items()}
     try:

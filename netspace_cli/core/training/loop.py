@@ -32,7 +32,7 @@ from .training_set import load_training_set
 
 def train(
     zoo: Zoo,
-    output: Path,
+    output: Path | str,
     recipe: Recipe,
     data: Data,
     runner: Runner,
@@ -64,6 +64,7 @@ def train(
         RunFailed: a loss that is not finite.
         Interrupted: stopped on a signal.
     """
+    output = Path(output)
     check_run(output, resume=resume, force=force)
     task = prepare(zoo, recipe.named(output), data, runner, teacher=teacher)
     return train_prepared(task, zoo, output, resume=resume, force=force)
@@ -72,7 +73,7 @@ def train(
 def extend(
     space: Space,
     zoo: Zoo,
-    output: Path,
+    output: Path | str,
     recipe: Recipe,
     data: Data,
     runner: Runner,
@@ -92,6 +93,7 @@ def extend(
     Raises:
         As in `train` and `extended_recipe`.
     """
+    output = Path(output)
     check_run(output, resume=resume, force=force)
     recipe = extended_recipe(space, recipe, zoo).named(output)
     task = prepare(zoo, recipe, data, runner, extend=space)

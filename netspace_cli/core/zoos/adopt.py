@@ -142,7 +142,7 @@ class _Seen:
 
 
 def index_folder(
-    folder: Path,
+    folder: Path | str,
     data: LabelledData,
     runner: Runner,
     plan: IndexPlan = USUAL_PLAN,
@@ -165,6 +165,7 @@ def index_folder(
         ConfigError: no folder, no checkpoint fits, a zoo of other data, or one trained by netspace with `force`.
         InputFileError: a list with an invalid line.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise ConfigError(f"{folder} is not a folder.", "Name the folder that holds the checkpoints.")
     check_output(folder / "zoo.json", force=True)

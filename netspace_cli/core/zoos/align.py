@@ -119,7 +119,7 @@ def left_to_align(zoo: Zoo, path: Path, plan: AlignPlan, seed: int) -> list[Inst
     return [i for i in zoo.instances if i.id not in done]
 
 
-def align_zoo(zoo: Zoo, path: Path, plan: AlignPlan, runner: Runner) -> tuple[Aligned, ...]:
+def align_zoo(zoo: Zoo, path: Path | str, plan: AlignPlan, runner: Runner) -> tuple[Aligned, ...]:
     """Write a zoo of the same functions with hidden units aligned to a reference.
 
     Weights alone are compared, no data are used, so instances of all splits are aligned. Batch norms are written
@@ -139,6 +139,7 @@ def align_zoo(zoo: Zoo, path: Path, plan: AlignPlan, runner: Runner) -> tuple[Al
             or a folder that holds something else.
         InputFileError: an instance's file is missing or changed.
     """
+    path = Path(path)
     todo = {i.id for i in left_to_align(zoo, path, plan, runner.seed)}
     references = references_of(zoo, plan)
     create_zoo(path, zoo.data, zoo.about)

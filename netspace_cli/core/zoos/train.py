@@ -20,7 +20,7 @@ from .zoo import Instance, Zoo, append_instance, create_zoo, open_zoo
 
 
 def train_zoo(
-    path: Path,
+    path: Path | str,
     plan: ZooPlan,
     data: LabelledData,
     runner: Runner,
@@ -39,6 +39,7 @@ def train_zoo(
         ConfigError: the plan makes no zoo, the folder holds another, or instances that another plan made; fp16.
         RunFailed: an instance's loss is not finite; those finished are kept.
     """
+    path = Path(path)
     plan.check()
     runner.check_gradients()
     for name in plan.arch:

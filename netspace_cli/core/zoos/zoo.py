@@ -204,12 +204,13 @@ def is_barely_begun(path: Path) -> bool:
     return manifest.is_file() and not manifest.stat().st_size and not others and not (path / "zoo.json").exists()
 
 
-def open_zoo(path: Path) -> Zoo:
+def open_zoo(path: Path | str) -> Zoo:
     """Open a zoo and read its manifest.
 
     Raises:
         InputFileError: not a zoo, a newer version, or a line that is not an instance.
     """
+    path = Path(path)
     file = path / "zoo.json"
     if not file.is_file():
         raise InputFileError(
