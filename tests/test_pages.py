@@ -20,7 +20,7 @@ TASKS = {"compress", "walk", "optimise", "draw", "merge", "shapes", "regress", "
 
 # What makes a command quick, after what it is told already; of an option that is given twice the last counts.
 QUICK = {
-    "encode": "--refine 1",
+    "encode": "--refine 0",
     "eval": "--refine 1",
     "finetune": "--epochs 0,1 --epoch-images 32",
     "interp": "--refine 0 --steps 2",
@@ -56,6 +56,7 @@ def test_what_a_page_has_its_reader_do(text: str, steps: list[tuple[str, str | N
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("few_voxels")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_commands_of_a_page_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     monkeypatch.chdir(tmp_path)

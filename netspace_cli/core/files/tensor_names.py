@@ -35,8 +35,8 @@ def shown_value(value: object) -> str:
     return text if len(text) <= _SHOWN_LIMIT else f"{text[: _SHOWN_LIMIT - 1]}…"
 
 
-def brief(failure: Exception) -> str:
-    """What an exception says, in one line of limited length without control characters."""
+def brief(failure: Exception | str) -> str:
+    """What an exception or a text says, in one line of limited length without control characters."""
     text = " ".join(str(failure).split()) or type(failure).__name__
     clean = "".join(letter if letter.isprintable() else "?" for letter in text)
     return clean if len(clean) <= _BRIEF_LIMIT else f"{clean[:_BRIEF_LIMIT]}…"

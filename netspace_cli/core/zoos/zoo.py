@@ -139,7 +139,7 @@ class Zoo(Table):
                 path,
                 "no such file."
                 if found is None
-                else f"its SHA-256 is {found[:12]}, the manifest says {shown(instance.sha256[:12])}.",
+                else f"its SHA-256 is {found[:12]}, the manifest says {brief(instance.sha256[:12])}.",
                 f"Run `netspace zoo verify {self.path}`, and train or index it again.",
             )
         key = instance.training.get("key")
