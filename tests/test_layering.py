@@ -38,7 +38,7 @@ PARSERS = (
     (r"torch\.load", ("files.torch_file",)),
     (r"safetensors\..*(load|load_file|safe_open)", ("files.safetensors_file",)),
     (r"PIL\.Image\.open", ("files.picture_file",)),
-    (r"trimesh\.(load\w*|exchange\..*)", ("shapes.mesh_reading",)),
+    (r"trimesh\.(load\w*|exchange\..*)", ("shapes.mesh_reading", "shapes.binvox")),
 )
 FLAG = re.compile(r"(?<![\w-])(--[a-z]|-[hoqsv](?![\w-]))")
 DEVICE = re.compile(r"(cuda|mps)(:\d+)?")

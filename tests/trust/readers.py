@@ -448,6 +448,14 @@ def _arrays() -> Iterable[Reader]:
     yield Reader("table .npz", "a.npz", (_npz(_table_arrays()),), _read_table, weight=1, sealed="checksum")
     shapes = (_npz({"voxels": ball}), _npz(packed), _npz(samples, deflated=True))
     yield Reader("shapes .npz", "a.npz", shapes, _check_shapes, weight=1, sealed="checksum")
+    yield Reader("shapes .binvox", "a.binvox", (words(_binvox()),), _check_shapes, weight=0.5)
+
+
+def _binvox() -> str:
+    """A cube of 2 voxels in one of 4, in runs."""
+    runs = [(0, 21), (1, 2), (0, 2), (1, 2), (0, 10), (1, 2), (0, 2), (1, 2), (0, 21)]
+    header = "#binvox 1\ndim 4 4 4\ntranslate 0 0 0\nscale 1\ndata\n"
+    return header + "".join(chr(value) + chr(count) for value, count in runs)
 
 
 # Meshes and scans

@@ -16,13 +16,14 @@ from torch import Tensor
 from netspace_cli.core.files.inputs import check_input, sha256_of
 from netspace_cli.core.files.numpy_file import ArrayFileError, read_npz
 
+from .binvox import BINVOX_SUFFIX, read_binvox
 from .grids import check_grid, shape_from_grid
 from .mesh_reading import MESH_SUFFIXES
 from .meshes import check_mesh_extra, read_mesh, shape_from_mesh
 from .pictures import PICTURE_SUFFIXES, channels_of, read_picture, shape_from_picture
 from .samples import HELD_OUT, SAMPLES, Shape, check_distances
 
-SUFFIXES = (".npz", *MESH_SUFFIXES, *PICTURE_SUFFIXES)
+SUFFIXES = (".npz", *MESH_SUFFIXES, BINVOX_SUFFIX, *PICTURE_SUFFIXES)
 # Of DeepSDF's sample files: points and distances outside and inside, (N, 4) each.
 WANTED = "Give one array of occupancy, (R, R, R) or (N, R, R, R), or `pos` and `neg` of DeepSDF."
 SAMPLE_ARRAYS, LEAST_SAMPLES = {"pos", "neg"}, 1000
@@ -56,8 +57,9 @@ def find_shapes(path: Path, *, repair: bool = False, scale: bool = True) -> list
     """Find all shapes and pictures in a file or a folder and its subfolders, in the order of their names.
 
     Args:
-        path: a mesh, a picture, an .npz of occupancy grids (one array (R, R, R) or (N, R, R, R), or `voxels` of
-            packed bits with their `shape`), an .npz of DeepSDF samples (`pos` and `neg`), or a folder of these.
+        path: a mesh, a picture, a .binvox file, an .npz of occupancy grids (one array (R, R, R) or (N, R, R, R), or
+            `voxels` of packed bits with their `shape`), an .npz of DeepSDF samples (`pos` and `neg`), or a folder of
+            these.
         repair, scale: of meshes, see `shape_from_mesh`.
     Raises:
         ConfigError: nothing there, several kinds of fields, or an extra that is not installed.
@@ -111,6 +113,8 @@ def _sources(file: Path, repair: bool, scale: bool) -> Iterator[ShapeSource]:
             check=lambda: read_picture(file),
             read=lambda g: shape_from_picture(name, file, g),
         )
+    elif suffix == BINVOX_SUFFIX:
+        yield _grid_source(name, file, read_binvox(file), about)
     else:
         arrays = _arrays(file)
         if set(arrays) >= SAMPLE_ARRAYS:
