@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of each way. [default: as in `netspace merge`]")
 @click.option("--method", type=click.Choice(list(WAYS)), help="Try this way alone. [default: all]")
 @click.option("--arch", callback=options.trust_named, metavar="NAME", help="Architecture, if the zoo has several.")
-@options.space
+@options.space_or_none
 @options.data
 @options.running
 @options.shared
