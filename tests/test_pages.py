@@ -26,12 +26,13 @@ QUICK = {
     "interp": "--refine 0 --steps 2",
     "lso": "--refine 0 --steps 1",
     "merge": "--steps 2 --images 8",
+    "sample": "-n 2 --rivals none",
     "train": "-s train.steps=1 -s train.instances=2 -s train.images=8 -s train.warmup=0 -s train.validate_every=1 "
     "-s backbone.embedding_size=64 -s backbone.latents=4 -s refine.steps=1",
     "zoo train": "--epochs 1-2 --epoch-images 64",
 }
 # Of shapes: coarse meshes, and paths that are not solved for.
-QUICK_SHAPES = {"mesh": "--resolution 24", "interp": "--straight"}
+QUICK_SHAPES = {"mesh": "--resolution 16", "interp": "--straight --steps 1", "lso": "--images 64"}
 FEWER = {"0/0/12": "0/0/3"}
 LEFT_OUT = {"--weights"}
 OUTPUT = re.compile(r"(?:-o|--plot|--csv|--decode|--save-dir) (\S+)")

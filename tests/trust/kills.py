@@ -143,7 +143,7 @@ def trials(seed: int, number: int, processes: int = 1) -> list[Row]:
         number: of kills.
         processes: that share the work; none may have started a thread, so call this early.
     """
-    kinds = [("kill", "half", "time")[n % 3] for n in range(number)] + ["full", "full", "gone"] * (number // 10)
+    kinds = [("kill", "half", "time")[n % 3] for n in range(number)] + ["full", "full", "gone"] * max(1, number // 10)
     with tempfile.TemporaryDirectory(prefix="netspace-kills-") as name:
         folder = Path(name)
         make_world(folder / "world", CASES)

@@ -26,6 +26,9 @@ MOST_TOML_BYTES = 1_000_000
 DEEPEST = 32
 # Tables in tables by one dotted key take time that grows with the square of its parts.
 _LONG_KEY = re.compile(rf"""(?:\.\s*(?:[\w-]+|"[^"\n]*"|'[^'\n]*')\s*){{{DEEPEST}}}""")
+# What a text must have to hold a half character, or a number of more than 64 bits or that is not finite; else, and with
+# few brackets, there is no need to look at every value.
+_SUSPECT = re.compile(r"\\u[dD]|[^\x00-\x7f]|(?:^|[\s:,\[])-?(?:\d{19}|\d[\d.]*[eE]\+?\d{3})")
 _LEAST_NUMBER, _END_OF_NUMBERS = -(2**63), 2**64
 
 
@@ -46,8 +49,9 @@ def parse_json(text: str | bytes, *, finite: bool = True) -> Any:
     if len(text) > MOST_JSON_BYTES:
         raise StructureError(f"{len(text):,} characters of JSON, the limit is {MOST_JSON_BYTES:,}")
     try:
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
         value = json.loads(
-            text.decode("utf-8") if isinstance(text, bytes) else text,
+            text,
             object_pairs_hook=_without_duplicates,
             parse_constant=_not_finite if finite else None,
         )
@@ -57,7 +61,8 @@ def parse_json(text: str | bytes, *, finite: bool = True) -> Any:
         raise StructureError(f"not JSON: nested more than {DEEPEST} levels deep") from failure
     except ValueError as failure:  # numbers of more than 4,300 digits, too
         raise StructureError(f"not JSON: {failure}") from failure
-    _check(value, finite, 0)
+    if _SUSPECT.search(text) or text.count("[") + text.count("{") > DEEPEST:
+        _check(value, finite, 0)
     return value
 
 
