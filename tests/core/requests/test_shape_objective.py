@@ -129,7 +129,7 @@ def test_points_alone_are_a_scan_and_stay_where_they_lie(tmp_path: Path, name: s
             of_pixels,
             SHAPES,
             "{}: networks for points of 3 coordinates, 1 value cannot become what .png files hold. "
-            "Known: .npz, .ply, .obj, .stl, .off, .glb, .npy, .xyz.",
+            "Known: .npz, .ply, .obj, .stl, .off, .glb, .binvox, .npy, .xyz.",
         ),
         (
             "picture.png",
