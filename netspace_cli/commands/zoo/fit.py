@@ -65,10 +65,10 @@ def fit(
 ) -> None:
     """Fit a neural field to each of SHAPES, and write them as a zoo.
 
-    SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz of occupancy grids or DeepSDF
-    samples (pos, neg), or a folder of these. A grid gets three empty voxels on each side, so that a solid that fills
-    it is closed. Networks are saved in groups of --together: the same command again continues with the first
-    unfinished group.
+    SHAPES is a mesh (.ply, .obj, .stl, .off, .glb), a picture (.png, .jpg), an .npz or .binvox of occupancy grids,
+    an .npz of DeepSDF samples (pos, neg), or a folder of these. A grid gets three empty voxels on each side, so
+    that a solid that fills it is closed. Networks are saved in groups of --together: the same command again
+    continues with the first unfinished group.
 
     Example: netspace zoo fit chairs.npz -o chairs/ --counts 48/8/8
     """
