@@ -23,8 +23,8 @@ QUICK = {
     "encode": "--refine 0",
     "eval": "--refine 1",
     "finetune": "--epochs 0,1 --epoch-images 32",
-    "interp": "--refine 0 --steps 2",
-    "lso": "--refine 0 --steps 1",
+    "interp": "--refine 0 --steps 1",
+    "lso": "--refine 0 --steps 1 --images 8",
     "merge": "--steps 2 --images 8",
     "sample": "-n 2 --rivals none",
     "train": "-s train.steps=1 -s train.instances=2 -s train.images=8 -s train.warmup=0 -s train.validate_every=1 "

@@ -85,7 +85,7 @@ BREAKS = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.skipif("MAKE_TRUST" not in os.environ, reason="`make trust` runs it: it takes long")
 def test_what_is_not_protected_is_found(tmp_path: Path) -> None:
     breaks = [(kind, name, change) for (kind, name), change, _ in BREAKS.values()]
     found = dict(told(EACH, tmp_path, json.dumps(breaks)))
