@@ -54,7 +54,7 @@ PROCESSES ?= 2
 fuzz: setup ## Mutated files for every reader: make fuzz SECONDS=60 SEED=0 PROCESSES=2; crashes go to build/fuzz
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.trust.fuzz --seconds $(SECONDS) --seed $(SEED) --processes $(PROCESSES)
 
-trust: setup ## A million mutated files and 500 kills: one table, in about twenty minutes; crashes go to build/fuzz
+trust: setup ## A million mutated files and 500 kills: one table; crashes go to build/fuzz
 	@MAKE_TRUST=1 $(BIN)/python -m pytest -q -k not_protected tests/trust/test_kills.py
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.trust.report
 

@@ -47,7 +47,7 @@ print(json.dumps([size, written, taken(lambda: read_network(path))]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["a.pt"])
+@pytest.mark.parametrize("name", ["a.safetensors", "a.pt"])
 def test_memory_is_a_few_times_a_network_s_bytes(tmp_path: Path, name: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, tmp_path / name],

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from math import prod
+from pathlib import Path
 from typing import Any
 
+from netspace_models.errors import InputFileError
 from netspace_models.network_io import NetworkIO, io_from
+
+from netspace_cli.core.files.tensor_names import shown_value
 
 # What a file may say of the networks in it; sizes beyond would fill the memory with a single input or layer.
 MOST_OF_ANYTHING, MOST_INPUT_VALUES = 1_000_000, 2**24
@@ -26,6 +30,20 @@ def translated_record(record: Any) -> Any:
     if "data" in translated:
         translated["data"] = translated_record(translated["data"])
     return translated
+
+
+def check_version(file: Path, record: Mapping[str, Any], known: tuple[str, int], way_on: str) -> None:
+    """Refuse a record of another format or version.
+
+    Args:
+        known: format and version that are read; way_on: the next step.
+    Raises:
+        InputFileError: says both; KeyError, TypeError: the record names neither.
+    """
+    found = (record["format"], record["version"])
+    if found != known:
+        stated = f"format {shown_value(found[0])} version {shown_value(found[1])}"
+        raise InputFileError(file, f"{stated}; this netspace reads {known[0]!r} version {known[1]}.", way_on)
 
 
 def recorded_io(record: object) -> NetworkIO:

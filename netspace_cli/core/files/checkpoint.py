@@ -7,7 +7,6 @@ have other widths: all that is brought to one form, and what was done is noted. 
 from __future__ import annotations
 
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -43,6 +42,7 @@ from .state_dicts import (
 )
 from .tensor_names import check_names, shown
 from .torch_file import is_torch_head, read_torch_file
+from .torch_writing import save_by_torch
 
 __all__ = [
     "Checkpoint",
@@ -194,10 +194,9 @@ def write_checkpoint(
     except ValueError as problem:
         raise ConfigError(f"{path} cannot be written: {problem}.", "Rename the tensor.") from problem
     compact = _Compactor()
-    buffer = io.BytesIO()  # in memory first: torch.save words a full disk as an internal error
     compacted = {name: compact(tensor.detach().cpu()) for name, tensor in state.items()}
-    torch.save(with_metadata(compacted, metadata or {}), buffer)
-    atomic_write(path, lambda temporary: _write_bytes(temporary, buffer), force=force)
+    content = with_metadata(compacted, metadata or {})
+    atomic_write(path, lambda temporary: save_by_torch(content, temporary), force=force)
 
 
 def check_checkpoint_suffix(path: Path) -> None:
@@ -347,8 +346,3 @@ def _to_float32(tensor: Tensor) -> Tensor:
     if lost:
         raise OverflowError(f"{lost:,} {_dtype_name(tensor.dtype)} values are too large for float32")
     return narrow
-
-
-def _write_bytes(path: Path, buffer: io.BytesIO) -> None:
-    with path.open("wb") as file:
-        file.write(buffer.getbuffer())

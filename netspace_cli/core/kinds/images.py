@@ -17,6 +17,7 @@ from netspace_cli.core.data.datasets import data_available, load_images
 from netspace_cli.core.data.images import ImageData, images_or_none
 from netspace_cli.core.data.normalise import as_recorded
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.score_label import ACCURACY, PERCENT
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
@@ -74,14 +75,14 @@ class Evaluated:
 class ImageEvaluation(LabelledEvaluation):
     """Evaluation of all instances, with a summary."""
 
-    score_label: ClassVar[str] = "accuracy (%)"
+    score_label: ClassVar[str] = ACCURACY
 
     instances: tuple[Evaluated, ...]
 
     def scores(self, arch: str) -> list[tuple[float, float]]:
         """Accuracies of each target and its predicted instance, in percent."""
         own = [e for e in self.instances if e.arch == arch]
-        return [(100 * e.target_accuracy, 100 * e.predicted_accuracy) for e in own]
+        return [(PERCENT * e.target_accuracy, PERCENT * e.predicted_accuracy) for e in own]
 
     def summary(self, arch: str | None = None) -> dict[str, Any]:
         """Summary of one architecture or of all.

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from netspace_models.architectures import TableIO
 from netspace_models.errors import ConfigError, DataUnavailable, InputFileError
+from netspace_models.problems import REGRESSION
 from netspace_models.wording import setting
 from torch import Tensor
 
@@ -66,7 +67,7 @@ class EvaluatedRegressor:
 class TableEvaluation(LabelledEvaluation):
     """Evaluation of all instances, with a summary."""
 
-    score_label: ClassVar[str] = "R²"
+    score_label: ClassVar[str] = REGRESSION.score
 
     instances: tuple[EvaluatedRegressor, ...]
 

@@ -92,7 +92,8 @@ class MergeRequest:
         zoos, files = self._sources()
         check_no_input([self.output, self.plot], [*files, *(zoo.file_of(i) for zoo in zoos for i in zoo.instances)])
         space = None if self.space is None or self.space == NAME else load_space(self.space)
-        data = Sources(zoos, files, space, self._names, self.key).images(self.data, self.normalisation)
+        sources = Sources(zoos, files, space, self._names, self.key)
+        data = sources.images(self.data, self.normalisation)
         members = self._members(zoos, files, data, space, runner)
         architecture, space = self._target(members, data, space)
         plan = self.plan
@@ -100,7 +101,7 @@ class MergeRequest:
             check_members_of(members, architecture)
             plan = replace(plan, method=None if plan.method in ON_SPACE else plan.method)
         check_merging(members, data, architecture, space, plan)
-        return MergeTask(self, tuple(members), data, architecture, space)
+        return MergeTask(self, tuple(members), data, architecture, space, sources.record is not None)
 
     def _sources(self) -> tuple[list[Zoo], list[Path]]:
         """Zoos, and checkpoints in the order in which they were named."""
@@ -166,6 +167,7 @@ class MergeTask:
         request: what was asked for.
         members, data: opened.
         architecture: of the result; space: to go through, None for none.
+        recorded: whether a zoo or a named space says how the images are normalised.
     """
 
     request: MergeRequest
@@ -173,6 +175,7 @@ class MergeTask:
     data: LabelledData
     architecture: Architecture
     space: Space | None
+    recorded: bool
 
     @property
     def kind(self) -> Kind:
@@ -186,8 +189,7 @@ class MergeTask:
 
     def hints(self, runner: Runner) -> list[str]:
         """Remarks on images that may not be those that checkpoints were trained with."""
-        recorded_by = self.space is not None and self.request.space not in (None, NAME)
-        if recorded_by or not self.data.labelled or any((path / "zoo.json").is_file() for path in self.request.inputs):
+        if self.recorded or not self.data.labelled:
             return []
         images, first = images_or_none(self.data), self.members[0]
         known = images is None or self.request.normalisation != AS_IT_IS

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from netspace_models.architectures import ImageIO, NetworkIO
 from netspace_models.errors import ConfigError, UnknownArchitecture, WrongSpace
@@ -56,9 +57,9 @@ class Sources:
             check_no_fields(zoo.io, f"the zoo {zoo.path}")
         if self.space is not None:
             check_no_fields(self.space.io, f"space {self.space.name!r}")
-        record = self.zoos[0].data if self.zoos else None if self.space is None else self.space.record["data"]
+        record = self.record
         if record is not None and normalisation != AS_IT_IS:
-            owner = f"the zoo {self.zoos[0].path}" if self.zoos or self.space is None else f"space {self.space.name!r}"
+            owner = f"the zoo {self.zoos[0].path}" if self.space is None or self.zoos else f"space {self.space.name!r}"
             raise ConfigError(
                 f"{owner} records how its images are normalised, and another way is named.",
                 f"Leave out {setting('normalise')}, {setting('mean')} and {setting('std')}.",
@@ -79,6 +80,13 @@ class Sources:
             return normalisation.of(found)
         # Members know images in their own normalisation, whatever these images' mean is.
         return replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
+
+    @property
+    def record(self) -> Mapping[str, Any] | None:
+        """The record of the images that the zoo or the named space was made with; None for neither."""
+        if self.zoos:
+            return self.zoos[0].data
+        return None if self.space is None else self.space.record["data"]
 
     def _own(self) -> LabelledData:
         """Images that the zoo or the space was trained on, also a built-in space that has all of the networks."""

@@ -14,6 +14,7 @@ from netspace_models.errors import ConfigError, InputFileError, NotFinite, Wrong
 from netspace_models.wording import Call, setting
 from torch import Tensor
 
+from netspace_cli.core.data.records import check_version
 from netspace_cli.core.files.checkpoint import read_own
 from netspace_cli.core.files.safetensors_file import write_safetensors
 from netspace_cli.core.files.structure import parse_json
@@ -156,15 +157,11 @@ def _record(path: Path, metadata: dict[str, str]) -> dict[str, Any]:
         )
     try:
         record = parse_json(metadata["netspace.embedding"])
-        version = (record["format"], record["version"])
+        check_version(path, record, (FORMAT, VERSION), "Use the netspace that wrote it, or encode the network again.")
     except (ValueError, KeyError, TypeError) as failure:
         raise InputFileError(
             path, f"its record cannot be read ({brief(failure)}).", "Encode the network again."
         ) from failure
-    if version != (FORMAT, VERSION):
-        found = f"format {shown_value(version[0])} version {shown_value(version[1])}"
-        reason = f"{found}; this netspace reads {FORMAT!r} version {VERSION}."
-        raise InputFileError(path, reason, "Use the netspace that wrote it, or encode the network again.")
     return dict(record)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from netspace_models.errors import InputFileError
 
-from netspace_cli.core.data.records import recorded_io, translated_record
+from netspace_cli.core.data.records import check_version, recorded_io, translated_record
 from netspace_cli.core.files.structure import parse_json
 from netspace_cli.core.files.tensor_names import brief, shown_value
 
@@ -29,15 +29,11 @@ def read_record(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
         )
     try:
         record = translated_record(dict(parse_json(metadata["netspace.space"])))
-        version = (record["format"], record["version"])
+        check_version(path, record, (FORMAT, VERSION), "Use the netspace that wrote it, or train the space again.")
     except (ValueError, KeyError, TypeError) as failure:
         raise InputFileError(
             path, f"its record cannot be read ({brief(failure)}).", "Train the space again."
         ) from failure
-    if version != (FORMAT, VERSION):
-        found = f"format {shown_value(version[0])} version {shown_value(version[1])}"
-        reason = f"{found}; this netspace reads {FORMAT!r} version {VERSION}."
-        raise InputFileError(path, reason, "Use the netspace that wrote it, or train the space again.")
     try:
         _check_record(record)
     except (ValueError, KeyError, TypeError, AttributeError) as failure:

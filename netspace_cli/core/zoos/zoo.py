@@ -22,7 +22,7 @@ from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.records import recorded_io, translated_record
+from netspace_cli.core.data.records import check_version, recorded_io, translated_record
 from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.lines import append_to, whole_lines
@@ -220,13 +220,7 @@ def open_zoo(path: Path | str) -> Zoo:
         )
     try:
         record = parse_json(read_text(file, hint="Index the folder again."))
-        if record["format"] != FORMAT or record["version"] != VERSION:
-            raise InputFileError(
-                file,
-                f"format {shown_value(record['format'])} version {shown_value(record['version'])}; "
-                f"this netspace reads {FORMAT!r} version {VERSION}.",
-                "Use the netspace that wrote it.",
-            )
+        check_version(file, record, (FORMAT, VERSION), "Use the netspace that wrote it.")
         data = translated_record(dict(record["data"]))
         recorded_io(data["io"])
         if not isinstance(data["name"], str):
