@@ -1,0 +1,97 @@
+"""What is timed: each case prepares in a folder and returns one round, which returns a number to compare.
+
+Cases use of netspace only what earlier commits have too. Networks are untrained: the time does not depend on that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from netspace_models.architectures import build
+from netspace_models.architectures.registry import factory
+
+from netspace_cli.core.data.datasets import load_images
+from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe_reading import load_recipe
+from netspace_cli.core.training.first_model import new_state
+from netspace_cli.core.training.loop import prepare
+from netspace_cli.core.training.step import take_step
+from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+RECIPES = ROOT / "examples" / "recipes"
+Round = Callable[[], float]
+
+
+def images(folder: Path, counts: tuple[int, int, int] = (2000, 600, 600)) -> ImageData:
+    """Noise in the shape of CIFAR-10."""
+    random = np.random.default_rng(0)
+    arrays: dict[str, np.ndarray] = {}
+    for split, count in zip(("train", "val", "test"), counts, strict=True):
+        arrays[f"{split}_images"] = random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8)
+        arrays[f"{split}_labels"] = np.arange(count) % 10
+    np.savez(folder / "images.npz", allow_pickle=False, **arrays)
+    return load_images(str(folder / "images.npz"))
+
+
+def zoo_of(folder: Path, data: ImageData, archs: tuple[str, ...], count: int) -> Zoo:
+    """A zoo of untrained networks, the last of each architecture for validation."""
+    create_zoo(folder / "zoo", data.record(), {})
+    for arch in archs:
+        for i in range(count):
+            torch.manual_seed(i)
+            name = f"{arch}-{i}"
+            file = write_instance(folder / "zoo", name, arch, factory(arch)(data.io).state_dict(), "")
+            sha = hashlib.sha256((folder / "zoo" / file).read_bytes()).hexdigest()
+            split, accuracy = "val" if i == count - 1 else "train", dict.fromkeys(("train", "val", "test"), 0.1)
+            append_instance(folder / "zoo", Instance(name, arch, split, file, sha, accuracy=accuracy))
+    return open_zoo(folder / "zoo")
+
+
+def network(arch: str, data: ImageData) -> Network:
+    """An untrained network."""
+    torch.manual_seed(0)
+    architecture = build(arch, data.io)
+    return Network(
+        architecture, architecture.to_weights(factory(arch)(data.io).state_dict()), source="untrained", sha256="0" * 64
+    )
+
+
+def step(folder: Path, archs: tuple[str, ...], count: int, recipe: str, values: dict[str, str]) -> Round:
+    """A step of a space's training."""
+    data = images(folder)
+    zoo = zoo_of(folder, data, archs, count)
+    settings = load_recipe(RECIPES / recipe, {"train.steps": "100000", "train.warmup": "100", **values})
+    runner = Runner("cpu", threads=1)
+    teacher = network("resnet56-a", data) if len(archs) > 1 else None
+    task = prepare(zoo, settings, data, runner, teacher=teacher)
+    state = new_state(task)
+    return lambda: take_step(task, state)["loss"]
+
+
+def step_lenetlike(folder: Path) -> Round:
+    """One architecture, as in examples/recipes/cifar10-lenetlike.toml."""
+    return step(folder, ("lenetlike",), 20, "cifar10-lenetlike.toml", {})
+
+
+def step_several(folder: Path) -> Round:
+    """Several architectures, as in examples/recipes/cifar10.toml."""
+    return step(folder, ("lenetlike", "vanillacnn", "resnet8", "resnet32"), 3, "cifar10.toml", {})
+
+
+def step_conv(folder: Path) -> Round:
+    """One architecture by the published backbone, as in examples/recipes/published-single.toml."""
+    return step(folder, ("resnet8",), 12, "published-single.toml", {})
+
+
+CASES: dict[str, Callable[[Path], Round]] = {
+    "step-lenetlike": step_lenetlike,
+    "step-several": step_several,
+    "step-conv": step_conv,
+}
