@@ -36,7 +36,7 @@ def solvable_backbone(architecture: Architecture, **options: Any) -> TokensBackb
     torch.manual_seed(0)
     start = 0.05 * torch.randn(architecture.parameter_count)
     scale = torch.linspace(0.1, 0.2, len(architecture.spec.layers))
-    init = ArchitectureInit(architecture.spec, start, scale, architecture.run, architecture=architecture)
+    init = ArchitectureInit(architecture.spec, start, scale, architecture.run_several, architecture=architecture)
     sizes = {"embedding_size": 48, "latents": 4, "chunk": 32, "width": 16, "heads": 2, "depth": 1}
     parts = {"direct": DirectSettings("learnt", 0.7), "reader": ReaderSettings("answers", 16)}
     return TokensSettings(**{**sizes, **parts, **options}).build({architecture.name: init}, architecture.io)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ..errors import NamesDiffer, UnknownArchitecture
-from ..network_io import NetworkIO
+from ..network_io import ImageIO, NetworkIO
 from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold, without
 from ..parameters.spec import NetworkSpec
 from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
@@ -129,7 +129,8 @@ class Architecture:
     def run_each(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """Compute the outputs of many instances at once.
 
-        A module with a method `forward_each(state, inputs)` does this itself, with one batched product per layer.
+        A module with a method `forward_each(state, inputs)` does this itself: from each parameter of all networks
+        (B, *shape) and inputs (B, N, *io.input_shape), or (1, N, *io.input_shape) for all of them, to (B, N, K).
 
         Args:
             weights: (B, P).
@@ -137,13 +138,44 @@ class Architecture:
         Returns:
             (B, N, K).
         """
-        if inputs.dim() == 1 + len(self.io.input_shape):
-            inputs = inputs.expand(len(weights), *inputs.shape)
+        shared = inputs.dim() == 1 + len(self.io.input_shape)
         each = getattr(self.fused, "forward_each", None)
         if each is not None:
-            outputs: Tensor = each(self.spec.unflatten(weights), inputs)
+            outputs: Tensor = each(self.spec.unflatten(weights), inputs[None] if shared else inputs)
             return outputs
-        return vmap(self.run)(weights, inputs)
+        return vmap(self.run, in_dims=(0, None if shared else 0))(weights, inputs)
+
+    def run_several(self, weights: Tensor, inputs: Tensor) -> Tensor:
+        """Compute the outputs of several instances on the same inputs: at once where that is faster, else one by one.
+
+        On a processor, convolutions are faster at once for some small networks alone; their modules say so
+        (`faster_at_once`, from tests/benchmarks/run_each.py). It is not measured as it goes: the same command would
+        give other bits from one day to the next. An accelerator is always faster at once.
+
+        Args:
+            weights: (B, P).
+            inputs: (N, *io.input_shape).
+        Returns:
+            (B, N, K).
+        """
+        if self._faster_at_once(len(weights), weights.device):
+            return self.run_each(weights, inputs)
+        return torch.stack([self.run(own, inputs) for own in weights])
+
+    def _faster_at_once(self, count: int, device: torch.device) -> bool:
+        if isinstance(self.io, ImageIO) and (count == 1 or device.type == "cpu"):
+            return count > 1 and bool(getattr(self.fused, "faster_at_once", False))
+        return hasattr(self.fused, "forward_each") or self._can_be_mapped
+
+    @cached_property
+    def _can_be_mapped(self) -> bool:
+        """Whether `vmap` gives what runs one by one give: not for every user's module."""
+        example = self.io.example(2, torch.Generator().manual_seed(0))
+        weights = torch.zeros(2, self.parameter_count)
+        try:
+            return self.run_each(weights, example).shape == (2, 2, self.io.outputs)
+        except _DOES_NOT_RUN:
+            return False
 
     def shuffle(self, weights: Tensor, generator: torch.Generator) -> Tensor:
         """Reorder the hidden units at random without changing the function: (P,) to (P,)."""

@@ -6,7 +6,7 @@ names and shapes of lenetlike's, whose convolutions have strides and no pooling.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from ..network_io import ImageIO, NetworkIO
 from ..parameters.symmetry import HiddenGroup, chain
 from ..wording import setting
 from .family import Factory, Family, family_of_one, images_for
+from .grouped import convolve, features_of, linear, side_by_side
 from .lenetlike import LeNetLike, lenetlike_features
 
 CHANNELS, KERNEL, UNITS = (6, 16), 5, (120, 84)
@@ -44,6 +45,8 @@ class LeNet5(nn.Module):
         UnknownArchitecture: the images are so small that nothing is left of them.
     """
 
+    faster_at_once = True
+
     def __init__(self, io: ImageIO, *, activation: str = "relu", pooling: str = "max") -> None:
         super().__init__()
         if io.size < LEAST_SIZE:
@@ -66,6 +69,17 @@ class LeNet5(nn.Module):
         x = activation(self.fc1(x.flatten(1)))
         logits: Tensor = self.fc3(activation(self.fc2(x)))
         return logits
+
+    def forward_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
+        """Run many networks at once; see `Architecture.run_each`."""
+        activation, pool = ACTIVATIONS[self.activation], POOLINGS[self.pooling]
+        x = side_by_side(x)
+        for layer in ("conv1", "conv2"):
+            x = pool(activation(convolve(x, state, layer)), 2)
+        x = features_of(x, len(state["fc3.bias"]))
+        for layer in ("fc1", "fc2"):
+            x = activation(linear(state, layer, x))
+        return linear(state, "fc3", x).transpose(1, 2)
 
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
         """The hidden units that may be reordered without changing the function."""

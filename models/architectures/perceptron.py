@@ -43,14 +43,8 @@ class Perceptron(nn.Module):
         return numbers
 
     def forward_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Run many networks at once, with one batched product per layer.
-
-        Args:
-            state: each parameter of all networks, (B, *shape).
-            x: (B, N, D) rows of each.
-        Returns:
-            (B, N, K).
-        """
+        """Run many networks at once, with one batched product per layer; see `Architecture.run_each`."""
+        x = x.expand(len(state["out.bias"]), -1, -1)
         for i in range(len(self.hidden)):
             x = F.relu(_product(state, f"hidden.{i}", x))
         return _product(state, "out", x)

@@ -79,15 +79,9 @@ class Siren(nn.Module):
         return values
 
     def forward_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Run many networks at once, with one batched product per layer.
-
-        Args:
-            state: each parameter of all networks, (B, *shape).
-            x: (B, N, D) points of each.
-        Returns:
-            (B, N, K).
-        """
+        """Run many networks at once, with one batched product per layer; see `Architecture.run_each`."""
         last = self.names[-1]
+        x = x.expand(len(state[f"{last}.bias"]), -1, -1)
         for name in self.names:
             weight, bias = state[f"{name}.weight"].transpose(1, 2), state[f"{name}.bias"][:, None]
             if name != last and self.activation == "relu":

@@ -20,8 +20,8 @@ class Attention(nn.Module):
         self.forward_out = nn.Linear(expansion * width, width)
 
     def forward(self, queries: Tensor, context: Tensor) -> Tensor:
-        """Attend from queries (B, M, D) to context (B, N, D): (B, M, D)."""
-        q = self._split(self.to_queries(self.norm_queries(queries)))
+        """Attend from queries (B, M, D), or (1, M, D) for all, to context (B, N, D): (B, M, D)."""
+        q = self._split(self.to_queries(self.norm_queries(queries))).expand(len(context), -1, -1, -1)
         k, v = (self._split(t) for t in self.to_context(self.norm_context(context)).chunk(2, dim=-1))
         gathered = F.scaled_dot_product_attention(q, k, v)  # (B, heads, M, D / heads)
         x = queries + self.merge(gathered.transpose(1, 2).flatten(2))

@@ -30,7 +30,7 @@ class ArchitectureInit:
             afterwards.
         starts: K, how many starting points there are.
         scale: (L,) standard deviation of each layer's values over the training instances.
-        run: from parameters (P,) and inputs to outputs (B, K), for encoders that probe a network; None
+        run: from parameters (B, P) and inputs (N, ...) to outputs (B, N, K), for encoders that probe networks; None
             where they are not to.
         architecture: of neural fields, for encoders that solve for their values; None where they are
             not to.

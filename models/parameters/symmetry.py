@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Protocol
 
@@ -112,8 +113,9 @@ def reorder(state: Mapping[str, Tensor], groups: Sequence[HiddenGroup], orders: 
     return result
 
 
+@lru_cache(maxsize=4096)
 def entries_of(member: Member, length: int) -> Tensor:
-    """Places of a group's units on a member's axis: (units, block) int64."""
+    """Places of a group's units on a member's axis: (units, block) int64, kept for the next who asks."""
     starts = torch.arange(length // member.block) if member.places is None else torch.tensor(member.places)
     return starts[:, None] * member.block + torch.arange(member.block)
 

@@ -78,8 +78,9 @@ def layer_deviations(architecture: Architecture, weights: Tensor) -> Tensor:
 
 def deviation(values: Tensor, *, dim: int) -> Tensor:
     """Standard deviation along an axis, which is kept with length one; 0 for a single value."""
-    # A single value has no deviation; asking for it gives NaN.
-    return values.std(dim=dim, keepdim=True, correction=min(1, values.shape[dim] - 1))
+    # A single value has no deviation: the divisor would be zero. In two passes, which torch's `std` takes longer than.
+    apart = values - values.mean(dim=dim, keepdim=True)
+    return torch.linalg.vector_norm(apart, dim=dim, keepdim=True) / max(1, values.shape[dim] - 1) ** 0.5
 
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:

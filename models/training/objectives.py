@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -156,18 +156,13 @@ def imitation(
         (B,).
     """
     logits = architecture.io.logits
-    run = _one_by_one(architecture) if logits else architecture.run_each
+    run = architecture.run_several if logits else architecture.run_each
     with torch.no_grad():
         outputs = run(targets, inputs)
     pairs = zip(run(predicted, inputs), outputs, strict=True)
     if not logits:
         return torch.stack([output_matching(p, t) for p, t in pairs])
     return torch.stack([distillation(p, t, temperature=temperature) for p, t in pairs])
-
-
-def _one_by_one(architecture: Architecture) -> Callable[[Tensor, Tensor], Tensor]:
-    """Run networks one by one: convolutions are no faster together."""
-    return lambda weights, inputs: torch.stack([architecture.run(own, inputs) for own in weights])
 
 
 def several_objective(

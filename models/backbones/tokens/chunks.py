@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...parameters.spec import NetworkSpec
@@ -16,30 +15,20 @@ SAMPLED = 2048
 class Chunks(nn.Module):
     """Division of an architecture's flat weights into chunks, none of which crosses the end of a layer.
 
-    Buffers (not saved; they follow from the spec): `places` (N, C) where each value of each chunk lies,
-    P for padding; `layer_of_weight` (P,); `layer_of_chunk` (N,).
+    Attributes:
+        size: weights per chunk C; lengths, counts: weights and chunks of each layer.
+        layer_of_weight: (P,); sampled: (L, SAMPLED) places for quantiles. Not saved, as they follow from the spec.
     """
 
-    places: Tensor
-    inverse: Tensor
     layer_of_weight: Tensor
     sampled: Tensor
 
     def __init__(self, spec: NetworkSpec, size: int) -> None:
         super().__init__()
-        rows = []
-        for layer in spec.layers:
-            count = -(-(layer.stop - layer.start) // size)
-            row = torch.arange(layer.start, layer.start + count * size).view(count, size)
-            rows.append(torch.where(row < layer.stop, row, spec.size))
-        places = torch.cat(rows)
-        sizes = torch.tensor([layer.stop - layer.start for layer in spec.layers])
-        inverse = torch.empty(spec.size, dtype=torch.int64)
-        flat = places.flatten()
-        real = flat < spec.size
-        inverse[flat[real]] = torch.arange(len(flat))[real]
-        self.register_buffer("places", places, persistent=False)
-        self.register_buffer("inverse", inverse, persistent=False)
+        self.size = size
+        self.lengths = [layer.stop - layer.start for layer in spec.layers]
+        self.counts = [-(-length // size) for length in self.lengths]
+        sizes = torch.tensor(self.lengths)
         self.register_buffer("layer_of_weight", torch.repeat_interleave(sizes), persistent=False)
         # Quantiles of large layers are taken from evenly spaced values: sorting all would cost more than
         # the rest of the encoder.
@@ -49,13 +38,26 @@ class Chunks(nn.Module):
         ]
         self.register_buffer("sampled", torch.stack(sampled), persistent=False)
 
+    def __len__(self) -> int:
+        """Number of chunks N."""
+        return sum(self.counts)
+
+    # Both by whole layers: an index of every weight, and its gradient, would take several times as long.
     def cut(self, weights: Tensor) -> Tensor:
         """Cut (B, P) into (B, N, C), padded with zeros where a chunk is not full."""
-        return F.pad(weights, (0, 1))[:, self.places]
+        parts: list[Tensor] = []
+        for part, count in zip(weights.split(self.lengths, dim=1), self.counts, strict=True):
+            parts += [part, part.new_zeros(len(part), count * self.size - part.shape[1])]
+        return torch.cat(parts, dim=1).unflatten(1, (-1, self.size))
 
     def join(self, chunks: Tensor) -> Tensor:
         """Join chunks (B, N, C) to (B, P); undoes `cut`."""
-        return chunks.flatten(1)[:, self.inverse]
+        pieces = [
+            piece
+            for length, count in zip(self.lengths, self.counts, strict=True)
+            for piece in (length, count * self.size - length)
+        ]
+        return torch.cat(chunks.flatten(1).split(pieces, dim=1)[::2], dim=1)
 
     def statistics(self, weights: Tensor) -> Tensor:
         """(B, P) to (B, L, F): mean, standard deviation, its logarithm and quantiles of each layer."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.func import vmap
 
 from ..backbone import Run
 
@@ -51,8 +50,7 @@ class ClassifierProbes(Probes):
     """Images; logits are given as signed logarithms, since they grow without bound in training, and as softmax."""
 
     def _features(self, run: Run, weights: Tensor) -> Tensor:
-        # Convolutions gain nothing by running together.
-        logits = torch.stack([run(own, self.inputs) for own in weights])
+        logits = run(weights, self.inputs)
         centred = logits - logits.mean(dim=-1, keepdim=True)
         return torch.cat([centred.sign() * centred.abs().log1p(), logits.softmax(dim=-1)], dim=-1)
 
@@ -61,7 +59,7 @@ class FieldProbes(Probes):
     """Points; values are given as they are, and enlarged around zero, where a surface is."""
 
     def _features(self, run: Run, weights: Tensor) -> Tensor:
-        values = vmap(run, in_dims=(0, None))(weights, self.inputs)
+        values = run(weights, self.inputs)
         return torch.cat([values, (values / NEAR).tanh()], dim=-1)
 
 

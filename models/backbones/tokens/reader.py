@@ -120,7 +120,7 @@ class AttendingReader(Reader):
     ) -> tuple[Tensor, Tensor]:
         parts = [part for source in self.sources.values() for part in source(index, head, weights, answers)]
         tokens = torch.cat(parts, dim=1)  # (B, N + L + T, D)
-        latents = self.start.expand(len(weights), -1, -1)
+        latents = self.start[None]
         for gather, mix in zip(self.gather, self.mix, strict=True):
             latents = gather(latents, tokens)
             latents = mix(latents, latents)

@@ -134,7 +134,7 @@ class TokensSettings(BackboneSettings):
         heads: dict[str, ArchitectureHead] = {}
         for name, init in inits.items():
             chunks = Chunks(init.spec, self.chunk)
-            count = len(chunks.places)
+            count = len(chunks)
             if self.reader.kind == "weights":
                 positions.append(ChunkPositions(count, len(init.spec.layers), self.width))
             if self.writer.kind == "attention":

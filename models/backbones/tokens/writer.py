@@ -61,6 +61,6 @@ class AttendingWriter(Writer):
         latents = embeddings.unflatten(1, (len(self.positions), -1))
         latents = self.from_embedding(latents) + self.positions
         latents = self.unmix(latents, latents)
-        queries = self.queries[index].expand(len(embeddings), -1, -1)
+        queries = self.queries[index][None]
         chunks = self.write_chunk(self.norm_chunks(self.spread(queries, latents)))
         return direct + head.chunks.join(chunks)

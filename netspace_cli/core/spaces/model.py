@@ -37,7 +37,12 @@ def build_model(
     if inits is None:
         inits = {
             a.name: ArchitectureInit(
-                a.spec, None, torch.ones(len(a.spec.layers)), a.run, architecture=a, starts=space.starts_of(a.name)
+                a.spec,
+                None,
+                torch.ones(len(a.spec.layers)),
+                a.run_several,
+                architecture=a,
+                starts=space.starts_of(a.name),
             )
             for a in architectures
         }

@@ -72,7 +72,7 @@ def _optimizer_of(
     """Adam on groups of parameters, then starting points at their own rates, then the projection head."""
     groups += [{"params": [start], "pace": task.recipe.train.untrained_lr_factor * pace} for start, pace in starts]
     groups += [] if head is None else [{"params": list(head.parameters()), "pace": 1.0}]
-    return torch.optim.Adam(groups, task.recipe.train.lr)
+    return torch.optim.Adam(groups, task.recipe.train.lr, fused=True)
 
 
 def _with_further_starts(inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor) -> dict[str, ArchitectureInit]:

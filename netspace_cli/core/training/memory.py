@@ -128,7 +128,8 @@ def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> Sp
     scales = {a.name: torch.ones(len(a.spec.layers)) for a in architectures}
     starts = recipe.space.starts_of
     inits = {
-        a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run, starts=starts(a.name)) for a in architectures
+        a.name: ArchitectureInit(a.spec, None, scales[a.name], a.run_several, starts=starts(a.name))
+        for a in architectures
     }
     with kept_random_state(), _WithoutValues():
         model = build_model(recipe, architectures, inits)

@@ -130,7 +130,7 @@ def initial_values(
         else:
             weights = training.weights["train", a.name]
             start = weights[_best(training.instances["train", a.name])].cpu()
-        inits[a.name] = ArchitectureInit(a.spec, start, layer_scale(a, weights.cpu()), a.run, architecture=a)
+        inits[a.name] = ArchitectureInit(a.spec, start, layer_scale(a, weights.cpu()), a.run_several, architecture=a)
     return inits
 
 

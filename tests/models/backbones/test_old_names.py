@@ -29,7 +29,9 @@ WRITING = ("from_embedding", "unmix", "spread", "norm_chunks", "write_chunk")
 
 def made(**parts: Any) -> TokensBackbone:
     architectures = [build(name, IO) for name in ("lenetlike", "vanillacnn")]
-    inits = {a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run) for a in architectures}
+    inits = {
+        a.name: ArchitectureInit(a.spec, None, torch.ones(len(a.spec.layers)), a.run_several) for a in architectures
+    }
     sizes = {"embedding_size": 64, "latents": 4, "chunk": 256, "width": 8, "heads": 2, "depth": 2}
     return TokensSettings(**{**sizes, **parts}).build(inits, IO)
 

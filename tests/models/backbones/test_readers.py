@@ -25,7 +25,7 @@ def fresh(architecture: Architecture, seed: int = 0) -> Tensor:
 def encoder(architecture: Architecture, kind: Literal["weights", "answers"], probes: int = 8) -> TokensBackbone:
     torch.manual_seed(0)
     scale = torch.ones(len(architecture.spec.layers))
-    init = ArchitectureInit(architecture.spec, fresh(architecture), scale, run=architecture.run)
+    init = ArchitectureInit(architecture.spec, fresh(architecture), scale, run=architecture.run_several)
     reader = ReaderSettings(kind, probes)
     settings = TokensSettings(embedding_size=32, latents=4, chunk=32, width=16, heads=2, depth=1, reader=reader)
     return settings.build({architecture.name: init}, architecture.io)

@@ -69,19 +69,22 @@ def test_cutting_is_undone_and_chunks_cross_no_layers_end(layers: list[int], siz
     cut = chunks.cut(vectors)
     assert cut.shape == (2, sum(-(-n // size) for n in layers), size)
     assert torch.equal(chunks.join(cut), vectors)
-    for row in chunks.places:
-        assert len({int(chunks.layer_of_weight[i]) for i in row[row < spec.size]}) == 1
-    real = chunks.places < spec.size
-    assert sorted(chunks.places[real].tolist()) == list(range(spec.size))
-    assert not cut[:, ~real].any()
+    assert len(chunks) == cut.shape[1]
+    # Numbers from 1 on show where each weight has gone, and 0 where there is padding.
+    places = chunks.cut(torch.arange(1.0, spec.size + 1)[None])[0].long()
+    for row in places:
+        assert len({int(chunks.layer_of_weight[i - 1]) for i in row[row > 0]}) == 1
+    assert sorted(places[places > 0].tolist()) == list(range(1, spec.size + 1))
+    assert not cut[:, places == 0].any()
 
 
 def test_what_stands_in_padding_is_read_by_nobody() -> None:
     chunks = Chunks(SPEC, 8)
     cut = chunks.cut(torch.randn(2, SPEC.size))
     spoilt = cut.clone()
-    spoilt[:, chunks.places == SPEC.size] = float("nan")
-    assert (chunks.places == SPEC.size).any()
+    padding = chunks.cut(torch.ones(1, SPEC.size))[0] == 0
+    spoilt[:, padding] = float("nan")
+    assert padding.any()
     assert torch.equal(chunks.join(spoilt), chunks.join(cut))
 
 
@@ -92,7 +95,7 @@ def test_a_change_in_one_layer_shows_in_its_own_tokens_alone() -> None:
     layer = SPEC.layers[1]
     changed[:, layer.start : layer.stop] += 1
     tokens = (chunks.cut(changed) != chunks.cut(vectors)).any(-1)[0]
-    owners = torch.tensor([int(chunks.layer_of_weight[row[0]]) for row in chunks.places])
+    owners = chunks.cut(chunks.layer_of_weight[None].float())[0, :, 0]
     assert torch.equal(tokens, owners == 1)
     statistics = (chunks.statistics(changed) != chunks.statistics(vectors)).any(-1)[0]
     assert statistics.tolist() == [False, True, False]
@@ -168,8 +171,9 @@ def test_different_networks_have_different_embeddings() -> None:
 def probing(kind: str = "weights", probes: int = 3, **options: Any) -> TokensBackbone:
     """A backbone that runs networks of a linear kind: three answers to inputs of five values."""
 
-    def run(vector: Tensor, inputs: Tensor) -> Tensor:
-        return torch.tanh(inputs.flatten(1) @ vector[:35].reshape(7, 5).T) @ vector[42:63].reshape(3, 7).T
+    def run(vectors: Tensor, inputs: Tensor) -> Tensor:
+        hidden = torch.tanh(inputs.flatten(1) @ vectors[:, :35].reshape(-1, 7, 5).mT)
+        return hidden @ vectors[:, 42:63].reshape(-1, 3, 7).mT
 
     torch.manual_seed(0)
     inits = {MINE: ArchitectureInit(SPEC, starting_point(), SCALES, run=run)}

@@ -35,6 +35,9 @@ class Linear:
     def run(self, vector: Tensor, inputs: Tensor) -> Tensor:
         return inputs @ vector.reshape(3, 2) + self.turn
 
+    def run_several(self, vectors: Tensor, inputs: Tensor) -> Tensor:
+        return inputs @ vectors.reshape(-1, 3, 2) + self.turn
+
 
 class Recorder(Backbone):
     """Embeddings are the parameters doubled, decoding halves them; both are written down."""
