@@ -17,11 +17,14 @@ from netspace_models.architectures.registry import factory
 from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.scores import accuracies_on_test
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import take_step
+from netspace_cli.core.zoos.plan import ZooPlan
+from netspace_cli.core.zoos.train import train_zoo
 from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -90,8 +93,30 @@ def step_conv(folder: Path) -> Round:
     return step(folder, ("resnet8",), 12, "published-single.toml", {})
 
 
+def score_path(folder: Path) -> Round:
+    """Twenty LeNetLikes on 10,000 images, as `interp --steps 20` asks them."""
+    data = images(folder, (20, 20, 10_000))
+    untrained, runner = network("lenetlike", data), Runner("cpu", threads=1)
+    return lambda: sum(accuracies_on_test([untrained] * 20, data, runner))
+
+
+def zoo_train(folder: Path) -> Round:
+    """Ten steps of 32 LeNetLikes' own training."""
+    data, runner = images(folder), Runner("cpu", threads=1)
+    plan = ZooPlan(("lenetlike",), (32, 0, 0), (1, 1), batch=64, epoch_images=640)
+    counter = iter(range(1000))
+
+    def run() -> float:
+        zoo = train_zoo(folder / f"zoo{next(counter)}", plan, data, runner)
+        return zoo.instances[0].accuracy["val"]
+
+    return run
+
+
 CASES: dict[str, Callable[[Path], Round]] = {
     "step-lenetlike": step_lenetlike,
     "step-several": step_several,
     "step-conv": step_conv,
+    "score-path": score_path,
+    "zoo-train": zoo_train,
 }

@@ -211,7 +211,7 @@ def _finished(found: ReadImages, size: int | None, unlabelled: int | None = None
     return ImageData(
         name=found.name,
         io=ImageIO(channels, size, classes),
-        splits={part: splits[part] for part in SPLITS if part in splits},
+        splits={part: splits[part].pixel_by_pixel() for part in SPLITS if part in splits},
         mean=mean,
         std=std,
         padding=size // 8,

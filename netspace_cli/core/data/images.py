@@ -40,6 +40,10 @@ class Split:
         """The same split on `device`."""
         return Split(self.images.to(device), self.labels.to(device))
 
+    def pixel_by_pixel(self) -> Split:
+        """The same split with the channels of a pixel side by side in memory, as its batches are to have them."""
+        return Split(self.images.contiguous(memory_format=torch.channels_last), self.labels)
+
     def sha256(self) -> str:
         """Digest of the images' bytes and then the labels', in index order."""
         digest = hashlib.sha256()
@@ -160,14 +164,13 @@ class ImageData:
             ConfigError: no such split.
         """
         images, labels = self._raw(split, index)
-        B, C = images.shape[:2]
-        device = images.device
-        rows, cols = (places.to(device) for places in self._places(B, generator))
-        images = F.pad(images, [self.padding] * 4) if self.padding else images
-        item = torch.arange(B, device=device)[:, None, None, None]
-        channel = torch.arange(C, device=device)[:, None, None]
-        moved = images[item, channel, rows[:, None, :, None], cols[:, None, None, :]]  # (B, C, S, S)
-        return self._normalised(moved), labels
+        flipped, shift = self._drawn(len(images), generator)
+        if self.padding:
+            images = _windows(F.pad(images, [self.padding] * 4), self.io.size, *shift.to(images.device))
+        if self.flip:
+            mirrored = flipped.nonzero()[:, 0].to(images.device)  # found where they were drawn: nothing waits
+            images[mirrored] = images[mirrored].flip(3)
+        return self._normalised(images), labels
 
     def augmented_each(
         self, split: str, index: Tensor, *, generators: Sequence[torch.Generator]
@@ -194,7 +197,7 @@ class ImageData:
         channel = torch.arange(C, device=device).view(C, 1, 1, 1) * (W * W)
         # One flat place for each pixel, so that a single copy moves, mirrors and turns all of them.
         places = (first + channel) + (rows * W)[:, None, :, None] + cols[:, None, None]
-        mean, std = (values[..., None] for values in self._mean_and_std)
+        mean, std = (values[:, :1, :1, None] for values in self._mean_and_std)
         moved = images.flatten()[places].to(torch.float32).div_(255).sub_(mean).div_(std)
         return moved.permute(0, 4, 1, 2, 3), labels.view(B, N)
 
@@ -202,15 +205,22 @@ class ImageData:
         """Rows and columns, each (count, S), of padded images that each augmented image takes, on the generator's
         device.
         """
-        S, source = self.io.size, generator.device
-        rows = cols = torch.arange(S, device=source).expand(count, S)
+        S = self.io.size
+        flipped, shift = self._drawn(count, generator)
+        rows = torch.arange(S, device=generator.device).expand(count, S)
+        cols = torch.where(flipped[:, None], S - 1 - rows, rows)
+        return rows + shift[0][:, None], cols + shift[1][:, None]
+
+    def _drawn(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Draw which images to mirror (count,), and how far to shift each down and right (2, count)."""
+        source = generator.device
+        flipped = torch.zeros(count, dtype=torch.bool, device=source)
+        shift = torch.zeros(2, count, dtype=torch.int64, device=source)
         if self.flip:
-            mirrored = torch.randint(2, (count, 1), generator=generator, device=source)
-            cols = torch.where(mirrored.bool(), S - 1 - cols, cols)
+            flipped = torch.randint(2, (count, 1), generator=generator, device=source)[:, 0].bool()
         if self.padding:
-            shift = torch.randint(2 * self.padding + 1, (2, count, 1), generator=generator, device=source)
-            rows, cols = rows + shift[0], cols + shift[1]
-        return rows, cols
+            shift = torch.randint(2 * self.padding + 1, (2, count, 1), generator=generator, device=source)[..., 0]
+        return flipped, shift
 
     def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw `count` images of a split with replacement, augmented."""
@@ -231,16 +241,26 @@ class ImageData:
 
     @cached_property
     def _mean_and_std(self) -> tuple[Tensor, Tensor]:
-        device = self.splits["train"].images.device
-        mean = torch.tensor(self.mean, dtype=torch.float32, device=device)
-        std = torch.tensor(self.std, dtype=torch.float32, device=device)
-        return mean[:, None, None], std[:, None, None]
+        """(C, S, S) each, as batches lie in memory: with a value for each channel alone it takes far longer."""
+        shape, device = self.io.input_shape, self.splits["train"].images.device
+        images = [
+            torch.tensor(values, dtype=torch.float32, device=device)[:, None, None].expand(1, *shape)
+            for values in (self.mean, self.std)
+        ]
+        mean, std = (image.contiguous(memory_format=torch.channels_last)[0] for image in images)
+        return mean, std
 
     def _normalised(self, images: Tensor) -> Tensor:
         mean, std = self._mean_and_std
         # Convolutions are up to half as fast again where the channels of a pixel lie side by side.
         pictures = images.to(torch.float32, memory_format=torch.channels_last)
         return pictures.div_(255).sub_(mean).div_(std)
+
+
+def _windows(images: Tensor, size: int, rows: Tensor, cols: Tensor) -> Tensor:
+    """Cut a square out of each image, from its own row and column on: (B, C, W, W) to (B, C, size, size)."""
+    windows = images.unfold(2, size, 1).unfold(3, size, 1)
+    return windows[torch.arange(len(images), device=images.device), :, rows, cols]
 
 
 def images_or_none(data: object) -> ImageData | None:
