@@ -20,7 +20,6 @@ from ..parameters.symmetry import HiddenGroup, chain
 from ..wording import setting
 from .family import Factory, Family, images_for
 from .grouped import convolve, features_of, linear, side_by_side
-from .pooled import pooled_convolution
 
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "gelu": F.gelu, "relu": F.relu}
 UNITS = 20
@@ -86,26 +85,13 @@ class ZooCNN(nn.Module):
         return self.fc2(activation(self.fc1(x.flatten(1))))
 
     def forward_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """Run many networks at once; see `Architecture.run_each`. Images of each are fastest with N innermost."""
-        activation = ACTIVATIONS[self.activation]
-        features = self._of_one(state, x) if len(x) == 1 else self._of_each(state, x)
-        return linear(state, "fc2", activation(linear(state, "fc1", features))).transpose(1, 2)
-
-    def _of_one(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """(B, features, N) of the same images (1, N, C, S, S)."""
+        """Run many networks at once; see `Architecture.run_each`."""
         activation, x = ACTIVATIONS[self.activation], side_by_side(x)
         for i, pool in enumerate(self.pools, start=1):
             x = convolve(x, state, f"conv{i}")
             x = activation(F.max_pool2d(x, pool) if pool > 1 else x)
-        return features_of(x, len(state["fc2.bias"]))
-
-    def _of_each(self, state: Mapping[str, Tensor], x: Tensor) -> Tensor:
-        """(B, features, N) of each network's own images (B, N, C, S, S)."""
-        activation = ACTIVATIONS[self.activation]
-        x = x.permute(0, 2, 3, 4, 1).contiguous()
-        for i, pool in enumerate(self.pools, start=1):
-            x = activation(pooled_convolution(x, state[f"conv{i}.weight"], state[f"conv{i}.bias"], pool))
-        return x.flatten(1, 3)
+        x = activation(linear(state, "fc1", features_of(x, len(state["fc2.bias"]))))
+        return linear(state, "fc2", x).transpose(1, 2)
 
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
         """The hidden units that may be reordered without changing the function."""

@@ -164,13 +164,7 @@ class ImageData:
             ConfigError: no such split.
         """
         images, labels = self._raw(split, index)
-        flipped, shift = self._drawn(len(images), generator)
-        if self.padding:
-            images = _windows(F.pad(images, [self.padding] * 4), self.io.size, *shift.to(images.device))
-        if self.flip:
-            mirrored = flipped.nonzero()[:, 0].to(images.device)  # found where they were drawn: nothing waits
-            images[mirrored] = images[mirrored].flip(3)
-        return self._normalised(images), labels
+        return self._normalised(self._moved(images, *self._drawn(len(images), generator))), labels
 
     def augmented_each(
         self, split: str, index: Tensor, *, generators: Sequence[torch.Generator]
@@ -183,33 +177,24 @@ class ImageData:
             index: (B, N) int64 on any device.
             generators: one for each network, drawn from as `augmented` does.
         Returns:
-            (B, N, C, S, S) float32, the N images of a network innermost in memory, and (B, N) int64.
+            (B, N, C, S, S) float32 and (B, N) int64.
         """
+        B, N = index.shape
         images, labels = self._raw(split, index.flatten())
-        (B, N), C, device = index.shape, images.shape[1], images.device
-        drawn = [self._places(N, generator) for generator in generators]
-        rows, cols = (
-            torch.stack(places).transpose(1, 2).to(device) for places in zip(*drawn, strict=True)
-        )  # (B, S, N)
-        images = F.pad(images, [self.padding] * 4) if self.padding else images
-        W = images.shape[-1]
-        first = torch.arange(B * N, device=device).view(B, 1, 1, 1, N) * (C * W * W)
-        channel = torch.arange(C, device=device).view(C, 1, 1, 1) * (W * W)
-        # One flat place for each pixel, so that a single copy moves, mirrors and turns all of them.
-        places = (first + channel) + (rows * W)[:, None, :, None] + cols[:, None, None]
-        mean, std = (values[:, :1, :1, None] for values in self._mean_and_std)
-        moved = images.flatten()[places].to(torch.float32).div_(255).sub_(mean).div_(std)
-        return moved.permute(0, 4, 1, 2, 3), labels.view(B, N)
+        drawn = [self._drawn(N, generator) for generator in generators]
+        flipped, shift = torch.cat([f for f, _ in drawn]), torch.cat([s for _, s in drawn], dim=1)
+        moved = self._normalised(self._moved(images, flipped, shift))
+        return moved.unflatten(0, (B, N)), labels.view(B, N)
 
-    def _places(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Rows and columns, each (count, S), of padded images that each augmented image takes, on the generator's
-        device.
-        """
-        S = self.io.size
-        flipped, shift = self._drawn(count, generator)
-        rows = torch.arange(S, device=generator.device).expand(count, S)
-        cols = torch.where(flipped[:, None], S - 1 - rows, rows)
-        return rows + shift[0][:, None], cols + shift[1][:, None]
+    def _moved(self, images: Tensor, flipped: Tensor, shift: Tensor) -> Tensor:
+        """Shift and mirror images, as `_drawn` has drawn it."""
+        device = images.device
+        if self.padding:
+            images = _windows(F.pad(images, [self.padding] * 4), self.io.size, *shift.to(device))
+        if self.flip:
+            mirrored = flipped.nonzero()[:, 0].to(device)  # found where they were drawn: nothing waits
+            images[mirrored] = images[mirrored].flip(3)
+        return images
 
     def _drawn(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw which images to mirror (count,), and how far to shift each down and right (2, count)."""

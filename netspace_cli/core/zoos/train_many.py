@@ -1,7 +1,8 @@
-"""Train many small networks of a zoo at once, as rows of one tensor.
+"""Train many small networks of a zoo at once.
 
-Each has its own first weights, its own order of images and its own augmentation, drawn as if it were trained alone, and
-an optimiser works value by value: what becomes of a network depends on the others by rounding alone.
+Each has its own first weights, its own order of images and its own augmentation, drawn as if it were trained alone. On
+a processor two networks are run at a time, always two, since for another number sums are rounded in another order: what
+becomes of a network does not depend on the others.
 """
 
 from __future__ import annotations
@@ -9,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import prod
 
 import torch
 from netspace_models.architectures import Architecture
+from netspace_models.errors import RunFailed
 from torch import Tensor
 from torch.nn.modules.dropout import _DropoutNd
 
@@ -24,6 +25,8 @@ from .plan import Job, ZooPlan
 from .train_one import Schedule, Snapshot, fresh, not_finite, optimiser_of, steps_an_epoch
 
 TOGETHER = 64
+# Networks that a processor runs at a time.
+PAIR = 2
 
 
 @dataclass
@@ -31,12 +34,12 @@ class _Cohort:
     """Networks with the same number of epochs, which share a learning rate.
 
     Attributes:
-        weights: (n, P), a row for each job.
+        weights: (P,) of each job.
         finite: (n,) whether the last loss of each was.
     """
 
     jobs: list[Job]
-    weights: Tensor
+    weights: list[Tensor]
     optimizer: torch.optim.Optimizer
     schedule: Schedule
     finite: Tensor
@@ -72,36 +75,40 @@ def train_many(jobs: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: R
         jobs: of one architecture without batch norms.
         data: on the runner's device.
     Raises:
-        RunFailed: the loss of one is not finite.
+        RunFailed: the loss of one is not finite; raised when the others are trained.
     """
     architecture = resolve_architecture(jobs[0].arch, data.io)
     steps = steps_an_epoch(plan, data)
     ordered = sorted(jobs, key=lambda job: job.epochs)
     cohorts = [_cohort(list(own), architecture, plan, data, runner) for _, own in groupby(ordered, lambda j: j.epochs)]
+    failed: dict[str, RunFailed] = {}
     for epoch in range(max(c.last for c in cohorts) + 1):
         for cohort in cohorts:
-            yield from _snapshots(cohort, epoch, architecture)
+            yield from (s for s in _snapshots(cohort, epoch, architecture) if s.job.id not in failed)
         cohorts = [c for c in cohorts if epoch < c.last]
         if not cohorts:
-            return
+            break
         orders = _Orders([job for c in cohorts for job in c.jobs], epoch, data, runner)
         for step in range(steps):
             _step(cohorts, orders, slice(step * plan.batch, (step + 1) * plan.batch), architecture, runner)
         for cohort in cohorts:
             for job, finite in zip(cohort.jobs, cohort.finite.tolist(), strict=True):
                 if not finite:
-                    raise not_finite(job, epoch)
+                    failed.setdefault(job.id, not_finite(job, epoch))
+    if failed:
+        raise min(failed.items())[1]
 
 
 def _cohort(jobs: list[Job], architecture: Architecture, plan: ZooPlan, data: LabelledData, runner: Runner) -> _Cohort:
-    rows = [architecture.to_weights(fresh(job, plan, data).state_dict()) for job in jobs]
-    weights = runner.place(torch.stack(rows)).requires_grad_(True)
+    # Not as rows of one tensor: how values near its end are rounded depends on how many there are.
+    states = (fresh(job, plan, data).state_dict() for job in jobs)
+    weights = [runner.place(architecture.to_weights(state)) for state in states]
     steps = jobs[0].epochs * steps_an_epoch(plan, data)
-    return _Cohort(jobs, weights, *optimiser_of(plan, [weights], steps), torch.ones(len(jobs), dtype=torch.bool))
+    return _Cohort(jobs, weights, *optimiser_of(plan, weights, steps), torch.ones(len(jobs), dtype=torch.bool))
 
 
 def _snapshots(cohort: _Cohort, epoch: int, architecture: Architecture) -> Iterator[Snapshot]:
-    for job, weights in zip(cohort.jobs, cohort.weights.detach(), strict=True):
+    for job, weights in zip(cohort.jobs, cohort.weights, strict=True):
         if epoch in job.instances():
             yield Snapshot(job, epoch, architecture.to_state(weights.cpu()))
 
@@ -115,38 +122,49 @@ class _Orders:
         total = len(data.splits["train"].labels)
         self.orders = torch.stack([torch.randperm(total, generator=g) for g in self.generators])
 
-    def values(self, step: slice) -> int:
-        """Number of pixels per network and step."""
-        count = len(range(*step.indices(self.orders.shape[1])))
-        return count * prod(self.data.io.input_shape)
-
     def batch(self, rows: slice, step: slice) -> tuple[Tensor, Tensor]:
         """(B, N, …) inputs and labels for some of the networks."""
         return self.data.augmented_each("train", self.orders[rows, step], generators=self.generators[rows])
 
 
 def _step(cohorts: Sequence[_Cohort], orders: _Orders, step: slice, architecture: Architecture, runner: Runner) -> None:
-    """Take one step of each network.
-
-    The gradient is taken for some networks at a time, since intermediate values fill the cache.
-    """
+    """Take one step of each network."""
     start = 0
     for cohort in cohorts:
-        cohort.optimizer.zero_grad()
-        size = runner.rows_at_once(len(cohort.jobs), orders.values(step))
-        finite = []
-        for first in range(0, len(cohort.jobs), size):
-            part = cohort.weights[first : first + size]
-            images, labels = orders.batch(slice(start + first, start + first + len(part)), step)
-            with runner.autocast():
-                logits = architecture.run_each(part, images)
-                losses = orders.data.io.problem.losses(logits.flatten(0, 1), labels.flatten(0, 1)).view(
-                    labels.shape[:2]
-                )
-            # A mean for each network, summed: the gradient of each is that of its own loss.
-            losses.mean(dim=1).sum().backward()
-            finite.append(losses.detach().isfinite().all(dim=1))
-        cohort.finite = torch.cat(finite)
+        count = len(cohort.jobs)
+        at_once = PAIR if runner.device.type == "cpu" else count
+        found = []
+        for first in range(0, count, at_once):
+            last = min(first + at_once, count)
+            part = torch.stack(cohort.weights[first:last])
+            batch = orders.batch(slice(start + first, start + last), step)
+            gradients, finite = _gradients(architecture, part, batch, at_once, runner)
+            for own, gradient in zip(cohort.weights[first:last], gradients, strict=True):
+                own.grad = gradient
+            found.append(finite)
+        cohort.finite = torch.cat(found)
         cohort.optimizer.step()
         cohort.schedule.step()
-        start += len(cohort.jobs)
+        start += count
+
+
+def _gradients(
+    architecture: Architecture, weights: Tensor, batch: tuple[Tensor, Tensor], at_once: int, runner: Runner
+) -> tuple[Tensor, Tensor]:
+    """Gradients (n, P) of networks' own losses, and whether these are finite (n,).
+
+    Args:
+        weights: (n, P).
+        batch: (n, N, …) inputs and labels.
+        at_once: number to run; where there are fewer networks, the last one runs beside itself.
+    """
+    count = len(weights)
+    rows = [min(i, count - 1) for i in range(at_once)]
+    weights, images, labels = (values[rows] for values in (weights, *batch))
+    weights.requires_grad_(True)
+    with runner.autocast():
+        logits = architecture.run_each(weights, images)
+        losses = architecture.io.problem.losses(logits.flatten(0, 1), labels.flatten(0, 1)).view(labels.shape[:2])
+    # A mean for each network, summed: the gradient of each is that of its own loss.
+    (gradients,) = torch.autograd.grad(losses.mean(dim=1).sum(), weights)
+    return gradients[:count], losses.detach().isfinite().all(dim=1)[:count]

@@ -108,10 +108,11 @@ def train_group(
     Raises:
         RunFailed: a loss is not finite.
     """
-    alone = len(group) == 1
+    # Not by the size of the group: one that is left of several has to become what it would among them.
+    alone = together_of(resolve_architecture(group[0].arch, data.io), plan.together) == 1
     snapshots = train_one(group[0], plan, data, runner) if alone else train_many(group, plan, data, runner)
     doing, hint = f"training {group[0].id}", setting("batch")
-    if not alone:
+    if len(group) > 1:
         doing, hint = f"{doing} and {len(group) - 1} more at once", f"{hint} or {setting('together')}"
     while True:
         with runner.guard(doing, f"Lower {hint}."):

@@ -279,9 +279,9 @@ def test_a_loss_that_is_not_finite_names_the_instance_and_keeps_the_others(
         return module
 
     monkeypatch.setattr(zoo_train, "fresh", failing)
-    with pytest.raises(RunFailed, match="lenetlike-0002: the loss is not finite after epoch 1"):
-        make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("lenetlike",)))
-    assert [i.id for i in open_zoo(tmp_path / "zoo").instances] == ["lenetlike-0000", "lenetlike-0001"]
+    with pytest.raises(RunFailed, match="vanillacnn-0002: the loss is not finite after epoch 1"):
+        make(tmp_path / "zoo", tiny.data, replace(PLAN, arch=("vanillacnn",)))
+    assert [i.id for i in open_zoo(tmp_path / "zoo").instances] == ["vanillacnn-0000", "vanillacnn-0001"]
 
 
 def test_sgd_is_another_way(tiny: Tiny, whole: Zoo, tmp_path: Path) -> None:

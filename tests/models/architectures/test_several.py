@@ -27,8 +27,6 @@ def drawn(architecture: Architecture, count: int = 3) -> Tensor:
         ("lenetlike", ImageIO(3, 64, 4)),
         ("lenet5", COLOURS),
         ("lenet5-tanh-mean", ImageIO(1, 17, 4)),
-        ("cnn-small", COLOURS),
-        ("cnn-large-relu", COLOURS),
     ],
 )
 def test_at_once_each_computes_what_it_does_alone(name: str, io: ImageIO) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.nn.functional as F
-from netspace_models.architectures import Architecture, FieldIO, ImageIO, build, pooled
+from netspace_models.architectures import Architecture, FieldIO, ImageIO, build
 from netspace_models.architectures.architecture import describe
 from netspace_models.architectures.registry import twins
 from netspace_models.architectures.zoo_cnn import NAMES, ZooCNN
@@ -105,14 +105,6 @@ def test_second_gradients_of_many_are_those_of_each() -> None:
 
     expected = second(torch.stack([architecture.run(w, images) for w in weights]))
     torch.testing.assert_close(second(architecture.run_each(weights, images)), expected, rtol=1e-4, atol=1e-4)
-
-
-@pytest.mark.parametrize("pool", [1, 2])
-def test_accelerators_compute_the_same_another_way(pool: int) -> None:
-    images, weight = torch.randn(3, 2, 9, 9, 4, generator=seeded(0)), torch.randn(3, 5, 2, 3, 3, generator=seeded(1))
-    found, expected = pooled._grouped(images, weight, pool), pooled._by_patches(images, weight, pool)
-    assert found.shape == (3, 5, 7 // pool, 7 // pool, 4)
-    torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize(("name", "least"), [("cnn-small", 20), ("cnn-large-relu", 22)])
