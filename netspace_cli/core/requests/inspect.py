@@ -114,8 +114,16 @@ def _embedding(path: Path) -> dict[str, Any]:
         "space": embeddings.space,
         "space_sha256": embeddings.space_sha256,
         "embedding_size": embeddings.vectors.shape[1],
+        **_normalisation(embeddings.normalisation),
         "networks": [asdict(o) for o in embeddings.origins],
     }
+
+
+def _normalisation(scale: tuple[tuple[float, ...], tuple[float, ...]] | None) -> dict[str, Any]:
+    """Mean and deviation, where they are known, as text."""
+    if scale is None:
+        return {}
+    return {name: ", ".join(f"{x:.4g}" for x in numbers) for name, numbers in zip(("mean", "std"), scale, strict=True)}
 
 
 def _space(record: Mapping[str, Any]) -> dict[str, Any]:
