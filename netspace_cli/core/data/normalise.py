@@ -164,7 +164,7 @@ def _scale_without(asked: Normalisation) -> Scale:
 
 def _near(known: Sequence[float], found: Sequence[float]) -> bool:
     """Whether numbers of each channel are the same, published with fewer digits or of nearly the same images."""
-    found = found * len(known) if len(found) == 1 else found
+    found = [*found] * len(known) if len(found) == 1 else found
     return len(found) == len(known) and all(abs(a - b) <= NEAR for a, b in zip(known, found, strict=True))
 
 
