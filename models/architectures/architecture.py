@@ -159,7 +159,7 @@ class Architecture:
 
     @cached_property
     def _tied(self) -> dict[str, str]:
-        """Of the shared parameters those of two modules, not of one module with two names."""
+        """The shared parameters of two modules, not those of one module with two names."""
         owners = {
             name: self.fused.get_submodule(name.rpartition(".")[0]) for pair in self.shared.items() for name in pair
         }
