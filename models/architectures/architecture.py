@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from typing import Literal
@@ -39,6 +39,8 @@ class Architecture:
         spec: the folded parameters in PRep order.
         own_groups: the reorderable hidden units that the module names itself; None where it names none.
         unused: batch norms of the module that it never runs; their values are not kept.
+        shared: other names of parameters in a state dict, with the name under which `spec` has each.
+        constants: names of buffers that no training changes; a state dict must have the module's own values.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Architecture:
     spec: NetworkSpec
     own_groups: tuple[HiddenGroup, ...] | None
     unused: tuple[str, ...] = ()
+    shared: Mapping[str, str] = field(default_factory=dict)
+    constants: tuple[str, ...] = ()
 
     @property
     def hidden_groups(self) -> tuple[HiddenGroup, ...]:
@@ -90,8 +94,10 @@ class Architecture:
 
     def layout(self, form: Form) -> NetworkSpec:
         """Names and shapes of a form's state dict, without batch counters."""
-        if form == "fused":
+        if form == "fused" and not (self.shared or self.constants):
             return self.spec
+        if form == "fused":
+            return NetworkSpec.of({n: tuple(t.shape) for n, t in _without_counters(self.fused.state_dict()).items()})
         return NetworkSpec.of({n: tuple(t.shape) for n, t in _without_counters(self.module.state_dict()).items()})
 
     def to_weights(self, state: Mapping[str, Tensor]) -> Tensor:
@@ -99,19 +105,40 @@ class Architecture:
 
         Raises:
             NamesDiffer: it is neither form of this architecture.
+            UnknownArchitecture: parameters that are one in the module differ in it, or other constants.
         """
         form = self.form_of(state)
-        state = without(state, self.unused)
+        self._check_fixed(state)
+        fixed = {*self.shared, *self.constants}
+        state = {name: tensor for name, tensor in without(state, self.unused).items() if name not in fixed}
         folded = fold(state, self.pairs) if form == "full" and self.pairs else dict(state)
         return self.spec.flatten(folded)
 
     def to_state(self, weights: Tensor, form: Form = "full") -> dict[str, Tensor]:
         """Convert flat weights (P,) to a state dict that the module (or its fused form) loads strictly."""
         folded = {n: t.clone() for n, t in self.spec.unflatten(weights).items()}
-        if form == "fused":
+        if form == "fused" and not (self.shared or self.constants):
             return folded
-        full, own = unfold(folded, self.pairs), self.module.state_dict()
+        full = folded if form == "fused" else unfold(folded, self.pairs)
+        full |= {other: full[name].clone() for other, name in self.shared.items()}
+        own = (self.fused if form == "fused" else self.module).state_dict()
         return {name: full[name] if name in full else own[name].to(weights.device, copy=True) for name in own}
+
+    def _check_fixed(self, state: Mapping[str, Tensor]) -> None:
+        """Refuse values that flat weights could not restore."""
+        for other, name in self.shared.items():
+            if not torch.equal(state[other], state[name]):
+                raise UnknownArchitecture(
+                    f"{other} and {name} are one parameter of {self.name}, and have different values here.",
+                    "Name the architecture that it was trained as.",
+                )
+        own = self.module.state_dict()
+        for name in self.constants:
+            if not torch.equal(state[name].to(own[name]), own[name]):
+                raise UnknownArchitecture(
+                    f"the buffer {name} has other values than {self.name} makes, and netspace keeps parameters alone.",
+                    "Give networks whose buffers are those of a new module.",
+                )
 
     def run(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """Compute an instance's outputs, differentiable in its weights.
@@ -124,7 +151,19 @@ class Architecture:
         """
         state = self.spec.unflatten(weights)
         buffers = {n: b.to(weights.device) for n, b in self.fused.named_buffers()}
-        return functional_call(self.fused, {**buffers, **state}, (inputs,), strict=True)
+        if not self.shared:
+            return functional_call(self.fused, {**buffers, **state}, (inputs,), strict=True)
+        # By torch's own tying, a module with two names would be left with these values.
+        tied = {other: state[name] for other, name in self._tied.items()}
+        return functional_call(self.fused, {**buffers, **state, **tied}, (inputs,), tie_weights=False)
+
+    @cached_property
+    def _tied(self) -> dict[str, str]:
+        """The shared parameters of two modules, not those of one module with two names."""
+        owners = {
+            name: self.fused.get_submodule(name.rpartition(".")[0]) for pair in self.shared.items() for name in pair
+        }
+        return {other: name for other, name in self.shared.items() if owners[other] is not owners[name]}
 
     def run_each(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """Compute the outputs of many instances at once.
@@ -211,10 +250,38 @@ def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True
     groups = getattr(module, "hidden_groups", None)
     spec = NetworkSpec.of(_shapes_in_order(fused, traced.order))
     own_groups = groups() if groups else None
-    architecture = Architecture(name, io, module, fused, traced.pairs, spec, own_groups, traced.unused)
+    shared, constants = _fixed(module, (*(pair.norm for pair in traced.pairs), *traced.unused))
+    _check_shared(name, shared, traced.pairs)
+    architecture = Architecture(
+        name, io, module, fused, traced.pairs, spec, own_groups, traced.unused, shared, constants
+    )
     if verify:
         _verify(architecture, example)
     return architecture
+
+
+def _fixed(module: nn.Module, norms: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Other names of shared parameters with their first name, and names of buffers that are not those of norms."""
+    first: dict[int, str] = {}
+    shared = {}
+    for name, parameter in module.named_parameters(remove_duplicate=False):
+        if first.setdefault(id(parameter), name) != name:
+            shared[name] = first[id(parameter)]
+    parameters = {name for name, _ in module.named_parameters(remove_duplicate=False)}
+    others = without({name: t for name, t in module.state_dict().items() if name not in parameters}, norms)
+    return shared, tuple(_without_counters(others))
+
+
+def _check_shared(name: str, shared: Mapping[str, str], pairs: Sequence[FoldedPair]) -> None:
+    """Refuse shared parameters of layers whose batch norms would be folded into them."""
+    layers = {f"{pair.layer}.{leaf}" for pair in pairs for leaf in ("weight", "bias")}
+    layers |= {f"{pair.norm}.{leaf}" for pair in pairs for leaf in ("weight", "bias")}
+    for other, first in shared.items():
+        if {other, first} & layers:
+            raise UnknownArchitecture(
+                f"{name}: {other} and {first} are one parameter, and a batch norm follows.",
+                "netspace folds batch norms into the layers before them; a shared layer cannot have two.",
+            )
 
 
 def _does_not_run(name: str, io: NetworkIO, failure: Exception) -> UnknownArchitecture:
@@ -260,7 +327,10 @@ def _check_values(architecture: Architecture) -> None:
     if not architecture.spec.parameters:
         raise UnknownArchitecture(f"{architecture.name} has no parameters.", "There is nothing to encode.")
     restored = unfold(architecture.spec.unflatten(torch.zeros(architecture.parameter_count)), architecture.pairs)
-    lost = [n for n in without(architecture.module.state_dict(), architecture.unused) if n not in restored]
+    kept = {*restored, *architecture.shared, *architecture.constants}
+    lost = [
+        n for n in _without_counters(without(architecture.module.state_dict(), architecture.unused)) if n not in kept
+    ]
     if lost:
         raise UnknownArchitecture(
             f"{architecture.name} keeps values that its parameters do not hold: {', '.join(lost[:6])}.",

@@ -155,7 +155,8 @@ def check_folding(
     Raises:
         UnknownArchitecture: the outputs differ at random statistics, or an unused norm is used after all.
     """
-    state = {**module.state_dict()}
+    # A shared parameter under its first name alone.
+    state: dict[str, Tensor] = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     random = torch.Generator().manual_seed(0)
     for pair in pairs:
         names = ("running_mean", "running_var", "weight", "bias") if pair.affine else ("running_mean", "running_var")

@@ -96,16 +96,18 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a number for each channel, as in 0.49,0.48,0.45.", param, ctx)
 
 
-def normalised(remark: str = "") -> Callable[[Any], Any]:
+def normalised(
+    remark: str = "", default: str = "as published for cifar10 and tiny-imagenet, else own"
+) -> Callable[[Any], Any]:
     """--normalise, --mean, --std: passes `normalisation: Normalisation`.
 
     Args:
-        remark: on what it is, for the help.
+        remark: on what it is, for the help; default: in words.
     """
-    return functools.partial(_normalised, remark=remark)
+    return functools.partial(_normalised, remark=remark, default=default)
 
 
-def _normalised(command: Any, remark: str) -> Any:
+def _normalised(command: Any, remark: str, default: str) -> Any:
     @functools.wraps(command)
     def with_normalisation(
         *args: Any, normalise: str | None, mean: tuple[float, ...] | None, std: tuple[float, ...] | None, **rest: Any
@@ -121,7 +123,7 @@ def _normalised(command: Any, remark: str) -> Any:
             "--normalise",
             type=click.Choice(["imagenet", "half", "none", "own"]),
             help=f"Normalisation of pixels, {remark}ImageNet's, (x - 0.5) / 0.5, none, or by the training "
-            "images' own mean and deviation. [default: as published for cifar10 and tiny-imagenet, else own]",
+            f"images' own mean and deviation. [default: {default}]",
         ),
     ):
         with_normalisation = option(with_normalisation)

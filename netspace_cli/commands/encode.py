@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.choices import normalised
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer
 from netspace_cli.views.view import View, view_of
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @options.refine
 @options.space
 @options.data
+@normalised("refused where it is not the space's: ", default="the space's")
 @options.arch
 @options.key
 @options.force

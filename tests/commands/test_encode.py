@@ -181,3 +181,25 @@ def test_an_embedding_that_the_space_takes_for_another_architecture_is_said(
     assert [n["arch"] for n in found["networks"]] == ["lenetlike"]
     found = ask("decode", "a.emb", "--space", tiny.space.path, "-o", "b.pt", "--recognised")
     assert [n["arch"] for n in found["networks"]] == ["vanillacnn"]
+
+
+def test_the_space_s_normalisation_may_be_named_and_is_recorded(tiny: Tiny, work: Path, ask: Ask) -> None:
+    mean, std = tiny.data.mean, tiny.data.std
+    asked = [*command(tiny, "lenetlike"), "--refine", 0, "--data", tiny.npz]
+    for way in (("--normalise", "own"), ("--mean", f"{mean[0]:.3f}", "--std", f"{std[0]:.3f}"), ()):
+        ask(*asked, *way, "-o", "a.emb", "--force")
+        found = load_embeddings(Path("a.emb")).normalisation
+        assert found is not None and found == (mean, std)
+    shown = ask("inspect", "a.emb")
+    assert (shown["mean"], shown["std"]) == (f"{mean[0]:.4g}", f"{std[0]:.4g}")
+
+
+def test_another_normalisation_than_the_space_s_is_refused(tiny: Tiny, work: Path, refused: Refused) -> None:
+    asked = [*command(tiny, "lenetlike"), "-o", "a.emb"]
+    said = refused(2, *asked, "--data", tiny.npz, "--normalise", "half")
+    assert f"by a mean of {tiny.data.mean[0]:.3g} and a deviation of {tiny.data.std[0]:.3g}" in said
+    assert "those given by a mean of 0.5 and a deviation of 0.5" in said
+    assert "a mean of 0, 0, 0" in refused(2, *asked, "--data", tiny.npz, "--mean", "0,0,0", "--std", "1")
+    assert "its images are not available" in refused(2, *asked, "--normalise", "own")
+    assert "only one is given" in refused(2, *asked, "--mean", "0.5")
+    assert not Path("a.emb").exists()

@@ -87,3 +87,25 @@ def test_what_is_none_of_these_is_refused(
     Path("folder").mkdir()
     Path("a.emb").write_text("this is text, not an embedding")
     assert expected in refused(code, "inspect", name)
+
+
+def test_images_score_a_checkpoint_and_its_word_is_compared(tiny: Tiny, work: Path, ask: Ask) -> None:
+    state = load_file(tiny.networks["resnet8"])
+    torch.save({"state_dict": state, "best_acc": 0.5}, "a.pt")
+    found = ask("inspect", "a.pt", "--data", tiny.npz)
+    assert (found["arch"], found["recorded_accuracy"]) == ("resnet8", 0.5)
+    assert found["accuracy"] > 0.6
+    assert any("a.pt records an accuracy of 50.0%, and answers" in note for note in found["notes"])
+    torch.save({"state_dict": state, "best_acc": found["accuracy"]}, "b.pt")
+    again = ask("inspect", "b.pt", "--data", tiny.npz, "--normalise", "own")
+    assert again["accuracy"] == found["accuracy"] and not any("records" in note for note in again["notes"])
+    torch.save(load_file(tiny.networks["lenetlike"]), "c.pt")
+    other = ask("inspect", "c.pt", "--data", "digits")
+    assert other["arch"] is None and "1x16x16, 10 classes" in other["reason"]
+
+
+def test_images_beside_anything_but_a_checkpoint_are_refused(tiny: Tiny, work: Path, refused: Refused) -> None:
+    said = refused(2, "inspect", tiny.space.path, "--data", tiny.npz)
+    assert "images tell about checkpoints, and this is of the kind 'space'" in said and "--data" in said
+    said = refused(2, "inspect", tiny.networks["resnet8"], "--normalise", "half")
+    assert "no images are named" in said

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, overload
 
@@ -15,6 +15,9 @@ from .datasets import PUBLISHED_SCALE, Scale, mean_and_std
 from .images import ImageData, images_or_none
 
 WAYS = ("imagenet", "half", "none", "own")
+_CONSTANTS: dict[str, Scale] = {"imagenet": PUBLISHED_SCALE, "half": ((0.5,), (0.5,)), "none": ((0.0,), (1.0,))}
+# How far apart constants are that are published with fewer digits, or computed of nearly the same images.
+NEAR = 0.005
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,7 @@ AS_IT_IS = Normalisation()
 
 def scale_of(way: str, data: ImageData) -> Scale:
     """Mean and deviation of one of `WAYS` for certain images."""
-    if way == "imagenet":
-        return PUBLISHED_SCALE
-    if way == "half":
-        return (0.5,), (0.5,)
-    return ((0.0,), (1.0,)) if way == "none" else mean_and_std(data.splits["train"].images)
+    return _CONSTANTS[way] if way in _CONSTANTS else mean_and_std(data.splits["train"].images)
 
 
 def rescaled(data: ImageData, scale: Scale) -> ImageData:
@@ -122,3 +121,53 @@ def as_recorded(data: ImageData, record: Mapping[str, Any]) -> ImageData:
     if len(mean) != data.io.channels or len(std) != data.io.channels or (mean, std) == (data.mean, data.std):
         return data
     return replace(data, mean=mean, std=std) if data.record()["splits"] == record.get("splits") else data
+
+
+def check_recorded(asked: Normalisation, record: Mapping[str, Any], images: ImageData | None, owner: str) -> None:
+    """Refuse another normalisation than the one that a space records: its networks know images in no other.
+
+    Args:
+        asked: that networks were trained with; where it says nothing, nothing is refused.
+        record: of the space's data; images: those available, if any.
+        owner: the space, in words.
+    Raises:
+        ConfigError: as `Normalisation.check`; a space without images; "own" without images; another normalisation
+            (says both).
+    """
+    asked.check()
+    if asked == AS_IT_IS:
+        return
+    known = tuple(record.get("mean", ())), tuple(record.get("std", ()))
+    if not all(known):
+        names = f"{setting('normalise')}, {setting('mean')} and {setting('std')}"
+        raise ConfigError(f"{owner} is not of images, and nothing else is normalised.", f"Leave out {names}.")
+    found = _scale_without(asked) if asked.normalise != "own" else None if images is None else scale_of("own", images)
+    if found is None:
+        raise ConfigError(
+            f"{owner}: its images are not available, so that their own mean and deviation are unknown.",
+            f"Name them: {setting('data', 'FILE.npz')}.",
+        )
+    if not all(_near(*numbers) for numbers in zip(known, found, strict=True)):
+        raise ConfigError(
+            f"the networks of {owner} know images normalised by {_described(known)}; those given by "
+            f"{_described(found)}.",
+            "Train a space on networks of this normalisation; `netspace zoo index` records it.",
+        )
+
+
+def _scale_without(asked: Normalisation) -> Scale:
+    """Mean and deviation that need no images."""
+    if asked.mean is not None and asked.std is not None:
+        return asked.mean, asked.std
+    return _CONSTANTS[str(asked.normalise)]
+
+
+def _near(known: Sequence[float], found: Sequence[float]) -> bool:
+    """Whether numbers of each channel are the same, published with fewer digits or of nearly the same images."""
+    found = [*found] * len(known) if len(found) == 1 else found
+    return len(found) == len(known) and all(abs(a - b) <= NEAR for a, b in zip(known, found, strict=True))
+
+
+def _described(scale: Scale) -> str:
+    mean, std = (", ".join(f"{x:.3g}" for x in numbers) for numbers in scale)
+    return f"a mean of {mean} and a deviation of {std}"

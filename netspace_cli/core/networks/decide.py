@@ -1,7 +1,7 @@
 """Decide by images between architectures that have the same parameters.
 
 Statistics of batch norms agree with what flows through the network that was trained, and not through another one;
-without batch norms, the right function answers training images better.
+without batch norms, the right function answers training images better, and its training has come to rest.
 """
 
 from __future__ import annotations
@@ -10,23 +10,34 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from math import log
 
 import torch
 import torch.nn.functional as F
 from netspace_models.architectures import Architecture
-from netspace_models.parameters.folding import NORMS
-from torch import Tensor, nn
-from torch.func import functional_call
+from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData, images_or_none
 
-# Training images that are looked at: through networks with batch norms, and through others.
-NORM_IMAGES, IMAGES = 256, 1000
-# How much worse the next architecture must agree with the batch norms' statistics, as a factor.
-CLEAR_FACTOR = 1.2
+from .norm_evidence import Disagreement, disagreement
+from .rest_evidence import DIRECTIONS, images_held, unrest
+
+# Training images that are looked at: through networks with batch norms (more where the first do not tell), and others.
+NORM_IMAGES, IMAGES = (512, 2048), 2000
+# How much likelier the recorded statistics must be by one architecture than by another, as a logarithm: in all, and
+# for each value that is compared. Networks that were stopped at a high rate differ from their statistics as if they
+# had another function, in all channels alike; so their number alone makes nothing certain.
+CLEAR_NATS, CLEAR_NATS_EACH = 12.0, 0.03
+# Statistics that differ by more deviations from those of the images say nothing: they are of other images.
+LIKE = 0.5
 # By how many standard errors its loss must be higher, and either by what factor or by how much less often it must be
 # right: functions that hardly differ, such as ReLU and LeakyReLU, differ by many standard errors, in either direction.
 CLEAR_ERRORS, CLEAR_LOSS, CLEAR_ACCURACY = 4.0, 1.25, 0.02
+# Images whose gradients are compared, and how much likelier it must be by them that training was at rest, as a
+# logarithm: by them alone, and where the loss is clearly lower, too.
+GRADIENTS, CLEAR_REST, LIKELY_REST = 512, 5.0, 1.5
+# What `unrest` is at most where training has ended, for each image; with one gradient for all it is 1.
+AT_REST = 0.125
 _BATCH = 256
 
 
@@ -69,79 +80,139 @@ def decide(state: Mapping[str, Tensor], options: Sequence[Architecture]) -> Deci
     if data is None or any(option.io != data.io for option in options):
         return None
     data = data.to("cpu")
+    normed = all(o.pairs and o.form_of(state) == "full" for o in options)
     with torch.no_grad():
-        return _by_norms(state, options, data) or (_by_loss(state, options, data) if data.labelled else None)
+        found = _by_norms(state, options, data) if normed else None
+        if found is not None or not data.labelled:
+            return found
+        losses = _losses(state, options, data)
+        found = _by_loss(options, losses, data)
+        if normed or (found is not None and not found.rivals):
+            return found
+        left = [o.name for o in options] if found is None else [found.architecture.name, *found.rivals]
+        likely = sorted((i for i, o in enumerate(options) if o.name in left), key=lambda i: losses[i].mean)
+        apart = [losses[i].errors_above(losses[likely[0]]) for i in likely]
+        return _by_rest(state, [options[i] for i in likely], apart, data) or found
 
 
 def _by_norms(state: Mapping[str, Tensor], options: Sequence[Architecture], data: ImageData) -> Decision | None:
-    if any(not o.pairs or o.form_of(state) != "full" for o in options):
+    for count in NORM_IMAGES:
+        # Networks are trained on moved and mirrored images or on plain ones: those that agree better count.
+        likely = min(
+            ([disagreement(o.module, state, images) for o in options] for images, _ in _both(data, count)),
+            key=lambda found: min(each.misfit for each in found),
+        )
+        decision = _decided_by_norms(options, likely, data.name)
+        if decision is not None or count >= len(data.splits["train"]):
+            return decision
+    return None
+
+
+def _decided_by_norms(options: Sequence[Architecture], found: Sequence[Disagreement], name: str) -> Decision | None:
+    order = sorted(range(len(options)), key=lambda i: found[i].misfit)
+    best = order[0]
+    if not found[best].size <= LIKE:
         return None
-    # Networks are trained on moved and mirrored images or on plain ones: the nearer of the two counts.
-    index = torch.randperm(len(data.splits["train"]), generator=torch.Generator().manual_seed(0))[:NORM_IMAGES]
-    moved, _ = data.augmented("train", index, generator=torch.Generator().manual_seed(0))
-    plain, _ = data.batch("train", index)
-    off = [min(_disagreement(o.module, state, images) for images in (moved, plain)) for o in options]
-    order = sorted(range(len(options)), key=off.__getitem__)
-    best, second = off[order[0]], off[order[1]]
-    if not second >= CLEAR_FACTOR * best:
+    clear = max(CLEAR_NATS, CLEAR_NATS_EACH * found[best].values)
+    rivals = [i for i in order[1:] if not found[i].misfit - found[best].misfit >= clear]
+    if len(rivals) == len(options) - 1:
         return None
+    second = next(i for i in order[1:] if i not in rivals)
     return Decision(
-        options[order[0]],
-        (),
-        f"the variances that its batch norms recorded differ by {best:.1%} from those of {data.name}, "
-        f"with {options[order[1]].name} by {second:.1%}",
+        options[best],
+        tuple(options[i].name for i in rivals),
+        f"the statistics that its batch norms recorded differ by {found[best].size:.3g} deviations from those of "
+        f"{name}, with {options[second].name} by {found[second].size:.3g}",
     )
 
 
-def _disagreement(module: nn.Module, state: Mapping[str, Tensor], images: Tensor) -> float:
-    """Mean absolute difference of the logarithms of recorded and actual variances, over channels and batch norms."""
-    sums: dict[str, list[Tensor]] = {}
+@dataclass(frozen=True)
+class _Answers:
+    """Losses (N,) on training images, and the share of them that is answered rightly."""
 
-    def hook(name: str, inputs: tuple[Tensor, ...]) -> None:
-        axes = [i for i in range(inputs[0].dim()) if i != 1]
-        sums.setdefault(name, []).append(torch.stack([inputs[0].mean(axes), inputs[0].square().mean(axes)]))
+    loss: Tensor
+    right: float
 
-    norms = {name: m for name, m in module.named_modules() if isinstance(m, NORMS)}
-    handles = [m.register_forward_pre_hook(lambda _, x, n=name: hook(n, x)) for name, m in norms.items()]
-    try:
-        batches = images.split(_BATCH)
-        for batch in batches:
-            functional_call(module, dict(state), (batch,))
-    finally:
-        for handle in handles:
-            handle.remove()
-    off = []
-    for name, parts in sums.items():
-        mean, square = torch.stack(parts).mean(0)
-        recorded, eps = state[f"{name}.running_var"], norms[name].eps
-        off.append(((square - mean**2 + eps) / (recorded + eps)).log().abs().mean())
-    return float(torch.stack(off).mean())
+    @property
+    def mean(self) -> float:
+        """Mean loss."""
+        return float(self.loss.mean())
+
+    def errors_above(self, other: _Answers) -> float:
+        """By how many standard errors of the difference the mean loss is higher than another's."""
+        apart = self.loss - other.loss
+        return float(apart.mean() / (apart.std() / len(apart) ** 0.5 + 1e-12))
 
 
-def _by_loss(state: Mapping[str, Tensor], options: Sequence[Architecture], data: ImageData) -> Decision | None:
+def _losses(state: Mapping[str, Tensor], options: Sequence[Architecture], data: ImageData) -> list[_Answers]:
     count = min(IMAGES, len(data.splits["train"]))
-    losses, right = [], []
+    found = []
     for option in options:
         weights = option.to_weights(state)
         parts = [data.batch("train", slice(i, min(i + _BATCH, count))) for i in range(0, count, _BATCH)]
         logits = torch.cat([option.run(weights, images) for images, _ in parts])
-        labels = torch.cat([found for _, found in parts])
-        losses.append(F.cross_entropy(logits, labels, reduction="none").double())
-        right.append(float((logits.argmax(1) == labels).double().mean()))
-    order = sorted(range(len(options)), key=lambda i: float(losses[i].mean()))
-    best, rivals = order[0], []
+        labels = torch.cat([each for _, each in parts])
+        loss = F.cross_entropy(logits, labels, reduction="none").double()
+        found.append(_Answers(loss, float((logits.argmax(1) == labels).double().mean())))
+    return found
+
+
+def _by_loss(options: Sequence[Architecture], found: Sequence[_Answers], data: ImageData) -> Decision | None:
+    order = sorted(range(len(options)), key=lambda i: found[i].mean)
+    best, rivals = found[order[0]], []
     for other in order[1:]:
-        apart = losses[other] - losses[best]
-        clear = apart.mean() >= CLEAR_ERRORS * apart.std() / count**0.5
-        far = losses[other].mean() >= CLEAR_LOSS * losses[best].mean() or right[best] - right[other] >= CLEAR_ACCURACY
+        clear = found[other].errors_above(best) >= CLEAR_ERRORS
+        far = found[other].mean >= CLEAR_LOSS * best.mean or best.right - found[other].right >= CLEAR_ACCURACY
         if not (clear and far):
             rivals.append(options[other].name)
     if len(rivals) == len(options) - 1:
         return None
-    second = max((i for i in order[1:] if options[i].name not in rivals), key=right.__getitem__)
+    second = max((i for i in order[1:] if options[i].name not in rivals), key=lambda i: found[i].right)
     return Decision(
-        options[best],
+        options[order[0]],
         tuple(rivals),
-        f"it answers {right[best]:.1%} of {count} training images of {data.name} rightly, {options[second].name} "
-        f"{right[second]:.1%}",
+        f"it answers {best.right:.1%} of {len(best.loss)} training images of {data.name} rightly, "
+        f"{options[second].name} {found[second].right:.1%}",
     )
+
+
+def _by_rest(
+    state: Mapping[str, Tensor], options: Sequence[Architecture], apart: Sequence[float], data: ImageData
+) -> Decision | None:
+    """Decide by where training ended.
+
+    Args:
+        options: the one with the least loss first; apart: by how many standard errors the loss of each is higher.
+    """
+    count = min(GRADIENTS, len(data.splits["train"]), images_held(options[0]))
+    if count < 8 * DIRECTIONS:
+        return None
+    weights = options[0].to_weights(state)
+    # Of plain and moved images, those whose gradients are nearer to rest are those of its training.
+    found = min(([unrest(o, weights, *batch) for o in options] for batch in _both(data, count)), key=min)
+    # Loss and gradients are to name the same function, and training to have ended with it: else nothing is told.
+    if min(found) < found[0] or not found[0] <= AT_REST * count:
+        return None
+    likelier = [DIRECTIONS / 2 * log((1 + each) / (1 + found[0])) for each in found]
+    rivals = [
+        i
+        for i in range(1, len(options))
+        if not (likelier[i] >= CLEAR_REST or (likelier[i] >= LIKELY_REST and apart[i] >= CLEAR_ERRORS))
+    ]
+    if len(rivals) == len(options) - 1:
+        return None
+    second = next(i for i in range(1, len(options)) if i not in rivals)
+    return Decision(
+        options[0],
+        tuple(options[i].name for i in rivals),
+        f"the gradients of {count} training images of {data.name} add up to {found[0] ** 0.5:.3g} times one of "
+        f"them, with {options[second].name} to {found[second] ** 0.5:.3g} times",
+    )
+
+
+def _both(data: ImageData, count: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Training images drawn at random with their labels: plain, and moved and mirrored as in training."""
+    index = torch.randperm(len(data.splits["train"]), generator=torch.Generator().manual_seed(0))[:count]
+    yield data.batch("train", index)
+    if data.padding or data.flip:
+        yield data.augmented("train", index, generator=torch.Generator().manual_seed(0))

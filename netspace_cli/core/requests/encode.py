@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from netspace_cli.core.data.data import Data
+from netspace_cli.core.data.images import images_or_none
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation, check_recorded
 from netspace_cli.core.encoding.encode import default_refine_steps, encode
 from netspace_cli.core.encoding.fidelity import fidelities
 from netspace_cli.core.encoding.refine import check_refining
@@ -33,6 +35,7 @@ class EncodeRequest:
         refine_steps: None for what the space records.
         space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
         arch, key: how checkpoints are read.
+        normalisation: of the images that they were trained on, which is to be the space's.
     """
 
     networks: Sequence[Path]
@@ -43,6 +46,7 @@ class EncodeRequest:
     arch: str | None = None
     key: str | None = None
     force: bool = False
+    normalisation: Normalisation = AS_IT_IS
 
     def prepare(self) -> EncodeTask:
         """Read the networks and refuse what cannot be done, before any work.
@@ -56,6 +60,7 @@ class EncodeRequest:
         reader = CheckpointReader(self.arch, self.key)
         space = choose_space(self.space, self.networks, reader)
         data = choose_data(space, self.data)
+        check_recorded(self.normalisation, space.record["data"], images_or_none(data), f"space {space.name!r}")
         networks = read_networks(self.networks, space, reader, data)
         steps = default_refine_steps(space, data) if self.refine_steps is None else self.refine_steps
         check_refining(space, data, steps)

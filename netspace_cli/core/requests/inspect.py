@@ -9,35 +9,75 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from netspace_models.architectures import io_from
+from netspace_models.architectures import Architecture, io_from
 from netspace_models.errors import ConfigError, InputFileError, UnknownArchitecture
+from netspace_models.wording import setting
 
+from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.datasets import has_labels, load_data, load_images
-from netspace_cli.core.files.checkpoint import read_checkpoint
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
+from netspace_cli.core.files.checkpoint import Checkpoint, read_checkpoint
 from netspace_cli.core.files.safetensors_file import TorchCheckpointFound, read_safetensors
 from netspace_cli.core.networks.assumptions import collecting
+from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.recognise import recognise, settle
+from netspace_cli.core.networks.recorded_accuracy import accuracy_remark
+from netspace_cli.core.networks.scores import labels_of, logits_of
+from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces, starts_in
 from netspace_cli.core.spaces.embeddings import load_embeddings
 from netspace_cli.core.spaces.space_record import read_record
 from netspace_cli.core.zoos.zoo import SPLITS, open_zoo
 
+# Enough for a figure of two digits.
+TEST_IMAGES = 2000
 
-def inspect(source: Path | str, *, arch: str | None = None, key: str | None = None) -> dict[str, Any]:
+
+def inspect(
+    source: Path | str,
+    *,
+    arch: str | None = None,
+    key: str | None = None,
+    data: str | None = None,
+    normalisation: Normalisation = AS_IT_IS,
+) -> dict[str, Any]:
     """Describe a file or folder.
 
     Args:
         source: a path, or a built-in space's name where no file has it.
         arch, key: see `recognise` and `read_checkpoint`.
+        data: as in `load_data`; images decide which of several architectures a checkpoint's is.
+        normalisation: of the images that it was trained on.
     Returns:
         `kind` (checkpoint, embedding, space, zoo or data) and what applies: architecture, parameters, notes on
         how it was read, the space's record in short, the zoo's counts, the number of images or rows.
     Raises:
-        ConfigError: nothing is there, and no built-in space has this name.
+        ConfigError: nothing is there, and no built-in space has this name; or data beside another thing than a
+            checkpoint.
         InputFileError: none of these, or damaged.
     """
-    path = _found(source)
+    images = _images(data, normalisation)
+    found = _described(_found(source), arch, key, images)
+    if images is not None and found["kind"] != "checkpoint":
+        raise ConfigError(
+            f"{source}: images tell about checkpoints, and this is of the kind {found['kind']!r}.",
+            f"Leave out {setting('data')}.",
+        )
+    return found
+
+
+def _images(data: str | None, normalisation: Normalisation) -> LabelledData | None:
+    if data is None and normalisation != AS_IT_IS:
+        raise ConfigError(
+            f"{setting('normalise')}, {setting('mean')} and {setting('std')} say how images are normalised, and no "
+            "images are named.",
+            f"Name some: {setting('data', 'FILE.npz')}.",
+        )
+    return None if data is None else normalisation.of(load_data(data))
+
+
+def _described(path: Path, arch: str | None, key: str | None, images: LabelledData | None) -> dict[str, Any]:
     if path.is_dir():
         return _zoo(path)
     if path.suffix == ".npz":
@@ -46,14 +86,14 @@ def inspect(source: Path | str, *, arch: str | None = None, key: str | None = No
         try:
             _, metadata = read_safetensors(path)
         except TorchCheckpointFound:
-            return _checkpoint(path, arch, key)
+            return _checkpoint(path, arch, key, images)
         if "netspace.embedding" in metadata:
             return _embedding(path)
         if "netspace.space" in metadata:
             return {"kind": "space", "path": str(path), **_space(read_record(path, metadata))}
         if path.suffix == ".emb":
             load_embeddings(path)  # says what is wrong with it
-    return _checkpoint(path, arch, key)
+    return _checkpoint(path, arch, key, images)
 
 
 def _found(source: Path | str) -> Path:
@@ -79,7 +119,7 @@ def describe_built_in() -> list[dict[str, Any]]:
     return found
 
 
-def _checkpoint(path: Path, arch: str | None, key: str | None) -> dict[str, Any]:
+def _checkpoint(path: Path, arch: str | None, key: str | None, data: LabelledData | None) -> dict[str, Any]:
     checkpoint = read_checkpoint(path, key=key)
     found: dict[str, Any] = {
         "kind": "checkpoint",
@@ -91,19 +131,35 @@ def _checkpoint(path: Path, arch: str | None, key: str | None) -> dict[str, Any]
         "not_finite": [n for n, t in checkpoint.state.items() if t.is_floating_point() and not torch.isfinite(t).all()],
         "notes": list(checkpoint.notes),
     }
+    if checkpoint.accuracy is not None:
+        found["recorded_accuracy"] = checkpoint.accuracy
+    candidates = [a for a in built_in_architectures() if data is None or a.io == data.io]
     try:
-        architecture = recognise(checkpoint, arch=arch, candidates=built_in_architectures())
-        with collecting():  # the remark is among the notes
+        architecture = recognise(checkpoint, arch=arch, candidates=candidates, io=None if data is None else data.io)
+        with collecting(), deciding_by(data):  # the remark is among the notes
             architecture, remark = (architecture, "") if arch else settle(checkpoint, architecture, str(path))
     except UnknownArchitecture as failure:
         return found | {"arch": None, "reason": failure.message}
+    remarks = [remark] if remark else []
+    if data is not None and not found["not_finite"]:
+        measured = _accuracy(architecture, checkpoint, data)
+        found[data.io.problem.key] = measured
+        remarks.append(accuracy_remark(path, checkpoint.accuracy, [measured], architecture.name))
     return found | {
-        "notes": [*found["notes"], *([remark] if remark else [])],
+        "notes": [*found["notes"], *(text for text in remarks if text)],
         "arch": architecture.name,
         "parameters": architecture.parameter_count,
         "form": architecture.form_of(checkpoint.state),
         "io": known_io(architecture),
     }
+
+
+def _accuracy(architecture: Architecture, checkpoint: Checkpoint, data: LabelledData) -> float:
+    """The network's accuracy (of regressors R²) on the first test images."""
+    with Runner("cpu") as runner:
+        weights = architecture.to_weights(checkpoint.state)
+        logits = logits_of(architecture, weights, data, "test", runner, most=TEST_IMAGES)
+    return data.io.problem.scored(logits, labels_of(data, "test")[: len(logits)])
 
 
 def _embedding(path: Path) -> dict[str, Any]:
@@ -114,8 +170,16 @@ def _embedding(path: Path) -> dict[str, Any]:
         "space": embeddings.space,
         "space_sha256": embeddings.space_sha256,
         "embedding_size": embeddings.vectors.shape[1],
+        **_normalisation(embeddings.normalisation),
         "networks": [asdict(o) for o in embeddings.origins],
     }
+
+
+def _normalisation(scale: tuple[tuple[float, ...], tuple[float, ...]] | None) -> dict[str, Any]:
+    """Mean and deviation, where they are known, as text."""
+    if scale is None:
+        return {}
+    return {name: ", ".join(f"{x:.4g}" for x in numbers) for name, numbers in zip(("mean", "std"), scale, strict=True)}
 
 
 def _space(record: Mapping[str, Any]) -> dict[str, Any]:

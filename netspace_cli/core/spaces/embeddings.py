@@ -53,17 +53,22 @@ class Embeddings(Result):
         vectors: (N, E) float32, on the processor.
         origins: one for each row.
         space, space_sha256: name and SHA-256 of the space they belong to.
+        normalisation: mean and deviation, for each channel, of the images that their networks take; None where these
+            take no images, and in files of older versions.
     """
 
     vectors: Tensor
     origins: tuple[Origin, ...]
     space: str
     space_sha256: str
+    normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 def embeddings_of(space: Space, vectors: Tensor, origins: Sequence[Origin]) -> Embeddings:
-    """Make embeddings from vectors (N, E) and the name of their space."""
-    return Embeddings(vectors.detach().cpu().float().contiguous(), tuple(origins), space.name, space.sha256)
+    """Make embeddings from vectors (N, E), with their space's name and normalisation."""
+    mean, std = (tuple(space.record["data"].get(name, ())) for name in ("mean", "std"))
+    known = (mean, std) if mean and std else None
+    return Embeddings(vectors.detach().cpu().float().contiguous(), tuple(origins), space.name, space.sha256, known)
 
 
 def save_embeddings(path: Path | str, embeddings: Embeddings, *, force: bool = False) -> None:
@@ -80,6 +85,8 @@ def save_embeddings(path: Path | str, embeddings: Embeddings, *, force: bool = F
         "space_sha256": embeddings.space_sha256,
         "networks": [asdict(o) for o in embeddings.origins],
     }
+    if embeddings.normalisation is not None:
+        record["mean"], record["std"] = map(list, embeddings.normalisation)
     metadata = {"netspace.embedding": json.dumps(record, sort_keys=True)}
     write_safetensors(path, {"embedding": embeddings.vectors}, metadata, force=force)
 
@@ -100,7 +107,9 @@ def load_embeddings(path: Path | str) -> Embeddings:
         if vectors.dim() != 2 or len(vectors) != len(origins) or not vectors.is_floating_point():
             raise ValueError(f"{tuple(vectors.shape)} {vectors.dtype} values for {len(origins)} networks")
         _check_texts(record, origins)
-        embeddings = Embeddings(vectors.float(), origins, record["space"], record["space_sha256"])
+        scale = _numbers(record, "mean"), _numbers(record, "std")
+        known = scale if all(scale) else None
+        embeddings = Embeddings(vectors.float(), origins, record["space"], record["space_sha256"], known)
     except (KeyError, TypeError, ValueError) as failure:
         raise InputFileError(
             path, f"not a complete embedding file ({brief(failure)}).", "Encode the network again."
@@ -120,6 +129,14 @@ def _check_texts(record: dict[str, Any], origins: Sequence[Origin]) -> None:
     for origin in origins:
         if origin.form not in get_args(Form) or type(origin.steps) is not int:
             raise ValueError(f"form {shown(origin.form)}, steps {shown_value(origin.steps)}")
+
+
+def _numbers(record: dict[str, Any], name: str) -> tuple[float, ...]:
+    """Numbers of each channel in a record, () without any. Raises TypeError for anything else."""
+    found = record.get(name, [])
+    if not isinstance(found, list) or any(type(x) not in (float, int) for x in found):
+        raise TypeError(f"{name} {shown_value(found)} is not a list of numbers")
+    return tuple(map(float, found))
 
 
 def is_embedding(path: Path) -> bool:

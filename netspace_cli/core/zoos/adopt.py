@@ -32,6 +32,7 @@ from netspace_cli.core.files.outputs import check_output
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.networks.recorded_accuracy import accuracy_remark
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
 
@@ -42,8 +43,6 @@ from .normalisation_hint import held_out_hint, normalisation_hints
 from .splits import missing_splits, splits_by_run
 from .zoo import SPLITS, Instance, Zoo
 
-# How far a recorded accuracy may be from all that are measured: data sets are split in many ways.
-FAR_ACCURACY = 0.03
 # What is wrong with one file; all else (an interrupt, a full disk) ends the whole work.
 _FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotFit)
 
@@ -332,16 +331,11 @@ def _other_accuracies(zoo: Zoo, found: Sequence[_Found]) -> list[str]:
     by_file = {zoo.file_of(instance): instance for instance in zoo.instances}
     notes = []
     for each in found:
-        measured = by_file[each.entry.path].accuracy
-        if each.accuracy is None or not measured or not zoo.io.logits:
-            continue
-        if min(abs(value - each.accuracy) for value in measured.values()) > FAR_ACCURACY:
-            notes.append(
-                f"{each.entry.path.relative_to(zoo.path)} records an accuracy of {each.accuracy:.1%}, and answers "
-                f"{measured['test']:.1%} of test images rightly here: other images, another normalisation or another "
-                f"architecture than {each.architecture.name}?"
-            )
-    return notes
+        measured = by_file[each.entry.path].accuracy if zoo.io.logits else {}
+        values = [measured[split] for split in SPLITS if split in measured]
+        name = each.entry.path.relative_to(zoo.path)
+        notes.append(accuracy_remark(name, each.accuracy, values, each.architecture.name))
+    return [note for note in notes if note]
 
 
 def _scored(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 
@@ -60,6 +61,26 @@ class Attention(nn.Module):
         assert x.shape[-1] == 16, "made for 16 pixels"
         tokens = self.norm(self.patches(x).flatten(2).mT)
         return self.fc(self.attention(tokens, tokens, tokens)[0].mean(1))
+
+class Fixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("mean", torch.full((1, 1, 1), 0.5))
+        self.conv, self.a, self.b = nn.Conv2d(1, 4, 3), nn.Linear(4, 4), nn.Linear(4, 4)
+        self.b.weight = self.a.weight
+        self.spare, self.head = nn.BatchNorm2d(4), nn.Linear(4, 3)
+        self.fc = self.head
+    def forward(self, x):
+        x = self.conv(x - self.mean).relu().mean((2, 3))
+        return self.fc(self.b(self.a(x).relu()).relu())
+
+class SharedBehindNorm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 1, 3, padding=1), nn.Conv2d(1, 1, 3, padding=1)
+        self.b.weight, self.norm, self.fc = self.a.weight, nn.BatchNorm2d(1), nn.Linear(1, 3)
+    def forward(self, x):
+        return self.fc(self.norm(self.b(self.a(x).relu())).mean((2, 3)))
 
 def fails(io):
     return nn.Linear(io.width, 3)
@@ -200,6 +221,41 @@ def test_a_checkpoint_of_anyones_module_is_read(name: str, tmp_path: Path) -> No
     inputs = network.architecture.io.example(2, torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(network.architecture.run(network.weights, inputs), module(inputs))
+
+
+def test_shared_parameters_and_constants_are_kept(tmp_path: Path) -> None:
+    factory = "factories_for_tests:Fixed"
+    torch.manual_seed(0)
+    module = fresh_module(factory, IO).eval()
+    torch.save(module.state_dict(), tmp_path / "a.pt")
+    network = read_network(tmp_path / "a.pt", arch=factory)
+    architecture = network.architecture
+    assert architecture.parameter_count == 4 * 9 + 4 + 4 * 4 + 2 * 4 + 4 * 3 + 3
+    inputs = architecture.io.example(2, torch.Generator().manual_seed(1))
+    for form in ("full", "fused"):
+        target = fresh_module(factory, IO).eval() if form == "full" else copy.deepcopy(architecture.fused)
+        target.load_state_dict(architecture.to_state(network.weights, form), strict=True)
+        with torch.no_grad():
+            torch.testing.assert_close(target(inputs), module(inputs))
+            torch.testing.assert_close(architecture.run_each(network.weights[None], inputs)[0], module(inputs))
+        assert torch.equal(architecture.to_weights(architecture.to_state(network.weights, form)), network.weights)
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [("b.weight", "b.weight and a.weight are one parameter"), ("mean", "the buffer mean has other values")],
+)
+def test_values_that_could_not_be_restored_are_refused(tmp_path: Path, changed: str, words: str) -> None:
+    state = fresh_module("factories_for_tests:Fixed", IO).state_dict()
+    state[changed] = state[changed] + 1
+    torch.save(state, tmp_path / "a.pt")
+    with pytest.raises(UnknownArchitecture, match=words):
+        read_network(tmp_path / "a.pt", arch="factories_for_tests:Fixed")
+
+
+def test_a_shared_layer_before_a_batch_norm_is_refused() -> None:
+    with pytest.raises(UnknownArchitecture, match=r"b\.weight and a\.weight are one parameter, and a batch norm"):
+        resolve_architecture("factories_for_tests:SharedBehindNorm", IO)
 
 
 @pytest.fixture

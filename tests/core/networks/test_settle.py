@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.networks.assumptions import collecting, provisionally, strictly
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.network import read_network
+from netspace_cli.core.networks.rest_evidence import unrest
 
 IO, SMALL = ImageIO(1, 32, 3), ImageIO(1, 8, 3)
 
@@ -126,7 +128,7 @@ def test_batch_norms_decide_by_what_they_recorded(tmp_path: Path) -> None:
         with collecting() as remarks, deciding_by(data):
             assert read_network(saved(tmp_path / "a.pt", module), io=SMALL).architecture.name == name
         (line,) = remarks.lines(assumed=name != "resnet8")
-        assert "variances that its batch norms recorded differ by" in line
+        assert "statistics that its batch norms recorded differ by" in line
 
 
 @pytest.mark.parametrize("option", ["-a-behind", "-a-before", "-b", "-relu", "-3x3"])
@@ -226,3 +228,47 @@ def test_the_siren_papers_own_names_are_known(tmp_path: Path) -> None:
     x = io.example(5, torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(network.architecture.run(network.weights, x), plain(x), rtol=1e-4, atol=1e-4)
+
+
+def quickly_trained(name: str, seed: int, data: ImageData) -> nn.Module:
+    """A network whose rate has fallen to zero."""
+    torch.manual_seed(seed)
+    module, count = factory(name)(data.io).train(), len(data.splits["train"])
+    optimiser = torch.optim.SGD(module.parameters(), 0.05, 0.9)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, 50)
+    for _ in range(50):
+        x, y = data.batch("train", torch.randint(count, (64,)))
+        optimiser.zero_grad()
+        F.cross_entropy(module(x), y).backward()
+        optimiser.step()
+        schedule.step()
+    return module.eval()
+
+
+# `python -m tests.benchmarks.variants` does this on a larger scale.
+@pytest.mark.parametrize("name", ["resnet8-a", "resnet8-a-behind", "resnet8-a-before"])
+def test_trained_resnets_are_told_apart_by_images(tmp_path: Path, name: str) -> None:
+    path = saved(tmp_path / "a.pt", quickly_trained(name, 1, images(SMALL)))
+    with deciding_by(images(SMALL)), strictly():
+        assert read_network(path, io=SMALL).architecture.name == name
+
+
+def test_statistics_of_other_images_decide_nothing(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.pt", quickly_trained("resnet8-relu", 1, images(SMALL)))
+    data = images(SMALL)
+    for mean, std in (((0.9,), (0.15,)), ((0.0,), (1.0,))):
+        with deciding_by(replace(data, mean=mean, std=std)), strictly(), pytest.raises(UnknownArchitecture):
+            read_network(path, io=SMALL)
+
+
+def test_training_is_at_rest_with_its_own_function_alone() -> None:
+    data = images(ImageIO(1, 28, 3))
+    x, y = data.batch("train", slice(0, 128))
+    own, other = (build(name, data.io) for name in ("cnn-small-relu", "cnn-small"))
+    module = trained(made(own.name, data.io), data, steps=80)
+    weights = own.to_weights(module.state_dict())
+    found = [unrest(o, weights, x, y) for o in (own, other)]
+    assert found[0] < 0.7 * found[1] and found[1] <= len(x)
+    with torch.no_grad():
+        alike = [unrest(own, torch.zeros_like(weights), x, torch.full_like(y, label)) for label in (0, 2)]
+    assert alike == pytest.approx([len(x)] * 2), "all gradients are equal"

@@ -444,19 +444,22 @@ def test_modules_that_are_no_classifier_of_the_images_are_refused(module: nn.Mod
     assert raised.value.hint
 
 
-def test_values_that_parameters_do_not_hold_are_refused() -> None:
+def test_constants_are_written_as_the_module_has_them() -> None:
     module = nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-    module.register_buffer("mean", torch.zeros(1))
-    with pytest.raises(UnknownArchitecture, match="mine keeps values that its parameters do not hold: mean. "):
-        describe("mine", module, SMALL)
+    module.register_buffer("mean", torch.full((1,), 0.5))
+    mine = describe("mine", module, ImageIO(1, 8, 3))
+    assert mine.constants == ("mean",) and mine.parameter_count == 64 * 3 + 3
+    assert mine.to_state(torch.zeros(mine.parameter_count))["mean"] == 0.5
 
 
-def test_parameters_shared_under_two_names_are_refused() -> None:
+def test_shared_parameters_are_counted_once() -> None:
     a, b = nn.Linear(64, 64), nn.Linear(64, 64)
     b.weight = a.weight
     module = nn.Sequential(nn.Flatten(), a, b, nn.Linear(64, 3))
-    with pytest.raises(UnknownArchitecture, match=r"2\.weight.*must not be shared under two names"):
-        describe("mine", module, SMALL)
+    mine = describe("mine", module, ImageIO(1, 8, 3))
+    assert mine.shared == {"2.weight": "1.weight"} and mine.parameter_count == 64 * 64 + 64 + 64 + 64 * 3 + 3
+    state = mine.to_state(torch.rand(mine.parameter_count))
+    assert torch.equal(state["1.weight"], state["2.weight"]) and list(state) == list(module.state_dict())
 
 
 class Grouped(nn.Module):
