@@ -78,6 +78,7 @@ class Runner:
             raise ConfigError(
                 f"cannot work with {threads} processor threads.", f"Give at least one: {setting('threads', 1)}."
             )
+        self.requested = device
         self.processes = processes or Processes()
         place = self.processes.place
         self.device = _pick_device(device) if place.count == 1 else _own_device(device, place)
@@ -128,6 +129,12 @@ class Runner:
             yield self._progress.advance
         finally:
             self._progress.stop()
+
+    def devices(self, workers: int) -> list[str]:
+        """Names of devices for worker processes: this machine's by turns, or the one that was asked for by number."""
+        if self.device.type != "cuda" or ":" in self.requested:
+            return [str(self.device)] * workers
+        return [f"cuda:{number % torch.cuda.device_count()}" for number in range(workers)]
 
     def place(self, thing: T) -> T:
         """Move `thing` to the device: tensors, modules, anything with `.to`, and dicts, lists and tuples of them.

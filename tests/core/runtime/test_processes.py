@@ -61,6 +61,13 @@ def test_each_process_takes_a_device_of_its_own(two_devices: list[torch.device],
 
 
 @pytest.mark.usefixtures("two_devices")
+def test_workers_take_all_devices_by_turns_unless_one_is_named() -> None:
+    assert Runner("auto").devices(3) == ["cuda:0", "cuda:1", "cuda:0"] == Runner("cuda").devices(3)
+    assert Runner("cuda:1").devices(2) == ["cuda:1", "cuda:1"]
+    assert Runner("cpu").devices(2) == ["cpu", "cpu"]
+
+
+@pytest.mark.usefixtures("two_devices")
 def test_more_processes_than_devices_and_one_device_for_all_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"3 processes .* take a device each; it has 2 of cuda\. Use `devices=2`"):
         Runner("cuda", processes=Processes(Place(0, 3, 0, 3)))
