@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, TypeVar
 
 from netspace_models.errors import ConfigError, RunFailed
@@ -34,7 +35,7 @@ class Cluster:
     parameters: Mapping[str, int | str] = field(default_factory=dict)
 
     def executor(self, output: Path, device: str) -> ClusterExecutor:
-        """Make an executor whose own files lie beside an output, in `<its name>.jobs`.
+        """Make an executor whose own files lie beside an output, in a new folder in `<its name>.jobs`.
 
         Raises:
             ConfigError: as `ClusterExecutor`.
@@ -47,7 +48,7 @@ class ClusterExecutor:
 
     Args:
         kind: "slurm", or "local" for processes of this machine.
-        folder: for submitit's own files, that all machines find under this path.
+        folder: that all machines find under this path; submitit's own files go to a new one in it.
         device: that tasks are to use where they run.
         parameters: as in `Cluster`; without timeout_min, a job may take four hours.
     Raises:
@@ -62,7 +63,10 @@ class ClusterExecutor:
         except ImportError as failure:
             raise ConfigError("work on a cluster needs submitit.", "pip install 'netspace[cluster]'.") from failure
         try:
-            self._submitit = submitit.AutoExecutor(folder.resolve(), cluster=kind)
+            # What submitit reads are pickles: none may have been there before, nor come from anybody else.
+            folder.mkdir(parents=True, exist_ok=True)
+            folder = Path(mkdtemp(prefix="run-", dir=folder.resolve()))
+            self._submitit = submitit.AutoExecutor(folder, cluster=kind)
             self._submitit.update_parameters(**{"timeout_min": MINUTES, **parameters})
         except (RuntimeError, NameError, TypeError, ValueError, AssertionError) as failure:
             text = " ".join(f"{name}={value}" for name, value in parameters.items())

@@ -141,13 +141,16 @@ def _outcome(children: Sequence[Child], failed: Child | None) -> int:
     code = children[0].process.poll()
     if code is not None and 0 <= code != LOST:
         return code
-    failed = failed or children[0]
+    silent = next((child for child in children if child.process.poll() is None), children[0])
+    failed = failed or silent
     raise ProcessLost(f"process {failed.number} of {len(children)} (counted from 0) {_how(failed)}.")
 
 
 def _how(child: Child) -> str:
     code = child.process.poll()
-    if code is None or code == LOST:
+    if code is None:
+        return "did not answer in time"
+    if code == LOST:
         return "lost contact with the others"
     said = _last_words(child)
     if code < 0:

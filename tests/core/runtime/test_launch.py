@@ -58,6 +58,11 @@ def test_a_process_that_fails_alone_is_named_with_what_it_said() -> None:
         launch(python(code), 2)
 
 
+def test_a_process_that_hangs_is_named() -> None:
+    with pytest.raises(ProcessLost, match=r"process 1 of 2 .* did not answer in time\."):
+        launch(python(f"if number == 0: sys.exit({LOST})\ntime.sleep(60)"), 2)
+
+
 def test_a_killed_first_process_is_named() -> None:
     code = "if number == 0: os.kill(os.getpid(), signal.SIGSEGV)\ntime.sleep(60)"
     with pytest.raises(ProcessLost, match=r"process 0 of 2 .* was ended by SIGSEGV\."):
