@@ -110,7 +110,8 @@ def _signals_to(first: Child) -> Iterator[None]:
     def hand_on(number: int, frame: FrameType | None) -> None:
         first.process.send_signal(number)
 
-    before = {order: signal.signal(order, hand_on) for order in EXIT_CODES}
+    heard = [order for order in EXIT_CODES if signal.getsignal(order) is not signal.SIG_IGN]
+    before = {order: signal.signal(order, hand_on) for order in heard}
     try:
         yield
     finally:

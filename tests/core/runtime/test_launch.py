@@ -28,7 +28,9 @@ def python(code: str) -> list[str]:
 
 def test_each_process_knows_its_place_and_the_first_ones_code_is_returned(tmp_path: Path) -> None:
     code = f"open(os.path.join({str(tmp_path)!r}, str(number)), 'w').write(repr(place_in(os.environ)))"
-    command = python(f"from netspace_cli.core.runtime.places import Place, place_in\n{code}\nsys.exit(number == 0)")
+    written = f"sum(file.stat().st_size > 0 for file in os.scandir({str(tmp_path)!r}))"
+    wait = f"while number == 0 and {written} < 3: time.sleep(0.01)\nsys.exit(number == 0)"
+    command = python(f"from netspace_cli.core.runtime.places import Place, place_in\n{code}\n{wait}")
     started: dict[int, int] = {}
     assert launch(command, 3, on_start=started.__setitem__) == 1
     places = [eval((tmp_path / str(i)).read_text(), {"Place": Place}) for i in range(3)]  # noqa: S307
@@ -69,7 +71,8 @@ def test_a_killed_first_process_is_named() -> None:
         launch(python(code), 2)
 
 
-def test_the_first_process_speaks_for_all_that_fail_alike() -> None:
+def test_the_first_process_speaks_for_all_that_fail_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launching, "GRACE", 60)
     assert launch(python("time.sleep(0.2 if number == 0 else 0)\nsys.exit(2)"), 2) == 2
 
 
