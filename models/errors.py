@@ -58,6 +58,12 @@ class RunFailed(NetspaceError):
     """The work failed (a loss that is not finite, too little memory)."""
 
 
+class ProcessLost(RunFailed):
+    """One of several processes that work together is gone, or does not answer."""
+
+    kind = "process_lost"
+
+
 class Interrupted(NetspaceError):
     """The user or the system asked to stop; finished work is saved."""
 

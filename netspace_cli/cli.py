@@ -30,6 +30,7 @@ from netspace_cli.terminal.json_document import render_document
 from netspace_cli.terminal.streams import write, write_message
 
 DEBUG_VARIABLE = "NETSPACE_DEBUG"
+ARGUMENTS = "netspace.arguments"  # of the context's meta: those that the program was called with
 _YES = frozenset({"1", "true", "t", "yes", "y", "on"})
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
@@ -80,6 +81,11 @@ class Shell(click.Group):
     def __init__(self, *args: Any, entries: Mapping[str, Entry] | None = None, **settings: Any) -> None:
         super().__init__(*args, **settings)
         self.entries = dict(entries or {})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.parent is None:
+            ctx.meta[ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [*self.entries, *super().list_commands(ctx)]

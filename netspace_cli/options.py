@@ -24,6 +24,7 @@ from netspace_cli.core.networks.trust import trusting
 from netspace_cli.terminal.console import Console
 
 if TYPE_CHECKING:
+    from netspace_cli.core.runtime.places import Place
     from netspace_cli.core.runtime.runner import Runner
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -118,12 +119,15 @@ class RunnerOptions:
         precision: one of PRECISIONS.
         seed: root of every random stream.
         threads: processor threads, None for torch's own choice.
+        place: of this process among several; None for one alone. patience: seconds that it waits for the others.
     """
 
     device: str = "auto"
     precision: str = "float32"
     seed: int = 0
     threads: int | None = None
+    place: Place | None = None
+    patience: float = 0
 
     def runner(self, console: Console) -> Runner:
         """Make a runner that shows progress on the console; this imports torch.
@@ -135,12 +139,22 @@ class RunnerOptions:
         """
         from netspace_cli.core.runtime.runner import Runner, held_threads
 
+        processes = None
+        if self.place is not None:
+            from netspace_cli.core.runtime.processes import Processes
+
+            processes = Processes(self.place, patience=self.patience)
         runner = Runner(
-            self.device, precision=self.precision, threads=self.threads, seed=self.seed, progress=console.reporter()
+            self.device,
+            precision=self.precision,
+            threads=self.threads,
+            seed=self.seed,
+            progress=console.reporter(),
+            processes=processes,
         )
         context = click.get_current_context(silent=True)
         if context is not None:
-            context.with_resource(held_threads(self.threads))
+            context.with_resource(held_threads(runner.threads))
         return runner
 
 

@@ -6,7 +6,7 @@ enough" (2025).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..architectures import Architecture
 from ..space_model import SpaceModel
-from .contrast import ProjectionHead, nt_xent
+from .contrast import nt_xent
 from .objectives import Batch, LossConstants, Terms, class_loss, imitation_terms
 
 # Of a layer that never varies, so that nothing is divided by zero.
@@ -65,7 +65,7 @@ def representation_objective(
     batch: Batch,
     constants: LossConstants,
     wanted: Representation,
-    head: ProjectionHead | None = None,
+    head: Callable[[Tensor], Tensor] | None = None,
 ) -> Terms:
     """The loss of hyper-representations: (1 - gamma) (beta structure + (1 - beta) behaviour) + gamma contrast.
 
@@ -74,7 +74,7 @@ def representation_objective(
     Args:
         views: one or, to be contrasted, two; each by architecture (B_a, P_a), as the encoder sees them.
         targets: by architecture, the same networks as the zoo has them.
-        head: of the contrastive term; None for none.
+        head: projection (B, E) to (B, D) of the contrastive term; None without the term.
     Returns:
         {"structure", "pred" and "interp" where beta < 1, "class" where architectures are several, "contrast"}.
     """

@@ -96,6 +96,50 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a number for each channel, as in 0.49,0.48,0.45.", param, ctx)
 
 
+class ClusterType(click.ParamType):
+    """A kind of cluster and parameters of its jobs: slurm:slurm_partition=gpu,gpus_per_node=1."""
+
+    name = "kind:key=value,..."
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from netspace_cli.core.runtime.cluster import KINDS, Cluster
+
+        if isinstance(value, Cluster):
+            return value
+        kind, _, rest = str(value).partition(":")
+        pairs = [pair.partition("=") for pair in rest.split(",") if pair]
+        if kind not in KINDS or any(not (name and equals and setting) for name, equals, setting in pairs):
+            self.fail(
+                f"invalid cluster {value!r}: write {' or '.join(KINDS)}, with parameters as in "
+                "slurm:slurm_partition=gpu,gpus_per_node=1.",
+                param,
+                ctx,
+            )
+        found = {name: int(setting) if setting.isdecimal() else setting for name, _, setting in pairs}
+        return Cluster(kind, found)
+
+
+def workers(command: Any) -> Any:
+    """--workers, --cluster: passes `workers: int` and `cluster: Cluster | None`."""
+    for option in (
+        click.option(
+            "--cluster",
+            type=ClusterType(),
+            help="Run these processes as jobs of a cluster, by submitit: slurm, or local to try it out here. "
+            "[default: on this machine]",
+        ),
+        click.option(
+            "--workers",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="Number of processes, each with its own networks; they use all accelerators of the machine.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def normalised(
     remark: str = "", default: str = "as published for cifar10 and tiny-imagenet, else own"
 ) -> Callable[[Any], Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.several_processes import devices
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer
 
@@ -51,6 +52,7 @@ def _print_recipe(context: click.Context, option: click.Parameter, asked: bool) 
 @options.dry_run
 @options.running
 @options.shared
+@devices
 @click.option(
     "--help-recipe",
     is_flag=True,
@@ -69,6 +71,9 @@ def train(
     """Learn a space from the networks in ZOO.
 
     Ctrl-C ends the run after the current step, with a checkpoint; the same command with --resume continues.
+
+    With --devices 4, or started by torchrun, several processes share each step and learn the same space;
+    a run may be resumed with another number of them.
 
     With --extend a finished space gets further starting points
     (-s space.starts=10), so that each embedding decodes to several networks.

@@ -33,8 +33,12 @@ class Console:
 
     def __init__(self, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
         self.json, self.quiet, self.verbose = json, quiet, verbose
-        self._documented = False
+        self._documented = self._mute = False
         self._reporter: Reporter | None = None
+
+    def mute(self) -> None:
+        """Show nothing from now on, in one of several processes that another one speaks for."""
+        self.json, self.quiet, self.verbose, self._mute = False, True, False, True
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +55,7 @@ class Console:
         Raises:
             ValueError: a row without a value for each column, or with more.
         """
-        if self.json:
+        if self.json or self._mute:
             return
         full = [Column(column) if isinstance(column, str) else column for column in columns]
         if sys.stdout.isatty():
@@ -63,7 +67,7 @@ class Console:
 
     def markdown(self, text: str) -> None:
         """Show a page of Markdown: formatted on a terminal, as plain text elsewhere."""
-        if self.json:
+        if self.json or self._mute:
             return
         if sys.stdout.isatty():
             from rich.markdown import Markdown

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.choices import workers
 from netspace_cli.commands.zoo.index import Counts
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option(
     "--together", type=click.IntRange(min=1), default=16, show_default=True, help="Number of networks fitted at once."
 )
+@workers
 @click.option(
     "--shared-init", is_flag=True, help="Start all networks from the same weights. [default: each from its own]"
 )
@@ -76,7 +78,8 @@ def fit(
     from netspace_cli.core.zoos.fitting import FitPlan
 
     runner = running.runner(console)
-    task = FitZooRequest(shapes, output, FitPlan(**plan), repair, scale=not as_is).prepare(runner)
+    how = {name: plan.pop(name) for name in ("workers", "cluster")}
+    task = FitZooRequest(shapes, output, FitPlan(**plan), repair, not as_is, **how).prepare(runner)
     if not task.jobs:
         console.note(f"{output} already has all these instances: nothing to fit.")
     if dry_run:

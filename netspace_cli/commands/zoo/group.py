@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.choices import normalised
+from netspace_cli.commands.choices import normalised, workers
 from netspace_cli.commands.zoo.align import align
 from netspace_cli.commands.zoo.fit import fit
 from netspace_cli.commands.zoo.index import Counts, image_data, index, summary
@@ -133,13 +133,7 @@ for _command in (index, fit, align):
     show_default="64 for small ones, else 1",
     help="Number of networks trained at once, as one tensor; networks with batch norms are trained one by one.",
 )
-@click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Number of processes, each with its own networks.",
-)
+@workers
 @click.option(
     "--licence",
     default="CC0-1.0",
@@ -163,7 +157,6 @@ def train(
     data: str | None,
     size: int | None,
     dry_run: bool,
-    workers: int,
     running: options.RunnerOptions,
     console: Console,
     **plan: Any,
@@ -179,8 +172,9 @@ def train(
 
     if data is None:
         raise click.UsageError("Missing option '--data': a zoo is trained on images.")
-    normalisation, runner = plan.pop("normalisation"), running.runner(console)
-    task = TrainZooRequest(directory, ZooPlan(**plan), data, size, workers, normalisation).prepare(runner)
+    how = {name: plan.pop(name) for name in ("normalisation", "workers", "cluster")}
+    runner = running.runner(console)
+    task = TrainZooRequest(directory, ZooPlan(**plan), data, size, **how).prepare(runner)
     if not task.jobs:
         console.note(f"{directory} already has all these instances: nothing to train. Another --seed adds more.")
     if dry_run:

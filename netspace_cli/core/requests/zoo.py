@@ -9,6 +9,8 @@ from pathlib import Path
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.datasets import load_data
 from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
+from netspace_cli.core.data.source import DataSource
+from netspace_cli.core.runtime.cluster import Cluster
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
 from netspace_cli.core.zoos.adopt import USUAL_PLAN, Adopted, IndexPlan, index_folder
@@ -30,6 +32,7 @@ class TrainZooRequest:
         size: S in pixels that the images are brought to; None for their own.
         workers: processes, each with networks of its own.
         normalisation: of the images; as usual where it says nothing.
+        cluster: where these processes run; None for this machine.
     """
 
     zoo: Path
@@ -38,6 +41,12 @@ class TrainZooRequest:
     size: int | None = None
     workers: int = 1
     normalisation: Normalisation = AS_IT_IS
+    cluster: Cluster | None = None
+
+    @property
+    def source(self) -> DataSource:
+        """Where the images come from."""
+        return DataSource(self.data, self.size, self.normalisation)
 
     def prepare(self, runner: Runner) -> TrainZooTask:
         """Open the inputs and refuse what cannot be done, before any work.
@@ -49,7 +58,7 @@ class TrainZooRequest:
         """
         self.plan.check()
         self.normalisation.check()
-        data = self.normalisation.of(load_data(self.data, size=self.size))
+        data = self.source.open()
         done = zoo_so_far(self.zoo, data, self.plan.arch)
         left = (job.without(done) for job in jobs_of(self.plan, runner.seed))
         return TrainZooTask(self, data, [job for job in left if job])
@@ -72,7 +81,10 @@ class TrainZooTask:
     def run(self, runner: Runner) -> Zoo:
         """Train the instances that are missing."""
         asked = self.request
-        return train_zoo(asked.zoo, asked.plan, self.data, runner, workers=asked.workers)
+        executor = asked.cluster.executor(asked.zoo, runner.requested) if asked.cluster else None
+        return train_zoo(
+            asked.zoo, asked.plan, self.data, runner, workers=asked.workers, executor=executor, source=asked.source
+        )
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,7 @@ class FitZooRequest:
         shapes: a file or a folder of them; repair, scale: as in `find_shapes`.
         zoo: its folder; one that is there is added to.
         plan: what to fit.
+        workers, cluster: as in `TrainZooRequest`.
     """
 
     shapes: Path
@@ -90,6 +103,8 @@ class FitZooRequest:
     plan: FitPlan
     repair: bool = False
     scale: bool = True
+    workers: int = 1
+    cluster: Cluster | None = None
 
     def prepare(self, runner: Runner) -> FitZooTask:
         """Open the inputs and refuse what cannot be done, before any work.
@@ -120,7 +135,9 @@ class FitZooTask:
 
     def run(self, runner: Runner) -> Zoo:
         """Fit the networks that are missing."""
-        return fit_zoo(self.request.zoo, self.sources, self.request.plan, runner)
+        asked = self.request
+        executor = asked.cluster.executor(asked.zoo, runner.requested) if asked.cluster else None
+        return fit_zoo(asked.zoo, self.sources, asked.plan, runner, workers=asked.workers, executor=executor)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def provenance(runner: Runner | None = None) -> dict[str, Any]:
         runner: where the work runs; entered, so that its threads are set. None for the versions alone.
     Returns:
         netspace_version, torch_version, numpy_version, python_version; with a runner device, threads and
-        precision too.
+        precision too, and processes where they are several.
     """
     made_with: dict[str, Any] = {
         "netspace_version": version("netspace"),
@@ -35,4 +35,6 @@ def provenance(runner: Runner | None = None) -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "precision": runner.precision_name,
         }
+        if runner.processes.count > 1:
+            made_with["processes"] = runner.processes.count
     return made_with

@@ -22,6 +22,8 @@ from netspace_models.errors import ConfigError, RunFailed
 from netspace_models.wording import setting
 from torch import Tensor, nn
 
+from .places import Place
+from .processes import Processes
 from .progress import Progress, Silent, Tick
 
 T = TypeVar("T")
@@ -55,8 +57,11 @@ class Runner:
         threads: processor threads, None for torch's own choice.
         seed: root of every random stream.
         progress: receives reports of progress; None for none.
+        processes: that train together; each takes a device of its own, or its share of the processor's cores. None
+            for this process alone.
     Raises:
-        ConfigError: a device or precision that this machine does not have, fewer than one thread.
+        ConfigError: a device or precision that this machine does not have, fewer than one thread, more processes than
+            devices.
     """
 
     def __init__(
@@ -67,15 +72,19 @@ class Runner:
         threads: int | None = None,
         seed: int = 0,
         progress: Progress | None = None,
+        processes: Processes | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise ConfigError(
                 f"cannot work with {threads} processor threads.", f"Give at least one: {setting('threads', 1)}."
             )
-        self.device = _pick_device(device)
+        self.requested = device
+        self.processes = processes or Processes()
+        place = self.processes.place
+        self.device = _pick_device(device) if place.count == 1 else _own_device(device, place)
         self.precision = _check_precision(precision, self.device)
         self.precision_name = precision
-        self.threads = threads
+        self.threads = threads if threads is not None or place.local_count == 1 else _own_threads(place)
         self.seed = seed
         self._progress = progress or Silent()
         self._placed: dict[int, tuple[Any, Any]] = {}
@@ -86,6 +95,7 @@ class Runner:
     def __enter__(self) -> Self:
         self._began, self._counted = time.perf_counter(), {}
         self._held.enter_context(held_threads(self.threads))
+        self._held.enter_context(self.processes.joined(self.device))
         if self.device.type == "cuda":
             torch.cuda.init()  # its memory has no statistics before
             torch.cuda.reset_peak_memory_stats(self.device)
@@ -119,6 +129,12 @@ class Runner:
             yield self._progress.advance
         finally:
             self._progress.stop()
+
+    def devices(self, workers: int) -> list[str]:
+        """Names of devices for worker processes: this machine's by turns, or the one that was asked for by number."""
+        if self.device.type != "cuda" or ":" in self.requested:
+            return [str(self.device)] * workers
+        return [f"cuda:{number % torch.cuda.device_count()}" for number in range(workers)]
 
     def place(self, thing: T) -> T:
         """Move `thing` to the device: tensors, modules, anything with `.to`, and dicts, lists and tuples of them.
@@ -299,6 +315,33 @@ def _pick_device(request: str) -> torch.device:
     if device.type not in ("cpu", "mps"):
         raise ConfigError(f"netspace does not run on {request!r}.", "Use auto, cpu, cuda, cuda:N or mps.")
     return device
+
+
+def _own_device(request: str, place: Place) -> torch.device:
+    """Device of one of several processes: each on a machine takes another accelerator, or all its processor."""
+    device = _pick_device(request)
+    if device.type == "cpu":
+        return device
+    together = f"{place.local_count} processes on this machine take a device each"
+    if ":" in request:
+        raise ConfigError(
+            f"{request} was asked for; {together}.", f"Use {setting('device', device.type)} for the first of them."
+        )
+    found = torch.cuda.device_count() if device.type == "cuda" else 1
+    if found < place.local_count:
+        raise ConfigError(
+            f"{together}; it has {found} of {device.type}.",
+            f"Use {setting('devices', found)}, or {setting('device', 'cpu')}.",
+        )
+    device = torch.device(device.type, place.local_number)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # NCCL works on the current one
+    return device
+
+
+def _own_threads(place: Place) -> int:
+    """Processor threads for one of several processes on this machine."""
+    return max(1, min(torch.get_num_threads(), (os.cpu_count() or 1) // place.local_count))
 
 
 def _check_precision(name: str, device: torch.device) -> torch.dtype:

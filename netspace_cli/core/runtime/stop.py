@@ -8,9 +8,12 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from netspace_models.errors import Interrupted
+
+if TYPE_CHECKING:
+    from .processes import Processes
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}
 
@@ -36,6 +39,14 @@ class StopRequest:
     def requested(self) -> bool:
         """Whether a signal has come."""
         return self.received is not None
+
+    def requested_by_any(self, processes: Processes) -> bool:
+        """Whether a signal has come to any of several processes; all of them get the same answer."""
+        number = processes.largest(0 if self.received is None else self.received)
+        # One that has come here since then is for the next time, when all hear of it.
+        if number:
+            self.received = signal.Signals(number)
+        return number > 0
 
     def interrupted(self, message: str, hint: str) -> Interrupted:
         """The error to end with; its exit code is that of the signal."""

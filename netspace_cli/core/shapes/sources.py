@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ class ShapeSource:
         dimensions, values: D coordinates of a point, K values there.
         about: what else decides how it is read, for the manifest: the file's SHA-256 and the options.
         check: refuses at once what `read` would refuse, as far as that is quick.
-        read: from a generator, which draws the points, to the shape.
+        read: from a generator, which draws the points, to the shape. Both are picklable, for worker processes.
     """
 
     name: str
@@ -103,15 +104,15 @@ def _sources(file: Path, repair: bool, scale: bool) -> Iterator[ShapeSource]:
         yield ShapeSource(
             *(name, file, "mesh", 3, 1),
             about={**about, **meshed},
-            check=lambda: read_mesh(file, **meshed),
-            read=lambda g: shape_from_mesh(name, file, g, **meshed),
+            check=partial(read_mesh, file, **meshed),
+            read=partial(shape_from_mesh, name, file, **meshed),
         )
     elif suffix in PICTURE_SUFFIXES:
         yield ShapeSource(
             *(name, file, "picture", 2, channels_of(file)),
             about=about,
-            check=lambda: read_picture(file),
-            read=lambda g: shape_from_picture(name, file, g),
+            check=partial(read_picture, file),
+            read=partial(shape_from_picture, name, file),
         )
     elif suffix == BINVOX_SUFFIX:
         yield _grid_source(name, file, read_binvox(file), about)
@@ -122,8 +123,8 @@ def _sources(file: Path, repair: bool, scale: bool) -> Iterator[ShapeSource]:
             yield ShapeSource(
                 *(name, file, "samples", 3, 1),
                 about=about,
-                check=lambda: check_distances(name, file, rows[:, :3], rows[:, 3:]),
-                read=lambda g: _shape_from_samples(name, file, rows, g),
+                check=partial(check_distances, name, file, rows[:, :3], rows[:, 3:]),
+                read=partial(_shape_from_samples, name, file, rows),
             )
             return
         grids = _grids(file, arrays)
@@ -137,8 +138,8 @@ def _grid_source(name: str, file: Path, grid: np.ndarray, about: Mapping[str, An
     return ShapeSource(
         *(name, file, "grid", 3, 1),
         about=about,
-        check=lambda: check_grid(name, file, grid),
-        read=lambda g: shape_from_grid(name, file, grid, g),
+        check=partial(check_grid, name, file, grid),
+        read=partial(shape_from_grid, name, file, grid),
     )
 
 

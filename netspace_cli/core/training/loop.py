@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from netspace_models.errors import CheckpointError, DataUnavailable
+from netspace_models.errors import CheckpointError, DataUnavailable, ProcessLost
 from netspace_models.wording import setting
 from torch import Tensor
 
@@ -25,7 +26,8 @@ from .checks import check_objective
 from .extension import check_extension, extended_recipe, extension_of
 from .first_model import new_state
 from .record import record_of
-from .run_folder import MADE_WITH, RunFolder, check_run
+from .run_folder import MADE_WITH, RunFolder, WatchedFolder, check_run
+from .sharing import begin_together, check_sharing
 from .step import Task, TrainState, take_step, validate
 from .training_set import load_training_set
 
@@ -116,17 +118,33 @@ def train_prepared(
             finished first.
     """
     folder = check_run(output, resume=resume, force=force)
-    with folder.locked(), StopRequest(on_stop) as stop:
-        state = new_state(task)
-        settings = _settings(task, zoo)
-        if resume:
-            _go_on(state, folder, settings)
-        else:
-            folder.begin(settings, force=force)
-        _loop(task, state, folder, stop)
-    state.model.load_state_dict(state.best)
-    state.model.eval().requires_grad_(False).zero_grad()
-    return save_space(output, Space(state.model, record_of(task, state, zoo), _embeddings(task, state)), force=force)
+    processes = task.runner.processes
+    if processes.number > 0:
+        folder = WatchedFolder(folder.path)
+    with _saying_how_to_continue(folder):
+        with folder.locked(), StopRequest(on_stop) as stop:
+            state = new_state(task)
+            settings = _settings(task, zoo)
+            if resume:
+                _go_on(state, folder, settings)
+            else:
+                folder.begin(settings, force=force)
+            begin_together(processes, state, settings)
+            _loop(task, state, folder, stop)
+        state.model.load_state_dict(state.best)
+        state.model.eval().requires_grad_(False).zero_grad()
+        space = Space(state.model, record_of(task, state, zoo), _embeddings(task, state))
+    return space if processes.number > 0 else save_space(output, space, force=force)
+
+
+@contextmanager
+def _saying_how_to_continue(folder: RunFolder) -> Iterator[None]:
+    """Add to the loss of a process where the run's checkpoint is."""
+    try:
+        yield
+    except ProcessLost as lost:
+        lost.hint = folder.how_to_continue()
+        raise
 
 
 def _embeddings(task: Task, state: TrainState) -> Tensor:
@@ -177,7 +195,9 @@ def prepare(
     share, stretch = recipe.train.near_surface_share, recipe.train.stretch
     vary = zoo.kind.variation(weights, seen, data, runner, near_surface_share=share, stretch=stretch)
     first, beside = (placed[0] if placed else None), tuple(placed[1:])
-    return Task(recipe, training, data, first, runner, vary, zoo.kind, beside, extension)
+    task = Task(recipe, training, data, first, runner, vary, zoo.kind, beside, extension)
+    check_sharing(task.share, recipe, {name: min(recipe.train.instances, len(w)) for name, w in weights.items()})
+    return task
 
 
 def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any]) -> None:
@@ -208,9 +228,10 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -
                     line["val"] = validate(task, state)
             folder.log(line)
             tick(1, loss=terms["loss"], **({"val": state.best_loss} if state.best else {}))
-            if state.step % recipe.checkpoint_every == 0 or last or stop.requested:
+            stopping = stop.requested_by_any(task.runner.processes)
+            if state.step % recipe.checkpoint_every == 0 or last or stopping:
                 folder.save(state.state_dict())
-            if stop.requested and not last:
+            if stopping and not last:
                 raise stop.interrupted(
                     f"stopped after step {state.step} of {recipe.steps}; the checkpoint is in {folder.path}.",
                     f"The same command with {setting('resume', True)} continues.",

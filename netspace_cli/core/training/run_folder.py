@@ -122,9 +122,12 @@ class RunFolder:
                 f"without {setting('resume')} and with {setting('force', True)}.",
             )
         state, step = self._state()
-        kept = b"".join(self._metric_lines()[:step])
-        atomic_write(self.metrics, lambda p: p.write_bytes(kept), force=True)
+        self._keep_metrics(step)
         return state
+
+    def _keep_metrics(self, steps: int) -> None:
+        kept = b"".join(self._metric_lines()[:steps])
+        atomic_write(self.metrics, lambda p: p.write_bytes(kept), force=True)
 
     def _state(self) -> tuple[dict[str, Any], int]:
         """The last complete state, on the processor, and its step."""
@@ -160,6 +163,12 @@ class RunFolder:
             raise InputFileError(path, "cannot be read (it holds no settings of a run).", hint)
         return settings
 
+    def how_to_continue(self) -> str:
+        """Advice for a run that has been broken off."""
+        if not self.checkpoint.exists():
+            return "It had no checkpoint yet: the same command starts again."
+        return f"The last checkpoint is {self.checkpoint}; the same command with {setting('resume', True)} continues."
+
     def progress(self) -> tuple[int, int]:
         """Steps done and total steps.
 
@@ -182,6 +191,27 @@ class RunFolder:
     def save(self, state: Mapping[str, Any]) -> None:
         """Replace the checkpoint atomically."""
         atomic_write(self.checkpoint, lambda p: save_by_torch(dict(state), p), force=True)
+
+
+class WatchedFolder(RunFolder):
+    """The folder of a run that another process writes: it can be resumed from, and nothing is written."""
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Do nothing: the process that writes holds the lock."""
+        yield
+
+    def begin(self, settings: Mapping[str, Any], *, force: bool) -> None:
+        """Do nothing."""
+
+    def log(self, line: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def save(self, state: Mapping[str, Any]) -> None:
+        """Do nothing."""
+
+    def _keep_metrics(self, steps: int) -> None:
+        """Do nothing."""
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -32,6 +32,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, TrainRecipe
 
 from .extension import Extension
+from .sharing import Part, Projection, Share, add_up
 from .training_set import TrainingSet, layer_scale
 
 
@@ -68,6 +69,14 @@ class Task:
     def several(self) -> bool:
         """Whether the space has several architectures (eq. 3-12) or one (eq. 1)."""
         return len(self.training.architectures) > 1
+
+    @cached_property
+    def share(self) -> Share:
+        """How processes share a step. Networks that are compared with each other, or summed, are all run by each."""
+        t = self.recipe.train
+        paths = not self.data.io.labelled and t.interpolation > 0 and t.structure < 1
+        whole = self.extension is None and (self.several or paths)
+        return Share(self.runner.processes, "inputs" if whole else "networks")
 
     @cached_property
     def representation(self) -> Representation | None:
@@ -148,19 +157,28 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
     with task.runner.autocast():
         terms = _objective(task, state, batch, generator)
         loss = torch.stack(list(terms.values())).sum()
-    if not torch.isfinite(loss):
-        raise _diverged("loss", state.step + 1)
+    processes = task.runner.processes
+    if processes.count == 1:  # several find out together, below
+        _check_finite(loss, "loss", state)
     for group in state.optimizer.param_groups:
         group["lr"] = group["pace"] * rate_at(state.step, recipe)
     state.optimizer.zero_grad()
     loss.backward()
     head = [] if state.contrast is None else state.contrast.parameters()
-    norm = torch.nn.utils.clip_grad_norm_([*state.model.ordered_parameters(), *head], recipe.clip or math.inf)
-    if not torch.isfinite(norm):
-        raise _diverged("gradient", state.step + 1)
+    parameters = [*state.model.ordered_parameters(), *head]
+    terms = add_up(processes, parameters, terms)
+    loss = torch.stack(list(terms.values())).sum()
+    _check_finite(loss, "loss", state)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, recipe.clip or math.inf)
+    _check_finite(norm, "gradient", state)
     state.optimizer.step()
     state.step += 1
     return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+
+
+def _check_finite(value: Tensor, what: str, state: TrainState) -> None:
+    if not torch.isfinite(value):
+        raise _diverged(what, state.step + 1)
 
 
 def _diverged(what: str, step: int) -> RunFailed:
@@ -194,12 +212,13 @@ def validate(task: Task, state: TrainState) -> float:
     """
     state.model.eval()
     inputs, labels = task.data.sample("val", task.kind.validation_inputs, task.runner.generator("validation"))
-    losses = []
+    processes = task.runner.processes
     with torch.no_grad(), task.runner.autocast():
         batch = Batch(inputs, labels, _teacher_logits(task, inputs))
         found = {a.name: task.training.weights.get(("val", a.name)) for a in task.training.architectures}
         present = {name: weights for name, weights in found.items() if weights is not None}
-        for i in range(max(len(weights) for weights in present.values())):
+        losses = torch.zeros(max(len(weights) for weights in present.values()), device=inputs.device)
+        for i in range(processes.number, len(losses), processes.count):
             batch = replace(batch, starts=_starts_by_turns(task, i))
             one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
             if task.extension is not None:
@@ -207,9 +226,9 @@ def validate(task: Task, state: TrainState) -> float:
                     task, task.extension, state.model, "val", dict.fromkeys(one, torch.tensor([i])), batch
                 )
             else:
-                terms = _terms(task, state.model, [one], one, batch)
-            losses.append(torch.stack(list(terms.values())).sum() / len(one))
-    loss = torch.stack(losses).mean().item()
+                terms = _terms(task, state.model, Part([one], one, batch))
+            losses[i] = torch.stack(list(terms.values())).sum() / len(one)
+    loss = processes.add_up(losses).mean().item()
     if not math.isfinite(loss):
         raise _diverged("validation loss", state.step)
     if loss < state.best_loss or task.recipe.train.keep == "last":
@@ -225,13 +244,18 @@ def _objective(task: Task, state: TrainState, batch: Batch, generator: torch.Gen
         drawn[a.name] = rows = _drawn_rows(weights, task.recipe.train.instances, generator)
         targets[a.name], batch = task.vary(a, weights[rows], rows, batch, generator)
     if task.extension is not None:
-        return _level_terms(task, task.extension, state.model, "train", drawn, batch)
+        own, batch, weight = task.share.rows(drawn, batch)
+        terms = _level_terms(task, task.extension, state.model, "train", own, batch)
+        return {name: weight * term for name, term in terms.items()}
     changes = task.recipe.train.augmentations
     views = [
         {a.name: augmented_view(a, targets[a.name], changes, generator) for a in task.training.seen()}
         for _ in range(1 if state.contrast is None else 2)
     ]
-    return _terms(task, state.model, views, targets, batch, state.contrast)
+    part = task.share.part(views, targets, batch)
+    with torch.no_grad():
+        part = replace(part, batch=replace(part.batch, teacher=_teacher_logits(task, part.batch.inputs)))
+    return part.weighted(_terms(task, state.model, part, state.contrast))
 
 
 def _level_terms(
@@ -245,15 +269,10 @@ def _level_terms(
     return {"level": torch.cat(losses).mean()}
 
 
-def _terms(
-    task: Task,
-    model: SpaceModel,
-    views: Sequence[Mapping[str, Tensor]],
-    targets: Mapping[str, Tensor],
-    batch: Batch,
-    head: ProjectionHead | None = None,
-) -> Terms:
+def _terms(task: Task, model: SpaceModel, part: Part, head: Projection | None = None) -> Terms:
+    views, targets, batch = part.views, part.targets, part.batch
     if task.representation is not None:
+        head = None if head is None else part.projecting(head)
         return representation_objective(model, views, targets, batch, task.constants, task.representation, head)
     (inputs,) = views
     if task.several:
@@ -264,8 +283,7 @@ def _terms(
 
 def _batch(task: Task, generator: torch.Generator) -> Batch:
     inputs, labels = task.data.draw("train", task.recipe.train.images, generator)
-    with torch.no_grad(), task.runner.autocast():
-        return Batch(inputs, labels, _teacher_logits(task, inputs), starts=_drawn_starts(task, generator))
+    return Batch(inputs, labels, starts=_drawn_starts(task, generator))
 
 
 def _drawn_starts(task: Task, generator: torch.Generator) -> dict[str, list[int]]:

@@ -50,15 +50,21 @@ class TrainingSet:
         return [(s, a.name) for a in self.architectures for s in ("train", "val") if (s, a.name) in self.weights]
 
     def embeddings(self, model: SpaceModel, runner: Runner) -> dict[tuple[str, str], Tensor]:
-        """Encode all training and validation instances by a model in evaluation mode: (N, E) by `rows`."""
-        found = {}
+        """Encode all training and validation instances by a model in evaluation mode: (N, E) by `rows`.
+
+        Several processes share the work.
+        """
+        found, processes = {}, runner.processes
         with runner.progress("encoding the zoo", sum(len(w) for w in self.weights.values())) as tick, torch.no_grad():
             for key in self.rows():
                 encoded = []
-                for some in self.weights[key].split(ENCODED_AT_ONCE):
-                    encoded.append(model.encode(key[1], some))
+                for place, some in enumerate(self.weights[key].split(ENCODED_AT_ONCE)):
+                    mine = place % processes.count == processes.number
+                    encoded.append(
+                        model.encode(key[1], some) if mine else some.new_zeros(len(some), model.embedding_size)
+                    )
                     tick(len(some))
-                found[key] = torch.cat(encoded)
+                found[key] = processes.add_up(torch.cat(encoded))
         return found
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from netspace_cli.core.data.points import COLOURS, DISTANCES, FieldData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.networks.trust import trusting
+from netspace_cli.core.runtime.executors import Executor, LocalExecutor, results_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.sources import ShapeSource
@@ -54,33 +58,93 @@ def fit_jobs(sources: Sequence[ShapeSource], plan: FitPlan, seed: int) -> list[F
     return [FitJob(sources[i].name, split, sources[i], seed + i) for i, split in zip(chosen, splits, strict=True)]
 
 
-def fit_zoo(path: Path, sources: Sequence[ShapeSource], plan: FitPlan, runner: Runner) -> Zoo:
+def fit_zoo(
+    path: Path,
+    sources: Sequence[ShapeSource],
+    plan: FitPlan,
+    runner: Runner,
+    *,
+    workers: int = 1,
+    executor: Executor | None = None,
+) -> Zoo:
     """Fit the plan's missing networks; the manifest grows by one group of networks at a time.
 
     Args:
         path: the zoo's folder; a zoo of the same kind of fields is added to.
         sources: of one kind.
+        workers, executor: processes, as in `train_zoo`.
     Raises:
         ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances; fp16.
         InputFileError: a shape that cannot be fitted; none is started before all have been checked, as far as
             that is quick.
-        RunFailed: a loss that is not finite; those finished are kept.
+        RunFailed: a loss that is not finite, or a worker process was killed again and again; those finished are kept.
     """
     runner.check_gradients()
     jobs = fit_jobs(sources, plan, runner.seed)
     data = data_of(sources)
-    architecture = resolve_architecture(plan.arch, data.io)
     todo = fits_so_far(path, sources, jobs, plan)
-    for start in range(0, len(todo), plan.together):
-        group = todo[start : start + plan.together]
-        name = f"fitting {start + 1}-{start + len(group)} of {len(todo)}"
-        shapes = [job.source.read(runner.generator("shape", job.id)) for job in group]
-        create_zoo(path, data.record(), {"licence": plan.licence})
-        weights = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, name)
-        for job, shape, own in zip(group, shapes, weights, strict=True):
-            append_instance(path, _write(path, job, shape, own, architecture, plan, runner))
+    size = min(plan.together, -(-len(todo) // max(1, workers)))
+    groups = [todo[start : start + size] for start in range(0, len(todo), max(1, size))]
+    begin = partial(create_zoo, path, data.record(), {"licence": plan.licence})
+    if workers > 1 or executor is not None:
+        begin()
+        _fit_elsewhere(path, groups, plan, data, runner, executor or LocalExecutor(runner.devices(workers)))
+        return open_zoo(path)
+    architecture, done = resolve_architecture(plan.arch, data.io), 0
+    for group in groups:
+        name = f"fitting {done + 1}-{done + len(group)} of {len(todo)}"
+        done += len(group)
+        for instance in _fit_group(path, group, architecture, plan, runner, name, begin):
+            append_instance(path, instance)
         runner.count(len(group), "instances")
     return open_zoo(path)
+
+
+def _fit_group(
+    path: Path,
+    group: Sequence[FitJob],
+    architecture: Architecture,
+    plan: FitPlan,
+    runner: Runner,
+    name: str,
+    begin: Callable[[], object],
+) -> Iterator[Instance]:
+    """Fit networks at once, and write them; `begin` is called when their shapes could be read."""
+    shapes = [job.source.read(runner.generator("shape", job.id)) for job in group]
+    begin()
+    weights = fit(starts(group, architecture, plan), shapes, architecture, plan, runner, name)
+    for job, shape, own in zip(group, shapes, weights, strict=True):
+        yield _write(path, job, shape, own, architecture, plan, runner)
+
+
+def _fit_elsewhere(
+    path: Path,
+    groups: Sequence[Sequence[FitJob]],
+    plan: FitPlan,
+    data: FieldData,
+    runner: Runner,
+    executor: Executor,
+) -> None:
+    """Fit groups in other processes; the manifest grows as each is done."""
+    work = partial(_in_process, plan=plan, io=data.io, precision=runner.precision_name, seed=runner.seed, path=path)
+    with (
+        runner.progress("fitting the zoo", sum(map(len, groups))) as tick,
+        closing(results_of(executor, work, groups)) as finished,
+    ):
+        for instances in finished:
+            for instance in instances:
+                append_instance(path, instance)
+            runner.count(len(instances), "instances")
+            tick(len(instances))
+
+
+def _in_process(
+    group: Sequence[FitJob], device: str, *, plan: FitPlan, io: FieldIO, precision: str, seed: int, path: Path
+) -> list[Instance]:
+    # What the user has named was named in another process.
+    with trusting(plan.arch), Runner(device, precision=precision, threads=1, seed=seed) as runner:
+        architecture = resolve_architecture(plan.arch, io)
+        return list(_fit_group(path, group, architecture, plan, runner, "fitting", lambda: None))
 
 
 def fits_so_far(path: Path, sources: Sequence[ShapeSource], jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:

@@ -11,7 +11,9 @@ from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.source import DataSource
 from netspace_cli.core.networks.factories import fresh_module, resolve_architecture
+from netspace_cli.core.runtime.executors import Executor
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 
 from .plan import Job, ZooPlan, jobs_of
@@ -26,6 +28,8 @@ def train_zoo(
     runner: Runner,
     *,
     workers: int = 1,
+    executor: Executor | None = None,
+    source: DataSource | None = None,
 ) -> Zoo:
     """Train the plan's missing instances; the manifest grows as instances are finished.
 
@@ -34,7 +38,10 @@ def train_zoo(
         plan: checked before anything is written.
         data: the images, on any device.
         runner: device and root seed.
-        workers: processes, each training one instance at a time on one processor thread.
+        workers: processes, each training one group of instances at a time on one processor thread; they take the
+            machine's devices by turns. What one of them was training when it was killed is trained again.
+        executor: runs them elsewhere, e.g. a `ClusterExecutor`; None for this machine.
+        source: where processes find the data; None to send them to each.
     Raises:
         ConfigError: the plan makes no zoo, the folder holds another, or instances that another plan made; fp16.
         RunFailed: an instance's loss is not finite; those finished are kept.
@@ -52,7 +59,7 @@ def train_zoo(
     # Closed, so that workers end when the work is broken off here, and not some time later.
     with (
         runner.progress("training the zoo", sum(len(job.instances()) for job in todo)) as tick,
-        closing(results(todo, plan, data, runner, path, workers)) as finished,
+        closing(results(todo, plan, data, runner, path, workers, executor, source)) as finished,
     ):
         for instance in finished:
             append_instance(path, instance)

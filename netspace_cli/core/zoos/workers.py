@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from netspace_models.errors import RunFailed
-from netspace_models.wording import setting, speak, spoken
+from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.source import DataSource, opened
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.networks.trust import trusting
+from netspace_cli.core.runtime.executors import Executor, LocalExecutor, results_of
 from netspace_cli.core.runtime.runner import Runner
 
 from .plan import Job, ZooPlan
@@ -28,46 +29,45 @@ _Outcome = tuple[list[Instance], RunFailed | None]
 
 
 def results(
-    todo: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: Runner, path: Path, workers: int
+    todo: Sequence[Job],
+    plan: ZooPlan,
+    data: LabelledData,
+    runner: Runner,
+    path: Path,
+    workers: int,
+    executor: Executor | None = None,
+    source: DataSource | None = None,
 ) -> Generator[Instance, None, None]:
     """Instances of jobs, each as soon as its file is written.
 
     Args:
         path: of the zoo.
         workers: processes, each training one group at a time on one processor thread; 1 for this process alone.
+        executor: of these processes; None for this machine's, and its devices.
+        source: where they find the data; None to send them.
     Raises:
-        RunFailed: a loss is not finite, or a worker process was killed.
+        RunFailed: a loss is not finite, or a worker process was killed again and again.
     """
     groups = groups_of(todo, plan, data, workers)
-    if workers <= 1:
+    if workers <= 1 and executor is None:
         data = runner.place(data)
         for group in groups:
             yield from train_group(group, plan, data, runner, path)
         return
-    arguments = (plan, data, str(runner.device), runner.precision_name, runner.seed, path)
-    # Spawned, not forked: torch's thread pools do not survive a fork.
-    spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=speak, initargs=(spoken(),))
-    try:
-        waiting: set[Future[_Outcome]] = {pool.submit(_in_process, group, *arguments) for group in groups}
-        failures: list[RunFailed] = []
-        while waiting:
-            finished, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+    executor = executor or LocalExecutor(runner.devices(workers))
+    work = partial(
+        _in_process, plan=plan, data=source or data, precision=runner.precision_name, seed=runner.seed, path=path
+    )
+    failures: list[RunFailed] = []
+    with closing(results_of(executor, work, groups)) as outcomes:
+        for instances, failure in outcomes:
             # What is finished is kept, whatever became of the others.
-            outcomes = [f.result() for f in finished if f.exception() is None]
-            yield from sorted((i for instances, _ in outcomes for i in instances), key=lambda instance: instance.id)
-            failures += [failure for _, failure in (f.result() for f in finished) if failure is not None]
-            if failures:  # nothing more is begun; what is under way may still finish some
-                waiting = {future for future in waiting if not future.cancel()}
-        if failures:
-            raise failures[0]
-    except BrokenProcessPool as failure:
-        raise RunFailed(
-            "a worker process was ended from outside, perhaps for want of memory. Finished instances are kept.",
-            f"Run the same command again to go on, with fewer workers: {setting('workers', 1)}.",
-        ) from failure
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+            yield from instances
+            if failure is not None:
+                failures.append(failure)
+                executor.stop()  # what is under way may still finish some
+    if failures:
+        raise failures[0]
 
 
 def groups_of(todo: Sequence[Job], plan: ZooPlan, data: LabelledData, workers: int) -> list[list[Job]]:
@@ -85,8 +85,16 @@ def groups_of(todo: Sequence[Job], plan: ZooPlan, data: LabelledData, workers: i
 
 
 def _in_process(
-    group: list[Job], plan: ZooPlan, data: LabelledData, device: str, precision: str, seed: int, path: Path
+    group: list[Job],
+    device: str,
+    *,
+    plan: ZooPlan,
+    data: LabelledData | DataSource,
+    precision: str,
+    seed: int,
+    path: Path,
 ) -> _Outcome:
+    data = opened(data) if isinstance(data, DataSource) else data
     instances: list[Instance] = []
     # What the user has named was named in another process.
     with trusting(*plan.arch), Runner(device, precision=precision, threads=1, seed=seed) as runner:

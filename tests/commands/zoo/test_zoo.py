@@ -65,6 +65,39 @@ def test_the_accuracies_are_the_networks_own(tiny: Tiny, work: Path, ask: Ask) -
         assert instance["accuracy"] == pytest.approx(measured, abs=1e-6)
 
 
+DIES_ONCE = """
+import os
+from torch import nn
+
+def make():
+    if "SUBMITIT_EXECUTOR" in os.environ and not os.path.exists("killed"):
+        open("killed", "w").close()
+        os.kill(os.getpid(), 9)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+"""
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_job_trains_every_network_once(
+    tiny: Tiny, work: Path, cli: Cli, ask: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 0.2)
+    Path("nets_that_die_once.py").write_text(DIES_ONCE)
+    options = ["--data", tiny.npz, "--arch", "nets_that_die_once:make", "--counts", "2/0/0", "--epochs", 1]
+    ask("zoo", "train", "zoo", *options, "--workers", 2, "--cluster", "local:timeout_min=5")
+    assert Path("killed").exists() and Path("zoo.jobs").is_dir()
+    ask("zoo", "train", "alone", *options)
+    found, wanted = (sorted((i.id, i.sha256) for i in open_zoo(Path(name)).instances) for name in ("zoo", "alone"))
+    assert found == wanted
+
+
+@pytest.mark.parametrize("cluster", ["pbs", "slurm:gpus", "slurm:=1"])
+def test_a_cluster_that_is_none_is_refused(tiny: Tiny, work: Path, refused: Refused, cluster: str) -> None:
+    said = refused(2, *train(tiny, "--cluster", cluster))
+    assert f"invalid cluster {cluster!r}: write slurm or local" in said and "slurm_partition=gpu" in said
+
+
 def test_a_dry_run_lists_what_is_missing_and_writes_nothing(tiny: Tiny, work: Path, ask: Ask) -> None:
     jobs = ask(*train(tiny, "--epochs", 1, "--dry-run"))["jobs"]
     assert [(j["id"], j["epochs"]) for j in jobs] == [("lenetlike-0000", 1), ("lenetlike-0001", 1)]

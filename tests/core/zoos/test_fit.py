@@ -21,13 +21,13 @@ from netspace_cli.core.runtime import runner as running
 from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes.samples import Shape
-from netspace_cli.core.shapes.sources import ShapeSource
+from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
 from netspace_cli.core.shapes.values import UNITS, mean_error, within
 from netspace_cli.core.zoos import fitting
 from netspace_cli.core.zoos.fit import FitErrors, data_of, fit_errors, fit_jobs, fit_zoo, fits_so_far
 from netspace_cli.core.zoos.fitting import FitPlan, fit, in_parts, starts
 from netspace_cli.core.zoos.zoo import Instance, Zoo, open_zoo, verify
-from tests.worlds import Stopper
+from tests.worlds import Solids, Stopper
 
 PLAN = FitPlan("siren-8x1", (3, 1, 1), steps=6, points=32, lr=3e-3, together=2)
 
@@ -157,6 +157,17 @@ def test_a_network_s_company_does_not_change_it(whole: Zoo, tmp_path: Path) -> N
     for one, other in zip(alone.instances, whole.instances, strict=True):
         a, b = (read_network(z.file_of(i)).weights for z, i in ((alone, one), (whole, other)))
         torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_two_workers_fit_the_same_networks(solids: Solids, tmp_path: Path) -> None:
+    plan = replace(PLAN, counts=(3, 0, 0))
+    with Runner("cpu", threads=1) as runner:
+        alone = fit_zoo(tmp_path / "alone", find_shapes(solids.grids), plan, runner)
+        zoo = fit_zoo(tmp_path / "zoo", find_shapes(solids.grids), plan, runner, workers=2)
+        assert runner.report()["counted"]["instances"] == 6
+    assert sorted(zoo.instances, key=lambda i: i.id) == sorted(alone.instances, key=lambda i: i.id)
+    assert [state for _, state in verify(zoo)] == ["ok"] * 3
 
 
 @pytest.mark.parametrize("at_once", [32, 64, 2048])

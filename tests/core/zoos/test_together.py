@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.runtime import executors
 from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import train_many as zoo_many
-from netspace_cli.core.zoos import workers as zoo_workers
 from netspace_cli.core.zoos.adopt import IndexPlan, index_folder
 from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
 from netspace_cli.core.zoos.train import train_zoo
@@ -37,10 +37,8 @@ PLAN = ZooPlan(("cnn-small",), (4, 1, 1), (1, 3), batch=20)
 def a_thread_for_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """One thread in place of the processes, which take seconds to start; other tests of zoos start them."""
 
-    def pool(workers: int, **settings: object) -> ThreadPoolExecutor:
-        return ThreadPoolExecutor(1)  # several would share the state of torch
-
-    monkeypatch.setattr(zoo_workers, "ProcessPoolExecutor", pool)
+    pool = ThreadPoolExecutor(1)  # several would share the state of torch
+    monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda count, **settings: pool)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,134 @@
+"""Tasks in other processes: each is done once, also where a worker is killed."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Generator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from netspace_models.errors import ConfigError, RunFailed
+
+from netspace_cli.core.runtime import cluster as clusters
+from netspace_cli.core.runtime import executors
+from netspace_cli.core.runtime.cluster import Cluster
+from netspace_cli.core.runtime.executors import Executor, LocalExecutor, results_of
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def noted(task: int, device: str, *, folder: Path, fatal: int | None = None, always: bool = False) -> tuple[int, str]:
+    """Notes that a task was begun; the first time, or always, the fatal one kills its process."""
+    first = not (folder / f"{task}").exists()
+    with (folder / f"{task}").open("a") as file:
+        file.write(".")
+    if task == fatal and (first or always):
+        os.kill(os.getpid(), signal.SIGKILL)
+    if task < 0:
+        raise ValueError(f"task {task}")
+    return task, device
+
+
+def times(folder: Path) -> dict[int, int]:
+    return {int(path.name): len(path.read_text()) for path in folder.iterdir()}
+
+
+@pytest.mark.slow
+def test_a_killed_workers_task_is_done_again_and_no_other(tmp_path: Path) -> None:
+    executor = LocalExecutor(["a", "b"])
+    found = list(results_of(executor, partial(noted, folder=tmp_path, fatal=2), range(5)))
+    assert sorted(task for task, _ in found) == [0, 1, 2, 3, 4]
+    assert {device for _, device in found} <= {"a", "b"}
+    assert times(tmp_path) == {0: 1, 1: 1, 2: 2, 3: 1, 4: 1}
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_a_task_that_always_kills_its_worker_is_given_up_and_the_rest_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(executors, "TRIES", 2)
+    found = []
+    with pytest.raises(RunFailed, match=r"a worker process was ended from outside 2 times.* `workers=1`"):
+        for result in results_of(LocalExecutor(["a"]), partial(noted, folder=tmp_path, fatal=1, always=True), range(3)):
+            found.append(result[0])
+    assert found == [0, 2] and times(tmp_path) == {0: 1, 1: 2, 2: 1}
+
+
+class Here:
+    """An executor in this process; these of its tasks are lost, so many times."""
+
+    def __init__(self, lost: dict[int, int]) -> None:
+        self.lost, self.stopped = lost, False
+
+    def stop(self) -> None:
+        self.stopped = True
+
+    def each(self, work: Callable[[T, str], R], tasks: Sequence[T]) -> Generator[tuple[int, R | executors.Lost]]:
+        for place, task in enumerate(tasks):
+            if self.stopped:
+                return
+            number = int(str(task))
+            if self.lost.get(number, 0):
+                self.lost[number] -= 1
+                yield place, executors.Lost("gone")
+            else:
+                yield place, work(task, "here")
+
+
+def test_lost_tasks_come_again_each_result_once() -> None:
+    here: Executor = Here({1: 1, 3: 2})
+    assert list(results_of(here, lambda task, device: task * 10, range(5))) == [0, 20, 40, 10, 30]
+    with pytest.raises(RunFailed, match=r"3 times, perhaps for want of memory \(gone\)"):
+        list(results_of(Here({1: 3}), lambda task, device: task, range(2)))
+
+
+def test_nothing_more_begins_after_a_stop() -> None:
+    here, found = Here({0: 1}), []
+    for result in results_of(here, lambda task, device: task, range(5)):
+        found.append(result)
+        here.stop()
+    assert found == [1]
+
+
+@pytest.fixture
+def local(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Executor]:
+    """Makes an executor by submitit on this machine."""
+    submitit = pytest.importorskip("submitit")
+    monkeypatch.setattr(clusters, "LOOK", 0.05)
+    # Seconds for the file of a result to appear, where machines share a slow disk.
+    monkeypatch.setattr(submitit.core.core.Job, "_results_timeout_s", 0.2)
+    return lambda **parameters: Cluster("local", parameters).executor(tmp_path / "zoo", "auto")
+
+
+@pytest.mark.slow
+def test_a_cluster_that_loses_a_worker_does_its_task_again(tmp_path: Path, local: Callable[..., Executor]) -> None:
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    found = list(results_of(local(timeout_min=1), partial(noted, folder=notes, fatal=1), range(3)))
+    assert sorted(found) == [(0, "auto"), (1, "auto"), (2, "auto")]
+    assert times(notes) == {0: 1, 1: 2, 2: 1}
+    assert (tmp_path / "zoo.jobs").is_dir()
+    with pytest.raises(RunFailed, match=r"job \d+ failed: ValueError: task -1"):
+        list(results_of(local(timeout_min=1), partial(noted, folder=notes), [-1]))
+
+
+def test_what_submitit_cannot_do_is_refused(local: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"submitit cannot use 'local' with minutes=5"):
+        local(minutes=5)
+    monkeypatch.setenv("PATH", "")  # no srun
+    with pytest.raises(ConfigError, match="submitit cannot use 'slurm'"):
+        Cluster("slurm").executor(Path("zoo"), "auto")
+    with pytest.raises(ConfigError, match="unknown cluster 'ray'"):
+        Cluster("ray").executor(Path("zoo"), "auto")
+
+
+def test_without_submitit_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "submitit", None)
+    with pytest.raises(ConfigError, match=r"needs submitit.*netspace\[cluster\]"):
+        Cluster("local").executor(Path("zoo"), "auto")
