@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from netspace_cli.core.requests.merge import MergeTask
     from netspace_cli.core.runtime.runner import Runner
 
+STOPPING = "Stopping after this step; the best so far is judged and written. Ctrl-C again to end at once."
+
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, type=options.INPUT)
@@ -103,6 +105,8 @@ def merge(
     way to one network is tried; the best on validation images is written. All are shown beside the ensemble, which
     costs as much as all networks together.
 
+    Ctrl-C ends distilling after the current step, and the best so far is written.
+
     Example: netspace merge a.pt b.pt c.pt --data images.npz -o one.pt
     """
     from netspace_cli.core.requests.merge import MergeRequest, seconds_by_way
@@ -123,10 +127,13 @@ def merge(
     with runner:
         for hint in task.hints(runner):
             console.note(hint)
-        found = task.run(runner)
+        found = task.run(runner, on_stop=lambda: console.note(STOPPING))
         report = runner.report()
     console.cost(report)
     _show(console, task, found)
+    interrupted = task.interrupted(found)
+    if interrupted is not None:
+        raise interrupted
     console.document({**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}})
     _remark(console, task, found)
 

@@ -24,6 +24,7 @@ from netspace_cli.core.networks.scores import BATCH
 from netspace_cli.core.runtime.minimise import AdamSchedule
 from netspace_cli.core.runtime.progress import Tick
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.stop import StopRequest
 
 from .plan import MergePlan
 from .students import Student
@@ -99,7 +100,7 @@ def lessons_of(
     return Lessons(data, index, runner.place(answers), plan, runner)
 
 
-@dataclass
+@dataclass(eq=False)
 class Distilling:
     """One student on its way. What it comes to is a mean over the last of its steps, a tenth of all so far and at most
     `WINDOW`: as good as if its rate had fallen already, so that ways and rates can be compared before their end.
@@ -112,6 +113,7 @@ class Distilling:
         taken: steps that it has taken; spent: the seconds that they took.
         rounds: of successive halving that it has gone; loss: on validation images, when it was last looked at.
         stopped: whether it was stopped before its end; failure: why it cannot go on.
+        stop: asks all to stop after the step under way; None for nobody who could.
     """
 
     name: str
@@ -125,6 +127,7 @@ class Distilling:
     loss: float = inf
     stopped: bool = False
     failure: str = ""
+    stop: StopRequest | None = None
     _optimizer: torch.optim.Optimizer = field(init=False, repr=False)
     _mean: list[Tensor] = field(init=False, repr=False)
 
@@ -137,6 +140,11 @@ class Distilling:
         """How much of its way lies behind it, from 0 to 1."""
         done = self.taken / self.steps if self.steps is not None else self.spent / self.seconds
         return min(1.0, done)
+
+    @property
+    def asked_to_stop(self) -> bool:
+        """Whether a signal asks all to stop."""
+        return self.stop is not None and self.stop.requested
 
     def weights(self) -> Tensor:
         """(P,) of the mean over its last steps, on the processor."""
@@ -154,7 +162,7 @@ class Distilling:
         runner, lr = self.lessons.runner, self.student.lr
         schedule = AdamSchedule(1, self.lessons.plan.images, lr, 0.0)
         begun, before, first = perf_counter(), self.spent, self.taken
-        while not self.failure and (self.taken == first or self.share < until):
+        while not self.failure and not self.asked_to_stop and (self.taken == first or self.share < until):
             self._optimizer.param_groups[0]["lr"] = schedule.rate(self.share)
             with runner.guard("in a step of distilling", f"Lower {setting('images')}."):
                 loss = self.lessons.loss(self.student, self.taken)
@@ -177,10 +185,12 @@ class Distilling:
 
 
 def distil_by_steps(students: Sequence[Distilling], runner: Runner) -> None:
-    """As many steps for each."""
+    """As many steps for each. After a request to stop, those that have not all of theirs are marked as stopped."""
     with runner.progress("distilling", sum(each.steps or 0 for each in students)) as tick:
         for each in students:
             each.go_on(1.0, tick)
+    for each in students:
+        each.stopped = each.asked_to_stop and each.share < 1
     _check_any(students)
 
 
@@ -193,7 +203,8 @@ def distil_by_halving(
     seconds: float = 0.0,
 ) -> None:
     """Share steps or seconds out by successive halving (Jamieson and Talwalkar, 2016): all go a first share of the way,
-    then the better half goes on, until one is left. Each round has as much.
+    then the better half goes on, until one is left. Each round has as much. After a request to stop none goes on, and
+    those that were left are marked as stopped, too.
 
     Args:
         loss: of a student as it is, lower is better; its own time is not counted.
@@ -209,9 +220,7 @@ def distil_by_halving(
     with runner.progress("distilling", steps) as tick:
         for count in rounds:
             if count < len(left):
-                for each in left:
-                    found = inf if each.failure else loss(each)
-                    each.loss = inf if isnan(found) else found
+                _look_at(left, loss)
                 left.sort(key=lambda each: each.loss)
                 for each in left[count:]:
                     each.stopped = True
@@ -219,8 +228,19 @@ def distil_by_halving(
             share += 1 / count / whole
             for each in left:
                 each.go_on(share, tick)
-                each.rounds += 1
+                each.rounds += not each.asked_to_stop
+            if students[0].asked_to_stop:
+                _look_at([each for each in left if each.taken], loss)
+                break
+    for each in left:
+        each.stopped = each.asked_to_stop and each.share < 1
     _check_any(students)
+
+
+def _look_at(students: Sequence[Distilling], loss: Callable[[Distilling], float]) -> None:
+    for each in students:
+        found = inf if each.failure else loss(each)
+        each.loss = inf if isnan(found) else found
 
 
 def halvings(count: int) -> list[int]:

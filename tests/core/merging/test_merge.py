@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from netspace_models.architectures import build
-from netspace_models.errors import ConfigError, RunFailed, WrongSpace
+from netspace_models.errors import ConfigError, Interrupted, RunFailed, WrongSpace
 from netspace_models.parameters.alignment import align_weights
 from netspace_models.training.losses import ensemble_logits
 from torch import Tensor
@@ -26,7 +27,9 @@ from netspace_cli.core.merging.starts import Starts
 from netspace_cli.core.merging.students import fresh_student
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.stop import StopRequest
 from tests.small_networks import seeded
 from tests.worlds import Tiny
 
@@ -239,6 +242,55 @@ def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
     assert longest.note == "" and all(way.steps >= 1 for way in distilled)
     assert halvings(5) == [5, 3, 2, 1] and halvings(1) == [1]
     assert sum(way.seconds for way in distilled) < 2.0
+
+
+class Signal(Silent):
+    """Progress that sends the process SIGINT when so many steps have been distilled."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.what = after, ""
+
+    def start(self, description: str, total: int | None = None, done: int = 0) -> None:
+        self.what = description
+
+    def advance(self, n: int = 1, **fields: object) -> None:
+        self.after -= n if self.what == "distilling" else 0
+        if self.after == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("steps", [9, None])
+def test_asked_to_stop_it_keeps_the_best_so_far(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, steps: int | None) -> None:
+    """By steps the second way is under way then, the third has not begun; by halving all have begun."""
+    monkeypatch.setattr(module, "STEPS_IN_ALL", 60)
+    members, plan = members_of(tiny, "lenetlike"), replace(FEW, steps=steps, lr=1e-3, labels=False)
+    found = merge(members, tiny.data, Runner("cpu", progress=Signal(14)), plan=plan, stop=StopRequest())
+    whole = merge(members, tiny.data, Runner("cpu"), plan=plan)
+    assert found.stopped_by == 130 and whole.stopped_by is None
+    taken = {way.name: way.steps for way in found.ways if "from-" in way.name}
+    notes = {way.name: way.note for way in found.ways if "from-" in way.name}
+    if steps is None:
+        assert sum(taken.values()) == 14 and set(notes.values()) == {"stopped early"} and len(taken) == 2
+    else:
+        assert taken == {"from-fresh": 9, "from-best": 5} and notes == {"from-fresh": "", "from-best": "stopped early"}
+        finished, same_of_whole = (each.way("from-fresh") for each in (found, whole))
+        assert finished is not None and same_of_whole is not None and finished.scores == same_of_whole.scores
+    assert found.left_out["from-mean"] == "the work was stopped before"
+    best = max((way for way in found.ways if way.name != ENSEMBLE), key=lambda way: way.scores.choice)
+    assert best.scores.choice == next(way for way in found.ways if way.chosen).scores.choice
+
+
+def test_stopped_before_the_only_way_has_begun_it_keeps_nothing(tiny: Tiny) -> None:
+    stop = StopRequest()
+    stop.received = signal.SIGTERM
+    with pytest.raises(Interrupted, match="stopped before its first step") as refusal:
+        merge(members_of(tiny, "lenetlike"), tiny.data, Runner("cpu"), plan=replace(FEW, method="from-best"), stop=stop)
+    assert refusal.value.exit_code == 143
+
+
+def test_without_a_request_to_stop_a_signal_interrupts(tiny: Tiny) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        merge(members_of(tiny, "lenetlike"), tiny.data, Runner("cpu", progress=Signal(3)), plan=FEW)
 
 
 def test_halving_keeps_the_better_half(tiny: Tiny) -> None:
