@@ -14,6 +14,7 @@ from netspace_cli.terminal.console import Console
 @click.argument("file", type=options.PATH_OR_NAME, metavar="FILE|NAME")
 @options.arch
 @options.key
+@options.threads
 @options.shared
 def inspect(file: Path, arch: str | None, key: str | None, console: Console) -> None:
     """Show what FILE is (a checkpoint, an embedding, a space, a zoo, images or a table) and what it holds.

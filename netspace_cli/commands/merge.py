@@ -16,7 +16,7 @@ from netspace_cli.terminal.formats import Column, decimal, integer, percent
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
-    from netspace_cli.core.merging.merge import Merged
+    from netspace_cli.core.merging.merge import Merged, Way
     from netspace_cli.core.requests.merge import MergeTask
     from netspace_cli.core.runtime.runner import Runner
 
@@ -178,31 +178,36 @@ def _show(console: Console, task: MergeTask, found: Merged) -> None:
         [
             "way",
             Column("steps", integer),
-            Column("images", integer),
             Column("rate", decimal),
-            Column("seconds", decimal),
+            Column("seconds", _seconds),
             Column("val", show),
             Column("test", show),
             Column("agreement", show),
-            "chosen",
             "about",
         ],
         [
             (
                 way.name,
                 way.steps or None,
-                way.images or None,
                 way.lr,
                 way.seconds or None,
                 way.scores.validation,
                 way.scores.test,
                 way.scores.agreement,
-                "yes" if way.chosen else None,
-                way.note,
+                _about(way),
             )
             for way in found.ways
         ],
     )
+
+
+def _about(way: Way) -> str:
+    """What there is to say of a way, in few words: the table is to fit a terminal of 80 columns."""
+    return ", ".join(filter(None, ("chosen" if way.chosen else "", way.note)))
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f}"
 
 
 def _remark(console: Console, task: MergeTask, found: Merged) -> None:

@@ -85,7 +85,7 @@ def test_files_become_one_network(tiny: Tiny, files: list[Path], work: Path, ask
 def test_a_row_for_each_way(tiny: Tiny, files: list[Path], work: Path, rows: Rows, cli: Cli) -> None:
     table = rows("merge", *files, "--data", tiny.npz, "--method", "from-best", *FEW)
     assert [row["way"] for row in table if not row["way"].startswith("chosen ")] == ["best", "ensemble", "from-best"]
-    assert [row["chosen"] for row in table] == [*[""] * (len(table) - 1), "yes"]
+    assert [row["about"].startswith("chosen") for row in table] == [False] * (len(table) - 1) + [True]
     assert list(work.iterdir()) == []
     told = cli("merge", *files, "--data", tiny.npz, *FEW).stderr
     assert "Left out refreshed-mean: lenetlike has no batch norms." in told

@@ -198,6 +198,7 @@ def train(
 
 @zoo.command()
 @click.argument("directory", type=options.INPUT_DIRECTORY)
+@options.threads
 @options.shared
 def show(directory: Path, console: Console) -> None:
     """List the instances of a zoo.
@@ -215,6 +216,7 @@ def show(directory: Path, console: Console) -> None:
 
 @zoo.command()
 @click.argument("directory", type=options.INPUT_DIRECTORY)
+@options.threads
 @options.shared
 def verify(directory: Path, console: Console) -> None:
     """Check every instance's file against the zoo's manifest.
@@ -240,6 +242,7 @@ def verify(directory: Path, console: Console) -> None:
 @click.argument("instance")
 @options.output(help="Checkpoint (.pt or .safetensors).")
 @options.force
+@options.threads
 @options.shared
 def export(directory: Path, instance: str, output: Path, force: bool, console: Console) -> None:
     """Write one instance of a zoo as a separate checkpoint.
