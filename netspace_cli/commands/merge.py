@@ -44,8 +44,8 @@ STOPPING = "Stopping after this step; the best so far is judged and written. Ctr
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Steps of each way that distils, none of which is then stopped."
 )
-@click.option("--budget", type=Seconds(), help="Time for all of it. [default: 6000 steps of all ways]")
-@click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
+@click.option("--budget", type=Seconds(), help="Time for all of it. [default: 2000 steps of all ways]")
+@click.option("--images", type=click.IntRange(min=1), default=256, show_default=True, help="Images a step.")
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),

@@ -14,7 +14,7 @@ from netspace_models.architectures import build
 from torch import Tensor
 
 from netspace_cli.core.merging import own_space
-from netspace_cli.core.merging.distil import Lessons
+from netspace_cli.core.merging.lessons import Lessons
 from netspace_cli.core.merging.own_space import OwnSpace
 from netspace_cli.core.merging.students import Student
 from netspace_cli.core.networks.network import read_network, write_network

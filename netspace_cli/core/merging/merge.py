@@ -22,8 +22,9 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
 from netspace_cli.core.spaces.space import Space
 
-from .distil import Distilling, distil_by_halving, distil_by_steps, lessons_of, most_steps
+from .distil import Distilling, distil_by_halving, distil_by_steps, most_steps
 from .judge import Judge, Scores, judge_of
+from .lessons import lessons_of
 from .panel import Panel, check_members, name_of, seat
 from .plan import DISTILLING, ENSEMBLE, ON_SPACE, STEPS_IN_ALL, WAYS, MergePlan
 from .starts import Starts, ways_left_out
@@ -32,6 +33,9 @@ from .starts import Starts, ways_left_out
 LEAST_SHARE = 0.1
 # Of a budget, for what the teachers say of training images: as many as this has time for.
 ASKING_SHARE = 0.25
+# Where steps are counted, images are asked about again, shifted and mirrored, as far as each answer is used this often:
+# to ask eight teachers then takes about as long as to learn from them.
+REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -265,9 +269,10 @@ def _students(
     runner = judge.runner
     begun = [(name, lr) for name in names for lr in (plan.rates[:1] if name in ON_SPACE else plan.rates)]
     if plan.budget is None:
-        most = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
+        passes = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
+        most = min(passes, max(len(judge.data.splits["train"]), passes // REPEATS))
     else:
-        most = max(plan.images, int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers)))
+        most = int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers))
     lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most, weights=judge.weights)
     students: dict[Distilling, float] = {}
     for name, lr in begun:
