@@ -211,7 +211,7 @@ def show(directory: Path, console: Console) -> None:
     view = view_of(opened.kind)
     rows = [(i.id, i.arch, i.split, *view.instance_row(i)) for i in opened.instances]
     console.table(f"{directory}: {opened.data['name']}", ["id", "arch", "split", *view.instance], rows)
-    console.document({"zoo": str(directory), "data": opened.data, "instances": opened.instances})
+    console.document({"zoo": str(directory), "data": opened.data, "instances": opened.records()})
 
 
 @zoo.command()
