@@ -23,6 +23,7 @@ from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 from netspace_models.errors import ConfigError, Interrupted, NetspaceError, RunFailed
 from netspace_models.wording import worded
 
+from netspace_cli.commands.mistyped import meant
 from netspace_cli.options import JSON_VARIABLE
 from netspace_cli.terminal.flags import CommandLineWording
 from netspace_cli.terminal.interrupts import Halt, Interrupts
@@ -195,6 +196,8 @@ def explain(error: BaseException) -> NetspaceError:
 def _explain_click(error: click.ClickException) -> NetspaceError:
     if isinstance(error, NoArgsIsHelpError):
         return ConfigError("no command given.", _see_help(error.ctx))
+    if isinstance(error, click.NoSuchOption):
+        return ConfigError(meant(error), _see_help(error.ctx))
     if isinstance(error, click.UsageError):
         return ConfigError(error.format_message(), _see_help(error.ctx))
     return RunFailed(error.format_message())

@@ -365,6 +365,24 @@ def running(command: F) -> F:
     )
 
 
+def _hold_threads(ctx: click.Context, param: click.Parameter, value: int | None) -> None:
+    """Callback: use this many threads until the command ends."""
+    if value is not None:
+        from netspace_cli.core.runtime.runner import held_threads
+
+        _while_running(ctx, held_threads(value))
+
+
+threads = _shared_option(
+    "--threads",
+    type=click.IntRange(min=1),
+    callback=_hold_threads,
+    expose_value=False,
+    help="CPU threads. [default: chosen by torch]",
+)
+"""--threads alone, for commands without a runner; passes nothing."""
+
+
 def shared(command: F) -> F:
     """--json, --trust, --strict-arch, -q/--quiet, -v/--verbose: passes `console: Console`, closed at the end.
 

@@ -18,6 +18,7 @@ from netspace_cli.terminal.console import Console
 @options.key
 @click.option("--data", metavar="SPEC", help="Images (as for zoo train) that decide which architecture a network has.")
 @normalised()
+@options.threads
 @options.shared
 def inspect(file: Path, console: Console, **asked: Any) -> None:
     """Show what FILE is (a checkpoint, an embedding, a space, a zoo, images or a table) and what it holds.

@@ -8,7 +8,8 @@ import click
 
 from netspace_cli import options
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, decimal, percent
+from netspace_cli.terminal.formats import Column, decimal
+from netspace_cli.views.view import view_of
 
 
 @click.command("map")
@@ -23,8 +24,8 @@ from netspace_cli.terminal.formats import Column, decimal, percent
 )
 @click.option(
     "--colour",
-    type=click.Choice(["accuracy", "epochs", "arch", "split"]),
-    help="What points are coloured by. [default: arch where there are several, else accuracy]",
+    type=click.Choice(["accuracy", "r2", "epochs", "arch", "split"]),
+    help="What points are coloured by; r2 for regressors. [default: arch where there are several, else the score]",
 )
 @click.option(
     "--method",
@@ -56,7 +57,15 @@ def embedding_map(running: options.RunnerOptions, console: Console, **asked: Any
     rows = [(p.id, p.arch, p.split, p.over, p.accuracy, p.x, p.y) for p in found.points]
     console.table(
         f"{task.request.source} in space {task.space.name}",
-        ["network", "arch", "split", "over", Column("accuracy", percent), Column("x", decimal), Column("y", decimal)],
+        [
+            "network",
+            "arch",
+            "split",
+            "over",
+            view_of(task.space.kind).score,
+            Column("x", decimal),
+            Column("y", decimal),
+        ],
         rows,
     )
     console.document(
@@ -64,7 +73,7 @@ def embedding_map(running: options.RunnerOptions, console: Console, **asked: Any
             "space": task.space.name,
             "output": task.request.output,
             "method": task.request.method,
-            "colour": task.colouring,
+            "colour": task.measure if task.colouring == "accuracy" else task.colouring,
             "explained": found.explained,
             "points": [point.row() for point in found.points],
             "report": report,

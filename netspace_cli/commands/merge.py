@@ -16,9 +16,11 @@ from netspace_cli.terminal.formats import Column, decimal, integer, percent
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
-    from netspace_cli.core.merging.merge import Merged
+    from netspace_cli.core.merging.merge import Merged, Way
     from netspace_cli.core.requests.merge import MergeTask
     from netspace_cli.core.runtime.runner import Runner
+
+STOPPING = "Stopping after this step; the best so far is judged and written. Ctrl-C again to end at once."
 
 
 @click.command()
@@ -42,8 +44,8 @@ if TYPE_CHECKING:
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Steps of each way that distils, none of which is then stopped."
 )
-@click.option("--budget", type=Seconds(), help="Time for all of it. [default: 6000 steps of all ways]")
-@click.option("--images", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step.")
+@click.option("--budget", type=Seconds(), help="Time for all of it. [default: 2000 steps of all ways]")
+@click.option("--images", type=click.IntRange(min=1), default=256, show_default=True, help="Images a step.")
 @click.option(
     "--lr",
     type=click.FloatRange(min=0, min_open=True),
@@ -103,6 +105,8 @@ def merge(
     way to one network is tried; the best on validation images is written. All are shown beside the ensemble, which
     costs as much as all networks together.
 
+    Ctrl-C ends distilling after the current step, and the best so far is written.
+
     Example: netspace merge a.pt b.pt c.pt --data images.npz -o one.pt
     """
     from netspace_cli.core.requests.merge import MergeRequest, seconds_by_way
@@ -123,10 +127,13 @@ def merge(
     with runner:
         for hint in task.hints(runner):
             console.note(hint)
-        found = task.run(runner)
+        found = task.run(runner, on_stop=lambda: console.note(STOPPING))
         report = runner.report()
     console.cost(report)
     _show(console, task, found)
+    interrupted = task.interrupted(found)
+    if interrupted is not None:
+        raise interrupted
     console.document({**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}})
     _remark(console, task, found)
 
@@ -171,31 +178,36 @@ def _show(console: Console, task: MergeTask, found: Merged) -> None:
         [
             "way",
             Column("steps", integer),
-            Column("images", integer),
             Column("rate", decimal),
-            Column("seconds", decimal),
+            Column("seconds", _seconds),
             Column("val", show),
             Column("test", show),
             Column("agreement", show),
-            "chosen",
             "about",
         ],
         [
             (
                 way.name,
                 way.steps or None,
-                way.images or None,
                 way.lr,
                 way.seconds or None,
                 way.scores.validation,
                 way.scores.test,
                 way.scores.agreement,
-                "yes" if way.chosen else None,
-                way.note,
+                _about(way),
             )
             for way in found.ways
         ],
     )
+
+
+def _about(way: Way) -> str:
+    """What there is to say of a way, in few words: the table is to fit a terminal of 80 columns."""
+    return ", ".join(filter(None, ("chosen" if way.chosen else "", way.note)))
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.1f}"
 
 
 def _remark(console: Console, task: MergeTask, found: Merged) -> None:

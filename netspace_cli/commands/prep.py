@@ -21,6 +21,7 @@ from netspace_cli.terminal.formats import Column, integer
 @options.key
 @options.force
 @options.dry_run
+@options.threads
 @options.shared
 def prep(dry_run: bool, console: Console, **asked: Any) -> None:
     """Write a network's PRep: its parameters in order, batch norms folded, row after row.

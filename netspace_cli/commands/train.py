@@ -9,7 +9,7 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.several_processes import devices
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, decimal, integer
+from netspace_cli.terminal.formats import Column, decimal, in_words, integer
 
 if TYPE_CHECKING:
     from netspace_cli.core.requests.inputs import Teacher
@@ -113,7 +113,7 @@ def _show(console: Console, task: TrainTask, space: Space, report: dict[str, Any
 
 def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
     prepared, needed = task.plan(runner), task.footprint
-    rows = [(key, str(value)) for key, value in prepared.recipe.values().items()]
+    rows = [(key, in_words(value)) for key, value in prepared.recipe.values().items()]
     rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB")]
     console.table("would train with", ["setting", "value"], rows)
     counts = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,19 @@ def one_line(text: str) -> str:
 def text(value: object) -> str:
     """A value unchanged."""
     return one_line(str(value))
+
+
+def in_words(setting: object) -> str:
+    """A setting's value for people: yes and no, none where there is nothing, several with commas."""
+    if setting is None or setting in ((), [], {}):
+        return "none"
+    if isinstance(setting, bool):
+        return "yes" if setting else "no"
+    if isinstance(setting, Mapping):
+        return ", ".join(f"{key} {in_words(value)}" for key, value in setting.items())
+    if isinstance(setting, list | tuple):
+        return ", ".join(map(in_words, setting))
+    return text(setting)
 
 
 def percent(fraction: float) -> str:

@@ -23,7 +23,7 @@ from netspace_models.errors import CheckpointError, Interrupted, NetspaceError, 
 from netspace_cli import options
 from netspace_cli.cli import COMMANDS, Entry, Shell
 from netspace_cli.terminal.console import Console
-from tests.worlds import Cli
+from tests.worlds import Cli, Tiny
 
 
 def shell_that(end: Callable[[Console], object], **entries: Entry) -> Shell:
@@ -183,6 +183,31 @@ def test_options_that_cannot_be_parsed_are_a_usage_error(arguments: list[str]) -
     assert result.exit_code == 2
     assert "No such option" in result.stderr and "See netspace work --help." in result.stderr
     assert bool(result.stdout) == ("--json" in arguments)
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["lso", "--step", "3"], "'--steps'?"),
+        (["train", "zoo", "--step", "3"], "the recipe's -s train.steps=…?"),
+        (["train", "zoo", "--batch-size=3"], "No such option '--batch-size'."),
+        (["train", "zoo", "--instance", "3"], "the recipe's -s train.instances=…?"),
+        (["train", "zoo", "--jsn"], "'--json'?"),
+        (["merge", "a", "--normalize", "half"], "'--normalise'?"),
+    ],
+)
+def test_a_mistyped_option_is_answered_by_what_was_meant(cli: Cli, words: list[str], meant: str) -> None:
+    found = cli(*words)
+    assert found.exit_code == 2 and "No such option" in found.stderr and meant in found.stderr
+
+
+def test_threads_are_held_by_commands_without_a_runner(tiny: Tiny, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    during: list[int] = []
+    monkeypatch.setattr(Console, "table", lambda *_: during.append(torch.get_num_threads()))
+    for words in (["zoo", "show"], ["zoo", "verify"], ["inspect"]):
+        assert cli(*words, tiny.zoo.path, "--threads", before + 1).exit_code == 0
+    assert during == [before + 1] * 3 and torch.get_num_threads() == before
 
 
 def test_json_after_two_dashes_is_a_file() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import signal
 from functools import partial
 from pathlib import Path
 
@@ -9,9 +11,12 @@ import numpy as np
 import pytest
 import torch
 from netspace_models.architectures import build
+from torch import Tensor
 
 from netspace_cli.core.merging import own_space
+from netspace_cli.core.merging.lessons import Lessons
 from netspace_cli.core.merging.own_space import OwnSpace
+from netspace_cli.core.merging.students import Student
 from netspace_cli.core.networks.network import read_network, write_network
 from netspace_cli.core.zoos import normalisation_hint
 from netspace_cli.core.zoos.zoo import Zoo
@@ -42,6 +47,25 @@ def plain_images(tiny: Tiny, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("order", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_it_writes_the_best_so_far(
+    tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, order: signal.Signals
+) -> None:
+    def step(own: Lessons, student: Student, number: int) -> Tensor:
+        signal.raise_signal(order)
+        return loss(own, student, number)
+
+    loss = Lessons.loss
+    monkeypatch.setattr(Lessons, "loss", step)
+    found = cli("merge", *files, "--data", tiny.npz, "-o", "one.pt", *FEW)
+    assert found.exit_code == 128 + order and found.stdout.startswith("way\tsteps")
+    assert "merging was stopped after 1 steps; the best so far, " in found.stderr and "is in one.pt" in found.stderr
+    assert "Stopping after this step" in found.stderr and "Traceback" not in found.stderr
+    assert read_network("one.pt", io=tiny.data.io).architecture.name == "lenetlike"
+    told = cli("merge", *files, "--data", tiny.npz, "--json", *FEW)
+    assert told.exit_code == 128 + order and "was not written" in json.loads(told.stdout)["error"]["message"]
+
+
 def test_files_become_one_network(tiny: Tiny, files: list[Path], work: Path, ask: Ask) -> None:
     found = ask("merge", *files, "--data", tiny.npz, "-o", "one.pt", *FEW)
     assert [m["path"] for m in found["members"]] == [str(f) for f in files]
@@ -61,7 +85,7 @@ def test_files_become_one_network(tiny: Tiny, files: list[Path], work: Path, ask
 def test_a_row_for_each_way(tiny: Tiny, files: list[Path], work: Path, rows: Rows, cli: Cli) -> None:
     table = rows("merge", *files, "--data", tiny.npz, "--method", "from-best", *FEW)
     assert [row["way"] for row in table if not row["way"].startswith("chosen ")] == ["best", "ensemble", "from-best"]
-    assert [row["chosen"] for row in table] == [*[""] * (len(table) - 1), "yes"]
+    assert [row["about"].startswith("chosen") for row in table] == [False] * (len(table) - 1) + [True]
     assert list(work.iterdir()) == []
     told = cli("merge", *files, "--data", tiny.npz, *FEW).stderr
     assert "Left out refreshed-mean: lenetlike has no batch norms." in told

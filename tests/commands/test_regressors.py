@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +52,21 @@ def network(world: Path, number: int) -> Path:
 
 def test_instances_are_scored_by_r2(world: Path, ask: Ask, rows: Rows) -> None:
     instances = ask("zoo", "show", world / "zoo")["instances"]
-    assert max(i["accuracy"]["test"] for i in instances) > 0.5 > min(i["accuracy"]["test"] for i in instances)
+    assert max(i["r2"]["test"] for i in instances) > 0.5 > min(i["r2"]["test"] for i in instances)
+    assert all("accuracy" not in json.loads(line) for line in manifest(world).read_text().splitlines())
     assert set(rows("zoo", "show", world / "zoo")[0]) >= {"val R²", "test R²"}
+
+
+def manifest(world: Path) -> Path:
+    return world / "zoo" / "instances.jsonl"
+
+
+def test_manifests_that_call_it_accuracy_are_read(world: Path, work: Path, ask: Ask) -> None:
+    """Those of before: what is read is the same, and what is added is named anew."""
+    shutil.copytree(world / "zoo", "old")
+    text = manifest(world).read_text()
+    Path("old/instances.jsonl").write_text(text.replace('"r2"', '"accuracy"'))
+    assert '"r2"' in text and ask("zoo", "show", "old")["instances"] == ask("zoo", "show", world / "zoo")["instances"]
 
 
 def test_a_network_is_encoded_decoded_and_compared(world: Path, work: Path, given: list[object], ask: Ask) -> None:
@@ -70,7 +85,10 @@ def test_a_zoo_is_evaluated(world: Path, given: list[object], work: Path, ask: A
     shown = cli("eval", world / "zoo", *given, "--refine", 0, "--plot", "fidelity.png")
     assert "target R²\tpredicted R²\tagreement\tunrelated" in shown.stdout
     assert Path("fidelity.png").exists()
-    ask("map", world / "space.safetensors", "-o", "map.svg", "--colour", "accuracy")
+    for colour in ("accuracy", "r2"):
+        drawn = ask("map", world / "space.safetensors", "-o", "map.svg", "--colour", colour, "--force")
+        assert drawn["colour"] == "r2" and {"r2"} <= drawn["points"][0].keys() and "accuracy" not in drawn["points"][0]
+    assert "\tR²\t" in cli("map", world / "zoo", "--space", world / "space.safetensors", "-o", "zoo.svg").stdout
 
 
 def test_another_table_is_standardised_as_the_zoo_s_own(world: Path, work: Path, ask: Ask) -> None:
@@ -91,6 +109,7 @@ def test_a_path_and_an_optimisation_are_scored_by_r2(world: Path, work: Path, gi
     for more in ([], ["--teacher", ends[1]]):
         found = ask("lso", ends[0], *given, "--steps", 2, *more)
         assert found["optimized"]["loss"] <= found["initial"]["loss"]
+        assert found["initial"].keys() == {"arch", "r2", "loss"} and "val_r2" in found["history"][-1]
 
 
 def test_networks_are_drawn_put_together_and_trained_further(

@@ -28,6 +28,13 @@ ENCODE = [
     *(Field(name, ["44,426", "10"], numeric=True) for name in ("parameters", "embedding", "refined")),
     *(Field(name, ["98.1 %", "–"], numeric=True) for name in ("target", "predicted", "agreement")),
 ]
+MERGE = [
+    Field("way", ["labels-from-best", "space-from-mean", "best", "chosen ensemble"]),
+    *(Field(name, ["2,812", "–", "–", "–"], numeric=True) for name in ("steps", "rate")),
+    Field("seconds", ["142.3", "–", "–", "–"], numeric=True),
+    *(Field(name, ["97.5 %", "100.0 %", "–", "–"], numeric=True) for name in ("val", "test", "agreement")),
+    Field("about", ["chosen", "stopped early", "zoo/instances/lenetlike-0012.safetensors", "of 5, who teach"]),
+]
 
 
 def drawn(fields: Sequence[Field], room: int) -> list[str]:
@@ -66,7 +73,7 @@ def test_numbers_are_whole_however_narrow_their_heading() -> None:
 
 
 @pytest.mark.parametrize("room", [60, 80, 100, 140])
-@pytest.mark.parametrize("fields", [EVAL, ENCODE], ids=["eval", "encode"])
+@pytest.mark.parametrize("fields", [EVAL, ENCODE, MERGE], ids=["eval", "encode", "merge"])
 def test_no_word_is_broken(fields: Sequence[Field], room: int) -> None:
     lines = drawn(fields, room)
     assert max(map(len, lines)) <= room

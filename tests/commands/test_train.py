@@ -99,6 +99,8 @@ def test_a_dry_run_tells_the_memory_that_training_takes(tiny: Tiny, recipe: Path
     shown = {row["setting"]: row["value"] for row in rows(*command(tiny, "-o", "mini.safetensors", "--dry-run"))}
     assert shown["memory, about"] == "0.0 GiB" and "," in shown["parameters"]
     assert shown["train.lr"] == "0.001"
+    assert shown["train.shuffle"] in ("yes", "no") and shown["space.unseen"] == "none" == shown["refine.temperature"]
+    assert not {"None", "True", "False", "[]", "{}", "()"} & set(shown.values())
 
 
 def test_more_memory_than_there_is_is_told_before_training(

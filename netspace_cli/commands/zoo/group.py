@@ -192,6 +192,7 @@ def train(
 
 @zoo.command()
 @click.argument("directory", type=options.INPUT_DIRECTORY)
+@options.threads
 @options.shared
 def show(directory: Path, console: Console) -> None:
     """List the instances of a zoo.
@@ -204,11 +205,12 @@ def show(directory: Path, console: Console) -> None:
     view = view_of(opened.kind)
     rows = [(i.id, i.arch, i.split, *view.instance_row(i)) for i in opened.instances]
     console.table(f"{directory}: {opened.data['name']}", ["id", "arch", "split", *view.instance], rows)
-    console.document({"zoo": str(directory), "data": opened.data, "instances": opened.instances})
+    console.document({"zoo": str(directory), "data": opened.data, "instances": opened.records()})
 
 
 @zoo.command()
 @click.argument("directory", type=options.INPUT_DIRECTORY)
+@options.threads
 @options.shared
 def verify(directory: Path, console: Console) -> None:
     """Check every instance's file against the zoo's manifest.
@@ -234,6 +236,7 @@ def verify(directory: Path, console: Console) -> None:
 @click.argument("instance")
 @options.output(help="Checkpoint (.pt or .safetensors).")
 @options.force
+@options.threads
 @options.shared
 def export(directory: Path, instance: str, output: Path, force: bool, console: Console) -> None:
     """Write one instance of a zoo as a separate checkpoint.

@@ -58,6 +58,7 @@ class LabelledData(Data, Protocol):
         splits: exactly "train", "val" and "test", none empty.
         notes: how the splits came about, where the source did not give them.
         labelled: whether the labels are known.
+        val_of_train: whether val was taken from train, as the source gave none.
     """
 
     @property
@@ -66,6 +67,8 @@ class LabelledData(Data, Protocol):
     def notes(self) -> tuple[str, ...]: ...
     @property
     def labelled(self) -> bool: ...
+    @property
+    def val_of_train(self) -> bool: ...
 
     def batch(self, split: str, index: Tensor | slice) -> tuple[Tensor, Tensor]:
         """Inputs (B, …) of a split, as networks take them, and their labels.

@@ -219,6 +219,7 @@ def _finished(found: ReadImages, size: int | None, unlabelled: int | None = None
         class_names=found.class_names or tuple(str(k) for k in range(classes)),
         notes=tuple(notes),
         labelled=unlabelled is None,
+        val_of_train=found.val_of_train or "val" not in found.splits,
     )
 
 

@@ -37,7 +37,13 @@ _CIFAR10_FILES = (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch", "batc
 
 @dataclass(frozen=True, eq=False)
 class ReadImages:
-    """The result of a loader. `splits` may lack val; `published` data sets have their own constants."""
+    """The result of a loader.
+
+    Attributes:
+        splits: val may be missing.
+        published: whether it is a data set that has its own constants.
+        val_of_train: whether val was taken from the training images here.
+    """
 
     name: str
     path: Path
@@ -45,6 +51,7 @@ class ReadImages:
     class_names: tuple[str, ...] | None = None
     published: bool = False
     notes: tuple[str, ...] = ()
+    val_of_train: bool = False
 
 
 def load_cifar10(path: Path) -> ReadImages:
@@ -85,7 +92,7 @@ def load_cifar10(path: Path) -> ReadImages:
         "val": Split(images["train"][CIFAR10_TRAIN:], labels["train"][CIFAR10_TRAIN:]),
         "test": Split(images["test"], labels["test"]),
     }
-    return ReadImages("cifar10", root, splits, tuple(found["train"].classes), published=True)
+    return ReadImages("cifar10", root, splits, tuple(found["train"].classes), published=True, val_of_train=True)
 
 
 def load_cifar10_npz(path: Path) -> ReadImages:

@@ -66,6 +66,7 @@ class ImageData:
         class_names: K names in label order.
         notes: how the splits came about, where the source did not give them.
         labelled: whether the labels are known; where they are not, all are -1, which no network answers.
+        val_of_train: whether val was taken from the training images, as the source gave none.
 
     Raises:
         DataUnavailable: a split is missing or empty, or disagrees with `io`.
@@ -81,6 +82,7 @@ class ImageData:
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
     labelled: bool = True
+    val_of_train: bool = False
 
     def __post_init__(self) -> None:
         C, S, K = self.io.channels, self.io.size, self.io.classes

@@ -71,6 +71,7 @@ class TableData:
         scale: what they are standardised with.
         notes: how the splits came about, where the source did not give them.
         labelled: whether targets are to be used.
+        val_of_train: whether val was taken from the training rows, as the source gave none.
     """
 
     name: str
@@ -79,6 +80,7 @@ class TableData:
     scale: Scale
     notes: tuple[str, ...] = ()
     labelled: bool = True
+    val_of_train: bool = False
 
     @cached_property
     def splits(self) -> Mapping[str, Rows]:
@@ -176,16 +178,17 @@ def load_table(path: Path) -> TableData:
         if found != wanted:
             reason = f"{part} has {found[0]} features and {found[1]} targets, train has {wanted[0]} and {wanted[1]}."
             raise InputFileError(path, reason, "Give all splits the same columns.")
-    notes: tuple[str, ...] = ()
+    taken, notes = raw, tuple[str, ...]()
     if "val" not in raw:
         if len(raw["train"]) < LEAST_ROWS:
             reason = f"it has {len(raw['train'])} training rows and no val, which takes a fifth of them."
             raise InputFileError(path, reason, f"Give val_inputs and val_targets, or {LEAST_ROWS} rows or more.")
-        raw, notes = _with_val(raw)
-    train = raw["train"]
+        taken, notes = _with_val(raw)
+    train = taken["train"]
     scale = Scale(*_mean_and_std(train.inputs), *_mean_and_std(train.labels))
     io = TableIO(train.inputs.shape[1], train.labels.shape[1])
-    return TableData(f"npz:{path.name}", io, {part: raw[part] for part in SPLITS}, scale, notes)
+    splits = {part: taken[part] for part in SPLITS}
+    return TableData(f"npz:{path.name}", io, splits, scale, notes, val_of_train="val" not in raw)
 
 
 def _rows(path: Path, part: str, arrays: Mapping[str, np.ndarray]) -> Rows:

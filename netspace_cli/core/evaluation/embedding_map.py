@@ -23,9 +23,10 @@ class MapPoint:
     Attributes:
         id: of the instance, or the file of the embedding.
         arch, split: of the instance; split "" where it has none.
-        accuracy: on the test images, 0 to 1; epochs: of its training; None where nobody recorded them.
+        accuracy: on the test images, 0 to 1, or R²; epochs: of its training; None where nobody recorded them.
         over: the name of what is drawn over the map; "" for a point of the map itself.
         x, y: its place.
+        measure: what scripts call its accuracy: "accuracy" or "r2".
     """
 
     id: str
@@ -36,10 +37,12 @@ class MapPoint:
     over: str = ""
     x: float = 0.0
     y: float = 0.0
+    measure: str = "accuracy"
 
     def row(self) -> dict[str, Any]:
         """As scripts read it; without what is not known."""
-        found = {name: getattr(self, name) for name in ("id", "arch", "split", "over", "accuracy", "epochs", "x", "y")}
+        names = ("id", "arch", "split", "over", "accuracy", "epochs", "x", "y")
+        found = {self.measure if name == "accuracy" else name: getattr(self, name) for name in names}
         return {name: value for name, value in found.items() if value not in (None, "")}
 
 
@@ -93,12 +96,11 @@ def check_method(method: Method) -> None:
         check_umap("a map by UMAP")
 
 
-def point_of(record: Mapping[str, Any], over: str = "") -> MapPoint:
-    """A point for an instance, from what a space or a zoo records of it."""
-    accuracy = record.get("accuracy") or {}
-    return MapPoint(
-        str(record["id"]), str(record["arch"]), str(record["split"]), accuracy.get("test"), record.get("epochs"), over
-    )
+def point_of(record: Mapping[str, Any], over: str = "", *, measure: str = "accuracy") -> MapPoint:
+    """A point for an instance, from what a space or a zoo records of it; `measure` is what its score is called."""
+    scores = record.get(measure) or record.get("accuracy") or {}
+    id, arch, split = (str(record[name]) for name in ("id", "arch", "split"))
+    return MapPoint(id, arch, split, scores.get("test"), record.get("epochs"), over, measure=measure)
 
 
 def _check_embeddings(rows: np.ndarray) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Colouring = Literal["accuracy", "epochs", "arch", "split"]
+Colouring = Literal["accuracy", "r2", "epochs", "arch", "split"]
 MEASURES = ("accuracy", "epochs")
 MARKERS = ("X", "P", "D", "s", "^", "v")
 
@@ -26,12 +26,16 @@ MARKERS = ("X", "P", "D", "s", "^", "v")
 def colouring_of(points: Sequence[MapPoint], asked: Colouring | None = None) -> Colouring:
     """What a map is coloured by: as asked for; by default architectures where there are several, else accuracy.
 
+    Returns:
+        "accuracy" for "r2" too.
     Raises:
         ConfigError: a measure that is not known of all networks.
     """
     own = [point for point in points if not point.over]
+    if asked == "r2" and all(point.measure == asked for point in own):
+        asked = "accuracy"
     if asked is not None:
-        unknown = sum(getattr(point, asked) in (None, "") for point in own)
+        unknown = sum(getattr(point, asked, None) in (None, "") for point in own)
         if unknown:
             raise ConfigError(
                 f"{asked} is not recorded for {unknown} of {len(own)} networks, so they cannot be coloured by it.",

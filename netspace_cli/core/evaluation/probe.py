@@ -17,6 +17,7 @@ from netspace_models.parameters.statistics import weight_statistics
 from netspace_models.wording import setting
 from torch import Tensor
 
+from netspace_cli.core.networks.scores import key_of
 from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
@@ -81,6 +82,7 @@ def probe(zoo: Zoo, space: Space, runner: Runner, *, arch: str | None = None) ->
         WrongSpace: the space does not have an architecture.
     """
     space, found = runner.place(space), []
+    called = {"accuracy": key_of(zoo.io)}
     for architecture in probed_architectures(zoo, arch):
         instances = {split: _instances(zoo, split, architecture.name) for split in LEAST}
         features = {split: _features(zoo, each, architecture, space, runner) for split, each in instances.items()}
@@ -95,7 +97,7 @@ def probe(zoo: Zoo, space: Space, runner: Runner, *, arch: str | None = None) ->
             for kind, parts in KINDS.items():
                 blocks = {split: [each[part] for part in parts] for split, each in features.items()}
                 fitted = fit_ridge(blocks["train"], known["train"], runs, held_out)
-                found.append(_judged(architecture.name, name, kind, fitted, blocks, known))
+                found.append(_judged(architecture.name, called.get(name, name), kind, fitted, blocks, known))
     if not found:
         raise ConfigError(
             f"{zoo.path} has nothing to predict: its manifest has no accuracies or epochs that differ.",

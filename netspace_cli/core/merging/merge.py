@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -18,10 +19,12 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of
 from netspace_cli.core.runtime.results import Table, plain
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.stop import StopRequest
 from netspace_cli.core.spaces.space import Space
 
-from .distil import Distilling, distil_by_halving, distil_by_steps, lessons_of, most_steps
+from .distil import Distilling, distil_by_halving, distil_by_steps, most_steps
 from .judge import Judge, Scores, judge_of
+from .lessons import lessons_of
 from .panel import Panel, check_members, name_of, seat
 from .plan import DISTILLING, ENSEMBLE, ON_SPACE, STEPS_IN_ALL, WAYS, MergePlan
 from .starts import Starts, ways_left_out
@@ -30,6 +33,9 @@ from .starts import Starts, ways_left_out
 LEAST_SHARE = 0.1
 # Of a budget, for what the teachers say of training images: as many as this has time for.
 ASKING_SHARE = 0.25
+# Where steps are counted, images are asked about again, shifted and mirrored, as far as each answer is used this often:
+# to ask eight teachers then takes about as long as to learn from them.
+REPEATS = 3
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Merged(Table):
         teachers: places among the members of those that taught, the best first.
         weights: of the teachers; None for equal ones.
         left_out: ways that could not be gone, and why.
+        stopped_by: exit code of the signal that ended distilling before its time; None where none came.
     """
 
     network: Network
@@ -77,6 +84,7 @@ class Merged(Table):
     teachers: tuple[int, ...]
     weights: tuple[float, ...] | None
     left_out: dict[str, str]
+    stopped_by: int | None = None
 
     def records(self) -> list[dict[str, Any]]:
         """The ways that were tried."""
@@ -163,6 +171,7 @@ def merge(
     architecture: Architecture | None = None,
     space: Space | None = None,
     plan: MergePlan | None = None,
+    stop: StopRequest | None = None,
 ) -> Merged:
     """Make one network of several that were trained apart.
 
@@ -175,10 +184,12 @@ def merge(
         architecture: of the result; by default `target_of`.
         space: one that has that architecture, for ways through embeddings.
         plan: how; None for every way.
+        stop: ends distilling on a signal, and the best so far is kept; None: signals interrupt as always.
     Raises:
         ConfigError: members that cannot be merged, or a way that cannot be gone; fp16.
         WrongSpace: the space does not have the architecture.
         RunFailed: no way that distils has a finite loss.
+        Interrupted: stopped before the first step of the only way.
     """
     plan, began = plan or MergePlan(), perf_counter()
     architecture = architecture or target_of(members, space)
@@ -191,15 +202,14 @@ def merge(
     judge, of_all = judge_of(panel, data, runner, labels)
     starts = Starts(panel, architecture, space, data, runner)
     left_out = ways_left_out(members, architecture, space, labels=data.labelled)
-    # What the best member does is shown beside every way.
-    plain = [w for w in WAYS if w not in (*DISTILLING, *left_out) and (plan.takes(w) or w == "best")]
-    distilling = [w for w in DISTILLING if w not in left_out and plan.takes(w)]
+    plain, distilling = _ways_to_go(left_out, plan)
     found = [_plain(way, starts, judge) for way in plain]
     plain_ways = [way for way, _ in found]
     if distilling:
-        found += _distilled(distilling, starts, judge, plan, began)
-    candidates = [each for each in found if plan.takes(each[0].name) and not each[0].note.startswith("failed")]
-    best, network = max(candidates, key=lambda each: each[0].scores.choice)
+        students = _students(distilling, starts, judge, plan, stop)
+        found += _distilled(students, starts, judge, plan, began)
+        left_out |= dict.fromkeys(set(distilling) - {way.name for way, _ in found}, "the work was stopped before")
+    best, network = _best_of(found, plan, stop)
     ways = [*plain_ways, *_together(panel, judge, of_all), *(way for way, _ in found[len(plain_ways) :])]
     form: Form = "full" if starts.best is None else starts.best.form
     return Merged(
@@ -210,8 +220,28 @@ def merge(
         judge.members,
         panel.teachers,
         panel.weights,
-        {name: why for name, why in left_out.items() if plan.takes(name)},
+        {name: left_out[name] for name in WAYS if name in left_out and plan.takes(name)},
+        None if stop is None else stop.exit_code,
     )
+
+
+def _ways_to_go(left_out: Collection[str], plan: MergePlan) -> tuple[list[str], list[str]]:
+    """Ways without steps, and ways that distil."""
+    # What the best member does is shown beside every way.
+    plain = [way for way in WAYS if way not in (*DISTILLING, *left_out) and (plan.takes(way) or way == "best")]
+    return plain, [way for way in DISTILLING if way not in left_out and plan.takes(way)]
+
+
+def _best_of(found: Sequence[tuple[Way, Network]], plan: MergePlan, stop: StopRequest | None) -> tuple[Way, Network]:
+    """The way to keep, and its network.
+
+    Raises:
+        Interrupted: the one way that was asked for was stopped before its first step.
+    """
+    candidates = [each for each in found if plan.takes(each[0].name) and not each[0].note.startswith("failed")]
+    if not candidates and stop is not None:
+        raise stop.interrupted("merging was stopped before its first step: there is nothing to keep.", "Begin again.")
+    return max(candidates, key=lambda each: each[0].scores.choice)
 
 
 def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
@@ -232,41 +262,53 @@ def _together(panel: Panel, judge: Judge, of_all: Scores) -> list[Way]:
     return found
 
 
-def _distilled(
-    names: Sequence[str], starts: Starts, judge: Judge, plan: MergePlan, began: float
-) -> list[tuple[Way, Network]]:
-    """The ways that distil: as many steps for each, or steps or what is left of the budget shared out among them."""
+def _students(
+    names: Sequence[str], starts: Starts, judge: Judge, plan: MergePlan, stop: StopRequest | None
+) -> dict[Distilling, float]:
+    """Who is taught on these ways, one for each rate, with the seconds that its start took."""
     runner = judge.runner
     begun = [(name, lr) for name in names for lr in (plan.rates[:1] if name in ON_SPACE else plan.rates)]
     if plan.budget is None:
-        most = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
+        passes = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
+        most = min(passes, max(len(judge.data.splits["train"]), passes // REPEATS))
     else:
-        most = max(plan.images, int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers)))
+        most = int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers))
     lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most, weights=judge.weights)
-    students: list[Distilling] = []
-    before: dict[str, float] = {}
+    students: dict[Distilling, float] = {}
     for name, lr in begun:
-        student, before[name] = starts.student(name, lr)
+        student, seconds = starts.student(name, lr)
         own = lessons if name != "labels-from-best" else replace(lessons, plan=replace(plan, alpha=0.0))
-        students.append(Distilling(name, student, own, plan.steps))
+        students[Distilling(name, student, own, plan.steps, stop=stop)] = seconds
+    return students
+
+
+def _distilled(
+    students: Mapping[Distilling, float], starts: Starts, judge: Judge, plan: MergePlan, began: float
+) -> list[tuple[Way, Network]]:
+    """The ways that distil: as many steps for each, or steps or what is left of the budget shared out among them. Those
+    that a request to stop has kept from beginning are left out."""
+    runner, names = judge.runner, list(dict.fromkeys(each.name for each in students))
 
     def loss(each: Distilling) -> float:
         return judge.loss(Network(starts.architecture, each.weights()))
 
-    if plan.steps is not None:
-        distil_by_steps(students, runner)
-    elif plan.budget is None:
-        distil_by_halving(students, loss, runner, steps=STEPS_IN_ALL)
-    else:
-        # All are judged in the end.
-        spent = perf_counter() - began + len(names) * judge.seconds
-        distil_by_halving(students, loss, runner, seconds=max(plan.budget - spent, LEAST_SHARE * plan.budget))
-    # Of several rates the one that went furthest.
-    kept = [
-        min((s for s in students if s.name == name), key=lambda s: (s.failure != "", -s.rounds, s.loss))
-        for name in names
-    ]
-    return [_taught(each, before[each.name], starts.architecture, judge) for each in kept]
+    with next(iter(students)).stop or nullcontext():
+        if plan.steps is not None:
+            distil_by_steps(list(students), runner)
+        elif plan.budget is None:
+            distil_by_halving(list(students), loss, runner, steps=STEPS_IN_ALL)
+        else:
+            # All are judged in the end.
+            left = plan.budget - (perf_counter() - began) - len(names) * judge.seconds
+            distil_by_halving(list(students), loss, runner, seconds=max(left, LEAST_SHARE * plan.budget))
+        found = []
+        for name in names:
+            begun = [each for each in students if each.name == name and each.taken]
+            if begun:
+                # Of several rates the one that went furthest.
+                kept = min(begun, key=lambda each: (each.failure != "", -each.rounds, each.loss))
+                found.append(_taught(kept, students[kept], starts.architecture, judge))
+    return found
 
 
 def _taught(each: Distilling, before: float, architecture: Architecture, judge: Judge) -> tuple[Way, Network]:

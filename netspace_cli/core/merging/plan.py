@@ -25,12 +25,12 @@ WAYS: Mapping[str, str] = {
 ENSEMBLE = "ensemble"
 DISTILLING = tuple(name for name in WAYS if "from-" in name)
 ON_SPACE = tuple(name for name in WAYS if name.startswith("space-"))
-# Of Adam on weights. The best rate depends on the architecture, so without one that is given several are tried.
+# On weights. The best rate depends on the architecture, so without one that is given several are tried.
 LR = 1e-2
 RATES = (LR, 3e-3)
 # Of all ways together, where neither steps nor a time are given: less than a minute for networks of some thousand
 # parameters.
-STEPS_IN_ALL = 6000
+STEPS_IN_ALL = 2000
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class MergePlan:
         steps: of each way that distils, none of which is then stopped; None for `STEPS_IN_ALL` of all ways together,
             or for as many as the budget has time for, what lags behind being stopped.
         images: images a step.
-        lr: of Adam on weights, falling to zero as a cosine; None for `LR` with `steps`, for the best of `RATES`
+        lr: on weights, falling to zero as a cosine; None for `LR` with `steps`, for the best of `RATES`
             without. Embeddings have the rate that their space records.
         alpha: share of the ensemble beside that of the labels, which have none at 1 or where they are not known.
         temperature: of the distillation loss.
@@ -54,7 +54,7 @@ class MergePlan:
 
     method: str | None = None
     steps: int | None = None
-    images: int = 64
+    images: int = 256
     lr: float | None = None
     alpha: float = 0.5
     temperature: float = 1.0

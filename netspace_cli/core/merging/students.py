@@ -17,6 +17,16 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.finetune import restored_module
 
+from .optimisers import Adam, AdamAndMuon
+
+
+class Optimiser(Protocol):
+    """Moves what it was made for."""
+
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Follow the gradient of a loss once."""
+        ...
+
 
 class Student(Protocol):
     """A network that can be taught."""
@@ -26,8 +36,8 @@ class Student(Protocol):
         """The first rate of its training."""
         ...
 
-    def parameters(self) -> list[Tensor]:
-        """What moves."""
+    def optimiser(self) -> Optimiser:
+        """A new one, of what moves."""
         ...
 
     def values(self) -> list[Tensor]:
@@ -57,9 +67,9 @@ class WeightStudent:
     module: nn.Module
     lr: float
 
-    def parameters(self) -> list[Tensor]:
-        """The module's."""
-        return list(self.module.parameters())
+    def optimiser(self) -> Optimiser:
+        """Muon and Adam on the module's parameters."""
+        return AdamAndMuon([each for each in self.module.parameters() if each.requires_grad])
 
     def values(self) -> list[Tensor]:
         """Parameters and buffers, without counters."""
@@ -91,9 +101,9 @@ class EmbeddingStudent:
     embedding: Tensor
     lr: float
 
-    def parameters(self) -> list[Tensor]:
-        """The embedding alone."""
-        return [self.embedding]
+    def optimiser(self) -> Optimiser:
+        """Adam on the embedding alone."""
+        return Adam([self.embedding])
 
     def values(self) -> list[Tensor]:
         """The embedding alone."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netspace_models.architectures import Architecture
+from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.problems import CLASSIFICATION
 from torch import Tensor
 
@@ -16,6 +16,11 @@ from .network import Network
 BATCH = 512
 # Enough for a figure of two digits that nothing is chosen by.
 TRAIN_IMAGES = 10_000
+
+
+def key_of(io: NetworkIO) -> str:
+    """What documents and manifests call the score of such networks: accuracy, or r2."""
+    return io.problem.key if io.labelled else CLASSIFICATION.key
 
 
 def logits_of(

@@ -152,7 +152,11 @@ def _space_of_checkpoints(paths: Sequence[Path], reader: CheckpointReader) -> st
             else f"Give networks of one space: these are for {' and '.join(s.describe() for s in ios)}.",
         )
     every = [a for candidates in known.values() for a in candidates]
-    architecture = reader.network(homeless, candidates=every).architecture
+    try:
+        architecture = reader.network(homeless, candidates=every).architecture
+    except UnknownArchitecture as unknown:
+        named = setting("space", Call("load_space", "PATH"))
+        raise UnknownArchitecture(unknown.message, f"{unknown.hint} Or name a space that has it: {named}.") from unknown
     raise WrongSpace(
         f"{homeless}: no built-in space ({', '.join(known)}) has its architecture, {architecture.name} for "
         f"{known_io(architecture)}.",

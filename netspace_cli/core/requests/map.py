@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,10 +23,11 @@ from netspace_cli.core.evaluation.map_figure import Colouring, colouring_of, plo
 from netspace_cli.core.evaluation.same_data import check_zoo_images
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
+from netspace_cli.core.networks.scores import key_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import check_space, is_embedding, load_embeddings
 from netspace_cli.core.spaces.space import Space, load_space
-from netspace_cli.core.zoos.zoo import Instance, Zoo, open_zoo
+from netspace_cli.core.zoos.zoo import Instance, Zoo, open_zoo, record_of
 
 from .choose_space import choose_space_of_zoo
 
@@ -74,8 +75,8 @@ class MapRequest:
         for path in self.over:
             if not path.is_dir():
                 _check_embeddings(path, space)
-        records = space.record["zoo"] if zoo is None else [asdict(instance) for instance in zoo.instances]
-        colouring = colouring_of([point_of(record) for record in records], self.colour)
+        records = space.record["zoo"] if zoo is None else zoo.records()
+        colouring = colouring_of([point_of(record, measure=key_of(space.io)) for record in records], self.colour)
         return MapTask(self, space, zoo, colouring)
 
 
@@ -94,10 +95,16 @@ class MapTask:
     zoo: Zoo | None
     colouring: Colouring
 
+    @property
+    def measure(self) -> str:
+        """What scripts call the networks' score."""
+        return key_of(self.space.io)
+
     def run(self, runner: Runner) -> EmbeddingMap:
         """Encode what is to be encoded, and make the map."""
         if self.zoo is None:
-            points, embeddings = [point_of(each) for each in self.space.record["zoo"]], [self.space.embeddings]
+            points = [point_of(each, measure=self.measure) for each in self.space.record["zoo"]]
+            embeddings = [self.space.embeddings]
         else:
             points, encoded = self._encoded(self.zoo, runner)
             embeddings = [encoded]
@@ -132,7 +139,8 @@ class MapTask:
                     parts.append(encode([zoo.network(instance, architecture)], self.space, runner).vectors)
                     tick(1)
             instances += chosen
-        return [point_of(asdict(each), over) for each in instances], torch.cat(parts)
+        records = [record_of(each, zoo.io) for each in instances]
+        return [point_of(each, over, measure=self.measure) for each in records], torch.cat(parts)
 
 
 def _check_embeddings(path: Path, space: Space) -> None:

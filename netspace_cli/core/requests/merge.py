@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 from netspace_models.architectures import Architecture, ImageIO
-from netspace_models.errors import ConfigError, UnknownArchitecture
+from netspace_models.errors import ConfigError, Interrupted, UnknownArchitecture
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
@@ -29,6 +29,7 @@ from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, check_teacher, write_network
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.stop import StopRequest
 from netspace_cli.core.sampling.together import check_ensemble, select_members
 from netspace_cli.core.spaces.built_in import built_in_by_starts
 from netspace_cli.core.spaces.space import Space, load_space
@@ -199,15 +200,23 @@ class MergeTask:
         ]
         return [hint for hint in found if hint]
 
-    def run(self, runner: Runner) -> Merged:
-        """Merge, and write what was asked for."""
+    def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Merged:
+        """Merge, and write what was asked for.
+
+        A signal while networks are distilled ends this before its time: the best so far is written, and the caller
+        raises `interrupted` when the result has been shown.
+
+        Args:
+            on_stop: called once, from another thread, when such a signal comes.
+        """
         asked = self.request
         space, plan, begun = self.space, asked.plan, perf_counter()
         if asked.space == NAME and plan.method in (None, *ON_SPACE):
             space = space_of(self.members, self.architecture, self.data, runner)
             if plan.budget is not None:
                 plan = replace(plan, budget=max(plan.budget / 2, plan.budget - (perf_counter() - begun)))
-        found = merge(self.members, self.data, runner, architecture=self.architecture, space=space, plan=plan)
+        where: dict[str, Any] = {"architecture": self.architecture, "space": space}
+        found = merge(self.members, self.data, runner, **where, plan=plan, stop=StopRequest(on_stop))
         if asked.output is not None:
             metadata = {
                 "format": "pt",
@@ -219,6 +228,18 @@ class MergeTask:
         if asked.plot is not None:
             plot_merged(asked.plot, found, force=asked.force)
         return found
+
+    def interrupted(self, found: Merged) -> Interrupted | None:
+        """The error to end with where a signal ended the work before its time."""
+        if found.stopped_by is None:
+            return None
+        output, taken = self.request.output, sum(way.steps for way in found.ways)
+        if output is None:
+            kept, hint = "was not written", f"Name where the next one goes: {setting('output', 'one.pt')}."
+        else:
+            kept, hint = f"is in {output}", f"Replace it by another merge with {setting('force', True)}."
+        message = f"merging was stopped after {taken:,} steps; the best so far, {found.method}, {kept}."
+        return Interrupted(message, hint, exit_code=found.stopped_by)
 
     def record(self) -> dict[str, Any]:
         """What the outcome depends on, for a JSON document."""

@@ -50,8 +50,13 @@ class StopRequest:
 
     def interrupted(self, message: str, hint: str) -> Interrupted:
         """The error to end with; its exit code is that of the signal."""
-        assert self.received is not None
-        return Interrupted(message, hint, exit_code=EXIT_CODES[self.received])
+        assert self.exit_code is not None
+        return Interrupted(message, hint, exit_code=self.exit_code)
+
+    @property
+    def exit_code(self) -> int | None:
+        """That of the signal; None where none has come."""
+        return None if self.received is None else EXIT_CODES[self.received]
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():

@@ -41,7 +41,7 @@ class Optimised(Result):
         lr: Adam's rate; None of a method that has none.
         step: after how many steps that was.
         initial, optimised: on the test split, before and after.
-        history: [{step, loss, val_accuracy?, val_loss?}].
+        history: [{step, loss, val_accuracy?, val_loss?}]; of regressors val_r2.
     """
 
     embedding: Tensor

@@ -15,6 +15,7 @@ from netspace_models.architectures import Architecture
 from netspace_models.wording import setting
 from torch import Tensor
 
+from netspace_cli.core.networks.scores import key_of
 from netspace_cli.core.runtime.minimise import AdamSchedule, minimise
 from netspace_cli.core.runtime.runner import Runner
 
@@ -67,12 +68,18 @@ class Score:
 
     Attributes:
         arch: the architecture it is recognised as.
-        accuracy: a fraction, of the architecture aimed at; loss: what is minimised, on that split.
+        accuracy: a fraction, of the architecture aimed at, or R²; loss: what is minimised, on that split.
+        measure: what documents call the former: "accuracy" or "r2".
     """
 
     arch: str
     accuracy: float
     loss: float
+    measure: str = "accuracy"
+
+    def brief(self) -> dict[str, Any]:
+        """For documents."""
+        return {"arch": self.arch, self.measure: self.accuracy, "loss": self.loss}
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,7 @@ class SearchResult:
         weights: (P,) the network that they give.
         validation: its score on the validation split.
         initial, optimised: on the test split, before and after.
-        history: [{step, loss, val_accuracy?, val_loss?}].
+        history: [{step, loss, val_accuracy?, val_loss?}]; of regressors val_r2.
     """
 
     variables: Tensor
@@ -125,7 +132,7 @@ class Tracker:
             score = self._scored(variables, "val")
             if self._rank(score) > self._rank(self._score):
                 self._step, self._variables, self._score = step, variables.clone(), score
-            line |= {"val_accuracy": score.accuracy, "val_loss": score.loss}
+            line |= {f"val_{score.measure}": score.accuracy, "val_loss": score.loss}
         self._history.append(line)
 
     def found(self) -> SearchResult:
@@ -150,7 +157,7 @@ class Tracker:
                 if parametrisation.recognised
                 else parametrisation.architecture.name
             )
-        return Score(arch, found, loss)
+        return Score(arch, found, loss, key_of(parametrisation.architecture.io))
 
 
 def search(

@@ -27,7 +27,8 @@ def plot_search(
     """
     name, factor = score_label(io)
     figure, (axes,) = blank_figure(8, 4)
-    looks = [(line["step"], factor * line["val_accuracy"]) for line in found.history if "val_accuracy" in line]
+    key = f"val_{found.initial.measure}"
+    looks = [(line["step"], factor * line[key]) for line in found.history if key in line]
     steps, values = zip(*looks, strict=True)
     axes.plot(steps, values, color=COLOURS[0], marker="o", ms=4, label="validation")
     ends = (0, found.step), (factor * found.initial.accuracy, factor * found.optimised.accuracy)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from netspace_models.errors import ConfigError, InputFileError, OutputExists
@@ -13,7 +12,7 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.outputs import atomic_write
 
-from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, is_barely_begun, open_zoo
+from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, is_barely_begun, open_zoo, record_of
 
 
 def existing_zoo(folder: Path, data: LabelledData, *, force: bool) -> Zoo | None:
@@ -69,7 +68,7 @@ def write_zoo(zoo: Zoo, scored: Iterable[Instance], before: Zoo | None, *, force
 
 def _write_manifest(zoo: Zoo, instances: Sequence[Instance], *, force: bool) -> None:
     record = {"format": FORMAT, "version": VERSION, "data": zoo.data, **zoo.about}
-    lines = "".join(json.dumps(asdict(i)) + "\n" for i in instances)
+    lines = "".join(json.dumps(record_of(i, zoo.io)) + "\n" for i in instances)
 
     def write(temporary: Path) -> None:
         temporary.write_text(json.dumps(record, indent=1) + "\n")

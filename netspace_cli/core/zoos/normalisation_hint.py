@@ -54,7 +54,7 @@ def normalisation_hint(network: Network, source: str, images: ImageData, runner:
 
 def held_out_hint(data: LabelledData) -> str:
     """A sentence where validation images are a part of what may be the networks' own training images, else ""."""
-    if not any(note.startswith("val is ") for note in data.notes):
+    if not data.val_of_train:
         return ""
     return (
         f"{data.name} has no val of its own: {len(data.splits['val']):,} of its training rows are taken. Networks that "

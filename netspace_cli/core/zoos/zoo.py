@@ -33,11 +33,14 @@ from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
 from netspace_cli.core.networks.factories import recorded_architectures
 from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.networks.scores import key_of
 from netspace_cli.core.runtime.results import Table, plain
 
 FORMAT, VERSION = "netspace-zoo", 1
 MOST_MANIFEST_BYTES = 1 << 30
 SPLITS = ("train", "val", "test")
+# What manifests call scores, beside `accuracy`, under which older ones have R² too.
+SCORES = ("r2",)
 # Keys of the record of data, where people have other words.
 _WORDS = {"io": "inputs or outputs"}
 
@@ -53,7 +56,7 @@ class Instance:
         file: path of its checkpoint, relative to the zoo.
         sha256: of that file.
         seed, epochs: how it was trained; None for adopted checkpoints.
-        accuracy: fraction by split of the images.
+        accuracy: by split of the images, a fraction; of regressors R², which manifests call r2.
         licence: of the weights.
         training: optimiser, lr, weight_decay and batch; where several epochs of one run are instances, `run`, its id,
             and `epochs`, over which its rate falls; of an adopted checkpoint the `key` under which its state dict lies,
@@ -113,7 +116,7 @@ class Zoo(Table):
 
     def records(self) -> list[dict[str, Any]]:
         """Its instances, as the manifest has them."""
-        return [plain(instance) for instance in self.instances]
+        return [plain(record_of(instance, self.io)) for instance in self.instances]
 
     def _bytes_of(self, instance: Instance) -> int:
         with suppress(InputFileError, OSError, ValueError):
@@ -257,6 +260,8 @@ def _instance(fields: dict[str, Any]) -> Instance:
     """Parse a line's content. Raises ValueError or TypeError if it is not an instance."""
     if not isinstance(fields, dict):
         raise TypeError(f"a {type(fields).__name__}, not a table")
+    if "accuracy" not in fields:
+        fields = {"accuracy" if name in SCORES else name: value for name, value in fields.items()}
     instance = Instance(**fields)
     for name in ("id", "arch", "split", "file", "sha256", "licence"):
         if not isinstance(getattr(instance, name), str):
@@ -298,6 +303,15 @@ def write_instance(
     return file
 
 
+def record_of(instance: Instance, io: NetworkIO) -> dict[str, Any]:
+    """A line of the manifest of such networks, as plain data: their scores have their own name."""
+    return {key_of(io) if name == "accuracy" else name: value for name, value in asdict(instance).items()}
+
+
+def _io_of(zoo: Path) -> NetworkIO:
+    return recorded_io(parse_json(read_text(zoo / "zoo.json", hint="Index the folder again."))["data"]["io"])
+
+
 def append_instance(zoo: Path, instance: Instance) -> None:
     """Add a line to the manifest; the whole line is on disk when this returns.
 
@@ -317,7 +331,7 @@ def append_instance(zoo: Path, instance: Instance) -> None:
                 f"Give each run that adds to a zoo seeds of its own: {setting('seed')}.",
             )
         if present is None:
-            append_to(manifest, f, json.dumps(asdict(instance)))
+            append_to(manifest, f, json.dumps(record_of(instance, _io_of(zoo))))
 
 
 def verify(zoo: Zoo) -> list[tuple[Instance, str]]:

@@ -106,6 +106,9 @@ class TestNpz:
         assert np.array_equal(data.splits["train"].labels.numpy(), arrays()["train_labels"][order[:8]])
         assert data.record() == again.record()
         assert data.record()["notes"] == ["val is the last 2 of a fixed permutation of the 10 training images"]
+        assert (
+            data.val_of_train and data.to("cpu").without_labels().val_of_train and not load_images(npz()).val_of_train
+        )
         pixels = arrays()["train_images"][order[:8]] / 255
         assert data.mean == pytest.approx((pixels.mean(),), abs=1e-6)
 
@@ -242,6 +245,7 @@ class TestCifar10:
     def test_file_order_published_scale_and_augmentation(self, cifar10: Path) -> None:
         data = load_images(f"cifar10:{cifar10}")
         assert data_available(f"cifar10:{cifar10}")
+        assert data.val_of_train
         assert (data.name, data.io) == ("cifar10", ImageIO(3, 32, 10))
         assert [split.labels.tolist() for split in data.splits.values()] == [
             [k % 10 for k in range(16)],
@@ -419,6 +423,7 @@ class TestTinyImagenet:
         assert (data.padding, data.flip, data.class_names) == (8, True, ("n01", "n02", "n03"))
         assert data.notes[0].startswith("test is the official val")
         assert data.notes[1] == "val is the last 3 of a fixed permutation of the 15 training images"
+        assert data.val_of_train
 
     def test_a_size(self, tiny_imagenet: Path) -> None:
         data = load_images(f"tiny-imagenet:{tiny_imagenet}", size=32)

@@ -48,6 +48,7 @@ def test_without_val_a_fifth_of_train_is_taken(tmp_path: Path) -> None:
     data = load_table(written(tmp_path, val_inputs=None, val_targets=None))
     assert [len(data.splits[s]) for s in ("train", "val", "test")] == [40, 10, 50]
     assert data.notes == ("val is the last 10 of a fixed permutation of the 50 training rows",)
+    assert data.val_of_train and not load_table(written(tmp_path)).val_of_train
     both = torch.cat([data.raw["train"].labels, data.raw["val"].labels]).flatten().sort().values
     torch.testing.assert_close(both, torch.from_numpy(arrays()["train_targets"]).float().sort().values)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from netspace_models.architectures import build
-from netspace_models.errors import ConfigError, RunFailed, WrongSpace
+from netspace_models.errors import ConfigError, Interrupted, RunFailed, WrongSpace
 from netspace_models.parameters.alignment import align_weights
 from netspace_models.training.losses import ensemble_logits
 from torch import Tensor
@@ -16,17 +17,20 @@ from torch import Tensor
 from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.merging import merge as module
-from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, lessons_of, most_steps
+from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, most_steps
+from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
 from netspace_cli.core.merging.merge import Merged, merge, target_of
 from netspace_cli.core.merging.merge_figure import MARKERS, plot_merged
 from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.merging.plan import ENSEMBLE, RATES, WAYS, MergePlan
 from netspace_cli.core.merging.starts import Starts
-from netspace_cli.core.merging.students import fresh_student
+from netspace_cli.core.merging.students import EmbeddingStudent, fresh_student
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.stop import StopRequest
 from tests.small_networks import seeded
 from tests.worlds import Tiny
 
@@ -155,15 +159,17 @@ def test_ways_begin_where_they_say(tiny: Tiny) -> None:
     assert not torch.allclose(begins("from-mean"), architecture.run(starts.weights("mean")[0], inputs), atol=1e-2)
     vectors = encode([members[i] for i in panel.teachers], tiny.space, runner).vectors
     for way, start in {"space-from-best": vectors[0], "space-from-mean": vectors.mean(0)}.items():
-        assert torch.equal(starts.student(way, 1e-3)[0].parameters()[0].detach()[0], start)
+        student, _ = starts.student(way, 1e-3)
+        assert isinstance(student, EmbeddingStudent) and torch.equal(student.embedding.detach()[0], start)
 
 
-def test_the_rate_falls_to_zero_as_a_cosine(tiny: Tiny) -> None:
+def test_the_rate_falls_to_zero_as_a_cosine(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     runner, members = Runner("cpu"), members_of(tiny, "lenetlike")
     lessons = lessons_of(members, tiny.data, FEW, runner)
     way = Distilling("a", fresh_student(members[0].architecture, 0.01, runner), lessons, steps=40)
     rates: list[float] = []
-    way.go_on(1.0, lambda n=1, **fields: rates.append(way._optimizer.param_groups[0]["lr"]))
+    monkeypatch.setattr(way._optimiser, "step", lambda loss, rate: rates.append(rate))
+    way.go_on(1.0, lambda n=1, **fields: None)
     assert len(rates) == 40 == way.taken and rates == sorted(rates, reverse=True)
     assert rates[0] == 0.01 and rates[20] == pytest.approx(0.005) and 0 < rates[-1] < 1e-4
 
@@ -241,6 +247,56 @@ def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
     assert sum(way.seconds for way in distilled) < 2.0
 
 
+class Signal(Silent):
+    """Progress that sends the process SIGINT when so many steps have been distilled."""
+
+    def __init__(self, after: int) -> None:
+        self.after, self.what = after, ""
+
+    def start(self, description: str, total: int | None = None, done: int = 0) -> None:
+        self.what = description
+
+    def advance(self, n: int = 1, **fields: object) -> None:
+        self.after -= n if self.what == "distilling" else 0
+        if self.after == 0:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("steps", [9, None])
+def test_asked_to_stop_it_keeps_the_best_so_far(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, steps: int | None) -> None:
+    """By steps the second way is under way then, the third has not begun."""
+    monkeypatch.setattr(module, "STEPS_IN_ALL", 60)
+    members, plan = members_of(tiny, "lenetlike"), replace(FEW, steps=steps, lr=1e-3, labels=False)
+    after = 14 if steps else 8
+    found = merge(members, tiny.data, Runner("cpu", progress=Signal(after)), plan=plan, stop=StopRequest())
+    whole = merge(members, tiny.data, Runner("cpu"), plan=plan)
+    assert found.stopped_by == 130 and whole.stopped_by is None
+    taken = {way.name: way.steps for way in found.ways if "from-" in way.name}
+    notes = {way.name: way.note for way in found.ways if "from-" in way.name}
+    if steps is None:
+        assert taken == {"from-fresh": 5, "from-best": 3} and set(notes.values()) == {"stopped early"}
+    else:
+        assert taken == {"from-fresh": 9, "from-best": 5} and notes == {"from-fresh": "", "from-best": "stopped early"}
+        finished, same_of_whole = (each.way("from-fresh") for each in (found, whole))
+        assert finished is not None and same_of_whole is not None and finished.scores == same_of_whole.scores
+    assert found.left_out["from-mean"] == "the work was stopped before"
+    best = max((way for way in found.ways if way.name != ENSEMBLE), key=lambda way: way.scores.choice)
+    assert best.scores.choice == next(way for way in found.ways if way.chosen).scores.choice
+
+
+def test_stopped_before_the_only_way_has_begun_it_keeps_nothing(tiny: Tiny) -> None:
+    stop = StopRequest()
+    stop.received = signal.SIGTERM
+    with pytest.raises(Interrupted, match="stopped before its first step") as refusal:
+        merge(members_of(tiny, "lenetlike"), tiny.data, Runner("cpu"), plan=replace(FEW, method="from-best"), stop=stop)
+    assert refusal.value.exit_code == 143
+
+
+def test_without_a_request_to_stop_a_signal_interrupts(tiny: Tiny) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        merge(members_of(tiny, "lenetlike"), tiny.data, Runner("cpu", progress=Signal(3)), plan=FEW)
+
+
 def test_halving_keeps_the_better_half(tiny: Tiny) -> None:
     runner, architecture = Runner("cpu"), build("lenetlike", tiny.data.io)
     lessons = lessons_of(members_of(tiny, "lenetlike"), tiny.data, FEW, runner)
@@ -257,7 +313,7 @@ def test_steps_are_shared_out_as_they_are_counted(tiny: Tiny) -> None:
     students = [Distilling(str(i), fresh_student(architecture, 1e-3, runner), lessons) for i in range(4)]
     marks = {"0": float("nan"), "1": 0.2, "2": 0.1, "3": 0.3}
     distil_by_halving(students, lambda each: marks[each.name], runner, steps=48)
-    assert [each.taken for each in students] == [4, 12, most_steps(4, 48), 4] == [4, 12, 28, 4]
+    assert [each.taken for each in students] == [3, 9, most_steps(4, 48), 3] == [3, 9, 33, 3]
 
 
 def test_of_several_rates_the_best_goes_on(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:

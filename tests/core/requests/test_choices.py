@@ -13,6 +13,7 @@ from netspace_models.errors import (
     DataUnavailable,
     InputFileError,
     NetspaceError,
+    UnknownArchitecture,
     WrongSpace,
 )
 
@@ -80,6 +81,15 @@ def test_an_input_that_no_built_in_space_knows_is_named(tiny: Tiny, tmp_path: Pa
         choose_space(None, [emb(tiny, tmp_path / "a.emb", space=foreign)])
     with pytest.raises(WrongSpace, match="no built-in space has all of resnet14"):
         choose_space_of_zoo(None, replace(tiny.zoo, instances=(replace(tiny.zoo.instances[0], arch="resnet14"),)))
+
+
+@pytest.mark.usefixtures("shelf")
+def test_an_architecture_that_is_not_known_may_be_that_of_a_space(tiny: Tiny, tmp_path: Path) -> None:
+    torch.save({"a.weight": torch.randn(3, 5), "a.bias": torch.randn(3)}, tmp_path / "own.pt")
+    with pytest.raises(UnknownArchitecture) as refused:
+        choose_space(None, [tmp_path / "own.pt"])
+    assert "name its factory" in refused.value.hint
+    assert refused.value.hint.endswith("Or name a space that has it: `space=load_space(PATH)`.")
 
 
 @pytest.mark.usefixtures("shelf")

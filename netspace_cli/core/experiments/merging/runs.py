@@ -65,7 +65,7 @@ class Merging:
 
     def settings(self) -> dict[str, Any]:
         """Settings that every run depends on; draws, steps, ways and labels may be added to."""
-        return {"count": self.count, "top": self.top, "arch": self.arch}
+        return {"count": self.count, "top": self.top, "arch": self.arch, "images": self.plan(True).images}
 
 
 def pool_of(zoo: Zoo, plan: Merging) -> list[Instance]:
