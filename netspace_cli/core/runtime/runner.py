@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from copy import copy
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -256,8 +257,7 @@ class Runner:
     def _peak_memory(self) -> int:
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+        return peak_bytes()
 
 
 def memory_of(device: torch.device) -> int:
@@ -269,6 +269,20 @@ def memory_of(device: torch.device) -> int:
         except RuntimeError:
             pass  # one that shares the machine's
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+def bytes_in_use() -> int:
+    """Bytes of memory that this process has in use; where the system does not tell, that it had at most."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """Bytes of memory that this process had in use at most."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
 
 
 def is_out_of_memory(error: BaseException) -> bool:
