@@ -138,6 +138,8 @@ class RunnerOptions:
         runner = Runner(
             self.device, precision=self.precision, threads=self.threads, seed=self.seed, progress=console.reporter()
         )
+        if runner.warning is not None:
+            console.note(f"warning: {runner.warning}")
         context = click.get_current_context(silent=True)
         if context is not None:
             context.with_resource(held_threads(self.threads))
