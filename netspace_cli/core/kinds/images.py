@@ -240,7 +240,7 @@ def _share(flags: Tensor) -> float:
 def unrelated_agreements(
     answers: Sequence[Tensor], accuracies: Sequence[float], classes: int, *, within: float = EQUAL_WITHIN
 ) -> list[float | None]:
-    """Mean agreement of each network with the others of equal accuracy; None where there are none.
+    """Mean agreement of each network with the others of equal accuracy; None without any.
 
     Networks are not compared in pairs: of all that are equally accurate, how many answer each class is counted for each
     image, and counts follow as accuracies rise.

@@ -19,12 +19,13 @@ from netspace_models.space_model import SpaceModel
 from torch.overrides import TorchFunctionMode
 
 from netspace_cli.core.networks.factories import resolve_architecture
-from netspace_cli.core.runtime.runner import GIB, bytes_in_use, kept_random_state
+from netspace_cli.core.runtime.runner import GIB, bytes_in_use, kept_random_state, memory_of
 from netspace_cli.core.spaces.model import build_model
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Zoo
 
 from .step_memory import NOWHERE, moments_bytes, step_bytes
+from .stored_rows import SHARE
 
 LARGE_WEIGHT = 1_000_000_000  # values of one parameter
 COPIES = 4  # weights, their gradients, Adam's two moments
@@ -41,8 +42,9 @@ class Footprint:
         largest, largest_name: values of its largest single parameter, and which that is.
         step_bytes: most bytes that a step has in use at once; None where they cannot be counted, as an
             architecture of the user's own computes with values.
-        lasting_bytes: of the zoo's weights, of the model's buffers, and of its copy at the best step.
+        lasting_bytes: of the model's buffers, and of its copy at the best step.
         start_bytes: most bytes in use at once before the first step, beside the zoo's weights.
+        zoo_bytes: of the zoo's weights.
         program_bytes: of this process before it trains: libraries, and the data on a processor.
     """
 
@@ -52,6 +54,7 @@ class Footprint:
     step_bytes: int | None
     lasting_bytes: int = 0
     start_bytes: int = 0
+    zoo_bytes: int = 0
     program_bytes: int = 0
 
     @property
@@ -63,21 +66,24 @@ class Footprint:
     def total_bytes(self) -> int:
         """Bytes at the peak; a lower bound if the step's are not known."""
         training = self.weights_bytes + (self.step_bytes or 0)
-        return self.program_bytes + self.lasting_bytes + max(training, self.start_bytes)
+        return self.program_bytes + self.zoo_bytes + self.lasting_bytes + max(training, self.start_bytes)
 
     def describe(self) -> str:
         """Describe it for people: "11,489,128 parameters; training takes about 24.1 GiB (...)"."""
         step = "unknown" if self.step_bytes is None else f"{self.step_bytes / GIB:.1f}"
+        kept = self.zoo_bytes + self.lasting_bytes
         return (
             f"{self.parameters:,} parameters; training takes about {self.total_bytes / GIB:.1f} GiB "
             f"({self.weights_bytes / GIB:.1f} for weights, gradients and Adam, {step} for a step, "
-            f"{self.start_bytes / GIB:.1f} before the first one, {self.lasting_bytes / GIB:.1f} for the zoo and "
-            f"copies, {self.program_bytes / GIB:.1f} for the program and its data)"
+            f"{self.start_bytes / GIB:.1f} before the first one, {kept / GIB:.1f} for the zoo and copies, "
+            f"{self.program_bytes / GIB:.1f} for the program and its data)"
         )
 
     def on(self, device: torch.device) -> Self:
-        """The same on a device, whose memory does not hold the program if it is an accelerator."""
-        return self if device.type == "cpu" else replace(self, program_bytes=0)
+        """The same on a device: an accelerator's memory does not hold the program, and none a zoo that is too large."""
+        program = self.program_bytes if device.type == "cpu" else 0
+        zoo = self.zoo_bytes if self.zoo_bytes <= SHARE * memory_of(device) else 0
+        return replace(self, program_bytes=program, zoo_bytes=zoo)
 
     def warning(self, recipe: Recipe, memory_bytes: int) -> str | None:
         """Warning for training on a machine with this much memory; None if it is enough."""
@@ -121,10 +127,9 @@ def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
     zoo_bytes = sum(FLOAT_BYTES * a.parameter_count * _rows(zoo, a) for a in known)
     step, moments, most = _counted(model, recipe, counts)
     weights = FLOAT_BYTES * parameters
-    # What is read beside its tensor, then moments, then the model beside them.
-    start = max(zoo_bytes, most, moments + weights)
-    lasting = zoo_bytes + buffers + weights
-    return Footprint(parameters, sizes[largest], largest, step, lasting, start, bytes_in_use())
+    # While moments are taken, and then while the model is built beside them.
+    start = max(most, moments + weights)
+    return Footprint(parameters, sizes[largest], largest, step, buffers + weights, start, zoo_bytes, bytes_in_use())
 
 
 _COUNTED: dict[Any, tuple[int | None, int, int]] = {}

@@ -109,7 +109,9 @@ def test_the_program_counts_on_a_processor_alone() -> None:
     found = Footprint(10, 10, "bias", 50, lasting_bytes=7, start_bytes=100, program_bytes=1000)
     assert found.total_bytes == 1000 + 7 + 160 + 50
     assert found.on(torch.device("cuda")).total_bytes == 217
-    assert found.on(torch.device("cpu")) is found
+    assert found.on(torch.device("cpu")) == found
+    large = replace(found, zoo_bytes=10**14)
+    assert large.total_bytes == found.total_bytes + 10**14 and large.on(torch.device("cpu")) == found
     assert replace(found, start_bytes=300).total_bytes == 1307
     assert 10**7 < bytes_in_use() <= 1.01 * peak_bytes()
 
