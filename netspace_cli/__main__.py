@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import gc
 import signal
 
@@ -13,6 +14,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     # Importing torch makes many objects, and looking through them again and again takes a tenth of a short command.
     gc.set_threshold(100_000, 20, 50)
+    # At the end Python would look through all of them once more.
+    atexit.register(gc.freeze)
     from netspace_cli.cli import cli
 
     cli.main(prog_name="netspace")

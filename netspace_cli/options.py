@@ -152,6 +152,8 @@ class RunnerOptions:
             progress=console.reporter(),
             processes=processes,
         )
+        if runner.warning is not None:
+            console.note(f"warning: {runner.warning}")
         context = click.get_current_context(silent=True)
         if context is not None:
             context.with_resource(held_threads(runner.threads))

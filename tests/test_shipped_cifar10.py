@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import groupby
 from pathlib import Path
 
@@ -104,3 +106,23 @@ def test_optimising_refuses_without_images(away: Path, cli: Cli) -> None:
     assert "the images of cifar10, which space 'cifar10' was trained on, are not available" in result.stderr
     assert "--data cifar10:DIR" in result.stderr
     assert not Path("best.emb").exists()
+
+
+ENCODE = """
+import sys, torch
+from netspace_cli.cli import cli
+cli.main(["encode", {network!r}, "-o", "one.emb"], prog_name="netspace", standalone_mode=False)
+from netspace_cli.core.runtime.minimise import AdamSchedule, minimise
+from netspace_cli.core.runtime.runner import Runner
+minimise(torch.ones(1, 2), lambda z, step: z.square().sum(), AdamSchedule(2), Runner("cpu"), description="refining")
+heavy = "torch._dynamo scipy.ndimage scipy.optimize scipy.spatial scipy.stats sklearn skimage trimesh matplotlib pandas"
+print(*(set(heavy.split()) & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_encoding_and_refining_load_only_what_they_need(away: Path) -> None:
+    code = ENCODE.format(network=str(SAMPLES / "lenet.pt"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == ""
+    assert (away / "one.emb").exists()

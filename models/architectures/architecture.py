@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ..errors import NamesDiffer, UnknownArchitecture
-from ..network_io import ImageIO, NetworkIO
+from ..network_io import NetworkIO
 from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold, without
 from ..parameters.spec import NetworkSpec
 from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
@@ -202,7 +202,8 @@ class Architecture:
         return torch.stack([self.run(own, inputs) for own in weights])
 
     def _faster_at_once(self, count: int, device: torch.device) -> bool:
-        if isinstance(self.io, ImageIO) and (count == 1 or device.type == "cpu"):
+        has_convolutions = len(self.io.input_shape) > 1
+        if has_convolutions and (count == 1 or device.type == "cpu"):
             return count > 1 and bool(getattr(self.fused, "faster_at_once", False))
         return hasattr(self.fused, "forward_each") or self._can_be_mapped
 

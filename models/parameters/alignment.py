@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import scipy
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..errors import ConfigError
@@ -181,7 +181,8 @@ class _Units:
             Those of them that changed.
         """
         gain = self._gain(state, networks)
-        orders = torch.stack([torch.from_numpy(linear_sum_assignment(g, maximize=True)[1]) for g in gain.numpy()])
+        matched = (scipy.optimize.linear_sum_assignment(each, maximize=True)[1] for each in gain.numpy())
+        orders = torch.stack([torch.from_numpy(order) for order in matched])
         found = gain.gather(2, orders[:, :, None]).sum((1, 2))
         # Rounding could let two equal orders swap for ever.
         better = found - gain.diagonal(dim1=1, dim2=2).sum(1) > 1e-9 * gain.abs().sum((1, 2))

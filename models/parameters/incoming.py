@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import scipy
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from .alignment import align_weights
@@ -37,7 +37,7 @@ def match_incoming(
                 if member.axis == 0:
                     own, other = (units_of(each[member.name].double(), member) for each in (reference, found))
                     gain += own @ other.T
-            order = torch.from_numpy(linear_sum_assignment(gain.numpy(), maximize=True)[1])
+            order = torch.from_numpy(scipy.optimize.linear_sum_assignment(gain.numpy(), maximize=True)[1])
             found = reorder(found, [group], [order])
     return found
 

@@ -7,7 +7,7 @@ directions in which a change of W shows most.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -50,6 +50,14 @@ def curvature_moments(
         By parameter name the second moments of inputs (m, m) and of gradients (n, n), in float64 on the
         processor, where the weight is seen as (n, m): outputs by inputs. Layers in groups are left out.
     """
+    found = moments_in_place(module, state, inputs, lambda outputs: _drawn_loss(outputs, values, generator))
+    return {name: (sums.cpu(), gradients.cpu()) for name, (sums, gradients) in found.items()}
+
+
+def moments_in_place(
+    module: nn.Module, state: Mapping[str, Tensor], inputs: Tensor, loss: Callable[[Tensor], Tensor]
+) -> Moments:
+    """Moments as in `curvature_moments`, of any loss of the outputs, on the device of `state`."""
     gathered: dict[str, _Gathered] = {}
     hooks = [
         layer.register_forward_hook(_watch(gathered.setdefault(f"{name}.weight", _Gathered())))
@@ -58,12 +66,11 @@ def curvature_moments(
     ]
     try:
         parameters = {n: t.detach().clone().requires_grad_(True) for n, t in state.items()}
-        outputs = functional_call(module, parameters, (inputs,))
-        _drawn_loss(outputs, values, generator).backward()
+        loss(functional_call(module, parameters, (inputs,))).backward()
     finally:
         _remove(hooks)
     return {
-        name: (sums.inputs.cpu(), sums.gradients.cpu())
+        name: (sums.inputs, sums.gradients)
         for name, sums in gathered.items()
         if isinstance(sums.inputs, Tensor) and isinstance(sums.gradients, Tensor)
     }

@@ -44,7 +44,7 @@ class Representation:
 def layer_sigma(architecture: Architecture, scale: Tensor) -> Tensor:
     """(P,) standard deviation of each weight's layer, from (L,), with a floor."""
     sizes = torch.tensor([layer.stop - layer.start for layer in architecture.spec.layers], device=scale.device)
-    return scale.clamp_min(LEAST_DEVIATION).repeat_interleave(sizes)
+    return scale.clamp_min(LEAST_DEVIATION).repeat_interleave(sizes, output_size=architecture.spec.layers[-1].stop)
 
 
 def weight_errors(predicted: Tensor, target: Tensor, sigma: Tensor | None = None) -> Tensor:

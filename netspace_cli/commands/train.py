@@ -112,7 +112,7 @@ def _show(console: Console, task: TrainTask, space: Space, report: dict[str, Any
 
 
 def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
-    prepared, needed = task.plan(runner), task.footprint
+    prepared, needed = task.plan(runner), task.footprint.on(runner.device)
     rows = [(key, in_words(value)) for key, value in prepared.recipe.values().items()]
     rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB")]
     console.table("would train with", ["setting", "value"], rows)

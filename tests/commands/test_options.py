@@ -11,11 +11,13 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from netspace_models.errors import ConfigError
+from netspace_models.wording import worded
 
 from netspace_cli import options
 from netspace_cli.core.runtime.runner import PRECISIONS, Runner
 from netspace_cli.options import RunnerOptions
 from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.flags import CommandLineWording
 
 PASSED: dict[str, Any] = {}
 
@@ -208,3 +210,14 @@ def test_an_output_can_be_required() -> None:
 
     result = CliRunner().invoke(decode, [])
     assert result.exit_code == 2 and "Missing option '-o' / '--output'." in result.stderr
+
+
+def test_slow_arithmetic_is_warned_of_before_the_work(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True}, raising=False)
+    with Console() as console, worded(CommandLineWording()):
+        RunnerOptions("cpu", "bf16").runner(console)
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.startswith("warning: bf16 was asked for; this processor has no arithmetic for it")
+    assert said.endswith("Use --precision float32.")

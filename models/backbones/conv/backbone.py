@@ -16,8 +16,7 @@ from ...errors import ConfigError
 from ...parameters.prep_grid import check_fits, from_prep, to_prep
 from ...parameters.spec import NetworkSpec
 from ..backbone import ArchitectureInit, Backbone
-
-SLOPE = 0.01
+from .peaks import SLOPE, peaks
 
 
 class PRepEncoder(nn.Module):
@@ -42,12 +41,9 @@ class PRepEncoder(nn.Module):
         self.conv4 = nn.Conv2d(4 * h, 32 * h, (3, 1), padding=(1, 0))
 
     def forward(self, prep: Tensor) -> Tensor:
-        x = F.leaky_relu(self.conv1(prep), SLOPE)
-        x = F.leaky_relu(self.conv2(x), SLOPE)
-        x = x.amax(dim=3, keepdim=True)  # (B, 2h, H, 1)
+        x = peaks(prep, self.conv1, self.conv2)  # (B, 2h, H, 1)
         x = F.leaky_relu(self.conv3(x), SLOPE)
-        x = F.leaky_relu(self.conv4(x), SLOPE)
-        return x.amax(dim=2).flatten(1)
+        return F.leaky_relu(self.conv4(x).amax(dim=2).flatten(1), SLOPE)
 
 
 class PRepDecoder(nn.Module):

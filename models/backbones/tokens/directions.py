@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from ...parameters.spec import NetworkSpec
 from ...second_order.curvature import Moments
+from ...second_order.eigenvectors import leading_eigenvectors
 from ..backbone import Directions
 from .head import DirectPath
 
@@ -136,7 +137,7 @@ def _directions(moments: Tensor | None, size: int, count: int, generator: torch.
     if moments is None:
         directions = torch.linalg.qr(torch.randn(size, count, dtype=torch.float64, generator=generator))[0]
     else:
-        directions = torch.linalg.eigh(moments.double())[1].flip(1)[:, :count]
+        directions = leading_eigenvectors(moments, count)
     # Eigenvectors have no sign of their own; fixed here, so that every machine finds the same ones.
     strongest = directions.gather(0, directions.abs().argmax(dim=0, keepdim=True))
     return (directions * strongest.sign() * (size / count) ** 0.5).float().contiguous()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
-from scipy.stats import spearmanr
+import scipy
 
 from netspace_cli.core.networks.path_step import Step
 
@@ -43,7 +43,7 @@ def spearman(pairs: Sequence[tuple[float, float]]) -> float | None:
     sides = [set(side) for side in zip(*pairs, strict=True)]
     if len(pairs) < 3 or min(len(s) for s in sides) < 2:
         return None
-    return float(spearmanr([g for g, _ in pairs], [a for _, a in pairs]).statistic)
+    return float(scipy.stats.spearmanr([g for g, _ in pairs], [a for _, a in pairs]).statistic)
 
 
 def runs(steps: Sequence[Step]) -> list[tuple[str, int, int]]:

@@ -130,25 +130,27 @@ class ImageEvaluator:
     rows: list[Evaluated] = field(default_factory=list)
 
     def outputs(self, network: Network) -> Tensor:
-        """(N, K) logits, on the processor."""
-        return logits_of(network.architecture, self.runner.place(network.weights), self.data, "test", self.runner)
+        """(N,) classes that a network answers, on the processor."""
+        logits = logits_of(network.architecture, self.runner.place(network.weights), self.data, "test", self.runner)
+        return logits.argmax(1).int()
 
     def judge(self, instances: Sequence[Judged]) -> None:
         """Add the instances of one architecture, each with the others of equal accuracy."""
         labels = labels_of(self.data, "test")
-        targets = [i.target for i in instances]
+        accuracies = [_share(judged.target == labels) for judged in instances]
+        unrelated = unrelated_agreements([judged.target for judged in instances], accuracies, self.data.io.classes)
         self.rows += [
             Evaluated(
                 judged.id,
                 judged.arch,
                 judged.recognised,
-                accuracy(judged.target, labels),
-                accuracy(judged.predicted, labels),
-                agreement(judged.target, judged.predicted),
-                _unrelated(row, targets, labels),
+                own,
+                _share(judged.predicted == labels),
+                _share(judged.target == judged.predicted),
+                others,
                 judged.seen,
             )
-            for row, judged in enumerate(instances)
+            for judged, own, others in zip(instances, accuracies, unrelated, strict=True)
         ]
 
     def evaluation(self) -> ImageEvaluation:
@@ -231,12 +233,38 @@ def require_images(data: Data) -> ImageData:
     return images
 
 
-def _unrelated(row: int, targets: Sequence[Tensor], labels: Tensor) -> float | None:
-    """Mean agreement with other instances of the split that have equal accuracy."""
-    own = accuracy(targets[row], labels)
-    others = [
-        agreement(targets[row], t)
-        for i, t in enumerate(targets)
-        if i != row and abs(accuracy(t, labels) - own) <= EQUAL_WITHIN
-    ]
-    return float(np.mean(others)) if others else None
+def _share(flags: Tensor) -> float:
+    return flags.double().mean().item()
+
+
+def unrelated_agreements(
+    answers: Sequence[Tensor], accuracies: Sequence[float], classes: int, *, within: float = EQUAL_WITHIN
+) -> list[float | None]:
+    """Mean agreement of each network with the others of equal accuracy; None without any.
+
+    Networks are not compared in pairs: of all that are equally accurate, how many answer each class is counted for each
+    image, and counts follow as accuracies rise.
+
+    Args:
+        answers: (N,) classes for each network; accuracies: of each.
+        classes: K, of the images.
+        within: difference of accuracies that counts as none.
+    """
+    found: list[float | None] = [None] * len(answers)
+    order = sorted(range(len(answers)), key=lambda i: accuracies[i])
+    said = [answers[i].numpy() for i in order]
+    images = np.arange(len(said[0]) if said else 0)
+    counts = np.zeros((len(images), classes), dtype=np.int32)
+    low = high = 0
+    for place, i in enumerate(order):
+        while high < len(order) and accuracies[order[high]] - accuracies[i] <= within:
+            counts[images, said[high]] += 1
+            high += 1
+        while accuracies[i] - accuracies[order[low]] > within:
+            counts[images, said[low]] -= 1
+            low += 1
+        others = high - low - 1
+        if others:
+            alike = int(counts[images, said[place]].sum()) - len(images)
+            found[i] = alike / (len(images) * others)
+    return found

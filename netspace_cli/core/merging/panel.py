@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
+import scipy
 import torch
 from netspace_models.errors import ConfigError
 from netspace_models.problems import CLASSIFICATION, Problem
 from netspace_models.training.losses import ensemble_outputs, mixture_weights
 from netspace_models.wording import setting
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
@@ -175,7 +175,7 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor]) ->
     for member, own in zip(members, probabilities, strict=True):
         pairs = own.argmax(1) * classes + (total - own).argmax(1)
         counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
-        rows, columns = linear_sum_assignment(counts.numpy(), maximize=True)
+        rows, columns = scipy.optimize.linear_sum_assignment(counts.numpy(), maximize=True)
         plain = int(counts.trace()) / images
         reordered = int(counts[rows, columns].sum()) / images
         # Two networks that hardly ever say another class than their favourite agree as often whatever they see.

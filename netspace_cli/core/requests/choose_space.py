@@ -136,11 +136,12 @@ def _tag(embeddings: Embeddings) -> str:
 
 def _space_of_checkpoints(paths: Sequence[Path], reader: CheckpointReader) -> str:
     """The first built-in space with the architectures of all these checkpoints."""
-    known = {each.name: each.architectures for each in built_in_by_starts()}
+    built_in = built_in_by_starts()
+    for each in built_in:
+        if all(_is_for(p, each.architectures, reader) for p in paths):
+            return each.name
+    known = {each.name: each.architectures for each in built_in}
     homes = {p: [n for n, candidates in known.items() if _is_for(p, candidates, reader)] for p in paths}
-    for name in known:
-        if all(name in found for found in homes.values()):
-            return name
     homeless = next((p for p, found in homes.items() if not found), None)
     if homeless is None:
         whose = "; ".join(f"{p} belongs in {' or '.join(found)}" for p, found in homes.items())

@@ -88,7 +88,7 @@ class TrainTask:
 
     def warning(self, runner: Runner) -> str | None:
         """A warning about the memory needed; None if there is enough."""
-        return self.footprint.warning(self.recipe, memory_of(runner.device))
+        return self.footprint.on(runner.device).warning(self.recipe, memory_of(runner.device))
 
     def plan(self, runner: Runner) -> Task:
         """Read and check everything, without training."""

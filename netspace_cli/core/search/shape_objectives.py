@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import scipy
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.second_order.gauss_newton import weights_by_distance
 from netspace_models.training.losses import output_matching
-from scipy.spatial import KDTree
 from torch import Tensor
 from torch.func import grad, vmap
 
@@ -89,7 +89,7 @@ class ScanObjective:
     runner: Runner
     scan: Scan
     held: Mapping[str, Scan]
-    nearest: KDTree
+    nearest: scipy.spatial.KDTree
     by_loss: bool = True
 
     def loss(self, architecture: Architecture, weights: Tensor, step: int, count: int) -> Tensor:
@@ -193,4 +193,4 @@ def objective_of_scan(scan: Scan, runner: Runner) -> ScanObjective:
     held = {"val": order[:share], "test": order[share : 2 * share]}
     towards = scan.part(order[2 * share :])
     placed = {split: scan.part(index).to(runner.device) for split, index in held.items()}
-    return ScanObjective(runner, towards.to(runner.device), placed, KDTree(towards.points.numpy()))
+    return ScanObjective(runner, towards.to(runner.device), placed, scipy.spatial.KDTree(towards.points.numpy()))

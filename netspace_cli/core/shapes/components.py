@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 # A component below this share of the largest one's size is a fragment.
 FRAGMENT_SHARE = 0.1
@@ -17,7 +17,7 @@ def connected_components(inside: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         (R, …) the component of each voxel, from 1 on, 0 outside; and (N + 1,) sizes in voxels, 0 for the outside.
     """
-    labels, _ = ndimage.label(inside)
+    labels, _ = scipy.ndimage.label(inside)
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return labels, sizes
@@ -61,8 +61,8 @@ def distances_without_fragments(
     if not inside.any():
         return values
     solid = without_fragments(inside, meant)
-    away = (ndimage.distance_transform_edt(~solid) - 0.5) * voxel
-    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    away = (scipy.ndimage.distance_transform_edt(~solid) - 0.5) * voxel
+    nearest = scipy.ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     of_fragments = ~solid[tuple(nearest)]
     lifted = np.maximum(values, np.minimum(away - SLACK * voxel, ceiling))
     found = np.where(solid, values, np.where(of_fragments, np.minimum(away, np.maximum(ceiling, voxel / 2)), lifted))

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 import torch
 from netspace_models.second_order.gauss_newton import Solver, weights_by_distance
-from scipy import ndimage
 from torch import Tensor
 
 from netspace_cli.core.runtime.runner import Runner
@@ -170,8 +170,8 @@ def _wrong_voxels(found: Tensor, wanted: VoxelTargets, margin: float) -> Tensor:
     fragments = loose | fragments_of(firm)
     if not fragments.any():
         return torch.zeros(0, dtype=torch.long, device=found.device)
-    near = solid & ndimage.binary_dilation(fragments, iterations=AROUND)
-    holds = near & ~firm & ndimage.binary_dilation(firm & ~fragments, iterations=AROUND)
+    near = solid & scipy.ndimage.binary_dilation(fragments, iterations=AROUND)
+    holds = near & ~firm & scipy.ndimage.binary_dilation(firm & ~fragments, iterations=AROUND)
     broken = holds if holds.any() else near & ~inside
     wrong = (loose & ~solid) | broken
     return torch.from_numpy(np.flatnonzero(wanted.voxels.at(wrong))).to(found.device)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import scipy
 import torch
 from netspace_models.errors import InputFileError
-from scipy import ndimage
 from torch import Tensor
 
 from .samples import HELD_OUT, SAMPLES, Shape, check_distances
@@ -65,9 +65,9 @@ def signed_distances(grid: np.ndarray, padding: int = PADDING) -> np.ndarray:
     """Convert occupancy (R, R, R) to signed distances, negative inside, at centres of finer voxels in the box."""
     padded = np.pad((grid != 0).astype(np.float32), padding)
     finer = max(1, FINEST // len(padded))
-    fine = ndimage.zoom(padded, finer, order=1, grid_mode=True, mode="nearest") > 0.5
+    fine = scipy.ndimage.zoom(padded, finer, order=1, grid_mode=True, mode="nearest") > 0.5
     # The surface runs between two voxels' centres, half a voxel from each.
-    outside, inside = ndimage.distance_transform_edt(~fine), ndimage.distance_transform_edt(fine)
+    outside, inside = scipy.ndimage.distance_transform_edt(~fine), scipy.ndimage.distance_transform_edt(fine)
     voxels: np.ndarray = np.where(fine, 0.5 - inside, outside - 0.5)
     return (voxels * (2 / len(fine))).astype(np.float32)
 
@@ -75,7 +75,7 @@ def signed_distances(grid: np.ndarray, padding: int = PADDING) -> np.ndarray:
 def _interpolated(distances: np.ndarray, points: Tensor) -> Tensor:
     """Interpolate distances (S, 1) at points (S, 3) of the box, linearly between the voxels' centres."""
     places = (points.double().numpy().T + 1) / 2 * len(distances) - 0.5
-    found = ndimage.map_coordinates(distances, places, order=1, mode="nearest")
+    found = scipy.ndimage.map_coordinates(distances, places, order=1, mode="nearest")
     return torch.from_numpy(found.astype(np.float32))[:, None]
 
 

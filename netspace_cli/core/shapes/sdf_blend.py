@@ -7,9 +7,9 @@ from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
+import scipy
 import torch
 from netspace_models.training.losses import blended
-from scipy import ndimage
 from torch import Tensor
 
 from .components import connected_components, distances_without_fragments, fragments_of, without_fragments
@@ -85,7 +85,7 @@ class BlendEnds:
         solid = small.inside(torch.from_numpy(values))
         labels, _ = connected_components(solid & ~without_fragments(solid, upsampled(self.meant, parts)))
         held = np.isin(labels, np.unique(labels[upsampled(coarse < 0, parts)])[1:])
-        near = ndimage.binary_dilation(held, iterations=parts * JOINED)
+        near = scipy.ndimage.binary_dilation(held, iterations=parts * JOINED)
         values = np.where((small.at(labels) > 0) & ~small.at(held), np.maximum(-values, 0), values)
         values = np.where(small.at(near) & (parents < 0), np.minimum(values, parents), values)
         return torch.from_numpy(values).to(self.one)

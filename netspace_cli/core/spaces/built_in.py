@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from netspace_models.architectures import Architecture, io_from
 from netspace_models.errors import ConfigError
 
-from netspace_cli.core.files.safetensors_file import read_safetensors
+from netspace_cli.core.files.safetensors_file import read_checked_bytes
 from netspace_cli.core.networks.factories import recorded_architecture
 
 from .space_record import read_record
@@ -24,13 +25,18 @@ class BuiltIn:
 
     Attributes:
         name: as people call it.
-        architectures: in the order of their ClassIds.
+        build: builds its architectures, which takes a tenth of a second.
         starts: starting points of each.
     """
 
     name: str
-    architectures: tuple[Architecture, ...]
+    build: Callable[[], tuple[Architecture, ...]]
     starts: int
+
+    @cached_property
+    def architectures(self) -> tuple[Architecture, ...]:
+        """Its architectures in the order of their ClassIds, built when they are asked for."""
+        return self.build()
 
 
 def space_path(source: str | Path) -> Path:
@@ -91,8 +97,11 @@ def built_in_architectures() -> tuple[Architecture, ...]:
 
 
 def _described(name: str, path: Path) -> BuiltIn:
-    _, metadata = read_safetensors(path)
+    _, metadata = read_checked_bytes(path)
     record = read_record(path, metadata)
-    io = io_from(record["io"])
-    architectures = tuple(recorded_architecture(each, io, path) for each in record["architectures"])
-    return BuiltIn(name, architectures, starts_in(record))
+
+    def build() -> tuple[Architecture, ...]:
+        io = io_from(record["io"])
+        return tuple(recorded_architecture(each, io, path) for each in record["architectures"])
+
+    return BuiltIn(name, build, starts_in(record))

@@ -7,27 +7,26 @@ nothing is computed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
-from types import TracebackType
 from typing import Any, Self
 
 import torch
-import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from netspace_models.backbones import ArchitectureInit
 from netspace_models.errors import ConfigError
 from netspace_models.space_model import SpaceModel
-from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from netspace_cli.core.networks.factories import resolve_architecture
-from netspace_cli.core.runtime.runner import GIB, kept_random_state
+from netspace_cli.core.runtime.runner import GIB, bytes_in_use, kept_random_state, memory_of
 from netspace_cli.core.spaces.model import build_model
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Zoo
 
-NOWHERE = "meta"
+from .step_memory import NOWHERE, moments_bytes, step_bytes
+from .stored_rows import SHARE
+
 LARGE_WEIGHT = 1_000_000_000  # values of one parameter
 COPIES = 4  # weights, their gradients, Adam's two moments
 FLOAT_BYTES = 4
@@ -41,14 +40,22 @@ class Footprint:
     Attributes:
         parameters: of the space's model.
         largest, largest_name: values of its largest single parameter, and which that is.
-        step_bytes: what a step keeps for its backward pass; None where it cannot be counted, as an
+        step_bytes: most bytes that a step has in use at once; None where they cannot be counted, as an
             architecture of the user's own computes with values.
+        lasting_bytes: of the model's buffers, and of its copy at the best step.
+        start_bytes: most bytes in use at once before the first step, beside the zoo's weights.
+        zoo_bytes: of the zoo's weights.
+        program_bytes: of this process before it trains: libraries, and the data on a processor.
     """
 
     parameters: int
     largest: int
     largest_name: str
     step_bytes: int | None
+    lasting_bytes: int = 0
+    start_bytes: int = 0
+    zoo_bytes: int = 0
+    program_bytes: int = 0
 
     @property
     def weights_bytes(self) -> int:
@@ -57,16 +64,26 @@ class Footprint:
 
     @property
     def total_bytes(self) -> int:
-        """Total bytes; a lower bound if the step's are not known."""
-        return self.weights_bytes + (self.step_bytes or 0)
+        """Bytes at the peak; a lower bound if the step's are not known."""
+        training = self.weights_bytes + (self.step_bytes or 0)
+        return self.program_bytes + self.zoo_bytes + self.lasting_bytes + max(training, self.start_bytes)
 
     def describe(self) -> str:
         """Describe it for people: "11,489,128 parameters; training takes about 24.1 GiB (...)"."""
         step = "unknown" if self.step_bytes is None else f"{self.step_bytes / GIB:.1f}"
+        kept = self.zoo_bytes + self.lasting_bytes
         return (
             f"{self.parameters:,} parameters; training takes about {self.total_bytes / GIB:.1f} GiB "
-            f"({self.weights_bytes / GIB:.1f} for weights, gradients and Adam, {step} for a step)"
+            f"({self.weights_bytes / GIB:.1f} for weights, gradients and Adam, {step} for a step, "
+            f"{self.start_bytes / GIB:.1f} before the first one, {kept / GIB:.1f} for the zoo and copies, "
+            f"{self.program_bytes / GIB:.1f} for the program and its data)"
         )
+
+    def on(self, device: torch.device) -> Self:
+        """The same on a device: an accelerator's memory does not hold the program, and none a zoo that is too large."""
+        program = self.program_bytes if device.type == "cpu" else 0
+        zoo = self.zoo_bytes if self.zoo_bytes <= SHARE * memory_of(device) else 0
+        return replace(self, program_bytes=program, zoo_bytes=zoo)
 
     def warning(self, recipe: Recipe, memory_bytes: int) -> str | None:
         """Warning for training on a machine with this much memory; None if it is enough."""
@@ -106,11 +123,34 @@ def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
     counts = {a.name: min(recipe.train.instances, len(zoo.select(split="train", arch=a.name))) for a in known}
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     largest = max(sizes, key=lambda name: sizes[name])
-    try:
-        step: int | None = _kept_by_a_step(model, recipe, counts)
-    except (RuntimeError, TypeError):
-        step = None
-    return Footprint(sum(sizes.values()), sizes[largest], largest, step)
+    parameters, buffers = sum(sizes.values()), sum(b.nbytes for b in model.buffers())
+    zoo_bytes = sum(FLOAT_BYTES * a.parameter_count * _rows(zoo, a) for a in known)
+    step, moments, most = _counted(model, recipe, counts)
+    weights = FLOAT_BYTES * parameters
+    # While moments are taken, and then while the model is built beside them.
+    start = max(most, moments + weights)
+    return Footprint(parameters, sizes[largest], largest, step, buffers + weights, start, zoo_bytes, bytes_in_use())
+
+
+_COUNTED: dict[Any, tuple[int | None, int, int]] = {}
+
+
+def _counted(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> tuple[int | None, int, int]:
+    """Bytes of a step, if they can be counted, of moments that last, and at most while those are taken.
+
+    Counted once in a process, as experiments train many spaces alike.
+    """
+    key = (repr(recipe), tuple((a.name, a.io, a.spec, counts.get(a.name)) for a in model.architectures))
+    if key not in _COUNTED:
+        try:
+            _COUNTED[key] = (step_bytes(model, recipe, counts), *moments_bytes(model, recipe))
+        except (RuntimeError, TypeError):
+            _COUNTED[key] = (None, 0, 0)
+    return _COUNTED[key]
+
+
+def _rows(zoo: Zoo, architecture: Architecture) -> int:
+    return sum(len(zoo.select(split=split, arch=architecture.name)) for split in ("train", "val"))
 
 
 class _WithoutValues(TorchFunctionMode):
@@ -134,73 +174,3 @@ def _without_values(recipe: Recipe, architectures: Sequence[Architecture]) -> Sp
     with kept_random_state(), _WithoutValues():
         model = build_model(recipe, architectures, inits)
     return model.to(NOWHERE)
-
-
-def _kept_by_a_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> int:
-    """Bytes that a step keeps for the backward pass, beside the model itself.
-
-    Of every view of an instance: its encoding, its decoding and, if its behaviour counts, its run on the images; the
-    latter two again for a further starting point, if there are some, and for every boundary pair (eq. 7-12).
-    """
-    io, train = model.architectures[0].io, recipe.train
-    images = torch.empty(train.images, *io.input_shape, device=NOWHERE)
-    encoded, decoded = {}, {}
-    for a in model.architectures:
-        with _Kept(model) as encoding:
-            embedding = model.encode(a.name, torch.empty(1, a.parameter_count, device=NOWHERE))
-        with _Kept(model) as decoding:
-            predicted = model.decode(a.name, embedding)
-            if train.structure < 1:
-                a.run(predicted[0], images)
-        encoded[a.name], decoded[a.name] = encoding.bytes(), decoding.bytes()
-    views = 2 if train.contrast.gamma else 1
-    times = {name: 2 if recipe.space.starts_of(name) > 1 and train.level > 0 else 1 for name in counts}
-    total = views * sum(count * (encoded[name] + times[name] * decoded[name]) for name, count in counts.items())
-    names = [a.name for a in model.architectures]
-    if train.interpolation > 0 and train.objective == "imitate":
-        pairs = counts.get(names[0], 0) * counts.get(names[-1], 0)
-        total += pairs * sum(decoded[name] for name in names[1:-1])
-    return total
-
-
-class _FusedAttention(TorchFunctionMode):
-    """Inside the block, attention keeps for the backward pass what it keeps on a device.
-
-    On tensors without values it would also keep all its scores.
-    """
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is F.scaled_dot_product_attention and not kwargs:
-            return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(*args)[0]
-        return func(*args, **(kwargs or {}))
-
-
-class _Kept:
-    """Count what autograd keeps for the backward pass, without the model's own values, inside the block."""
-
-    def __init__(self, model: SpaceModel) -> None:
-        self._own = {id(t.untyped_storage()) for t in (*model.parameters(), *model.buffers())}
-        self._storages: dict[int, torch.UntypedStorage] = {}
-        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._note, lambda tensor: tensor)
-        self._attention = _FusedAttention()
-
-    def __enter__(self) -> Self:
-        self._hooks.__enter__()
-        self._attention.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._attention.__exit__(kind, error, trace)
-        self._hooks.__exit__(kind, error, trace)
-
-    def bytes(self) -> int:
-        """Bytes of all that is kept, each piece of memory once."""
-        return sum(storage.nbytes() for storage in self._storages.values())
-
-    def _note(self, tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if id(storage) not in self._own:
-            self._storages[id(storage)] = storage
-        return tensor

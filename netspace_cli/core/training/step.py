@@ -33,7 +33,7 @@ from netspace_cli.core.spaces.recipe import Recipe, TrainRecipe
 
 from .extension import Extension
 from .sharing import Part, Projection, Share, add_up
-from .training_set import TrainingSet, layer_scale
+from .training_set import TrainingSet
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,7 @@ class Task:
             return None
         sigma = None
         if t.reconstruct.layer_normalisation:
-            seen = {a.name: (a, self.training.weights["train", a.name]) for a in self.training.seen()}
-            sigma = {name: layer_sigma(a, layer_scale(a, weights)) for name, (a, weights) in seen.items()}
+            sigma = {a.name: layer_sigma(a, self.training.scale_of(a)) for a in self.training.seen()}
         whole = t.reconstruct.target == "instance"
         return Representation(t.structure, sigma, whole, t.contrast.gamma, t.contrast.temperature)
 
@@ -220,7 +219,8 @@ def validate(task: Task, state: TrainState) -> float:
         losses = torch.zeros(max(len(weights) for weights in present.values()), device=inputs.device)
         for i in range(processes.number, len(losses), processes.count):
             batch = replace(batch, starts=_starts_by_turns(task, i))
-            one = {name: v[i : i + 1] for name, v in present.items() if i < len(v)}
+            some = slice(i, i + 1)
+            one = {name: task.training.rows_of("val", name, some) for name, v in present.items() if i < len(v)}
             if task.extension is not None:
                 terms = _level_terms(
                     task, task.extension, state.model, "val", dict.fromkeys(one, torch.tensor([i])), batch
@@ -242,7 +242,8 @@ def _objective(task: Task, state: TrainState, batch: Batch, generator: torch.Gen
     for a in task.training.seen():
         weights = task.training.weights["train", a.name]
         drawn[a.name] = rows = _drawn_rows(weights, task.recipe.train.instances, generator)
-        targets[a.name], batch = task.vary(a, weights[rows], rows, batch, generator)
+        chosen = task.training.rows_of("train", a.name, rows)
+        targets[a.name], batch = task.vary(a, chosen, rows, batch, generator)
     if task.extension is not None:
         own, batch, weight = task.share.rows(drawn, batch)
         terms = _level_terms(task, task.extension, state.model, "train", own, batch)
@@ -264,8 +265,8 @@ def _level_terms(
     """Loss of further starting points alone, mean over instances: rows of the zoo by architecture."""
     losses = []
     for name, chosen in rows.items():
-        embeddings, targets = extension.embeddings[split, name], task.training.weights[split, name]
-        losses.append(level_losses(model, name, embeddings[chosen], targets[chosen], batch, task.constants))
+        embeddings, targets = extension.embeddings[split, name][chosen], task.training.rows_of(split, name, chosen)
+        losses.append(level_losses(model, name, embeddings, targets, batch, task.constants))
     return {"level": torch.cat(losses).mean()}
 
 

@@ -16,15 +16,20 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from netspace_cli.core.networks.factories import fresh_module, resolve_architecture
-from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.runtime.runner import Runner, kept_random_state, memory_of
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 from .starts import check_starts
+from .stored_rows import SHARE, StoredRows
 
-ENCODED_AT_ONCE = 16
+# Instances, and of large ones so many values.
+ENCODED_AT_ONCE, VALUES_AT_ONCE = 16, 2**24
 # Modules that tell how large the layers of an architecture without instances are.
 FRESH = 4
+# Values of a layer, of all instances together, that are copied at once, 268 MB; of more, so many are summed at once.
+MOST_AT_ONCE, SUMMED_AT_ONCE = 2**26, 2**22
+ROWS_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -33,13 +38,20 @@ class TrainingSet:
 
     Attributes:
         architectures: of the space, in the order of their ClassIds; unseen ones among them.
-        weights: (N, P) by split and architecture; absent where a split has none.
+        weights: (N, P) by split and architecture; absent where a split has none. Some of them are had by `rows_of`.
         instances: the manifest's lines in the order of the rows.
+        stored: what reads the weights of a zoo that is too large for the device's memory; None where they are in it.
     """
 
     architectures: tuple[Architecture, ...]
     weights: Mapping[tuple[str, str], Tensor]
     instances: Mapping[tuple[str, str], tuple[Instance, ...]]
+    stored: StoredRows | None = None
+
+    def rows_of(self, split: str, arch: str, rows: Tensor | slice) -> Tensor:
+        """(B, P) some of the weights, on the device."""
+        found = self.weights[split, arch][rows]
+        return found if self.stored is None else self.stored.take(found)
 
     def seen(self) -> tuple[Architecture, ...]:
         """Architectures that have training instances."""
@@ -48,6 +60,11 @@ class TrainingSet:
     def rows(self) -> list[tuple[str, str]]:
         """Splits and architectures that have instances, in the order of a space's embeddings."""
         return [(s, a.name) for a in self.architectures for s in ("train", "val") if (s, a.name) in self.weights]
+
+    def scale_of(self, architecture: Architecture) -> Tensor:
+        """(L,) `layer_scale` of the training instances, on the device."""
+        scale = layer_scale(architecture, self.weights["train", architecture.name], self.stored)
+        return scale if self.stored is None else scale.to(self.stored.device)
 
     def embeddings(self, model: SpaceModel, runner: Runner) -> dict[tuple[str, str], Tensor]:
         """Encode all training and validation instances by a model in evaluation mode: (N, E) by `rows`.
@@ -58,7 +75,10 @@ class TrainingSet:
         with runner.progress("encoding the zoo", sum(len(w) for w in self.weights.values())) as tick, torch.no_grad():
             for key in self.rows():
                 encoded = []
-                for place, some in enumerate(self.weights[key].split(ENCODED_AT_ONCE)):
+                count, size = self.weights[key].shape
+                most = min(ENCODED_AT_ONCE, max(1, VALUES_AT_ONCE // size))
+                for place, first in enumerate(range(0, count, most)):
+                    some = self.rows_of(*key, slice(first, first + most))
                     mine = place % processes.count == processes.number
                     encoded.append(
                         model.encode(key[1], some) if mine else some.new_zeros(len(some), model.embedding_size)
@@ -81,11 +101,12 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner, extended: Sequen
     unseen = [resolve_architecture(name, zoo.io) for name in dict.fromkeys(recipe.space.unseen)]
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
     weights, instances = {}, {}
+    stored = _store_for(zoo, known, runner)
     for split in ("train", "val"):
         for a in known:
             found = zoo.select(split=split, arch=a.name)
             if found:
-                weights[split, a.name] = runner.place(torch.stack(zoo.weights(found, a)))
+                weights[split, a.name] = _read(zoo, found, a, runner, stored)
                 instances[split, a.name] = found
             elif split == "train":
                 raise ConfigError(
@@ -108,7 +129,31 @@ def load_training_set(zoo: Zoo, recipe: Recipe, runner: Runner, extended: Sequen
             )
     _check_rates(recipe, [a.name for a in order])
     check_starts(recipe.space, [(a, len(instances.get(("train", a.name), ()))) for a in order])
-    return TrainingSet(order, weights, instances)
+    return TrainingSet(order, weights, instances, stored)
+
+
+def _store_for(zoo: Zoo, architectures: Sequence[Architecture], runner: Runner) -> StoredRows | None:
+    """What to store weights in, if they would take too much of the device's memory.
+
+    Those of neural fields stay in memory, since training looks at all of them first.
+    """
+    counts = {a.name: sum(i.split != "test" for i in zoo.select(arch=a.name)) for a in architectures}
+    needed = sum(4 * a.parameter_count * counts[a.name] for a in architectures)
+    return StoredRows(runner.device) if zoo.io.labelled and needed > SHARE * memory_of(runner.device) else None
+
+
+def _read(
+    zoo: Zoo, instances: Sequence[Instance], architecture: Architecture, runner: Runner, stored: StoredRows | None
+) -> Tensor:
+    """(N, P) weights, read one by one: nothing else of the zoo is in memory."""
+    each = (zoo.network(instance, architecture).weights for instance in instances)
+    size = architecture.parameter_count
+    if stored is not None:
+        return stored.store(each, len(instances), size)
+    weights = torch.empty(len(instances), size)
+    for row, own in zip(weights, each, strict=True):
+        row.copy_(own)
+    return runner.place(weights)
 
 
 def _check_rates(recipe: Recipe, known: Sequence[str]) -> None:
@@ -136,7 +181,8 @@ def initial_values(
         else:
             weights = training.weights["train", a.name]
             start = weights[_best(training.instances["train", a.name])].cpu()
-        inits[a.name] = ArchitectureInit(a.spec, start, layer_scale(a, weights.cpu()), a.run_several, architecture=a)
+        scale = layer_scale(a, weights.cpu(), training.stored)
+        inits[a.name] = ArchitectureInit(a.spec, start, scale, a.run_several, architecture=a)
     return inits
 
 
@@ -151,10 +197,30 @@ def _best(instances: Sequence[Instance]) -> int:
     return max(range(len(instances)), key=lambda i: instances[i].accuracy.get("val", 0.0))
 
 
-def layer_scale(architecture: Architecture, weights: Tensor) -> Tensor:
-    """(L,) standard deviation of each layer's values over all instances, with a floor for dead layers."""
-    parts = [weights[:, layer.start : layer.stop] for layer in architecture.spec.layers]
-    return torch.cat([deviation(part.reshape(1, -1), dim=1)[0] for part in parts]).clamp_min(1e-4)
+def layer_scale(architecture: Architecture, weights: Tensor, stored: StoredRows | None = None) -> Tensor:
+    """(L,) standard deviation of each layer's values over all instances, with a floor for dead layers.
+
+    Args:
+        weights: (N, P); stored: what reads them, where they are in no memory.
+    """
+    parts = (weights[:, layer.start : layer.stop] for layer in architecture.spec.layers)
+    return torch.cat([_deviation_of(part, stored) for part in parts]).clamp_min(1e-4)
+
+
+def _deviation_of(part: Tensor, stored: StoredRows | None) -> Tensor:
+    """(1,) standard deviation of a layer's values (N, n); of very many, from the sums of values and of squares."""
+    at_once = max(1, min(ROWS_AT_ONCE, SUMMED_AT_ONCE // part.shape[1]))
+    if part.numel() <= MOST_AT_ONCE or len(part) == 1:
+        whole = part if stored is None else stored.copied(part, at_once)
+        return deviation(whole.reshape(1, -1), dim=1)[0]
+    total, squares = torch.zeros(2, dtype=torch.float64, device=part.device)
+    for rows in part.split(at_once):
+        values = rows.double()
+        total, squares = total + values.sum(), squares + values.square().sum()
+        if stored is not None:
+            stored.release()
+    variance = (squares - total.square() / part.numel()) / (part.numel() - 1)
+    return variance.clamp_min(0).sqrt().float()[None]
 
 
 def fresh_weights(architecture: Architecture, runner: Runner, inputs: Tensor, *, count: int = FRESH) -> Tensor:

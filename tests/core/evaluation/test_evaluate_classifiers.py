@@ -13,7 +13,7 @@ from netspace_models.errors import ConfigError, InputFileError, WrongSpace
 from netspace_cli.core.encoding.decode import decode
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.evaluation.evaluate import evaluate
-from netspace_cli.core.kinds.images import Evaluated
+from netspace_cli.core.kinds.images import Evaluated, unrelated_agreements
 from netspace_cli.core.kinds.images import ImageEvaluation as Evaluation
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.networks.scores import accuracy, agreement
@@ -133,6 +133,22 @@ def test_unrelated_instances_are_others_of_equal_accuracy(tiny: Tiny) -> None:
             if name != row.id and abs(accuracy(t, labels) - row.target_accuracy) <= 0.02
         ]
         assert row.unrelated_agreement == (pytest.approx(np.mean(others)) if others else None)
+
+
+@pytest.mark.parametrize("within", [0.0, 0.02, 0.3, 1.0])
+def test_agreements_are_those_of_all_pairs(within: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(3, (50,), generator=generator)
+    right = torch.rand(12, 50, generator=generator) < torch.linspace(0.2, 0.9, 12)[:, None]
+    answers = torch.where(right, labels, torch.randint(3, (12, 50), generator=generator)).int()
+    answers[5] = answers[3].flip(0)
+    accuracies = [(own == labels).double().mean().item() for own in answers]
+    found = unrelated_agreements(list(answers), accuracies, 3, within=within)
+    for i, own in enumerate(answers):
+        near = [j for j in range(12) if j != i and abs(accuracies[j] - accuracies[i]) <= within]
+        pairs = [(own == answers[j]).double().mean().item() for j in near]
+        assert found[i] == (pytest.approx(np.mean(pairs)) if pairs else None)
+    assert unrelated_agreements([], [], 3) == []
 
 
 def test_an_instance_counted_twice_agrees_with_itself(tiny: Tiny) -> None:

@@ -120,7 +120,10 @@ def test_a_network_beside_an_embedding_whose_space_lacks_it_is_not_sent_to_anoth
 def test_networks_that_each_have_a_space_but_none_together_are_told_apart(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apart = [BuiltIn("one", tiny.single_space.architectures, 1), BuiltIn("three", tiny.space.architectures[1:], 1)]
+    apart = [
+        BuiltIn("one", lambda: tiny.single_space.architectures, 1),
+        BuiltIn("three", lambda: tiny.space.architectures[1:], 1),
+    ]
     monkeypatch.setattr(space_choice, "built_in_by_starts", lambda: apart)
     with pytest.raises(WrongSpace, match=r"lenetlike\S+ belongs in one; \S+resnet8\S+ belongs in three\. Train one"):
         choose_space(None, [tiny.networks["lenetlike"], tiny.networks["resnet8"]])
@@ -131,7 +134,7 @@ def test_networks_for_different_inputs_are_never_of_one_space(
     tiny: Tiny, cifar: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     colours = (build("lenetlike", ImageIO(3, 32, 10)),)
-    apart = [BuiltIn("one", tiny.single_space.architectures, 1), BuiltIn("three", colours, 1)]
+    apart = [BuiltIn("one", lambda: tiny.single_space.architectures, 1), BuiltIn("three", lambda: colours, 1)]
     monkeypatch.setattr(space_choice, "built_in_by_starts", lambda: apart)
     with pytest.raises(WrongSpace) as refused:
         choose_space(None, [tiny.networks["lenetlike"], cifar])

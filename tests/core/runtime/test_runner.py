@@ -10,7 +10,7 @@ import torch
 from netspace_models.errors import ConfigError, RunFailed
 from torch import Tensor, nn
 
-from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.runtime.runner import Runner, has_bf16_arithmetic, kept_random_state
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,27 @@ def test_a_precision_that_is_not_there_is_refused_by_name() -> None:
     assert "bf16" in refused.value.hint
     with pytest.raises(ConfigError, match="fp16 is not for the processor"):
         Runner("cpu", precision="fp16")
+
+
+@pytest.mark.parametrize(
+    ("instructions", "quick"),
+    [({"avx2": True}, False), ({"avx512_f": True, "avx512_bf16": True}, True), ({"neon": True, "bf16": True}, True)],
+)
+def test_bf16_is_warned_of_on_a_processor_that_has_no_such_arithmetic(
+    monkeypatch: pytest.MonkeyPatch, instructions: dict[str, bool], quick: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: instructions, raising=False)
+    said = Runner("cpu", precision="bf16").warning
+    assert (said is None) == quick
+    if said is not None:
+        assert said.startswith("bf16 was asked for; this processor has no arithmetic for it (AVX512_BF16, AMX")
+        assert "5.9 times as long" in said and said.endswith('Use `precision="float32"`.')
+    assert Runner("cpu").warning is None
+
+
+def test_older_torch_tells_of_bf16_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    assert has_bf16_arithmetic() in (True, False)
 
 
 def test_no_threads_are_refused() -> None:

@@ -95,7 +95,7 @@ def test_an_order_that_is_no_better_is_not_taken(monkeypatch: pytest.MonkeyPatch
     def next_order(gain: np.ndarray, *, maximize: bool) -> tuple[np.ndarray, np.ndarray]:
         return np.arange(len(gain)), np.roll(np.arange(len(gain)), 1)
 
-    monkeypatch.setattr("netspace_models.parameters.alignment.linear_sum_assignment", next_order)
+    monkeypatch.setattr("scipy.optimize.linear_sum_assignment", next_order)
     assert torch.equal(aligned(architecture, torch.zeros_like(vector), vector), vector)
 
 
