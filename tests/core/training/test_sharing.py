@@ -62,7 +62,7 @@ def test_two_processes_have_the_losses_of_one(by_one: Path, by_two: Path, kind: 
     alone, together = metrics_of(by_one, kind), metrics_of(by_two, kind)
     assert len(alone) == STEPS and [set(line) for line in together] == [set(line) for line in alone]
     for line, wanted in zip(together, alone, strict=True):
-        assert line == pytest.approx(wanted, rel=1e-4)
+        assert line == pytest.approx(wanted, rel=1e-3)
     one, two = (load_space(folder / f"{kind}.safetensors") for folder in (by_one, by_two))
     assert two.record["processes"] == 2 and "processes" not in one.record
     assert torch.allclose(one.embeddings, two.embeddings, rtol=1e-2, atol=1e-4)

@@ -197,4 +197,4 @@ def test_scales_are_deviations_over_all_instances() -> None:
     vectors = torch.randn(3, architecture.parameter_count, generator=torch.Generator().manual_seed(0))
     layer = architecture.spec.layers[1]
     scale = layer_scale(architecture, vectors)
-    assert scale[1] == vectors[:, layer.start : layer.stop].std()
+    assert scale[1] == pytest.approx(float(vectors[:, layer.start : layer.stop].std()), rel=1e-6)
