@@ -28,6 +28,10 @@ class Problem(Protocol):
         """Loss of each input, (N,)."""
         ...
 
+    def blank_labels(self, outputs: Tensor) -> Tensor:
+        """Labels of the form that goes with outputs, all zero."""
+        ...
+
     def scored(self, outputs: Tensor, labels: Tensor) -> float:
         """Score of a network, at most 1."""
         ...
@@ -62,6 +66,10 @@ class Classification:
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Cross entropy in nats."""
         return F.cross_entropy(outputs, labels, reduction="none")
+
+    def blank_labels(self, outputs: Tensor) -> Tensor:
+        """(N,) zeros."""
+        return torch.zeros(len(outputs), dtype=torch.int64, device=outputs.device)
 
     def scored(self, outputs: Tensor, labels: Tensor) -> float:
         """Share of inputs with the label as the largest logit."""
@@ -100,6 +108,10 @@ class Regression:
     def losses(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """Squared error, mean over the numbers."""
         return (outputs - labels).square().mean(1)
+
+    def blank_labels(self, outputs: Tensor) -> Tensor:
+        """(N, K) zeros."""
+        return torch.zeros_like(outputs)
 
     def scored(self, outputs: Tensor, labels: Tensor) -> float:
         """R², the coefficient of determination, mean over the numbers.

@@ -16,10 +16,12 @@ from netspace_models.architectures.registry import factory
 
 from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.images import ImageData
+from netspace_cli.core.encoding.refine import refine
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracies_on_test
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe_reading import load_recipe
+from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import take_step
@@ -113,10 +115,32 @@ def zoo_train(folder: Path) -> Round:
     return run
 
 
+def refining(folder: Path, count: int) -> Round:
+    """Ten steps of refining LeNetLikes together in the built-in space cifar10."""
+    data, runner, space = images(folder), Runner("cpu", threads=1), load_space("cifar10")
+    architecture = space.model.architecture("lenetlike")
+    weights = torch.stack([network("lenetlike", data).weights] * count)
+    weights = weights + 0.01 * torch.randn(weights.shape, generator=torch.Generator().manual_seed(0))
+    embeddings = space.model.encode(architecture.name, weights).detach()
+    return lambda: float(refine(embeddings, weights, "lenetlike", space, data, runner, steps=10).square().mean())
+
+
+def refine_alone(folder: Path) -> Round:
+    """One network refined."""
+    return refining(folder, 1)
+
+
+def refine_together(folder: Path) -> Round:
+    """Sixteen networks refined together."""
+    return refining(folder, 16)
+
+
 CASES: dict[str, Callable[[Path], Round]] = {
     "step-lenetlike": step_lenetlike,
     "step-several": step_several,
     "step-conv": step_conv,
     "score-path": score_path,
     "zoo-train": zoo_train,
+    "refine-1": refine_alone,
+    "refine-16": refine_together,
 }

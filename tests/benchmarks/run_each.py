@@ -1,7 +1,7 @@
 """Networks run at once against one by one: python -m tests.benchmarks.run_each [ARCH …]
 
 Forward and backward of several networks of an architecture on the same images, on one thread; both ways alternate.
-The rule in models/architectures/together.py is made of this table.
+Modules that a processor runs faster at once say so (`faster_at_once`), from this table.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from netspace_models.architectures import ImageIO, build
 from netspace_models.architectures.registry import factory
 from torch import Tensor
-from torch.func import vmap
 
 ROUNDS = 7
 SIZES = ((1, 64), (8, 64), (16, 16), (16, 64), (16, 256))
@@ -37,12 +36,12 @@ def main() -> None:
     for name in sys.argv[1:] or ARCHS:
         architecture = build(name, io)
         one_by_one = lambda w, x, run=architecture.run: torch.stack([run(own, x) for own in w])  # noqa: E731
-        at_once = vmap(architecture.run, in_dims=(0, None))
+        at_once = architecture.run_each
         torch.manual_seed(0)
         state = architecture.to_weights(factory(name)(io).state_dict())
         for networks, count in SIZES:
             weights = state + 0.01 * torch.randn(networks, len(state))
-            images = torch.randn(count, *io.input_shape).contiguous()
+            images = torch.randn(count, *io.input_shape).to(memory_format=torch.channels_last)
             pairs = [[seconds(run, weights, images) for run in (one_by_one, at_once)] for _ in range(ROUNDS + 1)][1:]
             ratios = [a / b for a, b in pairs]
             one, together = (1e3 * median(pair[i] for pair in pairs) / networks for i in (0, 1))

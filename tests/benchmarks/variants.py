@@ -123,7 +123,7 @@ def loaded(source: str, size: int) -> ImageData:
 
 def trained(asked: argparse.Namespace) -> Iterator[tuple[str, Path, ImageData]]:
     """Names, files and images of networks, which are trained where they are not there yet."""
-    for seed in range(asked.count):
+    for seed in range(asked.first, asked.first + asked.count):
         source = asked.data[seed % len(asked.data)]
         for size, names in (GROUPS[group] for group in asked.groups.split(",")):
             for name in names:
@@ -150,6 +150,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("data", nargs="+")
     parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--first", type=int, default=0, help="seed of the first network")
     parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--constant", dest="falling", action="store_false")
     parser.add_argument("--read-only", action="store_true", help="train nothing")

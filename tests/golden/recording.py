@@ -37,6 +37,7 @@ PASSING = frozenset(
         "seconds a network",
         "items_per_second",
         "peak_memory_bytes",
+        "estimated_memory_bytes",
         "report",
         "cost",
         "netspace_version",

@@ -100,8 +100,8 @@ def _batch(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> Batc
         gammas = torch.empty(count, device=NOWHERE) if train.interpolation > 0 else None
         return Batch(torch.empty(count, train.images, *io.input_shape, device=NOWHERE), gammas=gammas)
     inputs = torch.empty(train.images, *io.input_shape, device=NOWHERE)
-    labels = torch.empty(train.images, dtype=torch.int64, device=NOWHERE)
-    teacher = torch.empty(train.images, io.outputs, device=NOWHERE) if len(model.architectures) > 1 else None
+    outputs = torch.empty(train.images, io.outputs, device=NOWHERE)
+    labels, teacher = io.problem.blank_labels(outputs), outputs if len(model.architectures) > 1 else None
     starts = {name: [1] * count for name, count in counts.items() if recipe.space.starts_of(name) > 1}
     return Batch(inputs, labels, teacher, starts=starts)
 

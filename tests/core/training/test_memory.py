@@ -149,7 +149,7 @@ def test_one_weight_of_thousands_of_millions_is_warned_of_whatever_the_memory() 
 def test_fewer_instances_than_asked_for_are_counted_as_they_are() -> None:
     recipe = recipe_from({"train": {"instances": 8}})
     few, many = (footprint(recipe, zoo_of("lenetlike", count=count)) for count in (2, 8))
-    assert few.step_bytes and many.step_bytes and 3 * few.step_bytes < many.step_bytes < 4 * few.step_bytes
+    assert few.step_bytes and many.step_bytes and 3 * few.step_bytes < many.step_bytes < 5 * few.step_bytes
 
 
 def test_sizes_that_do_not_go_together_are_refused(tiny: Tiny) -> None:
