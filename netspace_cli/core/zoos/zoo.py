@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -312,6 +313,22 @@ def _io_of(zoo: Path) -> NetworkIO:
     return recorded_io(parse_json(read_text(zoo / "zoo.json", hint="Index the folder again."))["data"]["io"])
 
 
+# SHA-256 by id of the manifest that this process added to last, and the state of the file that this was true of.
+_Known = tuple[tuple[int, ...], dict[str, str]]
+_last_known: list[_Known] = [((), {})]
+
+
+def _state_of(file: FileIO) -> tuple[int, ...]:
+    status = os.fstat(file.fileno())
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _listed(manifest: Path, file: FileIO) -> dict[str, str]:
+    """SHA-256 of each instance by id. A manifest that nobody else has changed is not read again for every line."""
+    state, digests = _last_known[0]
+    return digests if state == _state_of(file) else {i.id: i.sha256 for i in _read_manifest(manifest)}
+
+
 def append_instance(zoo: Path, instance: Instance) -> None:
     """Add a line to the manifest; the whole line is on disk when this returns.
 
@@ -324,14 +341,17 @@ def append_instance(zoo: Path, instance: Instance) -> None:
     manifest = zoo / "instances.jsonl"
     with manifest.open("ab+", buffering=0) as f:
         fcntl.flock(f, fcntl.LOCK_EX)
-        present = next((i for i in _read_manifest(manifest) if i.id == instance.id), None)
-        if present is not None and present.sha256 != instance.sha256:
+        listed = _listed(manifest, f)
+        present = listed.get(instance.id)
+        if present is not None and present != instance.sha256:
             raise ConfigError(
                 f"{zoo} has another instance {instance.id!r} already, added while this one was made.",
                 f"Give each run that adds to a zoo seeds of its own: {setting('seed')}.",
             )
         if present is None:
             append_to(manifest, f, json.dumps(record_of(instance, _io_of(zoo))))
+            listed[instance.id] = instance.sha256
+        _last_known[0] = _state_of(f), listed
 
 
 def verify(zoo: Zoo) -> list[tuple[Instance, str]]:

@@ -316,3 +316,28 @@ def test_an_architecture_that_nobody_knows_is_told(zoo_path: Path) -> None:
     rewrite(zoo_path, {**lines_of(zoo_path)[0], "arch": "resnet9"})
     with pytest.raises(UnknownArchitecture, match="resnet9 does not exist"):
         open_zoo(zoo_path).architectures()
+
+
+def test_a_manifest_is_not_read_again_for_every_line(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create_zoo(tmp_path / "zoo", tiny.data.record(), {})
+    manifest, true_reading = tmp_path / "zoo" / "instances.jsonl", zoo_files._read_manifest
+    read: list[Path] = []
+
+    def reading(file: Path) -> list[Instance]:
+        read.append(file)
+        return true_reading(file)
+
+    monkeypatch.setattr(zoo_files, "_read_manifest", reading)
+    one, two, three, four = (Instance(f"n{i}", "lenetlike", "train", f"n{i}.pt", f"{i}" * 64) for i in range(4))
+    for instance in (one, two, three):
+        append_instance(tmp_path / "zoo", instance)
+    assert len(read) == 1
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join([*lines[:2], lines[2].replace('"n2"', '"n3"')]))  # by another process
+    append_instance(tmp_path / "zoo", three)
+    with pytest.raises(ConfigError, match="another instance 'n3' already"):
+        append_instance(tmp_path / "zoo", four)
+    assert len(read) == 2
+    assert [i.id for i in open_zoo(tmp_path / "zoo").instances] == ["n0", "n1", "n3", "n2"]
