@@ -130,7 +130,7 @@ for _command in (index, fit, align):
     "--together",
     type=click.IntRange(min=1),
     metavar="N",
-    show_default="64 for small ones, else 1",
+    show_default="for small ones 64, or 8 on a processor; else 1",
     help="Number of networks trained at once, as one tensor; networks with batch norms are trained one by one.",
 )
 @workers

@@ -25,8 +25,8 @@ from .plan import Job, ZooPlan
 from .train_one import Schedule, Snapshot, fresh, not_finite, optimiser_of, steps_an_epoch
 
 TOGETHER = 64
-# Networks that a processor runs at a time.
-PAIR = 2
+# Networks that a processor runs at a time, and trains side by side: a network is written when its group is done.
+PAIR, ON_PROCESSOR = 2, 8
 
 
 @dataclass
@@ -50,11 +50,11 @@ class _Cohort:
         return max(max(job.instances()) for job in self.jobs)
 
 
-def together_of(architecture: Architecture, together: int | None) -> int:
+def together_of(architecture: Architecture, together: int | None, most: int = TOGETHER) -> int:
     """Number of networks of an architecture to train at once.
 
     Args:
-        together: as asked for; None for many of those that run many at once faster than one by one.
+        together: as asked for; None for `most` of those that run many at once faster than one by one.
     Returns:
         1 where there is more to training than weights: batch norms have statistics of one network, dropout has draws.
     """
@@ -65,7 +65,7 @@ def together_of(architecture: Architecture, together: int | None) -> int:
         or any(isinstance(m, _DropoutNd) for m in module.modules())
     ):
         return 1
-    return together or (TOGETHER if hasattr(module, "forward_each") else 1)
+    return together or (most if hasattr(module, "forward_each") else 1)
 
 
 def train_many(jobs: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: Runner) -> Iterator[Snapshot]:

@@ -20,7 +20,7 @@ from netspace_cli.core.runtime.executors import Executor, LocalExecutor, results
 from netspace_cli.core.runtime.runner import Runner
 
 from .plan import Job, ZooPlan
-from .train_many import together_of, train_many
+from .train_many import ON_PROCESSOR, TOGETHER, together_of, train_many
 from .train_one import Snapshot, train_one
 from .zoo import Instance, write_instance
 
@@ -48,7 +48,9 @@ def results(
     Raises:
         RunFailed: a loss is not finite, or a worker process was killed again and again.
     """
-    groups = groups_of(todo, plan, data, workers)
+    # On a cluster's machines there may be accelerators that this one does not have.
+    most = ON_PROCESSOR if executor is None and runner.device.type == "cpu" else TOGETHER
+    groups = groups_of(todo, plan, data, workers, most)
     if workers <= 1 and executor is None:
         data = runner.place(data)
         for group in groups:
@@ -70,15 +72,17 @@ def results(
         raise failures[0]
 
 
-def groups_of(todo: Sequence[Job], plan: ZooPlan, data: LabelledData, workers: int) -> list[list[Job]]:
+def groups_of(
+    todo: Sequence[Job], plan: ZooPlan, data: LabelledData, workers: int, most: int = TOGETHER
+) -> list[list[Job]]:
     """Group jobs to train at once.
 
-    Each group has one architecture, at most the plan's number, and leaves every worker its share.
+    Each group has one architecture, at most the plan's number or else `most`, and leaves every worker its share.
     """
     groups = []
     for arch in dict.fromkeys(job.arch for job in todo):
         own = [job for job in todo if job.arch == arch]
-        together = together_of(resolve_architecture(arch, data.io), plan.together)
+        together = together_of(resolve_architecture(arch, data.io), plan.together, most)
         size = min(together, -(-len(own) // max(1, workers)))
         groups += [own[first : first + size] for first in range(0, len(own), size)]
     return groups

@@ -99,11 +99,14 @@ def test_a_signal_goes_to_the_first_process_alone(tmp_path: Path, order: signal.
         "open(done, 'w').close(); sys.exit(int(got[0]))"
     )
     program = f"from netspace_cli.core.runtime.launch import launch; import sys; sys.exit(launch({python(code)!r}, 2))"
-    launcher = subprocess.Popen([sys.executable, "-c", program], start_new_session=True)
-    while not all((tmp_path / name).exists() for name in "01"):
-        time.sleep(0.01)
-    os.killpg(launcher.pid, order)  # as Ctrl-C does
-    assert launcher.wait(30) == order
+    with subprocess.Popen([sys.executable, "-c", program], start_new_session=True) as launcher:
+        try:
+            while not all((tmp_path / name).exists() for name in "01"):
+                time.sleep(0.01)
+            os.killpg(launcher.pid, order)  # as Ctrl-C does
+            assert launcher.wait(30) == order
+        finally:
+            launcher.kill()  # its processes end with it
 
 
 TORCHRUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "a", "MASTER_PORT": "1"}

@@ -158,6 +158,25 @@ def test_groups_leave_each_worker_its_share(images: ImageData) -> None:
     assert [len(g) for g in groups_of(jobs, plan, images, 1)] == [10] + [1] * 10
     assert [len(g) for g in groups_of(jobs, plan, images, 3)] == [4, 4, 2] + [1] * 10
     assert [j for g in groups_of(jobs, replace(plan, together=3), images, 2) for j in g] == jobs
+    assert [len(g) for g in groups_of(jobs, plan, images, 1, most=4)] == [4, 4, 2] + [1] * 10
+    assert [len(g) for g in groups_of(jobs, replace(plan, together=5), images, 1, most=4)] == [5, 5] + [1] * 10
+
+
+def test_a_processor_writes_some_before_it_has_begun_all(
+    images: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Job] = []
+    begin: Any = zoo_many._cohort
+
+    def watched(jobs: list[Job], *rest: Any) -> object:
+        begun.extend(jobs)
+        return begin(jobs, *rest)
+
+    monkeypatch.setattr(zoo_many, "_cohort", watched)
+    with pytest.raises(KeyboardInterrupt):
+        make(tmp_path, images, replace(PLAN, counts=(20, 0, 0), epochs=(1, 1)), progress=Stopper(1))
+    assert len(open_zoo(tmp_path).instances) == 1
+    assert len(begun) == zoo_many.ON_PROCESSOR < 20
 
 
 @pytest.mark.usefixtures("a_thread_for_workers")
