@@ -65,7 +65,7 @@ def fault_of(line: str) -> str | None:
     command: click.Command = cli
     words = line.split()
     while words and isinstance(command, click.Group) and re.fullmatch(r"[a-z][a-z-]*", words[0]):
-        inner = command.get_command(click.Context(command), words[0])
+        inner = command.get_command(click.Context(command, **command.context_settings), words[0])
         if inner is None:
             return f"no command {words[0]}: netspace {line}"
         command, words = inner, words[1:]
@@ -77,7 +77,7 @@ def options_below(command: click.Command) -> set[str]:
     """The options of a command and of all commands in it."""
     if not isinstance(command, click.Group):
         return options_of(command)
-    context = click.Context(command)
+    context = click.Context(command, **command.context_settings)
     inner = [command.get_command(context, name) for name in command.list_commands(context)]
     return options_of(command).union(*(options_below(each) for each in inner if each is not None))
 

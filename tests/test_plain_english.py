@@ -77,7 +77,7 @@ def openings(tree: ast.Module) -> Iterator[tuple[int, str]]:
 def commands(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
     yield " ".join(("netspace", *words)), command
     if isinstance(command, click.Group):
-        context = click.Context(command)
+        context = click.Context(command, **command.context_settings)
         for name in command.list_commands(context):
             inner = command.get_command(context, name)
             assert inner is not None
@@ -107,7 +107,7 @@ def test_docstrings_begin_with_what_is_done_or_what_it_is() -> None:
 
 @pytest.mark.parametrize(("name", "command"), [pytest.param(*each, id=each[0]) for each in commands(cli)])
 def test_the_help_is_plain(name: str, command: click.Command) -> None:
-    assert faults(command.get_help(click.Context(command, info_name=name))) == []
+    assert faults(command.get_help(click.Context(command, info_name=name, help_option_names=["-h", "--help"]))) == []
 
 
 @pytest.mark.parametrize(
