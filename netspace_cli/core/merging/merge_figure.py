@@ -31,6 +31,7 @@ def plot_merged(path: Path, found: Merged, *, force: bool = False) -> None:
         axes.axhline(_height(ceiling), color=GREY, lw=1.2, label=f"{ENSEMBLE}, {_height(ceiling):.1f}")
     heights = [_height(way) for way in ways]
     lowest = max(min(heights), (min(members) if labelled else max(heights) - 4 * BELOW) - BELOW)
+    below = 0
     for way in ways:
         height, k = _height(way), list(WAYS).index(way.name)
         axes.scatter(
@@ -44,8 +45,17 @@ def plot_merged(path: Path, found: Merged, *, force: bool = False) -> None:
             label=f"{way.name}, {height:.1f}{' (chosen)' if way.chosen else ''}",
         )
         if height < lowest:
-            place = (way.seconds, lowest)
-            axes.annotate(f"↓ {height:.1f}", place, xytext=(0, 8), textcoords="offset points", ha="center", fontsize=7)
+            # One above the other: what takes no steps is all at the left edge.
+            axes.annotate(
+                f"↓ {height:.1f}",
+                (way.seconds, lowest),
+                xytext=(0, 8 + 9 * below),
+                textcoords="offset points",
+                ha="center",
+                fontsize=7,
+                color=COLOURS[k % len(COLOURS)],
+            )
+            below += 1
     architecture = found.network.architecture
     score = "test accuracy (%)" if architecture.io.logits else f"100 · test {architecture.io.problem.score}"
     what = score if labelled else "agreement with the ensemble (%)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,7 +20,6 @@ from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halv
 from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
 from netspace_cli.core.merging.merge import Merged, merge, target_of
-from netspace_cli.core.merging.merge_figure import MARKERS, plot_merged
 from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.merging.plan import ENSEMBLE, RATES, WAYS, MergePlan
 from netspace_cli.core.merging.starts import Starts
@@ -398,16 +396,3 @@ def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
         merge(members_of(tiny, "resnet8"), tiny.data, runner, space=tiny.single_space)
     with pytest.raises(RunFailed, match="from-fresh: the loss is not finite at step"):
         merge(members, tiny.data, runner, plan=MergePlan(method="from-fresh", steps=50, lr=1e30))
-
-
-def test_every_way_has_a_marker_of_its_own() -> None:
-    assert len(set(MARKERS)) >= len(WAYS)
-
-
-def test_a_way_below_the_figure_is_drawn_with_an_arrow(tiny: Tiny, tmp_path: Path) -> None:
-    found = merge(members_of(tiny, "lenetlike"), tiny.data, Runner("cpu"), plan=replace(FEW, method="mean"))
-    scores = {"mean": 0.01}
-    ways = [replace(w, scores=replace(w.scores, test=scores.get(w.name, 0.9))) for w in found.ways]
-    plot_merged(tmp_path / "a.svg", replace(found, ways=tuple(ways), accuracies=(0.9,) * len(found.accuracies)))
-    drawn = (tmp_path / "a.svg").read_text()
-    assert drawn.count("<!-- ↓ 1.0 -->") == 1 and drawn.count("↓") == 1
