@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @normalised("refused where it is not the space's: ", default="the space's")
 @options.arch
 @options.key
+@options.workers
 @options.force
 @options.dry_run
 @options.running
@@ -45,11 +46,14 @@ def encode(
     """
     from netspace_cli.core.requests.encode import EncodeRequest
 
-    runner = running.runner(console)
+    runner = running.shared_by(asked["workers"]).runner(console)
     task = EncodeRequest(**asked, refine_steps=refine).prepare()
     for network in task.networks:
         for note in network.notes:
             console.detail(f"{network.source}: {note}")
+    undivided = task.undivided(runner)
+    if undivided is not None:
+        console.note(undivided)
     rows = task.rows()
     if not dry_run:
         with runner:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 )
 @options.space
 @options.data
+@options.workers
 @options.force
 @options.dry_run
 @options.running
@@ -59,12 +60,15 @@ def evaluate(
     """
     from netspace_cli.core.requests.evaluate import EvaluateRequest
 
-    runner = running.runner(console)
+    runner = running.shared_by(asked["workers"]).runner(console)
     request = EvaluateRequest(**asked, refine_steps=refine)
     task = request.prepare()
     if dry_run:
         _show_plan(console, task)
         return
+    undivided = task.undivided(runner)
+    if undivided is not None:
+        console.note(undivided)
     with runner:
         found = task.run(runner)
         report = runner.report()

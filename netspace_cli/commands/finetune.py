@@ -43,6 +43,7 @@ from netspace_cli.views.view import view_of
 @options.batch
 @options.epoch_images
 @options.data
+@options.workers
 @options.dry_run
 @options.running
 @options.shared
@@ -51,6 +52,7 @@ def finetune(
     select: int | None,
     no_scratch: bool,
     data: str | None,
+    workers: int,
     dry_run: bool,
     running: options.RunnerOptions,
     console: Console,
@@ -66,13 +68,16 @@ def finetune(
     from netspace_cli.core.requests.finetune import FinetuneRequest
     from netspace_cli.core.zoos.finetune import FineTuning, summarised
 
-    runner = running.runner(console)
-    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, data).prepare()
+    runner = running.shared_by(workers).runner(console)
+    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, data, workers).prepare()
     if dry_run:
         last = task.request.plan.epochs[-1]
         console.table("would train", ["zoo", Column("networks", integer), "epochs"], [(zoo, task.count, last)])
         console.document({**task.record(), "count": task.count, "dry_run": True})
         return
+    undivided = task.undivided()
+    if undivided is not None:
+        console.note(undivided)
     with runner:
         found = task.run(runner)
         report = runner.report()

@@ -88,6 +88,7 @@ STOPPING = "Stopping after this step; the best so far is judged and written. Ctr
 @options.data
 @normalised()
 @options.key
+@options.workers
 @options.force
 @options.dry_run
 @options.running
@@ -111,15 +112,18 @@ def merge(
     """
     from netspace_cli.core.requests.merge import MergeRequest, seconds_by_way
 
-    runner = running.runner(console)
+    workers = asked.pop("workers")
+    runner = running.shared_by(workers).runner(console)
     names = ("method", "steps", "budget", "images", "lr", "alpha", "temperature")
     own = {name: asked.pop(name) for name in names}
     plan = MergePlan(
         **own, weigh=asked.pop("weigh"), labels=not asked.pop("no_labels"), choose_members=not asked.pop("all_teach")
     )
     if asked.pop("groups") is not None:
-        _merge_groups(networks, plan, runner, console, dry_run, asked)
+        _merge_groups(networks, plan, runner, console, dry_run, {**asked, "workers": workers})
         return
+    if workers > 1:
+        raise click.UsageError("--workers divides groups among processes. Give --groups, or leave it out.")
     task = MergeRequest(networks, **asked, plan=plan).prepare(runner)
     if dry_run:
         _show_plan(console, task)
@@ -149,12 +153,16 @@ def _merge_groups(
         if asked[name]:
             flag = name.removesuffix("s").replace("_", "-")
             raise click.UsageError(f"--{flag} is not for --groups. Leave out one of them.")
-    task = MergeGroupsRequest(zoos, asked["output"], asked["data"], asked["space"], plan).prepare(runner)
+    own = {name: asked[name] for name in ("output", "data", "space", "workers")}
+    task = MergeGroupsRequest(zoos, **own, plan=plan).prepare(runner)
     if dry_run:
         rows = [(group.id, len(group.instances), group.instances[0].epochs) for group in task.left]
         console.table("would merge", ["id", Column("members", integer), "epochs"], rows)
         console.document({**task.record(), "groups": [row[0] for row in rows], "dry_run": True})
         return
+    undivided = task.undivided()
+    if undivided is not None:
+        console.note(undivided)
     with runner:
         found = rows_of(task.run(runner))
         report = runner.report()

@@ -68,6 +68,7 @@ if TYPE_CHECKING:
 @options.output(metavar="DIR", help="Folder for the zoo of samples.")
 @options.space_to_draw_from
 @options.data
+@options.workers
 @options.dry_run
 @options.running
 @options.shared
@@ -83,15 +84,18 @@ def sample(dry_run: bool, running: options.RunnerOptions, console: Console, zoo:
     """
     from netspace_cli.core.requests.sample import SampleRequest
 
-    runner = running.runner(console)
+    runner = running.shared_by(asked["workers"]).runner(console)
     task = SampleRequest(**asked, zoo=zoo).prepare()
     if dry_run:
         _show_plan(console, task)
         return
-    with runner:
-        samples = task.run(runner)
-        written = task.write(samples, runner)
-        table = task.audit(samples, runner)
+    undivided = task.undivided()
+    if undivided is not None:
+        console.note(undivided)
+    with runner, task.workers(runner) as workers:
+        samples = task.run(runner, workers)
+        written = task.write(samples, runner, workers)
+        table = task.audit(samples, runner, workers)
         report = runner.report()
     console.cost(report)
     if table is not None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
+from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
@@ -15,6 +18,7 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import Workers, spread
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 
@@ -36,6 +40,29 @@ class Group:
 
     id: str
     instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True)
+class MergeInputs:
+    """What merging the groups of a zoo needs, as worker processes open it.
+
+    Attributes:
+        zoo: whose instances are merged; data: to merge on; space: None for none.
+    """
+
+    zoo: Zoo
+    data: LabelledData
+    space: Space | None
+
+    @cached_property
+    def architectures(self) -> dict[str, Architecture]:
+        """The zoo's architectures by name."""
+        return {each.name: each for each in self.zoo.architectures()}
+
+    def space_of(self, arch: str) -> Space | None:
+        """The space, if it has an architecture."""
+        known = self.space is not None and arch in (each.name for each in self.space.architectures)
+        return self.space if known else None
 
 
 def groups_of(zoo: Zoo) -> tuple[Group, ...]:
@@ -91,6 +118,7 @@ def merge_groups(
     *,
     space: Space | None = None,
     plan: MergePlan | None = None,
+    workers: Workers[MergeInputs] | None = None,
 ) -> tuple[Instance, ...]:
     """Merge the instances of a zoo that differ in their seed alone into a zoo of one network a group. Begun again, it
     goes on.
@@ -102,6 +130,7 @@ def merge_groups(
             `ensemble`, where labels are known.
         data, space, plan: as in `merge`; a budget is that of each group, and a space counts for the groups of its
             architectures.
+        workers: processes that open this zoo, these data and this space; None for this process alone.
     Returns:
         All instances of the new zoo.
     Raises:
@@ -111,17 +140,34 @@ def merge_groups(
     plan = plan or MergePlan()
     left = groups_left(zoo, path, plan, runner.seed)
     create_zoo(path, zoo.data, zoo.about)
-    known = {a.name: a for a in zoo.architectures()}
-    in_space = {a.name for a in space.architectures} if space is not None else set()
-    with runner.progress("merging groups", len(left)) as tick:
-        for group in left:
-            arch = group.instances[0].arch
-            members = [zoo.network(instance, known[arch]) for instance in group.instances]
-            found = merge(members, data, runner, space=space if arch in in_space else None, plan=plan)
-            append_instance(path, _write(path, group, found, _provenance(group, plan, runner.seed)))
-            runner.count(1, "networks")
-            tick(1)
+    work = partial(_merged, path=path, plan=plan)
+    with (
+        runner.progress("merging groups", len(left)) as tick,
+        closing(spread(work, left, MergeInputs(zoo, data, space), runner, workers)) as outcomes,
+    ):
+        waiting: dict[int, Instance] = {}
+        following = 0
+        try:
+            for place, instance in outcomes:
+                waiting[place] = instance
+                runner.count(1, "networks")
+                tick(1)
+                while following in waiting:
+                    append_instance(path, waiting.pop(following))
+                    following += 1
+        finally:
+            # What is finished is kept, whatever became of the groups before it.
+            for place in sorted(waiting):
+                append_instance(path, waiting[place])
     return open_zoo(path).instances
+
+
+def _merged(group: Group, inputs: MergeInputs, runner: Runner, *, path: Path, plan: MergePlan) -> Instance:
+    """Merge a group, and write what it became."""
+    arch = group.instances[0].arch
+    members = [inputs.zoo.network(instance, inputs.architectures[arch]) for instance in group.instances]
+    found = merge(members, inputs.data, runner, space=inputs.space_of(arch), plan=plan)
+    return _write(path, group, found, _provenance(group, plan, runner.seed))
 
 
 def _provenance(group: Group, plan: MergePlan, seed: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.data.images import images_or_none
 from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation, check_recorded
-from netspace_cli.core.encoding.encode import default_refine_steps, encode
+from netspace_cli.core.encoding.encode import count_parts, default_refine_steps, encode
 from netspace_cli.core.encoding.fidelity import fidelities
 from netspace_cli.core.encoding.refine import check_refining
 from netspace_cli.core.files.outputs import check_no_input, check_output
@@ -23,6 +23,7 @@ from .choose_data import choose_data, recorded
 from .choose_space import choose_space
 from .inputs import read_networks
 from .reader import CheckpointReader
+from .workers import UNDIVIDED, source_of, undivided_note, workers_for
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class EncodeRequest:
         space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
         arch, key: how checkpoints are read.
         normalisation: of the images that they were trained on, which is to be the space's.
+        workers: processes that the networks are divided among.
     """
 
     networks: Sequence[Path]
@@ -47,6 +49,7 @@ class EncodeRequest:
     key: str | None = None
     force: bool = False
     normalisation: Normalisation = AS_IT_IS
+    workers: int = 1
 
     def prepare(self) -> EncodeTask:
         """Read the networks and refuse what cannot be done, before any work.
@@ -98,13 +101,24 @@ class EncodeTask:
 
     def run(self, runner: Runner) -> list[dict[str, Any]]:
         """Encode, compare and write; returns `rows` with each network's fidelity."""
-        embeddings = encode(self.networks, self.space, runner, data=self.data, refine_steps=self.refine_steps)
-        rows = self.rows()
-        if self.data is not None:
-            found = fidelities(self.networks, embeddings, self.space, self.data, runner)
-            rows = [{**row, **vars(each)} for row, each in zip(rows, found, strict=True)]
+        networks, space, data, steps = self.networks, self.space, self.data, self.refine_steps
+        source, rows = source_of(space, self.request.data), self.rows()
+        with workers_for(source, runner, self.request.workers, self.parts(runner)) as workers:
+            embeddings = encode(networks, space, runner, data=data, refine_steps=steps, workers=workers)
+            if data is not None:
+                found = fidelities(networks, embeddings, space, data, runner, workers=workers)
+                rows = [{**row, **vars(each)} for row, each in zip(rows, found, strict=True)]
         save_embeddings(self.request.output, embeddings, force=self.request.force)
         return rows
+
+    def parts(self, runner: Runner) -> int:
+        """Into how many parts the work is divided, at most."""
+        return min(self.request.workers, count_parts(self.networks, self.space, self.refine_steps, runner))
+
+    def undivided(self, runner: Runner) -> str | None:
+        """A note where workers make no difference, or None."""
+        why = "There is one network." if len(self.networks) == 1 else UNDIVIDED
+        return undivided_note(self.request.workers, self.parts(runner), why)
 
     def record(self) -> dict[str, Any]:
         """What the result depends on, for a JSON document."""

@@ -11,7 +11,7 @@ from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import Data
-from netspace_cli.core.evaluation.evaluate import evaluate, read_targets
+from netspace_cli.core.evaluation.evaluate import count_parts, evaluate, read_targets
 from netspace_cli.core.evaluation.evaluation_figure import plot_evaluation
 from netspace_cli.core.evaluation.same_data import check_zoo_images
 from netspace_cli.core.files.figures import check_figure
@@ -23,6 +23,7 @@ from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import choose_data, recorded, require_data
 from .choose_space import check_zoo, choose_space_of_zoo
+from .workers import UNDIVIDED, source_of, undivided_note, workers_for
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class EvaluateRequest:
         refine_steps: of each embedding; None for both the encoder alone and what the space records.
         plot: a figure to draw; force: replace it.
         space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
+        workers: processes that the instances are divided among.
     """
 
     zoo: Path
@@ -43,6 +45,7 @@ class EvaluateRequest:
     space: str | None = None
     data: str | None = None
     force: bool = False
+    workers: int = 1
 
     def prepare(self) -> EvaluateTask:
         """Open the inputs and refuse what cannot be done, before any work.
@@ -93,10 +96,25 @@ class EvaluateTask:
 
     def run(self, runner: Runner) -> dict[str, Evaluation]:
         """Evaluate each way to make embeddings."""
-        return {
-            how: evaluate(self.zoo, self.space, self.data, runner, split=self.request.split, refine_steps=n)
-            for how, n in self.steps.items()
-        }
+        asked, source = self.request, source_of(self.space, self.request.data, self.zoo)
+        with workers_for(source, runner, asked.workers, self.parts(runner)) as workers:
+            return {
+                how: evaluate(
+                    self.zoo, self.space, self.data, runner, split=asked.split, refine_steps=steps, workers=workers
+                )
+                for how, steps in self.steps.items()
+            }
+
+    def parts(self, runner: Runner) -> int:
+        """Into how many parts the dearest of these ways is divided, at most."""
+        asked, dearest = self.request, max(self.steps.values())
+        return 1 if asked.workers == 1 else count_parts(self.zoo, self.space, asked.split, dearest, runner)
+
+    def undivided(self, runner: Runner) -> str | None:
+        """A note where workers make no difference, or None."""
+        chosen = self.zoo.select(split=self.request.split)
+        why = "There is one instance." if len(chosen) == 1 else UNDIVIDED
+        return undivided_note(self.request.workers, self.parts(runner), why)
 
     def write(self, found: Mapping[str, Any]) -> None:
         """Draw the requested figure."""

@@ -10,10 +10,19 @@ from typing import Any
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble, select_members
-from netspace_cli.core.zoos.finetune import FineTuning, Tuned, check_finetuning, finetune, settings_of, summarised
+from netspace_cli.core.zoos.finetune import (
+    FineTuning,
+    Tuned,
+    TuneInputs,
+    check_finetuning,
+    finetune,
+    settings_of,
+    summarised,
+)
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import choose_labelled_of_zoo, recorded
+from .workers import undivided_note, workers_for
 
 
 @dataclass(frozen=True)
@@ -26,6 +35,7 @@ class FinetuneRequest:
         select: number of most accurate instances on validation images to take; None for all.
         scratch: train networks from scratch beside them.
         data: a data set as in `load_data`; None for the zoo's own.
+        workers: processes that the networks are divided among.
     """
 
     zoo: Path
@@ -33,6 +43,7 @@ class FinetuneRequest:
     select: int | None = None
     scratch: bool = True
     data: str | None = None
+    workers: int = 1
 
     def prepare(self) -> FinetuneTask:
         """Open the zoo and refuse what cannot be done, before any work.
@@ -41,11 +52,28 @@ class FinetuneRequest:
             ConfigError, DataUnavailable, InputFileError: say what and why.
         """
         self.plan.check()
-        zoo = open_zoo(self.zoo)
-        data = choose_labelled_of_zoo(zoo, self.data)
+        inputs = TuneSource(self.zoo, self.data).open()
+        zoo, data = inputs.zoo, inputs.data
         check_finetuning(zoo, zoo.instances, data, self.plan)
         check_ensemble(zoo, data, self.select)
         return FinetuneTask(self, zoo, data)
+
+
+@dataclass(frozen=True)
+class TuneSource:
+    """What worker processes open, as `FinetuneRequest` names it."""
+
+    zoo: Path
+    data: str | None
+
+    def open(self) -> TuneInputs:
+        """Open both.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: as `FinetuneRequest.prepare`.
+        """
+        zoo = open_zoo(self.zoo)
+        return TuneInputs(zoo, choose_labelled_of_zoo(zoo, self.data))
 
 
 @dataclass(frozen=True)
@@ -69,7 +97,18 @@ class FinetuneTask:
     def run(self, runner: Runner) -> list[Tuned]:
         """Choose instances and train them."""
         chosen, _ = select_members(self.zoo, runner.place(self.data), runner, self.request.select)
-        return finetune(self.zoo, chosen, self.data, self.request.plan, runner, scratch=self.request.scratch)
+        asked = self.request
+        with workers_for(TuneSource(asked.zoo, asked.data), runner, asked.workers, self.parts) as workers:
+            return finetune(self.zoo, chosen, self.data, asked.plan, runner, scratch=asked.scratch, workers=workers)
+
+    @property
+    def parts(self) -> int:
+        """Number of networks to train, those from scratch among them."""
+        return self.count * (1 + self.request.scratch)
+
+    def undivided(self) -> str | None:
+        """A note where workers make no difference, or None."""
+        return undivided_note(self.request.workers, self.parts, "There is one network.")
 
     def document(self, found: Sequence[Tuned]) -> dict[str, Any]:
         """Every network and the means, for JSON."""

@@ -11,7 +11,7 @@ from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
-from netspace_cli.core.merging.groups import Group, groups_left, groups_of, merge_groups
+from netspace_cli.core.merging.groups import Group, MergeInputs, groups_left, groups_of, merge_groups
 from netspace_cli.core.merging.plan import ENSEMBLE, MergePlan
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble
@@ -20,6 +20,7 @@ from netspace_cli.core.zoos.zoo import Instance, Zoo, open_zoo
 
 from .choose_data import recorded
 from .merge_images import Sources
+from .workers import undivided_note, workers_for
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class MergeGroupsRequest:
         data: images as in `load_data`, or a .npz file of images alone; None for the zoo's own.
         space: a name or a path; None for none.
         plan: how to merge each group.
+        workers: processes that the groups are divided among.
     """
 
     zoos: tuple[Path, ...]
@@ -39,6 +41,7 @@ class MergeGroupsRequest:
     data: str | None = None
     space: str | None = None
     plan: MergePlan = field(default_factory=MergePlan)
+    workers: int = 1
 
     def prepare(self, runner: Runner) -> MergeGroupsTask:
         """Open what is needed and refuse what cannot be done, before any work.
@@ -55,12 +58,29 @@ class MergeGroupsRequest:
                 f"{'no folder' if self.output is None else 'a folder'} are given.",
                 f"Name one zoo and where the result goes: {setting('output', 'PATH')}.",
             )
-        zoo = open_zoo(self.zoos[0])
+        inputs = MergeSource(self.zoos[0], self.data, self.space).open()
+        check_ensemble(inputs.zoo, inputs.data, None)
+        left = groups_left(inputs.zoo, self.output, self.plan, runner.seed)
+        return MergeGroupsTask(self, inputs.zoo, inputs.data, inputs.space, self.output, tuple(left))
+
+
+@dataclass(frozen=True)
+class MergeSource:
+    """What worker processes open, as `MergeGroupsRequest` names it."""
+
+    zoo: Path
+    data: str | None
+    space: str | None
+
+    def open(self) -> MergeInputs:
+        """Open all.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: as `MergeGroupsRequest.prepare`.
+        """
+        zoo = open_zoo(self.zoo)
         space = None if self.space is None else load_space(self.space)
-        data = Sources([zoo], [], space).images(self.data)
-        check_ensemble(zoo, data, None)
-        left = groups_left(zoo, self.output, self.plan, runner.seed)
-        return MergeGroupsTask(self, zoo, data, space, self.output, tuple(left))
+        return MergeInputs(zoo, Sources([zoo], [], space).images(self.data), space)
 
 
 @dataclass(frozen=True)
@@ -87,7 +107,16 @@ class MergeGroupsTask:
 
     def run(self, runner: Runner) -> tuple[Instance, ...]:
         """Merge what is left; returns all instances of the new zoo."""
-        return merge_groups(self.zoo, self.output, self.data, runner, space=self.space, plan=self.request.plan)
+        asked = self.request
+        source = MergeSource(self.zoo.path, asked.data, asked.space)
+        with workers_for(source, runner, asked.workers, len(self.left), kept="Finished groups are kept.") as workers:
+            return merge_groups(
+                self.zoo, self.output, self.data, runner, space=self.space, plan=asked.plan, workers=workers
+            )
+
+    def undivided(self) -> str | None:
+        """A note where workers make no difference, or None."""
+        return undivided_note(self.request.workers, len(self.left), f"There are {len(self.left)} groups to merge.")
 
     def record(self) -> dict[str, Any]:
         """What the outcome depends on, for a JSON document."""

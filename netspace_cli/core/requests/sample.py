@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.encoding.inputs import Inputs
 from netspace_cli.core.evaluation.same_data import check_zoo_images
 from netspace_cli.core.files.outputs import check_no_input
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import Workers
 from netspace_cli.core.sampling.audit import Audit, audit
 from netspace_cli.core.sampling.methods import Method, method_named
 from netspace_cli.core.sampling.norms import check_norms, refresh_norms
@@ -25,6 +28,7 @@ from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import check_labelled, choose_labelled, recorded, require_data
 from .choose_space import choose_space_of_zoo, choose_space_to_draw_from
+from .workers import source_of, undivided_note, workers_for
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ class SampleRequest:
             most starting points.
         data: a data set as in `load_data`; None for the space's own.
         zoo: that the space was trained on; None where no weights are needed.
+        workers: processes that polishing, scoring and training fresh networks are divided among.
     """
 
     output: Path
@@ -63,6 +68,7 @@ class SampleRequest:
     space: str | None = None
     data: str | None = None
     zoo: Path | None = None
+    workers: int = 1
 
     def chosen(self, name: str) -> Method:
         """The method with the requested settings.
@@ -124,28 +130,45 @@ class SampleTask:
     data: LabelledData | None
     population: Population
 
-    def run(self, runner: Runner) -> Samples:
+    @property
+    def parts(self) -> int:
+        """Into how many parts the work after drawing can be divided."""
+        return 1 if self.data is None else self.request.count
+
+    def workers(self, runner: Runner) -> AbstractContextManager[Workers[Inputs] | None]:
+        """Worker processes, for the steps below; None where one process does all."""
+        source = source_of(self.space, self.request.data)
+        return workers_for(source, runner, self.request.workers, self.parts, kept="Written samples are kept.")
+
+    def undivided(self) -> str | None:
+        """A note where workers make no difference, or None."""
+        why = "Nothing is polished or scored without images." if self.data is None else "There is one sample."
+        return undivided_note(self.request.workers, self.parts, why)
+
+    def run(self, runner: Runner, workers: Workers[Inputs] | None = None) -> Samples:
         """Draw networks, refresh their norms and polish them."""
         asked = self.request
         found = sample_from(self.population, self.space, asked.count, self.method, runner, top=asked.top)
         if self.data is None:
             return found
         if asked.polish:
-            found = polish(found, self.space, self.data, runner, steps=asked.polish, lr=asked.polish_lr)
+            found = polish(
+                found, self.space, self.data, runner, steps=asked.polish, lr=asked.polish_lr, workers=workers
+            )
         return refresh_norms(found, self.data, runner) if asked.refresh_norms else found
 
-    def audit(self, samples: Samples, runner: Runner) -> Audit | None:
+    def audit(self, samples: Samples, runner: Runner, workers: Workers[Inputs] | None = None) -> Audit | None:
         """The audit table; None if something is missing for it, as `missing` says."""
         if self.data is None or len(self.population) < 2:
             return None
         if samples.population.weights is None:
             known = with_predicted(samples.population, self.space, runner)
             samples = Samples(samples.method, samples.settings, samples.seed, samples.top, known, samples.samples)
-        return audit(samples, self.space, self.data, runner, rivals=self.request.rivals)
+        return audit(samples, self.space, self.data, runner, rivals=self.request.rivals, workers=workers)
 
-    def write(self, samples: Samples, runner: Runner) -> Zoo:
+    def write(self, samples: Samples, runner: Runner, workers: Workers[Inputs] | None = None) -> Zoo:
         """Write the zoo of samples."""
-        return write_samples(self.request.output, samples, self.space, runner, data=self.data)
+        return write_samples(self.request.output, samples, self.space, runner, data=self.data, workers=workers)
 
     def missing(self) -> str | None:
         """What is missing for the table, and how to get it; None if nothing is."""

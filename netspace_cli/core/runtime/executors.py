@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
+import threading
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from multiprocessing.connection import Connection
+from typing import Any, Protocol, Self, TypeVar
 
 from netspace_models.errors import RunFailed
-from netspace_models.wording import setting, speak, spoken
+from netspace_models.wording import Wording, setting, speak, spoken
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -48,9 +52,13 @@ class Executor(Protocol):
         """Whether `stop` was called."""
 
 
-def results_of(executor: Executor, work: Callable[[T, str], R], tasks: Sequence[T]) -> Generator[R]:
+def results_of(
+    executor: Executor, work: Callable[[T, str], R], tasks: Sequence[T], *, kept: str = "Finished instances are kept."
+) -> Generator[R]:
     """Results of all tasks, as they come, each once.
 
+    Args:
+        kept: what the message says of those that are finished where a task is given up; may be empty.
     Raises:
         RunFailed: a task was lost TRIES times.
         Exception: whatever `work` raises.
@@ -70,22 +78,36 @@ def results_of(executor: Executor, work: Callable[[T, str], R], tasks: Sequence[
             return
     known = f" ({how})" if how else ""
     raise RunFailed(
-        f"a worker process was ended from outside {TRIES} times, perhaps for want of memory{known}. "
-        "Finished instances are kept.",
+        f"a worker process was ended from outside {TRIES} times, perhaps for want of memory{known}. {kept}".rstrip(),
         f"Run the same command again to go on, with fewer workers: {setting('workers', 1)}.",
     )
 
 
 class LocalExecutor:
-    """Processes on this machine.
+    """Processes on this machine, one for each device; as a context, they stay for later tasks until its end.
 
     Args:
         devices: name of the device of each process.
+        initial: called in each process before its first task; picklable.
     """
 
-    def __init__(self, devices: Sequence[str]) -> None:
-        self._lanes = [_Lane(device) for device in devices]
+    def __init__(self, devices: Sequence[str], initial: Callable[[], None] | None = None) -> None:
+        self._lanes = [_Lane(device, initial) for device in devices]
+        self._kept = False
         self.stopped = False
+
+    def __enter__(self) -> Self:
+        self._kept = True
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._kept = False
+        self._close()
+
+    def _close(self) -> None:
+        for lane in self._lanes:
+            if lane.busy or not self._kept:
+                lane.close()
 
     def stop(self) -> None:
         """Begin no more tasks."""
@@ -107,23 +129,37 @@ class LocalExecutor:
                     outcome: R | Lost = Lost() if lane.is_lost(future) else future.result()
                     yield place, outcome
         finally:
-            for lane in self._lanes:
-                lane.close()
+            self._close()
 
 
 class _Lane:
     """A process that does one task after the other, and is replaced if it is ended from outside."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, initial: Callable[[], None] | None) -> None:
         self.device = device
+        self._initial = initial
         self._pool: ProcessPoolExecutor | None = None
+        self._lifeline: Connection | None = None
+        self._task: Future[Any] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether its process is doing a task."""
+        return self._task is not None and not self._task.done()
 
     def begin(self, work: Callable[[T, str], R], task: T) -> Future[R]:
-        if self._pool is None:
-            # Spawned, not forked: torch's thread pools do not survive a fork.
-            spawn: Any = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=speak, initargs=(spoken(),))
-        return self._pool.submit(work, task, self.device)
+        if self._pool is not None:
+            self._task = future = self._pool.submit(work, task, self.device)
+            return future
+        # Spawned, not forked: torch's thread pools do not survive a fork.
+        spawn: Any = multiprocessing.get_context("spawn")
+        other_end, self._lifeline = spawn.Pipe(duplex=False)
+        arguments = (spoken(), other_end, self._initial)
+        self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin_process, initargs=arguments)
+        with _without_interrupts():
+            self._task = future = self._pool.submit(work, task, self.device)
+        other_end.close()  # the process, which is started by now, has its own
+        return future
 
     def is_lost(self, future: Future[Any]) -> bool:
         lost = isinstance(future.exception(), BrokenProcessPool)
@@ -132,6 +168,36 @@ class _Lane:
         return lost
 
     def close(self) -> None:
+        """End the process: at once if it is doing a task."""
+        if self.busy and self._lifeline is not None:
+            self._lifeline.close()
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
-        self._pool = None
+        if self._lifeline is not None:
+            self._lifeline.close()
+        self._pool = self._lifeline = self._task = None
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Processes that are started in the block never see Ctrl-C, which reaches all processes of a terminal: their parent
+    ends them.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _begin_process(wording: Wording, lifeline: Connection, initial: Callable[[], None] | None) -> None:
+    """Prepare a worker process: it ends when the other end of `lifeline` is closed, also by the death of its parent."""
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    speak(wording)
+    if initial is not None:
+        initial()
+
+
+def _end_with(lifeline: Connection) -> None:
+    lifeline.poll(None)  # nothing is ever sent: there is something to read when it is closed
+    os._exit(1)

@@ -5,13 +5,21 @@ Every row has the same columns, so that samples can be compared with training in
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import numpy as np
+import torch
+
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.encoding.inputs import Inputs
+from netspace_cli.core.kinds.labelled import require_labelled
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.results import Table, plain
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import Workers, in_order, spread
 from netspace_cli.core.spaces.space import Space
 
 from .judge import AuditRow, Judge
@@ -40,7 +48,15 @@ class Audit(Table):
         return [plain(row) for row in self.rows]
 
 
-def audit(samples: Samples, space: Space, data: LabelledData, runner: Runner, *, rivals: Rivals = "quick") -> Audit:
+def audit(
+    samples: Samples,
+    space: Space,
+    data: LabelledData,
+    runner: Runner,
+    *,
+    rivals: Rivals = "quick",
+    workers: Workers[Inputs] | None = None,
+) -> Audit:
     """Compare samples with the training instances that they were learnt from, and with rivals.
 
     Args:
@@ -48,6 +64,7 @@ def audit(samples: Samples, space: Space, data: LabelledData, runner: Runner, *,
         space: that they were drawn from; data: on any device.
         rivals: "quick" for noise copies, aligned mixes and aligned soups; "all" for fresh networks as well, trained on
             as many images as the samples were polished on; "none" for none.
+        workers: processes that open this space and these data, and train fresh networks; None for this process alone.
     Raises:
         ConfigError: no such rivals, or a population without weights.
     """
@@ -69,10 +86,20 @@ def audit(samples: Samples, space: Space, data: LabelledData, runner: Runner, *,
     if not steps:
         note = "Fresh networks are left out: they get as many images as polishing took, which is 0."
         return Audit(tuple(rows), population.predicted, (note,))
-    with runner.progress("training fresh networks", len(samples)) as tick:
-        fresh = []
-        for each in samples.samples:
-            weights = train_fresh(population.architecture, data, runner, each.index, steps=steps, images=images)
-            fresh.append(Network(population.architecture, weights))
+    work = partial(_fresh, arch=population.architecture.name, steps=steps, images=images)
+    fresh, numbers = [], [each.index for each in samples.samples]
+    with (
+        runner.progress("training fresh networks", len(samples)) as tick,
+        closing(spread(work, numbers, Inputs(space, data), runner, workers)) as outcomes,
+    ):
+        for weights in in_order(outcomes):
+            fresh.append(Network(population.architecture, torch.from_numpy(weights)))
             tick(1)
     return Audit((*rows, judge.row("fresh networks", fresh, images=steps * images).row), population.predicted)
+
+
+def _fresh(index: int, inputs: Inputs, runner: Runner, *, arch: str, steps: int, images: int) -> np.ndarray:
+    """(P,) weights of a new network."""
+    assert inputs.data is not None
+    data = runner.place(require_labelled(inputs.data))
+    return train_fresh(inputs.space.model.architecture(arch), data, runner, index, steps=steps, images=images).numpy()

@@ -6,19 +6,26 @@ alike. Nothing is selected on the way; the last step is kept.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
 
+import numpy as np
+import torch
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.encoding.inputs import Inputs
+from netspace_cli.core.kinds.labelled import require_labelled
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.minimise import AdamSchedule, minimise
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import Workers, in_order, spread
 from netspace_cli.core.spaces.space import Space
 
-from .methods import METHODS, Draw
+from .methods import METHODS
 from .sample import Sample, Samples, decoded
 
 
@@ -51,7 +58,14 @@ def polish_schedule(space: Space, arch: str, steps: int, lr: float | None = None
 
 
 def polish(
-    samples: Samples, space: Space, data: LabelledData, runner: Runner, *, steps: int, lr: float | None = None
+    samples: Samples,
+    space: Space,
+    data: LabelledData,
+    runner: Runner,
+    *,
+    steps: int,
+    lr: float | None = None,
+    workers: Workers[Inputs] | None = None,
 ) -> Samples:
     """Move each sample's embedding by label steps on training images.
 
@@ -60,6 +74,7 @@ def polish(
         steps: how many, on as many images each as the space's own optimising has.
         lr: highest learning rate; None for the space's own of optimising. A low one keeps samples near the embeddings
             that they were drawn like.
+        workers: processes that open this space and these data; None for this process alone.
     Raises:
         ConfigError: a method on weights, or a rate that is not above 0.
         RunFailed: a loss is not finite.
@@ -68,36 +83,54 @@ def polish(
     if not steps:
         return samples
     runner.check_gradients()
-    space, data = runner.place(space), runner.place(data)
-    schedule = polish_schedule(space, samples.population.architecture.name, steps, lr)
-    with runner.progress("polishing", len(samples)) as tick:
-
-        def polished(each: Sample) -> Sample:
-            found = _polished(each, samples, space, data, runner, schedule)
+    architecture, tasks = samples.population.architecture, [_begun(each) for each in samples.samples]
+    schedule = polish_schedule(space, architecture.name, steps, lr)
+    inputs = Inputs(runner.place(space), runner.place(data))
+    work = partial(_polished, arch=architecture.name, schedule=schedule)
+    done = []
+    with (
+        runner.progress("polishing", len(samples)) as tick,
+        closing(spread(work, tasks, inputs, runner, workers)) as outcomes,
+    ):
+        for each, (embedding, weights) in zip(samples.samples, in_order(outcomes), strict=True):
+            network = Network(architecture, torch.from_numpy(weights))
+            polished = each.polished + steps
+            done.append(replace(each, embedding=torch.from_numpy(embedding), network=network, polished=polished))
             tick(1)
-            return found
+    return replace(samples, samples=tuple(done))
 
-        return samples.changed(polished)
+
+@dataclass(frozen=True)
+class _Begun:
+    """A sample to polish: its number, its embedding (E,) and its starting point."""
+
+    index: int
+    embedding: np.ndarray
+    start: int
+
+
+def _begun(each: Sample) -> _Begun:
+    if each.embedding is None:
+        raise ConfigError(f"sample {each.index} has no embedding to polish.", f"Leave out {setting('polish')}.")
+    return _Begun(each.index, each.embedding.detach().cpu().numpy(), each.start)
 
 
 def _polished(
-    each: Sample, samples: Samples, space: Space, data: LabelledData, runner: Runner, schedule: AdamSchedule
-) -> Sample:
-    if each.embedding is None:
-        raise ConfigError(f"sample {each.index} has no embedding to polish.", f"Leave out {setting('polish')}.")
-    architecture = samples.population.architecture
+    begun: _Begun, inputs: Inputs, runner: Runner, *, arch: str, schedule: AdamSchedule
+) -> tuple[np.ndarray, np.ndarray]:
+    """The embedding (E,) and the weights (P,) of a polished sample."""
+    assert inputs.data is not None
+    space, data = runner.place(inputs.space), runner.place(require_labelled(inputs.data))
+    architecture = space.model.architecture(arch)
 
     def loss_at(current: Tensor, step: int) -> Tensor:
         # Its own images: what becomes of a sample does not depend on the others.
-        images, labels = data.draw("train", schedule.images, runner.generator("polish", each.index, step))
+        images, labels = data.draw("train", schedule.images, runner.generator("polish", begun.index, step))
         with runner.autocast():
-            weights = space.model.decode(architecture.name, current, each.start)[0]
+            weights = space.model.decode(arch, current, begun.start)[0]
             return data.io.problem.loss(architecture.run(weights, images), labels)
 
-    begun = runner.place(each.embedding)[None]
-    found = minimise(begun, loss_at, schedule, runner, description=f"polishing sample {each.index}")[0].cpu()
+    start = runner.place(torch.from_numpy(begun.embedding))[None]
+    found = minimise(start, loss_at, schedule, runner, description=f"polishing sample {begun.index}")[0].cpu()
     runner.count(schedule.steps, "steps")
-    weights = decoded(Draw(found, each.start), samples.population, space, runner).cpu()
-    return replace(
-        each, embedding=found, network=Network(architecture, weights), polished=each.polished + schedule.steps
-    )
+    return found.numpy(), decoded(found, begun.start, arch, space, runner).cpu().numpy()

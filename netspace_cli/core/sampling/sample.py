@@ -17,7 +17,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
 
-from .methods import Draw, Method, method_named, settings_of
+from .methods import Method, method_named, settings_of
 from .population import TOP, Population, population_of
 
 
@@ -134,7 +134,9 @@ def sample_from(
     with runner.progress(f"drawing by {method.name}", count) as tick:
         for index in range(first, first + count):
             drawn = draw(index, runner.generator("sample", index))
-            weights = drawn.weights if drawn.embedding is None else decoded(drawn, population, space, runner)
+            weights = drawn.weights
+            if drawn.embedding is not None:
+                weights = decoded(drawn.embedding, drawn.start, population.architecture.name, space, runner)
             assert weights is not None
             _check_finite(weights, index, method.name)
             network = Network(population.architecture, weights.detach().cpu())
@@ -155,14 +157,13 @@ def check_drawing(population: Population, space: Space, count: int, method: Meth
     method.check(population, space)
 
 
-def decoded(drawn: Draw, population: Population, space: Space, runner: Runner) -> Tensor:
-    """Decode an embedding from its starting point: (P,) on the runner's device.
+def decoded(embedding: Tensor, start: int, arch: str, space: Space, runner: Runner) -> Tensor:
+    """Decode an embedding (E,) from its starting point: (P,) on the runner's device.
 
     One at a time, so that the same embedding always gives the same bits.
     """
-    assert drawn.embedding is not None
     with torch.no_grad():
-        return space.model.decode(population.architecture.name, runner.place(drawn.embedding)[None], drawn.start)[0]
+        return space.model.decode(arch, runner.place(embedding)[None], start)[0]
 
 
 def stacked_weights(networks: Sequence[Network]) -> Tensor:

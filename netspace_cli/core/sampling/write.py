@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.encoding.inputs import Inputs
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.leftovers import is_temporary
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.files.structure import plain_json
+from netspace_cli.core.kinds.labelled import require_labelled
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import Workers, in_order, spread
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import (
     Instance,
@@ -48,13 +54,20 @@ def check_new_folder(folder: Path) -> None:
 
 
 def write_samples(
-    folder: Path | str, samples: Samples, space: Space, runner: Runner, *, data: LabelledData | None = None
+    folder: Path | str,
+    samples: Samples,
+    space: Space,
+    runner: Runner,
+    *,
+    data: LabelledData | None = None,
+    workers: Workers[Inputs] | None = None,
 ) -> Zoo:
     """Write samples as training instances of a zoo, with how each was drawn under `training`. Begun again, it goes on.
 
     Args:
         folder: new, empty, or with some of these samples; its parents are made.
         data: measures accuracies on all splits; None to leave them out.
+        workers: processes that open this space and these data; None for this process alone.
     Raises:
         ConfigError: the folder has something else in it, or other samples.
         InputFileError: a sample there is missing or changed.
@@ -65,13 +78,27 @@ def write_samples(
     about = {"licence": licence, "sampled": _source(samples, space)}
     zoo = create_zoo(folder, space.record["data"], about)
     done = _done(zoo, samples, about)
-    images = None if data is None else runner.place(data)
-    with runner.progress("writing the samples", len(samples)) as tick:
-        for each in samples.samples:
-            if sample_id(each, samples) not in done:
-                append_instance(folder, _instance(folder, each, samples, space, runner, images))
+    left = [each for each in samples.samples if sample_id(each, samples) not in done]
+    weights = [each.network.weights.detach().cpu().numpy() for each in left]
+    inputs = Inputs(space, None if data is None else runner.place(data))
+    work = partial(_scores, arch=samples.population.architecture.name)
+    with (
+        runner.progress("writing the samples", len(samples), len(samples) - len(left)) as tick,
+        closing(spread(work, weights, inputs, runner, None if data is None else workers)) as outcomes,
+    ):
+        for each, accuracy in zip(left, in_order(outcomes), strict=True):
+            append_instance(folder, _instance(folder, each, samples, space, accuracy))
             tick(1)
     return open_zoo(folder)
+
+
+def _scores(weights: np.ndarray, inputs: Inputs, runner: Runner, *, arch: str) -> dict[str, float]:
+    """Accuracies on all splits; none without data."""
+    if inputs.data is None:
+        return {}
+    data, architecture = runner.place(require_labelled(inputs.data)), inputs.space.model.architecture(arch)
+    found = scores(architecture, runner.place(torch.from_numpy(weights)), data, runner)
+    return {split: round(value, 6) for split, value in found.items()}
 
 
 def _done(zoo: Zoo, samples: Samples, about: dict[str, Any]) -> frozenset[str]:
@@ -127,20 +154,17 @@ def _source(samples: Samples, space: Space) -> dict[str, Any]:
     }
 
 
-def _instance(
-    folder: Path, each: Sample, samples: Samples, space: Space, runner: Runner, images: LabelledData | None
-) -> Instance:
+def _instance(folder: Path, each: Sample, samples: Samples, space: Space, accuracy: dict[str, float]) -> Instance:
     network, licence = each.network, str(space.record.get("zoo_licence", ""))
     architecture, name = network.architecture, sample_id(each, samples)
     file = write_instance(folder, name, architecture.name, architecture.to_state(network.weights), licence)
-    found = {} if images is None else scores(architecture, runner.place(network.weights), images, runner)
     return Instance(
         id=name,
         arch=architecture.name,
         split="train",
         file=file,
         sha256=sha256_of(folder / file),
-        accuracy={split: round(value, 6) for split, value in found.items()},
+        accuracy=accuracy,
         licence=licence,
         training=provenance_of(each, samples, space),
     )

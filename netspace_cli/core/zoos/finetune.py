@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -17,6 +19,7 @@ from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.runtime.workers import Workers, in_order, spread
 
 from .zoo import Instance, Zoo
 
@@ -75,6 +78,19 @@ class Tuned(Result):
     accuracy: dict[int, float]
 
 
+@dataclass(frozen=True)
+class TuneInputs:
+    """A zoo and the images that its instances are trained further on, as worker processes open them."""
+
+    zoo: Zoo
+    data: LabelledData
+
+    @cached_property
+    def architectures(self) -> dict[str, Architecture]:
+        """The zoo's architectures by name."""
+        return {each.name: each for each in self.zoo.architectures()}
+
+
 def finetune(
     zoo: Zoo,
     instances: Sequence[Instance],
@@ -83,6 +99,7 @@ def finetune(
     runner: Runner,
     *,
     scratch: bool = True,
+    workers: Workers[TuneInputs] | None = None,
 ) -> list[Tuned]:
     """Train instances further.
 
@@ -90,28 +107,37 @@ def finetune(
         instances: of the zoo.
         data: of the zoo's size and classes, on any device.
         scratch: train a fresh network beside each, on the same images in the same order.
+        workers: processes that open this zoo and these data; None for this process alone.
     Raises:
         ConfigError: no instances, a plan that cannot be followed, or images of another size or other classes; fp16.
         RunFailed: a loss is not finite.
     """
     check_finetuning(zoo, instances, data, plan)
     runner.check_gradients()
-    data = runner.place(data)
-    known = {a.name: a for a in zoo.architectures()}
+    tasks = [(instance, start) for instance in instances for start in ("zoo", "scratch")[: 1 + scratch]]
     found = []
-    with runner.progress("training further", len(instances) * (1 + scratch)) as tick:
-        for instance in instances:
-            architecture = known[instance.arch]
-            weights = zoo.network(instance, architecture).weights
-            starts: dict[str, nn.Module] = {"zoo": restored_module(architecture, weights, data, runner)}
-            if scratch:
-                starts["scratch"] = runner.place(_fresh(architecture, instance.id, runner))
-            for start, module in starts.items():
-                reached = dict(_trained(module, architecture, instance.id, data, plan, runner))
-                found.append(Tuned(instance.id, instance.arch, start, reached))
-                runner.count(1, "networks")
-                tick(1)
+    with (
+        runner.progress("training further", len(tasks)) as tick,
+        closing(spread(partial(_tuned, plan=plan), tasks, TuneInputs(zoo, data), runner, workers)) as outcomes,
+    ):
+        for each in in_order(outcomes):
+            found.append(each)
+            runner.count(1, "networks")
+            tick(1)
     return found
+
+
+def _tuned(task: tuple[Instance, str], inputs: TuneInputs, runner: Runner, *, plan: FineTuning) -> Tuned:
+    """Train one network: an instance, or a fresh one in its place."""
+    instance, start = task
+    architecture, data = inputs.architectures[instance.arch], runner.place(inputs.data)
+    if start == "zoo":
+        module = restored_module(architecture, inputs.zoo.network(instance, architecture).weights, data, runner)
+    else:
+        module = runner.place(_fresh(architecture, instance.id, runner))
+    return Tuned(
+        instance.id, instance.arch, start, dict(_trained(module, architecture, instance.id, data, plan, runner))
+    )
 
 
 def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData, plan: FineTuning) -> None:

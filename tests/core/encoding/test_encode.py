@@ -14,8 +14,9 @@ from netspace_models.training.losses import distillation
 from torch import Tensor
 
 from netspace_cli.core.encoding.decode import decode, decode_row
-from netspace_cli.core.encoding.encode import default_refine_steps, encode
+from netspace_cli.core.encoding.encode import default_refine_steps, divided, encode
 from netspace_cli.core.encoding.fidelity import fidelity
+from netspace_cli.core.encoding.refine import AT_ONCE, refined_at_once
 from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import Embeddings
@@ -172,3 +173,24 @@ def test_fidelity_by_hand(tiny: Tiny, networks: list[Network]) -> None:
     assert measured.target_accuracy == pytest.approx((target == labels).double().mean().item())
     assert measured.predicted_accuracy == pytest.approx((predicted == labels).double().mean().item())
     assert measured.agreement == pytest.approx((target == predicted).double().mean().item())
+
+
+@pytest.mark.parametrize(
+    ("count", "most", "sizes"), [(0, 3, []), (2, 3, [2]), (6, 3, [3, 3]), (7, 3, [2, 2, 3]), (3, 1, [1, 1, 1])]
+)
+def test_items_are_divided_evenly_into_as_few_parts_as_there_can_be(count: int, most: int, sizes: list[int]) -> None:
+    parts = divided(range(count), most)
+    assert [len(part) for part in parts] == sizes and [i for part in parts for i in part] == list(range(count))
+
+
+def test_how_many_are_refined_together_goes_by_their_size_and_by_what_they_share(tiny: Tiny) -> None:
+    runner, size = Runner("cpu"), tiny.space.model.architecture("resnet8").parameter_count
+    assert refined_at_once(tiny.space, "resnet8", 2, runner) == AT_ONCE // size > 1
+    assert refined_at_once(tiny.space, "resnet8", 0, runner) == 1
+    solving = replace(tiny.space, record=tiny.space.record | {"recipe": recipe_by_solving(tiny)})
+    assert refined_at_once(solving, "resnet8", 2, runner) == 1
+
+
+def recipe_by_solving(tiny: Tiny) -> dict[str, Any]:
+    recipe = tiny.recipe.model_dump()
+    return recipe | {"refine": recipe["refine"] | {"method": "gauss-newton"}}

@@ -5,6 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
@@ -58,6 +61,63 @@ def test_a_task_that_always_kills_its_worker_is_given_up_and_the_rest_is_done(
         for result in results_of(LocalExecutor(["a"]), partial(noted, folder=tmp_path, fatal=1, always=True), range(3)):
             found.append(result[0])
     assert found == [0, 2] and times(tmp_path) == {0: 1, 1: 2, 2: 1}
+
+
+def noted_process(task: float, device: str, *, folder: Path) -> int:
+    """Notes its process, and takes so many seconds."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(task)
+    return os.getpid()
+
+
+@pytest.mark.slow
+def test_processes_of_a_context_stay_for_later_tasks(tmp_path: Path) -> None:
+    work = partial(noted_process, folder=tmp_path)
+    with LocalExecutor(["a"], partial(Path.touch, tmp_path / "begun")) as executor:
+        first = list(results_of(executor, work, [0, 0]))
+        assert list(results_of(executor, work, [0])) == first[:1] and len(set(first)) == 1
+        assert (tmp_path / "begun").exists() and len(multiprocessing.active_children()) == 1
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_what_is_broken_off_ends_at_once(tmp_path: Path) -> None:
+    with LocalExecutor(["a", "b"]) as executor:
+        results = results_of(executor, partial(noted_process, folder=tmp_path), [0, 300])
+        next(results)
+        while len(list(tmp_path.iterdir())) < 2:
+            time.sleep(0.01)
+        began = time.monotonic()
+        results.close()
+        assert time.monotonic() - began < 60 and len(multiprocessing.active_children()) == 1
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
+    line = (
+        "from functools import partial; from pathlib import Path; from netspace_cli.core.runtime.executors import *\n"
+        "from tests.core.runtime.test_executors import noted_process\n"
+        f"list(LocalExecutor(['a']).each(partial(noted_process, folder=Path({str(tmp_path)!r})), [300]))"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", f"if __name__ == '__main__': exec({line!r})"])
+    while not (found := list(tmp_path.iterdir())):
+        assert parent.poll() is None
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while is_running(int(found[0].name)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def is_running(process: int) -> bool:
+    """Whether a process is there and not a zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 class Here:
