@@ -20,10 +20,9 @@ MOST = 1024
 DAMPING = 1e-2
 MOMENTUM = 0.9
 # The most that a step and what momentum makes of it may change the answers, in nats of Kullback-Leibler divergence.
-FURTHEST = 0.01
-# Steps between two looks at the factors and between two of their decompositions; images that are looked at; and the
-# share that is kept of what was seen before.
-LOOK, RENEW, IMAGES, KEPT = 4, 12, 64, 0.95
+FURTHEST = 0.1
+# Steps between two looks at the factors, images that are looked at, and the share that is kept of what was seen before.
+RENEW, IMAGES, KEPT = 12, 32, 0.85
 
 
 class NaturalGradient:
@@ -41,19 +40,18 @@ class NaturalGradient:
         self._taken = 0
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Those that it moves."""
+        """Parameters that it moves."""
         for layer in self._layers.values():
             yield from layer.parameters()
 
     def begin(self, inputs: Tensor) -> None:
-        """Look at the factors before the first step, and leave out layers that the module does not run as such.
+        """Leave out layers that the module does not run as such.
 
         Args:
             inputs: (B, ...) as in training.
         """
         sums = self._sums(inputs)
         self._layers = {name: layer for name, layer in self._layers.items() if sums[name].places}
-        self._look(sums, len(inputs[:IMAGES]))
 
     def step(self, inputs: Tensor, rate: float) -> None:
         """Move along the gradients that the parameters have.
@@ -62,11 +60,8 @@ class NaturalGradient:
             inputs: (B, ...) that they are of.
             rate: of a step with momentum.
         """
-        if self._taken % LOOK == 0:
-            self._look(self._sums(inputs), len(inputs[:IMAGES]))
         if self._taken % RENEW == 0:
-            for layer in self._layers.values():
-                layer.decompose()
+            self._look(self._sums(inputs), len(inputs[:IMAGES]))
         layers = list(self._layers.values())
         gradients = [layer.gradient() for layer in layers]
         naturals = [layer.natural(each) for layer, each in zip(layers, gradients, strict=True)]
@@ -77,7 +72,7 @@ class NaturalGradient:
 
     @staticmethod
     def _share(gradients: Sequence[Tensor], naturals: Sequence[Tensor], rate: float) -> float:
-        """What is taken of a step, so that answers change by `FURTHEST` at most (Ba et al., 2017, section 5)."""
+        """The share of a step that changes answers by `FURTHEST` at most (Ba et al., 2017, section 5)."""
         # Half the product with the Fisher information, which is at most that with the gradient.
         slope = sum(float((one * other).sum()) for one, other in zip(gradients, naturals, strict=True))
         change = (rate / (1 - MOMENTUM)) ** 2 * slope / 2
@@ -96,6 +91,7 @@ class NaturalGradient:
     def _look(self, sums: dict[str, LayerSums], images: int) -> None:
         for name, layer in self._layers.items():
             layer.look(sums[name], images)
+            layer.decompose()
 
 
 class _Layer:
