@@ -39,6 +39,14 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(50_000, 20, 20)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave what takes long to `make trust`."""
+    skip = pytest.mark.skip(reason="`make trust` runs it: it takes long")
+    for item in items:
+        if item.get_closest_marker("trust") and "MAKE_TRUST" not in os.environ:
+            item.add_marker(skip)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def ctrl_c_as_in_a_terminal() -> None:
     """Hear SIGINT, which a shell makes its background jobs ignore, and with them all processes that tests start."""

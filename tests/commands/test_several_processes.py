@@ -91,7 +91,7 @@ def test_a_killed_process_ends_the_run_and_one_process_goes_on(tiny: Tiny, alone
     assert_like_one(Path("two.run"), alone)
 
 
-@pytest.mark.skipif("MAKE_TRUST" not in os.environ, reason="`make trust` runs it: it takes long")
+@pytest.mark.trust
 @pytest.mark.slow
 @pytest.mark.usefixtures("recipe")
 def test_ctrl_c_stops_all_processes_after_a_step_and_torchrun_goes_on(tiny: Tiny, alone: Path) -> None:

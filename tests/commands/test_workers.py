@@ -146,7 +146,7 @@ def make():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.trust
 def test_the_part_of_a_worker_that_is_killed_is_done_again(tiny: Tiny, work: Path, ask: Ask) -> None:
     """Its architecture is a factory that the user has named: workers trust it as well."""
     (work / "nets_that_die_once.py").write_text(DIES_IN_WORKERS)

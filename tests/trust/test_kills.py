@@ -94,7 +94,7 @@ BREAKS = {
 }
 
 
-@pytest.mark.skipif("MAKE_TRUST" not in os.environ, reason="`make trust` runs it: it takes long")
+@pytest.mark.trust
 @pytest.mark.parametrize("name", BREAKS)
 def test_what_is_not_protected_is_found(name: str, tmp_path: Path) -> None:
     arguments, change, seen = BREAKS[name]
