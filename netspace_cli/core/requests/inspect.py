@@ -22,16 +22,13 @@ from netspace_cli.core.networks.assumptions import collecting
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.recognise import recognise, settle
-from netspace_cli.core.networks.recorded_accuracy import accuracy_remark
+from netspace_cli.core.networks.recorded_accuracy import TEST_IMAGES, accuracy_remark
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces, starts_in
 from netspace_cli.core.spaces.embeddings import load_embeddings
 from netspace_cli.core.spaces.space_record import read_record
 from netspace_cli.core.zoos.zoo import SPLITS, open_zoo
-
-# Enough for a figure of two digits.
-TEST_IMAGES = 2000
 
 
 def inspect(
