@@ -18,6 +18,7 @@ from netspace_cli.core.networks.assumptions import collecting, provisionally, st
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.networks.rest_evidence import unrest
+from netspace_cli.core.requests.inspect import inspect
 
 IO, SMALL = ImageIO(1, 32, 3), ImageIO(1, 8, 3)
 
@@ -217,17 +218,36 @@ def test_sines_are_told_from_relu_by_their_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(named.architecture.run_each(named.weights[None], x)[0], expected)
 
 
-def test_the_siren_papers_own_names_are_known(tmp_path: Path) -> None:
-    io = FieldIO(2, 3)
-    plain = made("siren-8x3", io)
-    state = {f"net.net.{n.split('.')[1]}.0.{n.split('.')[2]}": t for n, t in plain.state_dict().items()}
-    torch.save(state, tmp_path / "a.pt")
+SIRENS_OF_THE_PAPER = {
+    "siren-net-8x3": ("net.net.{}.0.", "net.net.3.0."),
+    "siren-notebook-8x3": ("net.{}.linear.", "net.3."),
+}
+
+
+@pytest.mark.parametrize("nested", ["", "model", "state_dict", "net"])
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "net.", "_orig_mod.module."])
+@pytest.mark.parametrize("name", SIRENS_OF_THE_PAPER)
+def test_the_siren_papers_own_names_are_known(tmp_path: Path, name: str, prefix: str, nested: str) -> None:
+    """Below a trainer's or a wrapper's prefix, too, though `net.` is one of them."""
+    io, (hidden, end) = FieldIO(2, 3), SIRENS_OF_THE_PAPER[name]
+    plain, state = made("siren-8x3", io), {}
+    for each, tensor in plain.state_dict().items():
+        _, layer, kind = each.split(".")
+        state[(end if layer == "3" else hidden.format(layer)) + kind] = tensor
+    saved = {prefix + each: tensor for each, tensor in state.items()}
+    torch.save({nested: saved, "epoch": 3} if nested else saved, tmp_path / "a.pt")
     network = read_network(tmp_path / "a.pt")
-    assert network.architecture.name == "siren-net-8x3"
+    assert network.architecture.name == name
     assert list(network.architecture.to_state(network.weights)) == list(state)
+    cut = [f"The prefix {prefix!r} was cut off every name."] if prefix else []
+    assert [note for note in network.notes if "prefix" in note] == cut
     x = io.example(5, torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(network.architecture.run(network.weights, x), plain(x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            network.architecture.run_each(network.weights[None], x)[0], plain(x), rtol=1e-4, atol=1e-4
+        )
+    assert inspect(tmp_path / "a.pt")["arch"] == name
 
 
 def quickly_trained(name: str, seed: int, data: ImageData) -> nn.Module:
