@@ -185,7 +185,12 @@ def read_own(path: Path, kind: Literal["embedding", "space"]) -> tuple[dict[str,
 
 
 def write_checkpoint(
-    path: Path, state: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None, force: bool = False
+    path: Path,
+    state: Mapping[str, Tensor],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    versions: Mapping[str, int] | None = None,
+    force: bool = False,
 ) -> None:
     """Write a state dict so that `load_state_dict` accepts it; the same content gives the same bytes.
 
@@ -194,6 +199,7 @@ def write_checkpoint(
         state: tensors by name, on any device; written with the dtypes they have.
         metadata: text by key. In `torch.save`'s format it is kept where modules keep their versions, which
             `load_state_dict` reads and passes over.
+        versions: of the network's modules, by name (`Architecture.versions`); safetensors files have no place for them.
         force: whether an existing file may be replaced.
     Raises:
         ConfigError: an extension that says nothing, a name or dtype that cannot be written.
@@ -209,7 +215,7 @@ def write_checkpoint(
         raise ConfigError(f"{path} cannot be written: {problem}.", "Rename the tensor.") from problem
     compact = _Compactor()
     compacted = {name: compact(tensor.detach().cpu()) for name, tensor in state.items()}
-    content = with_metadata(compacted, metadata or {})
+    content = with_metadata(compacted, metadata or {}, versions)
     atomic_write(path, lambda temporary: save_by_torch(content, temporary), force=force)
 
 

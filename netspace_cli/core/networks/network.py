@@ -126,4 +126,5 @@ def write_network(path: Path | str, network: Network, *, metadata: Mapping[str, 
     """
     path = Path(path)
     state = network.architecture.to_state(network.weights.detach().cpu(), network.form)
-    write_checkpoint(path, state, metadata=metadata, force=force)
+    versions = network.architecture.versions(network.form)
+    write_checkpoint(path, state, metadata=metadata, versions=versions, force=force)
