@@ -17,7 +17,7 @@ from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.networks.assumptions import collecting, provisionally, strictly
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.network import read_network
-from netspace_cli.core.networks.rest_evidence import unrest
+from netspace_cli.core.networks.rest_evidence import _largest, unrest
 from netspace_cli.core.requests.inspect import inspect
 
 IO, SMALL = ImageIO(1, 32, 3), ImageIO(1, 8, 3)
@@ -38,11 +38,11 @@ class Tutorial(nn.Module):
         return logits
 
 
-def images(io: ImageIO = IO) -> ImageData:
+def images(io: ImageIO = IO, count: int = 240) -> ImageData:
     """Faint blots at three places."""
     g, side = torch.Generator().manual_seed(0), io.size // 4
-    labels = torch.arange(240) % 3
-    pixels = torch.randint(0, 120, (240, *io.input_shape), generator=g)
+    labels = torch.arange(count) % 3
+    pixels = torch.randint(0, 120, (count, *io.input_shape), generator=g)
     for i, label in enumerate(labels.tolist()):
         pixels[i, 0, side * label : side * (label + 1), side : 2 * side] += 15
     split = Split(pixels.to(torch.uint8), labels)
@@ -292,3 +292,32 @@ def test_training_is_at_rest_with_its_own_function_alone() -> None:
     with torch.no_grad():
         alike = [unrest(own, torch.zeros_like(weights), x, torch.full_like(y, label)) for label in (0, 2)]
     assert alike == pytest.approx([len(x)] * 2), "all gradients are equal"
+
+
+# `python -m tests.benchmarks.variants OUT mnist.npz --zoo ZOO` does this with true values.
+@pytest.mark.parametrize(
+    ("relu", "gelu", "chosen"),
+    [(40.0, 90.0, "cnn-small-relu"), (90.0, 40.0, "cnn-small-gelu"), (40.0, 50.0, ""), (200.0, 900.0, "")],
+)
+def test_small_networks_are_decided_by_rest_alone_not_by_a_lower_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relu: float, gelu: float, chosen: str
+) -> None:
+    """A function smoother than the trained one has the lower loss; one near the other, or no rest, decides nothing."""
+    data = images(ImageIO(1, 28, 3), 320)
+    module = trained(made("cnn-small-relu", data.io), data)
+    found = {"cnn-small-relu": relu, "cnn-small-gelu": gelu}
+    monkeypatch.setattr("netspace_cli.core.networks.decide.unrest", lambda option, *_: found[option.name])
+    with collecting() as remarks, deciding_by(data):
+        network = read_network(saved(tmp_path / "a.pt", module), io=data.io)
+    (line,) = remarks.lines(assumed=True)
+    if chosen:
+        assert network.architecture.name == chosen
+        assert "the gradients of 320 training images of blots add up to 6.32 times one of them, with" in line
+    else:
+        assert "It may be" in line
+
+
+def test_directions_are_those_of_the_largest_singular_values() -> None:
+    gradients = torch.randn(60, 80, generator=torch.Generator().manual_seed(0)) * torch.logspace(0, -3, 80)
+    left, _, _ = torch.linalg.svd(gradients.double())
+    torch.testing.assert_close(_largest(gradients, 8).abs(), left[:, :8].abs(), rtol=0, atol=1e-2)
