@@ -420,7 +420,7 @@ def shared(command: F) -> F:
             finally:
                 if removed:
                     console.note(describe_removed(removed))
-                for line in remarks.lines(assumed=True):
+                for line in [*remarks.lines(assumed=True), *remarks.compared]:
                     console.note(line)
                 for line in remarks.lines(assumed=False):
                     console.detail(line)

@@ -124,6 +124,11 @@ class Architecture:
         own = (self.fused if form == "fused" else self.module).state_dict()
         return {name: full[name] if name in full else own[name].to(weights.device, copy=True) for name in own}
 
+    def versions(self, form: Form = "full") -> dict[str, int]:
+        """Versions of the modules whose state dict `to_state` gives, by name: some are not loaded without."""
+        module = self.fused if form == "fused" else self.module
+        return {name: each._version for name, each in module.named_modules(remove_duplicate=False)}
+
     def _check_fixed(self, state: Mapping[str, Tensor]) -> None:
         """Refuse values that flat weights could not restore."""
         for other, name in self.shared.items():

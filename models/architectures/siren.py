@@ -21,10 +21,16 @@ from .family import Factory, Family, Guess, Shapes, check_hidden_size, points_fo
 OMEGA = 30.0
 WIDTH, LAYERS = 256, 2
 # A name in a file is not to fill the memory, and no file's word is taken for five digits.
-NAME = re.compile(r"(siren|siren-net|relu-field)(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
-# What the activation is, and the names of the layers: the second are those of the SIREN paper's own code.
-KINDS = {"siren": ("sine", "layers"), "siren-net": ("sine", "net.net"), "relu-field": ("relu", "layers")}
-LAYER = re.compile(r"(?:layers\.(0|[1-9][0-9]?)|net\.net\.(0|[1-9][0-9]?)\.0)\.(?:weight|bias)")
+NAME = re.compile(r"(siren|siren-net|siren-notebook|relu-field)(?:-([1-9][0-9]{0,3})x([1-9][0-9]?))?")
+# What the activation is, and the names of hidden layers and of the last one: of siren-net those of the SIREN paper's
+# own code, of siren-notebook those of the notebook beside it.
+KINDS = {
+    "siren": ("sine", "layers.{}", "layers.{}"),
+    "siren-net": ("sine", "net.net.{}.0", "net.net.{}.0"),
+    "siren-notebook": ("sine", "net.{}.linear", "net.{}"),
+    "relu-field": ("relu", "layers.{}", "layers.{}"),
+}
+NUMBER = re.compile(r"(?:layers|net|net\.net)\.(0|[1-9][0-9]?)\.")
 # The deviation of hidden weights times the square root of their inputs is sqrt(2) / 30 in a new network of sines and
 # 0.6 in torch's other linear layers; trained ones of sines are taken to stay below this.
 MOST_OF_SINES = 0.2
@@ -40,21 +46,22 @@ class Siren(nn.Module):
         io: D coordinates, K values.
         width: hidden units of each hidden layer.
         depth: number of hidden layers.
-        kind: "siren", or "relu-field" with ReLU in place of sines, or "siren-net" with other names.
+        kind: of `KINDS`.
     """
 
     def __init__(self, io: FieldIO, *, width: int = WIDTH, depth: int = LAYERS, kind: str = "siren") -> None:
         super().__init__()
         sizes = [io.dimensions, *[width] * depth, io.values]
         linear = [nn.Linear(a, b) for a, b in pairwise(sizes)]
-        self.activation, within = KINDS[kind]
-        if within == "layers":
-            self.layers = nn.ModuleList(linear)
-            self.names = [f"layers.{i}" for i in range(len(linear))]
-        else:
+        self.activation, hidden, last = KINDS[kind]
+        self.names = [*(hidden.format(i) for i in range(depth)), last.format(depth)]
+        if kind == "siren-net":
             self.net = nn.Module()
             self.net.net = nn.Sequential(*(nn.Sequential(layer) for layer in linear))
-            self.names = [f"net.net.{i}.0" for i in range(len(linear))]
+        elif kind == "siren-notebook":
+            self.net = nn.Sequential(*(nn.ModuleDict({"linear": layer}) for layer in linear[:-1]), linear[-1])
+        else:
+            self.layers = nn.ModuleList(linear)
         if self.activation == "sine":
             self._initialise()
 
@@ -120,17 +127,13 @@ def recognise(shapes: Shapes) -> Guess | None:
 
     The first layer gives the width and the last one the number of layers; layers between may differ.
     """
-    places = [LAYER.fullmatch(name) for name in shapes]
-    if not places or None in places:
+    numbers = [int(number.group(1)) for name in shapes if (number := NUMBER.match(name))]
+    last = max(numbers, default=0)
+    kind = next((kind for kind in KINDS if _has_names_of(kind, last, shapes)), None)
+    if kind is None:
         return None
-    kinds = {"siren" if place.group(1) else "siren-net" for place in places if place}
-    numbers = {int(place.group(1) or place.group(2)) for place in places if place}
-    last = max(numbers)
-    if len(numbers) <= last or len(kinds) > 1:
-        return None  # a layer of nothing, such as others' activations, has no number here
-    kind = kinds.pop()
-    layer = "layers.{}.weight" if kind == "siren" else "net.net.{}.0.weight"
-    first, end = shapes.get(layer.format(0), ()), shapes.get(layer.format(last), ())
+    _, hidden, end_layer = KINDS[kind]
+    first, end = shapes.get(f"{hidden.format(0)}.weight", ()), shapes.get(f"{end_layer.format(last)}.weight", ())
     if not 1 <= last < MOST_LAYERS or len(first) != 2 or len(end) != 2:
         return None
     width, dimensions, outputs = first[0], first[1], end[0]
@@ -142,10 +145,19 @@ def recognise(shapes: Shapes) -> Guess | None:
     return Guess((name,), FieldIO(dimensions, outputs))
 
 
+def _has_names_of(kind: str, last: int, shapes: Shapes) -> bool:
+    """Whether all names are those of layers 0 to `last` of a kind, and none of these is missing altogether."""
+    _, hidden, end = KINDS[kind]
+    layers = [*(hidden.format(i) for i in range(last)), end.format(last)]
+    return {name.rpartition(".")[0] for name in shapes} == set(layers) and all(
+        name.endswith((".weight", ".bias")) for name in shapes
+    )
+
+
 def _twins(name: str, io: NetworkIO) -> tuple[str, ...]:
     """The network of sines and the one with ReLU."""
     match = NAME.fullmatch(name)
-    if match is None or match.group(1) == "siren-net":
+    if match is None or not KINDS[match.group(1)][1].startswith("layers"):
         return (name,)
     return tuple(f"{kind}{name.removeprefix(match.group(1))}" for kind in ("siren", "relu-field"))
 
@@ -161,8 +173,8 @@ SIRENS = Family(
     ("siren",),
     factory,
     recognise,
-    more="siren-WxL of L hidden layers of W units (siren-net-WxL: with the names of the paper's code; relu-field-WxL: "
-    "with ReLU)",
+    more="siren-WxL of L hidden layers of W units (siren-net-WxL, siren-notebook-WxL: with the names of the paper's "
+    "code and of its notebook; relu-field-WxL: with ReLU)",
     twins=_twins,
     shown=_shown,
 )

@@ -17,6 +17,7 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.requests.choose_data import choose_images, choose_images_of_zoo, recorded, require_data
 from netspace_cli.core.requests.choose_space import choose_space_of_zoo
 from netspace_cli.core.requests.inputs import NO_TEACHER, Teacher, read_wanted_teacher
@@ -122,6 +123,11 @@ class Opened:
     data: ImageData
     teacher: Network | None
 
+    def compared(self, runner: Runner) -> Opened:
+        """The same, after comparing what the teacher's file records with what its network answers."""
+        compare_recorded([] if self.teacher is None else [self.teacher], self.data, runner)
+        return self
+
 
 def opened(request: HeldOutRequest | BackbonesRequest | RateRequest | SamplingRequest) -> Opened:
     """Open the inputs of an experiment, after checking that its folder can take the results.
@@ -200,7 +206,7 @@ class HeldOutTask:
 
     def run(self, runner: Runner) -> Found:
         """Train the space if needed, and measure it."""
-        asked, inputs = self.request, self.inputs
+        asked, inputs = self.request, self.inputs.compared(runner)
         space = self._space(runner)
         report = asked.measure(
             inputs.zoo, asked.output, space, inputs.data, runner, scale=asked.scale(space), teacher=inputs.teacher
@@ -256,7 +262,7 @@ class BackbonesTask:
 
     def run(self, runner: Runner) -> Found:
         """Train a space with each recipe and measure it along the way."""
-        asked, inputs = self.request, self.inputs
+        asked, inputs = self.request, self.inputs.compared(runner)
         time: dict[str, Any] = {"seconds": asked.seconds, "marks": asked.marks}
         report = backbones(inputs.zoo, asked.output, self.recipes, inputs.data, runner, teacher=inputs.teacher, **time)
         return Found(report, inputs.data)
@@ -306,7 +312,7 @@ class RateTask:
 
     def run(self, runner: Runner) -> Found:
         """Train a space of each size and measure it."""
-        asked, inputs = self.request, self.inputs
+        asked, inputs = self.request, self.inputs.compared(runner)
         scale = Scale(
             search_steps=asked.search_steps, search_images=asked.search_images, teacher_images=asked.teacher_images
         )
@@ -408,7 +414,7 @@ class SamplingTask:
 
     def run(self, runner: Runner) -> Found:
         """Train the spaces, draw, and judge."""
-        asked, inputs = self.request, self.inputs
+        asked, inputs = self.request, self.inputs.compared(runner)
         how: dict[str, Any] = {"plan": asked.plan, "teacher": inputs.teacher}
         return Found(sampling(inputs.zoo, asked.output, self.sources, inputs.data, runner, **how), inputs.data)
 

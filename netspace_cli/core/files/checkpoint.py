@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,6 +75,7 @@ _KEPT_UNSIGNED = (torch.uint16, torch.uint32, torch.uint64)
 _CONVERT = "Save it as a dense float32 tensor."
 _SHORTEST = 16  # bytes; neither format fits in fewer
 _SHOWN_TENSORS = 5
+_CUT = "The prefix {!r} was cut off every name."
 _MOST_COPIES = 16  # of a file's bytes, as distinct views of the same storage
 
 
@@ -103,6 +104,19 @@ class Checkpoint:
     notes: tuple[str, ...]
     prefix: str = ""
     accuracy: float | None = None
+
+    def readings(self) -> Iterator[Checkpoint]:
+        """Yield what the names may be: as read; with ever more of the prefix put back; with more of one cut off."""
+        yield self
+        further, shortest = without_prefixes(self.state, WRAPPERS + TRAINERS)
+        parts = [f"{part}." for part in (self.prefix + further).split(".")[:-1]]
+        cut = self.prefix.count(".")
+        for count in [*range(cut - 1, -1, -1), *range(cut + 1, len(parts) + 1)]:
+            prefix, own = "".join(parts[:count]), "".join(parts[count:])
+            notes = [note for note in self.notes if note != _CUT.format(self.prefix)]
+            notes += [_CUT.format(prefix)] if prefix else []
+            state = {own + name: tensor for name, tensor in shortest.items()}
+            yield replace(self, state=state, notes=tuple(notes), prefix=prefix)
 
 
 def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
@@ -143,7 +157,7 @@ def read_checkpoint(path: Path, *, key: str | None = None) -> Checkpoint:
         tensors = without_others(tensors, notes)
     prefix, tensors = without_prefixes(tensors, WRAPPERS + TRAINERS if place else WRAPPERS)
     if prefix:
-        notes.append(f"The prefix {prefix!r} was cut off every name.")
+        notes.append(_CUT.format(prefix))
     state = _normalised(path, tensors, len(data), notes)
     digest = hashlib.sha256(data).hexdigest()
     return Checkpoint(path, digest, format_, state, metadata, tuple(notes), prefix, accuracy)
@@ -171,7 +185,12 @@ def read_own(path: Path, kind: Literal["embedding", "space"]) -> tuple[dict[str,
 
 
 def write_checkpoint(
-    path: Path, state: Mapping[str, Tensor], *, metadata: Mapping[str, str] | None = None, force: bool = False
+    path: Path,
+    state: Mapping[str, Tensor],
+    *,
+    metadata: Mapping[str, str] | None = None,
+    versions: Mapping[str, int] | None = None,
+    force: bool = False,
 ) -> None:
     """Write a state dict so that `load_state_dict` accepts it; the same content gives the same bytes.
 
@@ -180,6 +199,7 @@ def write_checkpoint(
         state: tensors by name, on any device; written with the dtypes they have.
         metadata: text by key. In `torch.save`'s format it is kept where modules keep their versions, which
             `load_state_dict` reads and passes over.
+        versions: of the network's modules, by name (`Architecture.versions`); safetensors files have no place for them.
         force: whether an existing file may be replaced.
     Raises:
         ConfigError: an extension that says nothing, a name or dtype that cannot be written.
@@ -195,7 +215,7 @@ def write_checkpoint(
         raise ConfigError(f"{path} cannot be written: {problem}.", "Rename the tensor.") from problem
     compact = _Compactor()
     compacted = {name: compact(tensor.detach().cpu()) for name, tensor in state.items()}
-    content = with_metadata(compacted, metadata or {})
+    content = with_metadata(compacted, metadata or {}, versions)
     atomic_write(path, lambda temporary: save_by_torch(content, temporary), force=force)
 
 

@@ -160,11 +160,19 @@ def recorded_accuracy(content: object) -> float | None:
     return found
 
 
-def with_metadata(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> OrderedDict[str, Tensor]:
-    """A state dict that carries text: in its `_metadata`, where torch's own have the versions of modules."""
+def with_metadata(
+    state: Mapping[str, Tensor], metadata: Mapping[str, str], versions: Mapping[str, int] | None = None
+) -> OrderedDict[str, Tensor]:
+    """A state dict that carries text: in its `_metadata`, where torch's own have the versions of modules.
+
+    Args:
+        versions: of modules, by name, which some refuse to be loaded without; None for none but the whole's.
+    """
     carrying = OrderedDict(state)
-    if metadata:
-        carrying._metadata = OrderedDict({"": {"version": 1, **dict(sorted(metadata.items()))}})  # type: ignore[attr-defined]
+    if metadata or versions:
+        entries: dict[str, dict[str, object]] = {name: {"version": v} for name, v in sorted((versions or {}).items())}
+        entries[""] = {"version": 1, **entries.get("", {}), **dict(sorted(metadata.items()))}
+        carrying._metadata = OrderedDict(sorted(entries.items()))  # type: ignore[attr-defined]
     return carrying
 
 

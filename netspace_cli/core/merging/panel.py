@@ -208,8 +208,15 @@ def _check_runs(member: Network, data: LabelledData) -> None:
 def _check_functions(members: Sequence[Network], answers: Sequence[Tensor]) -> None:
     for i, own in enumerate(answers):
         for j, other in enumerate(answers[:i]):
-            if float((own - other).abs().max()) <= SAME * float(own.abs().max()):
-                raise _copies(members[j], members[i])
+            if float((own - other).abs().max()) > SAME * float(own.abs().max()):
+                continue
+            if torch.equal(own, own[:1].expand_as(own)):
+                raise ConfigError(
+                    f"{name_of(members[j])} and {name_of(members[i])} give the same outputs for all {len(own)} images: "
+                    "they were not trained, or their last layers are zero.",
+                    "Leave them out.",
+                )
+            raise _copies(members[j], members[i])
 
 
 def _copies(one: Network, other: Network) -> ConfigError:

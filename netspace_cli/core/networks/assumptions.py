@@ -21,10 +21,12 @@ class Remarks:
 
     Attributes:
         assumed: files by remark, for what was assumed; decided: for what images decided.
+        compared: sentences on accuracies that files record and images do not show.
     """
 
     assumed: dict[str, list[str]] = field(default_factory=dict)
     decided: dict[str, list[str]] = field(default_factory=dict)
+    compared: list[str] = field(default_factory=list)
 
     def lines(self, *, assumed: bool) -> list[str]:
         """One line for each remark, with the first of its files and how many there are."""
@@ -91,6 +93,13 @@ def decided(source: str, remark: str, *, surprising: bool) -> str:
     if remarks is not None:
         _add(remarks.assumed if surprising else remarks.decided, source, remark)
     return remark
+
+
+def compared(sentence: str) -> None:
+    """Record that images do not show the accuracy that a file records."""
+    remarks = _REMARKS.get()
+    if remarks is not None and sentence not in remarks.compared:
+        remarks.compared.append(sentence)
 
 
 def _add(found: dict[str, list[str]], source: str, remark: str) -> None:

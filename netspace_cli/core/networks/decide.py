@@ -38,6 +38,10 @@ CLEAR_ERRORS, CLEAR_LOSS, CLEAR_ACCURACY = 4.0, 1.25, 0.02
 GRADIENTS, CLEAR_REST, LIKELY_REST = 512, 5.0, 1.5
 # What `unrest` is at most where training has ended, for each image; with one gradient for all it is 1.
 AT_REST = 0.125
+# The same for networks so small that the gradients of many images are held, along more directions: there, activations
+# that hardly differ do. The first images tell whether training moved them. At rest `unrest` is at most about 1 for
+# each direction; a function that is smoother than the trained one may have less loss, so the loss has no say.
+MANY_FIRST, MANY, MANY_DIRECTIONS, MANY_AT_REST = 1000, 4000, 32, 2.5
 _BATCH = 256
 
 
@@ -184,7 +188,10 @@ def _by_rest(
     Args:
         options: the one with the least loss first; apart: by how many standard errors the loss of each is higher.
     """
-    count = min(GRADIENTS, len(data.splits["train"]), images_held(options[0]))
+    held = min(len(data.splits["train"]), images_held(options[0]))
+    if images_held(options[0]) >= MANY:
+        return _by_rest_of_many(state, options, data, min(held, MANY))
+    count = min(GRADIENTS, held)
     if count < 8 * DIRECTIONS:
         return None
     weights = options[0].to_weights(state)
@@ -201,12 +208,46 @@ def _by_rest(
     ]
     if len(rivals) == len(options) - 1:
         return None
-    second = next(i for i in range(1, len(options)) if i not in rivals)
+    return _rest_decision(options, 0, rivals, found, f"{count} training images of {data.name}")
+
+
+def _by_rest_of_many(
+    state: Mapping[str, Tensor], options: Sequence[Architecture], data: ImageData, count: int
+) -> Decision | None:
+    """Decide by where training ended, of a small network."""
+    if count < 8 * MANY_DIRECTIONS:
+        return None
+    weights = options[0].to_weights(state)
+    first = min(MANY_FIRST, count)
+
+    def found_on(images: Tensor, labels: Tensor) -> list[float]:
+        return [unrest(option, weights, images, labels, MANY_DIRECTIONS) for option in options]
+
+    batches = list(_both(data, count))
+    images, labels = min(batches, key=lambda batch: min(found_on(batch[0][:first], batch[1][:first])))
+    found = found_on(images, labels)
+    best = min(range(len(options)), key=found.__getitem__)
+    if not found[best] <= MANY_AT_REST * MANY_DIRECTIONS:
+        return None
+    rivals = [
+        i
+        for i in range(len(options))
+        if i != best and not MANY_DIRECTIONS / 2 * log((1 + found[i]) / (1 + found[best])) >= CLEAR_REST
+    ]
+    if len(rivals) == len(options) - 1:
+        return None
+    return _rest_decision(options, best, rivals, found, f"{count} training images of {data.name}")
+
+
+def _rest_decision(
+    options: Sequence[Architecture], best: int, rivals: Sequence[int], found: Sequence[float], what: str
+) -> Decision:
+    second = next(i for i in range(len(options)) if i != best and i not in rivals)
     return Decision(
-        options[0],
+        options[best],
         tuple(options[i].name for i in rivals),
-        f"the gradients of {count} training images of {data.name} add up to {found[0] ** 0.5:.3g} times one of "
-        f"them, with {options[second].name} to {found[second] ** 0.5:.3g} times",
+        f"the gradients of {what} add up to {found[best] ** 0.5:.3g} times one of them, with {options[second].name} to "
+        f"{found[second] ** 0.5:.3g} times",
     )
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint, check_finite, read_checkpoint, write_checkpoint
 
-from .recognise import recognise, settle
+from .recognise import recognise, settle, with_own_names
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def recognise_network(
 ) -> Network:
     """Recognise the network in a checkpoint; arguments and errors as in `read_network`, `source` for the record."""
     check_finite(checkpoint.state, checkpoint.path)
+    checkpoint = with_own_names(checkpoint, candidates=candidates, arch=arch, io=io)
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, io=io)
     architecture, remark = (architecture, "") if arch else settle(checkpoint, architecture, str(source))
     return Network(
@@ -125,4 +126,5 @@ def write_network(path: Path | str, network: Network, *, metadata: Mapping[str, 
     """
     path = Path(path)
     state = network.architecture.to_state(network.weights.detach().cpu(), network.form)
-    write_checkpoint(path, state, metadata=metadata, force=force)
+    versions = network.architecture.versions(network.form)
+    write_checkpoint(path, state, metadata=metadata, versions=versions, force=force)

@@ -64,6 +64,28 @@ def recognise(
     raise _of_another_io(checkpoint, io) or _unknown(checkpoint, _nearest(alike, shapes))
 
 
+def with_own_names(
+    checkpoint: Checkpoint,
+    *,
+    candidates: Sequence[Architecture] = (),
+    arch: str | None = None,
+    io: NetworkIO | None = None,
+) -> Checkpoint:
+    """Put back or cut off what an architecture shows to be the network's own names, or none of them.
+
+    A `net.` in front of all names may be a wrapper's, or the network's. Arguments as in `recognise`, which reads what
+    comes back; the checkpoint itself does where no architecture fits.
+    """
+    readings = list(checkpoint.readings())
+    for reading in readings[: len(readings) if len(readings) > 1 else 0]:
+        try:
+            recognise(reading, candidates=candidates, arch=arch, io=io)
+        except UnknownArchitecture:
+            continue
+        return reading
+    return checkpoint
+
+
 def _as_named(
     architecture: Architecture, metadata: Mapping[str, str], candidates: Sequence[Architecture]
 ) -> Architecture:

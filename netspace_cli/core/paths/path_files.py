@@ -6,10 +6,10 @@ import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from netspace_cli.core.files.checkpoint import write_checkpoint
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import atomic_write, check_folder, check_output
 from netspace_cli.core.kinds.kind import PathStep
+from netspace_cli.core.networks.network import write_network
 from netspace_cli.core.networks.path_step import Step
 
 
@@ -77,10 +77,9 @@ def write_steps(folder: Path, steps: Sequence[Step], *, force: bool = False) -> 
     for step in steps:
         if not step.error:
             network = step.network
-            state = network.architecture.to_state(network.weights.cpu(), network.form)
-            metadata = {"netspace.arch": network.architecture.name}
             written.add(folder / f"step-{step.step:03d}.pt")
-            write_checkpoint(folder / f"step-{step.step:03d}.pt", state, metadata=metadata, force=force)
+            metadata = {"netspace.arch": network.architecture.name}
+            write_network(folder / f"step-{step.step:03d}.pt", network, metadata=metadata, force=force)
     for old in steps_in(folder) if force else ():
         if old not in written:
             old.unlink()

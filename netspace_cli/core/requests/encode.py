@@ -15,6 +15,7 @@ from netspace_cli.core.encoding.fidelity import fidelities
 from netspace_cli.core.encoding.refine import check_refining
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import check_embedding_output, save_embeddings
 from netspace_cli.core.spaces.space import Space
@@ -108,6 +109,7 @@ class EncodeTask:
             if data is not None:
                 found = fidelities(networks, embeddings, space, data, runner, workers=workers)
                 rows = [{**row, **vars(each)} for row, each in zip(rows, found, strict=True)]
+                compare_recorded(networks, data, runner, [row.get("target_accuracy") for row in rows])
         save_embeddings(self.request.output, embeddings, force=self.request.force)
         return rows
 

@@ -16,6 +16,7 @@ from netspace_cli.core.encoding.encode import default_refine_steps, encode
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.network import Network, check_teacher
+from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.paths.walks import PathEnd
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import built_in_by_starts
@@ -97,6 +98,7 @@ def read_inputs(
             found[path] = Input(path, embeddings.vectors[0], embeddings.origins[0])
     if files:
         networks = read_networks(files, space, reader, data)
+        compare_recorded(networks, data, runner)
         steps = default_refine_steps(space, data) if refine_steps is None else refine_steps
         encoded = encode(networks, space, runner, data=data, refine_steps=steps)
         for i, path in enumerate(files):

@@ -21,17 +21,14 @@ from netspace_cli.core.files.safetensors_file import TorchCheckpointFound, read_
 from netspace_cli.core.networks.assumptions import collecting
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import known_io
-from netspace_cli.core.networks.recognise import recognise, settle
-from netspace_cli.core.networks.recorded_accuracy import accuracy_remark
+from netspace_cli.core.networks.recognise import recognise, settle, with_own_names
+from netspace_cli.core.networks.recorded_accuracy import TEST_IMAGES, accuracy_remark
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.built_in import built_in_architectures, built_in_spaces, starts_in
 from netspace_cli.core.spaces.embeddings import load_embeddings
 from netspace_cli.core.spaces.space_record import read_record
 from netspace_cli.core.zoos.zoo import SPLITS, open_zoo
-
-# Enough for a figure of two digits.
-TEST_IMAGES = 2000
 
 
 def inspect(
@@ -120,7 +117,9 @@ def describe_built_in() -> list[dict[str, Any]]:
 
 
 def _checkpoint(path: Path, arch: str | None, key: str | None, data: LabelledData | None) -> dict[str, Any]:
-    checkpoint = read_checkpoint(path, key=key)
+    candidates = [a for a in built_in_architectures() if data is None or a.io == data.io]
+    known: dict[str, Any] = {"arch": arch, "candidates": candidates, "io": None if data is None else data.io}
+    checkpoint = with_own_names(read_checkpoint(path, key=key), **known)
     found: dict[str, Any] = {
         "kind": "checkpoint",
         "path": str(path),
@@ -133,9 +132,8 @@ def _checkpoint(path: Path, arch: str | None, key: str | None, data: LabelledDat
     }
     if checkpoint.accuracy is not None:
         found["recorded_accuracy"] = checkpoint.accuracy
-    candidates = [a for a in built_in_architectures() if data is None or a.io == data.io]
     try:
-        architecture = recognise(checkpoint, arch=arch, candidates=candidates, io=None if data is None else data.io)
+        architecture = recognise(checkpoint, **known)
         with collecting(), deciding_by(data):  # the remark is among the notes
             architecture, remark = (architecture, "") if arch else settle(checkpoint, architecture, str(path))
     except UnknownArchitecture as failure:

@@ -16,6 +16,7 @@ from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.kinds.labelled import require_labelled
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.networks.scores import accuracies_on_test
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.search.lso import (
@@ -153,6 +154,7 @@ class LsoTask:
     def run(self, runner: Runner) -> tuple[Optimised, Network]:
         """Optimise, and write the requested files; returns the result and its network."""
         asked = self.request
+        compare_recorded(self.teachers, self.data, runner)
         objective = self.shape or image_objective(self.space, require_labelled(self.data), runner, self.teachers)
         (start,) = read_inputs(
             (asked.init,), self.space, runner, data=self.data, refine_steps=asked.refine_steps, reader=self.reader

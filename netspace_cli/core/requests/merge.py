@@ -28,6 +28,7 @@ from netspace_cli.core.merging.plan import ON_SPACE, MergePlan
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, check_teacher, write_network
+from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
 from netspace_cli.core.sampling.together import check_ensemble, select_members
@@ -217,6 +218,7 @@ class MergeTask:
                 plan = replace(plan, budget=max(plan.budget / 2, plan.budget - (perf_counter() - begun)))
         where: dict[str, Any] = {"architecture": self.architecture, "space": space}
         found = merge(self.members, self.data, runner, **where, plan=plan, stop=StopRequest(on_stop))
+        compare_recorded(self.members, self.data, runner, found.accuracies)
         if asked.output is not None:
             metadata = {
                 "format": "pt",

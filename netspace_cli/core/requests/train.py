@@ -9,6 +9,7 @@ from pathlib import Path
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.files.outputs import check_no_input
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.runtime.runner import Runner, memory_of
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.recipe_reading import load_recipe
@@ -97,6 +98,7 @@ class TrainTask:
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Space:
         """Train and write the space."""
         asked = self.request
+        compare_recorded(self.teachers, self.data, runner)
         return train_prepared(
             self.plan(runner), self.zoo, asked.output, resume=asked.resume, force=asked.force, on_stop=on_stop
         )

@@ -32,7 +32,7 @@ def export_instance(zoo: Zoo, instance_id: str, path: Path, *, force: bool = Fal
     network = zoo.network(instance, architecture)
     state = read_checkpoint(zoo.file_of(instance), key=instance.training.get("key")).state
     metadata = {"format": "pt", "netspace.arch": instance.arch, "netspace.licence": instance.licence}
-    write_checkpoint(path, state, metadata=metadata, force=force)
+    write_checkpoint(path, state, metadata=metadata, versions=architecture.versions(network.form), force=force)
     return network
 
 

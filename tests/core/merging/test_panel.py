@@ -113,3 +113,18 @@ def test_a_reordered_copy_is_noticed(tiny: Tiny) -> None:
     assert not torch.equal(one.weights, other.weights)
     with pytest.raises(ConfigError, match="a.pt and b.pt are the same network"):
         seat([one, other], tiny.data, Runner("cpu"), choose=True)
+
+
+def test_members_that_answer_all_images_alike_are_no_copies(tiny: Tiny) -> None:
+    architecture = build("lenetlike", tiny.data.io)
+    fresh = []
+    for i in range(3):
+        weights = 0.1 * torch.randn(architecture.parameter_count, generator=seeded(i))
+        last = {n: 0 * w if n.startswith("fc3") and i else w for n, w in architecture.to_state(weights).items()}
+        fresh.append(Network(architecture, architecture.to_weights(last), source=f"{i}.pt"))
+    seat(fresh[:2], tiny.data, Runner("cpu"), choose=True)
+    with pytest.raises(
+        ConfigError, match=r"1.pt and 2.pt give the same outputs for all \d+ images: they were not"
+    ) as told:
+        seat(fresh, tiny.data, Runner("cpu"), choose=True)
+    assert told.value.hint == "Leave them out."

@@ -74,6 +74,13 @@ class Fixed(nn.Module):
         x = self.conv(x - self.mean).relu().mean((2, 3))
         return self.fc(self.b(self.a(x).relu()).relu())
 
+class Wrapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = fixed()
+    def forward(self, x):
+        return self.net(x)
+
 class SharedBehindNorm(nn.Module):
     def __init__(self):
         super().__init__()
@@ -221,6 +228,18 @@ def test_a_checkpoint_of_anyones_module_is_read(name: str, tmp_path: Path) -> No
     inputs = network.architecture.io.example(2, torch.Generator().manual_seed(1))
     with torch.no_grad():
         torch.testing.assert_close(network.architecture.run(network.weights, inputs), module(inputs))
+
+
+@pytest.mark.parametrize("nested", ["", "model"])
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "net."])
+def test_a_name_that_wrappers_have_too_may_be_the_module_s_own(nested: str, prefix: str, tmp_path: Path) -> None:
+    module = fresh_module("factories_for_tests:Wrapped", IO)
+    saved = {prefix + name: tensor for name, tensor in module.state_dict().items()}
+    torch.save({nested: saved} if nested else saved, tmp_path / "a.pt")
+    network = read_network(tmp_path / "a.pt", arch="factories_for_tests:Wrapped", io=IO)
+    assert torch.equal(network.weights, network.architecture.to_weights(module.state_dict()))
+    cut = [f"The prefix {prefix!r} was cut off every name."] if prefix else []
+    assert [note for note in network.notes if "prefix" in note] == cut
 
 
 def test_shared_parameters_and_constants_are_kept(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.networks.assumptions import collecting, provisionally, strictly
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.network import read_network
-from netspace_cli.core.networks.rest_evidence import unrest
+from netspace_cli.core.networks.rest_evidence import _largest, unrest
+from netspace_cli.core.requests.inspect import inspect
 
 IO, SMALL = ImageIO(1, 32, 3), ImageIO(1, 8, 3)
 
@@ -37,11 +38,11 @@ class Tutorial(nn.Module):
         return logits
 
 
-def images(io: ImageIO = IO) -> ImageData:
+def images(io: ImageIO = IO, count: int = 240) -> ImageData:
     """Faint blots at three places."""
     g, side = torch.Generator().manual_seed(0), io.size // 4
-    labels = torch.arange(240) % 3
-    pixels = torch.randint(0, 120, (240, *io.input_shape), generator=g)
+    labels = torch.arange(count) % 3
+    pixels = torch.randint(0, 120, (count, *io.input_shape), generator=g)
     for i, label in enumerate(labels.tolist()):
         pixels[i, 0, side * label : side * (label + 1), side : 2 * side] += 15
     split = Split(pixels.to(torch.uint8), labels)
@@ -217,17 +218,36 @@ def test_sines_are_told_from_relu_by_their_weights(tmp_path: Path) -> None:
     torch.testing.assert_close(named.architecture.run_each(named.weights[None], x)[0], expected)
 
 
-def test_the_siren_papers_own_names_are_known(tmp_path: Path) -> None:
-    io = FieldIO(2, 3)
-    plain = made("siren-8x3", io)
-    state = {f"net.net.{n.split('.')[1]}.0.{n.split('.')[2]}": t for n, t in plain.state_dict().items()}
-    torch.save(state, tmp_path / "a.pt")
+SIRENS_OF_THE_PAPER = {
+    "siren-net-8x3": ("net.net.{}.0.", "net.net.3.0."),
+    "siren-notebook-8x3": ("net.{}.linear.", "net.3."),
+}
+
+
+@pytest.mark.parametrize("nested", ["", "model", "state_dict", "net"])
+@pytest.mark.parametrize("prefix", ["", "module.", "model.", "net.", "_orig_mod.module."])
+@pytest.mark.parametrize("name", SIRENS_OF_THE_PAPER)
+def test_the_siren_papers_own_names_are_known(tmp_path: Path, name: str, prefix: str, nested: str) -> None:
+    """Below a trainer's or a wrapper's prefix, too, though `net.` is one of them."""
+    io, (hidden, end) = FieldIO(2, 3), SIRENS_OF_THE_PAPER[name]
+    plain, state = made("siren-8x3", io), {}
+    for each, tensor in plain.state_dict().items():
+        _, layer, kind = each.split(".")
+        state[(end if layer == "3" else hidden.format(layer)) + kind] = tensor
+    saved = {prefix + each: tensor for each, tensor in state.items()}
+    torch.save({nested: saved, "epoch": 3} if nested else saved, tmp_path / "a.pt")
     network = read_network(tmp_path / "a.pt")
-    assert network.architecture.name == "siren-net-8x3"
+    assert network.architecture.name == name
     assert list(network.architecture.to_state(network.weights)) == list(state)
+    cut = [f"The prefix {prefix!r} was cut off every name."] if prefix else []
+    assert [note for note in network.notes if "prefix" in note] == cut
     x = io.example(5, torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(network.architecture.run(network.weights, x), plain(x), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            network.architecture.run_each(network.weights[None], x)[0], plain(x), rtol=1e-4, atol=1e-4
+        )
+    assert inspect(tmp_path / "a.pt")["arch"] == name
 
 
 def quickly_trained(name: str, seed: int, data: ImageData) -> nn.Module:
@@ -272,3 +292,32 @@ def test_training_is_at_rest_with_its_own_function_alone() -> None:
     with torch.no_grad():
         alike = [unrest(own, torch.zeros_like(weights), x, torch.full_like(y, label)) for label in (0, 2)]
     assert alike == pytest.approx([len(x)] * 2), "all gradients are equal"
+
+
+# `python -m tests.benchmarks.variants OUT mnist.npz --zoo ZOO` does this with true values.
+@pytest.mark.parametrize(
+    ("relu", "gelu", "chosen"),
+    [(40.0, 90.0, "cnn-small-relu"), (90.0, 40.0, "cnn-small-gelu"), (40.0, 50.0, ""), (200.0, 900.0, "")],
+)
+def test_small_networks_are_decided_by_rest_alone_not_by_a_lower_loss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, relu: float, gelu: float, chosen: str
+) -> None:
+    """A function smoother than the trained one has the lower loss; one near the other, or no rest, decides nothing."""
+    data = images(ImageIO(1, 28, 3), 320)
+    module = trained(made("cnn-small-relu", data.io), data)
+    found = {"cnn-small-relu": relu, "cnn-small-gelu": gelu}
+    monkeypatch.setattr("netspace_cli.core.networks.decide.unrest", lambda option, *_: found[option.name])
+    with collecting() as remarks, deciding_by(data):
+        network = read_network(saved(tmp_path / "a.pt", module), io=data.io)
+    (line,) = remarks.lines(assumed=True)
+    if chosen:
+        assert network.architecture.name == chosen
+        assert "the gradients of 320 training images of blots add up to 6.32 times one of them, with" in line
+    else:
+        assert "It may be" in line
+
+
+def test_directions_are_those_of_the_largest_singular_values() -> None:
+    gradients = torch.randn(60, 80, generator=torch.Generator().manual_seed(0)) * torch.logspace(0, -3, 80)
+    left, _, _ = torch.linalg.svd(gradients.double())
+    torch.testing.assert_close(_largest(gradients, 8).abs(), left[:, :8].abs(), rtol=0, atol=1e-2)
