@@ -316,7 +316,8 @@ def _check_outputs(name: str, module: nn.Module, io: NetworkIO, example: Tensor)
     if not is_tensor or tuple(outputs.shape) != (2, io.outputs):
         raise UnknownArchitecture(
             f"{name} gives {result} for two {io.one}s; {(2, io.outputs)} is needed.",
-            f"The factory must build {io.network}.",
+            f"The factory must build {io.network}. Where a library's function gives another number, name a function of "
+            f"your own that calls it with {io.outputs}.",
         )
 
 

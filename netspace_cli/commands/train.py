@@ -115,6 +115,10 @@ def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
     prepared, needed = task.plan(runner), task.footprint.on(runner.device)
     rows = [(key, in_words(value)) for key, value in prepared.recipe.values().items()]
     rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB")]
+    if prepared.views is not None:
+        views, drawn = prepared.views, task.recipe.train.steps * task.recipe.train.images
+        rows.append(("teacher asked about", f"{views.asked(task.recipe.train.steps):,} images, not {drawn:,}"))
+        rows.append(("its answers, about", f"{needed.answers_bytes / 2**20:.1f} MiB"))
     console.table("would train with", ["setting", "value"], rows)
     counts = {
         a.name: {split: len(prepared.training.instances.get((split, a.name), ())) for split in ("train", "val")}
@@ -128,6 +132,7 @@ def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
             "instances": counts,
             "parameters": needed.parameters,
             "estimated_memory_bytes": needed.total_bytes,
+            **({} if prepared.views is None else {"answers_bytes": needed.answers_bytes}),
             "dry_run": True,
         }
     )

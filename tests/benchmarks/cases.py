@@ -20,6 +20,7 @@ from netspace_cli.core.encoding.refine import refine
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracies_on_test
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import TrainRecipe
 from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.training.first_model import new_state
@@ -29,6 +30,7 @@ from netspace_cli.core.zoos.plan import ZooPlan
 from netspace_cli.core.zoos.train import train_zoo
 from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 
+SEVERAL = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECIPES = ROOT / "examples" / "recipes"
 Round = Callable[[], float]
@@ -77,6 +79,10 @@ def step(folder: Path, archs: tuple[str, ...], count: int, recipe: str, values: 
     teacher = network("resnet56-a", data) if len(archs) > 1 else None
     task = prepare(zoo, settings, data, runner, teacher=teacher)
     state = new_state(task)
+    if values.get("train.image_views"):
+        from netspace_cli.core.training.teacher_answers import with_answers
+
+        task = with_answers(task, lambda: False) or task
     return lambda: take_step(task, state)["loss"]
 
 
@@ -87,7 +93,13 @@ def step_lenetlike(folder: Path) -> Round:
 
 def step_several(folder: Path) -> Round:
     """Several architectures, as in examples/recipes/cifar10.toml."""
-    return step(folder, ("lenetlike", "vanillacnn", "resnet8", "resnet32"), 3, "cifar10.toml", {})
+    return step(folder, SEVERAL, 3, "cifar10.toml", {})
+
+
+def step_several_views(folder: Path) -> Round:
+    """The same where the teacher has been asked before; an earlier commit asks in each step."""
+    known = "image_views" in TrainRecipe.model_fields
+    return step(folder, SEVERAL, 3, "cifar10.toml", {"train.image_views": "1"} if known else {})
 
 
 def step_conv(folder: Path) -> Round:
@@ -138,6 +150,7 @@ def refine_together(folder: Path) -> Round:
 CASES: dict[str, Callable[[Path], Round]] = {
     "step-lenetlike": step_lenetlike,
     "step-several": step_several,
+    "step-several-views": step_several_views,
     "step-conv": step_conv,
     "score-path": score_path,
     "zoo-train": zoo_train,

@@ -105,6 +105,16 @@ def test_a_dry_run_tells_the_memory_that_training_takes(tiny: Tiny, recipe: Path
     assert not {"None", "True", "False", "[]", "{}", "()"} & set(shown.values())
 
 
+def test_a_dry_run_tells_how_often_a_teacher_is_asked(tiny: Tiny, recipe: Path, rows: Rows, ask: Ask) -> None:
+    views = ["-s", "train.image_views=2", "-s", "train.steps=500", "--teacher", tiny.teacher, "--dry-run"]
+    options = command(tiny, "-o", "mini.safetensors", *views, zoo=tiny.zoo.path)
+    shown = {row["setting"]: row["value"] for row in rows(*options)}
+    size = len(tiny.data.splits["train"])
+    assert shown["teacher asked about"] == f"{2 * size:,} images, not {500 * 8:,}"
+    assert shown["its answers, about"] == f"{4 * 2 * size * 3 / 2**20:.1f} MiB"
+    assert ask(*options)["answers_bytes"] == 4 * 2 * size * 3
+
+
 def test_more_memory_than_there_is_is_told_before_training(
     tiny: Tiny, recipe: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,23 @@ SPLITS = ("train", "val", "test")
 
 # eq=False: comparing tensors gives a tensor, not a truth value.
 @dataclass(frozen=True, eq=False)
+class Moves:
+    """How each of N images is shifted and mirrored.
+
+    Attributes:
+        mirrored: (N,) bool, left to right.
+        shift: (2, N) whole numbers: row and column of the image with its padding from which on it is cut out again.
+    """
+
+    mirrored: Tensor
+    shift: Tensor
+
+    def of(self, index: Tensor) -> Moves:
+        """The moves of some images."""
+        return Moves(self.mirrored[index], self.shift[:, index])
+
+
+@dataclass(frozen=True, eq=False)
 class Split:
     """Labelled images.
 
@@ -166,7 +183,16 @@ class ImageData:
             ConfigError: no such split.
         """
         images, labels = self._raw(split, index)
-        return self._normalised(self._moved(images, *self._drawn(len(images), generator))), labels
+        return self._normalised(self._moved(images, self.moves(len(images), generator))), labels
+
+    def moved(self, split: str, index: Tensor, moves: Moves) -> tuple[Tensor, Tensor]:
+        """Return a `batch` with each image shifted and mirrored as `moves` say.
+
+        Raises:
+            ConfigError: no such split.
+        """
+        images, labels = self._raw(split, index)
+        return self._normalised(self._moved(images, moves)), labels
 
     def augmented_each(
         self, split: str, index: Tensor, *, generators: Sequence[torch.Generator]
@@ -183,31 +209,30 @@ class ImageData:
         """
         B, N = index.shape
         images, labels = self._raw(split, index.flatten())
-        drawn = [self._drawn(N, generator) for generator in generators]
-        flipped, shift = torch.cat([f for f, _ in drawn]), torch.cat([s for _, s in drawn], dim=1)
-        moved = self._normalised(self._moved(images, flipped, shift))
+        moved = self._normalised(self._moved(images, joined([self.moves(N, generator) for generator in generators])))
         return moved.unflatten(0, (B, N)), labels.view(B, N)
 
-    def _moved(self, images: Tensor, flipped: Tensor, shift: Tensor) -> Tensor:
-        """Shift and mirror images, as `_drawn` has drawn it."""
+    def _moved(self, images: Tensor, moves: Moves) -> Tensor:
         device = images.device
         if self.padding:
-            images = _windows(F.pad(images, [self.padding] * 4), self.io.size, *shift.to(device))
+            images = _windows(F.pad(images, [self.padding] * 4), self.io.size, *moves.shift.to(device))
         if self.flip:
-            mirrored = flipped.nonzero()[:, 0].to(device)  # found where they were drawn: nothing waits
+            mirrored = moves.mirrored.nonzero()[:, 0].to(device)  # found where they were drawn: nothing waits
             images[mirrored] = images[mirrored].flip(3)
         return images
 
-    def _drawn(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw which images to mirror (count,), and how far to shift each down and right (2, count)."""
-        source = generator.device
-        flipped = torch.zeros(count, dtype=torch.bool, device=source)
-        shift = torch.zeros(2, count, dtype=torch.int64, device=source)
+    def moves(self, count: int, generator: torch.Generator | None) -> Moves:
+        """Draw how to shift and mirror `count` images; without a generator, they are left as they are."""
+        source = "cpu" if generator is None else generator.device
+        mirrored = torch.zeros(count, dtype=torch.bool, device=source)
+        shift = torch.full((2, count), self.padding, device=source)
+        if generator is None:
+            return Moves(mirrored, shift)
         if self.flip:
-            flipped = torch.randint(2, (count, 1), generator=generator, device=source)[:, 0].bool()
+            mirrored = torch.randint(2, (count, 1), generator=generator, device=source)[:, 0].bool()
         if self.padding:
             shift = torch.randint(2 * self.padding + 1, (2, count, 1), generator=generator, device=source)[..., 0]
-        return flipped, shift
+        return Moves(mirrored, shift)
 
     def draw(self, split: str, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw `count` images of a split with replacement, augmented."""
@@ -242,6 +267,11 @@ class ImageData:
         # Convolutions are up to half as fast again where the channels of a pixel lie side by side.
         pictures = images.to(torch.float32, memory_format=torch.channels_last)
         return pictures.div_(255).sub_(mean).div_(std)
+
+
+def joined(moves: Sequence[Moves]) -> Moves:
+    """Concatenate the moves of several batches."""
+    return Moves(torch.cat([each.mirrored for each in moves]), torch.cat([each.shift for each in moves], dim=1))
 
 
 def _windows(images: Tensor, size: int, rows: Tensor, cols: Tensor) -> Tensor:

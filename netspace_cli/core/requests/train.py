@@ -8,6 +8,7 @@ from pathlib import Path
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.files.outputs import check_no_input
+from netspace_cli.core.kinds.labelled import is_labelled
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.runtime.runner import Runner, memory_of
@@ -63,7 +64,8 @@ class TrainRequest:
             recipe = extended_recipe(extended, recipe, zoo)
         data = choose_data_of_zoo(zoo, self.data)
         teachers = read_wanted_teachers(self.teacher, data)
-        needed = footprint(recipe, zoo)
+        images = len(data.splits["train"]) if is_labelled(data) else 0
+        needed = footprint(recipe, zoo, images)
         return TrainTask(self, recipe, zoo, data, teachers, needed, folder, extended)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from netspace_models.backbones.registry import BACKBONES, DEFAULT
-from netspace_models.backbones.settings import MOST, BackboneSettings
+from netspace_models.backbones.settings import MOST, MOST_PARTS, BackboneSettings
 from netspace_models.errors import ConfigError
 from netspace_models.second_order.gauss_newton import DAMPING
 from netspace_models.training.augmentations import Augmentations
@@ -110,6 +110,9 @@ class TrainRecipe(Section):
         steps: steps of the optimiser.
         instances: networks a step, of each architecture.
         images: images, or points, a step.
+        image_views: 0: training images are drawn anew in each step, each shifted and mirrored anew, and the teacher
+            answers them in each. V: each has V fixed views, the first as it is; every pass through the images shows the
+            next one, and the teacher answers each once, before the first step.
         lr: highest learning rate of Adam.
         warmup: steps in which the rate rises from 0.
         schedule: what the rate does then: "cosine" or "constant".
@@ -146,6 +149,7 @@ class TrainRecipe(Section):
     steps: Steps = 1000
     instances: Some = 8
     images: Some = 128
+    image_views: int = Field(0, ge=0, le=MOST_PARTS)
     lr: PositiveFloat = 1e-3
     warmup: int = Field(50, ge=0, le=MOST_STEPS)
     schedule: Literal["cosine", "constant"] = "cosine"

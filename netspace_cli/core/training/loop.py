@@ -25,10 +25,12 @@ from netspace_cli.core.zoos.zoo import Zoo
 from .checks import check_objective
 from .extension import check_extension, extended_recipe, extension_of
 from .first_model import new_state
+from .image_views import image_views
 from .record import record_of
 from .run_folder import MADE_WITH, RunFolder, WatchedFolder, check_run
 from .sharing import begin_together, check_sharing
 from .step import Task, TrainState, take_step, validate
+from .teacher_answers import with_answers
 from .training_set import load_training_set
 
 
@@ -195,7 +197,8 @@ def prepare(
     share, stretch = recipe.train.near_surface_share, recipe.train.stretch
     vary = zoo.kind.variation(weights, seen, data, runner, near_surface_share=share, stretch=stretch)
     first, beside = (placed[0] if placed else None), tuple(placed[1:])
-    task = Task(recipe, training, data, first, runner, vary, zoo.kind, beside, extension)
+    views = image_views(data, first, recipe.train, runner)
+    task = Task(recipe, training, data, first, runner, vary, zoo.kind, beside, extension, views)
     check_sharing(task.share, recipe, {name: min(recipe.train.instances, len(w)) for name, w in weights.items()})
     return task
 
@@ -215,6 +218,7 @@ def _go_on(state: TrainState, folder: RunFolder, settings: Mapping[str, Any]) ->
 
 def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -> None:
     recipe = task.recipe.train
+    task = _having_asked(task, state, folder, stop)
     fewer = f"Lower train.images or train.instances, e.g. {setting('train.images', 64)}."
     with task.runner.progress("training the space", recipe.steps, state.step) as tick:
         while state.step < recipe.steps:
@@ -236,6 +240,18 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -
                     f"stopped after step {state.step} of {recipe.steps}; the checkpoint is in {folder.path}.",
                     f"The same command with {setting('resume', True)} continues.",
                 )
+
+
+def _having_asked(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -> Task:
+    """The task with the teacher's answers, where it is asked once; a resumed run asks again, in the same order."""
+    asked = with_answers(task, lambda: stop.requested_by_any(task.runner.processes))
+    if asked is None:
+        folder.save(state.state_dict())
+        raise stop.interrupted(
+            f"stopped while asking the teacher, before step {state.step + 1}; the checkpoint is in {folder.path}.",
+            f"The same command with {setting('resume', True)} continues, and asks again.",
+        )
+    return asked
 
 
 def _settings(task: Task, zoo: Zoo) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class Footprint:
         start_bytes: most bytes in use at once before the first step, beside the zoo's weights.
         zoo_bytes: of the zoo's weights.
         program_bytes: of this process before it trains: libraries, and the data on a processor.
+        answers_bytes: of the teacher's answers to all views of training images, where these are fixed.
     """
 
     parameters: int
@@ -56,6 +57,7 @@ class Footprint:
     start_bytes: int = 0
     zoo_bytes: int = 0
     program_bytes: int = 0
+    answers_bytes: int = 0
 
     @property
     def weights_bytes(self) -> int:
@@ -66,12 +68,13 @@ class Footprint:
     def total_bytes(self) -> int:
         """Bytes at the peak; a lower bound if the step's are not known."""
         training = self.weights_bytes + (self.step_bytes or 0)
-        return self.program_bytes + self.zoo_bytes + self.lasting_bytes + max(training, self.start_bytes)
+        lasting = self.program_bytes + self.zoo_bytes + self.lasting_bytes + self.answers_bytes
+        return lasting + max(training, self.start_bytes)
 
     def describe(self) -> str:
         """Describe it for people: "11,489,128 parameters; training takes about 24.1 GiB (...)"."""
         step = "unknown" if self.step_bytes is None else f"{self.step_bytes / GIB:.1f}"
-        kept = self.zoo_bytes + self.lasting_bytes
+        kept = self.zoo_bytes + self.lasting_bytes + self.answers_bytes
         return (
             f"{self.parameters:,} parameters; training takes about {self.total_bytes / GIB:.1f} GiB "
             f"({self.weights_bytes / GIB:.1f} for weights, gradients and Adam, {step} for a step, "
@@ -108,9 +111,11 @@ def _settings_to_lower(recipe: Recipe, by_weights: bool) -> list[str]:
     return [name if value is None else f"{name} ({value})" for name, value in values]
 
 
-def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
+def footprint(recipe: Recipe, zoo: Zoo, images: int = 0) -> Footprint:
     """Estimate the training of a space on a zoo; refuses sizes that cannot be combined.
 
+    Args:
+        images: number of training images, for the teacher's answers to their views.
     Raises:
         ConfigError: says which sizes, or a zoo without instances.
         DoesNotFit: an architecture is too large for the conv backbone's PRep.
@@ -129,7 +134,9 @@ def footprint(recipe: Recipe, zoo: Zoo) -> Footprint:
     weights = FLOAT_BYTES * parameters
     # While moments are taken, and then while the model is built beside them.
     start = max(most, moments + weights)
-    return Footprint(parameters, sizes[largest], largest, step, buffers + weights, start, zoo_bytes, bytes_in_use())
+    answers = FLOAT_BYTES * recipe.train.image_views * images * zoo.io.outputs
+    lasting = buffers + weights
+    return Footprint(parameters, sizes[largest], largest, step, lasting, start, zoo_bytes, bytes_in_use(), answers)
 
 
 _COUNTED: dict[Any, tuple[int | None, int, int]] = {}

@@ -121,6 +121,7 @@ class Share:
             batch,
             inputs=batch.inputs.index_select(axis, mine),
             labels=None if batch.labels is None else batch.labels[mine],
+            teacher=None if batch.teacher is None else batch.teacher[mine],
         )
         return Part(views, targets, batch, len(mine) / total)
 

@@ -32,6 +32,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, TrainRecipe
 
 from .extension import Extension
+from .image_views import ImageViews
 from .sharing import Part, Projection, Share, add_up
 from .training_set import TrainingSet
 
@@ -41,7 +42,8 @@ class Task:
     """Data, recipe and teacher of a training, fixed for the whole run.
 
     `vary` changes instances and inputs in each step; `beside` are networks that teach together with the teacher. With
-    `extension` a finished space gets further starting points, and nothing else is learnt.
+    `extension` a finished space gets further starting points, and nothing else is learnt. `views` are those of training
+    images that steps show, where these are fixed.
     """
 
     recipe: Recipe
@@ -53,6 +55,7 @@ class Task:
     kind: Kind
     beside: tuple[Network, ...] = ()
     extension: Extension | None = None
+    views: ImageViews | None = None
 
     @property
     def teachers(self) -> tuple[Network, ...]:
@@ -152,7 +155,7 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
     recipe = task.recipe.train
     generator = task.runner.generator("step", state.step)
     state.model.train()
-    batch = _batch(task, generator)
+    batch = _batch(task, state.step, generator)
     with task.runner.autocast():
         terms = _objective(task, state, batch, generator)
         loss = torch.stack(list(terms.values())).sum()
@@ -213,7 +216,7 @@ def validate(task: Task, state: TrainState) -> float:
     inputs, labels = task.data.sample("val", task.kind.validation_inputs, task.runner.generator("validation"))
     processes = task.runner.processes
     with torch.no_grad(), task.runner.autocast():
-        batch = Batch(inputs, labels, _teacher_logits(task, inputs))
+        batch = Batch(inputs, labels, teacher_logits(task, inputs))
         found = {a.name: task.training.weights.get(("val", a.name)) for a in task.training.architectures}
         present = {name: weights for name, weights in found.items() if weights is not None}
         losses = torch.zeros(max(len(weights) for weights in present.values()), device=inputs.device)
@@ -254,8 +257,9 @@ def _objective(task: Task, state: TrainState, batch: Batch, generator: torch.Gen
         for _ in range(1 if state.contrast is None else 2)
     ]
     part = task.share.part(views, targets, batch)
-    with torch.no_grad():
-        part = replace(part, batch=replace(part.batch, teacher=_teacher_logits(task, part.batch.inputs)))
+    if part.batch.teacher is None:
+        with torch.no_grad():
+            part = replace(part, batch=replace(part.batch, teacher=teacher_logits(task, part.batch.inputs)))
     return part.weighted(_terms(task, state.model, part, state.contrast))
 
 
@@ -282,9 +286,13 @@ def _terms(task: Task, model: SpaceModel, part: Part, head: Projection | None = 
     return single_objective(model, name, inputs[name], targets[name], batch, task.constants)
 
 
-def _batch(task: Task, generator: torch.Generator) -> Batch:
-    inputs, labels = task.data.draw("train", task.recipe.train.images, generator)
-    return Batch(inputs, labels, starts=_drawn_starts(task, generator))
+def _batch(task: Task, step: int, generator: torch.Generator) -> Batch:
+    if task.views is None:
+        inputs, labels = task.data.draw("train", task.recipe.train.images, generator)
+        return Batch(inputs, labels, starts=_drawn_starts(task, generator))
+    places = task.views.places(step)
+    inputs, labels = task.views.batch(places)
+    return Batch(inputs, labels, task.views.answers_to(places), starts=_drawn_starts(task, generator))
 
 
 def _drawn_starts(task: Task, generator: torch.Generator) -> dict[str, list[int]]:
@@ -303,7 +311,8 @@ def _starts_by_turns(task: Task, turn: int) -> dict[str, list[int]]:
     return {name: [1 + turn % (space.starts - 1)] for name in names}
 
 
-def _teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
+def teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
+    """(N, K) what the teachers say of inputs; None without any."""
     said = (each.architecture.run(each.weights, inputs) for each in task.teachers)
     return ensemble_outputs(said, task.data.io.problem) if task.beside else next(said, None)
 

@@ -168,8 +168,12 @@ def test_what_cannot_be_called_is_told() -> None:
 def test_a_module_for_other_images_is_told() -> None:
     with pytest.raises(UnknownArchitecture, match="factories_for_tests:fixed does not run on images of 1x9x9"):
         resolve_architecture("factories_for_tests:fixed", ImageIO(1, 9, 3))
-    with pytest.raises(UnknownArchitecture, match=r"gives outputs of shape \(2, 3\)"):
+    with pytest.raises(UnknownArchitecture, match=r"gives outputs of shape \(2, 3\)") as refused:
         resolve_architecture("factories_for_tests:fixed", ImageIO(1, 8, 4))
+    assert refused.value.hint == (
+        "The factory must build a classifier with one logit a class. Where a library's function gives another number, "
+        "name a function of your own that calls it with 4."
+    )
 
 
 def test_resolving_leaves_the_process_own_stream_alone() -> None:

@@ -47,7 +47,7 @@ def recipe_of(table: dict[str, Any], **train_settings: Any) -> Recipe:
 
 
 def train_all(made: Made, out: Path, processes: Processes) -> None:
-    """Train one architecture, one with contrasts, several, paths between fields, and further starting points."""
+    """Train one architecture, one with contrasts, several, also on fixed views, paths of fields, starting points."""
     data = load_images(made.npz)
     single, zoo, solids = (open_zoo(Path(path)) for path in (made.single_zoo, made.zoo, made.solids))
     teacher = read_network(Path(made.teacher), io=data.io)
@@ -56,6 +56,7 @@ def train_all(made: Made, out: Path, processes: Processes) -> None:
         train(single, out / "single.safetensors", recipe_of(TINY_RECIPE), data, runner)
         train(single, out / "contrast.safetensors", recipe_of(TINY_RECIPE, **BOTH), data, runner)
         train(zoo, out / "several.safetensors", recipe_of(TINY_RECIPE), data, runner, teacher=teacher)
+        train(zoo, out / "views.safetensors", recipe_of(TINY_RECIPE, image_views=2), data, runner, teacher=teacher)
         points = field_data(solids.data)
         train(solids, out / "fields.safetensors", recipe_of(SHAPE_RECIPE, images=65), points, runner)
         extend(load_space(made.space), zoo, out / "starts.safetensors", starts, data, runner)

@@ -26,7 +26,7 @@ from netspace_cli.core.training.sharing import Share, add_up
 from tests.core.training.shared_runs import STEPS, Made, train_all
 from tests.worlds import Solids, Tiny, space_file
 
-KINDS = ("single", "contrast", "several", "fields", "starts")
+KINDS = ("single", "contrast", "several", "views", "fields", "starts")
 
 
 @pytest.fixture(scope="module")

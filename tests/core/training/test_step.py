@@ -38,7 +38,7 @@ def test_a_step_of_several_architectures_is_eq_5_and_6_by_hand(tiny: Tiny) -> No
         # All training instances at once, so that which are drawn does not matter.
         task = task_of(tiny, runner, instances=2)
         state = new_state(task)
-        batch = _batch(task, runner.generator("step", 0))
+        batch = _batch(task, 0, runner.generator("step", 0))
         assert task.teacher is not None and batch.labels is not None
         with torch.no_grad():
             teacher = task.teacher.architecture.run(task.teacher.weights, batch.inputs)
