@@ -20,12 +20,11 @@ Moments = dict[str, tuple[Tensor, Tensor]]
 
 
 @dataclass
-class LayerSums:
-    """Sums over places and images of outer products: inputs (m, m) and gradients (n, n); how many places there were."""
+class _Gathered:
+    """Sums over places and images of outer products: inputs (m, m) and gradients (n, n)."""
 
     inputs: Tensor | float = 0.0
     gradients: Tensor | float = 0.0
-    places: int = 0
 
 
 def curvature_moments(
@@ -51,7 +50,7 @@ def curvature_moments(
         By parameter name the second moments of inputs (m, m) and of gradients (n, n), in float64 on the
         processor, where the weight is seen as (n, m): outputs by inputs. Layers in groups are left out.
     """
-    found = moments_in_place(module, state, inputs, lambda outputs: drawn_loss(outputs, values, generator))
+    found = moments_in_place(module, state, inputs, lambda outputs: _drawn_loss(outputs, values, generator))
     return {name: (sums.cpu(), gradients.cpu()) for name, (sums, gradients) in found.items()}
 
 
@@ -59,55 +58,26 @@ def moments_in_place(
     module: nn.Module, state: Mapping[str, Tensor], inputs: Tensor, loss: Callable[[Tensor], Tensor]
 ) -> Moments:
     """Moments as in `curvature_moments`, of any loss of the outputs, on the device of `state`."""
+    gathered: dict[str, _Gathered] = {}
+    hooks = [
+        layer.register_forward_hook(_watch(gathered.setdefault(f"{name}.weight", _Gathered())))
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
+    ]
+    try:
+        parameters = {n: t.detach().clone().requires_grad_(True) for n, t in state.items()}
+        loss(functional_call(module, parameters, (inputs,))).backward()
+    finally:
+        _remove(hooks)
     return {
         name: (sums.inputs, sums.gradients)
-        for name, sums in layer_sums(module, state, inputs, loss).items()
+        for name, sums in gathered.items()
         if isinstance(sums.inputs, Tensor) and isinstance(sums.gradients, Tensor)
     }
 
 
-def layer_sums(
-    module: nn.Module,
-    state: Mapping[str, Tensor],
-    inputs: Tensor,
-    loss: Callable[[Tensor], Tensor],
-    *,
-    dtype: torch.dtype = torch.float64,
-    biases: bool = False,
-) -> dict[str, LayerSums]:
-    """Sums for each convolution and linear layer, by name of the weight; layers in groups are left out.
-
-    Args:
-        module, state, inputs: as in `curvature_moments`; loss: of the outputs.
-        dtype: of the sums.
-        biases: whether the inputs of layers with a bias get a one, as the last of their values.
-    """
-    gathered: dict[str, LayerSums] = {}
-    hooks = [
-        layer.register_forward_hook(_watch(gathered.setdefault(f"{name}.weight", LayerSums()), dtype, biases))
-        for name, layer in module.named_modules()
-        if has_factors(layer)
-    ]
-    learnt = {name for name, _ in module.named_parameters()}
-    try:
-        values = {name: t.detach().clone().requires_grad_(name in learnt) for name, t in state.items()}
-        loss(functional_call(module, values, (inputs,))).backward()
-    finally:
-        _remove(hooks)
-    return gathered
-
-
-def has_factors(layer: nn.Module) -> bool:
-    """Whether a layer is a linear one or a convolution that is not in groups."""
-    return isinstance(layer, nn.Linear) or (isinstance(layer, nn.Conv2d) and layer.groups == 1)
-
-
-def drawn_loss(outputs: Tensor, values: bool, generator: torch.Generator) -> Tensor:
-    """A loss whose gradient at the outputs has the Fisher information as its second moment.
-
-    Args:
-        outputs: (B, K); values: as in `curvature_moments`; generator: draws, on the processor.
-    """
+def _drawn_loss(outputs: Tensor, values: bool, generator: torch.Generator) -> Tensor:
+    """A loss whose gradient at the outputs has the Fisher information as its second moment."""
     if values:
         return (outputs * torch.randn(outputs.shape, generator=generator).to(outputs.device)).sum()
     shares = outputs.detach().float().softmax(dim=-1).cpu()
@@ -115,17 +85,14 @@ def drawn_loss(outputs: Tensor, values: bool, generator: torch.Generator) -> Ten
     return F.cross_entropy(outputs, labels, reduction="sum")
 
 
-def _watch(sums: LayerSums, dtype: torch.dtype, biases: bool):  # type: ignore[no-untyped-def]  # torch's own affair
+def _watch(sums: _Gathered):  # type: ignore[no-untyped-def]  # the type of hooks is torch's own affair
     def hook(layer: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> None:
-        rows = _input_rows(layer, arguments[0].detach()).to(dtype)
-        if biases and layer.bias is not None:
-            rows = F.pad(rows, (0, 1), value=1.0)
+        rows = _input_rows(layer, arguments[0].detach()).double()
         sums.inputs = sums.inputs + rows.T @ rows
-        sums.places += len(rows)
 
         def gradient_hook(gradient: Tensor) -> None:
             last = gradient.movedim(1, -1) if isinstance(layer, nn.Conv2d) else gradient
-            flat = last.reshape(-1, last.shape[-1]).to(dtype)
+            flat = last.reshape(-1, last.shape[-1]).double()
             sums.gradients = sums.gradients + flat.T @ flat
 
         output.register_hook(gradient_hook)

@@ -51,7 +51,7 @@ def plain_images(tiny: Tiny, tmp_path: Path) -> Path:
 def test_interrupted_it_writes_the_best_so_far(
     tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, order: signal.Signals
 ) -> None:
-    def step(own: Lessons, student: Student, number: int) -> tuple[Tensor, Tensor]:
+    def step(own: Lessons, student: Student, number: int) -> Tensor:
         signal.raise_signal(order)
         return loss(own, student, number)
 

@@ -88,16 +88,15 @@ class Distilling:
         begun, before, first = perf_counter(), self.spent, self.taken
         while not self.failure and not self.asked_to_stop and (self.taken == first or self.share < until):
             with runner.guard("in a step of distilling", f"Lower {setting('images')}."):
-                loss, images = self.lessons.loss(self.student, self.taken)
-                if torch.isfinite(loss):
-                    self._optimiser.step(loss, images, schedule.rate(self.share))
-                else:
-                    self.failure = f"the loss is not finite at step {self.taken + 1}"
+                loss = self.lessons.loss(self.student, self.taken)
+                self._optimiser.step(loss, schedule.rate(self.share))
             self.taken += 1
             self._average()
             self.spent = before + perf_counter() - begun
             runner.count(1, "steps")
             tick(1, loss=loss.item())
+            if not torch.isfinite(loss):
+                self.failure = f"the loss is not finite at step {self.taken}"
 
     def _average(self) -> None:
         share = 1 / min(WINDOW, 1 + self.taken // 10)

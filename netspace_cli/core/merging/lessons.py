@@ -45,8 +45,8 @@ class Lessons:
     plan: MergePlan
     runner: Runner
 
-    def loss(self, student: Student, step: int) -> tuple[Tensor, Tensor]:
-        """Compute a student's loss at a step, and return its images, too: the same ones for every student."""
+    def loss(self, student: Student, step: int) -> Tensor:
+        """Compute a student's loss at a step; the same step has the same batch for every student."""
         times, place = divmod(step, len(self.index))
         order = torch.randperm(len(self.index), generator=self.runner.generator("merge", "order", times))
         number = int(order[place])
@@ -56,8 +56,8 @@ class Lessons:
         with self.runner.autocast():
             said = student.logits(images)
             if not self.data.labelled or alpha == 1:
-                return answer_matching(said, wanted, **how), images
-            return task_and_teacher(said, wanted, labels, alpha=alpha, **how), images
+                return answer_matching(said, wanted, **how)
+            return task_and_teacher(said, wanted, labels, alpha=alpha, **how)
 
 
 def batch_of(data: LabelledData, index: Tensor, number: int, runner: Runner) -> tuple[Tensor, Tensor]:

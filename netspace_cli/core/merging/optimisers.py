@@ -1,12 +1,11 @@
-"""What moves a student: Adam, or the natural gradient with Muon and Adam for what it leaves out."""
+"""What moves a student: Adam, and Muon for the weights of layers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from netspace_models.second_order.natural_gradient import NaturalGradient
-from torch import Tensor, nn
+from torch import Tensor
 
 
 class Adam:
@@ -15,37 +14,11 @@ class Adam:
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         self._own = torch.optim.AdamW(parameters, weight_decay=0.0)
 
-    def step(self, loss: Tensor, inputs: Tensor, rate: float) -> None:
+    def step(self, loss: Tensor, rate: float) -> None:
         """Follow the gradient of a loss once."""
         self._own.zero_grad()
         loss.backward()
         _take(self._own, rate)
-
-
-class Natural:
-    """The natural gradient for linear layers and convolutions; Muon and Adam for what it leaves out.
-
-    Args:
-        module: in training.
-        generator: draws, on the processor; values: whether outputs are values with a squared error, not logits.
-    """
-
-    def __init__(self, module: nn.Module, generator: torch.Generator, *, values: bool) -> None:
-        self._parameters = [each for each in module.parameters() if each.requires_grad]
-        self._own = NaturalGradient(module, generator, values=values)
-        self._others: AdamAndMuon | None = None
-
-    def step(self, loss: Tensor, inputs: Tensor, rate: float) -> None:
-        """Follow the gradient of a loss once."""
-        for each in self._parameters:
-            each.grad = None
-        loss.backward()
-        if self._others is None:
-            self._own.begin(inputs)
-            moved = set(map(id, self._own.parameters()))
-            self._others = AdamAndMuon([each for each in self._parameters if id(each) not in moved])
-        self._own.step(inputs, rate)
-        self._others.take(rate)
 
 
 class AdamAndMuon:
@@ -67,8 +40,11 @@ class AdamAndMuon:
         if self._matrices:
             self._optimizers.append(torch.optim.Muon(self._matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
 
-    def take(self, rate: float) -> None:
-        """Take a step along the gradients that the parameters have."""
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Follow the gradient of a loss once."""
+        for each in (*self._weights, *(p for o in self._optimizers for g in o.param_groups for p in g["params"])):
+            each.grad = None
+        loss.backward()
         for weight, matrix in zip(self._weights, self._matrices, strict=True):
             matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
         for optimizer in self._optimizers:

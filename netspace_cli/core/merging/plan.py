@@ -26,8 +26,8 @@ ENSEMBLE = "ensemble"
 DISTILLING = tuple(name for name in WAYS if "from-" in name)
 ON_SPACE = tuple(name for name in WAYS if name.startswith("space-"))
 # On weights. The best rate depends on the architecture, so without one that is given several are tried.
-LR = 2e-2
-RATES = (LR, 6e-3)
+LR = 1e-2
+RATES = (LR, 3e-3)
 # Of all ways together, where neither steps nor a time are given: less than a minute for networks of some thousand
 # parameters.
 STEPS_IN_ALL = 2000

@@ -17,14 +17,14 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.finetune import restored_module
 
-from .optimisers import Adam, Natural
+from .optimisers import Adam, AdamAndMuon
 
 
 class Optimiser(Protocol):
     """Moves what it was made for."""
 
-    def step(self, loss: Tensor, inputs: Tensor, rate: float) -> None:
-        """Follow the gradient of a loss of these inputs (B, ...) once."""
+    def step(self, loss: Tensor, rate: float) -> None:
+        """Follow the gradient of a loss once."""
         ...
 
 
@@ -61,18 +61,15 @@ class WeightStudent:
         architecture: of the module.
         module: on the runner's device, in training mode.
         lr: as in `Student`.
-        runner: its seed draws for the optimiser.
     """
 
     architecture: Architecture
     module: nn.Module
     lr: float
-    runner: Runner
 
     def optimiser(self) -> Optimiser:
-        """The natural gradient, of all parameters."""
-        generator = self.runner.generator("merge", "curvature")
-        return Natural(self.module, generator, values=not self.architecture.io.logits)
+        """Muon and Adam on the module's parameters."""
+        return AdamAndMuon([each for each in self.module.parameters() if each.requires_grad])
 
     def values(self) -> list[Tensor]:
         """Parameters and buffers, without counters."""
@@ -126,22 +123,16 @@ def fresh_student(architecture: Architecture, lr: float, runner: Runner) -> Weig
     with kept_random_state():
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=runner.generator("merge", "fresh"))))
         module = fresh_module(architecture.name, architecture.io)
-    return WeightStudent(architecture, _by_pixels(runner.place(module)), lr, runner)
+    return WeightStudent(architecture, runner.place(module).train(), lr)
 
 
 def weight_student(network: Network, data: LabelledData, lr: float, runner: Runner) -> WeightStudent:
     """A network's own weights; `data` on the runner's device."""
     module = restored_module(network.architecture, network.weights, data, runner)
-    return WeightStudent(network.architecture, _by_pixels(module), lr, runner)
+    return WeightStudent(network.architecture, module.train(), lr)
 
 
 def embedding_student(embedding: Tensor, architecture: Architecture, space: Space, runner: Runner) -> EmbeddingStudent:
     """An embedding (E,), which moves at the rate that its space records for the architecture."""
     start = runner.place(embedding)[None].clone().requires_grad_(True)
     return EmbeddingStudent(architecture, runner.place(space), start, space.recipe.lso.rate(architecture.name))
-
-
-def _by_pixels(module: nn.Module) -> nn.Module:
-    """A module in training, its weights in the order in memory that images have: a sixth faster."""
-    module.train().to(memory_format=torch.channels_last)
-    return module

@@ -17,13 +17,13 @@ from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.merging import merge as module
 from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, most_steps
-from netspace_cli.core.merging.lessons import Lessons, lessons_of
+from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
 from netspace_cli.core.merging.merge import Merged, merge, target_of
 from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.merging.plan import ENSEMBLE, RATES, WAYS, MergePlan
 from netspace_cli.core.merging.starts import Starts
-from netspace_cli.core.merging.students import EmbeddingStudent, Student, fresh_student
+from netspace_cli.core.merging.students import EmbeddingStudent, fresh_student
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
 from netspace_cli.core.runtime.progress import Silent
@@ -166,7 +166,7 @@ def test_the_rate_falls_to_zero_as_a_cosine(tiny: Tiny, monkeypatch: pytest.Monk
     lessons = lessons_of(members, tiny.data, FEW, runner)
     way = Distilling("a", fresh_student(members[0].architecture, 0.01, runner), lessons, steps=40)
     rates: list[float] = []
-    monkeypatch.setattr(way._optimiser, "step", lambda loss, inputs, rate: rates.append(rate))
+    monkeypatch.setattr(way._optimiser, "step", lambda loss, rate: rates.append(rate))
     way.go_on(1.0, lambda n=1, **fields: None)
     assert len(rates) == 40 == way.taken and rates == sorted(rates, reverse=True)
     assert rates[0] == 0.01 and rates[20] == pytest.approx(0.005) and 0 < rates[-1] < 1e-4
@@ -394,21 +394,5 @@ def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
             merge(members, tiny.data, runner, plan=plan)
     with pytest.raises(WrongSpace, match="this space has no resnet8"):
         merge(members_of(tiny, "resnet8"), tiny.data, runner, space=tiny.single_space)
-
-
-def test_a_way_whose_loss_is_not_finite_ends_in_words(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    loss = Lessons.loss
-
-    def lost(own: Lessons, student: Student, step: int) -> tuple[Tensor, Tensor]:
-        found, images = loss(own, student, step)
-        return found * (float("nan") if step == 2 else 1), images
-
-    monkeypatch.setattr(Lessons, "loss", lost)
-    with pytest.raises(RunFailed, match=r"from-fresh: the loss is not finite at step 3\.") as failed:
-        merge(members_of(tiny, "lenetlike"), tiny.data, Runner("cpu"), plan=replace(FEW, method="from-fresh"))
-    assert failed.value.hint == "Lower `lr`."
-
-
-def test_a_rate_that_is_far_too_high_does_no_worse_than_waste_steps(tiny: Tiny) -> None:
-    found = merge(three(tiny), tiny.data, Runner("cpu"), plan=replace(FEW, method="from-best", steps=12, lr=1e3))
-    assert found.network.weights.isfinite().all() and found.method == "from-best"
+    with pytest.raises(RunFailed, match="from-fresh: the loss is not finite at step"):
+        merge(members, tiny.data, runner, plan=MergePlan(method="from-fresh", steps=50, lr=1e30))
