@@ -9,6 +9,7 @@ import torch
 from netspace_models.architectures import ImageIO
 from torch import nn
 from torchvision.models import resnet18 as torchvision_resnet18
+from torchvision.models import resnet50 as torchvision_resnet50
 
 from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.images import ImageData
@@ -16,12 +17,17 @@ from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.zoos.zoo import Instance, append_instance, create_zoo, write_instance
 
-RESNET18 = "tests.benchmarks.made_zoos:resnet18"
+RESNET18, RESNET50 = (f"tests.benchmarks.made_zoos:{name}" for name in ("resnet18", "resnet50"))
 
 
 def resnet18(io: ImageIO) -> nn.Module:
     """Build torchvision's ResNet18: 11.2 M parameters, layers of up to 4,608 inputs."""
     return torchvision_resnet18(num_classes=io.classes)
+
+
+def resnet50(io: ImageIO) -> nn.Module:
+    """Build torchvision's ResNet50: 23.5 M parameters."""
+    return torchvision_resnet50(num_classes=io.classes)
 
 
 def made_data(folder: Path, size: int = 32, count: int = 1000) -> ImageData:
