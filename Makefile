@@ -55,7 +55,7 @@ fuzz: setup ## Mutated files for every reader: make fuzz SECONDS=60 SEED=0 PROCE
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.trust.fuzz --seconds $(SECONDS) --seed $(SEED) --processes $(PROCESSES)
 
 trust: setup ## A million mutated files and 500 kills: one table; crashes go to build/fuzz
-	@MAKE_TRUST=1 $(BIN)/python -m pytest -q -m trust tests/trust tests/commands
+	@MAKE_TRUST=1 $(BIN)/python -m pytest -q -m trust tests/trust tests/commands tests/core/zoos
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.trust.report
 
 lowest: ## All tests with the lowest versions that pyproject.toml allows, in build/lowest

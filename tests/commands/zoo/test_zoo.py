@@ -77,7 +77,7 @@ def make():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.trust
 def test_a_cluster_that_loses_a_job_trains_every_network_once(
     tiny: Tiny, work: Path, cli: Cli, ask: Ask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -417,7 +417,7 @@ def make():
 """
 
 
-@pytest.mark.slow
+@pytest.mark.trust
 def test_the_networks_of_a_worker_that_is_killed_are_trained_again(
     tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
