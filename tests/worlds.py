@@ -148,3 +148,16 @@ class MakeSolid(Protocol):
     """Makes the solid of a ball, on a grid of so many voxels a side."""
 
     def __call__(self, radius: float, centre: Point = (0, 0, 0), resolution: int = 32) -> Solid: ...
+
+
+# A module whose factory kills the first worker process that calls it, in the folder where it is called.
+DIES_IN_WORKERS = """
+import multiprocessing, os
+from torch import nn
+
+def make():
+    if multiprocessing.parent_process() is not None and not os.path.exists("killed"):
+        open("killed", "w").close()
+        os.kill(os.getpid(), 9)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
+"""

@@ -17,7 +17,7 @@ from netspace_cli.core.runtime import executors, workers
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos.plan import ZooPlan
 from netspace_cli.core.zoos.train import train_zoo
-from tests.worlds import Ask, Cli, ReadTree, Refused, Solids, Tiny
+from tests.worlds import DIES_IN_WORKERS, Ask, Cli, ReadTree, Refused, Solids, Tiny
 
 
 class Thread(ThreadPoolExecutor):
@@ -132,18 +132,6 @@ def test_processes_give_the_same_bits_and_the_same_error(
     assert alone.exit_code == shared.exit_code == 3
     assert "netspace zoo verify" in alone.stdout and alone.stdout == shared.stdout
     assert multiprocessing.active_children() == []
-
-
-DIES_IN_WORKERS = """
-import multiprocessing, os
-from torch import nn
-
-def make():
-    if multiprocessing.parent_process() is not None and not os.path.exists("killed"):
-        open("killed", "w").close()
-        os.kill(os.getpid(), 9)
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-"""
 
 
 @pytest.mark.trust

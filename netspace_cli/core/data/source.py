@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 from .data import LabelledData
 from .datasets import load_data
@@ -30,9 +29,3 @@ class DataSource:
             ConfigError, DataUnavailable, InputFileError: as `load_data`.
         """
         return self.normalisation.of(load_data(self.spec, size=self.size))
-
-
-@lru_cache(maxsize=1)
-def opened(source: DataSource) -> LabelledData:
-    """The data of a source, which a worker process reads once for all of its tasks."""
-    return source.open()

@@ -77,7 +77,9 @@ def with_own_names(
     comes back; the checkpoint itself does where no architecture fits.
     """
     readings = list(checkpoint.readings())
-    for reading in readings[: len(readings) if len(readings) > 1 else 0]:
+    if len(readings) == 1:
+        return checkpoint
+    for reading in readings:
         try:
             recognise(reading, candidates=candidates, arch=arch, io=io)
         except UnknownArchitecture:

@@ -115,7 +115,7 @@ class EncodeTask:
 
     def parts(self, runner: Runner) -> int:
         """Into how many parts the work is divided, at most."""
-        return min(self.request.workers, count_parts(self.networks, self.space, self.refine_steps, runner))
+        return count_parts(self.networks, self.space, self.refine_steps, runner)
 
     def undivided(self, runner: Runner) -> str | None:
         """A note where workers make no difference, or None."""

@@ -11,13 +11,14 @@ from netspace_models.errors import RunFailed
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
-from netspace_cli.core.data.source import DataSource, opened
+from netspace_cli.core.data.source import DataSource
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.networks.trust import trusting
 from netspace_cli.core.runtime.executors import Executor, LocalExecutor, results_of
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import opened
 
 from .plan import Job, ZooPlan
 from .train_many import ON_PROCESSOR, TOGETHER, together_of, train_many

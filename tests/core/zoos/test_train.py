@@ -29,7 +29,7 @@ from netspace_cli.core.zoos.train import train_zoo
 from netspace_cli.core.zoos.train_one import optimiser_of
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo, verify
 from netspace_cli.terminal.flags import CommandLineWording
-from tests.worlds import Stopper, Tiny
+from tests.worlds import DIES_IN_WORKERS, Stopper, Tiny
 
 PLAN = ZooPlan(("lenetlike", "vanillacnn"), (2, 1, 1), (0, 3), batch=20)
 
@@ -403,18 +403,6 @@ def test_workers_find_modules_of_the_current_folder_and_word_messages_as_who_sta
         pytest.raises(ConfigError, match="ValueError: --device cpu"),
     ):
         make(tmp_path / "zoo", tiny.data, plan, workers=2)
-
-
-DIES_IN_WORKERS = """
-import multiprocessing, os
-from torch import nn
-
-def make():
-    if multiprocessing.parent_process() is not None and not os.path.exists("killed"):
-        open("killed", "w").close()
-        os.kill(os.getpid(), 9)
-    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))
-"""
 
 
 @pytest.mark.trust
