@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -20,6 +22,11 @@ from netspace_models.wording import Wording, setting, speak, spoken
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# Python's own variable: a script's or the working folder is not searched for modules.
+SAFE_PATH = "PYTHONSAFEPATH"
+# Bytes: a socket's path has at most 107, of which Python's own names take 32.
+LONGEST_FOLDER = 75
 
 # How often a task is given to a worker, at most.
 TRIES = 3
@@ -151,13 +158,13 @@ class _Lane:
         if self._pool is not None:
             self._task = future = self._pool.submit(work, task, self.device)
             return future
-        # Spawned, not forked: torch's thread pools do not survive a fork.
-        spawn: Any = multiprocessing.get_context("spawn")
-        other_end, self._lifeline = spawn.Pipe(duplex=False)
+        context = _context()
+        other_end, self._lifeline = context.Pipe(duplex=False)
         arguments = (spoken(), other_end, self._initial)
-        self._pool = ProcessPoolExecutor(1, mp_context=spawn, initializer=_begin_process, initargs=arguments)
-        with _without_interrupts():
-            self._task = future = self._pool.submit(work, task, self.device)
+        with _imports_from_elsewhere():
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin_process, initargs=arguments)
+            with _without_interrupts():
+                self._task = future = self._pool.submit(work, task, self.device)
         other_end.close()  # the process, which is started by now, has its own
         return future
 
@@ -178,6 +185,20 @@ class _Lane:
         self._pool = self._lifeline = self._task = None
 
 
+def _context() -> Any:
+    """How processes are started: not by a fork of this one, as torch's threads do not survive that.
+
+    Where it is safe they are forks of a server: a process that has imported torch, which takes seconds, and computed
+    nothing. Elsewhere each is started anew.
+    """
+    # macOS's own libraries do not survive a fork. The server is spoken to by a socket in the folder of temporary files.
+    if sys.platform != "linux" or len(os.fsencode(tempfile.gettempdir())) > LONGEST_FOLDER:
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch"])
+    return context
+
+
 @contextmanager
 def _without_interrupts() -> Iterator[None]:
     """Processes that are started in the block never see Ctrl-C, which reaches all processes of a terminal: their parent
@@ -188,6 +209,21 @@ def _without_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _imports_from_elsewhere() -> Iterator[None]:
+    """Processes that are started in the block import nothing from the working folder, where a torch.py may lie, until
+    they search where this process does.
+    """
+    before = os.environ.get(SAFE_PATH)
+    os.environ[SAFE_PATH] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[SAFE_PATH]
+        if before is not None:
+            os.environ[SAFE_PATH] = before
 
 
 def _begin_process(wording: Wording, lifeline: Connection, initial: Callable[[], None] | None) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
@@ -104,12 +105,47 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     while not (found := list(tmp_path.iterdir())):
         assert parent.poll() is None
         time.sleep(0.01)
+    worker = int(found[0].name)
+    started_by = int(Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()[1])
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 60
-    while is_running(int(found[0].name)):
+    while is_running(worker) or is_running(started_by):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_temporary_files_may_lie_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ("deep" * 20)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / ("deep" * 20)))
+    assert list(results_of(LocalExecutor(["a"]), max, ["b"])) == ["b"]
+
+
+def hears_ctrl_c(_task: int, _device: str) -> bool:
+    """Whether SIGINT reaches this process."""
+    return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.slow
+def test_ctrl_c_does_not_reach_workers() -> None:
+    assert list(results_of(LocalExecutor(["a"]), hears_ctrl_c, [0])) == [False]
+    assert hears_ctrl_c(0, "a")
+
+
+@pytest.mark.slow
+def test_workers_import_nothing_from_the_working_folder(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for module in ("torch", "signal"):
+        (tmp_path / f"{module}.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+    (tmp_path / "scripts" / "run.py").write_text(
+        "from netspace_cli.core.runtime.executors import *\n"
+        "if __name__ == '__main__': assert list(LocalExecutor(['a']).each(max, ['b'])) == [(0, 'b')]"
+    )
+    path = os.pathsep.join(each for each in sys.path if each)
+    run = [sys.executable, str(tmp_path / "scripts" / "run.py")]
+    subprocess.run(run, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, check=True, timeout=120)
+    assert not (tmp_path / "imported").exists()
 
 
 def is_running(process: int) -> bool:
