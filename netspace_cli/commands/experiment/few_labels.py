@@ -69,7 +69,7 @@ def few_labels(
 
     Example: netspace experiment few-labels zoo/ --space s.safetensors -o results/few
     """
+    from netspace_cli.core.experiments.few_labels.request import FewLabelsRequest
     from netspace_cli.core.experiments.few_labels.runs import FewLabels
-    from netspace_cli.core.experiments.requests import FewLabelsRequest
 
     run_experiment(FewLabelsRequest(zoo, output, FewLabels(**plan), space, data, arch), running, console)

@@ -52,8 +52,8 @@ def merging(running: options.RunnerOptions, console: Console, **asked: Any) -> N
 
     Example: netspace experiment merging zoo/ -o results/merging
     """
+    from netspace_cli.core.experiments.merging.request import MergingRequest
     from netspace_cli.core.experiments.merging.runs import Merging
-    from netspace_cli.core.experiments.requests import MergingRequest
 
     plan = Merging(**{field.name: asked.pop(field.name) for field in fields(Merging)})
     run_experiment(MergingRequest(**asked, plan=plan), running, console, remarks=_remarks)

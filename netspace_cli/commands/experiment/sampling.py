@@ -108,7 +108,7 @@ def sampling(
 
     Example: netspace experiment sampling zoo/ --recipe starts.toml --recipe hyper.toml -o results/sampling
     """
-    from netspace_cli.core.experiments.requests import SamplingRequest
+    from netspace_cli.core.experiments.sampling.request import SamplingRequest
     from netspace_cli.core.experiments.sampling.runs import Sampling
 
     if not recipes and not spaces:

@@ -1,6 +1,7 @@
-"""Requests for experiments on a zoo.
+"""Requests for experiments on a zoo, and what all of them share.
 
-They are not in `core/requests/`, which experiments import.
+They are not in `core/requests/`, which experiments import. Those of few labels, merging and sampling lie beside their
+experiments.
 """
 
 from __future__ import annotations
@@ -10,16 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from netspace_models.errors import ConfigError
-from netspace_models.wording import setting
-
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.recorded_accuracy import compare_recorded
-from netspace_cli.core.requests.choose_data import choose_images, choose_images_of_zoo, recorded, require_data
-from netspace_cli.core.requests.choose_space import choose_space_of_zoo
+from netspace_cli.core.requests.choose_data import choose_images_of_zoo, recorded
 from netspace_cli.core.requests.inputs import NO_TEACHER, Teacher, read_wanted_teacher
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe
@@ -28,15 +25,9 @@ from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .backbones import backbones
-from .few_labels.experiment import few_labels
-from .few_labels.runs import FewLabels
 from .held_out import Scale, trained_space
-from .merging.experiment import merging
-from .merging.runs import Merging, pool_of
 from .rate import SIZES, rate
 from .report import Report, write_report
-from .sampling.experiment import sampling
-from .sampling.runs import Sampling
 
 
 @dataclass(frozen=True)
@@ -129,7 +120,23 @@ class Opened:
         return self
 
 
-def opened(request: HeldOutRequest | BackbonesRequest | RateRequest | SamplingRequest) -> Opened:
+class _WithTeacher(Protocol):
+    """A request on a zoo, with data and a teacher."""
+
+    @property
+    def zoo(self) -> Path: ...
+
+    @property
+    def output(self) -> Path: ...
+
+    @property
+    def data(self) -> str | None: ...
+
+    @property
+    def teacher(self) -> Teacher: ...
+
+
+def opened(request: _WithTeacher) -> Opened:
     """Open the inputs of an experiment, after checking that its folder can take the results.
 
     Raises:
@@ -318,148 +325,3 @@ class RateTask:
         )
         how: dict[str, Any] = {"sizes": asked.sizes, "scale": scale, "teacher": inputs.teacher}
         return Found(rate(inputs.zoo, asked.output, self.recipe, inputs.data, runner, **how), inputs.data)
-
-
-@dataclass(frozen=True)
-class FewLabelsRequest:
-    """Request to adapt an instance to few labelled images.
-
-    Attributes:
-        zoo: a zoo's folder; output: the folder of the results.
-        plan: how much work.
-        space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
-        arch: of the instance; None for the zoo's smallest.
-    """
-
-    zoo: Path
-    output: Path
-    plan: FewLabels
-    space: str | None = None
-    data: str | None = None
-    arch: str | None = None
-
-    def prepare(self) -> FewLabelsTask:
-        """Open the inputs and refuse what cannot be done, before any work.
-
-        Raises:
-            ConfigError, WrongSpace, DataUnavailable, InputFileError: say what and why.
-        """
-        zoo = opened_zoo(self.zoo, self.output)
-        space = choose_space_of_zoo(self.space, zoo)
-        return FewLabelsTask(self, zoo, space, require_data(choose_images(space, self.data), space))
-
-
-@dataclass(frozen=True)
-class FewLabelsTask:
-    """An adaptation that is ready to run: the request and its opened inputs."""
-
-    request: FewLabelsRequest
-    zoo: Zoo
-    space: Space
-    data: ImageData
-
-    def run(self, runner: Runner) -> Found:
-        """Adapt the instance by each method."""
-        asked = self.request
-        report = few_labels(self.zoo, self.space, self.data, runner, asked.output, plan=asked.plan, arch=asked.arch)
-        return Found(report, self.data, self.space)
-
-
-@dataclass(frozen=True)
-class SamplingRequest:
-    """Request to compare samples of every method.
-
-    Attributes:
-        zoo: a zoo's folder; output: the folder of the results.
-        recipes: files, by name; settings: of all of them, as in `load_recipe`.
-        spaces: trained ones, names or paths, by name.
-        plan: how much is drawn.
-        data: a data set as in `load_data`; None for the zoo's own.
-        teacher: of spaces of several architectures.
-    """
-
-    zoo: Path
-    output: Path
-    recipes: Mapping[str, Path] = field(default_factory=dict)
-    settings: Mapping[str, str] = field(default_factory=dict)
-    spaces: Mapping[str, str] = field(default_factory=dict)
-    plan: Sampling = field(default_factory=Sampling)
-    data: str | None = None
-    teacher: Teacher = NO_TEACHER
-
-    def prepare(self) -> SamplingTask:
-        """Open the inputs and refuse what cannot be done, before any work.
-
-        Raises:
-            ConfigError, DataUnavailable, InputFileError: say what and why.
-        """
-        self.plan.check()
-        twice = sorted({*self.recipes} & {*self.spaces})
-        if twice:
-            raise ConfigError(
-                f"a recipe and a space are both called {twice[0]}.", f"Rename one of them: {setting('space')}."
-            )
-        inputs = opened(self)
-        sources: dict[str, Recipe | Space] = {n: load_recipe(p, self.settings) for n, p in self.recipes.items()}
-        return SamplingTask(self, inputs, sources | {name: load_space(space) for name, space in self.spaces.items()})
-
-
-@dataclass(frozen=True)
-class SamplingTask:
-    """A comparison of samples that is ready to run: the request and its opened inputs."""
-
-    request: SamplingRequest
-    inputs: Opened
-    sources: Mapping[str, Recipe | Space]
-
-    def run(self, runner: Runner) -> Found:
-        """Train the spaces, draw, and judge."""
-        asked, inputs = self.request, self.inputs.compared(runner)
-        how: dict[str, Any] = {"plan": asked.plan, "teacher": inputs.teacher}
-        return Found(sampling(inputs.zoo, asked.output, self.sources, inputs.data, runner, **how), inputs.data)
-
-
-@dataclass(frozen=True)
-class MergingRequest:
-    """Request to merge draws of a zoo's instances.
-
-    Attributes:
-        zoo: a zoo's folder; output: the folder of the results.
-        plan: how much is merged.
-        space: a name or a path, for ways through embeddings; None for none.
-        data: a data set as in `load_data`; None for the zoo's own.
-    """
-
-    zoo: Path
-    output: Path
-    plan: Merging = field(default_factory=Merging)
-    space: str | None = None
-    data: str | None = None
-
-    def prepare(self) -> MergingTask:
-        """Open the inputs and refuse what cannot be done, before any work.
-
-        Raises:
-            ConfigError, DataUnavailable, InputFileError: say what and why.
-        """
-        self.plan.check()
-        zoo = opened_zoo(self.zoo, self.output)
-        pool_of(zoo, self.plan)
-        space = None if self.space is None else load_space(self.space)
-        return MergingTask(self, zoo, choose_images_of_zoo(zoo, self.data), space)
-
-
-@dataclass(frozen=True)
-class MergingTask:
-    """Merges that can begin: the request and its opened inputs."""
-
-    request: MergingRequest
-    zoo: Zoo
-    data: ImageData
-    space: Space | None
-
-    def run(self, runner: Runner) -> Found:
-        """Merge every draw."""
-        asked = self.request
-        report = merging(self.zoo, asked.output, self.data, runner, plan=asked.plan, space=self.space)
-        return Found(report, self.data, self.space)
