@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 
-from .readers import Reader, all_readers
+from .reader import Reader
+from .readers import all_readers
 from .trial import Bench, Fault, Tally, bounded_memory
 
 BATCH = 400  # files of weight 1 between two looks at the clock

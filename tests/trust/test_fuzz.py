@@ -17,7 +17,8 @@ from netspace_models.errors import InputFileError
 from . import trial
 from .fuzz import fuzz, table
 from .mutations import Blob, blind, json_of, toml_text
-from .readers import Reader, all_readers
+from .reader import Reader
+from .readers import all_readers
 from .trial import Bench, Tally
 
 

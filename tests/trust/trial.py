@@ -16,8 +16,9 @@ from typing import Any
 
 from netspace_models.errors import NetspaceError
 
-from .mutations import Zip, blind
-from .readers import Reader
+from .binary_mutations import Zip
+from .mutations import blind
+from .reader import Reader
 
 SECONDS = 2.0
 # Address space that reading a mutated file may take on top of what the process has.
