@@ -8,6 +8,9 @@ from typing import Any
 
 import click
 
+# Seconds in each unit of time.
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
 
 class Share(click.ParamType):
     """A share of the instances: 30%, 0.3 or all."""
@@ -56,17 +59,19 @@ class Selection(click.ParamType):
 
 
 class Seconds(click.ParamType):
-    """60, or 60s."""
+    """60, 60s, 10m or 2h."""
 
-    name = "seconds"
+    name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        text = str(value).strip()
+        unit = UNITS.get(text[-1:])
         try:
-            seconds = float(str(value).strip().removesuffix("s"))
+            seconds = float(text[:-1]) * unit if unit else float(text)
         except ValueError:
             seconds = 0.0
         if not 0 < seconds < float("inf"):
-            self.fail(f"{value!r} is not a time: write 60 or 60s.", param, ctx)
+            self.fail(f"{value!r} is not a time: write 60s, 10m or 2h.", param, ctx)
         return seconds
 
 

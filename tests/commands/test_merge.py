@@ -211,7 +211,8 @@ def test_what_cannot_be_merged_is_refused(
     chosen = ["merge", tiny.zoo.path, "--data", plain_images, "--select", "top:2"]
     assert "goes by accuracy, and these images have no labels" in refused(2, *chosen)
     assert "both set how long" in refused(2, "merge", *files, *data, "--steps", 3, "--budget", "2s")
-    assert "is not a time: write 60 or 60s" in refused(2, "merge", *files, *data, "--budget", "soon")
+    for text in ("soon", "s", "-1m", "0", "1d", "nanh", ""):
+        assert f"{text!r} is not a time: write 60s, 10m or 2h" in refused(2, "merge", *files, *data, "--budget", text)
     assert "is an input or another output" in refused(2, "merge", *files, *data, "-o", files[0])
     (Path("..") / "empty").mkdir()
     assert "holds no checkpoint files" in refused(2, "merge", "../empty", *data)

@@ -14,6 +14,7 @@ from netspace_models.errors import ConfigError
 from netspace_models.wording import worded
 
 from netspace_cli import options
+from netspace_cli.commands.choices import Seconds
 from netspace_cli.core.runtime.runner import PRECISIONS, Runner
 from netspace_cli.options import RunnerOptions
 from netspace_cli.terminal.console import Console
@@ -221,3 +222,10 @@ def test_slow_arithmetic_is_warned_of_before_the_work(
     said = " ".join(capsys.readouterr().err.split())
     assert said.startswith("warning: bf16 was asked for; this processor has no arithmetic for it")
     assert said.endswith("Use --precision float32.")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60", 60), ("60s", 60), ("1.5m", 90), ("10m", 600), (" 2h ", 7200), (30.0, 30)]
+)
+def test_times_may_be_given_in_seconds_minutes_or_hours(text: object, seconds: float) -> None:
+    assert Seconds().convert(text, None, None) == seconds
