@@ -20,6 +20,8 @@ from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
 from netspace_cli.core.zoos.train import train_zoo, zoo_so_far
 from netspace_cli.core.zoos.zoo import Zoo
 
+from .workers import cluster_executor
+
 
 @dataclass(frozen=True)
 class TrainZooRequest:
@@ -81,10 +83,10 @@ class TrainZooTask:
     def run(self, runner: Runner) -> Zoo:
         """Train the instances that are missing."""
         asked = self.request
-        executor = asked.cluster.executor(asked.zoo, runner.requested) if asked.cluster else None
-        return train_zoo(
-            asked.zoo, asked.plan, self.data, runner, workers=asked.workers, executor=executor, source=asked.source
-        )
+        with cluster_executor(asked, asked.zoo, runner) as executor:
+            return train_zoo(
+                asked.zoo, asked.plan, self.data, runner, workers=asked.workers, executor=executor, source=asked.source
+            )
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ class FitZooTask:
     def run(self, runner: Runner) -> Zoo:
         """Fit the networks that are missing."""
         asked = self.request
-        executor = asked.cluster.executor(asked.zoo, runner.requested) if asked.cluster else None
-        return fit_zoo(asked.zoo, self.sources, asked.plan, runner, workers=asked.workers, executor=executor)
+        with cluster_executor(asked, asked.zoo, runner) as executor:
+            return fit_zoo(asked.zoo, self.sources, asked.plan, runner, workers=asked.workers, executor=executor)
 
 
 @dataclass(frozen=True)
