@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -13,6 +14,8 @@ from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 import pytest
+import torch
+from netspace_models.architectures import build
 
 from netspace_cli.core.encoding import refine
 from netspace_cli.core.networks.trust import trusting
@@ -97,13 +100,14 @@ def jobs(tiny: Tiny) -> dict[str, tuple[list[object], bool]]:
         "merge": (["merge", tiny.zoo.path, *data, "--groups", "seed", "--steps", 2, "--images", 8], True),
         "sample": (["sample", *single, "-n", 3, "--polish", 2, "--rivals", "all"], True),
         "finetune": (["finetune", tiny.single_zoo.path, *data, "--epochs", "0,1", "--batch", 20], False),
+        "ensemble": (["ensemble", tiny.zoo.path, *data], False),
     }
 
 
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("merge", "sample")]
 
 
-@pytest.mark.parametrize("name", ["encode", "eval", "finetune", *SLOW])
+@pytest.mark.parametrize("name", ["encode", "eval", "finetune", "ensemble", *SLOW])
 def test_files_and_document_are_those_of_one_process(
     name: str, tiny: Tiny, thread: Thread, near: list[int], work: Path, ask: Ask, tree: ReadTree
 ) -> None:
@@ -120,6 +124,42 @@ def test_files_and_document_are_those_of_one_process(
     assert tree(work / "alone") == tree(work / "shared") == tree(work / "near")
     assert not written or tree(work / "alone")
     assert set(near) <= {1, 2}, "jobs of a round"
+
+
+@pytest.mark.parametrize(
+    ("options", "strict"), [(["--workers", 2], False), (["--workers", 2, "--cluster", "local"], True)]
+)
+def test_an_indexed_zoo_is_that_of_one_process(
+    options: list[object],
+    strict: bool,
+    tiny: Tiny,
+    thread: Thread,
+    near: list[int],
+    work: Path,
+    cli: Cli,
+    tree: ReadTree,
+) -> None:
+    """Also what is assumed of files that do not tell their architecture, and what is left out."""
+    folder = work / "alone" / "nets"
+    folder.mkdir(parents=True)
+    for number, instance in enumerate(tiny.zoo.instances):
+        shutil.copy(tiny.zoo.file_of(instance), folder / f"{number}.safetensors")
+    shutil.copy(folder / "0.safetensors", folder / "again.safetensors")
+    torch.save(build("resnet8", tiny.zoo.io).module.state_dict(), folder / "anonymous.pt")
+    (folder / "bad.pt").write_bytes(b"bad")
+    shutil.copytree(work / "alone", work / "shared")
+    said, found = [], []
+    for name, more in (("alone", ["--threads", 1]), ("shared", options)):
+        with contextlib.chdir(work / name):
+            strictly = ["--strict-arch"] if strict else []
+            result = cli("zoo", "index", "nets", "--data", tiny.npz, "--json", *strictly, *more)
+        assert result.exit_code == 0, result.output
+        said.append(result.stderr)
+        found.append(without_times(json.loads(result.stdout)))
+    assert found[0] == found[1] and len(found[0]["refused"]) == 2 + strict
+    assert said[0] == said[1] and strict != ("nets/anonymous.pt: resnet8 assumed" in said[0])
+    assert tree(work / "alone") == tree(work / "shared")
+    assert near == ([2, 2] if "--cluster" in options else []) and (thread.tasks == 0) == bool(near)
 
 
 def test_shapes_are_divided_one_by_one(solids: Solids, thread: Thread, work: Path, ask: Ask) -> None:
