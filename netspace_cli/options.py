@@ -129,9 +129,10 @@ class RunnerOptions:
     place: Place | None = None
     patience: float = 0
 
-    def shared_by(self, workers: int) -> RunnerOptions:
+    def shared_by(self, workers: int, cluster: object | None) -> RunnerOptions:
         """The same where the work is divided among processes, each of which has one thread unless a number is given."""
-        return replace(self, threads=1) if workers > 1 and self.threads is None else self
+        divided = workers > 1 or cluster is not None
+        return replace(self, threads=1) if divided and self.threads is None else self
 
     def runner(self, console: Console) -> Runner:
         """Make a runner that shows progress on the console; this imports torch.
@@ -317,16 +318,6 @@ refine = click.option(
     help="Steps that refine each embedding after encoding. [default: as the space records]",
 )
 """Passes `refine: int | None`."""
-
-workers = click.option(
-    "--workers",
-    type=click.IntRange(min=1),
-    default=1,
-    show_default=True,
-    help="Number of processes that the networks are divided among, on all accelerators of the machine; each has one "
-    "CPU thread, or as many as --threads says.",
-)
-"""Passes `workers: int`."""
 
 recipe = click.option("--recipe", type=INPUT_FILE, metavar="F.toml", help="Training settings (TOML).")
 """Passes `recipe: Path | None`."""

@@ -102,7 +102,7 @@ class Numbers(click.ParamType):
 
 
 class ClusterType(click.ParamType):
-    """A kind of cluster and parameters of its jobs: slurm:slurm_partition=gpu,gpus_per_node=1."""
+    """A kind of cluster and parameters of its jobs: slurm:slurm_partition=gpu,gpus_per_node=1 or ray:num_gpus=1."""
 
     name = "kind:key=value,..."
 
@@ -115,7 +115,7 @@ class ClusterType(click.ParamType):
         pairs = [pair.partition("=") for pair in rest.split(",") if pair]
         if kind not in KINDS or any(not (name and equals and setting) for name, equals, setting in pairs):
             self.fail(
-                f"invalid cluster {value!r}: write {' or '.join(KINDS)}, with parameters as in "
+                f"invalid cluster {value!r}: write {', '.join(KINDS[:-1])} or {KINDS[-1]}, with parameters as in "
                 "slurm:slurm_partition=gpu,gpus_per_node=1.",
                 param,
                 ctx,
@@ -130,15 +130,16 @@ def workers(command: Any) -> Any:
         click.option(
             "--cluster",
             type=ClusterType(),
-            help="Run these processes as jobs of a cluster, by submitit: slurm, or local to try it out here. "
-            "[default: on this machine]",
+            help="Run these processes as jobs of a cluster: slurm, or local to try it out here, by submitit; or ray. "
+            "Its settings follow, as in slurm:slurm_partition=gpu or ray:num_gpus=1. [default: on this machine]",
         ),
         click.option(
             "--workers",
             type=click.IntRange(min=1),
             default=1,
             show_default=True,
-            help="Number of processes, each with its own networks; they use all accelerators of the machine.",
+            help="Number of processes that the networks are divided among, each with one CPU thread; they use all "
+            "accelerators of the machine. With --cluster, the number of jobs.",
         ),
     ):
         command = option(command)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.choices import normalised
+from netspace_cli.commands.choices import normalised, workers
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer
 from netspace_cli.views.view import View, view_of
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @normalised("refused where it is not the space's: ", default="the space's")
 @options.arch
 @options.key
-@options.workers
+@workers
 @options.force
 @options.dry_run
 @options.running
@@ -46,7 +46,7 @@ def encode(
     """
     from netspace_cli.core.requests.encode import EncodeRequest
 
-    runner = running.shared_by(asked["workers"]).runner(console)
+    runner = running.shared_by(asked["workers"], asked["cluster"]).runner(console)
     task = EncodeRequest(**asked, refine_steps=refine).prepare()
     for network in task.networks:
         for note in network.notes:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.choices import Selection
+from netspace_cli.commands.choices import Selection, workers
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
 from netspace_cli.views.view import view_of
@@ -23,6 +23,7 @@ from netspace_cli.views.view import view_of
     help="Members: the N best instances on validation images, or all.",
 )
 @options.data
+@workers
 @options.dry_run
 @options.running
 @options.shared
@@ -36,13 +37,15 @@ def ensemble(dry_run: bool, running: options.RunnerOptions, console: Console, **
     """
     from netspace_cli.core.requests.ensemble import EnsembleRequest
 
-    runner = running.runner(console)
+    runner = running.shared_by(asked["workers"], asked["cluster"]).runner(console)
     task = EnsembleRequest(**asked).prepare()
     if dry_run:
-        members = len(task.zoo.instances) if task.request.select is None else task.request.select
-        console.table("would judge", ["zoo", Column("members", integer)], [(task.request.zoo, members)])
-        console.document({**task.record(), "count": members, "dry_run": True})
+        console.table("would judge", ["zoo", Column("members", integer)], [(task.request.zoo, task.count)])
+        console.document({**task.record(), "count": task.count, "dry_run": True})
         return
+    undivided = task.undivided()
+    if undivided is not None:
+        console.note(undivided)
     with runner:
         found = task.run(runner)
         report = runner.report()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
+from netspace_cli.commands.choices import workers
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer
 from netspace_cli.views.view import view_of
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 )
 @options.space
 @options.data
-@options.workers
+@workers
 @options.force
 @options.dry_run
 @options.running
@@ -60,7 +61,7 @@ def evaluate(
     """
     from netspace_cli.core.requests.evaluate import EvaluateRequest
 
-    runner = running.shared_by(asked["workers"]).runner(console)
+    runner = running.shared_by(asked["workers"], asked["cluster"]).runner(console)
     request = EvaluateRequest(**asked, refine_steps=refine)
     task = request.prepare()
     if dry_run:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.choices import Epochs, Selection
+from netspace_cli.commands.choices import Epochs, Selection, workers
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer
 from netspace_cli.views.view import view_of
+
+if TYPE_CHECKING:
+    from netspace_cli.core.runtime.cluster import Cluster
 
 
 @click.command()
@@ -43,7 +46,7 @@ from netspace_cli.views.view import view_of
 @options.batch
 @options.epoch_images
 @options.data
-@options.workers
+@workers
 @options.dry_run
 @options.running
 @options.shared
@@ -53,6 +56,7 @@ def finetune(
     no_scratch: bool,
     data: str | None,
     workers: int,
+    cluster: Cluster | None,
     dry_run: bool,
     running: options.RunnerOptions,
     console: Console,
@@ -68,8 +72,8 @@ def finetune(
     from netspace_cli.core.requests.finetune import FinetuneRequest
     from netspace_cli.core.zoos.finetune import FineTuning, summarised
 
-    runner = running.shared_by(workers).runner(console)
-    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, data, workers).prepare()
+    runner = running.shared_by(workers, cluster).runner(console)
+    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, data, workers, cluster).prepare()
     if dry_run:
         last = task.request.plan.epochs[-1]
         console.table("would train", ["zoo", Column("networks", integer), "epochs"], [(zoo, task.count, last)])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.choices import Seconds, Selection, normalised
+from netspace_cli.commands.choices import Seconds, Selection, normalised, workers
 from netspace_cli.core.merging.plan import WAYS, MergePlan
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
@@ -88,7 +88,7 @@ STOPPING = "Stopping after this step; the best so far is judged and written. Ctr
 @options.data
 @normalised()
 @options.key
-@options.workers
+@workers
 @options.force
 @options.dry_run
 @options.running
@@ -112,18 +112,19 @@ def merge(
     """
     from netspace_cli.core.requests.merge import MergeRequest, seconds_by_way
 
-    workers = asked.pop("workers")
-    runner = running.shared_by(workers).runner(console)
+    how = {name: asked.pop(name) for name in ("workers", "cluster")}
+    runner = running.shared_by(**how).runner(console)
     names = ("method", "steps", "budget", "images", "lr", "alpha", "temperature")
     own = {name: asked.pop(name) for name in names}
     plan = MergePlan(
         **own, weigh=asked.pop("weigh"), labels=not asked.pop("no_labels"), choose_members=not asked.pop("all_teach")
     )
     if asked.pop("groups") is not None:
-        _merge_groups(networks, plan, runner, console, dry_run, {**asked, "workers": workers})
+        _merge_groups(networks, plan, runner, console, dry_run, {**asked, **how})
         return
-    if workers > 1:
-        raise click.UsageError("--workers divides groups among processes. Give --groups, or leave it out.")
+    if how["workers"] > 1 or how["cluster"] is not None:
+        flag = "--workers" if how["cluster"] is None else "--cluster"
+        raise click.UsageError(f"{flag} divides groups among processes. Give --groups, or leave it out.")
     task = MergeRequest(networks, **asked, plan=plan).prepare(runner)
     if dry_run:
         _show_plan(console, task)
@@ -153,7 +154,7 @@ def _merge_groups(
         if asked[name]:
             flag = name.removesuffix("s").replace("_", "-")
             raise click.UsageError(f"--{flag} is not for --groups. Leave out one of them.")
-    own = {name: asked[name] for name in ("output", "data", "space", "workers")}
+    own = {name: asked[name] for name in ("output", "data", "space", "workers", "cluster")}
     task = MergeGroupsRequest(zoos, **own, plan=plan).prepare(runner)
     if dry_run:
         rows = [(group.id, len(group.instances), group.instances[0].epochs) for group in task.left]

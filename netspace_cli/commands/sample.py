@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.choices import BandwidthType, Share
+from netspace_cli.commands.choices import BandwidthType, Share, workers
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer
 from netspace_cli.views.view import view_of
@@ -68,7 +68,7 @@ if TYPE_CHECKING:
 @options.output(metavar="DIR", help="Folder for the zoo of samples.")
 @options.space_to_draw_from
 @options.data
-@options.workers
+@workers
 @options.dry_run
 @options.running
 @options.shared
@@ -84,7 +84,7 @@ def sample(dry_run: bool, running: options.RunnerOptions, console: Console, zoo:
     """
     from netspace_cli.core.requests.sample import SampleRequest
 
-    runner = running.shared_by(asked["workers"]).runner(console)
+    runner = running.shared_by(asked["workers"], asked["cluster"]).runner(console)
     task = SampleRequest(**asked, zoo=zoo).prepare()
     if dry_run:
         _show_plan(console, task)

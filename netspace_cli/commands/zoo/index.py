@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from netspace_cli import options
-from netspace_cli.commands.choices import normalised
+from netspace_cli.commands.choices import normalised, workers
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column
 from netspace_cli.views.view import view_of
@@ -70,6 +70,7 @@ image_data = click.option(
 @options.key
 @image_data
 @normalised("recorded in the zoo: ")
+@workers
 @click.option(
     "--force",
     cls=options.SharedOption,
@@ -102,8 +103,9 @@ def index(
 
     if data is None:
         raise click.UsageError("Missing option '--data': the images the networks were trained on.")
-    runner = running.runner(console)
-    task = IndexRequest(directory, data, IndexPlan(**wanted), force, normalisation).prepare()
+    how = {name: wanted.pop(name) for name in ("workers", "cluster")}
+    runner = running.shared_by(**how).runner(console)
+    task = IndexRequest(directory, data, IndexPlan(**wanted), force, normalisation, **how).prepare()
     with runner:
         adopted = task.plan(runner) if dry_run else task.run(runner)
         report = runner.report()

@@ -59,6 +59,11 @@ def strictly() -> Iterator[None]:
         _STRICT.reset(token)
 
 
+def is_strict() -> bool:
+    """Whether what would be assumed is refused."""
+    return _STRICT.get()
+
+
 @contextmanager
 def provisionally() -> Iterator[None]:
     """Assume in silence inside the block, where networks are only looked at and will be read again."""
@@ -93,6 +98,19 @@ def decided(source: str, remark: str, *, surprising: bool) -> str:
     if remarks is not None:
         _add(remarks.assumed if surprising else remarks.decided, source, remark)
     return remark
+
+
+def add_remarks(more: Remarks) -> None:
+    """Record what was collected elsewhere, as in a worker process."""
+    remarks = _REMARKS.get()
+    if remarks is None:
+        return
+    for own, others in ((remarks.assumed, more.assumed), (remarks.decided, more.decided)):
+        for remark, files in others.items():
+            for source in files:
+                _add(own, source, remark)
+    for sentence in more.compared:
+        compared(sentence)
 
 
 def compared(sentence: str) -> None:

@@ -16,6 +16,7 @@ from netspace_cli.core.encoding.refine import check_refining
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.recorded_accuracy import compare_recorded
+from netspace_cli.core.runtime.cluster import Cluster
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.embeddings import check_embedding_output, save_embeddings
 from netspace_cli.core.spaces.space import Space
@@ -38,7 +39,7 @@ class EncodeRequest:
         space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
         arch, key: how checkpoints are read.
         normalisation: of the images that they were trained on, which is to be the space's.
-        workers: processes that the networks are divided among.
+        workers: processes that the networks are divided among; cluster: where they run, None for this machine.
     """
 
     networks: Sequence[Path]
@@ -51,6 +52,7 @@ class EncodeRequest:
     force: bool = False
     normalisation: Normalisation = AS_IT_IS
     workers: int = 1
+    cluster: Cluster | None = None
 
     def prepare(self) -> EncodeTask:
         """Read the networks and refuse what cannot be done, before any work.
@@ -103,14 +105,14 @@ class EncodeTask:
     def run(self, runner: Runner) -> list[dict[str, Any]]:
         """Encode, compare and write; returns `rows` with each network's fidelity."""
         networks, space, data, steps = self.networks, self.space, self.data, self.refine_steps
-        source, rows = source_of(space, self.request.data), self.rows()
-        with workers_for(source, runner, self.request.workers, self.parts(runner)) as workers:
+        asked, rows = self.request, self.rows()
+        with workers_for(source_of(space, asked.data), runner, asked, self.parts(runner), asked.output) as workers:
             embeddings = encode(networks, space, runner, data=data, refine_steps=steps, workers=workers)
             if data is not None:
                 found = fidelities(networks, embeddings, space, data, runner, workers=workers)
                 rows = [{**row, **vars(each)} for row, each in zip(rows, found, strict=True)]
                 compare_recorded(networks, data, runner, [row.get("target_accuracy") for row in rows])
-        save_embeddings(self.request.output, embeddings, force=self.request.force)
+        save_embeddings(asked.output, embeddings, force=asked.force)
         return rows
 
     def parts(self, runner: Runner) -> int:
@@ -120,7 +122,7 @@ class EncodeTask:
     def undivided(self, runner: Runner) -> str | None:
         """A note where workers make no difference, or None."""
         why = "There is one network." if len(self.networks) == 1 else UNDIVIDED
-        return undivided_note(self.request.workers, self.parts(runner), why)
+        return undivided_note(self.request, self.parts(runner), why)
 
     def record(self) -> dict[str, Any]:
         """What the result depends on, for a JSON document."""

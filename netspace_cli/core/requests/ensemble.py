@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.runtime.cluster import Cluster
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import Ensemble, check_ensemble, ensemble
-from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+from netspace_cli.core.zoos.zoo import Zoo
 
-from .choose_data import choose_labelled_of_zoo, recorded
+from .choose_data import recorded
+from .workers import ZooSource, undivided_note, workers_for
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,14 @@ class EnsembleRequest:
         zoo: a zoo's folder.
         select: number of most accurate instances on validation images to take; None for all.
         data: a data set as in `load_data`; None for the zoo's own.
+        workers: processes that the members are divided among; cluster: where they run, None for this machine.
     """
 
     zoo: Path
     select: int | None = None
     data: str | None = None
+    workers: int = 1
+    cluster: Cluster | None = None
 
     def prepare(self) -> EnsembleTask:
         """Open the zoo and refuse what cannot be done, before any work.
@@ -34,10 +39,9 @@ class EnsembleRequest:
         Raises:
             ConfigError, DataUnavailable, InputFileError: say what and why.
         """
-        zoo = open_zoo(self.zoo)
-        data = choose_labelled_of_zoo(zoo, self.data)
-        check_ensemble(zoo, data, self.select)
-        return EnsembleTask(self, zoo, data)
+        inputs = ZooSource(self.zoo, self.data).open()
+        check_ensemble(inputs.zoo, inputs.data, self.select)
+        return EnsembleTask(self, inputs.zoo, inputs.data)
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,20 @@ class EnsembleTask:
     zoo: Zoo
     data: LabelledData
 
+    @property
+    def count(self) -> int:
+        """Number of members."""
+        return len(self.zoo.instances) if self.request.select is None else self.request.select
+
     def run(self, runner: Runner) -> Ensemble:
         """Run the members."""
-        return ensemble(self.zoo, self.data, runner, select=self.request.select)
+        asked = self.request
+        with workers_for(ZooSource(asked.zoo, asked.data), runner, asked, self.count, asked.zoo) as workers:
+            return ensemble(self.zoo, self.data, runner, select=asked.select, workers=workers)
+
+    def undivided(self) -> str | None:
+        """A note where workers make no difference, or None."""
+        return undivided_note(self.request, self.count, "There is one member.")
 
     def document(self, found: Ensemble) -> dict[str, Any]:
         """The members and their scores together, for JSON."""

@@ -17,6 +17,7 @@ from netspace_cli.core.evaluation.same_data import check_zoo_images
 from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.kinds.kind import Evaluation
+from netspace_cli.core.runtime.cluster import Cluster
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
@@ -35,7 +36,7 @@ class EvaluateRequest:
         refine_steps: of each embedding; None for both the encoder alone and what the space records.
         plot: a figure to draw; force: replace it.
         space, data: a name or a path, and a data set as in `load_data`; None for those that fit.
-        workers: processes that the instances are divided among.
+        workers: processes that the instances are divided among; cluster: where they run, None for this machine.
     """
 
     zoo: Path
@@ -46,6 +47,7 @@ class EvaluateRequest:
     data: str | None = None
     force: bool = False
     workers: int = 1
+    cluster: Cluster | None = None
 
     def prepare(self) -> EvaluateTask:
         """Open the inputs and refuse what cannot be done, before any work.
@@ -97,7 +99,7 @@ class EvaluateTask:
     def run(self, runner: Runner) -> dict[str, Evaluation]:
         """Evaluate each way to make embeddings."""
         asked, source = self.request, source_of(self.space, self.request.data, self.zoo)
-        with workers_for(source, runner, asked.workers, self.parts(runner)) as workers:
+        with workers_for(source, runner, asked, self.parts(runner), asked.zoo) as workers:
             return {
                 how: evaluate(
                     self.zoo, self.space, self.data, runner, split=asked.split, refine_steps=steps, workers=workers
@@ -108,13 +110,14 @@ class EvaluateTask:
     def parts(self, runner: Runner) -> int:
         """Into how many parts the dearest of these ways is divided, at most."""
         asked, dearest = self.request, max(self.steps.values())
-        return 1 if asked.workers == 1 else count_parts(self.zoo, self.space, asked.split, dearest, runner)
+        alone = asked.workers == 1 and asked.cluster is None
+        return 1 if alone else count_parts(self.zoo, self.space, asked.split, dearest, runner)
 
     def undivided(self, runner: Runner) -> str | None:
         """A note where workers make no difference, or None."""
         chosen = self.zoo.select(split=self.request.split)
         why = "There is one instance." if len(chosen) == 1 else UNDIVIDED
-        return undivided_note(self.request.workers, self.parts(runner), why)
+        return undivided_note(self.request, self.parts(runner), why)
 
     def write(self, found: Mapping[str, Any]) -> None:
         """Draw the requested figure."""

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.runtime.cluster import Cluster
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble, select_members
 from netspace_cli.core.zoos.finetune import (
     FineTuning,
     Tuned,
-    TuneInputs,
     check_finetuning,
     finetune,
     settings_of,
     summarised,
 )
-from netspace_cli.core.zoos.zoo import Zoo, open_zoo
+from netspace_cli.core.zoos.zoo import Zoo
 
-from .choose_data import choose_labelled_of_zoo, recorded
-from .workers import undivided_note, workers_for
+from .choose_data import recorded
+from .workers import ZooSource, undivided_note, workers_for
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class FinetuneRequest:
         select: number of most accurate instances on validation images to take; None for all.
         scratch: train networks from scratch beside them.
         data: a data set as in `load_data`; None for the zoo's own.
-        workers: processes that the networks are divided among.
+        workers: processes that the networks are divided among; cluster: where they run, None for this machine.
     """
 
     zoo: Path
@@ -44,6 +44,7 @@ class FinetuneRequest:
     scratch: bool = True
     data: str | None = None
     workers: int = 1
+    cluster: Cluster | None = None
 
     def prepare(self) -> FinetuneTask:
         """Open the zoo and refuse what cannot be done, before any work.
@@ -52,28 +53,11 @@ class FinetuneRequest:
             ConfigError, DataUnavailable, InputFileError: say what and why.
         """
         self.plan.check()
-        inputs = TuneSource(self.zoo, self.data).open()
+        inputs = ZooSource(self.zoo, self.data).open()
         zoo, data = inputs.zoo, inputs.data
         check_finetuning(zoo, zoo.instances, data, self.plan)
         check_ensemble(zoo, data, self.select)
         return FinetuneTask(self, zoo, data)
-
-
-@dataclass(frozen=True)
-class TuneSource:
-    """What worker processes open, as `FinetuneRequest` names it."""
-
-    zoo: Path
-    data: str | None
-
-    def open(self) -> TuneInputs:
-        """Open both.
-
-        Raises:
-            ConfigError, DataUnavailable, InputFileError: as `FinetuneRequest.prepare`.
-        """
-        zoo = open_zoo(self.zoo)
-        return TuneInputs(zoo, choose_labelled_of_zoo(zoo, self.data))
 
 
 @dataclass(frozen=True)
@@ -98,7 +82,7 @@ class FinetuneTask:
         """Choose instances and train them."""
         chosen, _ = select_members(self.zoo, runner.place(self.data), runner, self.request.select)
         asked = self.request
-        with workers_for(TuneSource(asked.zoo, asked.data), runner, asked.workers, self.parts) as workers:
+        with workers_for(ZooSource(asked.zoo, asked.data), runner, asked, self.parts, asked.zoo) as workers:
             return finetune(self.zoo, chosen, self.data, asked.plan, runner, scratch=asked.scratch, workers=workers)
 
     @property
@@ -108,7 +92,7 @@ class FinetuneTask:
 
     def undivided(self) -> str | None:
         """A note where workers make no difference, or None."""
-        return undivided_note(self.request.workers, self.parts, "There is one network.")
+        return undivided_note(self.request, self.parts, "There is one network.")
 
     def document(self, found: Sequence[Tuned]) -> dict[str, Any]:
         """Every network and the means, for JSON."""

@@ -13,6 +13,7 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.merging.groups import Group, MergeInputs, groups_left, groups_of, merge_groups
 from netspace_cli.core.merging.plan import ENSEMBLE, MergePlan
+from netspace_cli.core.runtime.cluster import Cluster
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import check_ensemble
 from netspace_cli.core.spaces.space import Space, load_space
@@ -33,7 +34,7 @@ class MergeGroupsRequest:
         data: images as in `load_data`, or a .npz file of images alone; None for the zoo's own.
         space: a name or a path; None for none.
         plan: how to merge each group.
-        workers: processes that the groups are divided among.
+        workers: processes that the groups are divided among; cluster: where they run, None for this machine.
     """
 
     zoos: tuple[Path, ...]
@@ -42,6 +43,7 @@ class MergeGroupsRequest:
     space: str | None = None
     plan: MergePlan = field(default_factory=MergePlan)
     workers: int = 1
+    cluster: Cluster | None = None
 
     def prepare(self, runner: Runner) -> MergeGroupsTask:
         """Open what is needed and refuse what cannot be done, before any work.
@@ -109,14 +111,15 @@ class MergeGroupsTask:
         """Merge what is left; returns all instances of the new zoo."""
         asked = self.request
         source = MergeSource(self.zoo.path, asked.data, asked.space)
-        with workers_for(source, runner, asked.workers, len(self.left), kept="Finished groups are kept.") as workers:
+        kept = "Finished groups are kept."
+        with workers_for(source, runner, asked, len(self.left), self.output, kept=kept) as workers:
             return merge_groups(
                 self.zoo, self.output, self.data, runner, space=self.space, plan=asked.plan, workers=workers
             )
 
     def undivided(self) -> str | None:
         """A note where workers make no difference, or None."""
-        return undivided_note(self.request.workers, len(self.left), f"There are {len(self.left)} groups to merge.")
+        return undivided_note(self.request, len(self.left), f"There are {len(self.left)} groups to merge.")
 
     def record(self) -> dict[str, Any]:
         """What the outcome depends on, for a JSON document."""

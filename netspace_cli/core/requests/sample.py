@@ -13,6 +13,7 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.encoding.inputs import Inputs
 from netspace_cli.core.evaluation.same_data import check_zoo_images
 from netspace_cli.core.files.outputs import check_no_input
+from netspace_cli.core.runtime.cluster import Cluster
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers
 from netspace_cli.core.sampling.audit import Audit, audit
@@ -49,7 +50,8 @@ class SampleRequest:
             most starting points.
         data: a data set as in `load_data`; None for the space's own.
         zoo: that the space was trained on; None where no weights are needed.
-        workers: processes that polishing, scoring and training fresh networks are divided among.
+        workers: processes that polishing, scoring and training fresh networks are divided among; cluster: where they
+            run, None for this machine.
     """
 
     output: Path
@@ -69,6 +71,7 @@ class SampleRequest:
     data: str | None = None
     zoo: Path | None = None
     workers: int = 1
+    cluster: Cluster | None = None
 
     def chosen(self, name: str) -> Method:
         """The method with the requested settings.
@@ -133,17 +136,17 @@ class SampleTask:
     @property
     def parts(self) -> int:
         """Into how many parts the work after drawing can be divided."""
-        return 1 if self.data is None else self.request.count
+        return 0 if self.data is None else self.request.count
 
     def workers(self, runner: Runner) -> AbstractContextManager[Workers[Inputs] | None]:
         """Worker processes, for the steps below; None where one process does all."""
-        source = source_of(self.space, self.request.data)
-        return workers_for(source, runner, self.request.workers, self.parts, kept="Written samples are kept.")
+        asked, source = self.request, source_of(self.space, self.request.data)
+        return workers_for(source, runner, asked, self.parts, asked.output, kept="Written samples are kept.")
 
     def undivided(self) -> str | None:
         """A note where workers make no difference, or None."""
         why = "Nothing is polished or scored without images." if self.data is None else "There is one sample."
-        return undivided_note(self.request.workers, self.parts, why)
+        return undivided_note(self.request, self.parts, why)
 
     def run(self, runner: Runner, workers: Workers[Inputs] | None = None) -> Samples:
         """Draw networks, refresh their norms and polish them."""

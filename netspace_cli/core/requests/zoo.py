@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from netspace_cli.core.data.data import LabelledData
-from netspace_cli.core.data.datasets import load_data
 from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
 from netspace_cli.core.data.source import DataSource
 from netspace_cli.core.runtime.cluster import Cluster
@@ -16,9 +15,12 @@ from netspace_cli.core.shapes.sources import ShapeSource, find_shapes
 from netspace_cli.core.zoos.adopt import USUAL_PLAN, Adopted, IndexPlan, index_folder
 from netspace_cli.core.zoos.fit import fit_jobs, fit_zoo, fits_so_far
 from netspace_cli.core.zoos.fitting import FitJob, FitPlan
+from netspace_cli.core.zoos.found import IndexInputs
 from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
 from netspace_cli.core.zoos.train import train_zoo, zoo_so_far
 from netspace_cli.core.zoos.zoo import Zoo
+
+from .workers import cluster_executor, workers_for
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,10 @@ class TrainZooTask:
     def run(self, runner: Runner) -> Zoo:
         """Train the instances that are missing."""
         asked = self.request
-        executor = asked.cluster.executor(asked.zoo, runner.requested) if asked.cluster else None
-        return train_zoo(
-            asked.zoo, asked.plan, self.data, runner, workers=asked.workers, executor=executor, source=asked.source
-        )
+        with cluster_executor(asked, asked.zoo, runner) as executor:
+            return train_zoo(
+                asked.zoo, asked.plan, self.data, runner, workers=asked.workers, executor=executor, source=asked.source
+            )
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,8 @@ class FitZooTask:
     def run(self, runner: Runner) -> Zoo:
         """Fit the networks that are missing."""
         asked = self.request
-        executor = asked.cluster.executor(asked.zoo, runner.requested) if asked.cluster else None
-        return fit_zoo(asked.zoo, self.sources, asked.plan, runner, workers=asked.workers, executor=executor)
+        with cluster_executor(asked, asked.zoo, runner) as executor:
+            return fit_zoo(asked.zoo, self.sources, asked.plan, runner, workers=asked.workers, executor=executor)
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,7 @@ class IndexRequest:
         plan: what is adopted, and as what.
         force: index again from scratch.
         normalisation: of the images that the networks were trained on; as usual where it says nothing.
+        workers: processes that the files are divided among; cluster: where they run, None for this machine.
     """
 
     folder: Path
@@ -157,6 +160,13 @@ class IndexRequest:
     plan: IndexPlan = USUAL_PLAN
     force: bool = False
     normalisation: Normalisation = AS_IT_IS
+    workers: int = 1
+    cluster: Cluster | None = None
+
+    @property
+    def source(self) -> IndexSource:
+        """What worker processes open."""
+        return IndexSource(self.folder, DataSource(self.data, normalisation=self.normalisation))
 
     def prepare(self) -> IndexTask:
         """Open the images.
@@ -165,7 +175,23 @@ class IndexRequest:
             ConfigError, DataUnavailable, InputFileError: say what and why.
         """
         self.normalisation.check()
-        return IndexTask(self, self.normalisation.of(load_data(self.data)))
+        return IndexTask(self, self.source.open().data)
+
+
+@dataclass(frozen=True)
+class IndexSource:
+    """A folder of checkpoints and images, as worker processes open them."""
+
+    folder: Path
+    images: DataSource
+
+    def open(self) -> IndexInputs:
+        """Open the images.
+
+        Raises:
+            ConfigError, DataUnavailable, InputFileError: as `load_data`.
+        """
+        return IndexInputs(self.folder, self.images.open())
 
 
 @dataclass(frozen=True)
@@ -183,4 +209,6 @@ class IndexTask:
     def run(self, runner: Runner) -> Adopted:
         """Adopt the folder."""
         asked = self.request
-        return index_folder(asked.folder, self.data, runner, asked.plan, force=asked.force)
+        # How many files there are to read is not known yet; processes begin when there is something to do for them.
+        with workers_for(asked.source, runner, asked, asked.workers, asked.folder) as workers:
+            return index_folder(asked.folder, self.data, runner, asked.plan, force=asked.force, workers=workers)

@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from netspace_models.errors import NetspaceError
 
-from .executors import Executor, results_of
+from .executors import Executor, Lost, results_of
 from .runner import Runner
 
 Opened = TypeVar("Opened")
@@ -75,10 +75,23 @@ class Workers(Generic[Opened]):
             1 where it says none. It counts the work of all.
         executor: runs the processes; a `LocalExecutor` that is used as a context keeps them for later work.
         kept: for the message of a process that was lost again and again: what is finished and stays.
+        jobs: of a cluster, whose jobs take long to begin: into how many at most the tasks are put together. None for
+            processes that take one task after the other.
     """
 
-    def __init__(self, source: Source[Opened], runner: Runner, executor: Executor, *, kept: str = "") -> None:
-        self._source, self._runner, self._executor, self._kept = source, runner, executor, kept
+    def __init__(
+        self,
+        source: Source[Opened],
+        runner: Runner,
+        executor: Executor,
+        *,
+        kept: str = "",
+        jobs: int | None = None,
+    ) -> None:
+        self._source, self._runner, self._kept = source, runner, kept
+        self._executor = executor if jobs is None else _Jobs(executor, jobs)
+        # To start a process for a single task would gain nothing, but another machine may be the right one for it.
+        self.fewest = 2 if jobs is None else 1
 
     def each(self, work: Work[T, Opened, R], tasks: Sequence[T]) -> Generator[tuple[int, R]]:
         """Places of tasks with their results, as they come.
@@ -111,12 +124,54 @@ class Workers(Generic[Opened]):
             raise failures[min(failures)]
 
 
+class _Jobs:
+    """An executor that puts tasks together into a number of jobs of another one.
+
+    Each job has tasks from all of the work, as those that follow each other are often alike and take equally long.
+
+    Args:
+        executor: runs the jobs.
+        most: of them in a round; tasks that were lost are put together anew.
+    """
+
+    def __init__(self, executor: Executor, most: int) -> None:
+        self._executor, self._most = executor, most
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Begin no more rounds. Jobs go on, since each has tasks from before the one that failed."""
+        self.stopped = True
+
+    def each(self, work: Callable[[T, str], R], tasks: Sequence[T]) -> Generator[tuple[int, R | Lost]]:
+        """Places of tasks with their results: see `Executor`."""
+        count = max(1, min(self._most, len(tasks)))
+        places = [range(first, len(tasks), count) for first in range(count)]
+        jobs = [[tasks[place] for place in each] for each in places]
+        with closing(self._executor.each(partial(_in_job, work), jobs)) as outcomes:
+            for job, found in outcomes:
+                if isinstance(found, Lost):
+                    yield from ((place, found) for place in places[job])
+                else:
+                    # Fewer than places after one that failed.
+                    yield from zip(places[job], found, strict=False)
+
+
+def _in_job(work: Callable[[T, str], R], tasks: Sequence[T], device: str) -> list[R]:
+    """Results of tasks one after the other, up to the first that fails."""
+    found = []
+    for task in tasks:
+        found.append(work(task, device))
+        if isinstance(found[-1], _Outcome) and found[-1].failure is not None:
+            break
+    return found
+
+
 def spread(
     work: Work[T, Opened, R], tasks: Sequence[T], inputs: Opened, runner: Runner, workers: Workers[Opened] | None
 ) -> Generator[tuple[int, R]]:
     """Places of tasks with their results: one after the other in this process, or from workers as they come.
 
-    A single task is not sent: to start a process for it would gain nothing.
+    A single task is not sent to a process of this machine: to start one for it would gain nothing.
 
     Args:
         inputs: what `workers` open, for work in this process.
@@ -124,7 +179,7 @@ def spread(
     Raises:
         NetspaceError: whatever `work` raises; RunFailed: as `Workers.each`.
     """
-    if workers is not None and len(tasks) > 1:
+    if workers is not None and len(tasks) >= workers.fewest:
         yield from workers.each(work, tasks)
         return
     for place, task in enumerate(tasks):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from netspace_models.errors import ConfigError
@@ -17,6 +19,8 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import Workers, in_order, spread
+from netspace_cli.core.zoos.inputs import ZooInputs
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 BINS = 15
@@ -120,23 +124,44 @@ class Ensemble(Result):
     found: Together
 
 
-def ensemble(zoo: Zoo, data: LabelledData, runner: Runner, *, select: int | None = None) -> Ensemble:
+def ensemble(
+    zoo: Zoo,
+    data: LabelledData,
+    runner: Runner,
+    *,
+    select: int | None = None,
+    workers: Workers[ZooInputs] | None = None,
+) -> Ensemble:
     """Score instances of a zoo as an ensemble, whatever their architectures.
 
     Args:
         data: on any device; images that the zoo was trained on, or others of their size and classes.
         select: number of most accurate instances on validation images to take; None for all.
+        workers: processes that open this zoo and these data; None for this process alone.
     Raises:
         ConfigError: the zoo has no instances or fewer than asked for, or its networks are for other images.
         InputFileError: an instance's file is missing or changed.
     """
     check_ensemble(zoo, data, select)
     data = runner.place(data)
-    known = {a.name: a for a in zoo.architectures()}
     chosen, validation = select_members(zoo, data, runner, select)
-    networks = [zoo.network(i, known[i.arch]) for i in chosen]
-    found = together(test_logits(networks, data, runner), labels_of(data, "test"), data.io.problem)
-    return Ensemble(tuple(i.id for i in chosen), validation, found)
+    outputs = []
+    with (
+        runner.progress("running networks", len(chosen)) as tick,
+        closing(spread(_outputs, chosen, ZooInputs(zoo, data), runner, workers)) as outcomes,
+    ):
+        for found in in_order(outcomes):
+            outputs.append(torch.from_numpy(found))
+            tick(1)
+    scored = together(outputs, labels_of(data, "test"), data.io.problem)
+    return Ensemble(tuple(i.id for i in chosen), validation, scored)
+
+
+def _outputs(instance: Instance, inputs: ZooInputs, runner: Runner) -> np.ndarray:
+    """(N, K) logits of an instance on the test images."""
+    architecture = inputs.architectures[instance.arch]
+    weights = runner.place(inputs.zoo.network(instance, architecture).weights)
+    return logits_of(architecture, weights, runner.place(inputs.data), "test", runner).numpy()
 
 
 def check_ensemble(zoo: Zoo, data: LabelledData, select: int | None) -> None:

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from netspace_models.architectures import Architecture
-from netspace_models.errors import (
-    ConfigError,
-    DoesNotFit,
-    InputFileError,
-    NamesDiffer,
-    NotFinite,
-    UnknownArchitecture,
-)
+from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
@@ -29,22 +20,18 @@ from netspace_cli.core.files.checkpoint_files import (
     without_extension,
 )
 from netspace_cli.core.files.outputs import check_output
-from netspace_cli.core.networks.decide import deciding_by
-from netspace_cli.core.networks.factories import resolve_architecture
-from netspace_cli.core.networks.network import Network, read_network
 from netspace_cli.core.networks.recorded_accuracy import accuracy_remark
 from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import Workers, in_order, spread
 
 from .drawn_splits import DrawnSplits
+from .found import Found, IndexInputs, LeftOut, Reading, Seen, digest_of, recognise_files
 from .lists import Entry, read_lists, split_named
 from .manifest import existing_zoo, write_zoo
 from .normalisation_hint import held_out_hint, normalisation_hints
 from .splits import missing_splits, splits_by_run
 from .zoo import SPLITS, Instance, Zoo
-
-# What is wrong with one file; all else (an interrupt, a full disk) ends the whole work.
-_FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotFit)
 
 
 @dataclass(frozen=True)
@@ -85,15 +72,6 @@ USUAL_PLAN = IndexPlan()
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """A file that was not adopted, the reason, and the next step."""
-
-    path: Path
-    reason: str
-    hint: str = ""
-
-
-@dataclass(frozen=True)
 class Adopted:
     """Result of adopting a folder.
 
@@ -112,34 +90,6 @@ class Adopted:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A file that will be adopted."""
-
-    entry: Entry
-    architecture: Architecture
-    sha256: str
-    run: str
-    accuracy: float | None = None
-
-
-@dataclass
-class _Seen:
-    """Networks found so far, by bytes of their files and by weights, so that none is listed twice."""
-
-    files: dict[str, Path] = field(default_factory=dict)
-    networks: dict[str, Path] = field(default_factory=dict)
-
-    def add(self, network: Network, path: Path) -> None:
-        """Add a network. Raises InputFileError if it is already there."""
-        parameters = hashlib.sha256(network.weights.numpy().tobytes()).hexdigest()
-        if network.sha256 in self.files:
-            raise InputFileError(path, f"the same file as {self.files[network.sha256]}.")
-        if parameters in self.networks:
-            raise InputFileError(path, f"the same network as {self.networks[parameters]}, in another file.")
-        self.files[network.sha256] = self.networks[parameters] = path
-
-
 def index_folder(
     folder: Path | str,
     data: LabelledData,
@@ -148,6 +98,7 @@ def index_folder(
     *,
     force: bool = False,
     dry_run: bool = False,
+    workers: Workers[IndexInputs] | None = None,
 ) -> Adopted:
     """Recognise and score the checkpoints below a folder, and write a manifest into it.
 
@@ -160,6 +111,7 @@ def index_folder(
         plan: what is adopted, and as what.
         force: index again from scratch; what was listed before stays listed until all is done.
         dry_run: recognise and draw the splits, but neither score nor write.
+        workers: processes that open this folder and these data; None for this process alone.
     Raises:
         ConfigError: no folder, no checkpoint fits, a zoo of other data, or one trained by netspace with `force`.
         InputFileError: a list with an invalid line.
@@ -173,12 +125,10 @@ def index_folder(
     kept = before.instances if before is not None and not force else ()
     entries, passed_over = (read_lists(plan.lists, folder), "") if plan.lists else _files_below(folder)
     seen, candidates, notes = _met_before(before if kept else None)
-    if plan.arch is not None:
-        candidates = (resolve_architecture(plan.arch, data.io),)
-    io = None if plan.arch else data.io
-    read = partial(read_network, candidates=candidates, arch=plan.arch, io=io, key=plan.key)
-    with deciding_by(data):
-        found, refused = _recognise(_unlisted(entries, folder, kept), seen, read, runner)
+    reading = Reading(plan.arch, plan.key, candidates if plan.arch is None else (plan.arch,))
+    inputs = IndexInputs(folder, data)
+    architectures = {name: inputs.architecture(name) for name in reading.candidates}  # or refused, before any work
+    found, refused = recognise_files(_unlisted(entries, folder, kept), seen, reading, inputs, runner, workers)
     if not found and not kept:
         raise _nothing(folder, entries, refused, passed_over)
     drawn = DrawnSplits.of(folder, plan.shares, runner.seed, anew=force)
@@ -187,11 +137,11 @@ def index_folder(
     added = [replace(i, licence=plan.licence, training=i.training | key) for i in added]
     zoo = Zoo(folder, data.record(), (*kept, *added), {"licence": plan.licence})
     if not dry_run:
-        architectures = {f.architecture.name: f.architecture for f in found}
+        architectures |= {f.arch: inputs.architecture(f.arch) for f in found}
         notes += normalisation_hints(zoo, added, architectures, data, runner)
         notes += [hint for hint in [held_out_hint(data)] if hint]
         with drawn.kept(added):
-            zoo = write_zoo(zoo, _scored(zoo, added, architectures, data, runner), before, force=force)
+            zoo = write_zoo(zoo, _scored(added, inputs, runner, workers), before, force=force)
         notes += _other_accuracies(zoo, found)
     notes += [*_notes_on_splits(zoo, plan), *([passed_over] if passed_over else [])]
     new = {i.id for i in added}
@@ -205,9 +155,9 @@ def _files_below(folder: Path) -> tuple[list[Entry], str]:
     return [Entry(path) for path in found], describe_passed_over(others)
 
 
-def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[str]]:
-    """Networks of an existing zoo, its architectures, and notes on its faults."""
-    seen = _Seen()
+def _met_before(zoo: Zoo | None) -> tuple[Seen, tuple[str, ...], list[str]]:
+    """Networks of an existing zoo, names of its architectures, and notes on its faults."""
+    seen = Seen()
     if zoo is None:
         return seen, (), []
     architectures, lost, notes = zoo.architectures(), 0, []
@@ -219,7 +169,7 @@ def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[
             lost += 1
             continue
         try:
-            seen.add(network, zoo.file_of(instance))
+            seen.add(network.sha256, digest_of(network), zoo.file_of(instance))
         except InputFileError as failure:
             anew = f"{setting('force', True)} indexes again from scratch."
             notes.append(f"{failure.message.removesuffix('.')}, and both are listed. {anew}")
@@ -227,7 +177,7 @@ def _met_before(zoo: Zoo | None) -> tuple[_Seen, tuple[Architecture, ...], list[
         notes.append(
             f"{lost} of {len(zoo.instances)} listed instances do not match the manifest: see `netspace zoo verify`."
         )
-    return seen, architectures, notes
+    return seen, tuple(by_name), notes
 
 
 def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) -> list[Entry]:
@@ -244,34 +194,6 @@ def _unlisted(entries: Sequence[Entry], folder: Path, kept: Sequence[Instance]) 
     return unlisted
 
 
-def _recognise(
-    entries: Sequence[Entry], seen: _Seen, read: Callable[[Path], Network], runner: Runner
-) -> tuple[list[_Found], list[LeftOut]]:
-    """Entries that can be adopted, and the rest. Weights are not kept: a zoo may be larger than the memory."""
-    found: list[_Found] = []
-    refused: list[LeftOut] = []
-    if not entries:
-        return found, refused
-    with runner.progress("recognising", len(entries)) as tick:
-        for entry in entries:
-            try:
-                if entry.problem:
-                    raise InputFileError(entry.path, entry.problem)
-                network = read(entry.path)
-                name = network.architecture.name
-                if entry.arch not in (None, name):
-                    raise InputFileError(entry.path, f"it is a {name}, the list says {entry.arch}.")
-                seen.add(network, entry.path)
-                found.append(_Found(entry, network.architecture, network.sha256, network.run, network.accuracy))
-            except _FAULTS as failure:
-                line = f" ({entry.line})" if entry.line else ""
-                said = failure.message.removeprefix(f"{entry.path}: ")
-                reason = failure.reason if isinstance(failure, InputFileError) else said
-                refused.append(LeftOut(entry.path, reason + line, failure.hint))
-            tick(1)
-    return found, refused
-
-
 def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut], passed_over: str) -> ConfigError:
     if not entries:
         return ConfigError(
@@ -286,12 +208,12 @@ def _nothing(folder: Path, entries: Sequence[Entry], refused: Sequence[LeftOut],
     )
 
 
-def _instances(found: Sequence[_Found], folder: Path, kept: Sequence[Instance], drawn: DrawnSplits) -> list[Instance]:
+def _instances(found: Sequence[Found], folder: Path, kept: Sequence[Instance], drawn: DrawnSplits) -> list[Instance]:
     """Lines of the manifest for the found files, without accuracies."""
     splits: dict[str, Iterator[str]] = {}
     before = {folder / file: split for file, split in drawn.by_file.items()}
-    for name in dict.fromkeys(f.architecture.name for f in found):
-        own = [f for f in found if f.architecture.name == name]
+    for name in dict.fromkeys(f.arch for f in found):
+        own = [f for f in found if f.arch == name]
         known = {i.run: i.split for i in kept if i.arch == name}
         known |= {_run(f): before[f.entry.path] for f in own if f.entry.path in before}
         known |= {_run(f): f.entry.split for f in own if f.entry.split}
@@ -299,7 +221,7 @@ def _instances(found: Sequence[_Found], folder: Path, kept: Sequence[Instance], 
         splits[name] = iter(splits_by_run(runs, known, drawn.shares, random.Random(f"{drawn.seed}/index/{name}")))
     taken, instances = {i.id for i in kept}, []
     for each in found:
-        file, name = each.entry.path.relative_to(folder), each.architecture.name
+        file, name = each.entry.path.relative_to(folder), each.arch
         identity = _free(file, taken)
         taken.add(identity)
         split = each.entry.split or next(splits[name])
@@ -308,7 +230,7 @@ def _instances(found: Sequence[_Found], folder: Path, kept: Sequence[Instance], 
     return instances
 
 
-def _run(found: _Found) -> str:
+def _run(found: Found) -> str:
     """Run of a file, or the file with a leading slash, which is never an instance's id."""
     return found.run or f"/{found.entry.path}"
 
@@ -326,7 +248,7 @@ def _notes_on_splits(zoo: Zoo, plan: IndexPlan) -> list[str]:
     return [*drawn, *missing_splits(zoo.instances, plan.shares)]
 
 
-def _other_accuracies(zoo: Zoo, found: Sequence[_Found]) -> list[str]:
+def _other_accuracies(zoo: Zoo, found: Sequence[Found]) -> list[str]:
     """A sentence for each file whose recorded accuracy is far from all that was measured."""
     by_file = {zoo.file_of(instance): instance for instance in zoo.instances}
     notes = []
@@ -334,24 +256,28 @@ def _other_accuracies(zoo: Zoo, found: Sequence[_Found]) -> list[str]:
         measured = by_file[each.entry.path].accuracy if zoo.io.logits else {}
         values = [measured[split] for split in SPLITS if split in measured]
         name = each.entry.path.relative_to(zoo.path)
-        notes.append(accuracy_remark(name, each.accuracy, values, each.architecture.name))
+        notes.append(accuracy_remark(name, each.accuracy, values, each.arch))
     return [note for note in notes if note]
 
 
 def _scored(
-    zoo: Zoo,
-    instances: Sequence[Instance],
-    architectures: Mapping[str, Architecture],
-    data: LabelledData,
-    runner: Runner,
+    instances: Sequence[Instance], inputs: IndexInputs, runner: Runner, workers: Workers[IndexInputs] | None
 ) -> Iterator[Instance]:
     if not instances:
         return
-    placed = runner.place(data)
-    with runner.progress("scoring", len(instances)) as tick:
-        for instance in instances:
-            architecture = architectures[instance.arch]
-            weights = runner.place(zoo.network(instance, architecture).weights)
-            found = scores(architecture, weights, placed, runner)
-            yield replace(instance, accuracy={split: round(value, 6) for split, value in found.items()})
+    placed = replace(inputs, data=runner.place(inputs.data))
+    with (
+        runner.progress("scoring", len(instances)) as tick,
+        closing(spread(_scores, instances, placed, runner, workers)) as outcomes,
+    ):
+        for instance, accuracy in zip(instances, in_order(outcomes), strict=True):
+            yield replace(instance, accuracy=accuracy)
             tick(1)
+
+
+def _scores(instance: Instance, inputs: IndexInputs, runner: Runner) -> dict[str, float]:
+    """Accuracies of an instance on all splits."""
+    architecture = inputs.architecture(instance.arch)
+    weights = Zoo(inputs.folder, inputs.data.record(), (), {}).network(instance, architecture).weights
+    found = scores(architecture, runner.place(weights), runner.place(inputs.data), runner)
+    return {split: round(value, 6) for split, value in found.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.runtime.workers import Workers, in_order, spread
 
+from .inputs import ZooInputs
 from .zoo import Instance, Zoo
 
 # Images on which batch norms find the statistics that folding has taken from them.
@@ -78,19 +79,6 @@ class Tuned(Result):
     accuracy: dict[int, float]
 
 
-@dataclass(frozen=True)
-class TuneInputs:
-    """A zoo and the images that its instances are trained further on, as worker processes open them."""
-
-    zoo: Zoo
-    data: LabelledData
-
-    @cached_property
-    def architectures(self) -> dict[str, Architecture]:
-        """The zoo's architectures by name."""
-        return {each.name: each for each in self.zoo.architectures()}
-
-
 def finetune(
     zoo: Zoo,
     instances: Sequence[Instance],
@@ -99,7 +87,7 @@ def finetune(
     runner: Runner,
     *,
     scratch: bool = True,
-    workers: Workers[TuneInputs] | None = None,
+    workers: Workers[ZooInputs] | None = None,
 ) -> list[Tuned]:
     """Train instances further.
 
@@ -118,7 +106,7 @@ def finetune(
     found = []
     with (
         runner.progress("training further", len(tasks)) as tick,
-        closing(spread(partial(_tuned, plan=plan), tasks, TuneInputs(zoo, data), runner, workers)) as outcomes,
+        closing(spread(partial(_tuned, plan=plan), tasks, ZooInputs(zoo, data), runner, workers)) as outcomes,
     ):
         for each in in_order(outcomes):
             found.append(each)
@@ -127,7 +115,7 @@ def finetune(
     return found
 
 
-def _tuned(task: tuple[Instance, str], inputs: TuneInputs, runner: Runner, *, plan: FineTuning) -> Tuned:
+def _tuned(task: tuple[Instance, str], inputs: ZooInputs, runner: Runner, *, plan: FineTuning) -> Tuned:
     """Train one network: an instance, or a fresh one in its place."""
     instance, start = task
     architecture, data = inputs.architectures[instance.arch], runner.place(inputs.data)

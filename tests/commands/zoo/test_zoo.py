@@ -95,7 +95,8 @@ def test_a_cluster_that_loses_a_job_trains_every_network_once(
 @pytest.mark.parametrize("cluster", ["pbs", "slurm:gpus", "slurm:=1"])
 def test_a_cluster_that_is_none_is_refused(tiny: Tiny, work: Path, refused: Refused, cluster: str) -> None:
     said = refused(2, *train(tiny, "--cluster", cluster))
-    assert f"invalid cluster {cluster!r}: write slurm or local" in said and "slurm_partition=gpu" in said
+    assert f"invalid cluster {cluster!r}: write slurm, local or ray" in said and "slurm_partition=gpu" in said
+    assert "unknown setting 'gpus' of tasks of Ray." in refused(2, *train(tiny, "--cluster", "ray:gpus=1"))
 
 
 def test_a_dry_run_lists_what_is_missing_and_writes_nothing(tiny: Tiny, work: Path, ask: Ask) -> None:

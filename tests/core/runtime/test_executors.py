@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 from netspace_models.errors import ConfigError, RunFailed
+from netspace_models.wording import setting, spoken, worded
 
 from netspace_cli.core.runtime import cluster as clusters
 from netspace_cli.core.runtime import executors
 from netspace_cli.core.runtime.cluster import Cluster
+from netspace_cli.core.runtime.elsewhere import Surroundings, work_in
 from netspace_cli.core.runtime.executors import Executor, LocalExecutor, results_of
+from netspace_cli.terminal.flags import CommandLineWording
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -214,17 +219,50 @@ def test_a_cluster_that_loses_a_worker_does_its_task_again(tmp_path: Path, local
         list(results_of(local(timeout_min=1), partial(noted, folder=notes), [-1]))
 
 
-def test_what_submitit_cannot_do_is_refused(local: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_submitit_cannot_do_is_refused(
+    tmp_path: Path, local: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(ConfigError, match=r"submitit cannot use 'local' with minutes=5"):
         local(minutes=5)
     monkeypatch.setenv("PATH", "")  # no srun
     with pytest.raises(ConfigError, match="submitit cannot use 'slurm'"):
-        Cluster("slurm").executor(Path("zoo"), "auto")
-    with pytest.raises(ConfigError, match="unknown cluster 'ray'"):
-        Cluster("ray").executor(Path("zoo"), "auto")
+        Cluster("slurm").executor(tmp_path / "zoo", "auto")
+    with pytest.raises(ConfigError, match=r"unknown cluster 'pbs'\. Use one of slurm, local, ray\."):
+        Cluster("pbs")
+    assert list((tmp_path / "zoo.jobs").iterdir()) == [], "nothing is left of what was refused"
 
 
-def test_without_submitit_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "submitit", None)
+def test_files_of_submitit_lie_beside_the_output_or_where_the_user_says(
+    tmp_path: Path, local: Callable[..., Executor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local(folder=str(tmp_path / "elsewhere"))
+    assert len(list((tmp_path / "elsewhere").glob("run-*"))) == 1 and not (tmp_path / "zoo.jobs").exists()
+    (tmp_path / "zoo").mkdir()
+    monkeypatch.chdir(tmp_path / "zoo")
+    Cluster("local").executor(Path(), "auto")
+    assert len(list((tmp_path / "zoo.jobs").glob("run-*"))) == 1
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"files in .*/file \(File exists\)\. Name a folder .* by folder=PATH"):
+        local(folder=str(tmp_path / "file"))
+
+
+def test_without_submitit_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "submitit", None)
     with pytest.raises(ConfigError, match=r"needs submitit.*netspace\[cluster\]"):
-        Cluster("local").executor(Path("zoo"), "auto")
+        Cluster("local").executor(tmp_path / "zoo", "auto")
+
+
+def test_a_process_elsewhere_has_the_folder_the_words_and_the_trust_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = spoken()
+    with worded(CommandLineWording()):
+        sent = pickle.dumps(Surroundings.here(partial(Path.touch, Path("begun"))))
+    surroundings = pickle.loads(sent)  # noqa: S301
+    monkeypatch.chdir(tmp_path.parent)
+    with worded(before):
+        found = work_in(surroundings, lambda task, device: (task, device, Path.cwd(), setting("data")), 1, "cpu")
+    assert found == (1, "cpu", tmp_path, "--data") and (tmp_path / "begun").exists()
+    with pytest.raises(ConfigError, match=r"/none cannot be entered on .* \(No such file or directory\)\. Start the"):
+        replace(surroundings, folder=tmp_path / "none").enter()

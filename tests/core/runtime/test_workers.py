@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import pytest
@@ -40,11 +40,13 @@ class Backwards:
 
     lost: int = -1
     stopped: bool = False
+    sizes: list[int] = field(default_factory=list)
 
     def stop(self) -> None:
         self.stopped = True
 
     def each(self, work: Callable[[T, str], R], tasks: Sequence[T]) -> Generator[tuple[int, R | Lost]]:
+        self.sizes.append(len(tasks))
         for place in reversed(range(len(tasks))):
             lost, self.lost = place == self.lost, -1 if place == self.lost else self.lost
             yield place, Lost() if lost else work(tasks[place], "cpu")
@@ -79,10 +81,35 @@ def test_results_counts_and_the_seed_are_those_of_one_process() -> None:
     assert (alone.report()["counted"], shared.report()["counted"]) == ({"things": 11}, {"things": 22})
 
 
-def test_a_single_task_is_not_sent() -> None:
+def test_a_single_task_is_not_sent_but_to_a_cluster() -> None:
     runner = Runner("cpu")
     assert list(spread(times, [4], 2, runner, Workers(Factor(10), runner, Backwards()))) == [(0, 8)]
     assert OPENED == []
+    assert list(spread(times, [4], 2, runner, Workers(Factor(10), runner, Backwards(), jobs=1))) == [(0, 40)]
+
+
+@pytest.mark.parametrize("lost", [-1, 1])
+def test_tasks_are_put_together_into_a_number_of_jobs(lost: int) -> None:
+    runner, executor = Runner("cpu"), Backwards(lost=lost)
+    found = list(spread(times, range(7), 10, runner, Workers(Factor(10), runner, executor, jobs=3)))
+    assert list(in_order(found)) == [0, 10, 20, 30, 40, 50, 60] and len(found) == 7
+    first = [[2, 5], [1, 4], [0, 3, 6]] if lost < 0 else [[2, 5], [0, 3, 6]]
+    assert [place for place, _ in found[: sum(map(len, first))]] == [place for job in first for place in job]
+    # What was lost is put together anew: its two tasks are two jobs.
+    assert executor.sizes == ([3] if lost < 0 else [3, 2])
+    few = Backwards()
+    list(spread(times, range(2), 10, runner, Workers(Factor(10), runner, few, jobs=100)))
+    assert few.sizes == [2], "no job without a task"
+
+
+def test_jobs_name_the_first_task_that_fails_and_leave_out_what_comes_after_it() -> None:
+    # The job of tasks 1, 3, 5 ends first, and fails; the one of 0, 2, 4 has an earlier one that fails, too.
+    runner, found = Runner("cpu"), []
+    shared = Workers(Factor(2), runner, Backwards(), jobs=2)
+    with pytest.raises(ConfigError, match="-2 cannot be multiplied"):
+        for result in spread(times, [1, 1, -2, -3, 5, 5], 2, runner, shared):
+            found.append(result)
+    assert found == [(1, 2), (0, 2)]
 
 
 def test_the_error_is_that_of_the_first_task_that_fails_in_one_process() -> None:
