@@ -563,7 +563,8 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, a
     assert [n["volume"] for n in again] == [s["volume"] for s in found["steps"]]
     with Image.open("a.png") as picture, Image.open("ends.png") as row:
         # Three rows of three shapes, and one row of two.
-        assert (picture.size[0] * 2, picture.size[1]) == (row.size[0] * 3, row.size[1] * 3)
+        # Drawn to whole pixels, which not every matplotlib counts the same.
+        assert (picture.size[0] / 3, picture.size[1] / 3) == pytest.approx((row.size[0] / 2, row.size[1]), abs=1)
 
 
 @pytest.mark.usefixtures("few_voxels")
