@@ -56,7 +56,7 @@ def told(program: str, *arguments: object) -> list[Any]:
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@pytest.mark.slow
+@pytest.mark.trust
 def test_nothing_is_lost_by_kills_or_full_disks() -> None:
     found = told(SOME, 3, "zoo train", "zoo index again", "prep")
     assert [row["faults"] for row in found] == [[]] * len(CLASSES)
