@@ -54,6 +54,7 @@ def test_it_is_small_and_made_by_the_recipe_that_stands_beside_it(space: Space) 
     assert len(space.embeddings) == len(space.record["zoo"]) == 60
 
 
+@pytest.mark.usefixtures("few_voxels")
 def test_encoded_chairs_are_nearer_to_themselves_than_any_other_chair(
     space: Space, data: FieldData, samples: list[Network], encoded: torch.Tensor
 ) -> None:
