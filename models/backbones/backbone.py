@@ -99,8 +99,16 @@ class Backbone(nn.Module):
         if len(weights):
             raise ValueError(f"{arch} has one starting point; {len(weights)} more were given")
 
-    def further_starts(self) -> list[tuple[nn.Parameter, float]]:
-        """All starting points except number 0, as in `starts`; empty if there is only one."""
+    def further_weights(self, arch: str) -> Tensor:
+        """An architecture's starting points after the first as weights (K - 1, P).
+
+        Raises:
+            ValueError: it has one starting point.
+        """
+        raise ValueError(f"{arch} has one starting point")
+
+    def further_starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
+        """Each architecture's starting points except number 0, as in `starts`; without those that have one alone."""
         return []
 
     def directions(self, arch: str) -> Mapping[str, Directions] | None:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..architectures import Architecture
 from ..space_model import SpaceModel
 from .losses import answer_matching, blended, distillation, level_matching, output_matching, task_and_teacher
+from .unfolded import UnfoldedStarts
 
 # Of blended distances, in units of the half box: halfway, parts of one shape alone are thinner by 0.01.
 BLEND_WIDTH = 0.015
@@ -51,6 +52,8 @@ class Batch:
         distances: whether these are signed distances, which are blended, not averaged.
         starts: by architecture, for each instance the further starting point that it is decoded from as well; without
             architectures that have one starting point.
+        unfolded: by architecture, further starting points that learn with their batch norms in place; without
+            architectures that have none.
     """
 
     inputs: Tensor
@@ -59,6 +62,7 @@ class Batch:
     gammas: Tensor | None = None
     distances: bool = False
     starts: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    unfolded: Mapping[str, UnfoldedStarts] = field(default_factory=dict)
 
 
 Terms = dict[str, Tensor]
@@ -121,7 +125,7 @@ def level_losses(
     assert batch.labels is not None  # fields have one starting point
     architecture, losses = model.architecture(arch), []
     for embedding, target, start in zip(embeddings, targets, batch.starts[arch], strict=True):
-        logits = architecture.run(model.decode(arch, embedding[None], start)[0], batch.inputs)
+        logits = _from_start(model, arch, embedding, start, batch)
         if constants.level_loss == "labels":
             losses.append(architecture.io.problem.loss(logits, batch.labels))
         else:
@@ -129,6 +133,15 @@ def level_losses(
                 wanted = architecture.run(target, batch.inputs)
             losses.append(level_matching(logits, wanted, batch.labels, architecture.io.problem))
     return torch.stack(losses)
+
+
+def _from_start(model: SpaceModel, arch: str, embedding: Tensor, start: int, batch: Batch) -> Tensor:
+    """(N, K) what the network says that an embedding (E,) decodes to from a further starting point."""
+    weights = model.decode(arch, embedding[None], start)[0]
+    if arch not in batch.unfolded:
+        return model.architecture(arch).run(weights, batch.inputs)
+    change = weights - model.backbone.further_weights(arch)[start - 1]
+    return batch.unfolded[arch].run(start, change, batch.inputs)
 
 
 def _blend_loss(architecture: Architecture, between: Tensor, targets: Tensor, batch: Batch) -> Tensor:

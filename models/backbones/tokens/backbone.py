@@ -132,8 +132,12 @@ class TokensBackbone(Backbone):
         heads = [self.head(arch) for arch in archs]
         return [(head.bias, 1 / float(head.sigma().mean())) for head in heads]
 
-    def further_starts(self) -> list[tuple[nn.Parameter, float]]:
-        heads = [self.head(arch) for arch in self.index]
+    def further_weights(self, arch: str) -> Tensor:
+        head = self.head(arch)
+        return super().further_weights(arch) if head.further is None else head.further * head.sigma()
+
+    def further_starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
+        heads = [self.head(arch) for arch in archs]
         return [(head.further, 1 / float(head.sigma().mean())) for head in heads if head.further is not None]
 
     @property

@@ -132,7 +132,7 @@ def extended_model(extension: Extension, recipe: Recipe, training: TrainingSet, 
         further = recombined_starts(a, training.weights[key], training.instances[key], recipe.space, runner)
         model.backbone.set_further_starts(a.name, further)
     model = runner.place(model).requires_grad_(False)
-    for start, _ in model.backbone.further_starts():
+    for start, _ in model.backbone.further_starts([a.name for a in training.seen()]):
         start.requires_grad_(True)
     return model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,11 +11,14 @@ from netspace_models.backbones import ArchitectureInit
 from netspace_models.second_order.curvature import curvature_moments
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.contrast import ProjectionHead
-from torch import Tensor, nn
+from netspace_models.training.unfolded import UnfoldedStarts, learns_unfolded, scale_as_fresh
+from torch import Tensor
 
 from netspace_cli.core.data.data import Data
+from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.model import build_model
+from netspace_cli.core.zoos.finetune import restored_module
 
 from .extension import extended_model
 from .starts import recombined_starts
@@ -29,7 +32,8 @@ def new_state(task: Task) -> TrainState:
     """The model before its first step, and its optimiser; the same for the same seed."""
     if task.extension is not None:
         model = extended_model(task.extension, task.recipe, task.training, task.runner)
-        return TrainState(model, _optimizer_of(model.backbone.further_starts(), [], task))
+        unfolded = unfolded_starts(model, task)
+        return TrainState(model, _optimizer(model, None, unfolded, task), unfolded=unfolded)
     inputs, generator = curvature_inputs(task.data, task.runner)
     inits = initial_values(task.training, task.recipe, task.runner, inputs)
     if task.recipe.space.starts > 1:
@@ -41,7 +45,8 @@ def new_state(task: Task) -> TrainState:
         model = task.runner.place(build_model(task.recipe, task.training.architectures, inits))
         head = _projection_head(model, task)
     _begin_at_inputs(model, task)
-    return TrainState(model, _optimizer(model, head, task), head)
+    unfolded = unfolded_starts(model, task)
+    return TrainState(model, _optimizer(model, head, unfolded, task), head, unfolded=unfolded)
 
 
 def _projection_head(model: SpaceModel, task: Task) -> ProjectionHead | None:
@@ -50,27 +55,46 @@ def _projection_head(model: SpaceModel, task: Task) -> ProjectionHead | None:
     return task.runner.place(ProjectionHead(model.embedding_size, contrast.width)) if contrast.gamma else None
 
 
-def _optimizer(model: SpaceModel, head: ProjectionHead | None, task: Task) -> torch.optim.Optimizer:
-    """Adam. Decoder biases that start untrained get a learning rate scaled to the weights that they replace.
+def unfolded_starts(model: SpaceModel, task: Task) -> dict[str, UnfoldedStarts]:
+    """Further starting points that learn with their batch norms in place, by architecture.
+
+    The model's own do not learn; they are set to these, folded, where they are read.
+    """
+    found: dict[str, UnfoldedStarts] = {}
+    for a in task.training.seen():
+        if model.backbone.starts_of(a.name) == 1 or not learns_unfolded(a):
+            continue
+        weights = model.backbone.further_weights(a.name).detach()
+        modules = [restored_module(a, each, task.data, task.runner) for each in weights]
+        with kept_random_state():
+            torch.manual_seed(task.runner.seed)
+            fresh = task.runner.place(fresh_module(a.name, a.io))
+        for module in modules:
+            scale_as_fresh(a, module, fresh)
+        found[a.name] = UnfoldedStarts(a, modules)
+        for start, _ in model.backbone.further_starts([a.name]):
+            start.requires_grad_(False)
+    return found
+
+
+def _optimizer(
+    model: SpaceModel, head: ProjectionHead | None, unfolded: Mapping[str, UnfoldedStarts], task: Task
+) -> torch.optim.Optimizer:
+    """Adam on all that learns. Decoder biases that start untrained or recombined, and starting points that learn with
+    their norms, have a learning rate of their own, scaled to the weights that they replace.
 
     Biases that start at a trained instance get the usual rate.
     """
-    starts = model.backbone.starts(without_instance(task.training, task.recipe)) + model.backbone.further_starts()
-    apart = {id(start) for start, _ in starts}
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in model.ordered_parameters() if id(p) not in apart], "pace": 1.0}
+    factor, names = task.recipe.train.untrained_lr_factor, [a.name for a in model.architectures]
+    starts = [
+        *model.backbone.starts(without_instance(task.training, task.recipe)),
+        *model.backbone.further_starts([name for name in names if name not in unfolded]),
     ]
-    return _optimizer_of(starts, groups, task, head)
-
-
-def _optimizer_of(
-    starts: Sequence[tuple[nn.Parameter, float]],
-    groups: list[dict[str, Any]],
-    task: Task,
-    head: ProjectionHead | None = None,
-) -> torch.optim.Optimizer:
-    """Adam on groups of parameters, then starting points at their own rates, then the projection head."""
-    groups += [{"params": [start], "pace": task.recipe.train.untrained_lr_factor * pace} for start, pace in starts]
+    apart = {id(start) for start, _ in starts}
+    usual = [p for p in model.ordered_parameters() if id(p) not in apart and p.requires_grad]
+    groups: list[dict[str, Any]] = [{"params": usual, "pace": 1.0}] if usual else []
+    groups += [{"params": [start], "pace": factor * pace} for start, pace in starts if start.requires_grad]
+    groups += [{"params": list(each.parameters()), "pace": factor} for each in unfolded.values()]
     groups += [] if head is None else [{"params": list(head.parameters()), "pace": 1.0}]
     return torch.optim.Adam(groups, task.recipe.train.lr, fused=True)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from netspace_models.errors import CheckpointError, DataUnavailable, ProcessLost
+from netspace_models.training.unfolded import learns_unfolded
 from netspace_models.wording import setting
 from torch import Tensor
 
@@ -199,7 +200,8 @@ def prepare(
     first, beside = (placed[0] if placed else None), tuple(placed[1:])
     views = image_views(data, first, recipe.train, runner)
     task = Task(recipe, training, data, first, runner, vary, zoo.kind, beside, extension, views)
-    check_sharing(task.share, recipe, {name: min(recipe.train.instances, len(w)) for name, w in weights.items()})
+    counts = {name: min(recipe.train.instances, len(w)) for name, w in weights.items()}
+    check_sharing(task.share, recipe, counts, [a.name for a in seen if learns_unfolded(a)])
     return task
 
 

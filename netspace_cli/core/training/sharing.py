@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -167,6 +167,31 @@ def add_up(processes: Processes, parameters: Iterable[nn.Parameter], terms: Term
     return dict(zip(found, sums, strict=True))
 
 
+class Summed:
+    """Values that each process changes for itself in a step, such as norms' statistics: all get the sum of the changes.
+
+    Args:
+        values: changed in place, made where this is.
+    """
+
+    def __init__(self, processes: Processes, values: Sequence[Tensor]) -> None:
+        self._processes, self._values = processes, values if processes.count > 1 else ()
+        self._before = [value.clone() for value in self._values]
+
+    def add_up(self) -> None:
+        """Let all processes have each other's changes.
+
+        Raises:
+            ProcessLost: another process is gone.
+        """
+        if not self._values:
+            return
+        own = [(value - old).flatten() for value, old in zip(self._values, self._before, strict=True)]
+        changes = self._processes.add_up(torch.cat(own)).split([len(each) for each in own])
+        for value, old, change in zip(self._values, self._before, changes, strict=True):
+            value.copy_(old + change.view_as(old))
+
+
 def begin_together(processes: Processes, state: TrainState, settings: Mapping[str, Any]) -> None:
     """Begin a training at the same values everywhere.
 
@@ -183,14 +208,16 @@ def begin_together(processes: Processes, state: TrainState, settings: Mapping[st
             "Start all of them with the same command, where they find the same files.",
         )
     head = {} if state.contrast is None else state.contrast.state_dict()
-    processes.copy_from_first([*state.model.state_dict().values(), *head.values()])
+    unfolded = [t for u in state.unfolded.values() for t in u.state_dict().values()]
+    processes.copy_from_first([*state.model.state_dict().values(), *head.values(), *unfolded])
 
 
-def check_sharing(share: Share, recipe: Recipe, counts: Mapping[str, int]) -> None:
+def check_sharing(share: Share, recipe: Recipe, counts: Mapping[str, int], normed: Collection[str] = ()) -> None:
     """Refuse a step with fewer parts than processes, or one that cannot be dealt out exactly.
 
     Args:
         counts: networks of a step, by architecture.
+        normed: architectures whose further starting points learn with batch norms.
     Raises:
         ConfigError: says why, and what would help.
     """
@@ -220,10 +247,27 @@ def check_sharing(share: Share, recipe: Recipe, counts: Mapping[str, int]) -> No
             f"inputs are what {count} processes would share.",
             f"Use {setting('train.objective', 'both')}; or {alone}.",
         )
-    if train.level > 0 and train.level_loss == "matched" and any(recipe.space.starts_of(a) > 1 for a in counts):
+    _check_starts_shared(recipe, counts, normed, f"{count} processes", alone)
+
+
+def _check_starts_shared(
+    recipe: Recipe, counts: Mapping[str, int], normed: Collection[str], processes: str, alone: str
+) -> None:
+    """Refuse further starting points that learn something of all images of a step."""
+    several = [name for name in counts if recipe.space.starts_of(name) > 1]
+    if recipe.train.level == 0 or not several:
+        return
+    with_norms = [name for name in several if name in normed]
+    if with_norms:
+        raise ConfigError(
+            f"further starting points of {', '.join(with_norms)} learn with batch norms, whose statistics are of all "
+            f"images of a step, which {processes} cannot share.",
+            f"Add starting points afterwards ({setting('extend')}); or {alone}.",
+        )
+    if recipe.train.level_loss == "matched":
         raise ConfigError(
             "further starting points of several architectures learn a mean over all images of a step "
-            f"(train.level_loss = 'matched'), which {count} processes cannot share.",
+            f"(train.level_loss = 'matched'), which {processes} cannot share.",
             f"Use {setting('train.level_loss', 'labels')}; or add starting points afterwards ({setting('extend')}); or "
             f"{alone}.",
         )

@@ -23,7 +23,8 @@ from netspace_models.training.objectives import (
     single_objective,
 )
 from netspace_models.training.reconstruction import Representation, layer_sigma, representation_objective
-from torch import Tensor
+from netspace_models.training.unfolded import UnfoldedStarts
+from torch import Tensor, nn
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.kinds.kind import Kind, Variation
@@ -33,7 +34,7 @@ from netspace_cli.core.spaces.recipe import Recipe, TrainRecipe
 
 from .extension import Extension
 from .image_views import ImageViews
-from .sharing import Part, Projection, Share, add_up
+from .sharing import Part, Projection, Share, Summed, add_up
 from .training_set import TrainingSet
 
 
@@ -101,6 +102,8 @@ class TrainState:
     Attributes:
         model, optimizer: as they are after `step` steps.
         contrast: the projection head of the contrastive term, which is not part of the space; None without the term.
+        unfolded: starting points that learn with their batch norms in place, by architecture; the model gets them
+            where it is validated.
         best: the model's values at the best validation so far, or at the last one, as `train.keep` says; best_loss,
             best_step: of that validation.
     """
@@ -112,6 +115,13 @@ class TrainState:
     best: dict[str, Tensor] = field(default_factory=dict)
     best_loss: float = math.inf
     best_step: int = 0
+    unfolded: dict[str, UnfoldedStarts] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """All that may learn, in one order."""
+        beside = [] if self.contrast is None else list(self.contrast.parameters())
+        return [*self.model.ordered_parameters(), *beside, *(p for u in self.unfolded.values() for p in u.parameters())]
 
     def state_dict(self) -> dict[str, Any]:
         """As plain containers of tensors and numbers."""
@@ -123,6 +133,7 @@ class TrainState:
             "best_loss": self.best_loss,
             "best_step": self.best_step,
             **({} if self.contrast is None else {"contrast": self.contrast.state_dict()}),
+            **({"unfolded": {name: u.state_dict() for name, u in self.unfolded.items()}} if self.unfolded else {}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -139,6 +150,8 @@ class TrainState:
         self.model.load_state_dict(state["model"])
         if self.contrast is not None:
             self.contrast.load_state_dict(state["contrast"])
+        for name, unfolded in self.unfolded.items():
+            unfolded.load_state_dict(state["unfolded"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.best_step = state["step"], state["best_step"]
         self.best, self.best_loss = best, state["best_loss"]
@@ -155,7 +168,8 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
     recipe = task.recipe.train
     generator = task.runner.generator("step", state.step)
     state.model.train()
-    batch = _batch(task, state.step, generator)
+    batch = replace(_batch(task, state.step, generator), unfolded=state.unfolded)
+    statistics = Summed(task.runner.processes, [t for u in state.unfolded.values() for t in u.statistics()])
     with task.runner.autocast():
         terms = _objective(task, state, batch, generator)
         loss = torch.stack(list(terms.values())).sum()
@@ -166,9 +180,9 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
         group["lr"] = group["pace"] * rate_at(state.step, recipe)
     state.optimizer.zero_grad()
     loss.backward()
-    head = [] if state.contrast is None else state.contrast.parameters()
-    parameters = [*state.model.ordered_parameters(), *head]
+    parameters = state.parameters
     terms = add_up(processes, parameters, terms)
+    statistics.add_up()
     loss = torch.stack(list(terms.values())).sum()
     _check_finite(loss, "loss", state)
     norm = torch.nn.utils.clip_grad_norm_(parameters, recipe.clip or math.inf)
@@ -213,6 +227,8 @@ def validate(task: Task, state: TrainState) -> float:
         RunFailed: it is not finite.
     """
     state.model.eval()
+    for name, unfolded in state.unfolded.items():
+        state.model.backbone.set_further_starts(name, unfolded.weights())
     inputs, labels = task.data.sample("val", task.kind.validation_inputs, task.runner.generator("validation"))
     processes = task.runner.processes
     with torch.no_grad(), task.runner.autocast():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Mapping
+from copy import deepcopy
 from typing import Any, cast
 
 import torch
@@ -15,6 +16,7 @@ from netspace_models.second_order.curvature import moments_in_place
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.contrast import ProjectionHead
 from netspace_models.training.objectives import Batch
+from netspace_models.training.unfolded import UnfoldedStarts, learns_unfolded
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -115,7 +117,7 @@ def _peak_of_step(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) 
         with _FusedAttention():
             torch.stack(list(_terms(task, model, Part(views, targets, batch), head).values())).sum().backward()
     gradients = 0
-    for parameter in model.parameters():
+    for parameter in [*model.parameters(), *(p for u in batch.unfolded.values() for p in u.parameters())]:
         gradients += 0 if parameter.grad is None else parameter.grad.nbytes
         parameter.grad = None
     return max(0, alive.most - gradients)
@@ -132,7 +134,9 @@ def _batch(model: SpaceModel, recipe: Recipe, counts: Mapping[str, int]) -> Batc
     outputs = torch.empty(train.images, io.outputs, device=NOWHERE)
     labels, teacher = io.problem.blank_labels(outputs), outputs if len(model.architectures) > 1 else None
     starts = {name: [1] * count for name, count in counts.items() if recipe.space.starts_of(name) > 1}
-    return Batch(inputs, labels, teacher, starts=starts)
+    normed = [a for a in map(model.architecture, starts) if learns_unfolded(a)]
+    unfolded = {a.name: UnfoldedStarts(a, [deepcopy(a.module).to(NOWHERE)]) for a in normed}
+    return Batch(inputs, labels, teacher, starts=starts, unfolded=unfolded)
 
 
 class Alive(TorchDispatchMode):

@@ -14,7 +14,7 @@ from netspace_models.errors import ConfigError, RunFailed
 from netspace_models.wording import setting
 from torch import Tensor, nn
 
-from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.data import Data, LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.results import Result
@@ -167,7 +167,7 @@ def _fresh(architecture: Architecture, name: str, runner: Runner) -> nn.Module:
         return fresh_module(architecture.name, architecture.io)
 
 
-def restored_module(architecture: Architecture, weights: Tensor, data: LabelledData, runner: Runner) -> nn.Module:
+def restored_module(architecture: Architecture, weights: Tensor, data: Data, runner: Runner) -> nn.Module:
     """Restore an instance as a trainable module on the runner's device, with the same function.
 
     Folded batch norms come back with statistics of one, which are not those of their inputs: the first step of training

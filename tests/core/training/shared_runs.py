@@ -51,7 +51,7 @@ def train_all(made: Made, out: Path, processes: Processes) -> None:
     data = load_images(made.npz)
     single, zoo, solids = (open_zoo(Path(path)) for path in (made.single_zoo, made.zoo, made.solids))
     teacher = read_network(Path(made.teacher), io=data.io)
-    starts = recipe_from({"space": {"starts": 3, "parents": 1}, "train": {**BRIEF, "instances": 1}})
+    starts = recipe_from({"space": {"starts": 3, "parents": 1}, "train": {**BRIEF, "instances": 2}})
     with Runner("cpu", threads=1, processes=processes) as runner:
         train(single, out / "single.safetensors", recipe_of(TINY_RECIPE), data, runner)
         train(single, out / "contrast.safetensors", recipe_of(TINY_RECIPE, **BOTH), data, runner)

@@ -93,6 +93,25 @@ def test_the_step_s_bytes_are_those_that_a_step_has_in_use(
     assert 0.8 * real < found < 1.25 * real
 
 
+def test_starts_that_learn_with_norms_are_counted_as_modules(tiny: Tiny) -> None:
+    zoo = replace(tiny.zoo, instances=tuple(i for i in tiny.zoo.instances if i.arch == "resnet8"))
+    table = recipe_of(tiny, None, instances=2, images=32).model_dump()
+    table["space"] |= {"starts": 3, "parents": 1}
+    recipe = recipe_from(table)
+    found = footprint(recipe, zoo).step_bytes
+    assert found is not None
+    with Runner("cpu") as runner:
+        task = prepare(zoo, recipe, tiny.data, runner)
+        state = new_state(task)
+        images, labels = tiny.data.batch("train", torch.arange(recipe.train.images))
+        batch = Batch(images, labels, starts={"resnet8": [1, 2]}, unfolded=state.unfolded)
+        with Alive() as alive:
+            terms = _objective(task, state, batch, runner.generator())
+            torch.stack(list(terms.values())).sum().backward()
+    real = alive.most - sum(p.grad.nbytes for p in state.parameters if p.grad is not None)
+    assert 0.8 * real < found < 1.25 * real
+
+
 def test_moments_are_counted_as_they_are_taken(tiny: Tiny) -> None:
     curvature = {**tiny.recipe.model_dump()["backbone"], "direct": {"kind": "curvature"}}
     zoo = tiny.single_zoo

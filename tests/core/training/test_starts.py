@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -147,10 +148,63 @@ def test_a_step_teaches_the_starts_that_it_draws(tiny: Tiny, several: bool) -> N
     assert len(before) == (3 if several else 1)
     rate = recipe.train.untrained_lr_factor * rate_at(0, recipe.train)
     assert isinstance(backbone, TokensBackbone)
+    assert set(state.unfolded) == ({"resnet8"} if several else set()), "batch norms"
     for arch, index in backbone.index.items():
         moved = (backbone.get_parameter(f"heads.{index}.further") - before[f"heads.{index}.further"]).abs()
         sizes = (moved * backbone.head(arch).sigma()).amax(dim=1)
-        assert sizes.max() > 0.3 * rate, "as a network's own weights"
+        assert (sizes.max() == 0) if arch in state.unfolded else (sizes.max() > 0.3 * rate), (
+            "as a network's own weights"
+        )
+
+
+def resnet_task(tiny: Tiny, runner: Runner, **train: Any) -> Task:
+    """A space of resnet8 with two further starting points."""
+    instances = tuple(i for i in tiny.zoo.instances if i.arch == "resnet8")
+    recipe = recipe_of(tiny, 3, train={"instances": 2, "warmup": 0, **train}, parents=1)
+    return prepare(replace(tiny.zoo, instances=instances), recipe, tiny.data, runner)
+
+
+def test_starts_with_batch_norms_begin_as_the_networks_that_they_are_recombined_from(tiny: Tiny) -> None:
+    with Runner("cpu") as runner:
+        state = new_state(resnet_task(tiny, runner))
+    weights = state.model.backbone.further_weights("resnet8")
+    folded, images = state.unfolded["resnet8"].weights(), tiny.data.batch("train", torch.arange(9))[0]
+    architecture = state.model.architecture("resnet8")
+    for one, other in zip(weights, folded, strict=True):
+        torch.testing.assert_close(architecture.run(one, images), architecture.run(other, images), atol=1e-3, rtol=1e-3)
+
+
+def test_a_space_gets_its_starts_with_batch_norms_where_it_is_validated(tiny: Tiny) -> None:
+    with Runner("cpu") as runner:
+        task = resnet_task(tiny, runner, level_loss="labels")
+        state = new_state(task)
+        first = state.model.backbone.further_weights("resnet8").clone()
+        own = [p.detach().clone() for p in state.unfolded["resnet8"].parameters()]
+        for _ in range(6):
+            take_step(task, state)
+        assert torch.equal(state.model.backbone.further_weights("resnet8"), first)
+        moved = [
+            float((p.detach() - q).abs().max())
+            for p, q in zip(state.unfolded["resnet8"].parameters(), own, strict=True)
+        ]
+        assert min(moved) > 0.3 * task.recipe.train.untrained_lr_factor * rate_at(0, task.recipe.train)
+        validate(task, state)
+    found = state.model.backbone.further_weights("resnet8")
+    torch.testing.assert_close(found, state.unfolded["resnet8"].weights())
+    assert not torch.allclose(found, first)
+    name = "backbone.heads.0.further"
+    assert torch.equal(state.best[name], state.model.state_dict()[name])
+
+
+def test_starts_with_batch_norms_go_on_from_a_checkpoint_as_if_never_stopped(tiny: Tiny) -> None:
+    with Runner("cpu") as runner:
+        task = resnet_task(tiny, runner, level_loss="labels")
+        state, other = new_state(task), new_state(task)
+        take_step(task, state)
+        other.load_state_dict(deepcopy(state.state_dict()))
+        terms = [(take_step(task, each), validate(task, each)) for each in (state, other)]
+    assert terms[0] == terms[1]
+    assert torch.equal(*(s.model.backbone.further_weights("resnet8") for s in (state, other)))
 
 
 def test_level_and_its_loss_say_nothing_where_there_is_one_start(tiny: Tiny) -> None:

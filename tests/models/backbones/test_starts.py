@@ -72,8 +72,8 @@ def test_starts_are_saved_and_loaded() -> None:
 
 
 def test_further_starts_move_as_far_as_a_networks_own_weights() -> None:
-    assert backbone(1).further_starts() == []
-    ((values, pace),) = backbone(4).further_starts()
+    assert backbone(1).further_starts(["mine"]) == []
+    ((values, pace),) = backbone(4).further_starts(["mine"])
     assert values.shape == (3, SPEC.size)
     mean = (42 * 0.1 + 21 * 2.0) / SPEC.size
     assert pace == pytest.approx(1 / mean)
