@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 # Each test runs on one thread; neighbours run in one process, so that most fixtures of a file are made once.
 PYTEST := -m pytest --numprocesses=auto --maxprocesses=4 --dist=worksteal
+# Processes that tests start run on one thread as well: more would wait for each other.
+quick test lowest newest: export OMP_NUM_THREADS := 1
 # Tests start processes of their own, which are to find what the first has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 # torch pins these itself, for the machine it is installed on.
