@@ -22,9 +22,9 @@ from netspace_cli.core.runtime.runner import Runner
 from .plan import MergePlan
 from .students import Student
 
-# Times that each training image is shown at most, each time shifted and mirrored in another way: a student that has met
-# the same images several times knows them better than others.
-VIEWS = 4
+# Times that the ensemble is asked about each training image at most, each time shifted and mirrored in another way: a
+# student that has met the same images many times knows them better than others.
+VIEWS = 20
 
 
 @dataclass(frozen=True)

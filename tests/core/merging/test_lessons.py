@@ -60,8 +60,8 @@ def test_a_pass_has_every_batch_once_and_each_pass_its_own_order(tiny: Tiny, tea
 
 def test_more_images_a_step_than_there_are_repeat(tiny: Tiny, teachers: list[Network]) -> None:
     size = len(tiny.data.splits["train"])
-    lessons = lessons_of(teachers, tiny.data, MergePlan(images=5 * size), Runner("cpu"))
-    assert lessons.index.shape == (1, 5 * size) and len(lessons.index.unique()) == size
+    lessons = lessons_of(teachers, tiny.data, MergePlan(images=(VIEWS + 1) * size), Runner("cpu"))
+    assert lessons.index.shape == (1, (VIEWS + 1) * size) and len(lessons.index.unique()) == size
 
 
 def test_images_that_never_look_different_and_rows_are_asked_about_once(tiny: Tiny, tmp_path: Path) -> None:
