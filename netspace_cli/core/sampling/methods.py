@@ -217,7 +217,9 @@ class Flow(_OfEmbeddings):
 
 @dataclass(frozen=True)
 class Starts:
-    """Draw sample i from the space's starting point i mod K, with an embedding as in `Kde`.
+    """Draw sample i from the space's starting point i + 1 mod K, with an embedding as in `Kde`.
+
+    Start 0 comes last: it imitates, and is not as good as those that learn from labels (`train.level_loss`).
 
     Attributes:
         bandwidth: as in `Kde`.
@@ -240,7 +242,7 @@ class Starts:
         """Fit the densities."""
         density = fit_kernel_density(population.embeddings, self.bandwidth)
         count = space.starts_of(population.architecture.name)
-        return lambda index, generator: Draw(density.draw(generator), index % count)
+        return lambda index, generator: Draw(density.draw(generator), (index + 1) % count)
 
 
 @dataclass(frozen=True)

@@ -124,7 +124,7 @@ def test_starts_are_taken_in_turn(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(type(tiny.single_space.model.backbone), "starts_of", lambda self, arch: 3)
     monkeypatch.setattr(SpaceModel, "decode", decode)
     found = drawn(tiny, "starts", 5)
-    assert [each.start for each in found.samples] == [0, 1, 2, 0, 1]
+    assert [each.start for each in found.samples] == [1, 2, 0, 1, 2]
     for each in found.samples:
         assert each.embedding is not None
         assert torch.equal(each.network.weights, plain("lenetlike", each.embedding[None])[0] + each.start)
