@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -99,8 +99,8 @@ class Backbone(nn.Module):
         if len(weights):
             raise ValueError(f"{arch} has one starting point; {len(weights)} more were given")
 
-    def further_weights(self, arch: str) -> Tensor:
-        """An architecture's starting points after the first as weights (K - 1, P).
+    def further_weights(self, arch: str, starts: Sequence[int] | None = None) -> Tensor:
+        """An architecture's starting points after the first as weights (K - 1, P), or those of some numbers (B, P).
 
         Raises:
             ValueError: it has one starting point.

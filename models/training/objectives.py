@@ -140,7 +140,7 @@ def _from_start(model: SpaceModel, arch: str, embedding: Tensor, start: int, bat
     weights = model.decode(arch, embedding[None], start)[0]
     if arch not in batch.unfolded:
         return model.architecture(arch).run(weights, batch.inputs)
-    change = weights - model.backbone.further_weights(arch)[start - 1]
+    change = weights - model.backbone.further_weights(arch, [start])[0]
     return batch.unfolded[arch].run(start, change, batch.inputs)
 
 

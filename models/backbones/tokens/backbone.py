@@ -20,7 +20,7 @@ by feedback alone (feedback.py); a direct decoder has no attention. Neural field
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -132,9 +132,12 @@ class TokensBackbone(Backbone):
         heads = [self.head(arch) for arch in archs]
         return [(head.bias, 1 / float(head.sigma().mean())) for head in heads]
 
-    def further_weights(self, arch: str) -> Tensor:
+    def further_weights(self, arch: str, starts: Sequence[int] | None = None) -> Tensor:
         head = self.head(arch)
-        return super().further_weights(arch) if head.further is None else head.further * head.sigma()
+        if head.further is None:
+            return super().further_weights(arch, starts)
+        rows = head.further if starts is None else head.further[[start - 1 for start in starts]]
+        return rows * head.sigma()
 
     def further_starts(self, archs: Collection[str]) -> list[tuple[nn.Parameter, float]]:
         heads = [self.head(arch) for arch in archs]

@@ -85,10 +85,10 @@ def _optimizer(
 
     Biases that start at a trained instance get the usual rate.
     """
-    factor, names = task.recipe.train.untrained_lr_factor, [a.name for a in model.architectures]
+    factor = task.recipe.train.untrained_lr_factor
     starts = [
         *model.backbone.starts(without_instance(task.training, task.recipe)),
-        *model.backbone.further_starts([name for name in names if name not in unfolded]),
+        *model.backbone.further_starts([a.name for a in model.architectures]),
     ]
     apart = {id(start) for start, _ in starts}
     usual = [p for p in model.ordered_parameters() if id(p) not in apart and p.requires_grad]
