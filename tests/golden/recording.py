@@ -169,7 +169,12 @@ def _timeless(text: str) -> str:
 def machine() -> dict[str, str]:
     """What the same bits depend on."""
     cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
-    return {"cpu": cpu.partition(":")[2].strip(), "torch": str(torch.__version__), "python": platform.python_version()}
+    return {
+        "cpu": cpu.partition(":")[2].strip(),  # of virtual machines often the maker's name alone
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "torch": str(torch.__version__),
+        "python": platform.python_version(),
+    }
 
 
 def main() -> None:
