@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import ceil, inf, isnan
+from math import ceil, inf, isfinite, isnan
 from time import perf_counter
 
 import torch
@@ -94,8 +94,9 @@ class Distilling:
             self._average()
             self.spent = before + perf_counter() - begun
             runner.count(1, "steps")
-            tick(1, loss=loss.item())
-            if not torch.isfinite(loss):
+            value = loss.item()
+            tick(1, loss=value)
+            if not isfinite(value):
                 self.failure = f"the loss is not finite at step {self.taken}"
 
     def _average(self) -> None:

@@ -65,7 +65,8 @@ def minimise(
     with runner.progress(description, schedule.steps) as tick:
         for step in range(schedule.steps):
             loss = loss_at(embedding, step)
-            if not torch.isfinite(loss):
+            value = loss.item()  # read once: an accelerator finishes all it was given first
+            if not math.isfinite(value):
                 raise RunFailed(
                     f"the loss is not finite at step {step + 1} of {schedule.steps}.", f"Lower {setting('lr')}."
                 )
@@ -73,8 +74,8 @@ def minimise(
             loss.backward()
             adam.step(schedule.rate(step))
             if after is not None:
-                after(step + 1, embedding.detach(), loss.item())
-            tick(1, loss=loss.item())
+                after(step + 1, embedding.detach(), value)
+            tick(1, loss=value)
     return embedding.detach()
 
 

@@ -173,27 +173,26 @@ def take_step(task: Task, state: TrainState) -> dict[str, float]:
     with task.runner.autocast():
         terms = _objective(task, state, batch, generator)
         loss = torch.stack(list(terms.values())).sum()
-    processes = task.runner.processes
-    if processes.count == 1:  # several find out together, below
-        _check_finite(loss, "loss", state)
     for group in state.optimizer.param_groups:
         group["lr"] = group["pace"] * rate_at(state.step, recipe)
     state.optimizer.zero_grad()
     loss.backward()
     parameters = state.parameters
-    terms = add_up(processes, parameters, terms)
+    terms = add_up(task.runner.processes, parameters, terms)
     statistics.add_up()
-    loss = torch.stack(list(terms.values())).sum()
-    _check_finite(loss, "loss", state)
     norm = torch.nn.utils.clip_grad_norm_(parameters, recipe.clip or math.inf)
-    _check_finite(norm, "gradient", state)
+    found = list(terms.values())
+    # An accelerator has to finish all it was given before a number can be read: once, and before the optimiser.
+    total, size, *values = torch.stack([torch.stack(found).sum(), norm, *found]).tolist()
+    _check_finite(total, "loss", state)
+    _check_finite(size, "gradient", state)
     state.optimizer.step()
     state.step += 1
-    return {"loss": loss.item(), **{name: term.item() for name, term in terms.items()}}
+    return {"loss": total, **dict(zip(terms, values, strict=True))}
 
 
-def _check_finite(value: Tensor, what: str, state: TrainState) -> None:
-    if not torch.isfinite(value):
+def _check_finite(value: float, what: str, state: TrainState) -> None:
+    if not math.isfinite(value):
         raise _diverged(what, state.step + 1)
 
 

@@ -331,8 +331,8 @@ def _fails_from(step: int, monkeypatch: pytest.MonkeyPatch, make: MakeTerms) -> 
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda model: {"pred": torch.tensor(float("nan"))}, "the loss is not finite at step 4"),
-        (lambda model: {"pred": torch.tensor(float("inf"))}, "the loss is not finite at step 4"),
+        (lambda model: {"pred": next(model.parameters()).sum() * float("nan")}, "the loss is not finite at step 4"),
+        (lambda model: {"pred": next(model.parameters()).sum() * float("inf")}, "the loss is not finite at step 4"),
         # The square root of zero: a finite loss whose gradient is not.
         (
             lambda model: {"pred": (0 * next(model.parameters()).sum()).sqrt()},

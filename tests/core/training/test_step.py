@@ -10,8 +10,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from netspace_models.backbones import TokensBackbone
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, RunFailed
 from netspace_models.training.augmentations import augmented_view, deviation
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.data.points import field_data
@@ -159,3 +161,43 @@ def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_
     # Of kernels at the rim of such small pictures many weights meet nothing but padding, and stay.
     assert 0.4 * rate < moved["vanillacnn"] < 1.2 * rate
     assert moved["lenetlike"] < 0.05 * rate
+
+
+def test_a_step_waits_once_for_what_it_was_given(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[str] = []
+    real = torch.Tensor.tolist
+
+    def watched(self: torch.Tensor) -> list[float]:
+        waits.append("tolist")
+        found: list[float] = real(self)
+        return found
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(
+            self, func: OpOverload, types: object, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+        ) -> object:
+            if func.name() in ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal"):
+                waits.append(func.name())
+            return func(*args, **(kwargs or {}))
+
+    with Runner("cpu") as runner:
+        task = task_of(tiny, runner)
+        state = new_state(task)
+        monkeypatch.setattr(torch.Tensor, "tolist", watched)
+        with Watch():
+            terms = take_step(task, state)
+    assert set(terms) == {"loss", "kd", "class"}
+    assert waits == ["tolist"]
+
+
+def test_a_gradient_that_is_not_finite_leaves_the_model_as_it_was(tiny: Tiny) -> None:
+    with Runner("cpu") as runner:
+        task = task_of(tiny, runner)
+        state = new_state(task)
+        before = {name: value.clone() for name, value in state.model.state_dict().items()}
+        first = state.parameters[0]
+        first.register_hook(lambda gradient: gradient * math.inf)
+        with pytest.raises(RunFailed, match="the gradient is not finite at step 1"):
+            take_step(task, state)
+    assert state.step == 0
+    assert all(torch.equal(value, before[name]) for name, value in state.model.state_dict().items())
