@@ -15,6 +15,7 @@ from netspace_models.problems import CLASSIFICATION
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of
 from netspace_cli.core.runtime.results import Table, plain
@@ -157,10 +158,13 @@ def check_merging(
             f"{architecture.io.describe()}.",
             f"Leave out {setting('space')}, or name one for these images.",
         )
-    if plan.method is not None:
-        reason = ways_left_out(members, architecture, space, labels=labels).get(plan.method)
-        if reason:
-            raise ConfigError(f"{plan.method} cannot be done: {reason}.", "Choose another method, or none for all.")
+    left_out = ways_left_out(members, architecture, space, labels=labels)
+    if plan.method in left_out:
+        raise ConfigError(
+            f"{plan.method} cannot be done: {left_out[plan.method]}.", "Choose another method, or none for all."
+        )
+    if any(way not in (*ON_SPACE, *left_out) and plan.takes(way) for way in DISTILLING):
+        check_images_a_step(architecture, plan.images, given=setting("images", plan.images), more=setting("images", 2))
 
 
 def merge(

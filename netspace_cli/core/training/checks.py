@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
+from netspace_models.training.unfolded import learns_unfolded
 from netspace_models.wording import Call, setting
 
+from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.spaces.recipe import Recipe
 
@@ -32,6 +37,20 @@ def check_objective(training: TrainingSet, teacher: Network | None, recipe: Reci
             "train.contrast.gamma contrasts the networks of a step, and train.instances is 1.",
             f"Take more: {setting('train.instances', 16)}.",
         )
+
+
+def check_images_of_starts(architectures: Iterable[Architecture], recipe: Recipe) -> None:
+    """Refuse one image a step where further starting points learn with batch norms that cannot do with it.
+
+    Args:
+        architectures: that have training instances.
+    Raises:
+        ConfigError: names the architecture.
+    """
+    images = recipe.train.images
+    for a in architectures:
+        if recipe.space.starts_of(a.name) > 1 and learns_unfolded(a):
+            check_images_a_step(a, images, given=setting("train.images", images), more=setting("train.images", 2))
 
 
 def _check_imitation(training: TrainingSet, teacher: Network | None, recipe: Recipe) -> None:

@@ -23,7 +23,7 @@ from netspace_cli.core.spaces.recipe import Recipe, check_method
 from netspace_cli.core.spaces.space import Space, save_space
 from netspace_cli.core.zoos.zoo import Zoo
 
-from .checks import check_objective
+from .checks import check_images_of_starts, check_objective
 from .extension import check_extension, extended_recipe, extension_of
 from .first_model import new_state
 from .image_views import image_views
@@ -181,6 +181,7 @@ def prepare(
         )
     check_method(recipe, zoo.kind)
     training = load_training_set(zoo, recipe, runner, () if extend is None else extend.architectures)
+    check_images_of_starts(training.seen(), recipe)
     teachers = [teacher] if isinstance(teacher, Network) else list(teacher or ())
     if extend is None:
         check_objective(training, teachers[0] if teachers else None, recipe)

@@ -24,6 +24,7 @@ from netspace_cli.core.spaces.model import build_model
 from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.zoos.zoo import Zoo
 
+from .checks import check_images_of_starts
 from .step_memory import NOWHERE, moments_bytes, step_bytes
 from .stored_rows import SHARE
 
@@ -124,6 +125,7 @@ def footprint(recipe: Recipe, zoo: Zoo, images: int = 0) -> Footprint:
     known = [a for a in zoo.architectures() if a.name not in recipe.space.unseen]
     if not known:
         raise ConfigError(f"{zoo.path} has no instances to train on.", "Train some with `netspace zoo train`.")
+    check_images_of_starts(known, recipe)
     model = _without_values(recipe, sorted((*known, *unseen), key=lambda a: (a.parameter_count, a.name)))
     counts = {a.name: min(recipe.train.instances, len(zoo.select(split="train", arch=a.name))) for a in known}
     sizes = {name: p.numel() for name, p in model.named_parameters()}

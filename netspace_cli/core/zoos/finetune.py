@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from netspace_cli.core.data.data import Data, LabelledData
 from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
@@ -142,6 +143,9 @@ def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData
             f"{zoo.path} is a zoo for {zoo.io.describe()}; these {data.io.one}s are {data.io.describe()}.",
             f"Give images of its size and classes: {setting('data')}.",
         )
+    images, names = min(plan.batch, len(data.splits["train"])), {instance.arch for instance in instances}
+    for architecture in (a for a in zoo.architectures() if a.name in names):
+        check_images_a_step(architecture, images, given=setting("batch", plan.batch), more=setting("batch", 2))
 
 
 def summarised(found: Sequence[Tuned]) -> list[dict[str, Any]]:

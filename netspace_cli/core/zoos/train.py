@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-import torch
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.source import DataSource
-from netspace_cli.core.networks.factories import fresh_module, resolve_architecture
+from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.runtime.executors import Executor
-from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.runtime.runner import Runner
 
 from .plan import Job, ZooPlan, jobs_of
 from .workers import results
@@ -50,7 +50,9 @@ def train_zoo(
     plan.check()
     runner.check_gradients()
     for name in plan.arch:
-        _check_batch(name, plan, data)
+        images = min(plan.batch, len(data.splits["train"].labels))
+        architecture = resolve_architecture(name, data.io)
+        check_images_a_step(architecture, images, given=setting("batch", plan.batch), more=setting("batch", 2))
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
     done = {i.id: i for i in zoo.instances}
     jobs = jobs_of(plan, runner.seed)
@@ -66,28 +68,6 @@ def train_zoo(
             runner.count(1, "instances")
             tick(1, id=instance.id, test=instance.accuracy["test"])
     return open_zoo(path)
-
-
-def _check_batch(name: str, plan: ZooPlan, data: LabelledData) -> None:
-    """Refuse an architecture that cannot be trained with this batch size.
-
-    A batch norm over maps of one pixel needs several images to average over.
-    """
-    architecture = resolve_architecture(name, data.io)
-    images = min(plan.batch, len(data.splits["train"].labels))
-    if images > 1:
-        return
-    io = architecture.io
-    with kept_random_state(), torch.no_grad():
-        module = fresh_module(name, io).train()
-        try:
-            module(torch.zeros(1, *io.input_shape))
-        except ValueError as failure:
-            raise ConfigError(
-                f"{name} cannot be trained on {images} image a step ({setting('batch', plan.batch)}): its batch norms "
-                f"average over images ({failure}).",
-                f"Give {setting('batch', 2)} or more.",
-            ) from failure
 
 
 def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], plan: ZooPlan, precision: str) -> None:

@@ -1,0 +1,36 @@
+"""Whether an architecture can be trained on so few images a step."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+from netspace_models.architectures import Architecture
+from netspace_models.errors import ConfigError
+
+from netspace_cli.core.runtime.runner import kept_random_state
+
+
+def check_images_a_step(architecture: Architecture, images: int, *, given: str, more: str) -> None:
+    """Refuse an architecture that cannot be trained on one image a step.
+
+    A batch norm over values, or maps of one pixel, needs several images to average over.
+
+    Args:
+        images: of a step.
+        given, more: the setting as it is, and as it could be.
+    Raises:
+        ConfigError: says what cannot be done with this setting.
+    """
+    if images > 1:
+        return
+    with kept_random_state(), torch.no_grad():
+        module = deepcopy(architecture.module).train()
+        try:
+            module(torch.zeros(1, *architecture.io.input_shape))
+        except ValueError as failure:
+            raise ConfigError(
+                f"{architecture.name} cannot be trained on {images} image a step ({given}): its batch norms average "
+                f"over images ({failure}).",
+                f"Give {more} or more.",
+            ) from failure
