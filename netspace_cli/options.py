@@ -180,7 +180,8 @@ space = _shared_option(
 space_or_auto = _shared_option(
     "--space",
     metavar="NAME|PATH|auto",
-    help="Space to go through; auto: one made on the networks. [default: the built-in one that has the architecture]",
+    help="Space to go through; auto: one made on the networks. [default: the built-in one that has the architecture; "
+    "none with --groups]",
 )
 """Passes `space: str | None`."""
 
