@@ -43,7 +43,7 @@ def scans_of(network: Network, runner: Runner) -> dict[str, Scan]:
 
 
 def overlap(network: Network, other: Network, runner: Runner) -> float:
-    """Intersection over union of two shapes on 64 x 64 x 64 cells."""
+    """Intersection over union of two shapes on 64 x 64 x 64 voxels."""
     points = grid_points(3, 64)
     values = [values_of(each.architecture, each.weights, points, runner) for each in (network, other)]
     return iou(values[0], values[1]) or 0.0

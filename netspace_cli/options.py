@@ -185,6 +185,11 @@ space_or_auto = _shared_option(
 )
 """Passes `space: str | None`."""
 
+space_to_measure = _shared_option(
+    "--space", metavar="NAME|PATH", help="Trained space to measure. [default: one is trained first]"
+)
+"""Passes `space: str | None`."""
+
 space_or_none = _shared_option(
     "--space", metavar="NAME|PATH", help="Space to go through. [default: none, so ways through a space are left out]"
 )

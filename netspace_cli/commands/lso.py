@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     metavar="F.png",
     help="Plot the score on validation images after each tenth of the steps (.png, .svg, .pdf).",
 )
-@click.option("--arch", metavar="NAME", help="Architecture to optimise for. [default: the one the space recognises]")
+@click.option("--arch", metavar="NAME", help="Architecture to optimise for. [default: that of INIT]")
 @options.refine
 @options.space
 @options.data
@@ -139,7 +139,7 @@ def _show_plan(console: Console, task: LsoTask) -> None:
     start, towards = plan["input"], task.objective_name
     console.table(
         "would optimise",
-        ["network", "arch", Column("refined", integer), "aim", "towards", Column("steps", integer)],
+        ["network", "arch", Column("refined", integer), "wanted", "towards", Column("steps", integer)],
         [(start["path"], start["arch"], start["refine_steps"], plan["arch"], towards, task.optimiser.steps)],
     )
     console.document({**task.record(), **plan, "dry_run": True})

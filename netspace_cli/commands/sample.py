@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 @click.option(
     "--zoo", type=options.INPUT_DIRECTORY, help="Zoo that the space was trained on; methods on weights need it."
 )
-@click.option("--bandwidth", type=BandwidthType(), help="For kde: a number, scott or silverman. [default: scott]")
+@click.option(
+    "--bandwidth",
+    type=BandwidthType(),
+    help="For kde, kde-joint and starts: a number, scott or silverman. [default: scott]",
+)
 @click.option(
     "--accuracy", type=click.FloatRange(0, 1), help="For flow: accuracy of the networks to draw, as a fraction."
 )

@@ -796,7 +796,7 @@ def test_a_dry_run_says_what_an_embedding_would_be_brought_to(
     found = ask(*command)
     assert (found["dry_run"], found["towards"], found["arch"]) == (True, "one.npz", "siren-16x2")
     (row,) = rows(*command)
-    assert (row["aim"], row["towards"], row["steps"]) == ("siren-16x2", "one.npz", "200")
+    assert (row["wanted"], row["towards"], row["steps"]) == ("siren-16x2", "one.npz", "200")
     assert tree(Path.cwd()) == before
 
 

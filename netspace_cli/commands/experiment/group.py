@@ -26,8 +26,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 def experiment() -> None:
     """Measure a space on the held-out instances of a zoo, and write tables and a figure into a folder.
 
-    Without --space, a space is trained first, into the same folder. Run the same command again to continue after a
-    stop; finished searches are kept.
+    `single` and `several` train a space first, into the same folder, where --space names none. Run the same command
+    again to continue after a stop; finished searches are kept.
 
     Example: netspace experiment single zoo/ --recipe examples/recipes/cifar10-lenetlike.toml -o results/single
     """
@@ -45,7 +45,7 @@ def zoo_to_report(command: F) -> F:
             options.output(metavar="DIR", help="Folder for the space, the tables and the figure."),
             options.recipe,
             options.settings,
-            options.space,
+            options.space_to_measure,
             options.data,
             options.teacher(help="Teacher for training and for optimising."),
             click.option(

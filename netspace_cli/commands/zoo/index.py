@@ -41,7 +41,8 @@ image_data = click.option(
     cls=options.SharedOption,
     envvar="NETSPACE_DATA",
     metavar="SPEC",
-    help="Images: digits, cifar10[:DIR], tiny-imagenet:DIR, folder:DIR or FILE.npz (also of a table).  [required]",
+    help="Images: digits, cifar10[:DIR|:FILE.npz], tiny-imagenet:DIR, folder:DIR or FILE.npz (also of a table).  "
+    "[required]",
 )
 """Passes `data: str | None`; the commands that make a zoo of classifiers require it."""
 

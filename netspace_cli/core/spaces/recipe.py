@@ -110,7 +110,7 @@ class TrainRecipe(Section):
         steps: steps of the optimiser.
         instances: networks a step, of each architecture.
         images: images, or points, a step.
-        image_views: 0: training images are drawn anew in each step, each shifted and mirrored anew, and the teacher
+        image_views: 0: training images are drawn anew in each step, each augmented anew, and the teacher
             answers them in each. V: each has V fixed views, the first as it is; every pass through the images shows the
             next one, and the teacher answers each once, before the first step.
         lr: highest learning rate of Adam.
