@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from netspace_cli.core.runtime import optimisers
+
 
 class Adam:
     """Adam on everything."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
-        self._own = torch.optim.AdamW(parameters, weight_decay=0.0)
+        self._own = optimisers.AdamW(parameters, weight_decay=0.0)
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Follow the gradient of a loss once."""
@@ -36,9 +38,9 @@ class AdamAndMuon:
         others = [each for each in parameters if id(each) not in moved]
         self._optimizers: list[torch.optim.Optimizer] = []
         if others:
-            self._optimizers.append(torch.optim.AdamW(others, weight_decay=0.0))
+            self._optimizers.append(optimisers.AdamW(others, weight_decay=0.0))
         if self._matrices:
-            self._optimizers.append(torch.optim.Muon(self._matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+            self._optimizers.append(optimisers.Muon(self._matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Follow the gradient of a loss once."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.minimise import AdamSchedule
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 
@@ -63,7 +64,7 @@ def train_fresh(
         torch.manual_seed(int(torch.randint(2**31, (1,), generator=runner.generator("fresh", index))))
         module = runner.place(fresh_module(architecture.name, architecture.io))
     schedule = AdamSchedule(steps, images, FRESH_LR, 0.0)
-    optimizer = torch.optim.Adam(module.parameters(), schedule.lr)
+    optimizer = optimisers.Adam(module.parameters(), schedule.lr)
     module.train()
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = schedule.rate(step)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.model import build_model
 from netspace_cli.core.zoos.finetune import restored_module
@@ -96,7 +97,7 @@ def _optimizer(
     groups += [{"params": [start], "pace": factor * pace} for start, pace in starts if start.requires_grad]
     groups += [{"params": list(each.parameters()), "pace": factor} for each in unfolded.values()]
     groups += [] if head is None else [{"params": list(head.parameters()), "pace": 1.0}]
-    return torch.optim.Adam(groups, task.recipe.train.lr, fused=True)
+    return optimisers.Adam(groups, task.recipe.train.lr, fused=True)
 
 
 def _with_further_starts(inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor) -> dict[str, ArchitectureInit]:

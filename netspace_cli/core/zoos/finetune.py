@@ -18,6 +18,7 @@ from netspace_cli.core.data.data import Data, LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.scores import labels_of, logits_of
+from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.runtime.workers import Workers, in_order, spread
@@ -258,5 +259,5 @@ def _epoch(
 
 def _optimiser(plan: FineTuning, module: nn.Module) -> torch.optim.Optimizer:
     if plan.optimizer == "sgd":
-        return torch.optim.SGD(module.parameters(), plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
-    return torch.optim.Adam(module.parameters(), plan.lr, weight_decay=plan.weight_decay)
+        return optimisers.SGD(module.parameters(), plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
+    return optimisers.Adam(module.parameters(), plan.lr, weight_decay=plan.weight_decay)

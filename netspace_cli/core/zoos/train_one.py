@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
+from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 
 from .plan import Job, ZooPlan
@@ -41,9 +42,9 @@ def optimiser_of(
     """Make the plan's optimiser and its learning rate schedule for this many steps."""
     optimizer: torch.optim.Optimizer
     if plan.optimizer == "sgd":
-        optimizer = torch.optim.SGD(parameters, plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
+        optimizer = optimisers.SGD(parameters, plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
     else:
-        kind = torch.optim.AdamW if plan.optimizer == "adamw" else torch.optim.Adam
+        kind = optimisers.AdamW if plan.optimizer == "adamw" else optimisers.Adam
         optimizer = kind(parameters, plan.lr, weight_decay=plan.weight_decay)
     if plan.schedule == "constant":
         return optimizer, torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0, total_iters=0)

@@ -15,6 +15,7 @@ from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.minimise import AdamSchedule
 from netspace_cli.core.runtime.progress import Tick
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
@@ -135,7 +136,7 @@ def train_module(
         RunFailed: the loss is not finite.
     """
     objective, every = ImageObjective(data, runner), max(1, schedule.steps // 10)
-    optimizer = torch.optim.Adam(module.parameters(), lr=schedule.lr)
+    optimizer = optimisers.Adam(module.parameters(), lr=schedule.lr)
     best = _look(module, architecture, objective, 0)
     for step in range(1, schedule.steps + 1):
         for group in optimizer.param_groups:
