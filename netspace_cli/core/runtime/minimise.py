@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from netspace_models.errors import RunFailed
 from netspace_models.wording import setting
 from torch import Tensor
-from torch.optim.adam import adam
 
+from .optimisers import Adam
 from .runner import Runner
 
 
@@ -61,7 +60,7 @@ def minimise(
         RunFailed: the loss is not finite.
     """
     embedding = start.detach().clone().requires_grad_(True)
-    adam = _Adam(embedding, fused)
+    adam = Adam([embedding], schedule.lr, fused=fused or None)
     with runner.progress(description, schedule.steps) as tick:
         for step in range(schedule.steps):
             loss = loss_at(embedding, step)
@@ -70,45 +69,11 @@ def minimise(
                 raise RunFailed(
                     f"the loss is not finite at step {step + 1} of {schedule.steps}.", f"Lower {setting('lr')}."
                 )
-            embedding.grad = None
+            adam.zero_grad()
             loss.backward()
-            adam.step(schedule.rate(step))
+            adam.param_groups[0]["lr"] = schedule.rate(step)
+            adam.step()
             if after is not None:
                 after(step + 1, embedding.detach(), value)
             tick(1, loss=value)
     return embedding.detach()
-
-
-class _Adam:
-    """torch's Adam on one tensor, by the function that its class calls: the class loads the compiler, for a second.
-
-    Args:
-        values: with a gradient at each step.
-        fused: as in `minimise`.
-    """
-
-    def __init__(self, values: Tensor, fused: bool) -> None:
-        self._values, self._fused = values, fused or None
-        self._mean, self._square = torch.zeros_like(values), torch.zeros_like(values)
-        self._steps = torch.zeros((), device=values.device if fused else "cpu")
-
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Move the values along their gradient."""
-        assert self._values.grad is not None
-        adam(
-            [self._values],
-            [self._values.grad],
-            [self._mean],
-            [self._square],
-            [],
-            [self._steps],
-            fused=self._fused,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=rate,
-            weight_decay=0.0,
-            eps=1e-8,
-            maximize=False,
-        )
