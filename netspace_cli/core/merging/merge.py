@@ -164,7 +164,7 @@ def check_merging(
             f"{plan.method} cannot be done: {left_out[plan.method]}.", "Choose another method, or none for all."
         )
     if any(way not in (*ON_SPACE, *left_out) and plan.takes(way) for way in DISTILLING):
-        check_images_a_step(architecture, plan.images, given=setting("images", plan.images), more=setting("images", 2))
+        check_images_a_step(architecture, plan.images, "images", plan.images)
 
 
 def merge(

@@ -7,18 +7,19 @@ from copy import deepcopy
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
+from netspace_models.wording import setting
 
 from netspace_cli.core.runtime.runner import kept_random_state
 
 
-def check_images_a_step(architecture: Architecture, images: int, *, given: str, more: str) -> None:
+def check_images_a_step(architecture: Architecture, images: int, name: str, value: int) -> None:
     """Refuse an architecture that cannot be trained on one image a step.
 
     A batch norm over values, or maps of one pixel, needs several images to average over.
 
     Args:
         images: of a step.
-        given, more: the setting as it is, and as it could be.
+        name, value: of the setting that decides them.
     Raises:
         ConfigError: says what cannot be done with this setting.
     """
@@ -30,7 +31,7 @@ def check_images_a_step(architecture: Architecture, images: int, *, given: str, 
             module(torch.zeros(1, *architecture.io.input_shape))
         except ValueError as failure:
             raise ConfigError(
-                f"{architecture.name} cannot be trained on {images} image a step ({given}): its batch norms average "
-                f"over images ({failure}).",
-                f"Give {more} or more.",
+                f"{architecture.name} cannot be trained on {images} image a step ({setting(name, value)}): its "
+                f"batch norms average over images ({failure}).",
+                f"Give {setting(name, 2)} or more.",
             ) from failure
