@@ -164,7 +164,7 @@ def check_merging(
             f"{plan.method} cannot be done: {left_out[plan.method]}.", "Choose another method, or none for all."
         )
     if any(way not in (*ON_SPACE, *left_out) and plan.takes(way) for way in DISTILLING):
-        check_images_a_step(architecture, plan.images, "images", plan.images)
+        check_images_a_step(architecture, plan.images, setting("images", plan.images), setting("images", 2))
 
 
 def merge(

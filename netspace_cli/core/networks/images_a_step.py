@@ -7,19 +7,18 @@ from copy import deepcopy
 import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
-from netspace_models.wording import setting
 
 from netspace_cli.core.runtime.runner import kept_random_state
 
 
-def check_images_a_step(architecture: Architecture, images: int, name: str, value: int) -> None:
+def check_images_a_step(architecture: Architecture, images: int, given: str, enough: str) -> None:
     """Refuse an architecture that cannot be trained on one image a step.
 
     A batch norm over values, or maps of one pixel, needs several images to average over.
 
     Args:
         images: of a step.
-        name, value: of the setting that decides them.
+        given, enough: the setting that decides them, as it is and as it must be at least.
     Raises:
         ConfigError: says what cannot be done with this setting.
     """
@@ -31,7 +30,7 @@ def check_images_a_step(architecture: Architecture, images: int, name: str, valu
             module(torch.zeros(1, *architecture.io.input_shape))
         except ValueError as failure:
             raise ConfigError(
-                f"{architecture.name} cannot be trained on {images} image a step ({setting(name, value)}): its "
+                f"{architecture.name} cannot be trained on {images} image a step ({given}): its "
                 f"batch norms average over images ({failure}).",
-                f"Give {setting(name, 2)} or more.",
+                f"Give {enough} or more.",
             ) from failure

@@ -50,7 +50,7 @@ def check_images_of_starts(architectures: Iterable[Architecture], recipe: Recipe
     images = recipe.train.images
     for a in architectures:
         if recipe.space.starts_of(a.name) > 1 and learns_unfolded(a):
-            check_images_a_step(a, images, "train.images", images)
+            check_images_a_step(a, images, setting("train.images", images), setting("train.images", 2))
 
 
 def _check_imitation(training: TrainingSet, teacher: Network | None, recipe: Recipe) -> None:

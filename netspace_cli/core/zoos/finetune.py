@@ -146,7 +146,7 @@ def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData
         )
     images, names = min(plan.batch, len(data.splits["train"])), {instance.arch for instance in instances}
     for architecture in (a for a in zoo.architectures() if a.name in names):
-        check_images_a_step(architecture, images, "batch", plan.batch)
+        check_images_a_step(architecture, images, setting("batch", plan.batch), setting("batch", 2))
 
 
 def summarised(found: Sequence[Tuned]) -> list[dict[str, Any]]:

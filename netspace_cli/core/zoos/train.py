@@ -52,7 +52,7 @@ def train_zoo(
     for name in plan.arch:
         images = min(plan.batch, len(data.splits["train"].labels))
         architecture = resolve_architecture(name, data.io)
-        check_images_a_step(architecture, images, "batch", plan.batch)
+        check_images_a_step(architecture, images, setting("batch", plan.batch), setting("batch", 2))
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
     done = {i.id: i for i in zoo.instances}
     jobs = jobs_of(plan, runner.seed)
