@@ -70,6 +70,10 @@ class Judge:
             return problem.loss(said, labels_of(self.data, "val")[: len(said)]).item()
         return float(answer_matching(said, self.validation[: len(said)], problem, temperature=1.0))
 
+    def choice(self, network: Network) -> float:
+        """What it is chosen by: see `Scores`."""
+        return self._choice(self._logits(network, "val"))
+
     def scores(self, network: Network) -> Scores:
         """On both splits."""
         return self.scores_of(self._logits(network, "val"), self._logits(network, "test"))

@@ -1,8 +1,8 @@
-"""Means of networks' weights: as they are, aligned, and with the statistics of batch norms refreshed."""
+"""Means of networks' weights: of all or of those that help, aligned, with the statistics of batch norms refreshed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from netspace_models.architectures import Architecture
@@ -15,28 +15,44 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.norms import IMAGES, with_statistics_of
 
 
-def mean_of_weights(members: Sequence[Network]) -> Tensor:
-    """(P,) of members of one architecture, on the processor."""
-    total = torch.zeros_like(members[0].weights, device="cpu")
-    for member in members:
-        total += member.weights.cpu()
-    return total / len(members)
+def mean_of(weights: Sequence[Tensor]) -> Tensor:
+    """(P,) the mean of (P,) weights."""
+    total = torch.zeros_like(weights[0])
+    for each in weights:
+        total += each
+    return total / len(weights)
 
 
-def aligned_mean(members: Sequence[Network], runner: Runner) -> Tensor:
-    """(P,) of members of one architecture, each with its hidden units in the order nearest to the first one's.
+def aligned(members: Sequence[Network], runner: Runner) -> list[Tensor]:
+    """(P,) of each, on the processor, with its hidden units in the order nearest to the first one's.
 
     Args:
-        members: of an architecture with hidden groups; one after the other is aligned, so no more memory than for two
-            is needed.
+        members: of one architecture with hidden groups.
     """
     first = members[0]
-    total = first.weights.cpu().clone()
+    found = [first.weights.cpu()]
     for member in members[1:]:
         # Each by the same draws: what becomes of a member does not depend on the others.
         generator = runner.generator("merge", "align")
-        total += align_weights(first.architecture, first.weights, member.weights[None], generator)[0].cpu()
-    return total / len(members)
+        found.append(align_weights(first.architecture, first.weights, member.weights[None], generator)[0].cpu())
+    return found
+
+
+def greedy_mean(weights: Sequence[Tensor], score: Callable[[Tensor], float]) -> tuple[Tensor, int]:
+    """The mean of the first and of those that do not make it worse, added one by one, and of how many it is.
+
+    A greedy soup (Wortsman et al., Model soups, 2022, recipe 1): for networks of one start, such as fine-tuned ones.
+
+    Args:
+        weights: (P,) of each, the best first.
+        score: of weights (P,); higher is better.
+    """
+    total, count, best = weights[0].clone(), 1, score(weights[0])
+    for each in weights[1:]:
+        found = score((total + each) / (count + 1))
+        if found >= best:
+            total, count, best = total + each, count + 1, found
+    return total / count, count
 
 
 def refreshed(architecture: Architecture, weights: Tensor, like: Tensor, data: LabelledData, runner: Runner) -> Tensor:

@@ -204,7 +204,7 @@ def merge(
     data = data if plan.labels else data.without_labels()
     panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh)
     judge, of_all = judge_of(panel, data, runner, labels)
-    starts = Starts(panel, architecture, space, data, runner)
+    starts = Starts(panel, architecture, space, judge)
     left_out = ways_left_out(members, architecture, space, labels=data.labelled)
     plain, distilling = _ways_to_go(left_out, plan)
     found = [_plain(way, starts, judge) for way in plain]
@@ -250,10 +250,10 @@ def _best_of(found: Sequence[tuple[Way, Network]], plan: MergePlan, stop: StopRe
 
 def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
     """A way without steps."""
-    weights, seconds = starts.weights(name)
-    network = Network(starts.architecture, weights)
-    note = name_of(starts.best) if name == "best" and starts.best else f"of {len(starts.own)}"
-    return Way(name, judge.scores(network), seconds=seconds, note=note), network
+    start = starts.of(name)
+    network = Network(starts.architecture, start.weights)
+    note = name_of(starts.best) if name == "best" and starts.best else f"of {start.members}"
+    return Way(name, judge.scores(network), seconds=start.seconds, note=note), network
 
 
 def _together(panel: Panel, judge: Judge, of_all: Scores) -> list[Way]:

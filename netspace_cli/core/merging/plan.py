@@ -14,10 +14,11 @@ WAYS: Mapping[str, str] = {
     "mean": "the mean of the members' weights",
     "aligned-mean": "the same with hidden units aligned to the best member's",
     "refreshed-mean": "the same with the statistics of its batch norms refreshed",
+    "greedy-mean": "the mean of the best member and of those that do not make it worse, added one by one",
     "from-fresh": "the ensemble distilled into fresh weights",
     "from-best": "the ensemble distilled into the best member's weights",
     "labels-from-best": "the best member trained further by the labels alone, without the ensemble",
-    "from-mean": "the ensemble distilled into the aligned mean",
+    "from-mean": "the ensemble distilled into a mean: the greedy one if it is of several members, else the aligned one",
     "space-from-mean": "the ensemble distilled into an embedding of a space, from the mean of the members'",
     "space-from-best": "the same from the best member's embedding",
 }

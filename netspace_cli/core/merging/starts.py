@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from time import perf_counter
+from typing import TypeVar
 
 import torch
 from netspace_models.architectures import Architecture
 from torch import Tensor
 
-from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 
-from .means import aligned_mean, mean_of_weights, refreshed
+from .judge import Judge
+from .means import aligned, greedy_mean, mean_of, refreshed
 from .panel import Panel
 from .plan import ON_SPACE
 from .students import Student, embedding_student, fresh_student, weight_student
 
-Timed = tuple[Tensor, float]
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights (P,) on the processor, of how many members they are, and the seconds that they took."""
+
+    weights: Tensor
+    members: int
+    seconds: float
 
 
 def ways_left_out(
@@ -36,7 +46,7 @@ def ways_left_out(
         found |= dict.fromkeys(("best", "from-best", "labels-from-best"), f"no member is a {name}")
     if len(own) < 2:
         few = f"{'one member is' if own else 'no member is'} a {name}, and a mean takes two"
-        found |= dict.fromkeys(("mean", "aligned-mean", "refreshed-mean", "from-mean"), few)
+        found |= dict.fromkeys(("mean", "aligned-mean", "refreshed-mean", "greedy-mean", "from-mean"), few)
     elif not architecture.hidden_groups:
         unknown = f"the hidden units of {name} are not known: {architecture.why_no_groups}"
         found |= dict.fromkeys(("aligned-mean", "refreshed-mean", "from-mean"), unknown)
@@ -63,16 +73,13 @@ class Starts:
             teach, all members of it.
         architecture: of the result.
         space: None for none.
-        data: on the runner's device.
-        runner: where networks are run.
+        judge: of the panel; says which members a greedy mean is of.
     """
 
-    def __init__(
-        self, panel: Panel, architecture: Architecture, space: Space | None, data: LabelledData, runner: Runner
-    ) -> None:
-        self.architecture, self.space, self._data, self._runner = architecture, space, data, runner
+    def __init__(self, panel: Panel, architecture: Architecture, space: Space | None, judge: Judge) -> None:
+        self.architecture, self.space, self._judge = architecture, space, judge
         everyone = [panel.members[i] for i in panel.ranking]
-        taught = [panel.members[i] for i in panel.teachers]
+        taught = [panel.members[i] for i in panel.ranking if i in panel.teachers]
         alike = [m for m in everyone if m.architecture.name == architecture.name]
         teaching = [m for m in taught if m.architecture.name == architecture.name]
         self.own = teaching if len(teaching) > 1 else alike
@@ -82,53 +89,84 @@ class Starts:
         self.encodable = [] if space is None else known_in(space, taught) or known_in(space, everyone)
         """Members whose embeddings count, the best first."""
 
-    def weights(self, way: str) -> Timed:
-        """(P,) of a way without steps, on the processor."""
-        made: dict[str, Callable[[], Timed]] = {
-            "best": lambda: (self._best.weights.cpu(), 0.0),
-            "mean": lambda: _timed(lambda: mean_of_weights(self.own)),
-            "aligned-mean": lambda: self._aligned,
+    def of(self, way: str) -> Start:
+        """A way without steps."""
+        made: dict[str, Callable[[], Start]] = {
+            "best": lambda: Start(self._best.weights.cpu(), 1, 0.0),
+            "mean": lambda: self._of_all(*_timed(lambda: mean_of([m.weights.cpu() for m in self.own]))),
+            "aligned-mean": lambda: self._mean,
             "refreshed-mean": lambda: self._refreshed,
+            "greedy-mean": lambda: self._greedy,
         }
         return made[way]()
 
     def student(self, way: str, lr: float) -> tuple[Student, float]:
         """Who is to be taught on a way that distils, and the seconds that the start took."""
+        runner = self._judge.runner
         if way in ON_SPACE:
             assert self.space is not None
             found, seconds = self._embeddings
             start = found[0] if way == "space-from-best" else found.mean(0)
-            return embedding_student(start, self.architecture, self.space, self._runner), seconds
+            return embedding_student(start, self.architecture, self.space, runner), seconds
         if way == "from-fresh":
-            return fresh_student(self.architecture, lr, self._runner), 0.0
-        usual = "refreshed-mean" if self.architecture.pairs else "aligned-mean"
-        weights, seconds = self.weights("best" if way in ("from-best", "labels-from-best") else usual)
-        return weight_student(Network(self.architecture, weights), self._data, lr, self._runner), seconds
+            return fresh_student(self.architecture, lr, runner), 0.0
+        begins = self.of("best") if way in ("from-best", "labels-from-best") else self._best_mean
+        network = Network(self.architecture, begins.weights)
+        return weight_student(network, self._judge.data, lr, runner), begins.seconds
 
     @property
     def _best(self) -> Network:
         assert self.best is not None
         return self.best
 
-    @cached_property
-    def _aligned(self) -> Timed:
-        return _timed(lambda: aligned_mean(self.own, self._runner))
+    @property
+    def _best_mean(self) -> Start:
+        """The greedy one if it is of several members, and so no worse than the best of them."""
+        if self._greedy.members > 1:
+            return self._greedy
+        return self._refreshed if self.architecture.pairs else self._mean
+
+    def _of_all(self, weights: Tensor, seconds: float) -> Start:
+        return Start(weights, len(self.own), seconds)
 
     @cached_property
-    def _refreshed(self) -> Timed:
-        mean, before = self._aligned
+    def _aligned(self) -> tuple[list[Tensor], float]:
+        """(P,) of each member that is averaged, aligned where its hidden units are known."""
+        if not self.architecture.hidden_groups:
+            return [member.weights.cpu() for member in self.own], 0.0
+        return _timed(lambda: aligned(self.own, self._judge.runner))
+
+    @cached_property
+    def _mean(self) -> Start:
+        weights, before = self._aligned
+        found, seconds = _timed(lambda: mean_of(weights))
+        return self._of_all(found, before + seconds)
+
+    @cached_property
+    def _refreshed(self) -> Start:
+        mean, judge = self._mean, self._judge
         like = self.own[0].weights
-        found, seconds = _timed(lambda: refreshed(self.architecture, mean, like, self._data, self._runner))
-        return found, before + seconds
+        found, seconds = _timed(lambda: refreshed(self.architecture, mean.weights, like, judge.data, judge.runner))
+        return self._of_all(found, mean.seconds + seconds)
 
     @cached_property
-    def _embeddings(self) -> Timed:
+    def _greedy(self) -> Start:
+        weights, before = self._aligned
+
+        def score(each: Tensor) -> float:
+            return self._judge.choice(Network(self.architecture, each))
+
+        (found, members), seconds = _timed(lambda: greedy_mean(weights, score))
+        return Start(found, members, before + seconds)
+
+    @cached_property
+    def _embeddings(self) -> tuple[Tensor, float]:
         space = self.space
         assert space is not None
-        return _timed(lambda: encode(self.encodable, space, self._runner).vectors)
+        return _timed(lambda: encode(self.encodable, space, self._judge.runner).vectors)
 
 
-def _timed(work: Callable[[], Tensor]) -> Timed:
+def _timed(work: Callable[[], Found]) -> tuple[Found, float]:
     begun = perf_counter()
     with torch.no_grad():
         found = work()

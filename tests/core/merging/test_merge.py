@@ -17,8 +17,9 @@ from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.merging import merge as module
 from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, most_steps
+from netspace_cli.core.merging.judge import judge_of
 from netspace_cli.core.merging.lessons import lessons_of
-from netspace_cli.core.merging.means import aligned_mean, mean_of_weights
+from netspace_cli.core.merging.means import aligned, greedy_mean, mean_of
 from netspace_cli.core.merging.merge import Merged, merge, target_of
 from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.merging.plan import ENSEMBLE, RATES, WAYS, MergePlan
@@ -127,8 +128,8 @@ def test_means_of_one_function_in_several_orders(tiny: Tiny) -> None:
     own = 0.3 * torch.randn(architecture.parameter_count, generator=seeded())
     shuffled = [Network(architecture, architecture.shuffle(own, seeded(i))) for i in range(3)]
     members = [Network(architecture, own), *shuffled]
-    assert torch.allclose(aligned_mean(members, Runner("cpu")), own, atol=1e-6)
-    mean = mean_of_weights(members)
+    assert all(torch.allclose(each, own, atol=1e-6) for each in aligned(members, Runner("cpu")))
+    mean = mean_of([m.weights for m in members])
     assert torch.allclose(mean, torch.stack([m.weights for m in members]).mean(0), atol=1e-6)
     assert not torch.allclose(mean, own, atol=1e-2)
     unlike, draws = three(tiny), Runner("cpu")
@@ -136,15 +137,32 @@ def test_means_of_one_function_in_several_orders(tiny: Tiny) -> None:
         align_weights(architecture, unlike[0].weights, m.weights[None], draws.generator("merge", "align"))[0]
         for m in unlike
     ]
-    assert torch.allclose(aligned_mean(unlike, draws), torch.stack(others).mean(0), atol=1e-6)
-    assert not torch.allclose(mean_of_weights(unlike), torch.stack(others).mean(0), atol=1e-2)
+    assert torch.allclose(torch.stack(aligned(unlike, draws)), torch.stack(others), atol=1e-6)
+    assert not torch.allclose(mean_of([m.weights for m in unlike]), torch.stack(others).mean(0), atol=1e-2)
+
+
+def test_a_greedy_mean_is_of_those_that_help() -> None:
+    """On either side of what is wanted, and one far away."""
+    wanted = torch.zeros(4)
+    near, other_side, far, nearer = (torch.full((4,), x) for x in (1.0, -1.4, 9.0, 0.5))
+
+    def score(weights: Tensor) -> float:
+        return -float((weights - wanted).abs().sum())
+
+    mean, count = greedy_mean([near, other_side, far, nearer], score)
+    assert count == 3 and torch.allclose(mean, (near + other_side + nearer) / 3)
+    assert score(mean) > max(score(each) for each in (near, other_side, nearer))
+    alone, count = greedy_mean([near, far], score)
+    assert count == 1 and torch.equal(alone, near)
+    both, count = greedy_mean([near, near + 0], score)
+    assert count == 2 and torch.equal(both, near), "one that makes it no worse is added"
 
 
 def test_ways_begin_where_they_say(tiny: Tiny) -> None:
     runner, members = Runner("cpu"), members_of(tiny, "resnet8")
     architecture = tiny.space.model.architecture("resnet8")
     panel = seat(members, tiny.data, runner, choose=False)
-    starts = Starts(panel, architecture, tiny.space, tiny.data, runner)
+    starts = Starts(panel, architecture, tiny.space, judge_of(panel, tiny.data, runner, None)[0])
     inputs, _ = tiny.data.batch("test", slice(None))
 
     def begins(way: str) -> Tensor:
@@ -152,13 +170,32 @@ def test_ways_begin_where_they_say(tiny: Tiny) -> None:
 
     best = members[panel.ranking[0]]
     assert torch.allclose(begins("from-best"), architecture.run(best.weights, inputs), atol=1e-3)
-    refreshed, _ = starts.weights("refreshed-mean")
+    assert starts.of("greedy-mean").members == 1, "these have no start in common"
+    refreshed = starts.of("refreshed-mean").weights
     assert torch.allclose(begins("from-mean"), architecture.run(refreshed, inputs), atol=1e-3)
-    assert not torch.allclose(begins("from-mean"), architecture.run(starts.weights("mean")[0], inputs), atol=1e-2)
+    assert not torch.allclose(begins("from-mean"), architecture.run(starts.of("mean").weights, inputs), atol=1e-2)
     vectors = encode([members[i] for i in panel.teachers], tiny.space, runner).vectors
     for way, start in {"space-from-best": vectors[0], "space-from-mean": vectors.mean(0)}.items():
         student, _ = starts.student(way, 1e-3)
         assert isinstance(student, EmbeddingStudent) and torch.equal(student.embedding.detach()[0], start)
+
+
+def test_members_of_one_start_have_a_greedy_mean(tiny: Tiny) -> None:
+    """Two that move one network to either side, and one that noise has spoilt: it is left out."""
+    runner, network = Runner("cpu"), three(tiny)[0]
+    architecture, away = network.architecture, torch.randn(network.weights.numel(), generator=seeded())
+    members = [Network(architecture, network.weights + move * away) for move in (0.005, -0.005, 2.0)]
+    data = labelled_by(tiny.data, val=network)
+    found = merge(members, data, runner, plan=replace(FEW, method="greedy-mean"))
+    way, best = found.way("greedy-mean"), found.way("best")
+    assert way is not None and best is not None and way.note == "of 2"
+    assert way.scores.choice == 1 >= best.scores.choice
+    assert torch.allclose(found.network.weights, network.weights, atol=1e-6)
+    panel = seat(members, data, runner, choose=False)
+    starts = Starts(panel, architecture, None, judge_of(panel, data, runner, None)[0])
+    assert starts.of("greedy-mean").members == 2
+    begun = starts.student("from-mean", 1e-3)[0].weights()
+    assert torch.allclose(begun, network.weights, atol=1e-6), "a mean of several that help is distilled into"
 
 
 def test_the_rate_falls_to_zero_as_a_cosine(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
