@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("zoo", type=options.INPUT_DIRECTORY)
+@options.output(
+    required=False,
+    metavar="DIR",
+    help="Folder for the zoo of the networks after their last epoch. Given again, it continues after a stop. "
+    "[default: none is kept]",
+)
 @click.option(
     "--epochs",
     type=Epochs(),
@@ -52,6 +58,7 @@ if TYPE_CHECKING:
 @options.shared
 def finetune(
     zoo: Path,
+    output: Path | None,
     select: int | None,
     no_scratch: bool,
     data: str | None,
@@ -64,16 +71,17 @@ def finetune(
 ) -> None:
     """Train a zoo's instances further, on their own images or on others of as many classes, resized to theirs.
 
-    Use it to judge sampled networks as starts of training, or to measure transfer. The table has accuracies on the
-    test images after each number of epochs, beside networks trained from scratch on the same images.
+    Use it to judge sampled networks as starts of training, to measure transfer, or to get the networks (-o). The table
+    has accuracies on the test images after each number of epochs, beside networks trained from scratch on the same
+    images.
 
-    Example: netspace finetune new/ --data digits --epochs 0,1,5
+    Example: netspace finetune new/ --data digits --epochs 0,1,5 -o tuned/
     """
     from netspace_cli.core.requests.finetune import FinetuneRequest
     from netspace_cli.core.zoos.finetune import FineTuning, summarised
 
     runner = running.shared_by(workers, cluster).runner(console)
-    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, data, workers, cluster).prepare()
+    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, output, data, workers, cluster).prepare()
     if dry_run:
         last = task.request.plan.epochs[-1]
         console.table("would train", ["zoo", Column("networks", integer), "epochs"], [(zoo, task.count, last)])
@@ -98,4 +106,6 @@ def finetune(
         ],
         [(row["start"], row["epoch"], row["n"], row["accuracy"], row.get("deviation")) for row in summarised(found)],
     )
+    if output is not None:
+        console.note(f"Wrote {output}: {task.count} networks.")
     console.document({**task.document(found), "report": report})

@@ -94,7 +94,7 @@ def jobs(tiny: Tiny, emb: dict[str, Path], solids: Solids, planted: Zoo) -> dict
             *("--top", "all", "-n", 2, "--polish", 1, "-o", "drawn"),
         ],
         "ensemble": ["ensemble", "drawn", *data, "--select", "top:2"],
-        "finetune": ["finetune", "drawn", *data, "--epochs", "0,1", "--select", "top:1"],
+        "finetune": ["finetune", "drawn", *data, "--epochs", "0,1", "--select", "top:1", "-o", "tuned"],
         "train": [
             *("train", tiny.single_zoo.path, *data, "-o", "s.safetensors"),
             *(word for setting in small for word in ("-s", setting)),

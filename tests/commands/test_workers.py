@@ -99,7 +99,7 @@ def jobs(tiny: Tiny) -> dict[str, tuple[list[object], bool]]:
         "eval": (["eval", tiny.zoo.path, *space, *data], False),
         "merge": (["merge", tiny.zoo.path, *data, "--groups", "seed", "--steps", 2, "--images", 8], True),
         "sample": (["sample", *single, "-n", 3, "--polish", 2, "--rivals", "all"], True),
-        "finetune": (["finetune", tiny.single_zoo.path, *data, "--epochs", "0,1", "--batch", 20], False),
+        "finetune": (["finetune", tiny.single_zoo.path, *data, "--epochs", "0,1", "--batch", 20], True),
         "ensemble": (["ensemble", tiny.zoo.path, *data], False),
     }
 

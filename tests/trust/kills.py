@@ -86,6 +86,7 @@ CASES = (
     Case("sample", "sample SPACE --zoo one TINY --top all -n 2 -o new"),
     Case("merge", f"merge {FIRST} {SECOND} TINY --method mean -o new.pt"),
     Case("merge groups", "merge one TINY --groups seed --method mean -o new"),
+    Case("finetune", "finetune one TINY --epochs 0,1 --batch 30 -o new"),
     Case("eval", "eval one SPACE TINY --plot new.svg --refine 0"),
     Case("map", "map one SPACE -o new.svg"),
     Case("prep", f"prep {FIRST} SPACE -o new.npy"),

@@ -18,15 +18,16 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.runtime.workers import Workers, spread
+from netspace_cli.core.runtime.workers import Workers, kept, spread
 from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.tuned_zoo import SCORES
 from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 
 from .merge import Merged, merge
 from .plan import ENSEMBLE, MergePlan
 
 # What tells runs of one kind apart, beside the seed.
-OWN = ("run", "aligned_from", "aligned_to")
+OWN = ("run", "aligned_from", "aligned_to", "finetuned_from", *SCORES.values())
 
 
 @dataclass(frozen=True)
@@ -144,21 +145,11 @@ def merge_groups(
     with (
         runner.progress("merging groups", len(left)) as tick,
         closing(spread(work, left, MergeInputs(zoo, data, space), runner, workers)) as outcomes,
+        closing(kept(outcomes, partial(append_instance, path))) as finished,
     ):
-        waiting: dict[int, Instance] = {}
-        following = 0
-        try:
-            for place, instance in outcomes:
-                waiting[place] = instance
-                runner.count(1, "networks")
-                tick(1)
-                while following in waiting:
-                    append_instance(path, waiting.pop(following))
-                    following += 1
-        finally:
-            # What is finished is kept, whatever became of the groups before it.
-            for place in sorted(waiting):
-                append_instance(path, waiting[place])
+        for _ in finished:
+            runner.count(1, "networks")
+            tick(1)
     return open_zoo(path).instances
 
 

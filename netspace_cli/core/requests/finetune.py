@@ -19,6 +19,7 @@ from netspace_cli.core.zoos.finetune import (
     settings_of,
     summarised,
 )
+from netspace_cli.core.zoos.tuned_zoo import check_tuned_zoo
 from netspace_cli.core.zoos.zoo import Zoo
 
 from .choose_data import recorded
@@ -34,6 +35,7 @@ class FinetuneRequest:
         plan: how its instances are trained further.
         select: number of most accurate instances on validation images to take; None for all.
         scratch: train networks from scratch beside them.
+        output: folder of the zoo that they become; None to keep no networks.
         data: a data set as in `load_data`; None for the zoo's own.
         workers: processes that the networks are divided among; cluster: where they run, None for this machine.
     """
@@ -42,6 +44,7 @@ class FinetuneRequest:
     plan: FineTuning
     select: int | None = None
     scratch: bool = True
+    output: Path | None = None
     data: str | None = None
     workers: int = 1
     cluster: Cluster | None = None
@@ -57,6 +60,8 @@ class FinetuneRequest:
         zoo, data = inputs.zoo, inputs.data
         check_finetuning(zoo, zoo.instances, data, self.plan)
         check_ensemble(zoo, data, self.select)
+        if self.output is not None:
+            check_tuned_zoo(self.output, zoo, data.record())
         return FinetuneTask(self, zoo, data)
 
 
@@ -82,8 +87,11 @@ class FinetuneTask:
         """Choose instances and train them."""
         chosen, _ = select_members(self.zoo, runner.place(self.data), runner, self.request.select)
         asked = self.request
-        with workers_for(ZooSource(asked.zoo, asked.data), runner, asked, self.parts, asked.zoo) as workers:
-            return finetune(self.zoo, chosen, self.data, asked.plan, runner, scratch=asked.scratch, workers=workers)
+        settings: dict[str, Any] = {"scratch": asked.scratch, "output": asked.output}
+        kept = "" if asked.output is None else "Finished networks are kept."
+        beside = asked.output or asked.zoo
+        with workers_for(ZooSource(asked.zoo, asked.data), runner, asked, self.parts, beside, kept=kept) as workers:
+            return finetune(self.zoo, chosen, self.data, asked.plan, runner, workers=workers, **settings)
 
     @property
     def parts(self) -> int:
@@ -109,5 +117,6 @@ class FinetuneTask:
             "data": recorded(self.data),
             "select": asked.select,
             "scratch": asked.scratch,
+            "output": asked.output,
             "settings": settings_of(asked.plan),
         }

@@ -197,6 +197,26 @@ def in_order(outcomes: Iterable[tuple[int, R]]) -> Generator[R]:
             following += 1
 
 
+def kept(outcomes: Iterable[tuple[int, R]], keep: Callable[[R], None]) -> Generator[tuple[int, R]]:
+    """Places of tasks with their results, as they come; what is kept of them is in the order of the tasks.
+
+    Args:
+        keep: called once for each result. Those that wait for one before them are kept at the end, however it comes.
+    """
+    waiting: dict[int, R] = {}
+    following = 0
+    try:
+        for place, result in outcomes:
+            waiting[place] = result
+            while following in waiting:
+                keep(waiting.pop(following))
+                following += 1
+            yield place, result
+    finally:
+        for place in sorted(waiting):
+            keep(waiting[place])
+
+
 @lru_cache(maxsize=1)
 def _runner(device: str, settings: _Settings) -> Runner:
     """The runner of a worker process, which stays as long as that, and so do the inputs on its device."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,12 +20,13 @@ from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime import optimisers
-from netspace_cli.core.runtime.results import Result
+from netspace_cli.core.runtime.results import Result, plain
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
-from netspace_cli.core.runtime.workers import Workers, in_order, spread
+from netspace_cli.core.runtime.workers import Workers, kept, spread
 
 from .inputs import ZooInputs
-from .zoo import Instance, Zoo
+from .tuned_zoo import TunedZoo, beside_scratch, check_tuned_zoo
+from .zoo import Instance, Zoo, append_instance
 
 # Images on which batch norms find the statistics that folding has taken from them.
 NORM_IMAGES = 512
@@ -89,6 +91,7 @@ def finetune(
     runner: Runner,
     *,
     scratch: bool = True,
+    output: Path | str | None = None,
     workers: Workers[ZooInputs] | None = None,
 ) -> list[Tuned]:
     """Train instances further.
@@ -97,37 +100,92 @@ def finetune(
         instances: of the zoo.
         data: of the zoo's size and classes, on any device.
         scratch: train a fresh network beside each, on the same images in the same order.
+        output: folder of the zoo that the instances become, with their own names and splits, as they are after the last
+            epoch; what is there already is not trained again. Of each, `training` has `finetuned_from`, the digest of
+            the start's file; `finetune_plan` and `finetune_seed`; and scores on the test images by epoch,
+            `test_by_epoch`, and of the network from scratch `scratch_by_epoch`. None to keep no networks.
         workers: processes that open this zoo and these data; None for this process alone.
     Raises:
-        ConfigError: no instances, a plan that cannot be followed, or images of another size or other classes; fp16.
+        ConfigError: no instances, a plan that cannot be followed, images of another size or other classes, or a folder
+            that holds something else; fp16.
         RunFailed: a loss is not finite.
     """
     check_finetuning(zoo, instances, data, plan)
     runner.check_gradients()
+    made = None if output is None else tuned_zoo(zoo, Path(output), data, plan, runner.seed)
+    done = {} if made is None else made.finished(instances)
+    if made is not None:
+        made.begin(zoo, data.record())
     tasks = [(instance, start) for instance in instances for start in ("zoo", "scratch")[: 1 + scratch]]
-    found = []
+    left = [task for task in tasks if (task[0].id, task[1]) not in done]
+    pairs = _Pairs(made, scratch)
+    found = {key: Tuned(key[0], "", key[1], scores) for key, scores in done.items()}
     with (
-        runner.progress("training further", len(tasks)) as tick,
-        closing(spread(partial(_tuned, plan=plan), tasks, ZooInputs(zoo, data), runner, workers)) as outcomes,
+        runner.progress("training further", len(tasks), len(tasks) - len(left)) as tick,
+        closing(spread(partial(_tuned, plan=plan, made=made), left, ZooInputs(zoo, data), runner, workers)) as outcomes,
+        closing(kept(outcomes, pairs.keep)) as finished,
     ):
-        for each in in_order(outcomes):
-            found.append(each)
+        for _, (each, _) in finished:
+            found[each.id, each.start] = each
             runner.count(1, "networks")
             tick(1)
-    return found
+    return [replace(found[instance.id, start], arch=instance.arch) for instance, start in tasks]
 
 
-def _tuned(task: tuple[Instance, str], inputs: ZooInputs, runner: Runner, *, plan: FineTuning) -> Tuned:
-    """Train one network: an instance, or a fresh one in its place."""
+def tuned_zoo(zoo: Zoo, path: Path, data: LabelledData, plan: FineTuning, seed: int) -> TunedZoo:
+    """The zoo that instances become.
+
+    Raises:
+        ConfigError: the folder is the zoo of the starts, is of other data, or cannot be made.
+    """
+    check_tuned_zoo(path, zoo, data.record())
+    return TunedZoo(path, plain({"finetune_plan": settings_of(plan), "finetune_seed": seed}))
+
+
+class _Pairs:
+    """Lists each network in the manifest when it and the one from scratch beside it are finished.
+
+    Args:
+        made: the zoo; None for none.
+        scratch: whether networks from scratch are trained.
+    """
+
+    def __init__(self, made: TunedZoo | None, scratch: bool) -> None:
+        self._made, self._scratch = made, scratch
+        self._alone: dict[str, Instance] = {}
+
+    def keep(self, finished: tuple[Tuned, Instance | None]) -> None:
+        """Take a finished network; of the same instance, the one from scratch comes second."""
+        tuned, instance = finished
+        if instance is not None:
+            self._alone[tuned.id] = instance
+        if (
+            self._made is not None
+            and tuned.id in self._alone
+            and tuned.start == ("scratch" if self._scratch else "zoo")
+        ):
+            whole = self._alone.pop(tuned.id)
+            instance = beside_scratch(whole, tuned.accuracy) if self._scratch else whole
+            append_instance(self._made.path, instance)
+
+
+def _tuned(
+    task: tuple[Instance, str], inputs: ZooInputs, runner: Runner, *, plan: FineTuning, made: TunedZoo | None
+) -> tuple[Tuned, Instance | None]:
+    """Train one network, an instance or a fresh one in its place, and write what the instance has become."""
     instance, start = task
     architecture, data = inputs.architectures[instance.arch], runner.place(inputs.data)
     if start == "zoo":
         module = restored_module(architecture, inputs.zoo.network(instance, architecture).weights, data, runner)
     else:
         module = runner.place(_fresh(architecture, instance.id, runner))
-    return Tuned(
-        instance.id, instance.arch, start, dict(_trained(module, architecture, instance.id, data, plan, runner))
-    )
+    scores = dict(_trained(module, architecture, instance.id, data, plan, runner))
+    tuned, last = Tuned(instance.id, instance.arch, start, scores), plan.epochs[-1]
+    if made is None or start == "scratch":
+        return tuned, None
+    state = _state_of(module)
+    val = _score(architecture, state, data, "val", runner)
+    return tuned, made.write(instance, state, last, scores, val)
 
 
 def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData, plan: FineTuning) -> None:
@@ -222,15 +280,23 @@ def _trained(
     module: nn.Module, architecture: Architecture, name: str, data: LabelledData, plan: FineTuning, runner: Runner
 ) -> Iterator[tuple[int, float]]:
     """Train a module in place, and return test accuracies by epoch."""
-    labels = labels_of(data, "test")
     optimizer = _optimiser(plan, module)
     for epoch in range(plan.epochs[-1] + 1):
         if epoch in plan.epochs:
-            state = {n: t.detach().cpu() for n, t in module.state_dict().items()}
-            weights = runner.place(architecture.to_weights(state))
-            yield epoch, data.io.problem.scored(logits_of(architecture, weights, data, "test", runner), labels)
+            yield epoch, _score(architecture, _state_of(module), data, "test", runner)
         if epoch < plan.epochs[-1]:
             _epoch(module, optimizer, data, plan, runner.generator("finetune", name, epoch), runner)
+
+
+def _state_of(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
+
+
+def _score(
+    architecture: Architecture, state: Mapping[str, Tensor], data: LabelledData, split: str, runner: Runner
+) -> float:
+    weights = runner.place(architecture.to_weights(state))
+    return data.io.problem.scored(logits_of(architecture, weights, data, split, runner), labels_of(data, split))
 
 
 def _epoch(

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
+from torch import nn
 
 from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.zoos import finetune as module
 from netspace_cli.core.zoos.finetune import FineTuning, Tuned, finetune, restored_module, summarised
+from netspace_cli.core.zoos.plan import ZooPlan
+from netspace_cli.core.zoos.train import train_zoo
+from netspace_cli.core.zoos.zoo import Instance, open_zoo
 from tests.worlds import Tiny
 
 
@@ -30,6 +40,79 @@ def test_it_ends_the_same_every_time_and_earlier_epochs_are_on_the_way(tiny: Tin
         for epochs in ((0, 1, 2), (2,))
     )
     assert one[2] == other[2]
+
+
+def test_the_networks_are_a_zoo_of_what_they_have_become(tiny: Tiny, tmp_path: Path) -> None:
+    """With batch norms and their statistics, as further training has left them."""
+    some, plan = tiny.zoo.select(arch="resnet8")[:2], FineTuning((0, 1), batch=20)
+    wanted = finetune(tiny.zoo, some, tiny.data, plan, Runner("cpu"))
+    found = finetune(tiny.zoo, some, tiny.data, plan, Runner("cpu"), output=tmp_path / "tuned")
+    assert found == wanted
+    zoo = open_zoo(tmp_path / "tuned")
+    assert zoo.data == tiny.data.record() and [i.id for i in zoo.instances] == [i.id for i in some]
+    (architecture,) = zoo.architectures()
+    for start, own, tuned, scratch in zip(some, zoo.instances, found[::2], found[1::2], strict=True):
+        assert (own.split, own.epochs, own.licence) == (start.split, 1, start.licence)
+        network = zoo.network(own, architecture)
+        for split, score in own.accuracy.items():
+            logits = logits_of(architecture, network.weights, tiny.data, split, Runner("cpu"))
+            assert accuracy(logits, labels_of(tiny.data, split)) == pytest.approx(score, abs=1e-6)
+        assert own.accuracy["test"] == pytest.approx(tuned.accuracy[1], abs=1e-6)
+        assert not torch.equal(network.weights, tiny.zoo.network(start, architecture).weights)
+        told = own.training
+        assert told["finetuned_from"] == start.sha256 and told["finetune_plan"]["epochs"] == [0, 1]
+        assert told["test_by_epoch"] == {str(k): v for k, v in tuned.accuracy.items()}
+        assert told["scratch_by_epoch"] == {str(k): v for k, v in scratch.accuracy.items()}
+
+
+def files_of(folder: Path) -> dict[Path, bytes]:
+    return {each.relative_to(folder): each.read_bytes() for each in folder.rglob("*") if each.is_file()}
+
+
+def test_begun_again_it_trains_what_is_left(tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    some, plan = tiny.single_zoo.instances[:3], FineTuning((0, 1), batch=20)
+
+    def tuned(folder: str, instances: tuple[Instance, ...], scratch: bool = True) -> list[Tuned]:
+        path = tmp_path / folder
+        return finetune(tiny.single_zoo, instances, tiny.data, plan, Runner("cpu"), scratch=scratch, output=path)
+
+    whole = tuned("whole", some)
+    real, begun = module._trained, []
+
+    def trained(net: nn.Module, arch: Architecture, name: str, *rest: Any) -> Iterator[tuple[int, float]]:
+        begun.append(name)
+        if len(begun) == 4:
+            raise KeyboardInterrupt
+        return real(net, arch, name, *rest)
+
+    monkeypatch.setattr(module, "_trained", trained)
+    with pytest.raises(KeyboardInterrupt):
+        tuned("stopped", some)
+    assert [i.id for i in open_zoo(tmp_path / "stopped").instances] == [some[0].id], "whose counterpart is finished"
+    assert tuned("stopped", some) == whole and begun[4:] == [some[1].id] * 2 + [some[2].id] * 2
+    assert files_of(tmp_path / "stopped") == files_of(tmp_path / "whole")
+    assert tuned("whole", some) == whole and len(begun) == 8, "nothing is left"
+    assert [each.start for each in tuned("whole", some, scratch=False)] == ["zoo"] * 3 and len(begun) == 8
+
+
+def test_a_folder_of_something_else_is_refused(tiny: Tiny, tmp_path: Path) -> None:
+    some, runner = tiny.single_zoo.instances[:1], Runner("cpu")
+
+    def refusal(path: Path, plan: FineTuning, runner: Runner = runner) -> str:
+        with pytest.raises(ConfigError) as refused:
+            finetune(tiny.single_zoo, some, tiny.data, plan, runner, scratch=False, output=path)
+        return str(refused.value)
+
+    plan = FineTuning((0,), batch=20)
+    assert "whose networks are to be trained further, and stays as it is" in refusal(tiny.single_zoo.path, plan)
+    (tmp_path / "file").touch()
+    assert "is not a folder" in refusal(tmp_path / "file", plan)
+    finetune(tiny.single_zoo, some, tiny.data, plan, runner, scratch=False, output=tmp_path / "tuned")
+    other = refusal(tmp_path / "tuned", replace(plan, lr=0.1))
+    assert f"has {some[0].id} already, trained further from another network or by other settings" in other
+    assert "by other settings" in refusal(tmp_path / "tuned", plan, Runner("cpu", seed=1))
+    train_zoo(tmp_path / "digits", ZooPlan(("lenetlike",), (1, 0, 0), (0, 0)), load_data("digits"), runner)
+    assert "is a zoo of digits" in refusal(tmp_path / "digits", plan)
 
 
 def test_batch_norms_keep_the_function_and_have_the_statistics_of_images(tiny: Tiny) -> None:
