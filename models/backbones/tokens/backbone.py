@@ -159,7 +159,8 @@ class TokensBackbone(Backbone):
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any, **options: Any) -> None:
         """Rename values of files from before the parts were separate modules."""
-        for name in [name for name in state_dict if name.startswith(prefix)]:
+        known = self.state_dict(prefix=prefix, keep_vars=True).keys()
+        for name in [name for name in state_dict if name.startswith(prefix) and name not in known]:
             today = prefix + renamed(name.removeprefix(prefix))
             if today not in state_dict:
                 state_dict[today] = state_dict.pop(name)

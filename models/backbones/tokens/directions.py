@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -49,21 +50,24 @@ def choose_ranks(spec: NetworkSpec, embedding_size: int) -> tuple[Block, ...]:
     is already too many.
     """
     shapes = [(p.name, p.shape[0] if p.shape else 1, prod(p.shape[1:])) for p in spec.parameters]
+    sides = np.array([[n, m] for _, n, m in shapes])
+    powers = np.array([[n**EXPONENT, m**EXPONENT] for _, n, m in shapes])
 
-    def ranks(factor: float) -> list[tuple[int, int]]:
-        sides = [[min(k, max(1, round(factor * k**EXPONENT))) for k in (n, m)] for _, n, m in shapes]
-        return [(a, b) for a, b in sides]
+    def ranks(factor: float) -> np.ndarray:
+        return np.minimum(sides, np.maximum(1, np.rint(factor * powers))).astype(np.int64)
+
+    def values(factor: float) -> int:
+        return int(ranks(factor).prod(1).sum())
 
     low, high = 0.0, 1.0
     # The factor by doubling, then by bisection.
-    while sum(a * b for a, b in ranks(high)) < min(embedding_size, spec.size) and high < 1e6:
+    while values(high) < min(embedding_size, spec.size) and high < 1e6:
         low, high = high, 2 * high
     for _ in range(60):
         middle = (low + high) / 2
-        fits = sum(a * b for a, b in ranks(middle)) <= embedding_size
-        low, high = (middle, high) if fits else (low, middle)
+        low, high = (middle, high) if values(middle) <= embedding_size else (low, middle)
     # At the very top every side is whole; below it the lower bound is the one that fits.
-    chosen = ranks(high) if sum(a * b for a, b in ranks(high)) <= embedding_size else ranks(low)
+    chosen = ranks(high if values(high) <= embedding_size else low).tolist()
     blocks, offset = [], 0
     for (name, n, m), (a, b) in zip(shapes, chosen, strict=True):
         blocks.append(Block(name, n, m, a, b, offset))
@@ -80,6 +84,7 @@ class LowRankDirections(DirectPath):
         moments: of its starting point, by parameter name; parameters without are given random directions.
         generator: of the random ones; None for torch's current stream.
         learnt: whether they are parameters, learnt with the rest from where they begin, or buffers that stay.
+        loaded: whether all of them are loaded afterwards, and so need not be found: they are zero until then.
     """
 
     places: Tensor
@@ -92,16 +97,18 @@ class LowRankDirections(DirectPath):
         generator: torch.Generator | None = None,
         *,
         learnt: bool = False,
+        loaded: bool = False,
     ) -> None:
         super().__init__()
         self.blocks = choose_ranks(spec, embedding_size)
         by_name: Mapping[str, tuple[Tensor, Tensor]] = moments or Moments()
         for i, block in enumerate(self.blocks):
             inputs, gradients = by_name.get(block.name, (None, None))
-            for side, directions in (
-                ("left", _directions(gradients, block.n, block.a, generator)),
-                ("right", _directions(inputs, block.m, block.b, generator)),
+            for side, found, size, count in (
+                ("left", gradients, block.n, block.a),
+                ("right", inputs, block.m, block.b),
             ):
+                directions = torch.zeros(size, count) if loaded else _directions(found, size, count, generator)
                 if learnt:
                     self.register_parameter(f"{side}{i}", nn.Parameter(directions))
                 else:

@@ -164,7 +164,8 @@ class TokensSettings(BackboneSettings):
         if self.direct.kind == "sketch":
             return SketchPath(name, init.spec.size, self.embedding_size)
         learnt = self.direct.kind == "learnt"
-        return LowRankDirections(init.spec, self.embedding_size, init.moments, learnt=learnt)
+        loaded = init.start is None
+        return LowRankDirections(init.spec, self.embedding_size, init.moments, learnt=learnt, loaded=loaded)
 
     def _probes(self, io: NetworkIO) -> Probes:
         kind = ClassifierProbes if io.logits else FieldProbes

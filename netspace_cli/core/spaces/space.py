@@ -14,6 +14,7 @@ from netspace_models.allowance import Allowance, TooLarge
 from netspace_models.architectures import Architecture, NetworkIO, io_from
 from netspace_models.errors import InputFileError, NetspaceError
 from netspace_models.space_model import SpaceModel
+from netspace_models.unset import Unset
 from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import check_finite, read_own
@@ -122,7 +123,7 @@ def load_space(source: str | Path) -> Space:
         values = sum(tensor.numel() for tensor in tensors.values())
         architectures = recorded_architectures(record["architectures"], io, path, values)
         # Beside parameters there are places of weights in tokens, and directions are drawn in double precision.
-        with torch.random.fork_rng(devices=[]), Allowance(FLOOR_VALUES + VALUES_FOR_EACH * values):
+        with torch.random.fork_rng(devices=[]), Allowance(FLOOR_VALUES + VALUES_FOR_EACH * values), Unset():
             model = build_model(recipe_from(record["recipe"]), architectures)
         weights = {n.removeprefix("model."): t for n, t in tensors.items() if n.startswith("model.")}
         model.load_state_dict(weights, strict=True)
