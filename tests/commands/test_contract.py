@@ -16,6 +16,7 @@ import click
 import pytest
 
 from netspace_cli.cli import COMMANDS, cli
+from netspace_cli.core.shapes import grids
 from netspace_cli.core.zoos.zoo import Zoo
 from tests.worlds import Ask, Cli, ReadTree, Solids, Tiny
 
@@ -138,6 +139,7 @@ def test_all_works_without_a_network_and_always_with_the_same_bytes(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     monkeypatch.setenv("NETSPACE_DEVICE", "cpu")  # elsewhere sums may come in another order each time
+    monkeypatch.setattr(grids, "FINEST", 24)  # as coarse as they are
     trees, documents = [], []
     for name in ("one", "two"):
         (work / name).mkdir()
