@@ -147,6 +147,16 @@ def refine_together(folder: Path) -> Round:
     return refining(folder, 16)
 
 
+def open_spaces(folder: Path) -> Round:
+    """Each of three built-in spaces opened ten times."""
+
+    def run() -> float:
+        spaces = [load_space(name) for name in ("digits", "cifar10", "shapes") * 10]
+        return float(sum(p.double().sum() for space in spaces for p in space.model.parameters()))
+
+    return run
+
+
 CASES: dict[str, Callable[[Path], Round]] = {
     "step-lenetlike": step_lenetlike,
     "step-several": step_several,
@@ -156,4 +166,5 @@ CASES: dict[str, Callable[[Path], Round]] = {
     "zoo-train": zoo_train,
     "refine-1": refine_alone,
     "refine-16": refine_together,
+    "open-spaces": open_spaces,
 }
