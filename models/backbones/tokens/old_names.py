@@ -26,6 +26,7 @@ _VALUES = (
     (r"(from_embedding|unmix|spread|norm_chunks|write_chunk)\.(.*)", r"writer.\1.\2"),
     (r"corrections\.(.*)", r"feedback.corrections.\1"),
 )
+_WHOLE = tuple((re.compile(rf"\A(?:{pattern})\Z"), today) for pattern, today in _VALUES)
 # Optimisers of older runs number these values first, then those of each architecture.
 _VECTORS = (
     "probes.inputs",
@@ -58,10 +59,11 @@ _VALUES_OF_KEYS = {
 
 def renamed(name: str) -> str:
     """Present name of a value, from its present or an older name."""
-    for pattern, today in _VALUES:
-        match = re.fullmatch(pattern, name)
-        if match:
-            return match.expand(today)
+    for pattern, today in _WHOLE:
+        # `sub` remembers how a template is read, `Match.expand` does not, and a file has hundreds of names.
+        found, times = pattern.subn(today, name)
+        if times:
+            return found
     return name
 
 
