@@ -45,7 +45,17 @@ DEVICE = re.compile(r"(cuda|mps)(:\d+)?")
 HELP_SECONDS = 0.3
 # Of netspace_models likewise.
 MODEL_ROOMS = (
-    *("wording", "errors", "allowance", "problems", "network_io", "parameters", "architectures", "second_order"),
+    *(
+        "wording",
+        "errors",
+        "allowance",
+        "unset",
+        "problems",
+        "network_io",
+        "parameters",
+        "architectures",
+        "second_order",
+    ),
     *("heads", "sampling", "backbones", "space_model", "training"),
 )
 

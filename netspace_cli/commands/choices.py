@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from netspace_cli.core.runtime.cluster import Cluster
 
 # Seconds in each unit of time.
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -126,6 +129,16 @@ class ClusterType(click.ParamType):
 
 def workers(command: Any) -> Any:
     """--workers, --cluster: passes `workers: int` and `cluster: Cluster | None`."""
+
+    @functools.wraps(command)
+    def with_workers(*args: Any, workers: int, cluster: Cluster | None, **rest: Any) -> Any:
+        if workers > 1 and cluster is None and not rest.get("dry_run"):
+            from netspace_cli.core.runtime.executors import begin_server
+
+            begin_server()
+        return command(*args, workers=workers, cluster=cluster, **rest)
+
+    found: Any = with_workers
     for option in (
         click.option(
             "--cluster",
@@ -142,8 +155,8 @@ def workers(command: Any) -> Any:
             "accelerators of the machine. With --cluster, the number of jobs.",
         ),
     ):
-        command = option(command)
-    return command
+        found = option(found)
+    return found
 
 
 def normalised(

@@ -50,6 +50,7 @@ class Thread(ThreadPoolExecutor):
 def thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[Thread]:
     pool = Thread(1)
     monkeypatch.setattr(executors, "ProcessPoolExecutor", lambda count, **settings: pool)
+    monkeypatch.setattr(executors, "begin_server", lambda: None)
     yield pool
     ThreadPoolExecutor.shutdown(pool)
     workers.opened.cache_clear()
@@ -276,6 +277,20 @@ def test_processes_give_the_same_bits_and_the_same_error(
     assert alone.exit_code == shared.exit_code == 3
     assert "netspace zoo verify" in alone.stdout and alone.stdout == shared.stdout
     assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "begun"),
+    [(["--workers", 2], 1), ([], 0), (["--workers", 2, "--dry-run"], 0), (["--workers", 2, "--cluster", "local"], 0)],
+)
+def test_processes_are_begun_before_the_work_is_looked_at(
+    options: list[object], begun: int, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(executors, "begin_server", lambda: seen.append(True))
+    (work / "empty").mkdir()
+    assert cli("finetune", "empty", *options).exit_code == 3, "no zoo"
+    assert len(seen) == begun
 
 
 @pytest.mark.trust

@@ -14,6 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, Self, TypeVar
 
@@ -197,6 +198,13 @@ def _context() -> Any:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["torch"])
     return context
+
+
+def begin_server() -> None:
+    """Start the server that worker processes are forks of, so that it imports torch while this process does."""
+    if _context().get_start_method() == "forkserver":
+        with _imports_from_elsewhere(), _without_interrupts():
+            forkserver.ensure_running()
 
 
 @contextmanager

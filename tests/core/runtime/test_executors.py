@@ -47,6 +47,23 @@ def times(folder: Path) -> dict[int, int]:
     return {int(path.name): len(path.read_text()) for path in folder.iterdir()}
 
 
+BEGIN = """
+import sys
+from multiprocessing import forkserver
+from netspace_cli.core.runtime.executors import begin_server
+begin_server()
+print(forkserver._forkserver._forkserver_pid is not None, "torch" in sys.modules)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are started anew there")
+def test_the_server_begins_while_torch_is_not_imported_yet(tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("open('imported', 'w')")
+    done = subprocess.run([sys.executable, "-P", "-c", BEGIN], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout == "True False\n" and done.stderr == ""
+    assert not (tmp_path / "imported").exists()
+
+
 @pytest.mark.slow
 def test_a_killed_workers_task_is_done_again_and_no_other(tmp_path: Path) -> None:
     executor = LocalExecutor(["a", "b"])
