@@ -81,10 +81,13 @@ def finetune(
     from netspace_cli.core.zoos.finetune import FineTuning, summarised
 
     runner = running.shared_by(workers, cluster).runner(console)
-    task = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, output, data, workers, cluster).prepare()
+    request = FinetuneRequest(zoo, FineTuning(**plan), select, not no_scratch, output, data, workers, cluster)
+    task = request.prepare(running.seed)
     if dry_run:
         last = task.request.plan.epochs[-1]
         console.table("would train", ["zoo", Column("networks", integer), "epochs"], [(zoo, task.count, last)])
+        if task.there:
+            console.note(f"{output} has {task.there} of the zoo's {len(task.zoo.instances)} networks already.")
         console.document({**task.record(), "count": task.count, "dry_run": True})
         return
     undivided = task.undivided()
@@ -106,6 +109,7 @@ def finetune(
         ],
         [(row["start"], row["epoch"], row["n"], row["accuracy"], row.get("deviation")) for row in summarised(found)],
     )
-    if output is not None:
-        console.note(f"Wrote {output}: {task.count} networks.")
+    written = task.written()
+    if written is not None:
+        console.note(written)
     console.document({**task.document(found), "report": report})

@@ -20,14 +20,14 @@ from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers, kept, spread
 from netspace_cli.core.spaces.space import Space
-from netspace_cli.core.zoos.tuned_zoo import SCORES
+from netspace_cli.core.zoos.tuned_zoo import FROM, SCORES
 from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 
 from .merge import Merged, merge
 from .plan import ENSEMBLE, MergePlan
 
 # What tells runs of one kind apart, beside the seed.
-OWN = ("run", "aligned_from", "aligned_to", "finetuned_from", *SCORES.values())
+OWN = ("run", "aligned_from", "aligned_to", FROM, SCORES)
 
 
 @dataclass(frozen=True)
@@ -74,8 +74,9 @@ def groups_of(zoo: Zoo) -> tuple[Group, ...]:
     """
     found: dict[str, list[Instance]] = {}
     for instance in zoo.instances:
-        training = {k: v for k, v in instance.training.items() if k not in OWN}
-        found.setdefault(json.dumps([instance.arch, instance.epochs, training], sort_keys=True), []).append(instance)
+        found.setdefault(
+            json.dumps([instance.arch, instance.epochs, _shared(instance.training)], sort_keys=True), []
+        ).append(instance)
     groups = [group for group in found.values() if len(group) > 1]
     if not groups:
         raise ConfigError(
@@ -83,6 +84,11 @@ def groups_of(zoo: Zoo) -> tuple[Group, ...]:
             f"Merge all of them into one: leave out {setting('groups')}.",
         )
     return tuple(Group(f"{group[0].arch.replace(':', '-')}-{n:04d}", tuple(group)) for n, group in enumerate(groups))
+
+
+def _shared(training: dict[str, Any]) -> dict[str, Any]:
+    """How an instance was trained, and what it began from, without what is its own."""
+    return {k: _shared(v) if isinstance(v, dict) else v for k, v in training.items() if k not in OWN}
 
 
 def groups_left(zoo: Zoo, path: Path, plan: MergePlan, seed: int) -> list[Group]:

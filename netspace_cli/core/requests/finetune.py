@@ -18,8 +18,9 @@ from netspace_cli.core.zoos.finetune import (
     finetune,
     settings_of,
     summarised,
+    tuned_zoo,
 )
-from netspace_cli.core.zoos.tuned_zoo import check_tuned_zoo
+from netspace_cli.core.zoos.tuned_zoo import networks_in
 from netspace_cli.core.zoos.zoo import Zoo
 
 from .choose_data import recorded
@@ -49,9 +50,11 @@ class FinetuneRequest:
     workers: int = 1
     cluster: Cluster | None = None
 
-    def prepare(self) -> FinetuneTask:
+    def prepare(self, seed: int) -> FinetuneTask:
         """Open the zoo and refuse what cannot be done, before any work.
 
+        Args:
+            seed: the runner's, of which networks that are there already must be.
         Raises:
             ConfigError, DataUnavailable, InputFileError: say what and why.
         """
@@ -60,9 +63,8 @@ class FinetuneRequest:
         zoo, data = inputs.zoo, inputs.data
         check_finetuning(zoo, zoo.instances, data, self.plan)
         check_ensemble(zoo, data, self.select)
-        if self.output is not None:
-            check_tuned_zoo(self.output, zoo, data.record())
-        return FinetuneTask(self, zoo, data)
+        there = 0 if self.output is None else tuned_zoo(self.output, self.plan, seed).check(zoo, data.record())
+        return FinetuneTask(self, zoo, data, there)
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,13 @@ class FinetuneTask:
     Attributes:
         request: what was asked for.
         zoo, data: opened.
+        there: how many of the zoo's instances the output has already.
     """
 
     request: FinetuneRequest
     zoo: Zoo
     data: LabelledData
+    there: int = 0
 
     @property
     def count(self) -> int:
@@ -101,6 +105,11 @@ class FinetuneTask:
     def undivided(self) -> str | None:
         """A note where workers make no difference, or None."""
         return undivided_note(self.request, self.parts, "There is one network.")
+
+    def written(self) -> str | None:
+        """What is in the output after the work, or None without one."""
+        output = self.request.output
+        return None if output is None else f"{output} has {networks_in(output)} networks."
 
     def document(self, found: Sequence[Tuned]) -> dict[str, Any]:
         """Every network and the means, for JSON."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import chain
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +20,14 @@ from torch import Tensor, nn
 from netspace_cli.core.data.data import Data, LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.networks.images_a_step import check_images_a_step
-from netspace_cli.core.networks.scores import labels_of, logits_of
+from netspace_cli.core.networks.scores import labels_of, logits_of, scores
 from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.results import Result, plain
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.runtime.workers import Workers, kept, spread
 
 from .inputs import ZooInputs
-from .tuned_zoo import TunedZoo, beside_scratch, check_tuned_zoo
+from .tuned_zoo import TunedZoo
 from .zoo import Instance, Zoo, append_instance
 
 # Images on which batch norms find the statistics that folding has taken from them.
@@ -83,6 +85,10 @@ class Tuned(Result):
     accuracy: dict[int, float]
 
 
+# What came of a network, and the instance that it has become, where it is kept.
+_Outcome = tuple[Tuned, Instance | None]
+
+
 def finetune(
     zoo: Zoo,
     instances: Sequence[Instance],
@@ -102,90 +108,78 @@ def finetune(
         scratch: train a fresh network beside each, on the same images in the same order.
         output: folder of the zoo that the instances become, with their own names and splits, as they are after the last
             epoch; what is there already is not trained again. Of each, `training` has `finetuned_from`, the digest of
-            the start's file; `finetune_plan` and `finetune_seed`; and scores on the test images by epoch,
-            `test_by_epoch`, and of the network from scratch `scratch_by_epoch`. None to keep no networks.
+            the start's file; `start`, its epochs and how it was trained; `finetune_plan` and `finetune_seed`; and
+            `test_by_epoch`, scores on the test images. None to keep no networks.
         workers: processes that open this zoo and these data; None for this process alone.
     Raises:
         ConfigError: no instances, a plan that cannot be followed, images of another size or other classes, or a folder
             that holds something else; fp16.
-        RunFailed: a loss is not finite.
+        InputFileError: a network in that folder is missing or changed.
+        RunFailed: a loss or a score is not finite.
     """
     check_finetuning(zoo, instances, data, plan)
     runner.check_gradients()
-    made = None if output is None else tuned_zoo(zoo, Path(output), data, plan, runner.seed)
-    done = {} if made is None else made.finished(instances)
+    tasks = [(instance, start) for instance in instances for start in ("zoo", "scratch")[: 1 + scratch]]
+    made = None if output is None else tuned_zoo(Path(output), plan, runner.seed)
+    done: dict[int, _Outcome] = {}
     if made is not None:
         made.begin(zoo, data.record())
-    tasks = [(instance, start) for instance in instances for start in ("zoo", "scratch")[: 1 + scratch]]
-    left = [task for task in tasks if (task[0].id, task[1]) not in done]
-    pairs = _Pairs(made, scratch)
-    found = {key: Tuned(key[0], "", key[1], scores) for key, scores in done.items()}
+        done = {place: there for place, task in enumerate(tasks) if (there := _finished(made, task)) is not None}
+    left = [place for place in range(len(tasks)) if place not in done]
+
+    def keep(outcome: _Outcome) -> None:
+        if made is not None and outcome[1] is not None:
+            append_instance(made.path, outcome[1])
+
+    work = partial(_tuned, plan=plan, made=made)
+    todo = [tasks[place] for place in left]
     with (
-        runner.progress("training further", len(tasks), len(tasks) - len(left)) as tick,
-        closing(spread(partial(_tuned, plan=plan, made=made), left, ZooInputs(zoo, data), runner, workers)) as outcomes,
-        closing(kept(outcomes, pairs.keep)) as finished,
+        runner.progress("training further", len(tasks), len(done)) as tick,
+        closing(spread(work, todo, ZooInputs(zoo, data), runner, workers)) as outcomes,
+        closing(kept(chain(done.items(), ((left[n], each) for n, each in outcomes)), keep)) as finished,
     ):
-        for _, (each, _) in finished:
-            found[each.id, each.start] = each
-            runner.count(1, "networks")
-            tick(1)
-    return [replace(found[instance.id, start], arch=instance.arch) for instance, start in tasks]
+        found = {}
+        for place, (each, _) in finished:
+            found[place] = each
+            if place not in done:
+                runner.count(1, "networks")
+                tick(1)
+    return [found[place] for place in range(len(tasks))]
 
 
-def tuned_zoo(zoo: Zoo, path: Path, data: LabelledData, plan: FineTuning, seed: int) -> TunedZoo:
-    """The zoo that instances become.
-
-    Raises:
-        ConfigError: the folder is the zoo of the starts, is of other data, or cannot be made.
-    """
-    check_tuned_zoo(path, zoo, data.record())
+def tuned_zoo(path: Path, plan: FineTuning, seed: int) -> TunedZoo:
+    """The zoo that instances become by a plan."""
     return TunedZoo(path, plain({"finetune_plan": settings_of(plan), "finetune_seed": seed}))
 
 
-class _Pairs:
-    """Lists each network in the manifest when it and the one from scratch beside it are finished.
-
-    Args:
-        made: the zoo; None for none.
-        scratch: whether networks from scratch are trained.
-    """
-
-    def __init__(self, made: TunedZoo | None, scratch: bool) -> None:
-        self._made, self._scratch = made, scratch
-        self._alone: dict[str, Instance] = {}
-
-    def keep(self, finished: tuple[Tuned, Instance | None]) -> None:
-        """Take a finished network; of the same instance, the one from scratch comes second."""
-        tuned, instance = finished
-        if instance is not None:
-            self._alone[tuned.id] = instance
-        if (
-            self._made is not None
-            and tuned.id in self._alone
-            and tuned.start == ("scratch" if self._scratch else "zoo")
-        ):
-            whole = self._alone.pop(tuned.id)
-            instance = beside_scratch(whole, tuned.accuracy) if self._scratch else whole
-            append_instance(self._made.path, instance)
+def _finished(made: TunedZoo, task: tuple[Instance, str]) -> _Outcome | None:
+    """What an earlier command has made of a task."""
+    instance, start = task
+    there = made.finished(instance, start)
+    return None if there is None else (Tuned(instance.id, instance.arch, start, there[0]), there[1])
 
 
 def _tuned(
     task: tuple[Instance, str], inputs: ZooInputs, runner: Runner, *, plan: FineTuning, made: TunedZoo | None
-) -> tuple[Tuned, Instance | None]:
-    """Train one network, an instance or a fresh one in its place, and write what the instance has become."""
+) -> _Outcome:
+    """Train one network, an instance or a fresh one in its place, and write what came of it."""
     instance, start = task
     architecture, data = inputs.architectures[instance.arch], runner.place(inputs.data)
     if start == "zoo":
         module = restored_module(architecture, inputs.zoo.network(instance, architecture).weights, data, runner)
     else:
         module = runner.place(_fresh(architecture, instance.id, runner))
-    scores = dict(_trained(module, architecture, instance.id, data, plan, runner))
-    tuned, last = Tuned(instance.id, instance.arch, start, scores), plan.epochs[-1]
-    if made is None or start == "scratch":
+    curve = dict(_trained(module, architecture, instance.id, data, plan, runner))
+    tuned = Tuned(instance.id, instance.arch, start, curve)
+    if made is None:
+        return tuned, None
+    if start == "scratch":
+        made.keep_scratch(instance, curve)
         return tuned, None
     state = _state_of(module)
-    val = _score(architecture, state, data, "val", runner)
-    return tuned, made.write(instance, state, last, scores, val)
+    reached = scores(architecture, runner.place(architecture.to_weights(state)), data, runner)
+    accuracy = {split: round(_finite(score, instance.id), 6) for split, score in reached.items()}
+    return tuned, made.keep(instance, state, curve, accuracy)
 
 
 def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData, plan: FineTuning) -> None:
@@ -280,23 +274,27 @@ def _trained(
     module: nn.Module, architecture: Architecture, name: str, data: LabelledData, plan: FineTuning, runner: Runner
 ) -> Iterator[tuple[int, float]]:
     """Train a module in place, and return test accuracies by epoch."""
+    labels = labels_of(data, "test")
     optimizer = _optimiser(plan, module)
     for epoch in range(plan.epochs[-1] + 1):
         if epoch in plan.epochs:
-            yield epoch, _score(architecture, _state_of(module), data, "test", runner)
+            weights = runner.place(architecture.to_weights(_state_of(module)))
+            score = data.io.problem.scored(logits_of(architecture, weights, data, "test", runner), labels)
+            yield epoch, _finite(score, name)
         if epoch < plan.epochs[-1]:
-            _epoch(module, optimizer, data, plan, runner.generator("finetune", name, epoch), runner)
+            loss = _epoch(module, optimizer, data, plan, runner.generator("finetune", name, epoch), runner)
+            _finite(loss, name)
 
 
 def _state_of(module: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu() for name, tensor in module.state_dict().items()}
 
 
-def _score(
-    architecture: Architecture, state: Mapping[str, Tensor], data: LabelledData, split: str, runner: Runner
-) -> float:
-    weights = runner.place(architecture.to_weights(state))
-    return data.io.problem.scored(logits_of(architecture, weights, data, split, runner), labels_of(data, split))
+def _finite(value: float, name: str) -> float:
+    """A loss or a score of a network, which is refused if it is not finite."""
+    if not isfinite(value):
+        raise RunFailed(f"the loss of {name} is not finite while it is trained further.", f"Lower {setting('lr')}.")
+    return value
 
 
 def _epoch(
@@ -306,7 +304,8 @@ def _epoch(
     plan: FineTuning,
     generator: torch.Generator,
     runner: Runner,
-) -> None:
+) -> float:
+    """Train for an epoch; returns the last step's loss."""
     total = len(data.splits["train"])
     module.train()
     order = torch.randperm(total, generator=generator)
@@ -318,9 +317,8 @@ def _epoch(
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    if not torch.isfinite(loss):
-        raise RunFailed("the loss is not finite while training further.", f"Lower {setting('lr')}.")
     module.eval()
+    return loss.item()
 
 
 def _optimiser(plan: FineTuning, module: nn.Module) -> torch.optim.Optimizer:

@@ -1,24 +1,31 @@
-"""The zoo of networks that were trained further: each is written when it is finished, and read again to go on."""
+"""The zoo of networks that were trained further: each is written when it is finished, and read again to go on.
+
+zoo.json, instances.jsonl, instances/   a zoo like any other
+runs/<id>.zoo.json                      what came of an instance, also before it is listed
+runs/<id>.scratch.json                  what came of the network from scratch beside it, which is not kept
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.files.inputs import sha256_of
-from netspace_cli.core.files.outputs import check_folder
-from netspace_cli.core.runtime.results import plain
+from netspace_cli.core.files.outputs import atomic_write, check_folder
+from netspace_cli.core.files.structure import parse_json, read_text
 
 from .zoo import Instance, Zoo, create_zoo, open_zoo, write_instance
 
-# Under `training` of an instance: scores by epoch of its own, and of the network from scratch beside it.
-SCORES = {"zoo": "test_by_epoch", "scratch": "scratch_by_epoch"}
+Scores = dict[int, float]
+# Under `training` of an instance: the digest of its start's file, what the start was, and its scores by epoch.
+FROM, START, SCORES = "finetuned_from", "start", "test_by_epoch"
 
 
 @dataclass(frozen=True)
@@ -33,83 +40,125 @@ class TunedZoo:
     path: Path
     settings: dict[str, Any]
 
-    def begin(self, zoo: Zoo, data: dict[str, Any]) -> None:
-        """Make the folder, or open it.
+    def check(self, zoo: Zoo, data: dict[str, Any]) -> int:
+        """Refuse a folder that cannot be the result, before any work; how many of a zoo's instances it has.
 
         Args:
             zoo: of the starts; data: the record of the images.
         Raises:
-            ConfigError: it is of other data, or something else.
+            ConfigError: it is the zoo of the starts, cannot be made, or has other data or other networks.
+            InputFileError: a network there is missing or changed.
         """
-        create_zoo(self.path, data, {name: zoo.about[name] for name in ("licence",) if name in zoo.about})
-
-    def finished(self, starts: Sequence[Instance]) -> dict[tuple[str, str], dict[int, float]]:
-        """Scores by epoch of what is there already, by the id and what it began from, "zoo" or "scratch".
-
-        Raises:
-            ConfigError: it was trained from other starts or by other settings.
-            InputFileError: a zoo that cannot be read.
-        """
+        if self.path.exists() and self.path.samefile(zoo.path):
+            raise ConfigError(
+                f"{self.path} is the zoo whose networks are to be trained further, and stays as it is.",
+                f"Choose another folder: {setting('output', 'PATH')}.",
+            )
+        check_folder(self.path)
         if not (self.path / "zoo.json").is_file():
-            return {}
-        there, found = {i.id: i for i in open_zoo(self.path).instances}, dict[tuple[str, str], dict[int, float]]()
-        for start in starts:
-            own = there.get(start.id)
-            if own is None:
-                continue
-            if any(own.training.get(name) != value for name, value in self._provenance(start).items()):
-                raise ConfigError(
-                    f"{self.path} has {start.id} already, trained further from another network or by other settings.",
-                    "Go on with the settings it was begun with, or choose another folder.",
-                )
-            for began, name in SCORES.items():
-                if name in own.training:
-                    found[start.id, began] = {int(epoch): score for epoch, score in own.training[name].items()}
-        return found
+            return 0
+        there = create_zoo(self.path, data, {})
+        other = next((i.id for i in there.instances if FROM not in i.training), None)
+        if other is not None:
+            raise ConfigError(
+                f"{self.path} is another zoo: {other} in it was not trained further.", "Choose another folder."
+            )
+        return sum(self.finished(start, "zoo") is not None for start in zoo.instances)
 
-    def write(
-        self, start: Instance, state: Mapping[str, Tensor], epochs: int, scores: Mapping[int, float], val: float
-    ) -> Instance:
-        """Write a network's checkpoint; the instance that it becomes is not in the manifest yet.
+    def begin(self, zoo: Zoo, data: dict[str, Any]) -> None:
+        """Make the folder, or open it: see `check`."""
+        self.check(zoo, data)
+        create_zoo(self.path, data, {name: zoo.about[name] for name in ("licence",) if name in zoo.about})
+        (self.path / "runs").mkdir(exist_ok=True)
+
+    def finished(self, start: Instance, began: str) -> tuple[Scores, Instance | None] | None:
+        """What is there already of an instance, or of the network from scratch beside it; None where nothing is.
 
         Args:
-            start: what it began from; state, epochs: what it has become, after how many.
-            scores: on the test inputs by epoch; val: on the validation inputs in the end.
+            began: "zoo" or "scratch".
+        Returns:
+            Scores on the test inputs by epoch, and what an instance has become.
+        Raises:
+            ConfigError: it was trained from another start or by other settings.
+            InputFileError: what is there is missing, changed, or not to be read.
+        """
+        file = self._run(start, began)
+        if not file.is_file():
+            return None
+        try:
+            told = parse_json(read_text(file, hint="Remove it."))
+            scores = {int(epoch): float(score) for epoch, score in told[SCORES].items()}
+            instance = Instance(**told["instance"]) if began == "zoo" else None
+        except (KeyError, TypeError, ValueError) as failure:
+            raise InputFileError(file, f"not what came of a network ({failure}).", "Remove it.") from failure
+        self._check_same(start, told, self._provenance(start, began))
+        if instance is not None and not self._is_whole(instance):
+            raise InputFileError(
+                self.path / instance.file,
+                "the network that was trained is missing or changed.",
+                "Choose another folder, or bring it back.",
+            )
+        return scores, instance
+
+    def keep(
+        self, start: Instance, state: Mapping[str, Tensor], scores: Scores, accuracy: dict[str, float]
+    ) -> Instance:
+        """Write what an instance has become; it is not in the manifest yet.
+
+        Args:
+            start: what it began from; state: what it has become.
+            scores: on the test inputs by epoch; accuracy: by split, in the end.
         """
         file = write_instance(self.path, start.id, start.arch, state, start.licence)
-        training = {**self._provenance(start), SCORES["zoo"]: plain(dict(scores))}
-        training |= {"run": start.training["run"]} if "run" in start.training else {}
-        return replace(
+        provenance = self._provenance(start, "zoo")
+        begun = {START: {"epochs": start.epochs, "training": start.training}}
+        run = {"run": start.training["run"]} if "run" in start.training else {}
+        instance = replace(
             start,
             file=file,
             sha256=sha256_of(self.path / file),
-            epochs=epochs,
-            accuracy={"val": round(val, 6), "test": round(scores[epochs], 6)},
-            training=training,
+            epochs=max(scores),
+            accuracy=accuracy,
+            training={**provenance, **begun, **run, SCORES: _by_text(scores)},
         )
+        self._write(start, "zoo", {**provenance, SCORES: _by_text(scores), "instance": asdict(instance)})
+        return instance
 
-    def _provenance(self, start: Instance) -> dict[str, Any]:
-        return {"finetuned_from": start.sha256, **self.settings}
+    def keep_scratch(self, start: Instance, scores: Scores) -> None:
+        """Write the scores on the test inputs by epoch of the network from scratch beside an instance."""
+        self._write(start, "scratch", {**self._provenance(start, "scratch"), SCORES: _by_text(scores)})
+
+    def _check_same(self, start: Instance, told: dict[str, Any], wanted: dict[str, Any]) -> None:
+        for name, value in wanted.items():
+            if told.get(name) == value:
+                continue
+            inside = {k: told[name].get(k) for k in value} if isinstance(value, dict) else {}
+            differing = [f"{k} {inside[k]}, not {v}" for k, v in value.items() if inside[k] != v] if inside else []
+            how = "from another network" if name == FROM else f"by other settings ({'; '.join(differing) or name})"
+            raise ConfigError(
+                f"{self.path} has {start.id} already, trained further {how}.",
+                "Go on with the settings it was begun with, or choose another folder.",
+            )
+
+    def _is_whole(self, instance: Instance) -> bool:
+        path = self.path / instance.file
+        return path.is_file() and sha256_of(path) == instance.sha256
+
+    def _provenance(self, start: Instance, began: str) -> dict[str, Any]:
+        return {**({FROM: start.sha256} if began == "zoo" else {}), **self.settings}
+
+    def _run(self, start: Instance, began: str) -> Path:
+        return self.path / "runs" / f"{start.id}.{began}.json"
+
+    def _write(self, start: Instance, began: str, told: dict[str, Any]) -> None:
+        text = json.dumps(told, indent=1) + "\n"
+        atomic_write(self._run(start, began), lambda path: path.write_text(text), force=True)
 
 
-def beside_scratch(tuned: Instance, scores: Mapping[int, float]) -> Instance:
-    """An instance with the scores by epoch of the network from scratch beside it."""
-    return replace(tuned, training={**tuned.training, SCORES["scratch"]: plain(dict(scores))})
+def networks_in(path: Path) -> int:
+    """Number of networks of a zoo."""
+    return len(open_zoo(path).instances)
 
 
-def check_tuned_zoo(path: Path, zoo: Zoo, data: dict[str, Any]) -> None:
-    """Refuse a folder that cannot be the result, before any work.
-
-    Args:
-        zoo: of the starts; data: the record of the images.
-    Raises:
-        ConfigError: it is the zoo that the networks begin from, is of other data, cannot be made, or is a file.
-    """
-    if path.exists() and path.samefile(zoo.path):
-        raise ConfigError(
-            f"{path} is the zoo whose networks are to be trained further, and stays as it is.",
-            f"Choose another folder: {setting('output', 'PATH')}.",
-        )
-    check_folder(path)
-    if (path / "zoo.json").is_file():
-        create_zoo(path, data, {})
+def _by_text(scores: Scores) -> dict[str, float]:
+    return {str(epoch): score for epoch, score in scores.items()}

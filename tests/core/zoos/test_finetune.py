@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 from netspace_models.architectures import Architecture
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, InputFileError, RunFailed
 from torch import nn
 
 from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.merging.groups import groups_of
 from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import finetune as module
@@ -61,8 +62,8 @@ def test_the_networks_are_a_zoo_of_what_they_have_become(tiny: Tiny, tmp_path: P
         assert not torch.equal(network.weights, tiny.zoo.network(start, architecture).weights)
         told = own.training
         assert told["finetuned_from"] == start.sha256 and told["finetune_plan"]["epochs"] == [0, 1]
-        assert told["test_by_epoch"] == {str(k): v for k, v in tuned.accuracy.items()}
-        assert told["scratch_by_epoch"] == {str(k): v for k, v in scratch.accuracy.items()}
+        assert told["start"] == {"epochs": start.epochs, "training": start.training}
+        assert told["test_by_epoch"] == {str(k): v for k, v in tuned.accuracy.items()} and scratch.start == "scratch"
 
 
 def files_of(folder: Path) -> dict[Path, bytes]:
@@ -88,11 +89,74 @@ def test_begun_again_it_trains_what_is_left(tiny: Tiny, tmp_path: Path, monkeypa
     monkeypatch.setattr(module, "_trained", trained)
     with pytest.raises(KeyboardInterrupt):
         tuned("stopped", some)
-    assert [i.id for i in open_zoo(tmp_path / "stopped").instances] == [some[0].id], "whose counterpart is finished"
-    assert tuned("stopped", some) == whole and begun[4:] == [some[1].id] * 2 + [some[2].id] * 2
+    assert [i.id for i in open_zoo(tmp_path / "stopped").instances] == [i.id for i in some[:2]]
+    assert tuned("stopped", some) == whole and begun[4:] == [some[1].id] + [some[2].id] * 2
     assert files_of(tmp_path / "stopped") == files_of(tmp_path / "whole")
-    assert tuned("whole", some) == whole and len(begun) == 8, "nothing is left"
-    assert [each.start for each in tuned("whole", some, scratch=False)] == ["zoo"] * 3 and len(begun) == 8
+    assert tuned("whole", some) == whole and len(begun) == 7, "nothing is left"
+    assert [each.start for each in tuned("whole", some, scratch=False)] == ["zoo"] * 3 and len(begun) == 7
+
+
+def test_what_is_finished_is_listed_in_order_whoever_is_slower(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a kill the first is not finished and the second is, but nobody has listed it."""
+    some, plan = tiny.single_zoo.instances[:2], FineTuning((0, 1), batch=20)
+
+    def tuned(scratch: bool = False) -> list[Tuned]:
+        return finetune(
+            tiny.single_zoo, some, tiny.data, plan, Runner("cpu"), scratch=scratch, output=tmp_path / "tuned"
+        )
+
+    whole = tuned()
+    manifest = tmp_path / "tuned" / "instances.jsonl"
+    lines = manifest.read_text()
+    manifest.write_text("")
+    (tmp_path / "tuned" / "runs" / f"{some[0].id}.zoo.json").unlink()
+    real, begun = module._trained, []
+
+    def trained(net: nn.Module, arch: Architecture, name: str, *rest: Any) -> Iterator[tuple[int, float]]:
+        begun.append(name)
+        return real(net, arch, name, *rest)
+
+    monkeypatch.setattr(module, "_trained", trained)
+    assert tuned() == whole and begun == [some[0].id] and manifest.read_text() == lines
+    assert len(tuned(scratch=True)) == 4 and begun[1:] == [i.id for i in some], "those from scratch come later"
+    assert len(tuned(scratch=True)) == 4 and len(begun) == 3 and manifest.read_text() == lines
+
+
+def test_what_is_there_must_be_whole(tiny: Tiny, tmp_path: Path) -> None:
+    some, plan, path = tiny.single_zoo.instances[:1], FineTuning((0,), batch=20), tmp_path / "tuned"
+
+    def refusal() -> str:
+        with pytest.raises(InputFileError) as refused:
+            finetune(tiny.single_zoo, some, tiny.data, plan, Runner("cpu"), scratch=False, output=path)
+        return str(refused.value)
+
+    finetune(tiny.single_zoo, some, tiny.data, plan, Runner("cpu"), scratch=False, output=path)
+    run = path / "runs" / f"{some[0].id}.zoo.json"
+    told = run.read_text()
+    for text in ("{}", "[1]", told[:-20], told.replace('"sha256"', '"sha"')):
+        run.write_text(text)
+        assert "Remove it." in refusal()
+    run.write_text(told)
+    (path / open_zoo(path).instances[0].file).unlink()
+    assert "the network that was trained is missing or changed" in refusal()
+
+
+def test_a_score_that_is_not_finite_is_refused(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    some = tiny.single_zoo.instances[:1]
+    monkeypatch.setattr(type(tiny.data.io.problem), "scored", lambda *_: float("-inf"))
+    with pytest.raises(RunFailed, match=f"the loss of {some[0].id} is not finite while it is trained further"):
+        finetune(tiny.single_zoo, some, tiny.data, FineTuning((0,)), Runner("cpu"), scratch=False)
+
+
+def test_groups_are_of_one_start_but_for_its_seed(tiny: Tiny, tmp_path: Path) -> None:
+    """Instances of one number of epochs differ in their seed alone, and do so when they are trained further."""
+    path = tmp_path / "tuned"
+    plan = FineTuning((0,), batch=20)
+    finetune(tiny.single_zoo, tiny.single_zoo.instances, tiny.data, plan, Runner("cpu"), scratch=False, output=path)
+    found = [[i.id for i in group.instances] for group in groups_of(open_zoo(path))]
+    assert found == [[i.id for i in group.instances] for group in groups_of(tiny.single_zoo)]
 
 
 def test_a_folder_of_something_else_is_refused(tiny: Tiny, tmp_path: Path) -> None:
@@ -109,8 +173,12 @@ def test_a_folder_of_something_else_is_refused(tiny: Tiny, tmp_path: Path) -> No
     assert "is not a folder" in refusal(tmp_path / "file", plan)
     finetune(tiny.single_zoo, some, tiny.data, plan, runner, scratch=False, output=tmp_path / "tuned")
     other = refusal(tmp_path / "tuned", replace(plan, lr=0.1))
-    assert f"has {some[0].id} already, trained further from another network or by other settings" in other
-    assert "by other settings" in refusal(tmp_path / "tuned", plan, Runner("cpu", seed=1))
+    assert f"has {some[0].id} already, trained further by other settings (lr 0.001, not 0.1)." in other
+    assert "by other settings (finetune_seed)" in refusal(tmp_path / "tuned", plan, Runner("cpu", seed=1))
+    changed = (replace(some[0], sha256="0" * 64),)
+    with pytest.raises(ConfigError, match="already, trained further from another network"):
+        finetune(tiny.single_zoo, changed, tiny.data, plan, runner, scratch=False, output=tmp_path / "tuned")
+    assert "is another zoo: lenetlike-0000 in it was not trained further" in refusal(tiny.zoo.path, plan)
     train_zoo(tmp_path / "digits", ZooPlan(("lenetlike",), (1, 0, 0), (0, 0)), load_data("digits"), runner)
     assert "is a zoo of digits" in refusal(tmp_path / "digits", plan)
 
