@@ -47,7 +47,8 @@ class Way:
         name: in `WAYS`, "ensemble", or "chosen ensemble" of those members that teach.
         scores: on held-out images.
         steps, images: of distilling, the latter with repeats; 0 for none.
-        seconds: that it took by itself, without asking members, judging, and rates that were given up.
+        seconds: that it took by itself, without asking members, judging, and rates that were given up; of a greedy mean
+            with judging its candidates.
         lr: the first rate of distilling, the best of those that were tried.
         chosen: whether it is the result.
         note: of how many members, or that it was stopped or failed.
@@ -206,6 +207,9 @@ def merge(
     judge, of_all = judge_of(panel, data, runner, labels)
     starts = Starts(panel, architecture, space, judge)
     left_out = ways_left_out(members, architecture, space, labels=data.labelled)
+    if plan.method is None and "from-mean" in left_out and starts.share_a_start():
+        # Where hidden units are not known, only networks of one start have a mean.
+        del left_out["from-mean"]
     plain, distilling = _ways_to_go(left_out, plan)
     found = [_plain(way, starts, judge) for way in plain]
     plain_ways = [way for way, _ in found]

@@ -14,7 +14,7 @@ WAYS: Mapping[str, str] = {
     "mean": "the mean of the members' weights",
     "aligned-mean": "the same with hidden units aligned to the best member's",
     "refreshed-mean": "the same with the statistics of its batch norms refreshed",
-    "greedy-mean": "the mean of the best member and of those that do not make it worse, added one by one",
+    "greedy-mean": "the aligned mean of those alone that do not make it worse: from the best one on, added one by one",
     "from-fresh": "the ensemble distilled into fresh weights",
     "from-best": "the ensemble distilled into the best member's weights",
     "labels-from-best": "the best member trained further by the labels alone, without the ensemble",

@@ -114,6 +114,10 @@ class Starts:
         network = Network(self.architecture, begins.weights)
         return weight_student(network, self._judge.data, lr, runner), begins.seconds
 
+    def share_a_start(self) -> bool:
+        """Whether members that are averaged have a mean at least as good as the best of them."""
+        return len(self.own) > 1 and self._greedy.members > 1
+
     @property
     def _best(self) -> Network:
         assert self.best is not None
@@ -121,7 +125,7 @@ class Starts:
 
     @property
     def _best_mean(self) -> Start:
-        """The greedy one if it is of several members, and so no worse than the best of them."""
+        """The greedy one if it is of several members, and so no worse than the best of those that are averaged."""
         if self._greedy.members > 1:
             return self._greedy
         return self._refreshed if self.architecture.pairs else self._mean

@@ -198,6 +198,21 @@ def test_members_of_one_start_have_a_greedy_mean(tiny: Tiny) -> None:
     assert torch.allclose(begun, network.weights, atol=1e-6), "a mean of several that help is distilled into"
 
 
+def test_where_hidden_units_are_not_known_networks_of_one_start_have_a_mean(
+    tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network, runner = three(tiny)[0], Runner("cpu")
+    architecture, away = network.architecture, torch.randn(network.weights.numel(), generator=seeded())
+    near = [Network(architecture, network.weights + move * away) for move in (0.005, -0.005)]
+    monkeypatch.setattr(type(architecture), "hidden_groups", ())
+    monkeypatch.setattr(type(architecture), "why_no_groups", "they are mixed")
+    data = labelled_by(tiny.data, val=network)
+    found, apart = (merge(members, data, runner, plan=FEW) for members in (near, three(tiny)))
+    assert {"mean", "greedy-mean", "from-mean"} <= names(found) and "from-mean" not in found.left_out
+    assert "the hidden units of lenetlike are not known" in apart.left_out["from-mean"]
+    assert "greedy-mean" in names(apart) and "aligned-mean" in apart.left_out
+
+
 def test_the_rate_falls_to_zero_as_a_cosine(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     runner, members = Runner("cpu"), members_of(tiny, "lenetlike")
     lessons = lessons_of(members, tiny.data, FEW, runner)
