@@ -69,7 +69,6 @@ class TunedZoo:
         """Make the folder, or open it: see `check`."""
         self.check(zoo, data)
         create_zoo(self.path, data, {name: zoo.about[name] for name in ("licence",) if name in zoo.about})
-        (self.path / "runs").mkdir(exist_ok=True)
 
     def finished(self, start: Instance, began: str) -> tuple[Scores, Instance | None] | None:
         """What is there already of an instance, or of the network from scratch beside it; None where nothing is.
@@ -151,8 +150,9 @@ class TunedZoo:
         return self.path / "runs" / f"{start.id}.{began}.json"
 
     def _write(self, start: Instance, began: str, told: dict[str, Any]) -> None:
-        text = json.dumps(told, indent=1) + "\n"
-        atomic_write(self._run(start, began), lambda path: path.write_text(text), force=True)
+        file, text = self._run(start, began), json.dumps(told, indent=1) + "\n"
+        file.parent.mkdir(parents=True, exist_ok=True)  # ids of adopted zoos are paths
+        atomic_write(file, lambda path: path.write_text(text), force=True)
 
 
 def networks_in(path: Path) -> int:

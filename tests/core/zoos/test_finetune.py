@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from netspace_cli.core.merging.groups import groups_of
 from netspace_cli.core.networks.scores import accuracy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import finetune as module
+from netspace_cli.core.zoos.adopt import IndexPlan, index_folder
 from netspace_cli.core.zoos.finetune import FineTuning, Tuned, finetune, restored_module, summarised
 from netspace_cli.core.zoos.plan import ZooPlan
 from netspace_cli.core.zoos.train import train_zoo
@@ -122,6 +124,19 @@ def test_what_is_finished_is_listed_in_order_whoever_is_slower(
     assert tuned() == whole and begun == [some[0].id] and manifest.read_text() == lines
     assert len(tuned(scratch=True)) == 4 and begun[1:] == [i.id for i in some], "those from scratch come later"
     assert len(tuned(scratch=True)) == 4 and len(begun) == 3 and manifest.read_text() == lines
+
+
+def test_ids_may_be_paths(tiny: Tiny, tmp_path: Path) -> None:
+    """As in zoos of somebody's checkpoints, which lie in folders."""
+    folder, plan = tmp_path / "theirs", FineTuning((0, 1), batch=20)
+    (folder / "sub").mkdir(parents=True)
+    shutil.copy(tiny.networks["lenetlike"], folder / "sub" / "a.safetensors")
+    with Runner("cpu") as runner:
+        zoo = index_folder(folder, tiny.data, runner, IndexPlan()).zoo
+        found = finetune(zoo, zoo.instances, tiny.data, plan, runner, output=tmp_path / "tuned")
+        assert [each.id for each in found] == ["sub/a"] * 2 == [zoo.instances[0].id] * 2
+        assert finetune(zoo, zoo.instances, tiny.data, plan, runner, output=tmp_path / "tuned") == found
+    assert [i.id for i in open_zoo(tmp_path / "tuned").instances] == ["sub/a"]
 
 
 def test_what_is_there_must_be_whole(tiny: Tiny, tmp_path: Path) -> None:
