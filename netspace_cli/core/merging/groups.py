@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers, kept, spread
 from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.finished import finished_instance, read_finished, write_finished
 from netspace_cli.core.zoos.tuned_zoo import FROM, SCORES
 from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
 
@@ -108,7 +110,7 @@ def groups_left(zoo: Zoo, path: Path, plan: MergePlan, seed: int) -> list[Group]
         return list(groups)
     done = {i.id: i for i in create_zoo(path, zoo.data, {}).instances}
     for group in groups:
-        there, wanted = done.get(group.id), _provenance(group, plan, seed)
+        there, wanted = done.get(group.id) or _finished(path, group), _provenance(group, plan, seed)
         if there is not None and any(_recorded(there).get(k) != v for k, v in wanted.items()):
             raise ConfigError(
                 f"{path} has {group.id} already, merged from other instances or by other settings.",
@@ -147,15 +149,19 @@ def merge_groups(
     plan = plan or MergePlan()
     left = groups_left(zoo, path, plan, runner.seed)
     create_zoo(path, zoo.data, zoo.about)
-    work = partial(_merged, path=path, plan=plan)
+    there = {place: done for place, group in enumerate(left) if (done := _finished(path, group)) is not None}
+    places = [place for place in range(len(left)) if place not in there]
+    work, todo = partial(_merged, path=path, plan=plan), [left[place] for place in places]
+    append = partial(append_instance, path)
     with (
-        runner.progress("merging groups", len(left)) as tick,
-        closing(spread(work, left, MergeInputs(zoo, data, space), runner, workers)) as outcomes,
-        closing(kept(outcomes, partial(append_instance, path))) as finished,
+        runner.progress("merging groups", len(left), len(there)) as tick,
+        closing(spread(work, todo, MergeInputs(zoo, data, space), runner, workers)) as outcomes,
+        closing(kept(chain(there.items(), ((places[n], each) for n, each in outcomes)), append)) as finished,
     ):
-        for _ in finished:
-            runner.count(1, "networks")
-            tick(1)
+        for place, _ in finished:
+            if place not in there:
+                runner.count(1, "networks")
+                tick(1)
     return open_zoo(path).instances
 
 
@@ -165,6 +171,12 @@ def _merged(group: Group, inputs: MergeInputs, runner: Runner, *, path: Path, pl
     members = [inputs.zoo.network(instance, inputs.architectures[arch]) for instance in group.instances]
     found = merge(members, inputs.data, runner, space=inputs.space_of(arch), plan=plan)
     return _write(path, group, found, _provenance(group, plan, runner.seed))
+
+
+def _finished(path: Path, group: Group) -> Instance | None:
+    """What an earlier command has made of a group, though it may not have been listed yet."""
+    told = read_finished(path, group.id)
+    return None if told is None else finished_instance(path, group.id, told)
 
 
 def _provenance(group: Group, plan: MergePlan, seed: int) -> dict[str, Any]:
@@ -186,7 +198,7 @@ def _write(path: Path, group: Group, found: Merged, provenance: dict[str, Any]) 
     way = found.way(found.method)
     scores = {} if way is None else {"val": way.scores.validation, "test": way.scores.test}
     beside = {name: each.scores.test for name in ("best", ENSEMBLE) if (each := found.way(name)) is not None}
-    return Instance(
+    instance = Instance(
         group.id,
         first.arch,
         "train",
@@ -197,6 +209,8 @@ def _write(path: Path, group: Group, found: Merged, provenance: dict[str, Any]) 
         licence=_licence(group.instances),
         training={"merged_by": found.method, **provenance, **{k: v for k, v in beside.items() if v is not None}},
     )
+    write_finished(path, group.id, {}, instance)
+    return instance
 
 
 def _licence(instances: Sequence[Instance]) -> str:

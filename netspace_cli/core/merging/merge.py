@@ -206,10 +206,7 @@ def merge(
     panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh)
     judge, of_all = judge_of(panel, data, runner, labels)
     starts = Starts(panel, architecture, space, judge)
-    left_out = ways_left_out(members, architecture, space, labels=data.labelled)
-    if plan.method is None and "from-mean" in left_out and starts.share_a_start():
-        # Where hidden units are not known, only networks of one start have a mean.
-        del left_out["from-mean"]
+    left_out = _left_out(members, starts, data, plan)
     plain, distilling = _ways_to_go(left_out, plan)
     found = [_plain(way, starts, judge) for way in plain]
     plain_ways = [way for way, _ in found]
@@ -231,6 +228,15 @@ def merge(
         {name: left_out[name] for name in WAYS if name in left_out and plan.takes(name)},
         None if stop is None else stop.exit_code,
     )
+
+
+def _left_out(members: Sequence[Network], starts: Starts, data: LabelledData, plan: MergePlan) -> dict[str, str]:
+    """Ways that cannot be gone, each with the reason."""
+    found = ways_left_out(members, starts.architecture, starts.space, labels=data.labelled)
+    if plan.method is None and "from-mean" in found and starts.share_a_start():
+        # Where hidden units are not known, only networks of one start have a mean.
+        del found["from-mean"]
+    return found
 
 
 def _ways_to_go(left_out: Collection[str], plan: MergePlan) -> tuple[list[str], list[str]]:

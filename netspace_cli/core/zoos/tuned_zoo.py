@@ -7,20 +7,19 @@ runs/<id>.scratch.json                  what came of the network from scratch be
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.files.inputs import sha256_of
-from netspace_cli.core.files.outputs import atomic_write, check_folder
-from netspace_cli.core.files.structure import parse_json, read_text
+from netspace_cli.core.files.outputs import check_folder
 
+from .finished import finished_instance, read_finished, unreadable, write_finished
 from .zoo import Instance, Zoo, create_zoo, open_zoo, write_instance
 
 Scores = dict[int, float]
@@ -81,23 +80,16 @@ class TunedZoo:
             ConfigError: it was trained from another start or by other settings.
             InputFileError: what is there is missing, changed, or not to be read.
         """
-        file = self._run(start, began)
-        if not file.is_file():
+        name = _name(start, began)
+        told = read_finished(self.path, name)
+        if told is None:
             return None
         try:
-            told = parse_json(read_text(file, hint="Remove it."))
             scores = {int(epoch): float(score) for epoch, score in told[SCORES].items()}
-            instance = Instance(**told["instance"]) if began == "zoo" else None
-        except (KeyError, TypeError, ValueError) as failure:
-            raise InputFileError(file, f"not what came of a network ({failure}).", "Remove it.") from failure
+        except (AttributeError, KeyError, TypeError, ValueError) as failure:
+            raise unreadable(self.path, name, failure) from failure
         self._check_same(start, told, self._provenance(start, began))
-        if instance is not None and not self._is_whole(instance):
-            raise InputFileError(
-                self.path / instance.file,
-                "the network that was trained is missing or changed.",
-                "Choose another folder, or bring it back.",
-            )
-        return scores, instance
+        return scores, finished_instance(self.path, name, told) if began == "zoo" else None
 
     def keep(
         self, start: Instance, state: Mapping[str, Tensor], scores: Scores, accuracy: dict[str, float]
@@ -120,12 +112,13 @@ class TunedZoo:
             accuracy=accuracy,
             training={**provenance, **begun, **run, SCORES: _by_text(scores)},
         )
-        self._write(start, "zoo", {**provenance, SCORES: _by_text(scores), "instance": asdict(instance)})
+        write_finished(self.path, _name(start, "zoo"), {**provenance, SCORES: _by_text(scores)}, instance)
         return instance
 
     def keep_scratch(self, start: Instance, scores: Scores) -> None:
         """Write the scores on the test inputs by epoch of the network from scratch beside an instance."""
-        self._write(start, "scratch", {**self._provenance(start, "scratch"), SCORES: _by_text(scores)})
+        told = {**self._provenance(start, "scratch"), SCORES: _by_text(scores)}
+        write_finished(self.path, _name(start, "scratch"), told)
 
     def _check_same(self, start: Instance, told: dict[str, Any], wanted: dict[str, Any]) -> None:
         for name, value in wanted.items():
@@ -139,25 +132,17 @@ class TunedZoo:
                 "Go on with the settings it was begun with, or choose another folder.",
             )
 
-    def _is_whole(self, instance: Instance) -> bool:
-        path = self.path / instance.file
-        return path.is_file() and sha256_of(path) == instance.sha256
-
     def _provenance(self, start: Instance, began: str) -> dict[str, Any]:
         return {**({FROM: start.sha256} if began == "zoo" else {}), **self.settings}
-
-    def _run(self, start: Instance, began: str) -> Path:
-        return self.path / "runs" / f"{start.id}.{began}.json"
-
-    def _write(self, start: Instance, began: str, told: dict[str, Any]) -> None:
-        file, text = self._run(start, began), json.dumps(told, indent=1) + "\n"
-        file.parent.mkdir(parents=True, exist_ok=True)  # ids of adopted zoos are paths
-        atomic_write(file, lambda path: path.write_text(text), force=True)
 
 
 def networks_in(path: Path) -> int:
     """Number of networks of a zoo."""
     return len(open_zoo(path).instances)
+
+
+def _name(start: Instance, began: str) -> str:
+    return f"{start.id}.{began}"
 
 
 def _by_text(scores: Scores) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from netspace_models.errors import RunFailed
+from netspace_models.errors import ConfigError, InputFileError, RunFailed
 
 from netspace_cli.core.merging import groups
 from netspace_cli.core.merging.groups import MergeInputs, merge_groups
@@ -72,3 +72,31 @@ def test_groups_that_are_finished_are_kept_where_another_fails(
     assert [i.id for i in whole] == [*ORDER[1:], ORDER[0]]
     again = merge_groups(tiny.zoo, tmp_path / "again", tiny.data, runner, plan=FEW, workers=shared)
     assert [i.id for i in again] == ORDER and sorted(again, key=lambda i: i.id) == sorted(whole, key=lambda i: i.id)
+
+
+def test_what_a_kill_kept_from_the_manifest_is_not_merged_again(
+    tiny: Tiny, tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first group was not finished, the others were, and nobody has listed them."""
+    path, plan = tmp_path / "merged", MergePlan(method="mean")
+    whole = merge_groups(tiny.zoo, path, tiny.data, runner, plan=plan)
+    assert [i.id for i in whole] == ORDER
+    manifest = path / "instances.jsonl"
+    lines = manifest.read_text()
+    manifest.write_text("")
+    (path / "runs" / f"{ORDER[0]}.json").unlink()
+    real, begun = groups.merge, []
+
+    def merged(members: Sequence[Network], *rest: Any, **options: Any) -> Merged:
+        begun.append(members[0].architecture.name)
+        return real(members, *rest, **options)
+
+    monkeypatch.setattr(groups, "merge", merged)
+    assert merge_groups(tiny.zoo, path, tiny.data, runner, plan=plan) == whole
+    assert begun == ["lenetlike"] and manifest.read_text() == lines
+    manifest.write_text("")
+    with pytest.raises(ConfigError, match="has lenetlike-0000 already, merged from other instances or by other"):
+        merge_groups(tiny.zoo, path, tiny.data, runner, plan=MergePlan(method="best"))
+    (path / whole[0].file).unlink()
+    with pytest.raises(InputFileError, match="the network that was made is missing or changed"):
+        merge_groups(tiny.zoo, path, tiny.data, runner, plan=plan)

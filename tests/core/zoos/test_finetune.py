@@ -155,7 +155,7 @@ def test_what_is_there_must_be_whole(tiny: Tiny, tmp_path: Path) -> None:
         assert "Remove it." in refusal()
     run.write_text(told)
     (path / open_zoo(path).instances[0].file).unlink()
-    assert "the network that was trained is missing or changed" in refusal()
+    assert "the network that was made is missing or changed" in refusal()
 
 
 def test_a_score_that_is_not_finite_is_refused(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
