@@ -291,8 +291,10 @@ def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
     found = merge(members, tiny.data, Runner("cpu"), space=tiny.space, plan=MergePlan(budget=1.0, images=8, lr=1e-3))
     distilled = [way for way in found.ways if "from-" in way.name]
     assert sorted(way.note for way in distilled) == ["", *["stopped early"] * 5]
-    longest = max(distilled, key=lambda way: way.seconds)
-    assert longest.note == "" and all(way.steps >= 1 for way in distilled)
+    (last,) = (way for way in distilled if not way.note)
+    # A step takes equally long on weights, and on embeddings.
+    alike = [way for way in distilled if way is not last and ("space-" in way.name) == ("space-" in last.name)]
+    assert all(1 <= way.steps < last.steps for way in alike) and alike
     assert halvings(5) == [5, 3, 2, 1] and halvings(1) == [1]
     assert sum(way.seconds for way in distilled) < 2.0
 
