@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, Protocol, Self, TypeVar
 
@@ -203,8 +203,11 @@ def _context() -> Any:
 def begin_server() -> None:
     """Start the server that worker processes are forks of, so that it imports torch while this process does."""
     if _context().get_start_method() == "forkserver":
-        with _imports_from_elsewhere(), _without_interrupts():
-            forkserver.ensure_running()
+        with _imports_from_elsewhere():
+            # It is started with the server otherwise, and lets interrupts through again.
+            resource_tracker.ensure_running()
+            with _without_interrupts():
+                forkserver.ensure_running()
 
 
 @contextmanager
