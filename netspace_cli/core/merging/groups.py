@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.runtime.workers import Workers, kept, spread
+from netspace_cli.core.runtime.workers import Workers, spread_and_keep
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.finished import finished_instance, read_finished, write_finished
 from netspace_cli.core.zoos.tuned_zoo import FROM, SCORES
@@ -76,9 +75,8 @@ def groups_of(zoo: Zoo) -> tuple[Group, ...]:
     """
     found: dict[str, list[Instance]] = {}
     for instance in zoo.instances:
-        found.setdefault(
-            json.dumps([instance.arch, instance.epochs, _shared(instance.training)], sort_keys=True), []
-        ).append(instance)
+        kind = [instance.arch, instance.epochs, _shared(instance.training)]
+        found.setdefault(json.dumps(kind, sort_keys=True), []).append(instance)
     groups = [group for group in found.values() if len(group) > 1]
     if not groups:
         raise ConfigError(
@@ -150,13 +148,11 @@ def merge_groups(
     left = groups_left(zoo, path, plan, runner.seed)
     create_zoo(path, zoo.data, zoo.about)
     there = {place: done for place, group in enumerate(left) if (done := _finished(path, group)) is not None}
-    places = [place for place in range(len(left)) if place not in there]
-    work, todo = partial(_merged, path=path, plan=plan), [left[place] for place in places]
-    append = partial(append_instance, path)
+    work, keep = partial(_merged, path=path, plan=plan), partial(append_instance, path)
+    inputs = MergeInputs(zoo, data, space)
     with (
         runner.progress("merging groups", len(left), len(there)) as tick,
-        closing(spread(work, todo, MergeInputs(zoo, data, space), runner, workers)) as outcomes,
-        closing(kept(chain(there.items(), ((places[n], each) for n, each in outcomes)), append)) as finished,
+        closing(spread_and_keep(work, left, there, keep, inputs, runner, workers)) as finished,
     ):
         for place, _ in finished:
             if place not in there:

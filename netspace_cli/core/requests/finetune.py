@@ -20,8 +20,7 @@ from netspace_cli.core.zoos.finetune import (
     summarised,
     tuned_zoo,
 )
-from netspace_cli.core.zoos.tuned_zoo import networks_in
-from netspace_cli.core.zoos.zoo import Zoo
+from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import recorded
 from .workers import ZooSource, undivided_note, workers_for
@@ -109,7 +108,7 @@ class FinetuneTask:
     def written(self) -> str | None:
         """What is in the output after the work, or None without one."""
         output = self.request.output
-        return None if output is None else f"{output} has {networks_in(output)} networks."
+        return None if output is None else f"{output} has {len(open_zoo(output).instances)} networks."
 
     def document(self, found: Sequence[Tuned]) -> dict[str, Any]:
         """Every network and the means, for JSON."""

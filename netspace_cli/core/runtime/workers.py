@@ -7,10 +7,11 @@ shared memory that a process may not outlive.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar
 
 from netspace_models.errors import NetspaceError
@@ -197,24 +198,38 @@ def in_order(outcomes: Iterable[tuple[int, R]]) -> Generator[R]:
             following += 1
 
 
-def kept(outcomes: Iterable[tuple[int, R]], keep: Callable[[R], None]) -> Generator[tuple[int, R]]:
-    """Places of tasks with their results, as they come; what is kept of them is in the order of the tasks.
+def spread_and_keep(
+    work: Work[T, Opened, R],
+    tasks: Sequence[T],
+    done: Mapping[int, R],
+    keep: Callable[[R], None],
+    inputs: Opened,
+    runner: Runner,
+    workers: Workers[Opened] | None,
+) -> Generator[tuple[int, R]]:
+    """Places of tasks with their results, as `spread`, where some are done already; these come first.
 
     Args:
-        keep: called once for each result. Those that wait for one before them are kept at the end, however it comes.
+        done: results by place.
+        keep: called once for each result, in the order of the tasks. Those that wait for one before them are kept at
+            the end, however it comes.
+    Raises:
+        NetspaceError: as `spread`.
     """
+    left = [place for place in range(len(tasks)) if place not in done]
     waiting: dict[int, R] = {}
     following = 0
-    try:
-        for place, result in outcomes:
-            waiting[place] = result
-            while following in waiting:
-                keep(waiting.pop(following))
-                following += 1
-            yield place, result
-    finally:
-        for place in sorted(waiting):
-            keep(waiting[place])
+    with closing(spread(work, [tasks[place] for place in left], inputs, runner, workers)) as outcomes:
+        try:
+            for place, result in chain(done.items(), ((left[n], each) for n, each in outcomes)):
+                waiting[place] = result
+                while following in waiting:
+                    keep(waiting.pop(following))
+                    following += 1
+                yield place, result
+        finally:
+            for place in sorted(waiting):
+                keep(waiting[place])
 
 
 @lru_cache(maxsize=1)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import chain
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from netspace_cli.core.networks.scores import labels_of, logits_of, scores
 from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.results import Result, plain
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
-from netspace_cli.core.runtime.workers import Workers, kept, spread
+from netspace_cli.core.runtime.workers import Workers, spread_and_keep
 
 from .inputs import ZooInputs
 from .tuned_zoo import TunedZoo
@@ -125,18 +124,16 @@ def finetune(
     if made is not None:
         made.begin(zoo, data.record())
         done = {place: there for place, task in enumerate(tasks) if (there := _finished(made, task)) is not None}
-    left = [place for place in range(len(tasks)) if place not in done]
 
     def keep(outcome: _Outcome) -> None:
         if made is not None and outcome[1] is not None:
             append_instance(made.path, outcome[1])
 
     work = partial(_tuned, plan=plan, made=made)
-    todo = [tasks[place] for place in left]
+    inputs = ZooInputs(zoo, data)
     with (
         runner.progress("training further", len(tasks), len(done)) as tick,
-        closing(spread(work, todo, ZooInputs(zoo, data), runner, workers)) as outcomes,
-        closing(kept(chain(done.items(), ((left[n], each) for n, each in outcomes)), keep)) as finished,
+        closing(spread_and_keep(work, tasks, done, keep, inputs, runner, workers)) as finished,
     ):
         found = {}
         for place, (each, _) in finished:

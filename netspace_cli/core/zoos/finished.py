@@ -13,11 +13,10 @@ from typing import Any
 
 from netspace_models.errors import InputFileError
 
-from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import atomic_write
 from netspace_cli.core.files.structure import parse_json, read_text
 
-from .zoo import Instance
+from .zoo import Instance, file_in, file_state, instance_from
 
 
 def write_finished(zoo: Path, name: str, told: dict[str, Any], instance: Instance | None = None) -> None:
@@ -59,11 +58,11 @@ def finished_instance(zoo: Path, name: str, told: dict[str, Any]) -> Instance:
         InputFileError: it is not told, or its checkpoint is missing or changed.
     """
     try:
-        instance = Instance(**told["instance"])
-    except (KeyError, TypeError) as failure:
+        instance = instance_from(told["instance"])
+    except (KeyError, TypeError, ValueError) as failure:
         raise unreadable(zoo, name, failure) from failure
-    path = zoo / instance.file
-    if not path.is_file() or sha256_of(path) != instance.sha256:
+    path = file_in(zoo, instance, _file(zoo, name))
+    if file_state(path, instance.sha256) != "ok":
         raise InputFileError(
             path, "the network that was made is missing or changed.", "Choose another folder, or bring it back."
         )

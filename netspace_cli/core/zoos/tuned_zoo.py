@@ -20,7 +20,7 @@ from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 
 from .finished import finished_instance, read_finished, unreadable, write_finished
-from .zoo import Instance, Zoo, create_zoo, open_zoo, write_instance
+from .zoo import Instance, Zoo, create_zoo, write_instance
 
 Scores = dict[int, float]
 # Under `training` of an instance: the digest of its start's file, what the start was, and its scores by epoch.
@@ -134,11 +134,6 @@ class TunedZoo:
 
     def _provenance(self, start: Instance, began: str) -> dict[str, Any]:
         return {**({FROM: start.sha256} if began == "zoo" else {}), **self.settings}
-
-
-def networks_in(path: Path) -> int:
-    """Number of networks of a zoo."""
-    return len(open_zoo(path).instances)
 
 
 def _name(start: Instance, began: str) -> str:

@@ -159,14 +159,25 @@ class Zoo(Table):
         Raises:
             InputFileError: the manifest points outside the zoo.
         """
-        relative = PurePosixPath(instance.file)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise InputFileError(
-                self.path / "instances.jsonl",
-                f"instance {shown(instance.id)} points outside the zoo: {shown(instance.file)}.",
-                "Do not trust it, or index the folder again.",
-            )
-        return self.path / relative
+        return file_in(self.path, instance, self.path / "instances.jsonl")
+
+
+def file_in(zoo: Path, instance: Instance, listed: Path) -> Path:
+    """Path of an instance's checkpoint.
+
+    Args:
+        listed: the file that names it.
+    Raises:
+        InputFileError: it is named outside the zoo.
+    """
+    relative = PurePosixPath(instance.file)
+    if relative.is_absolute() or ".." in relative.parts:
+        raise InputFileError(
+            listed,
+            f"instance {shown(instance.id)} points outside the zoo: {shown(instance.file)}.",
+            "Do not trust it, or index the folder again.",
+        )
+    return zoo / relative
 
 
 def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
@@ -245,7 +256,7 @@ def _read_manifest(file: Path) -> list[Instance]:
     instances: dict[str, Instance] = {}
     for number, line in enumerate(lines if lines[-1] else lines[:-1], start=1):
         try:
-            instance = _instance(parse_json(line))
+            instance = instance_from(parse_json(line))
         except (ValueError, TypeError) as failure:
             raise InputFileError(
                 file, f"line {number} is not an instance ({brief(failure)}).", "Remove that line."
@@ -257,8 +268,12 @@ def _read_manifest(file: Path) -> list[Instance]:
     return list(instances.values())
 
 
-def _instance(fields: dict[str, Any]) -> Instance:
-    """Parse a line's content. Raises ValueError or TypeError if it is not an instance."""
+def instance_from(fields: dict[str, Any]) -> Instance:
+    """An instance from a line's content.
+
+    Raises:
+        TypeError, ValueError: it is not one.
+    """
     if not isinstance(fields, dict):
         raise TypeError(f"a {type(fields).__name__}, not a table")
     if "accuracy" not in fields:
@@ -356,10 +371,11 @@ def append_instance(zoo: Path, instance: Instance) -> None:
 
 def verify(zoo: Zoo) -> list[tuple[Instance, str]]:
     """Check every instance's file against the manifest: (instance, "ok", "missing", "changed" or "unreadable")."""
-    return [(instance, _state(zoo.file_of(instance), instance.sha256)) for instance in zoo.instances]
+    return [(instance, file_state(zoo.file_of(instance), instance.sha256)) for instance in zoo.instances]
 
 
-def _state(path: Path, sha256: str) -> str:
+def file_state(path: Path, sha256: str) -> str:
+    """Whether a file is the one of a digest: "ok", "missing", "changed" or "unreadable"."""
     if not os.path.isfile(path):
         return "missing"
     try:

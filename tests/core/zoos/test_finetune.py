@@ -153,6 +153,8 @@ def test_what_is_there_must_be_whole(tiny: Tiny, tmp_path: Path) -> None:
     for text in ("{}", "[1]", told[:-20], told.replace('"sha256"', '"sha"')):
         run.write_text(text)
         assert "Remove it." in refusal()
+    run.write_text(told.replace('"instances/', '"../instances/'))
+    assert "points outside the zoo" in refusal()
     run.write_text(told)
     (path / open_zoo(path).instances[0].file).unlink()
     assert "the network that was made is missing or changed" in refusal()
