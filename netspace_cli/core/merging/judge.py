@@ -13,6 +13,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
+from .answers import FORGETFUL, Answers, on_split
 from .panel import Panel
 
 # Validation images by which it is chosen who goes on: a look costs little then.
@@ -100,19 +101,21 @@ class Judge:
         return logits_of(network.architecture, weights, self.data, split, self.runner, most=most)
 
 
-def judge_of(panel: Panel, data: LabelledData, runner: Runner, labels: Tensor | None) -> tuple[Judge, Scores]:
+def judge_of(
+    panel: Panel, data: LabelledData, runner: Runner, labels: Tensor | None, known: Answers = FORGETFUL
+) -> tuple[Judge, Scores]:
     """The judge that a panel's teachers make, and how all members do together.
 
     Args:
         data: on the runner's device.
         labels: (N,) of the test images, on the processor; None where they are not known.
+        known: answers from merges before.
     """
     found: list[float | None] = []
     problem = data.io.problem
 
     def asked(place: int) -> Tensor:
-        member = panel.members[place]
-        logits = logits_of(member.architecture, runner.place(member.weights), data, "test", runner)
+        logits = on_split(panel.members[place], data, "test", runner, known)
         if len(found) < len(panel.members):
             found.append(None if labels is None else problem.scored(logits, labels))
         return logits

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import BATCH
 from netspace_cli.core.runtime.runner import Runner
 
+from .answers import FORGETFUL, Answers
 from .plan import MergePlan
 from .students import Student
 
@@ -76,6 +78,7 @@ def lessons_of(
     *,
     most: int | None = None,
     weights: Sequence[float] | None = None,
+    known: Answers = FORGETFUL,
 ) -> Lessons:
     """Ask the teachers about training images.
 
@@ -83,6 +86,7 @@ def lessons_of(
         data: on the runner's device.
         most: about this number of images at most, repeats included; None for as many as are worth it.
         weights: of the teachers; None for equal ones.
+        known: answers from merges before.
     """
     size, count = len(data.splits["train"]), plan.images
     worth = size * views_of(data)
@@ -90,15 +94,24 @@ def lessons_of(
     rounds = -(-batches * count // size)
     orders = [torch.randperm(size, generator=runner.generator("merge", "images", each)) for each in range(rounds)]
     index = torch.cat(orders)[: batches * count].view(batches, count)
-    asked = [(teacher.architecture, runner.place(teacher.weights)) for teacher in teachers]
+    placed = [runner.place(teacher.weights) for teacher in teachers]
     with runner.progress("asking teachers", batches * count) as tick:
 
         def part(at: slice) -> Tensor:
-            # Shifting and mirroring takes as long as a small network's answer: once for all teachers.
-            images = torch.cat([batch_of(data, index, number, runner)[0] for number in range(at.start, at.stop)])
-            said = ensemble_outputs((a.run(own, images) for a, own in asked), data.io.problem, weights)
-            tick(len(images))
-            return said.unflatten(0, (-1, count))
+            @cache
+            def images() -> Tensor:
+                # Shifting and mirroring takes as long as a small network's answer: once for all teachers.
+                return torch.cat([batch_of(data, index, number, runner)[0] for number in range(at.start, at.stop)])
+
+            def ask(teacher: Network, own: Tensor) -> Tensor:
+                return teacher.architecture.run(own, images())
+
+            inputs = ("train", count, at.start, at.stop)
+            pairs = zip(teachers, placed, strict=True)
+            said = (runner.place(known.of(teacher, inputs, partial(ask, teacher, own))) for teacher, own in pairs)
+            together = ensemble_outputs(said, data.io.problem, weights)
+            tick(len(together))
+            return together.unflatten(0, (-1, count))
 
         answers = runner.in_batches(part, batches, batch=max(1, BATCH // count), what="batches")
     return Lessons(data, index, runner.place(answers), plan, runner)

@@ -9,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 from netspace_models.architectures import Architecture
-from netspace_models.architectures.architecture import Form
 from netspace_models.errors import ConfigError, WrongSpace
 from netspace_models.problems import CLASSIFICATION
 from netspace_models.wording import setting
@@ -23,6 +22,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
 from netspace_cli.core.spaces.space import Space
 
+from .answers import FORGETFUL, Answers
 from .distil import Distilling, distil_by_halving, distil_by_steps, most_steps
 from .judge import Judge, Scores, judge_of
 from .lessons import lessons_of
@@ -177,11 +177,11 @@ def merge(
     space: Space | None = None,
     plan: MergePlan | None = None,
     stop: StopRequest | None = None,
+    known: Answers = FORGETFUL,
 ) -> Merged:
     """Make one network of several that were trained apart.
 
-    Members are asked one at a time, and what they say together about the training images is kept; distilling then
-    takes no longer and no more memory for their number.
+    What the members say together about training images is kept: distilling takes no longer, however many they are.
 
     Args:
         members: classifiers or regressors of one task, of any architectures.
@@ -190,6 +190,7 @@ def merge(
         space: one that has that architecture, for ways through embeddings.
         plan: how; None for every way.
         stop: ends distilling on a signal, and the best so far is kept; None: signals interrupt as always.
+        known: answers from merges before, by the same runner, of the same data.
     Raises:
         ConfigError: members that cannot be merged, or a way that cannot be gone; fp16.
         WrongSpace: the space does not have the architecture.
@@ -203,22 +204,21 @@ def merge(
     data = runner.place(data)
     labels = labels_of(data, "test") if data.labelled else None
     data = data if plan.labels else data.without_labels()
-    panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh)
-    judge, of_all = judge_of(panel, data, runner, labels)
+    panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh, known=known)
+    judge, of_all = judge_of(panel, data, runner, labels, known)
     starts = Starts(panel, architecture, space, judge)
     left_out = _left_out(members, starts, data, plan)
     plain, distilling = _ways_to_go(left_out, plan)
     found = [_plain(way, starts, judge) for way in plain]
     plain_ways = [way for way, _ in found]
     if distilling:
-        students = _students(distilling, starts, judge, plan, stop)
+        students = _students(distilling, starts, judge, plan, stop, known)
         found += _distilled(students, starts, judge, plan, began)
         left_out |= dict.fromkeys(set(distilling) - {way.name for way, _ in found}, "the work was stopped before")
     best, network = _best_of(found, plan, stop)
     ways = [*plain_ways, *_together(panel, judge, of_all), *(way for way, _ in found[len(plain_ways) :])]
-    form: Form = "full" if starts.best is None else starts.best.form
     return Merged(
-        replace(network, form=form),
+        replace(network, form=starts.form),
         best.name,
         tuple(replace(way, chosen=way is best) for way in ways),
         tuple(name_of(member) for member in members),
@@ -277,7 +277,12 @@ def _together(panel: Panel, judge: Judge, of_all: Scores) -> list[Way]:
 
 
 def _students(
-    names: Sequence[str], starts: Starts, judge: Judge, plan: MergePlan, stop: StopRequest | None
+    names: Sequence[str],
+    starts: Starts,
+    judge: Judge,
+    plan: MergePlan,
+    stop: StopRequest | None,
+    known: Answers,
 ) -> dict[Distilling, float]:
     """Who is taught on these ways, one for each rate, with the seconds that its start took."""
     runner = judge.runner
@@ -287,7 +292,7 @@ def _students(
         most = min(passes, max(len(judge.data.splits["train"]), passes // REPEATS))
     else:
         most = int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers))
-    lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most, weights=judge.weights)
+    lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most, weights=judge.weights, known=known)
     students: dict[Distilling, float] = {}
     for name, lr in begun:
         student, seconds = starts.student(name, lr)

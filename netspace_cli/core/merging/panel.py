@@ -16,8 +16,10 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network, check_teacher
-from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of, logits_of
+from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of
 from netspace_cli.core.runtime.runner import Runner
+
+from .answers import FORGETFUL, Answers, on_split
 
 # Logits of one function written twice differ by rounding alone, in units of their size.
 SAME = 1e-4
@@ -73,7 +75,15 @@ def check_members(members: Sequence[Network], data: LabelledData) -> None:
                 raise _copies(other, one)
 
 
-def seat(members: Sequence[Network], data: LabelledData, runner: Runner, *, choose: bool, weigh: bool = False) -> Panel:
+def seat(
+    members: Sequence[Network],
+    data: LabelledData,
+    runner: Runner,
+    *,
+    choose: bool,
+    weigh: bool = False,
+    known: Answers = FORGETFUL,
+) -> Panel:
     """Ask every member about the validation images, one at a time, and choose who teaches.
 
     Args:
@@ -81,14 +91,15 @@ def seat(members: Sequence[Network], data: LabelledData, runner: Runner, *, choo
         data: on the runner's device.
         choose: whether a part of the members may teach.
         weigh: whether the teachers have weights; where labels are known.
+        known: answers from merges before.
     Raises:
         ConfigError: members that are one function, or whose classes are in other orders.
     """
     labels = labels_of(data, "val") if data.labelled else None
-    answers = []
+    answers = list[Tensor]()
     with runner.progress("asking members", len(members)) as tick:
         for member in members:
-            answers.append(logits_of(member.architecture, runner.place(member.weights), data, "val", runner))
+            answers.append(on_split(member, data, "val", runner, known))
             tick(1)
     _check_functions(members, answers)
     problem = data.io.problem

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 from netspace_models.architectures import Architecture
+from netspace_models.architectures.architecture import Form
 from torch import Tensor
 
 from netspace_cli.core.encoding.encode import encode
@@ -113,6 +114,11 @@ class Starts:
         begins = self.of("best") if way in ("from-best", "labels-from-best") else self._best_mean
         network = Network(self.architecture, begins.weights)
         return weight_student(network, self._judge.data, lr, runner), begins.seconds
+
+    @property
+    def form(self) -> Form:
+        """The layout of the result's checkpoint: the best member's."""
+        return "full" if self.best is None else self.best.form
 
     def share_a_start(self) -> bool:
         """Whether members that are averaged have a mean at least as good as the best of them."""

@@ -18,6 +18,7 @@ from netspace_cli.core.experiments.merging.merging_figure import gain_by_way
 from netspace_cli.core.experiments.merging.runs import Merging, pool_of
 from netspace_cli.core.experiments.merging.tables import merging_table, share_of
 from netspace_cli.core.experiments.report import Report
+from netspace_cli.core.merging import answers
 from netspace_cli.core.merging.merge import merge
 from netspace_cli.core.runtime.runner import Runner
 from tests.worlds import Tiny
@@ -78,6 +79,16 @@ def test_a_stopped_experiment_goes_on(tiny: Tiny, tmp_path: Path, monkeypatch: p
         monkeypatch.setattr(module, "merge", asked)
         run(tiny, tmp_path, runner, plan)
         assert asked.call_count == 1, "the first draw was there"
+
+
+def test_a_member_of_several_draws_is_asked_once(
+    tiny: Tiny, tmp_path: Path, runner: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = Mock(wraps=answers.logits_of)
+    monkeypatch.setattr(answers, "logits_of", asked)
+    run(tiny, tmp_path, runner, replace(PLAN, method="mean", draws=3))
+    drawn = {name for line in log_of(tmp_path) for name in line["members"]}
+    assert asked.call_count == 2 * len(drawn) < 2 * 6 * PLAN.count
 
 
 def test_members_are_drawn_from_the_best(tiny: Tiny) -> None:

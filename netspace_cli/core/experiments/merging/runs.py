@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
@@ -11,6 +11,7 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.experiments.run_log import RunLog
+from netspace_cli.core.merging.answers import Answers
 from netspace_cli.core.merging.merge import Merged, merge
 from netspace_cli.core.merging.plan import MergePlan
 from netspace_cli.core.runtime.runner import Runner
@@ -108,6 +109,7 @@ class Bench:
         plan: checked.
         runner: its seed draws.
         log: of finished runs.
+        known: what members have answered: each is drawn several times.
     """
 
     zoo: Zoo
@@ -117,6 +119,7 @@ class Bench:
     plan: Merging
     runner: Runner
     log: RunLog
+    known: Answers = field(default_factory=Answers)
 
     def members(self, draw: int) -> list[Instance]:
         """The members of a draw, each once; they do not depend on how many draws there are."""
@@ -134,7 +137,7 @@ class Bench:
         known = {a.name: a for a in self.zoo.architectures()}
         drawn = self.members(draw)
         networks = [self.zoo.network(i, known[i.arch]) for i in drawn]
-        found = merge(networks, self.data, self.runner, space=self.space, plan=own.plan(labels))
+        found = merge(networks, self.data, self.runner, space=self.space, plan=own.plan(labels), known=self.known)
         return self.log.add({**what, "members": [i.id for i in drawn], **values_of(found)})
 
 
