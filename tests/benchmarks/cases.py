@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,37 @@ def open_spaces(folder: Path) -> Round:
     return run
 
 
+def distilling(folder: Path, arch: str) -> Round:
+    """Ten steps of distilling two networks into one, by 256 images."""
+    from netspace_cli.core.merging.distil import Distilling
+    from netspace_cli.core.merging.lessons import lessons_of
+    from netspace_cli.core.merging.plan import MergePlan
+    from netspace_cli.core.merging.students import weight_student
+
+    data, runner = images(folder, (2560, 600, 600)), Runner("cpu", threads=1)
+    one = network(arch, data)
+    noise = torch.randn(one.weights.shape, generator=torch.Generator().manual_seed(0))
+    members = [one, replace(one, weights=one.weights + 0.01 * noise)]
+    lessons = lessons_of(members, data.without_labels(), MergePlan(steps=10), runner, most=2560)
+
+    def run() -> float:
+        student = Distilling("from-best", weight_student(one, data, 1e-3, runner), lessons, steps=10)
+        student.go_on(1.0, lambda *_, **__: None)
+        return float(student.weights().square().mean())
+
+    return run
+
+
+def distil_lenetlike(folder: Path) -> Round:
+    """Into a LeNetLike."""
+    return distilling(folder, "lenetlike")
+
+
+def distil_resnet8(folder: Path) -> Round:
+    """Into a ResNet8."""
+    return distilling(folder, "resnet8")
+
+
 CASES: dict[str, Callable[[Path], Round]] = {
     "step-lenetlike": step_lenetlike,
     "step-several": step_several,
@@ -167,4 +199,6 @@ CASES: dict[str, Callable[[Path], Round]] = {
     "refine-1": refine_alone,
     "refine-16": refine_together,
     "open-spaces": open_spaces,
+    "distil-lenetlike": distil_lenetlike,
+    "distil-resnet8": distil_resnet8,
 }

@@ -9,6 +9,8 @@ from torch import Tensor
 
 from netspace_cli.core.runtime import optimisers
 
+from .muon import Muon
+
 
 class Adam:
     """Adam on everything."""
@@ -24,33 +26,22 @@ class Adam:
 
 
 class AdamAndMuon:
-    """Muon on weights with two axes and more, their inputs as one axis; Adam on biases and what belongs to norms.
-
-    Muon (Jordan, 2024) makes the singular values of a step alike. A step is then scaled to the size that Adam's has
-    (Liu et al., 2025, section 2.2), so that both have one rate.
-    """
+    """Muon on weights with two axes and more; Adam on biases and what belongs to norms; both at one rate."""
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
-        # A matrix shares its weight's memory, which has to be in order then.
-        self._weights = [each for each in parameters if each.ndim > 1 and each.is_contiguous()]
-        self._matrices = [torch.nn.Parameter(each.detach().flatten(1)) for each in self._weights]
-        moved = set(map(id, self._weights))
-        others = [each for each in parameters if id(each) not in moved]
-        self._optimizers: list[torch.optim.Optimizer] = []
-        if others:
-            self._optimizers.append(optimisers.AdamW(others, weight_decay=0.0))
-        if self._matrices:
-            self._optimizers.append(optimisers.Muon(self._matrices, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"))
+        self._parameters = parameters
+        self._muon = Muon([each for each in parameters if each.ndim > 1])
+        others = [each for each in parameters if each.ndim < 2]
+        self._adam = optimisers.AdamW(others, weight_decay=0.0) if others else None
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Follow the gradient of a loss once."""
-        for each in (*self._weights, *(p for o in self._optimizers for g in o.param_groups for p in g["params"])):
+        for each in self._parameters:
             each.grad = None
         loss.backward()
-        for weight, matrix in zip(self._weights, self._matrices, strict=True):
-            matrix.grad = None if weight.grad is None else weight.grad.flatten(1)
-        for optimizer in self._optimizers:
-            _take(optimizer, rate)
+        self._muon.step(rate)
+        if self._adam is not None:
+            _take(self._adam, rate)
 
 
 def _take(optimizer: torch.optim.Optimizer, rate: float) -> None:

@@ -30,4 +30,3 @@ def _inner(method: Callable[..., Any]) -> Callable[..., Any]:
 Adam = _uncompiled(torch.optim.Adam)
 AdamW = _uncompiled(torch.optim.AdamW)
 SGD = _uncompiled(torch.optim.SGD)
-Muon = _uncompiled(torch.optim.Muon)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from netspace_cli.core.merging.muon import Muon, orthogonal
 from netspace_cli.core.merging.optimisers import Adam, AdamAndMuon
 from tests.small_networks import seeded
 
@@ -31,6 +33,29 @@ def test_a_step_on_weights_has_like_singular_values_and_adam_s_size() -> None:
         assert 0.1 * RATE < change.square().mean().sqrt() < 0.3 * RATE
 
 
+@pytest.mark.parametrize("shape", [(6, 75), (75, 6), (8, 3, 3, 3), (40, 2, 3, 3)])
+def test_steps_on_weights_are_those_of_torch_s_muon(shape: tuple[int, ...]) -> None:
+    """As far as the numbers go that torch's computes with."""
+    own, other = (torch.randn(shape, generator=seeded()).requires_grad_() for _ in range(2))
+    matrix = torch.nn.Parameter(other.detach().flatten(1))
+    mine, theirs = Muon([own]), torch.optim.Muon([matrix], lr=RATE, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+    for step in range(4):
+        own.grad = torch.randn(shape, generator=seeded(step))
+        matrix.grad = own.grad.flatten(1)
+        before = own.detach().clone()
+        mine.step(RATE)
+        theirs.step()
+        moved = (own.detach() - before).norm()
+        assert (own.detach().flatten(1) - matrix.detach()).norm() < 0.1 * moved
+
+
+def test_a_matrix_of_zeros_stays_and_a_weight_without_gradient_does_not_move() -> None:
+    assert torch.equal(orthogonal(torch.zeros(3, 5)), torch.zeros(3, 5))
+    still = torch.ones(2, 2, requires_grad=True)
+    Muon([still]).step(RATE)
+    assert torch.equal(still, torch.ones(2, 2))
+
+
 def test_biases_move_as_by_adam() -> None:
     one, other = net(), net()
     names = ("0.bias", "3.bias")
@@ -43,7 +68,7 @@ def test_biases_move_as_by_adam() -> None:
 
 
 def test_it_comes_down_whatever_shapes_there_are() -> None:
-    """Weights that are not in order in memory are left to Adam; a module may have no biases, or no weights."""
+    """Weights may lie in memory in any order; a module may have no biases, or no weights."""
     for module in (
         net(),
         net().to(memory_format=torch.channels_last),

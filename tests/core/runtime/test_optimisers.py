@@ -18,12 +18,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "Adam": {"fused": True},
     "AdamW": {"weight_decay": 0.1},
     "SGD": {"momentum": 0.9},
-    "Muon": {},
 }
 LOADS = """
 import sys, torch
 from netspace_cli.core.runtime import optimisers
-for kind in (optimisers.Adam, optimisers.AdamW, optimisers.SGD, optimisers.Muon):
+for kind in (optimisers.Adam, optimisers.AdamW, optimisers.SGD):
     values = torch.ones(2, 2, requires_grad=True)
     optimizer = kind([values], lr=0.1)
     values.square().sum().backward()
