@@ -139,7 +139,9 @@ class Shell(click.Group):
                 code = outcome if isinstance(outcome, int) else 0
             except (Exception, KeyboardInterrupt, Halt) as error:  # noqa: BLE001 - reported below
                 failure = error
-        failure = interrupts.error or failure
+        if interrupts.error is not None:
+            interrupts.error.hint = failure.hint if isinstance(failure, Halt) else ""
+            failure = interrupts.error
         if failure is not None:
             code = tell(failure)
         sys.exit(code)

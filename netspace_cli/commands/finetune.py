@@ -11,6 +11,7 @@ from netspace_cli import options
 from netspace_cli.commands.choices import Epochs, Selection, workers
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer
+from netspace_cli.terminal.interrupts import continues
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def finetune(
     undivided = task.undivided()
     if undivided is not None:
         console.note(undivided)
-    with runner:
+    with runner, continues(kept=output is not None):
         found = task.run(runner)
         report = runner.report()
     console.cost(report)

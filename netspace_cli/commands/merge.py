@@ -13,6 +13,7 @@ from netspace_cli.commands.choices import Seconds, Selection, normalised, worker
 from netspace_cli.core.merging.plan import WAYS, MergePlan
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
+from netspace_cli.terminal.interrupts import continues
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
@@ -164,7 +165,7 @@ def _merge_groups(
     undivided = task.undivided()
     if undivided is not None:
         console.note(undivided)
-    with runner:
+    with runner, continues():
         found = rows_of(task.run(runner))
         report = runner.report()
     console.cost(report)

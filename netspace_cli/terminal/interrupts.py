@@ -6,7 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, NoReturn, Self
 
@@ -17,8 +18,27 @@ from netspace_cli.core.runtime.stop import EXIT_CODES
 _WORDS = {signal.SIGINT: "interrupted.", signal.SIGTERM: "terminated."}
 
 
+CONTINUES = "What is finished is kept: run the same command again to continue."
+
+
 class Halt(BaseException):
-    """Request to stop at once. Not an `Exception`, so that no code takes it for a failed file or step."""
+    """Request to stop at once. Not an `Exception`, so that no code takes it for a failed file or step.
+
+    Attributes:
+        hint: what to do next.
+    """
+
+    hint = ""
+
+
+@contextmanager
+def continues(kept: bool = True) -> Iterator[None]:
+    """Tell whoever stops the work in the block that it can go on, if its results are `kept`."""
+    try:
+        yield
+    except Halt as halt:
+        halt.hint = CONTINUES if kept else ""
+        raise
 
 
 class Interrupts:

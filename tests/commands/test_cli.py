@@ -23,6 +23,7 @@ from netspace_models.errors import CheckpointError, Interrupted, NetspaceError, 
 from netspace_cli import options
 from netspace_cli.cli import COMMANDS, Entry, Shell
 from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.interrupts import CONTINUES
 from tests.worlds import Cli, Tiny
 
 
@@ -345,6 +346,18 @@ def test_a_real_process_ends_by_signals_with_their_codes(number: int, code: int,
         work.send_signal(number)
         _, said = work.communicate(timeout=30)
     assert (work.returncode, said.strip()) == (code, message)
+
+
+@pytest.mark.parametrize(("kept", "more"), [("True", [f"hint: {CONTINUES}"]), ("False", [])])
+def test_work_that_continues_says_so_when_it_is_stopped(kept: str, more: list[str]) -> None:
+    body = f"""
+    from netspace_cli.terminal.interrupts import continues
+    with continues(kept={kept}):
+        signal.raise_signal(signal.SIGINT)
+    """
+    with process(body) as work:
+        _, said = work.communicate(timeout=30)
+    assert (work.returncode, said.splitlines()) == (130, ["error: interrupted.", *more])
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

@@ -9,6 +9,7 @@ import click
 
 from netspace_cli import options
 from netspace_cli.terminal.console import Console
+from netspace_cli.terminal.interrupts import continues
 
 if TYPE_CHECKING:
     from netspace_cli.core.experiments.report import Report
@@ -51,7 +52,7 @@ def run_experiment(
     """
     runner = running.runner(console)
     task = request.prepare()
-    with runner:
+    with runner, continues():
         found = task.run(runner)
         cost = runner.report()
     report = found.report

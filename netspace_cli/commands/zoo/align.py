@@ -11,6 +11,7 @@ import click
 from netspace_cli import options
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer
+from netspace_cli.terminal.interrupts import continues
 
 
 @click.command()
@@ -62,7 +63,7 @@ def align(
         console.table("would align", ["id", "arch", "split", "reference"], rows)
         console.document({"jobs": [{"id": i.id, "reference": references[i.arch].id} for i in todo]})
         return
-    with runner:
+    with runner, continues():
         aligned = align_zoo(zoo, output, chosen, runner)
         report = runner.report()
     console.cost(report)

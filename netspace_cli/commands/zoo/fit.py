@@ -12,6 +12,7 @@ from netspace_cli.commands.choices import workers
 from netspace_cli.commands.zoo.index import Counts
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer
+from netspace_cli.terminal.interrupts import continues
 from netspace_cli.views.fields import FIT_COLUMNS
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def fit(
         console.table("would fit", ["id", "split", "kind"], [(j.id, j.split, j.source.kind) for j in task.jobs])
         console.document({"jobs": [{"id": j.id, "split": j.split, "kind": j.source.kind} for j in task.jobs]})
         return
-    with runner:
+    with runner, continues():
         zoo = task.run(runner)
         report = runner.report()
     console.cost(report)

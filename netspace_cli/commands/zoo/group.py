@@ -15,6 +15,7 @@ from netspace_cli.commands.zoo.fit import fit
 from netspace_cli.commands.zoo.index import Counts, image_data, index, summary
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, integer
+from netspace_cli.terminal.interrupts import continues
 from netspace_cli.views.view import view_of
 
 
@@ -182,7 +183,7 @@ def train(
         console.table("would train", ["id", "split", "epochs"], rows)
         console.document({"jobs": task.jobs})
         return
-    with runner:
+    with runner, continues():
         trained = task.run(runner)
         report = runner.report()
     console.cost(report)
