@@ -185,6 +185,16 @@ def test_a_record_that_is_not_whole_is_named(zoo_path: Path, content: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("content", "kind"),
+    [("[1]", "list"), ('"x"', "str"), ('{"format": "netspace-zoo", "version": 1, "data": [1]}', "list")],
+)
+def test_a_record_that_is_no_table_is_named_by_what_it_is(zoo_path: Path, content: str, kind: str) -> None:
+    (zoo_path / "zoo.json").write_text(content)
+    with pytest.raises(InputFileError, match=f"not a zoo record \\(a {kind}, not a table\\)"):
+        open_zoo(zoo_path)
+
+
+@pytest.mark.parametrize(
     ("io", "words"),
     [
         (
