@@ -189,6 +189,15 @@ def distil_resnet8(folder: Path) -> Round:
     return distilling(folder, "resnet8")
 
 
+def finetuning(folder: Path) -> Round:
+    """Twenty steps of training two LeNetLikes further, one after the other."""
+    from netspace_cli.core.zoos.finetune import FineTuning, finetune
+
+    data, runner = images(folder), Runner("cpu", threads=1)
+    zoo, plan = zoo_of(folder, data, ("lenetlike",), 2), FineTuning((0, 1), epoch_images=640)
+    return lambda: finetune(zoo, zoo.instances, data, plan, runner, scratch=False)[0].accuracy[1]
+
+
 CASES: dict[str, Callable[[Path], Round]] = {
     "step-lenetlike": step_lenetlike,
     "step-several": step_several,
@@ -199,6 +208,7 @@ CASES: dict[str, Callable[[Path], Round]] = {
     "refine-1": refine_alone,
     "refine-16": refine_together,
     "open-spaces": open_spaces,
+    "finetune": finetuning,
     "distil-lenetlike": distil_lenetlike,
     "distil-resnet8": distil_resnet8,
 }

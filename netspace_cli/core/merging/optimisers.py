@@ -32,7 +32,7 @@ class AdamAndMuon:
         self._parameters = parameters
         self._muon = Muon([each for each in parameters if each.ndim > 1])
         others = [each for each in parameters if each.ndim < 2]
-        self._adam = optimisers.AdamW(others, weight_decay=0.0) if others else None
+        self._adam = optimisers.AdamW(others, weight_decay=0.0, fused=True) if others else None
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Follow the gradient of a loss once."""

@@ -321,4 +321,5 @@ def _epoch(
 def _optimiser(plan: FineTuning, module: nn.Module) -> torch.optim.Optimizer:
     if plan.optimizer == "sgd":
         return optimisers.SGD(module.parameters(), plan.lr, momentum=0.9, weight_decay=plan.weight_decay)
-    return optimisers.Adam(module.parameters(), plan.lr, weight_decay=plan.weight_decay)
+    # All tensors in one pass: one by one they take as long as a tenth of a small network's step.
+    return optimisers.Adam(module.parameters(), plan.lr, weight_decay=plan.weight_decay, fused=True)
