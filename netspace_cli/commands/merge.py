@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 STOPPING = "Stopping after this step; the best so far is judged and written. Ctrl-C again to end at once."
 
+# Of the ensemble's gain: what small networks keep of eight of their kind.
+LITTLE = 0.6
+
 
 @click.command()
 @click.argument("networks", nargs=-1, required=True, type=options.INPUT)
@@ -238,7 +241,8 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         console.note(f"Left out {', '.join(ways)}: {why}.")
     if found.gain is not None:
         best = f"the best {task.architecture.name} of the members"
-        console.note(f"{found.method}: {percent(found.gain)} of what the ensemble gains over {best}.")
+        more = " A larger --arch may keep more." if found.gain < LITTLE else ""
+        console.note(f"{found.method}: {percent(found.gain)} of what the ensemble gains over {best}.{more}")
     written = [path for path in (task.request.output, task.request.plot) if path is not None]
     for path in written:
         console.note(f"Wrote {path}.")

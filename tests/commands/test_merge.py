@@ -15,6 +15,7 @@ from torch import Tensor
 
 from netspace_cli.core.merging import own_space
 from netspace_cli.core.merging.lessons import Lessons
+from netspace_cli.core.merging.merge import Merged
 from netspace_cli.core.merging.own_space import OwnSpace
 from netspace_cli.core.merging.students import Student
 from netspace_cli.core.networks.network import read_network, write_network
@@ -90,6 +91,16 @@ def test_a_row_for_each_way(tiny: Tiny, files: list[Path], work: Path, rows: Row
     told = cli("merge", *files, "--data", tiny.npz, *FEW).stderr
     assert "Left out refreshed-mean: lenetlike has no batch norms." in told
     assert "The network was not written: -o keeps it." in told
+
+
+@pytest.mark.parametrize(("gain", "more"), [(0.47, " A larger --arch may keep more."), (0.75, "")])
+def test_where_little_of_the_gain_is_kept_a_larger_result_is_named(
+    tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, gain: float, more: str
+) -> None:
+    monkeypatch.setattr(Merged, "gain", gain)
+    told = cli("merge", *files, "--data", tiny.npz, "--method", "mean", "-o", "one.pt", *FEW).stderr
+    wanted = f"mean: {gain:.1%} of what the ensemble gains over the best lenetlike of the members.{more}"
+    assert wanted.replace("%", " %") in told.splitlines()
 
 
 @pytest.mark.parametrize("labelled", [True, False])
