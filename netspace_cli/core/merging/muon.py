@@ -1,7 +1,7 @@
 """Muon: steps on the weights of layers whose singular values are alike (Jordan, 2024).
 
 torch's own computes in bfloat16, which processors without such arithmetic have to imitate: for a LeNet-like that takes
-ten times as long, two thirds of a step of distilling. Here all is float32.
+more than half of a step of distilling (RESULTS.md). Here all is float32.
 """
 
 from __future__ import annotations
