@@ -16,7 +16,7 @@ from netspace_models.errors import InputFileError
 from netspace_cli.core.files.outputs import atomic_write
 from netspace_cli.core.files.structure import parse_json, read_text
 
-from .zoo import Instance, file_in, file_state, instance_from
+from .zoo import Instance, as_table, file_in, file_state, instance_from
 
 
 def write_finished(zoo: Path, name: str, told: dict[str, Any], instance: Instance | None = None) -> None:
@@ -43,12 +43,9 @@ def read_finished(zoo: Path, name: str) -> dict[str, Any] | None:
     if not file.is_file():
         return None
     try:
-        told = parse_json(read_text(file, hint="Remove it."))
-        if not isinstance(told, dict):
-            raise TypeError(f"a {type(told).__name__}, not a table")
+        return as_table(parse_json(read_text(file, hint="Remove it.")))
     except (TypeError, ValueError) as failure:
         raise unreadable(zoo, name, failure) from failure
-    return told
 
 
 def finished_instance(zoo: Path, name: str, told: dict[str, Any]) -> Instance:

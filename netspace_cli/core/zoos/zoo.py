@@ -235,8 +235,8 @@ def open_zoo(path: Path | str) -> Zoo:
         )
     try:
         record = parse_json(read_text(file, hint="Index the folder again."))
-        check_version(file, _table(record), (FORMAT, VERSION), "Use the netspace that wrote it.")
-        data = translated_record(dict(_table(record["data"])))
+        check_version(file, as_table(record), (FORMAT, VERSION), "Use the netspace that wrote it.")
+        data = translated_record(dict(as_table(record["data"])))
         recorded_io(data["io"])
         if not isinstance(data["name"], str):
             raise TypeError(f"name {shown_value(data['name'])} is not text")
@@ -268,7 +268,8 @@ def _read_manifest(file: Path) -> list[Instance]:
     return list(instances.values())
 
 
-def _table(value: Any) -> dict[str, Any]:
+def as_table(value: Any) -> dict[str, Any]:
+    """What JSON holds, which must be names with values. Raises TypeError: says what it is."""
     if not isinstance(value, dict):
         raise TypeError(f"a {type(value).__name__}, not a table")
     return value
@@ -280,7 +281,7 @@ def instance_from(fields: dict[str, Any]) -> Instance:
     Raises:
         TypeError, ValueError: it is not one.
     """
-    fields = _table(fields)
+    fields = as_table(fields)
     if "accuracy" not in fields:
         fields = {"accuracy" if name in SCORES else name: value for name, value in fields.items()}
     instance = Instance(**fields)
