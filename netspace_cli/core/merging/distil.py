@@ -18,7 +18,8 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
 
 from .lessons import Lessons
-from .students import Optimiser, Student
+from .optimisers import Optimiser
+from .students import Student
 
 # Steps over which a student's weights are averaged, at most.
 WINDOW = 100

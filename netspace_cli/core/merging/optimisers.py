@@ -4,47 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from netspace_cli.core.runtime import optimisers
+from netspace_cli.core.runtime.muon import Muon
 
-from .muon import Muon
+FIRST = 0.0  # a rate that no step is taken at: each step has its own
 
 
-class Adam:
-    """Adam on everything."""
+class Optimiser:
+    """Follows losses, each at a rate of its own."""
 
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
-        self._own = optimisers.AdamW(parameters, weight_decay=0.0)
+    def __init__(self, own: Optimizer | optimisers.Together) -> None:
+        self._own = own
 
     def step(self, loss: Tensor, rate: float) -> None:
         """Follow the gradient of a loss once."""
         self._own.zero_grad()
         loss.backward()
-        _take(self._own, rate)
+        for group in self._own.param_groups:
+            group["lr"] = rate
+        self._own.step()
 
 
-class AdamAndMuon:
-    """Muon on weights with two axes and more; Adam on biases and what belongs to norms; both at one rate."""
-
-    def __init__(self, parameters: Sequence[Tensor]) -> None:
-        self._parameters = parameters
-        self._muon = Muon([each for each in parameters if each.ndim > 1])
-        others = [each for each in parameters if each.ndim < 2]
-        self._adam = optimisers.AdamW(others, weight_decay=0.0, fused=True) if others else None
-
-    def step(self, loss: Tensor, rate: float) -> None:
-        """Follow the gradient of a loss once."""
-        for each in self._parameters:
-            each.grad = None
-        loss.backward()
-        self._muon.step(rate)
-        if self._adam is not None:
-            _take(self._adam, rate)
+def adam(parameters: Sequence[Tensor]) -> Optimiser:
+    """Adam on everything."""
+    return Optimiser(optimisers.AdamW(parameters, FIRST, weight_decay=0.0))
 
 
-def _take(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
+def adam_and_muon(parameters: Sequence[Tensor]) -> Optimiser:
+    """Muon on weights with two axes and more; Adam on biases and what belongs to norms."""
+    weights, others = [p for p in parameters if p.ndim > 1], [p for p in parameters if p.ndim < 2]
+    parts: dict[str, Optimizer] = {"muon": Muon(weights, FIRST)} if weights else {}
+    if others:
+        parts["adam"] = optimisers.AdamW(others, FIRST, weight_decay=0.0, fused=True)
+    return Optimiser(optimisers.Together(parts))

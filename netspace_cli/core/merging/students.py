@@ -17,15 +17,7 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.finetune import restored_module
 
-from .optimisers import Adam, AdamAndMuon
-
-
-class Optimiser(Protocol):
-    """Moves what it was made for."""
-
-    def step(self, loss: Tensor, rate: float) -> None:
-        """Follow the gradient of a loss once."""
-        ...
+from .optimisers import Optimiser, adam, adam_and_muon
 
 
 class Student(Protocol):
@@ -69,7 +61,7 @@ class WeightStudent:
 
     def optimiser(self) -> Optimiser:
         """Muon and Adam on the module's parameters."""
-        return AdamAndMuon([each for each in self.module.parameters() if each.requires_grad])
+        return adam_and_muon([each for each in self.module.parameters() if each.requires_grad])
 
     def values(self) -> list[Tensor]:
         """Parameters and buffers, without counters."""
@@ -103,7 +95,7 @@ class EmbeddingStudent:
 
     def optimiser(self) -> Optimiser:
         """Adam on the embedding alone."""
-        return Adam([self.embedding])
+        return adam([self.embedding])
 
     def values(self) -> list[Tensor]:
         """The embedding alone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -14,7 +14,7 @@ K = TypeVar("K", bound=Optimizer)
 WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
-def _uncompiled(kind: type[K]) -> type[K]:
+def uncompiled(kind: type[K]) -> type[K]:
     """The class as it is, but for wrappers that import the compiler: same bits, same state."""
     methods: dict[str, Any] = {name: _inner(getattr(kind, name)) for name in WRAPPED}
     # The wrapper of a step also keeps gradients out of it.
@@ -27,6 +27,45 @@ def _inner(method: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
-Adam = _uncompiled(torch.optim.Adam)
-AdamW = _uncompiled(torch.optim.AdamW)
-SGD = _uncompiled(torch.optim.SGD)
+Adam = uncompiled(torch.optim.Adam)
+AdamW = uncompiled(torch.optim.AdamW)
+SGD = uncompiled(torch.optim.SGD)
+
+
+class Together:
+    """Optimisers that move different parameters, as one.
+
+    Args:
+        parts: by name, under which a saved state has theirs.
+    """
+
+    def __init__(self, parts: Mapping[str, Optimizer]) -> None:
+        self._parts = dict(parts)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Groups of all; a rate set in one counts from the next step."""
+        return [group for each in self._parts.values() for group in each.param_groups]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients of all parameters."""
+        for each in self._parts.values():
+            each.zero_grad()
+
+    def step(self) -> None:
+        """Follow the gradients once."""
+        for each in self._parts.values():
+            each.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """As plain containers of tensors and numbers."""
+        return {name: each.state_dict() for name, each in self._parts.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore from `state_dict`.
+
+        Raises:
+            KeyError, ValueError: it is of other parameters.
+        """
+        for name, each in self._parts.items():
+            each.load_state_dict(state[name])

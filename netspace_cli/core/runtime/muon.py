@@ -6,11 +6,15 @@ more than half of a step of distilling (RESULTS.md). Here all is float32.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from math import sqrt
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
+
+from .optimisers import uncompiled
 
 MOMENTUM = 0.95
 # Of the polynomial that brings all singular values near 1, and how often it is applied.
@@ -20,28 +24,32 @@ TIMES = 5
 SIZE_OF_ADAM = 0.2
 
 
-class Muon:
-    """Moves weights of two axes and more, their inputs as one axis.
+@uncompiled
+class Muon(Optimizer):
+    """Moves weights of two axes and more, their inputs as one axis; at a rate by steps of the size that Adam's have.
 
     Args:
-        weights: (O, …) each, with gradients.
+        weights: (O, …) each, or groups of them.
+        lr: rate; may be changed from step to step.
     """
 
-    def __init__(self, weights: Sequence[Tensor]) -> None:
-        self._weights = weights
-        self._momenta = [torch.zeros_like(each.detach().flatten(1)) for each in weights]
+    def __init__(self, weights: Iterable[Tensor] | Iterable[dict[str, Any]], lr: float) -> None:
+        super().__init__(weights, {"lr": lr})
 
-    @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """Follow the gradients once, by steps of the size that Adam's have at this rate."""
-        for weight, momentum in zip(self._weights, self._momenta, strict=True):
-            if weight.grad is None:
-                continue
-            gradient = weight.grad.flatten(1)
-            momentum.lerp_(gradient, 1 - MOMENTUM)
-            step = orthogonal(gradient.lerp(momentum, MOMENTUM))
-            size = SIZE_OF_ADAM * sqrt(max(step.shape))
-            weight.sub_(step.view(weight.shape), alpha=rate * size)
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Follow the gradients once."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._move(weight, weight.grad.flatten(1), group["lr"])
+
+    def _move(self, weight: Tensor, gradient: Tensor, rate: float) -> None:
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(gradient)
+        momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
+        step = orthogonal(gradient.lerp(momentum, MOMENTUM))
+        weight.sub_(step.view(weight.shape), alpha=rate * SIZE_OF_ADAM * sqrt(max(step.shape)))
 
 
 def orthogonal(matrix: Tensor) -> Tensor:
