@@ -20,6 +20,8 @@ MOMENTUM = 0.95
 # Of the polynomial that brings all singular values near 1, and how often it is applied.
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 TIMES = 5
+# A momentum without gradients fades until its norm can no longer be computed; below this it is taken for none.
+LEAST_NORM = 1e-12
 # The root mean square of Adam's steps, in units of the rate (Liu et al., Muon is scalable, 2025, section 2.2).
 SIZE_OF_ADAM = 0.2
 
@@ -60,7 +62,7 @@ def orthogonal(matrix: Tensor) -> Tensor:
     first, third, fifth = COEFFICIENTS
     wide = len(matrix) <= matrix.shape[1]
     found = matrix if wide else matrix.T
-    found = found / found.norm().clamp(min=torch.finfo(found.dtype).tiny)
+    found = found / found.norm().clamp(min=LEAST_NORM)
     for _ in range(TIMES):
         square = found @ found.T
         found = torch.addmm(found, torch.addmm(square, square, square, beta=third, alpha=fifth), found, beta=first)

@@ -19,7 +19,7 @@ def uncompiled(kind: type[K]) -> type[K]:
     methods: dict[str, Any] = {name: _inner(getattr(kind, name)) for name in WRAPPED}
     # The wrapper of a step also keeps gradients out of it.
     methods["step"] = torch.no_grad()(_inner(kind.step))
-    return type(kind.__name__, (kind,), methods)
+    return type(kind.__name__, (kind,), {**methods, "__module__": kind.__module__, "__doc__": kind.__doc__})
 
 
 def _inner(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -65,7 +65,7 @@ class Together:
         """Restore from `state_dict`.
 
         Raises:
-            KeyError, ValueError: it is of other parameters.
+            KeyError, ValueError: it has other names, or other numbers of parameters.
         """
         for name, each in self._parts.items():
             each.load_state_dict(state[name])

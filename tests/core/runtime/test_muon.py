@@ -39,6 +39,28 @@ def test_a_matrix_of_zeros_stays_and_a_weight_without_gradient_does_not_move() -
     assert torch.equal(still, torch.ones(2, 2))
 
 
+@pytest.mark.parametrize("size", [1e-45, 1e-37, 1e-24, 1e-12, 1e-3, 1e3, 1e15])
+def test_gradients_of_any_size_give_steps_that_are_finite(size: float) -> None:
+    matrix = torch.randn(8, 75, generator=seeded())
+    found = orthogonal(size * matrix)
+    assert torch.isfinite(found).all()
+    if size > 1e-10:
+        assert torch.allclose(found, orthogonal(matrix), atol=1e-3)
+
+
+def test_a_weight_whose_gradient_is_gone_for_long_stays_finite() -> None:
+    weight = torch.ones(4, 6, requires_grad=True)
+    optimiser = Muon([weight], RATE)
+    weight.grad = torch.randn(4, 6, generator=seeded())
+    for _ in range(2000):
+        optimiser.step()
+        weight.grad = torch.zeros(4, 6)
+    assert torch.isfinite(weight).all()
+    before = weight.detach().clone()
+    optimiser.step()
+    assert torch.equal(weight, before)
+
+
 def test_a_run_that_went_on_from_its_state_moves_as_one_that_never_stopped() -> None:
     whole, first = (torch.ones(4, 6, requires_grad=True) for _ in range(2))
     gradients = [torch.randn(4, 6, generator=seeded(i)) for i in range(4)]

@@ -22,7 +22,8 @@ KINDS: dict[str, dict[str, Any]] = {
 LOADS = """
 import sys, torch
 from netspace_cli.core.runtime import optimisers
-for kind in (optimisers.Adam, optimisers.AdamW, optimisers.SGD):
+from netspace_cli.core.runtime.muon import Muon
+for kind in (optimisers.Adam, optimisers.AdamW, optimisers.SGD, Muon):
     values = torch.ones(2, 2, requires_grad=True)
     optimizer = kind([values], lr=0.1)
     values.square().sum().backward()
