@@ -113,7 +113,9 @@ class TrainRecipe(Section):
         image_views: 0: training images are drawn anew in each step, each augmented anew, and the teacher
             answers them in each. V: each has V fixed views, the first as it is; every pass through the images shows the
             next one, and the teacher answers each once, before the first step.
-        lr: highest learning rate of Adam.
+        optimizer: "adam"; or "muon", which moves the weights of the encoder's and decoder's linear layers and
+            convolutions by matrices whose singular values are alike, and the rest by Adam.
+        lr: highest learning rate; Muon's steps have the size of Adam's.
         warmup: steps in which the rate rises from 0.
         schedule: what the rate does then: "cosine" or "constant".
         clip: largest norm of the gradient, 0 for no limit.
@@ -150,6 +152,7 @@ class TrainRecipe(Section):
     instances: Some = 8
     images: Some = 128
     image_views: int = Field(0, ge=0, le=MOST_PARTS)
+    optimizer: Literal["adam", "muon"] = "adam"
     lr: PositiveFloat = 1e-3
     warmup: int = Field(50, ge=0, le=MOST_STEPS)
     schedule: Literal["cosine", "constant"] = "cosine"

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
 import torch
 from netspace_models.backbones import ArchitectureInit
@@ -16,12 +14,12 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.factories import fresh_module
-from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.spaces.model import build_model
 from netspace_cli.core.zoos.finetune import restored_module
 
 from .extension import extended_model
+from .optimiser import optimizer_of
 from .starts import recombined_starts
 from .step import Task, TrainState
 from .training_set import fresh_weights, initial_values, without_instance
@@ -34,7 +32,7 @@ def new_state(task: Task) -> TrainState:
     if task.extension is not None:
         model = extended_model(task.extension, task.recipe, task.training, task.runner)
         unfolded = unfolded_starts(model, task)
-        return TrainState(model, _optimizer(model, None, unfolded, task), unfolded=unfolded)
+        return TrainState(model, optimizer_of(model, None, unfolded, task), unfolded=unfolded)
     inputs, generator = curvature_inputs(task.data, task.runner)
     inits = initial_values(task.training, task.recipe, task.runner, inputs)
     if task.recipe.space.starts > 1:
@@ -47,7 +45,7 @@ def new_state(task: Task) -> TrainState:
         head = _projection_head(model, task)
     _begin_at_inputs(model, task)
     unfolded = unfolded_starts(model, task)
-    return TrainState(model, _optimizer(model, head, unfolded, task), head, unfolded=unfolded)
+    return TrainState(model, optimizer_of(model, head, unfolded, task), head, unfolded=unfolded)
 
 
 def _projection_head(model: SpaceModel, task: Task) -> ProjectionHead | None:
@@ -76,28 +74,6 @@ def unfolded_starts(model: SpaceModel, task: Task) -> dict[str, UnfoldedStarts]:
         for start, _ in model.backbone.further_starts([a.name]):
             start.requires_grad_(False)
     return found
-
-
-def _optimizer(
-    model: SpaceModel, head: ProjectionHead | None, unfolded: Mapping[str, UnfoldedStarts], task: Task
-) -> torch.optim.Optimizer:
-    """Adam on all that learns. Decoder biases that start untrained or recombined, and starting points that learn with
-    their norms, have a learning rate of their own, scaled to the weights that they replace.
-
-    Biases that start at a trained instance get the usual rate.
-    """
-    factor = task.recipe.train.untrained_lr_factor
-    starts = [
-        *model.backbone.starts(without_instance(task.training, task.recipe)),
-        *model.backbone.further_starts([a.name for a in model.architectures]),
-    ]
-    apart = {id(start) for start, _ in starts}
-    usual = [p for p in model.ordered_parameters() if id(p) not in apart and p.requires_grad]
-    groups: list[dict[str, Any]] = [{"params": usual, "pace": 1.0}] if usual else []
-    groups += [{"params": [start], "pace": factor * pace} for start, pace in starts if start.requires_grad]
-    groups += [{"params": list(each.parameters()), "pace": factor} for each in unfolded.values()]
-    groups += [] if head is None else [{"params": list(head.parameters()), "pace": 1.0}]
-    return optimisers.Adam(groups, task.recipe.train.lr, fused=True)
 
 
 def _with_further_starts(inits: dict[str, ArchitectureInit], task: Task, inputs: Tensor) -> dict[str, ArchitectureInit]:

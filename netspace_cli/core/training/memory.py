@@ -78,7 +78,7 @@ class Footprint:
         kept = self.zoo_bytes + self.lasting_bytes + self.answers_bytes
         return (
             f"{self.parameters:,} parameters; training takes about {self.total_bytes / GIB:.1f} GiB "
-            f"({self.weights_bytes / GIB:.1f} for weights, gradients and Adam, {step} for a step, "
+            f"({self.weights_bytes / GIB:.1f} for weights, gradients and the optimiser, {step} for a step, "
             f"{self.start_bytes / GIB:.1f} before the first one, {kept / GIB:.1f} for the zoo and copies, "
             f"{self.program_bytes / GIB:.1f} for the program and its data)"
         )

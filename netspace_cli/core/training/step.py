@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.kinds.kind import Kind, Variation
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.optimisers import Together
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe import Recipe, TrainRecipe
 
@@ -109,7 +110,7 @@ class TrainState:
     """
 
     model: SpaceModel
-    optimizer: torch.optim.Optimizer
+    optimizer: torch.optim.Optimizer | Together
     contrast: ProjectionHead | None = None
     step: int = 0
     best: dict[str, Tensor] = field(default_factory=dict)

@@ -27,7 +27,7 @@ from tests.worlds import SHAPE_RECIPE, TINY_RECIPE
 
 STEPS = 4
 BRIEF = {"steps": STEPS, "instances": 3, "images": 9, "warmup": 0, "validate_every": 2, "checkpoint_every": 2}
-BOTH = {"objective": "both", "noise": 0.05, "contrast": {"gamma": 0.3, "width": 8}}
+BOTH = {"objective": "both", "noise": 0.05, "contrast": {"gamma": 0.3, "width": 8}, "optimizer": "muon"}
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def recipe_of(table: dict[str, Any], **train_settings: Any) -> Recipe:
 
 
 def train_all(made: Made, out: Path, processes: Processes) -> None:
-    """Train one architecture, one with contrasts, several, also on fixed views, paths of fields, starting points."""
+    """Train one architecture, one with contrasts by Muon, several, also on fixed views, paths of fields, and starts."""
     data = load_images(made.npz)
     single, zoo, solids = (open_zoo(Path(path)) for path in (made.single_zoo, made.zoo, made.solids))
     teacher = read_network(Path(made.teacher), io=data.io)

@@ -163,7 +163,8 @@ def test_a_start_that_nothing_trained_moves_as_a_networks_weights_do_and_others_
     assert moved["lenetlike"] < 0.05 * rate
 
 
-def test_a_step_waits_once_for_what_it_was_given(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_step_waits_once_for_what_it_was_given(tiny: Tiny, optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[str] = []
     real = torch.Tensor.tolist
 
@@ -181,7 +182,7 @@ def test_a_step_waits_once_for_what_it_was_given(tiny: Tiny, monkeypatch: pytest
             return func(*args, **(kwargs or {}))
 
     with Runner("cpu") as runner:
-        task = task_of(tiny, runner)
+        task = task_of(tiny, runner, optimizer=optimizer)
         state = new_state(task)
         monkeypatch.setattr(torch.Tensor, "tolist", watched)
         with Watch():
