@@ -114,6 +114,12 @@ def check_extension(space: Space, teacher: Network | None, recipe: Recipe) -> No
             f"{recipe.train.objective!r} and train.contrast are for new spaces.",
             "Leave them out; train.level_loss says what starting points learn.",
         )
+    if recipe.train.optimizer != "adam":
+        raise ConfigError(
+            f"extending space {space.name!r} trains its further starting points alone, by Adam; "
+            f"{setting('train.optimizer', recipe.train.optimizer)} is for new spaces.",
+            f"Use {setting('train.optimizer', 'adam')}.",
+        )
 
 
 def extension_of(space: Space, training: TrainingSet, runner: Runner) -> Extension:

@@ -42,8 +42,8 @@ def optimizer_of(
     by_muon = [p for p in usual if p in matrices]
     if not by_muon:
         raise ConfigError(
-            f"{setting('train.optimizer', 'muon')} moves weights of linear layers and convolutions, and none of "
-            f"{'this extension' if task.extension else 'this space'} learns.",
+            f"{setting('train.optimizer', 'muon')} moves weights of linear layers and convolutions, and this space "
+            "learns none.",
             f"Use {setting('train.optimizer', 'adam')}.",
         )
     groups[0]["params"] = [p for p in usual if p not in matrices]

@@ -133,6 +133,8 @@ def test_a_teacher_another_objective_and_a_second_extension_are_refused(tiny: Ti
         check_extension(tiny.space, read_network(tiny.teacher, io=tiny.data.io), recipe_of())
     with pytest.raises(ConfigError, match="train.objective = 'reconstruct' and train.contrast are for new spaces"):
         check_extension(tiny.space, None, recipe_of(train={"objective": "reconstruct"}))
+    with pytest.raises(ConfigError, match=r'alone, by Adam; `train.optimizer = "muon"` in the recipe is for new'):
+        check_extension(tiny.space, None, recipe_of(train={"optimizer": "muon"}))
     with pytest.raises(ConfigError, match="space 'all' has 3 starting points already"):
         extended_recipe(of_all, recipe_of(), tiny.zoo)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import nullcontext
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,17 @@ import torch
 from netspace_models.errors import CheckpointError, ConfigError, Interrupted
 from torch import Tensor, nn
 
+from netspace_cli.core.data.points import field_data
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.muon import orthogonal
 from netspace_cli.core.runtime.optimisers import SGD, Together
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.first_model import new_state
-from netspace_cli.core.training.loop import extend, prepare
+from netspace_cli.core.training.loop import prepare, train
 from netspace_cli.core.training.step import TrainState, rate_at, take_step
 from tests.core.training.test_loop import Signals, assert_same_run, learn, metrics_of, recipe_of
-from tests.worlds import Tiny
+from tests.worlds import Solids, Tiny
 
 
 def after_a_step(tiny: Tiny, optimizer: str) -> tuple[TrainState, dict[str, Tensor], dict[str, Tensor]]:
@@ -89,12 +91,19 @@ def test_all_that_learns_has_one_optimiser_and_the_same_pace_by_either(tiny: Tin
     assert by_muon == {id(m.weight) for m in layers} and (nn.Conv2d in map(type, layers)) == (case == "conv")
 
 
-def test_where_no_layer_learns_muon_is_refused(tiny: Tiny, tmp_path: Path) -> None:
-    starts = recipe_from({"space": {"starts": 3, "parents": 1}, "train": {"optimizer": "muon"}})
-    words = r"`train.optimizer = \"muon\"` in the recipe moves weights of .* none of this extension learns"
-    with pytest.raises(ConfigError, match=words), Runner("cpu") as runner:
-        extend(tiny.space, tiny.zoo, tmp_path / "more.safetensors", starts, tiny.data, runner)
-    assert not list(tmp_path.glob("*.safetensors"))
+def test_muon_is_refused_where_no_layer_learns(solids: Solids, tmp_path: Path) -> None:
+    """As in examples/recipes/shapes.toml: one embedding to begin at, and directions that are not learnt."""
+    sizes = {"embedding_size": 64, "latents": 4, "chunk": 64, "width": 16, "heads": 2, "direct": {"kind": "curvature"}}
+    asks = {"reader": {"kind": "constant", "probes": 16}, "feedback": {"rounds": 1, "second_order": True}}
+    backbone = {**sizes, **asks, "writer": {"kind": "direct"}}
+    settings: dict[str, Any] = {"steps": 1, "instances": 2, "images": 64}
+    path, words = tmp_path / "s.safetensors", r'`train.optimizer = "muon"` in the recipe moves .* learns none'
+    for optimizer in ("muon", "adam"):
+        recipe = recipe_from({"backbone": backbone, "train": {**settings, "optimizer": optimizer}})
+        refused = pytest.raises(ConfigError, match=words) if optimizer == "muon" else nullcontext()
+        with Runner("cpu") as runner, refused:
+            train(solids.zoo, path, recipe, field_data(solids.zoo.data), runner)
+        assert path.exists() == (optimizer == "adam")
 
 
 def test_a_stopped_run_by_muon_goes_on_to_the_same_bits(tiny: Tiny, tmp_path: Path) -> None:
