@@ -15,7 +15,7 @@ WRAPPED = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
 
 
 def uncompiled(kind: type[K]) -> type[K]:
-    """The class as it is, but for wrappers that import the compiler: same bits, same state."""
+    """The class as it is, but for wrappers that import the compiler: same bits, same state, same name and module."""
     methods: dict[str, Any] = {name: _inner(getattr(kind, name)) for name in WRAPPED}
     # The wrapper of a step also keeps gradients out of it.
     methods["step"] = torch.no_grad()(_inner(kind.step))
@@ -27,9 +27,19 @@ def _inner(method: Callable[..., Any]) -> Callable[..., Any]:
     return found
 
 
-Adam = uncompiled(torch.optim.Adam)
-AdamW = uncompiled(torch.optim.AdamW)
-SGD = uncompiled(torch.optim.SGD)
+@uncompiled
+class Adam(torch.optim.Adam):
+    """torch's Adam."""
+
+
+@uncompiled
+class AdamW(torch.optim.AdamW):
+    """torch's AdamW."""
+
+
+@uncompiled
+class SGD(torch.optim.SGD):
+    """torch's SGD."""
 
 
 class Together:

@@ -18,10 +18,8 @@ def test_steps_on_weights_are_those_of_torch_s_muon(shape: tuple[int, ...]) -> N
     """As far as the numbers go that torch's computes with."""
     own, other = (torch.randn(shape, generator=seeded()).requires_grad_() for _ in range(2))
     matrix = torch.nn.Parameter(other.detach().flatten(1))
-    mine, theirs = (
-        Muon([own], RATE),
-        torch.optim.Muon([matrix], lr=RATE, weight_decay=0.0, adjust_lr_fn="match_rms_adamw"),
-    )
+    mine = Muon([own], RATE)
+    theirs = torch.optim.Muon([matrix], lr=RATE, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
     for step in range(4):
         own.grad = torch.randn(shape, generator=seeded(step))
         matrix.grad = own.grad.flatten(1)

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from netspace_cli.core.runtime import optimisers
+from netspace_cli.core.runtime.muon import Muon
 from tests.small_networks import seeded
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -55,6 +56,12 @@ def test_the_bits_are_those_of_torch_s_class(name: str) -> None:
     wanted = run(getattr(torch.optim, name), KINDS[name], stop_after=99)
     assert torch.equal(run(getattr(optimisers, name), KINDS[name], stop_after=99), wanted)
     assert torch.equal(run(getattr(optimisers, name), KINDS[name], stop_after=3), wanted)
+
+
+@pytest.mark.parametrize("kind", [optimisers.Adam, optimisers.AdamW, optimisers.SGD, Muon])
+def test_a_class_is_found_where_it_says_it_is(kind: type[Optimizer]) -> None:
+    assert getattr(sys.modules[kind.__module__], kind.__name__) is kind
+    assert kind.__doc__
 
 
 def test_torch_s_compiler_is_not_loaded() -> None:
