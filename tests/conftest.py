@@ -6,6 +6,8 @@ import gc
 import os
 import signal
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +19,13 @@ from netspace_cli.cli import cli as netspace
 from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.requests import choose_space
 from netspace_cli.core.runtime.runner import Runner
-from netspace_cli.core.shapes import path_solids, voxels
+from netspace_cli.core.shapes import fragments, path_solids, voxels
 from netspace_cli.core.shapes.sources import find_shapes
+from netspace_cli.core.spaces.built_in import space_path
 from netspace_cli.core.spaces.recipe_reading import recipe_from
+from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.fit import fit_zoo
 from netspace_cli.core.zoos.fitting import FitPlan
@@ -78,6 +83,27 @@ def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def commands_open_a_space_once() -> Iterator[None]:
+    """Commands open the same few spaces a thousand times; a file that has changed is opened anew."""
+
+    @lru_cache(maxsize=8)
+    def opened(path: Path, source: str | Path, changed: int, size: int) -> Space:
+        return load_space(source)
+
+    def load(source: str | Path) -> Space:
+        path = space_path(source).absolute()
+        status = path.stat()
+        space = opened(path, source, status.st_mtime_ns, status.st_size)
+        if any(":" in each.name for each in space.architectures):
+            opened.cache_clear()  # which modules are trusted differs between tests
+        return space
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(choose_space, "load_space", load)
+        yield
+
+
 @pytest.fixture
 def cli() -> Cli:
     """Run `netspace` with these arguments: `cli("encode", path, "--json")`; stdout and stderr apart."""
@@ -130,8 +156,10 @@ def solids(tmp_path_factory: pytest.TempPathFactory) -> Solids:
 
 @pytest.fixture
 def few_voxels(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bend, mend and look at shapes on grids of an eighth of the voxels or fewer: a tenth of the time."""
+    """Bend, mend and look at shapes on an eighth of the voxels or fewer, in a quarter of the steps."""
     monkeypatch.setattr(voxels, "COUNT", 32**3)
+    monkeypatch.setattr(fragments, "POINTS", 2048)
+    monkeypatch.setattr(fragments, "STEPS", 6)
     monkeypatch.setattr(path_solids, "RESOLUTION", 32)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,32 +55,50 @@ def is_command(function: Function) -> bool:
     return any(isinstance(each, ast.Attribute) and each.attr in ("command", "group") for each in called)
 
 
-def found_where(is_over: Callable[[Function], bool]) -> set[str]:
-    """The functions of the package of which this holds, as `file:name`."""
-    return {
-        f"{path.relative_to(ROOT).as_posix()}:{name}"
+@dataclass(frozen=True)
+class Measured:
+    """A function of the package: `file:name`, and how long it is and what it asks for."""
+
+    place: str
+    lines: int
+    body_lines: int
+    parameters: int
+    is_command: bool
+
+
+@cache
+def measured() -> tuple[Measured, ...]:
+    """Every function of the package."""
+    return tuple(
+        Measured(
+            f"{path.relative_to(ROOT).as_posix()}:{name}",
+            lines(function),
+            body_lines(function),
+            parameters(function),
+            is_command(function),
+        )
         for package in ("netspace_cli", "models")
         for path in (ROOT / package).rglob("*.py")
         for name, function in functions(ast.parse(path.read_text()))
-        if is_over(function)
-    }
+    )
 
 
 def test_no_function_is_too_long_but_those_listed() -> None:
-    found = found_where(lambda function: lines(function) > LINES)
+    found = {each.place for each in measured() if each.lines > LINES}
     assert found - TOO_LONG == set(), f"at most {LINES} lines"
     assert TOO_LONG - found == set(), "mended or gone: take these out of TOO_LONG"
 
 
 def test_commands_are_translations() -> None:
-    assert found_where(is_command), "there are some"
-    assert found_where(lambda function: is_command(function) and body_lines(function) > COMMAND_LINES) == set()
+    commands = [each for each in measured() if each.is_command]
+    assert commands, "there are some"
+    assert {each.place for each in commands if each.body_lines > COMMAND_LINES} == set()
     (long,) = (function for _, function in functions(ast.parse('def f():\n    """Doc."""\n' + "    g()\n" * 41)))
     assert body_lines(long) == 41
 
 
 def test_no_function_has_too_many_parameters_but_those_listed() -> None:
-    found = found_where(lambda function: parameters(function) > PARAMETERS and not is_command(function))
+    found = {each.place for each in measured() if each.parameters > PARAMETERS and not each.is_command}
     assert found - TOO_MANY_PARAMETERS == set(), f"at most {PARAMETERS} parameters"
     assert TOO_MANY_PARAMETERS - found == set(), "mended or gone: take these out of TOO_MANY_PARAMETERS"
 

@@ -103,6 +103,7 @@ def test_fragments_are_removed(solids: Solids, linear: Space, monkeypatch: pytes
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
     points = scattered_points(3, Runner("cpu", seed=0).generator("ends"))
+    monkeypatch.setattr(fragments_module, "POINTS", 8192)
     voxels: dict[int, int] = {}
     with Runner("cpu", seed=0) as runner:
         start, end = encode(networks, linear, runner, data=data).vectors

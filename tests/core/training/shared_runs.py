@@ -26,7 +26,7 @@ from netspace_cli.core.zoos.zoo import open_zoo
 from tests.worlds import SHAPE_RECIPE, TINY_RECIPE
 
 STEPS = 4
-BRIEF = {"steps": STEPS, "instances": 3, "images": 9, "warmup": 0, "validate_every": 2, "checkpoint_every": 2}
+BRIEF = {"steps": STEPS, "instances": 3, "images": 9, "warmup": 0, "validate_every": 2, "checkpoint_every": 4}
 BOTH = {"objective": "both", "noise": 0.05, "contrast": {"gamma": 0.3, "width": 8}, "optimizer": "muon"}
 
 

@@ -496,7 +496,7 @@ def test_the_conv_backbone_goes_the_whole_way(tiny: Tiny, tmp_path: Path, severa
 @pytest.mark.slow
 def test_the_conv_backbone_learns_shapes(solids: Solids, tmp_path: Path) -> None:
     """Eq. 2 with the published backbone: nearer to the networks' values."""
-    settings = {"steps": 100, "instances": 4, "images": 256, "lr": 2e-3, "warmup": 0, "validate_every": 50}
+    settings = {"steps": 70, "instances": 4, "images": 256, "lr": 3e-3, "warmup": 0, "validate_every": 35}
     recipe = recipe_from({"backbone": {**CONV, "width": 400}, "train": settings, "refine": {"steps": 2}})
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     with Runner("cpu") as runner:
