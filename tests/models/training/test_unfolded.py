@@ -24,6 +24,8 @@ def used(architecture: Architecture, seed: int) -> nn.Module:
     """A module whose norms have seen something, and some of whose channels are turned round."""
     torch.manual_seed(seed)
     module = deepcopy(architecture.module).train()
+    for layer in (m for m in module.modules() if isinstance(m, nn.Conv2d | nn.Linear | nn.BatchNorm2d)):
+        layer.reset_parameters()  # others may have used the architecture before
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.3, 1.2)
         norm.weight.data[::4] *= -1
