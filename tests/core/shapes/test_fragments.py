@@ -77,6 +77,7 @@ def test_fragments_go_and_the_rest_stays(linear: Space, fragmented: Tensor, monk
         assert torch.equal(found, fragmented), "it would cost too much"
         monkeypatch.setattr(fragments_module, "COST", torch.inf)
         found = remove_only_fragments(fragmented, wanted, fine, solver, runner)
+        assert torch.equal(found, remove_only_fragments(fragmented, wanted, fine, solver, runner))
         for each in (voxels, *(f.voxels for f in fine)):
             before, after = (values(e, each, solver, runner) for e in (fragmented, found))
             assert fragment_voxels(before, each) > 2 * fragment_voxels(after, each)
