@@ -240,14 +240,21 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
     for why, ways in reasons.items():
         console.note(f"Left out {', '.join(ways)}: {why}.")
     if found.gain is not None:
-        best = f"the best {task.architecture.name} of the members"
-        more = " A larger --arch may keep more." if found.gain < LITTLE else ""
-        console.note(f"{found.method}: {percent(found.gain)} of what the ensemble gains over {best}.{more}")
+        console.note(_gain(found.method, found.gain, task.architecture.name, of_other=found.way("best") is None))
     written = [path for path in (task.request.output, task.request.plot) if path is not None]
     for path in written:
         console.note(f"Wrote {path}.")
     if task.request.output is None:
         console.note("The network was not written: -o keeps it.")
+
+
+def _gain(way: str, gain: float, arch: str, *, of_other: bool) -> str:
+    """How much of the ensemble's gain is kept; `of_other`: whether no member is of the result's architecture."""
+    best = "the best member" if of_other else f"the best {arch} of the members"
+    if gain < 0:
+        return f"{way}: on test images it is right less often than {best}."
+    more = " A larger --arch may keep more." if gain < LITTLE else ""
+    return f"{way}: {percent(gain)} of what the ensemble gains over {best}.{more}"
 
 
 def _show_plan(console: Console, task: MergeTask) -> None:

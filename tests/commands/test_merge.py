@@ -103,6 +103,22 @@ def test_where_little_of_the_gain_is_kept_a_larger_result_is_named(
     assert wanted.replace("%", " %") in told.splitlines()
 
 
+@pytest.mark.parametrize(
+    ("gain", "told"),
+    [
+        (0.75, "from-fresh: 75.0 % of what the ensemble gains over the best member."),
+        (-0.1, "from-fresh: on test images it is right less often than the best member."),
+    ],
+)
+def test_the_best_member_of_another_architecture_is_what_a_result_is_compared_with(
+    tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, gain: float, told: str
+) -> None:
+    monkeypatch.setattr(Merged, "gain", gain)
+    found = cli("merge", *files, "--data", tiny.npz, "--arch", "vanillacnn", "--method", "from-fresh", *FEW)
+    assert found.stdout.splitlines()[1].startswith("best member\t")
+    assert told in found.stderr.splitlines()
+
+
 @pytest.mark.parametrize("labelled", [True, False])
 def test_a_figure_has_every_way(
     tiny: Tiny, files: list[Path], plain_images: Path, work: Path, ask: Ask, labelled: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from time import perf_counter
+from typing import NamedTuple
 
 from netspace_models.training.losses import answer_matching, ensemble_outputs
 from torch import Tensor
@@ -101,10 +102,17 @@ class Judge:
         return logits_of(network.architecture, weights, self.data, split, self.runner, most=most)
 
 
+class Beside(NamedTuple):
+    """How all members do together, and the best of them alone."""
+
+    ensemble: Scores
+    best: Scores
+
+
 def judge_of(
     panel: Panel, data: LabelledData, runner: Runner, labels: Tensor | None, known: Answers = FORGETFUL
-) -> tuple[Judge, Scores]:
-    """The judge that a panel's teachers make, and how all members do together.
+) -> tuple[Judge, Beside]:
+    """The judge that a panel's teachers make, and what ways are shown beside.
 
     Args:
         data: on the runner's device.
@@ -112,12 +120,14 @@ def judge_of(
         known: answers from merges before.
     """
     found: list[float | None] = []
-    problem = data.io.problem
+    said_by_best: list[Tensor] = []
+    problem, first = data.io.problem, panel.ranking[0]
 
     def asked(place: int) -> Tensor:
         logits = on_split(panel.members[place], data, "test", runner, known)
         if len(found) < len(panel.members):
             found.append(None if labels is None else problem.scored(logits, labels))
+            said_by_best.extend([logits] if place == first else [])
         return logits
 
     places, begun = range(len(panel.members)), perf_counter()
@@ -131,4 +141,4 @@ def judge_of(
         teach = [ensemble_outputs(each, problem, weights) for each in sources]
     teachers = tuple(panel.members[i] for i in panel.teachers)
     judge = Judge(data, runner, teach[0], teach[1], labels, tuple(found), teachers, panel.weights, seconds, pace)
-    return judge, judge.scores_of(*of_all)
+    return judge, Beside(judge.scores_of(*of_all), judge.scores_of(panel.answers[first], *said_by_best))

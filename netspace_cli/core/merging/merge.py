@@ -24,10 +24,10 @@ from netspace_cli.core.spaces.space import Space
 
 from .answers import FORGETFUL, Answers
 from .distil import Distilling, distil_by_halving, distil_by_steps, most_steps
-from .judge import Judge, Scores, judge_of
+from .judge import Beside, Judge, Scores, judge_of
 from .lessons import lessons_of
 from .panel import Panel, check_members, name_of, seat
-from .plan import DISTILLING, ENSEMBLE, ON_SPACE, STEPS_IN_ALL, WAYS, MergePlan
+from .plan import BEST_MEMBER, DISTILLING, ENSEMBLE, ON_SPACE, STEPS_IN_ALL, WAYS, MergePlan
 from .starts import Starts, ways_left_out
 
 # The least share of a budget that distilling gets, whatever the rest has taken.
@@ -44,7 +44,8 @@ class Way:
     """One way to a single network, or the ensemble beside them.
 
     Attributes:
-        name: in `WAYS`, "ensemble", or "chosen ensemble" of those members that teach.
+        name: in `WAYS`; "best member", where it is of another architecture; "ensemble", or "chosen ensemble" of those
+            members that teach.
         scores: on held-out images.
         steps, images: of distilling, the latter with repeats; 0 for none.
         seconds: that it took by itself, without asking members, judging, and rates that were given up; of a greedy mean
@@ -70,7 +71,7 @@ class Merged(Table):
 
     Attributes:
         network: the best single network, on the processor; method: the way that led to it.
-        ways: all that were tried, the ensemble among them.
+        ways: all that were tried, and beside them the ensemble and a best member of another architecture.
         members: what they are called; accuracies: theirs on test images, None without labels.
         teachers: places among the members of those that taught, the best first.
         weights: of the teachers; None for equal ones.
@@ -98,9 +99,11 @@ class Merged(Table):
 
     @property
     def gain(self) -> float | None:
-        """How much of what the ensemble gains over the best member the result has, on test images: 1 for all. None
-        where it gains nothing, without labels, or where no member has the result's architecture."""
-        found = [way.scores.test if way else None for way in map(self.way, ("best", ENSEMBLE, self.method))]
+        """How much of what the ensemble gains over the best member the result has, on test images: 1 for all. The best
+        of the result's architecture, or of all where no member has that. None where the ensemble gains nothing, or
+        without labels."""
+        best = self.way("best") or self.way(BEST_MEMBER)
+        found = [way.scores.test if way else None for way in (best, self.way(ENSEMBLE), self.way(self.method))]
         return gain_kept(*found)
 
 
@@ -205,7 +208,7 @@ def merge(
     labels = labels_of(data, "test") if data.labelled else None
     data = data if plan.labels else data.without_labels()
     panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh, known=known)
-    judge, of_all = judge_of(panel, data, runner, labels, known)
+    judge, beside = judge_of(panel, data, runner, labels, known)
     starts = Starts(panel, architecture, space, judge)
     left_out = _left_out(members, starts, data, plan)
     plain, distilling = _ways_to_go(left_out, plan)
@@ -216,7 +219,7 @@ def merge(
         found += _distilled(students, starts, judge, plan, began)
         left_out |= dict.fromkeys(set(distilling) - {way.name for way, _ in found}, "the work was stopped before")
     best, network = _best_of(found, plan, stop)
-    ways = [*plain_ways, *_together(panel, judge, of_all), *(way for way, _ in found[len(plain_ways) :])]
+    ways = [*plain_ways, *_beside(panel, starts, judge, beside), *(way for way, _ in found[len(plain_ways) :])]
     return Merged(
         replace(network, form=starts.form),
         best.name,
@@ -266,9 +269,13 @@ def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
     return Way(name, judge.scores(network), seconds=start.seconds, note=note), network
 
 
-def _together(panel: Panel, judge: Judge, of_all: Scores) -> list[Way]:
-    """The ensemble of all, and that of the teachers where these are fewer."""
-    found = [Way(ENSEMBLE, of_all, note=f"of {len(panel.members)}")]
+def _beside(panel: Panel, starts: Starts, judge: Judge, beside: Beside) -> list[Way]:
+    """The best member where it is of another architecture, the ensemble of all, and that of the teachers where these
+    are fewer."""
+    best, found = panel.members[panel.ranking[0]], list[Way]()
+    if best.architecture.name != starts.architecture.name:
+        found.append(Way(BEST_MEMBER, beside.best, note=name_of(best)))
+    found.append(Way(ENSEMBLE, beside.ensemble, note=f"of {len(panel.members)}"))
     if panel.weights is not None or len(panel.teachers) < len(panel.members):
         scores = judge.scores_of(judge.validation, judge.test)
         name = "chosen" if panel.weights is None else "weighted"

@@ -24,6 +24,8 @@ WAYS: Mapping[str, str] = {
 }
 # N times the cost of one network: what the others are measured by, never what is written.
 ENSEMBLE = "ensemble"
+# Shown where it is of another architecture than the result, and so nothing to write.
+BEST_MEMBER = "best member"
 DISTILLING = tuple(name for name in WAYS if "from-" in name)
 ON_SPACE = tuple(name for name in WAYS if name.startswith("space-"))
 # On weights. The best rate depends on the architecture, so without one that is given several are tried.

@@ -20,9 +20,9 @@ from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halv
 from netspace_cli.core.merging.judge import judge_of
 from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned, greedy_mean, mean_of
-from netspace_cli.core.merging.merge import Merged, merge, target_of
+from netspace_cli.core.merging.merge import Merged, gain_kept, merge, target_of
 from netspace_cli.core.merging.panel import seat
-from netspace_cli.core.merging.plan import ENSEMBLE, RATES, WAYS, MergePlan
+from netspace_cli.core.merging.plan import BEST_MEMBER, ENSEMBLE, RATES, WAYS, MergePlan
 from netspace_cli.core.merging.starts import Starts
 from netspace_cli.core.merging.students import EmbeddingStudent, fresh_student
 from netspace_cli.core.networks.network import Network
@@ -104,6 +104,21 @@ def test_without_labels_agreement_on_validation_images_chooses(tiny: Tiny) -> No
     own = logits_of(found.network.architecture, found.network.weights, tiny.data, "val", Runner("cpu"))
     choices = {way.name: way.scores.choice for way in found.ways if way.name != ENSEMBLE}
     assert choices[found.method] == max(choices.values()) == agreement(own, wanted)
+
+
+def test_the_best_member_of_another_architecture_is_shown_and_not_written(tiny: Tiny) -> None:
+    members = three(tiny)
+    data = labelled_by(tiny.data, val=members[1], test=members[2])
+    plan = replace(FEW, method="from-fresh")
+    found = merge(members, data, Runner("cpu"), architecture=build("resnet8", tiny.data.io), plan=plan)
+    best = found.way(BEST_MEMBER)
+    assert best is not None and best.note == "1" and best.scores.validation == 1.0 and found.method == "from-fresh"
+    assert best.scores.test == found.accuracies[1] and found.way("best") is None
+    ensemble, own = found.way(ENSEMBLE), found.way("from-fresh")
+    assert ensemble is not None and own is not None
+    assert found.gain == gain_kept(best.scores.test, ensemble.scores.test, own.scores.test)
+    alike = merge(members, data, Runner("cpu"), plan=plan)
+    assert alike.way(BEST_MEMBER) is None and alike.way("best") is not None
 
 
 def test_a_seed_gives_the_same_bits_and_another_seed_others(tiny: Tiny) -> None:
@@ -282,7 +297,7 @@ def test_members_of_other_architectures_go_into_one(tiny: Tiny) -> None:
     wanted = build("resnet8", tiny.data.io)
     found = merge(members, tiny.data, Runner("cpu"), architecture=wanted, space=tiny.space, plan=FEW)
     assert found.network.architecture.name == "resnet8"
-    assert names(found) == {"from-fresh", "space-from-mean", "space-from-best", ENSEMBLE}
+    assert names(found) == {"from-fresh", "space-from-mean", "space-from-best", BEST_MEMBER, ENSEMBLE}
     assert found.left_out["best"] == "no member is a resnet8" and found.gain is None
 
 
