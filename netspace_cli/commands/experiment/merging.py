@@ -40,6 +40,12 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), help="Steps of each way. [default: as in `netspace merge`]")
 @click.option("--method", type=click.Choice(list(WAYS)), help="Try this way alone. [default: all]")
 @click.option("--arch", callback=options.trust_named, metavar="NAME", help="Architecture, if the zoo has several.")
+@click.option(
+    "--into",
+    callback=options.trust_named,
+    metavar="NAME|PKG.MODULE:FACTORY",
+    help="Architecture of what they become. [default: the members' own]",
+)
 @options.space_or_none
 @options.data
 @options.running
@@ -48,7 +54,8 @@ def merging(running: options.RunnerOptions, console: Console, **asked: Any) -> N
     """Merge several draws of a zoo's instances, and show how much of the ensemble's gain each way keeps.
 
     Members are drawn from the best instances, so that they are of like strength. Finished merges are kept: the same
-    command continues, and more --draws, --steps, --method or --labels add to the results.
+    command continues, and more --draws, --steps, --method, --into or
+    --labels add to the results.
 
     Example: netspace experiment merging zoo/ -o results/merging
     """

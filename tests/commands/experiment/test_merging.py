@@ -19,3 +19,4 @@ def test_a_table_and_a_figure_and_nothing_twice(tiny: Tiny, work: Path, ask: Ask
     made = Path("out/runs.jsonl").read_bytes()
     assert ask(*command)["tables"] == found["tables"] and Path("out/runs.jsonl").read_bytes() == made
     assert "a draw has 9" in refused(2, *zoo, "-n", 9)
+    assert "vanilacnn" in refused(3, *command, "--into", "vanilacnn")

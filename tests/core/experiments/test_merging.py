@@ -91,6 +91,19 @@ def test_a_member_of_several_draws_is_asked_once(
     assert asked.call_count == 2 * len(drawn) < 2 * 6 * PLAN.count
 
 
+def test_draws_become_another_architecture_beside_their_own(tiny: Tiny, tmp_path: Path, runner: Runner) -> None:
+    plan = replace(PLAN, draws=1, labels="yes", method="from-fresh")
+    run(tiny, tmp_path, runner, plan)
+    report = run(tiny, tmp_path, runner, replace(plan, into="vanillacnn"))
+    own, other = log_of(tmp_path)
+    assert own["members"] == other["members"] and [own["into"], other["into"]] == [None, "vanillacnn"]
+    assert "to vanillacnn: zoo" in report.name
+    (table,) = report.tables
+    assert [row[1] for row in table.rows] == ["best member", "ensemble", "from-fresh", "written"]
+    assert share_of(other, "best member") in (0, None) and share_of(own, "best") == share_of(other, "best member")
+    assert own["ways"]["best"]["test"] == other["ways"]["best member"]["test"]
+
+
 def test_members_are_drawn_from_the_best(tiny: Tiny) -> None:
     zoo = tiny.single_zoo
     ranked = sorted(zoo.instances, key=lambda i: -i.accuracy["val"])

@@ -47,6 +47,7 @@ def merging(
         nothing
     )
     runs.sort(key=lambda run: not run["labels"])
-    title = f"{plan.count} {pool[0].arch} to one: zoo {zoo.path.name}, images {data.record()['name']}"
+    one = plan.into or "one"
+    title = f"{plan.count} {pool[0].arch} to {one}: zoo {zoo.path.name}, images {data.record()['name']}"
     facts = {"plan": asdict(plan), "pool": [i.id for i in pool], "remarks": remarks}
     return Report(title, (merging_table(runs),), {"figure": lambda: gain_by_way(title, runs)}, facts)

@@ -13,7 +13,7 @@ from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.zoos.zoo import Zoo
 
 from .experiment import merging
-from .runs import Merging, pool_of
+from .runs import Merging, pool_of, result_of
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,9 @@ class MergingRequest:
         zoo = opened_zoo(self.zoo, self.output)
         pool_of(zoo, self.plan)
         space = None if self.space is None else load_space(self.space)
-        return MergingTask(self, zoo, choose_images_of_zoo(zoo, self.data), space)
+        data = choose_images_of_zoo(zoo, self.data)
+        result_of(self.plan, data.io)
+        return MergingTask(self, zoo, data, space)
 
 
 @dataclass(frozen=True)

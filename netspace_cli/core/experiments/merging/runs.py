@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import torch
+from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
@@ -14,12 +15,13 @@ from netspace_cli.core.experiments.run_log import RunLog
 from netspace_cli.core.merging.answers import Answers
 from netspace_cli.core.merging.merge import Merged, merge
 from netspace_cli.core.merging.plan import MergePlan
+from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 Run: TypeAlias = dict[str, Any]
-"""One line of the log: draw, labels, steps, method, space; members, accuracies, written, gain, ways."""
+"""One line of the log: draw, labels, steps, method, space, into; members, accuracies, written, gain, ways."""
 
 LABELS = {"yes": (True,), "no": (False,), "both": (True, False)}
 """Whether labels are used, by the word for it."""
@@ -34,7 +36,8 @@ class Merging:
         top: share of the instances that members are drawn from, the best on validation images: members of unlike
             strength have little to gain together.
         labels: a name in `LABELS`.
-        arch: of which architecture; None where there is one alone.
+        arch: of the members; None where there is one alone.
+        into: the architecture of what they become, a name or a factory; None for the members' own.
         steps: of each way; None for the usual, where ways that lag behind are stopped.
         method: as in `MergePlan`.
     """
@@ -44,6 +47,7 @@ class Merging:
     top: float = 0.25
     labels: str = "both"
     arch: str | None = None
+    into: str | None = None
     steps: int | None = None
     method: str | None = None
 
@@ -67,6 +71,15 @@ class Merging:
     def settings(self) -> dict[str, Any]:
         """Settings that every run depends on; draws, steps, ways and labels may be added to."""
         return {"count": self.count, "top": self.top, "arch": self.arch, "images": self.plan(True).images}
+
+
+def result_of(plan: Merging, io: NetworkIO) -> Architecture | None:
+    """The architecture of the results, where it is not the members' own.
+
+    Raises:
+        UnknownArchitecture, ConfigError: the name is not known, or what it names cannot be built for these images.
+    """
+    return None if plan.into is None else resolve_architecture(plan.into, io)
 
 
 def pool_of(zoo: Zoo, plan: Merging) -> list[Instance]:
@@ -130,14 +143,16 @@ class Bench:
         """The finished run of a draw, or a new one."""
         sha256 = None if self.space is None else self.space.sha256
         own = self.plan
-        what = {"draw": draw, "labels": labels, "steps": own.steps, "method": own.method, "space": sha256}
+        what: Run = {"draw": draw, "labels": labels, "steps": own.steps, "method": own.method}
+        what |= {"space": sha256, "into": own.into}
         done = self.log.find(what)
         if done is not None:
             return done
         known = {a.name: a for a in self.zoo.architectures()}
         drawn = self.members(draw)
         networks = [self.zoo.network(i, known[i.arch]) for i in drawn]
-        found = merge(networks, self.data, self.runner, space=self.space, plan=own.plan(labels), known=self.known)
+        how: dict[str, Any] = {"architecture": result_of(own, self.data.io), "space": self.space, "known": self.known}
+        found = merge(networks, self.data, self.runner, plan=own.plan(labels), **how)
         return self.log.add({**what, "members": [i.id for i in drawn], **values_of(found)})
 
 

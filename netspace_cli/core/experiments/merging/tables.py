@@ -7,7 +7,7 @@ from statistics import mean, stdev
 
 from netspace_cli.core.experiments.report import Column, Table
 from netspace_cli.core.merging.merge import gain_kept
-from netspace_cli.core.merging.plan import ENSEMBLE
+from netspace_cli.core.merging.plan import BEST_MEMBER, ENSEMBLE
 
 from .runs import Run
 
@@ -16,9 +16,9 @@ BEST, WRITTEN = "best", "written"
 
 def share_of(run: Run, way: str) -> float | None:
     """How much of what the ensemble gains over the best member a way keeps; None where there is nothing to gain."""
-    tests = [
-        run["ways"].get(name, {}).get("test") for name in (BEST, ENSEMBLE, run[WRITTEN] if way == WRITTEN else way)
-    ]
+    ways = run["ways"]
+    best = BEST if BEST in ways else BEST_MEMBER
+    tests = [ways.get(name, {}).get("test") for name in (best, ENSEMBLE, run[WRITTEN] if way == WRITTEN else way)]
     return gain_kept(*tests)
 
 
