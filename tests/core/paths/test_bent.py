@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,11 +14,13 @@ from torch import Tensor
 
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.paths import bent as bent_module
 from netspace_cli.core.paths.bent import bent, check_bend
 from netspace_cli.core.paths.path import straight
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.shapes import fragments as fragments_module
-from netspace_cli.core.shapes.components import connected_components, fragments_of
+from netspace_cli.core.shapes.components import connected_components
+from netspace_cli.core.shapes.fragments import VoxelTargets
 from netspace_cli.core.shapes.sdf_blend import BlendEnds, even_gammas
 from netspace_cli.core.shapes.values import iou
 from netspace_cli.core.shapes.voxels import BAND, Voxels, refine_near_surface, scattered_points, upsampled
@@ -99,22 +102,30 @@ def test_a_bent_path_keeps_its_ends_and_blends_them_better(
 
 
 @pytest.mark.usefixtures("few_voxels")
-def test_fragments_are_removed(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
-    data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
+def test_fragments_of_every_step_are_removed(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> None:
+    (architecture,) = linear.architectures
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
-    points = scattered_points(3, Runner("cpu", seed=0).generator("ends"))
-    monkeypatch.setattr(fragments_module, "POINTS", 8192)
-    voxels: dict[int, int] = {}
+    given: list[tuple[VoxelTargets, Sequence[VoxelTargets]]] = []
+    made: list[Tensor] = []
+
+    def remove(embedding: Tensor, wanted: VoxelTargets, fine: Sequence[VoxelTargets], *_: object) -> Tensor:
+        given.append((wanted, fine))
+        made.append(embedding + 1)
+        return made[-1]
+
+    monkeypatch.setattr(bent_module, "remove_fragments", remove)
     with Runner("cpu", seed=0) as runner:
-        start, end = encode(networks, linear, runner, data=data).vectors
-        for steps in (0, 6):
-            monkeypatch.setattr(fragments_module, "STEPS", steps)
-            path = bent(start, end, linear, runner, steps=3)
-            with torch.no_grad():
-                values = architecture.run_each(linear.model.decode(architecture.name, path[1:-1]), points)[..., 0]
-            voxels[steps] = sum(int(fragments_of((v < 0).numpy().reshape(32, 32, 32)).sum()) for v in values)
-    # Sums of another processor lead elsewhere: less than half of them were left on one, 0.55 on another.
-    assert 0 < voxels[6] < 0.8 * voxels[0]
+        start, end = encode(networks, linear, runner, data=field_data(solids.zoo.data)).vectors
+        path = bent(start, end, linear, runner, steps=3)
+    assert len(made) == 2 and torch.equal(path[1:-1], torch.stack(made))
+    for embedding, (wanted, fine) in zip(made, given, strict=True):
+        with torch.no_grad():
+            solved = linear.model.decode(architecture.name, embedding[None] - 1)
+        found = architecture.run_each(solved, wanted.voxels.points)[0, :, 0]
+        overlap = iou(found[:, None], wanted.values[:, None])
+        assert overlap is not None and overlap > 0.5, "the blend is solved for before"
+        assert [each.voxels.sides[0] for each in fine] == [2 * wanted.voxels.sides[0], 3 * wanted.voxels.sides[0]]
+    assert not torch.equal(given[0][0].values, given[1][0].values)
 
 
 def test_what_cannot_be_bent_is_refused(solids: Solids, tiny: Tiny, linear: Space) -> None:

@@ -83,6 +83,8 @@ def test_fragments_go_and_the_rest_stays(linear: Space, fragmented: Tensor, monk
             assert fragment_voxels(before, each) > 2 * fragment_voxels(after, each)
         before, after = (values(e, voxels, solver, runner) for e in (fragmented, found))
         assert float((after - before).abs().mean()) < 0.2 * float(before.abs().mean())
+        found = remove_fragments(fragmented, wanted, fine, solver, runner)
+        assert fragment_voxels(before, voxels) > 2 * fragment_voxels(values(found, voxels, solver, runner), voxels)
 
 
 @pytest.mark.usefixtures("few_voxels")
