@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -239,8 +239,9 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         reasons.setdefault(why, []).append(way)
     for why, ways in reasons.items():
         console.note(f"Left out {', '.join(ways)}: {why}.")
-    if found.gain is not None:
-        console.note(_gain(found.method, found.gain, task.architecture.name, of_other=found.way("best") is None))
+    compared = compared_with_members(found.method, *found.tests, show=view_of(task.kind).score.show)
+    if compared is not None:
+        console.note(compared)
     written = [path for path in (task.request.output, task.request.plot) if path is not None]
     for path in written:
         console.note(f"Wrote {path}.")
@@ -248,13 +249,26 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         console.note("The network was not written: -o keeps it.")
 
 
-def _gain(way: str, gain: float, arch: str, *, of_other: bool) -> str:
-    """How much of the ensemble's gain is kept; `of_other`: whether no member is of the result's architecture."""
-    best = "the best member" if of_other else f"the best {arch} of the members"
+def compared_with_members(
+    way: str, best: float | None, ensemble: float | None, own: float | None, *, show: Callable[[float], str]
+) -> str | None:
+    """The result of a way beside the best member and the ensemble, by their scores on the test split; None where these
+    are not known."""
+    from netspace_cli.core.merging.merge import gain_kept
+
+    gain = gain_kept(best, ensemble, own)
+    if best is None or ensemble is None or own is None:
+        return None
+    if gain is None:
+        gains = "as much as" if ensemble == best else "less than"
+        return (
+            f"On the test split the ensemble has {show(ensemble)}, {gains} the best member ({show(best)}); {way} has "
+            f"{show(own)}."
+        )
     if gain < 0:
-        return f"{way}: on test images it is right less often than {best}."
+        return f"{way}: {show(own)} on the test split, less than the best member ({show(best)})."
     more = " A larger --arch may keep more." if gain < LITTLE else ""
-    return f"{way}: {percent(gain)} of what the ensemble gains over {best}.{more}"
+    return f"{way}: {percent(gain)} of what the ensemble gains over the best member.{more}"
 
 
 def _show_plan(console: Console, task: MergeTask) -> None:

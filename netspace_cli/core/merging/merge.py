@@ -98,13 +98,20 @@ class Merged(Table):
         return next((each for each in self.ways if each.name == name), None)
 
     @property
-    def gain(self) -> float | None:
-        """How much of what the ensemble gains over the best member the result has, on test images: 1 for all. The best
-        of the result's architecture, or of all where no member has that. None where the ensemble gains nothing, or
+    def tests(self) -> tuple[float | None, float | None, float | None]:
+        """Scores on test images of the best member, of whatever architecture, the ensemble, and the result; None
         without labels."""
-        best = self.way("best") or self.way(BEST_MEMBER)
-        found = [way.scores.test if way else None for way in (best, self.way(ENSEMBLE), self.way(self.method))]
-        return gain_kept(*found)
+        best = self.way(BEST_MEMBER) or self.way("best")
+        best_test, ensemble_test, own_test = (
+            way.scores.test if way else None for way in (best, self.way(ENSEMBLE), self.way(self.method))
+        )
+        return best_test, ensemble_test, own_test
+
+    @property
+    def gain(self) -> float | None:
+        """How much of what the ensemble gains over the best member the result has, on test images: 1 for all. None
+        where the ensemble gains nothing, or without labels."""
+        return gain_kept(*self.tests)
 
 
 def gain_kept(best: float | None, ceiling: float | None, result: float | None) -> float | None:

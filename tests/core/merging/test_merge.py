@@ -117,6 +117,16 @@ def test_the_best_member_of_another_architecture_is_shown_and_not_written(tiny: 
     ensemble, own = found.way(ENSEMBLE), found.way("from-fresh")
     assert ensemble is not None and own is not None
     assert found.gain == gain_kept(best.scores.test, ensemble.scores.test, own.scores.test)
+    assert found.tests == (best.scores.test, ensemble.scores.test, own.scores.test)
+    mixed = merge(
+        [*members, *members_of(tiny, "resnet8")],
+        data,
+        Runner("cpu"),
+        architecture=build("resnet8", tiny.data.io),
+        plan=plan,
+    )
+    weaker = mixed.way("best")
+    assert weaker is not None and weaker.scores.choice < best.scores.choice and mixed.tests[0] == best.scores.test
     alike = merge(members, data, Runner("cpu"), plan=plan)
     assert alike.way(BEST_MEMBER) is None and alike.way("best") is not None
 
@@ -298,7 +308,7 @@ def test_members_of_other_architectures_go_into_one(tiny: Tiny) -> None:
     found = merge(members, tiny.data, Runner("cpu"), architecture=wanted, space=tiny.space, plan=FEW)
     assert found.network.architecture.name == "resnet8"
     assert names(found) == {"from-fresh", "space-from-mean", "space-from-best", BEST_MEMBER, ENSEMBLE}
-    assert found.left_out["best"] == "no member is a resnet8" and found.gain is None
+    assert found.left_out["best"] == "no member is a resnet8"
 
 
 def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
