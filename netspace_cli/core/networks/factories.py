@@ -24,6 +24,7 @@ from netspace_models.errors import ConfigError, InputFileError, UnknownArchitect
 from netspace_models.parameters.spec import NetworkSpec
 from netspace_models.wording import Call
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from netspace_cli.core.runtime.runner import kept_random_state
 
@@ -122,13 +123,27 @@ def _layout_at(architecture: Architecture, io: ImageIO, size: int) -> NetworkSpe
 
 
 def fresh_module(name: str, io: NetworkIO) -> nn.Module:
-    """Make a newly initialised module of an architecture; values come from torch's current stream.
+    """Make a newly initialised module of an architecture, to be trained; values come from torch's current stream.
 
     Raises:
         UnknownArchitecture: no such name.
-        ConfigError: the factory cannot be imported, fails, or does not return a module.
+        ConfigError: the factory cannot be imported, fails, or does not return a module; or all parameters are frozen.
     """
-    return _call(name, io) if is_factory(name) else factory(name)(io)
+    if not is_factory(name):
+        return factory(name)(io)
+    module = _call(name, io)
+    parameters = list(module.parameters())
+    if any(is_lazy(each) for each in parameters):
+        # Lazy layers get their parameters with their first inputs.
+        with torch.no_grad():
+            module.eval()(torch.zeros(1, *io.input_shape))
+        module.train()
+    if parameters and not any(each.requires_grad for each in parameters):
+        raise ConfigError(
+            f"{name} cannot be trained: none of its {len(parameters)} parameters has requires_grad=True.",
+            "Let the factory return a module that is not frozen.",
+        )
+    return module
 
 
 def io_of_factory(name: str, channels: int | None, sizes: tuple[int, ...]) -> NetworkIO | None:

@@ -89,6 +89,12 @@ class SharedBehindNorm(nn.Module):
     def forward(self, x):
         return self.fc(self.norm(self.b(self.a(x).relu())).mean((2, 3)))
 
+def lazy():
+    return nn.Sequential(nn.Flatten(), nn.LazyLinear(5), nn.LazyBatchNorm1d(), nn.LazyLinear(3))
+
+def frozen():
+    return fixed().requires_grad_(False)
+
 def fails(io):
     return nn.Linear(io.width, 3)
 
@@ -185,7 +191,7 @@ def test_resolving_leaves_the_process_own_stream_alone() -> None:
     assert torch.equal(torch.rand(2), wanted)
 
 
-@pytest.mark.parametrize("name", ["factories_for_tests:with_io", "lenetlike"])
+@pytest.mark.parametrize("name", ["factories_for_tests:with_io", "factories_for_tests:lazy", "lenetlike"])
 def test_fresh_modules_come_from_the_current_stream(name: str) -> None:
     made = []
     for seed in (0, 0, 1):
@@ -193,6 +199,16 @@ def test_fresh_modules_come_from_the_current_stream(name: str) -> None:
         made.append(torch.cat([p.flatten() for p in fresh_module(name, IO).parameters()]))
     assert torch.equal(made[0], made[1])
     assert not torch.equal(made[0], made[2])
+
+
+def test_fresh_modules_can_be_trained() -> None:
+    module = fresh_module("factories_for_tests:lazy", IO)
+    assert module.training and [p.shape[0] for p in module.parameters()] == [5, 5, 5, 5, 3, 3]
+    with pytest.raises(
+        ConfigError, match="frozen cannot be trained: none of its 4 parameters has requires_grad"
+    ) as told:
+        fresh_module("factories_for_tests:frozen", IO)
+    assert told.value.hint == "Let the factory return a module that is not frozen."
 
 
 def test_a_factory_without_arguments_tells_its_own_io() -> None:
