@@ -101,10 +101,11 @@ def seat(
         for member in members:
             answers.append(on_split(member, data, "val", runner, known))
             tick(1)
-    _check_functions(members, answers)
     problem = data.io.problem
+    chosen = labels is not None and choose and problem is CLASSIFICATION
+    _check_functions(members, answers, all_teach=not chosen)
     if problem is CLASSIFICATION:
-        check_class_orders(members, answers)
+        check_class_orders(members, answers, labels)
     teachers = choose_teachers(answers, labels, problem, choose=choose)
     weights = weights_of([answers[i] for i in teachers], labels) if weigh and labels is not None else None
     return Panel(tuple(members), tuple(answers), labels, tuple(teachers), weights)
@@ -170,35 +171,60 @@ def choose_teachers(
     return path[:count] if gained - lost > 2 * sqrt(gained + lost) else order
 
 
-def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor]) -> None:
-    """Refuse a member that would agree with the others if its classes had other names.
+def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor], labels: Tensor | None = None) -> None:
+    """Refuse the member that would agree much better with the labels, or else with the others, if its classes had
+    other names.
 
     Args:
-        answers: (N, K) logits of each.
+        answers: (N, K) logits of each; labels: (N,), None where they are not known.
     Raises:
         ConfigError: says how often it agrees, and how often it would.
     """
     probabilities = [each.softmax(1) for each in answers]
     total = torch.stack(probabilities).sum(0)
     images, classes = total.shape
+    said = [each.argmax(1) for each in probabilities]
     # By chance alone a new order may fit few images better.
     least = max(1 / classes, 3 / sqrt(images))
-    for member, own in zip(members, probabilities, strict=True):
-        pairs = own.argmax(1) * classes + (total - own).argmax(1)
-        counts = torch.bincount(pairs, minlength=classes**2).view(classes, classes)
-        rows, columns = scipy.optimize.linear_sum_assignment(counts.numpy(), maximize=True)
-        plain = int(counts.trace()) / images
-        reordered = int(counts[rows, columns].sum()) / images
+    found: list[tuple[float, Network, float, float]] = []
+    for place, (member, own) in enumerate(zip(members, said, strict=True)):
+        told = (total - probabilities[place]).argmax(1) if labels is None else labels
+        counts = torch.bincount(own * classes + told, minlength=classes**2).view(classes, classes)
+        renamed = _names(counts)[own]
+        plain, reordered = (int((each == told).sum()) / images for each in (own, renamed))
         # Two networks that hardly ever say another class than their favourite agree as often whatever they see.
         shares = [counts.sum(axis).double().sort().values / images for axis in (0, 1)]
         if reordered - max(plain, float(shares[0] @ shares[1])) > least:
-            below = f", below the chance of {1 / classes:.0%}," if plain < 1 / classes else ""
-            raise ConfigError(
-                f"{name_of(member)} agrees with the other members on {plain:.0%} of the validation images{below} and "
-                f"would on {reordered:.0%} with its classes in another order.",
-                "Leave it out, or give members that were trained with their classes in one order and on images that "
-                f"were normalised alike ({setting('normalise')}).",
-            )
+            # A member in another order makes sound ones disagree with all others together, but not with each other.
+            others = [told] if labels is not None else said[:place] + said[place + 1 :]
+            gain = sum(int((renamed == each).sum()) - int((own == each).sum()) for each in others)
+            found.append((gain, member, plain, reordered))
+    if not found:
+        return
+    _, member, plain, reordered = max(found, key=lambda each: each[0])
+    agrees = "agrees with the other members on" if labels is None else "is right on"
+    order = "one order" if labels is None else "the order of the labels"
+    below = f", below the chance of {1 / classes:.0%}," if plain < 1 / classes else ""
+    raise ConfigError(
+        f"{name_of(member)} {agrees} {plain:.0%} of the validation images{below} and would "
+        f"{'' if labels is None else 'be '}on {reordered:.0%} with its classes in another order.",
+        f"Leave it out, or give members that were trained with their classes in {order} and on images that were "
+        f"normalised alike ({setting('normalise')}).",
+    )
+
+
+def _names(counts: Tensor) -> Tensor:
+    """(K,) what the classes of one are to be called to agree with the other most often; their own names where fewer
+    than two classes that are each other's most frequent answer would have another: a class that one never says is
+    left out of what it says, and not called otherwise.
+
+    Args:
+        counts: (K, K) images to which one gives class i and the other class j.
+    """
+    _, columns = scipy.optimize.linear_sum_assignment(counts.numpy(), maximize=True)
+    own, names = torch.arange(len(counts)), torch.from_numpy(columns)
+    mutual = (counts.argmax(1) == names) & (counts.argmax(0)[names] == own)
+    return names if int(((names != own) & mutual).sum()) > 1 else own
 
 
 def _check_runs(member: Network, data: LabelledData) -> None:
@@ -216,18 +242,29 @@ def _check_runs(member: Network, data: LabelledData) -> None:
         ) from failure
 
 
-def _check_functions(members: Sequence[Network], answers: Sequence[Tensor]) -> None:
+def _check_functions(members: Sequence[Network], answers: Sequence[Tensor], *, all_teach: bool) -> None:
+    """Refuse copies, and where all teach also whoever gives the same outputs for all images."""
+    constant = [torch.equal(own, own[:1].expand_as(own)) for own in answers]
     for i, own in enumerate(answers):
+        if constant[i] and all_teach:
+            raise _says_nothing([members[i]], len(own))
         for j, other in enumerate(answers[:i]):
             if float((own - other).abs().max()) > SAME * float(own.abs().max()):
                 continue
-            if torch.equal(own, own[:1].expand_as(own)):
-                raise ConfigError(
-                    f"{name_of(members[j])} and {name_of(members[i])} give the same outputs for all {len(own)} images: "
-                    "they were not trained, or their last layers are zero.",
-                    "Leave them out.",
-                )
-            raise _copies(members[j], members[i])
+            raise _says_nothing([members[j], members[i]], len(own)) if constant[i] else _copies(members[j], members[i])
+
+
+def _says_nothing(members: Sequence[Network], images: int) -> ConfigError:
+    names = " and ".join(name_of(each) for each in members)
+    if len(members) == 1:
+        return ConfigError(
+            f"{names} gives the same outputs for all {images} images: it was not trained, or its last layer is zero.",
+            "Leave it out.",
+        )
+    return ConfigError(
+        f"{names} give the same outputs for all {images} images: they were not trained, or their last layers are zero.",
+        "Leave them out.",
+    )
 
 
 def _copies(one: Network, other: Network) -> ConfigError:

@@ -82,6 +82,27 @@ def test_a_bad_member_is_not_taken_for_one_with_another_order() -> None:
     check_class_orders(networks(3), [answers(0.8, 0), answers(0.8, 1), lacking])
 
 
+def test_a_class_that_one_never_says_is_no_other_order() -> None:
+    """The first says 3 for 4 as well, the others 4 for 3."""
+    found = [answers(0.9, seed) for seed in range(3)]
+    found[0][:, 3], found[0][:, 4] = found[0][:, 3:].amax(1), -20
+    for each in found[1:]:
+        each[:, 4], each[:, 3] = each[:, 3:].amax(1), -20
+    check_class_orders(networks(3), found)
+    check_class_orders(networks(3), found, LABELS)
+
+
+def test_of_members_that_disagree_the_one_with_another_order_is_named() -> None:
+    found = [answers(0.7, 0), answers(0.7, 1), answers(0.9, 2, sure=6.0).roll(2, dims=1)]
+    with pytest.raises(ConfigError, match="2.pt agrees with the other members on"):
+        check_class_orders(networks(3), found)
+    with pytest.raises(ConfigError, match="2.pt is right on .*, below the chance of 20%, and would be on") as told:
+        check_class_orders(networks(3), found, LABELS)
+    assert "with their classes in the order of the labels" in told.value.hint
+    weak = [answers(0.4, seed) for seed in range(3)]
+    check_class_orders(networks(3), weak, LABELS)
+
+
 def test_networks_with_one_answer_each_say_nothing_of_orders() -> None:
     constant = [12.0 * torch.eye(K)[i] + 0.1 * torch.randn(N, K, generator=seeded(i)) for i in range(2)]
     check_class_orders(networks(2), constant)
@@ -128,3 +149,8 @@ def test_members_that_answer_all_images_alike_are_no_copies(tiny: Tiny) -> None:
     ) as told:
         seat(fresh, tiny.data, Runner("cpu"), choose=True)
     assert told.value.hint == "Leave them out."
+    unlabelled = tiny.data.without_labels()
+    for data, choose in ((unlabelled, True), (tiny.data, False)):
+        with pytest.raises(ConfigError, match=r"1.pt gives the same outputs for all \d+ images: it was not") as told:
+            seat(fresh[:2], data, Runner("cpu"), choose=choose)
+        assert told.value.hint == "Leave it out."
