@@ -272,7 +272,8 @@ def _plain(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
     """A way without steps."""
     start = starts.of(name)
     network = Network(starts.architecture, start.weights)
-    note = name_of(starts.best) if name == "best" and starts.best else f"of {start.members}"
+    named = {"best": starts.best, "space-best": next(iter(starts.encodable), None)}.get(name)
+    note = f"of {start.members}" if named is None else name_of(named)
     return Way(name, judge.scores(network), seconds=start.seconds, note=note), network
 
 

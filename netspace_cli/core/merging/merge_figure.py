@@ -10,7 +10,7 @@ from .merge import Merged, Way
 from .plan import ENSEMBLE, WAYS
 
 GREY = "#8a8a8a"
-MARKERS = "osD^vP*Xhp<"
+MARKERS = "osD^vP*Xhp<>d"
 # In points: a way that is further below the members than this is drawn on the lower edge.
 BELOW = 3.0
 

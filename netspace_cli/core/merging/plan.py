@@ -15,11 +15,13 @@ WAYS: Mapping[str, str] = {
     "aligned-mean": "the same with hidden units aligned to the best member's",
     "refreshed-mean": "the same with the statistics of its batch norms refreshed",
     "greedy-mean": "the aligned mean of those alone that do not make it worse: from the best one on, added one by one",
+    "space-mean": "the network that the mean of the members' embeddings in a space decodes to",
+    "space-best": "the network that the best member's embedding decodes to",
     "from-fresh": "the ensemble distilled into fresh weights",
     "from-best": "the ensemble distilled into the best member's weights",
     "labels-from-best": "the best member trained further by the labels alone, without the ensemble",
     "from-mean": "the ensemble distilled into a mean: the greedy one if it is of several members, else the aligned one",
-    "space-from-mean": "the ensemble distilled into an embedding of a space, from the mean of the members'",
+    "space-from-mean": "the ensemble distilled into an embedding of the space, from the mean of the members'",
     "space-from-best": "the same from the best member's embedding",
 }
 # N times the cost of one network: what the others are measured by, never what is written.

@@ -13,6 +13,7 @@ from netspace_models.architectures import Architecture
 from netspace_models.architectures.architecture import Form
 from torch import Tensor
 
+from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.spaces.space import Space
@@ -98,6 +99,8 @@ class Starts:
             "aligned-mean": lambda: self._mean,
             "refreshed-mean": lambda: self._refreshed,
             "greedy-mean": lambda: self._greedy,
+            "space-mean": lambda: self._decoded(len(self.encodable)),
+            "space-best": lambda: self._decoded(1),
         }
         return made[way]()
 
@@ -105,10 +108,9 @@ class Starts:
         """Who is to be taught on a way that distils, and the seconds that the start took."""
         runner = self._judge.runner
         if way in ON_SPACE:
-            assert self.space is not None
             found, seconds = self._embeddings
             start = found[0] if way == "space-from-best" else found.mean(0)
-            return embedding_student(start, self.architecture, self.space, runner), seconds
+            return embedding_student(start, self.architecture, self._space, runner), seconds
         if way == "from-fresh":
             return fresh_student(self.architecture, lr, runner), 0.0
         begins = self.of("best") if way in ("from-best", "labels-from-best") else self._best_mean
@@ -128,6 +130,11 @@ class Starts:
     def _best(self) -> Network:
         assert self.best is not None
         return self.best
+
+    @property
+    def _space(self) -> Space:
+        assert self.space is not None
+        return self.space
 
     @property
     def _best_mean(self) -> Start:
@@ -169,11 +176,17 @@ class Starts:
         (found, members), seconds = _timed(lambda: greedy_mean(weights, score))
         return Start(found, members, before + seconds)
 
+    def _decoded(self, members: int) -> Start:
+        """The network that the mean of the first of the embeddings, best first, decodes to."""
+        embeddings, before = self._embeddings
+        space = self._judge.runner.place(self._space)
+        row = embeddings[:members].mean(0)
+        found, seconds = _timed(lambda: decode_row(row, space, arch=self.architecture.name).weights.cpu())
+        return Start(found, members, before + seconds)
+
     @cached_property
     def _embeddings(self) -> tuple[Tensor, float]:
-        space = self.space
-        assert space is not None
-        return _timed(lambda: encode(self.encodable, space, self._judge.runner).vectors)
+        return _timed(lambda: encode(self.encodable, self._space, self._judge.runner).vectors)
 
 
 def _timed(work: Callable[[], Found]) -> tuple[Found, float]:

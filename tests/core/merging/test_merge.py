@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from netspace_models.training.losses import ensemble_logits
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData, Split
+from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.merging import merge as module
 from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, most_steps
@@ -22,7 +24,7 @@ from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned, greedy_mean, mean_of
 from netspace_cli.core.merging.merge import Merged, gain_kept, merge, target_of
 from netspace_cli.core.merging.panel import seat
-from netspace_cli.core.merging.plan import BEST_MEMBER, ENSEMBLE, RATES, WAYS, MergePlan
+from netspace_cli.core.merging.plan import BEST_MEMBER, ENSEMBLE, ON_SPACE, RATES, WAYS, MergePlan
 from netspace_cli.core.merging.starts import Starts
 from netspace_cli.core.merging.students import EmbeddingStudent, fresh_student
 from netspace_cli.core.networks.network import Network
@@ -307,8 +309,26 @@ def test_members_of_other_architectures_go_into_one(tiny: Tiny) -> None:
     wanted = build("resnet8", tiny.data.io)
     found = merge(members, tiny.data, Runner("cpu"), architecture=wanted, space=tiny.space, plan=FEW)
     assert found.network.architecture.name == "resnet8"
-    assert names(found) == {"from-fresh", "space-from-mean", "space-from-best", BEST_MEMBER, ENSEMBLE}
+    assert names(found) == {"from-fresh", *ON_SPACE, BEST_MEMBER, ENSEMBLE}
     assert found.left_out["best"] == "no member is a resnet8"
+
+
+def test_what_embeddings_decode_to_takes_no_step(tiny: Tiny) -> None:
+    members = members_of(tiny, "lenetlike", "vanillacnn")
+    vectors = encode(members, tiny.space, Runner("cpu")).vectors
+    for method in ("space-mean", "space-best"):
+        own: dict[str, Any] = {
+            "architecture": build("resnet8", tiny.data.io),
+            "space": tiny.space,
+            "plan": replace(FEW, method=method),
+        }
+        found = merge(members, tiny.data, Runner("cpu"), **own)
+        way, first = found.way(method), found.way(BEST_MEMBER)
+        assert way is not None and first is not None and way.steps == way.images == 0
+        best = next(i for i, member in enumerate(members) if member.source == first.note)
+        row = vectors.mean(0) if method == "space-mean" else vectors[best]
+        torch.testing.assert_close(found.network.weights, decode_row(row, tiny.space, arch="resnet8").weights)
+        assert way.note == (f"of {len(members)}" if method == "space-mean" else first.note)
 
 
 def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
