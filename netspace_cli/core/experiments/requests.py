@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from netspace_models.errors import ConfigError
+
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.figures import check_figure
-from netspace_cli.core.files.outputs import check_folder
+from netspace_cli.core.files.outputs import check_folder, check_no_input
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.requests.choose_data import choose_images_of_zoo, recorded
@@ -148,8 +150,19 @@ def opened(request: _WithTeacher) -> Opened:
 
 
 def opened_zoo(zoo: Path, output: Path) -> Zoo:
-    """Open a zoo, after checking that the folder can take the results."""
+    """Open a zoo, after checking that the folder can take the results.
+
+    Raises:
+        ConfigError: it cannot be written to, is the zoo's own, or has a README.md of something else.
+    """
     check_folder(output)
+    check_no_input([output], [zoo])
+    own = ("report.json", "runs.jsonl")
+    if (output / "README.md").exists() and not any((output / name).exists() for name in own):
+        raise ConfigError(
+            f"{output} has a README.md and no results of an experiment, whose tables are a README.md.",
+            "Choose a new folder.",
+        )
     check_figure(output / "figure.png")
     return open_zoo(zoo)
 

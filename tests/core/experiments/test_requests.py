@@ -52,3 +52,14 @@ def test_a_report_says_which_space_and_images_it_is_of(tiny: Tiny) -> None:
     assert list(facts) == ["scale", "data", "cost", "space", "space_sha256"]
     assert facts["space_sha256"] == tiny.single_space.sha256 and facts["data"] == tiny.data.record()
     assert list(Found(report, tiny.data).facts(cost)) == ["scale", "data", "cost"]
+
+
+def test_results_take_no_place_of_something_else(tiny: Tiny, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is an input or another output of this command"):
+        request(tiny, tiny.single_zoo.path).prepare()
+    (tmp_path / "README.md").write_text("my notes")
+    with pytest.raises(ConfigError, match="has a README.md and no results of an experiment") as refusal:
+        request(tiny, tmp_path).prepare()
+    assert refusal.value.hint == "Choose a new folder."
+    (tmp_path / "report.json").write_text("{}")
+    request(tiny, tmp_path).prepare()
