@@ -54,8 +54,7 @@ def merging(running: options.RunnerOptions, console: Console, **asked: Any) -> N
     """Merge several draws of a zoo's instances, and show how much of the ensemble's gain each way keeps.
 
     Members are drawn from the best instances, so that they are of like strength. Finished merges are kept: the same
-    command continues, and more --draws, --steps, --method, --into or
-    --labels add to the results.
+    command goes on after a stop, and with more --draws. The tables are of what the command asks for.
 
     Example: netspace experiment merging zoo/ -o results/merging
     """

@@ -10,7 +10,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from netspace_models.errors import ConfigError
+from netspace_models.errors import ConfigError, WrongSpace
 
 from netspace_cli.core.experiments.merging import runs as module
 from netspace_cli.core.experiments.merging.experiment import merging
@@ -102,6 +102,18 @@ def test_draws_become_another_architecture_beside_their_own(tiny: Tiny, tmp_path
     assert [row[1] for row in table.rows] == ["best member", "ensemble", "from-fresh", "written"]
     assert share_of(other, "best member") in (0, None) and share_of(own, "best") == share_of(other, "best member")
     assert own["ways"]["best"]["test"] == other["ways"]["best member"]["test"]
+    run(tiny, tmp_path, runner, replace(plan, into="lenetlike"))
+    assert len(log_of(tmp_path)) == 2, "the members' own is what they become anyway"
+
+
+def test_what_no_draw_could_do_is_refused_before_the_folder_is_taken(
+    tiny: Tiny, tmp_path: Path, runner: Runner
+) -> None:
+    for into, method, space in (("vanillacnn", "from-best", None), ("resnet20", None, tiny.space)):
+        with pytest.raises((ConfigError, WrongSpace)) as refusal:
+            plan = replace(PLAN, into=into, method=method)
+            merging(tiny.single_zoo, tmp_path / "out", tiny.data, runner, plan=plan, space=space)
+        assert into in str(refusal.value) and not (tmp_path / "out").exists()
 
 
 def test_members_are_drawn_from_the_best(tiny: Tiny) -> None:

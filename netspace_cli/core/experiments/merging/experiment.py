@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from netspace_cli.core.data.images import ImageData
@@ -14,7 +14,7 @@ from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
 
 from .merging_figure import gain_by_way
-from .runs import LABELS, Bench, Merging, pool_of
+from .runs import LABELS, Bench, Merging, check_draws, pool_of
 from .tables import merging_table, share_of
 
 
@@ -30,10 +30,13 @@ def merging(
         data: the zoo's images, with labels.
         space: one that has the architecture, for ways through embeddings.
     Raises:
-        ConfigError: too few instances, members that cannot be merged, or results of other settings in the folder.
+        ConfigError: too few instances, members that cannot be merged so, or results of other settings in the folder.
+        WrongSpace: the space lacks the architecture.
     """
     plan.check()
     pool = pool_of(zoo, plan)
+    plan = replace(plan, into=None if plan.into == pool[0].arch else plan.into)
+    check_draws(zoo, pool, data, space, plan)
     with run_log(folder / "runs.jsonl", settings_of("merging", zoo, data, runner, None) | plan.settings()) as log:
         bench = Bench(zoo, pool, runner.place(data), space, plan, runner, log)
         todo = [(draw, labels) for draw in range(plan.draws) for labels in LABELS[plan.labels]]

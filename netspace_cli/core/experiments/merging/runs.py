@@ -13,7 +13,7 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.experiments.run_log import RunLog
 from netspace_cli.core.merging.answers import Answers
-from netspace_cli.core.merging.merge import Merged, merge
+from netspace_cli.core.merging.merge import Merged, check_merging, merge
 from netspace_cli.core.merging.plan import MergePlan
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.runtime.runner import Runner
@@ -21,7 +21,8 @@ from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Instance, Zoo
 
 Run: TypeAlias = dict[str, Any]
-"""One line of the log: draw, labels, steps, method, space, into; members, accuracies, written, gain, ways."""
+"""One line of the log: draw, labels, steps, method, space, into, its parameters; members, accuracies, written, gain,
+ways."""
 
 LABELS = {"yes": (True,), "no": (False,), "both": (True, False)}
 """Whether labels are used, by the word for it."""
@@ -111,6 +112,19 @@ def pool_of(zoo: Zoo, plan: Merging) -> list[Instance]:
     return [i for i in zoo.instances if i.id in best]
 
 
+def check_draws(zoo: Zoo, pool: list[Instance], data: ImageData, space: Space | None, plan: Merging) -> None:
+    """Refuse what no draw could do, before any is merged.
+
+    Raises:
+        ConfigError: a way that cannot be gone; WrongSpace: the space lacks the architecture of the results.
+    """
+    known = {a.name: a for a in zoo.architectures()}
+    members = [zoo.network(i, known[i.arch]) for i in pool[: plan.count]]
+    architecture = result_of(plan, data.io) or members[0].architecture
+    for labels in LABELS[plan.labels]:
+        check_merging(members, data if labels else data.without_labels(), architecture, space, plan.plan(labels))
+
+
 @dataclass(frozen=True)
 class Bench:
     """Shared by the runs.
@@ -144,14 +158,17 @@ class Bench:
         sha256 = None if self.space is None else self.space.sha256
         own = self.plan
         what: Run = {"draw": draw, "labels": labels, "steps": own.steps, "method": own.method}
-        what |= {"space": sha256, "into": own.into}
+        architecture = result_of(own, self.data.io)
+        # A factory's module may have changed.
+        size = None if architecture is None else architecture.parameter_count
+        what |= {"space": sha256, "into": own.into, "parameters": size}
         done = self.log.find(what)
         if done is not None:
             return done
         known = {a.name: a for a in self.zoo.architectures()}
         drawn = self.members(draw)
         networks = [self.zoo.network(i, known[i.arch]) for i in drawn]
-        how: dict[str, Any] = {"architecture": result_of(own, self.data.io), "space": self.space, "known": self.known}
+        how: dict[str, Any] = {"architecture": architecture, "space": self.space, "known": self.known}
         found = merge(networks, self.data, self.runner, plan=own.plan(labels), **how)
         return self.log.add({**what, "members": [i.id for i in drawn], **values_of(found)})
 
