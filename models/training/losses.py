@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import log
+from math import exp, log
 
 import torch
 import torch.nn.functional as F
@@ -46,21 +46,26 @@ def ensemble_logits(logits: Iterable[Tensor], weights: Sequence[float] | None = 
     return total - log(sum_of_weights)
 
 
-def mixture_weights(probabilities: Tensor, *, rounds: int = 100, least: float = 1e-4) -> Tensor:
+def mixture_weights(probabilities: Tensor, *, gap: float = 1e-4, rounds: int = 20_000, least: float = 1e-4) -> Tensor:
     """Weights of networks whose mean of probabilities explains the labels best, by expectation maximisation (Smyth and
     Wolpert, "Linearly combining density estimators via stacking", 1999).
 
     Args:
         probabilities: (B, N) what each of B networks gives the labels of N images.
-        rounds: of the algorithm; least: weight that every network keeps.
+        gap: of the mean log likelihood to its maximum at most, for which no network's own factor may be above exp(gap).
+        rounds: of the algorithm at most; least: weight that every network keeps.
     Returns:
         (B,), their sum 1.
     """
     weights = torch.full((len(probabilities),), 1 / len(probabilities), dtype=torch.float64)
     given = probabilities.double().clamp_min(torch.finfo(torch.float32).tiny)
     for _ in range(rounds):
-        shares = weights[:, None] * given
-        weights = (shares / shares.sum(0)).mean(1)
+        # What each weight is multiplied by: the likelihood is concave, so its maximum is at most the log of the largest
+        # of these factors away.
+        factors = (given / (weights @ given)).mean(1)
+        if float(factors.max()) <= exp(gap):
+            break
+        weights = weights * factors
     weights = weights.clamp_min(least)
     return weights / weights.sum()
 

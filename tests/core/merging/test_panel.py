@@ -63,6 +63,16 @@ def test_weights_fit_the_labels_best() -> None:
         assert loss(weights) < loss(others)
 
 
+def test_weights_come_as_near_the_best_as_is_said() -> None:
+    """One network is right a little more often than the others, which takes many rounds to be found."""
+    found = [answers(share, seed, sure=1.0) for seed, share in enumerate((0.62, 0.6, 0.6, 0.6))]
+    given = torch.stack([each.softmax(1).gather(1, LABELS[:, None])[:, 0] for each in found]).double()
+    weights = torch.tensor(weights_of(found, LABELS), dtype=torch.float64)
+    factors = (given / (weights @ given)).mean(1)
+    assert float(factors.max()) < 1 + 1e-3
+    assert float((factors * weights).sum()) == pytest.approx(1)
+
+
 def test_a_class_order_of_its_own_is_noticed() -> None:
     found = [answers(0.8, seed) for seed in range(3)]
     check_class_orders(networks(3), found)
