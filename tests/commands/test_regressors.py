@@ -135,6 +135,8 @@ def test_several_become_one(world: Path, work: Path, given: list[object], ask: A
     assert ask("inspect", "one.pt")["arch"] == "perceptron-8x1"
     said = refused(2, "merge", *members, *given, "--weigh", "-o", "two.pt")
     assert "members are weighed by their probabilities, and regressors have none" in said
+    said = refused(2, "merge", world / "zoo", "--data", "digits")
+    assert "is for rows of 3 features, 1 target, and digits has images, 1x16x16, 10 classes" in said
 
 
 def test_own_modules_are_regressors_too(world: Path, work: Path, ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

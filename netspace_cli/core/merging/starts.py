@@ -43,7 +43,7 @@ def ways_left_out(
     name, found = architecture.name, dict[str, str]()
     own = [member for member in members if member.architecture.name == name]
     if not labels:
-        found["labels-from-best"] = "there are no labels"
+        found["labels-from-best"] = "no labels are used"
     if not own:
         found |= dict.fromkeys(("best", "from-best", "labels-from-best"), f"no member is a {name}")
     if len(own) < 2:

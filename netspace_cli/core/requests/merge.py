@@ -10,7 +10,7 @@ from typing import Any
 
 from netspace_models.architectures import Architecture, ImageIO
 from netspace_models.errors import ConfigError, Interrupted, UnknownArchitecture
-from netspace_models.wording import setting
+from netspace_models.wording import renamed, setting
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.images import images_or_none
@@ -147,7 +147,7 @@ class MergeRequest:
             members += [zoo.network(instance, known[instance.arch]) for instance in chosen]
         candidates = [resolve_architecture(name, data.io) for name in self._names]
         candidates += [] if space is None else space.architectures
-        with deciding_by(data):
+        with deciding_by(data), renamed(arch="member_arch"):
             return members + [_read_member(path, data, candidates, self.key) for path in files]
 
     def _target(
@@ -235,12 +235,13 @@ class MergeTask:
         """The error to end with where a signal ended the work before its time."""
         if found.stopped_by is None:
             return None
-        output, taken = self.request.output, sum(way.steps for way in found.ways)
+        output, way = self.request.output, found.way(found.method)
         if output is None:
             kept, hint = "was not written", f"Name where the next one goes: {setting('output', 'one.pt')}."
         else:
             kept, hint = f"is in {output}", f"Replace it by another merge with {setting('force', True)}."
-        message = f"merging was stopped after {taken:,} steps; the best so far, {found.method}, {kept}."
+        taken = f" after {way.steps:,} steps" if way is not None and way.steps else ""
+        message = f"merging was stopped before its end; the best so far, {found.method}{taken}, {kept}."
         return Interrupted(message, hint, exit_code=found.stopped_by)
 
     def record(self) -> dict[str, Any]:

@@ -59,9 +59,8 @@ class Sources:
             check_no_fields(self.space.io, f"space {self.space.name!r}")
         record = self.record
         if record is not None and normalisation != AS_IT_IS:
-            owner = f"the zoo {self.zoos[0].path}" if self.space is None or self.zoos else f"space {self.space.name!r}"
             raise ConfigError(
-                f"{owner} records how its images are normalised, and another way is named.",
+                f"{self._recorded_io[1]} records how its images are normalised, and another way is named.",
                 f"Leave out {setting('normalise')}, {setting('mean')} and {setting('std')}.",
             )
         if spec is None:
@@ -78,6 +77,12 @@ class Sources:
             found = self._unlabelled(spec)
         if record is None:
             return normalisation.of(found)
+        io, owner = self._recorded_io
+        if len(io.input_shape) != len(found.io.input_shape):
+            raise ConfigError(
+                f"{owner} is for {io.describe()}, and {found.name} has images, {found.io.describe()}.",
+                "Give data of its own kind.",
+            )
         # Members know images in their own normalisation, whatever these images' mean is.
         return replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
@@ -87,6 +92,14 @@ class Sources:
         if self.zoos:
             return self.zoos[0].data
         return None if self.space is None else self.space.record["data"]
+
+    @property
+    def _recorded_io(self) -> tuple[NetworkIO, str]:
+        """What the recorded networks take and give, and what messages call whoever records it."""
+        if self.zoos:
+            return self.zoos[0].io, f"the zoo {self.zoos[0].path}"
+        assert self.space is not None
+        return self.space.io, f"space {self.space.name!r}"
 
     def _own(self) -> LabelledData:
         """Images that the zoo or the space was trained on, also a built-in space that has all of the networks."""

@@ -288,7 +288,7 @@ def test_labels_alone_are_a_way_of_their_own(tiny: Tiny) -> None:
     plain = merge(members, tiny.data, Runner("cpu"), plan=replace(FEW, method="labels-from-best"))
     same_by_alpha = merge(members, tiny.data, Runner("cpu"), plan=replace(FEW, method="from-best", alpha=0.0))
     assert torch.equal(plain.network.weights, same_by_alpha.network.weights)
-    with pytest.raises(ConfigError, match="labels-from-best cannot be done: there are no labels"):
+    with pytest.raises(ConfigError, match="labels-from-best cannot be done: no labels are used"):
         merge(members, tiny.data.without_labels(), Runner("cpu"), plan=replace(FEW, method="labels-from-best"))
 
 
