@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,7 @@ import click
 
 from netspace_cli import options
 from netspace_cli.commands.choices import Seconds, Selection, normalised, workers
-from netspace_cli.core.merging.plan import WAYS, MergePlan
+from netspace_cli.core.merging.plan import ON_SPACE, WAYS, MergePlan
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
 from netspace_cli.terminal.interrupts import continues
@@ -226,14 +226,16 @@ def _seconds(value: float) -> str:
 def _remark(console: Console, task: MergeTask, found: Merged) -> None:
     """What a reader of the table may ask, and what was written."""
     if len(found.teachers) < len(found.members):
-        names = ", ".join(found.members[i] for i in found.teachers)
-        share = f"{len(found.teachers)} of {len(found.members)}"
-        console.note(f"{share} are a better ensemble than all on validation images, and teach: {names}.")
+        console.note(who_teaches([found.members[i] for i in found.teachers], len(found.members)))
     if found.weights is not None:
         pairs = zip(found.teachers, found.weights, strict=True)
         console.note(f"Weights: {', '.join(f'{found.members[i]} {weight:.2g}' for i, weight in pairs)}.")
     if not task.labelled:
-        console.note("No labels: the way was chosen by agreement with the ensemble on images held out of the rest.")
+        spaces = task.space is not None and any(way.name in ON_SPACE for way in found.ways)
+        more = " That does not show whether the space knows more than the members." if spaces else ""
+        console.note(
+            f"No labels: the way was chosen by agreement with the ensemble on images held out of the rest.{more}"
+        )
     reasons: dict[str, list[str]] = {}
     for way, why in found.left_out.items():
         reasons.setdefault(why, []).append(way)
@@ -247,6 +249,14 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         console.note(f"Wrote {path}.")
     if task.request.output is None:
         console.note("The network was not written: -o keeps it.")
+
+
+def who_teaches(names: Sequence[str], members: int) -> str:
+    """Which of the members teach, where not all do."""
+    if len(names) == 1:
+        return f"1 of {members} is better on validation images than the ensemble of all, and teaches alone: {names[0]}."
+    share = f"{len(names)} of {members}"
+    return f"{share} are a better ensemble than all on validation images, and teach: {', '.join(names)}."
 
 
 def compared_with_members(

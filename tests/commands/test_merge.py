@@ -13,7 +13,7 @@ import torch
 from netspace_models.architectures import build
 from torch import Tensor
 
-from netspace_cli.commands.merge import compared_with_members
+from netspace_cli.commands.merge import compared_with_members, who_teaches
 from netspace_cli.core.merging import own_space
 from netspace_cli.core.merging.lessons import Lessons
 from netspace_cli.core.merging.own_space import OwnSpace
@@ -167,6 +167,25 @@ def test_images_need_no_labels(tiny: Tiny, files: list[Path], plain_images: Path
     assert {row["test"] for row in found["ways"]} == {row["validation"] for row in found["ways"]} == {None}
     assert {m["test"] for m in found["members"]} == {None}
     assert [note.split(" of a ")[0] for note in found["data"]["notes"]] == ["test is the last 9", "val is the last 16"]
+
+
+def test_it_is_said_who_teaches() -> None:
+    few = "2 of 3 are a better ensemble than all on validation images, and teach: a.pt, b.pt."
+    alone = "1 of 3 is better on validation images than the ensemble of all, and teaches alone: a.pt."
+    assert who_teaches(["a.pt", "b.pt"], 3) == few and who_teaches(["a.pt"], 3) == alone
+
+
+def test_without_labels_it_is_said_what_agreement_does_not_show(
+    tiny: Tiny, files: list[Path], plain_images: Path, work: Path, cli: Cli
+) -> None:
+    told = "No labels: the way was chosen by agreement with the ensemble on images held out of the rest."
+    more = f"{told} That does not show whether the space knows more than the members."
+    space = ["--space", tiny.space.path]
+    for options, wanted in (([], told), ([*space, "--method", "from-best"], told), (space, more)):
+        said = cli("merge", *files, "--data", plain_images, *options, *FEW).stderr.splitlines()
+        assert wanted in said, said
+    labelled = cli("merge", *files, "--data", tiny.npz, *space, *FEW).stderr
+    assert "No labels" not in labelled
 
 
 def test_members_may_be_of_a_module_of_one_s_own(
