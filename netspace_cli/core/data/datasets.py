@@ -201,7 +201,7 @@ def _finished(found: ReadImages, size: int | None, unlabelled: int | None = None
     splits, notes = dict(found.splits), list(found.notes)
     for part, share in (("test", 10), ("val", 5)):
         if part not in splits:
-            notes.append(_held_out(splits, part, share))
+            notes.append(_held_out(splits, part, share, found.path))
     channels, own = splits["train"].images.shape[1:3]
     size = size or own
     if size != own:
@@ -223,9 +223,12 @@ def _finished(found: ReadImages, size: int | None, unlabelled: int | None = None
     )
 
 
-def _held_out(splits: dict[str, Split], part: str, share: int) -> str:
+def _held_out(splits: dict[str, Split], part: str, share: int, path: Path) -> str:
     """Take one of `share` images from train as another part; returns a note on it."""
     train, n = splits["train"], len(splits["train"])
+    if n < share:
+        reason = f"it has {n} training images and no split {part}, which takes one in {share} of them."
+        raise InputFileError(path, reason, f"Give the split {part}, or {share} training images or more.")
     order = torch.from_numpy(np.random.RandomState(0).permutation(n))
     kept, taken = order[: n - n // share], order[n - n // share :]
     splits["train"] = Split(train.images[kept], train.labels[kept])

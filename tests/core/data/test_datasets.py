@@ -150,6 +150,17 @@ class TestImagesAlone:
         assert sorted(held.tolist()) == sorted(images.reshape(100, -1).tolist()), "each image is in one part"
         assert data.record()["labelled"] is False and data.to("cpu").labelled is False
 
+    @pytest.mark.parametrize(("count", "told"), [(9, "no split test, which takes one in 10"), (4, "no split val")])
+    def test_too_few_to_hold_some_out_are_counted(self, tmp_path: Path, count: int, told: str) -> None:
+        images = np.zeros((count, 8, 8), np.uint8)
+        given: dict[str, Any] = (
+            {"train_images": images} if count == 9 else {"train_images": images, "test_images": images}
+        )
+        np.savez(tmp_path / "plain.npz", **given)
+        with pytest.raises(InputFileError, match=f"it has {count} training images and {told}") as refusal:
+            load_images(str(tmp_path / "plain.npz"), classes=4)
+        assert "training images or more" in refusal.value.hint
+
     def test_labels_are_read_where_there_are_some_and_wanted_where_no_classes_are_named(self, tmp_path: Path) -> None:
         images, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 4
         parts: dict[str, Any] = {"train_images": images, "test_images": images}
