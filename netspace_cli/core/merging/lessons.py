@@ -18,7 +18,7 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.images import images_or_none
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import BATCH
-from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.runner import Runner, drawing_by
 
 from .answers import FORGETFUL, Answers
 from .plan import MergePlan
@@ -55,7 +55,7 @@ class Lessons:
         images, labels = batch_of(self.data, self.index, number, self.runner)
         alpha, wanted = self.plan.alpha, self.answers[number]
         how: dict[str, Any] = {"temperature": self.plan.temperature, "problem": self.data.io.problem}
-        with self.runner.autocast():
+        with drawing_by(self.runner.generator("merge", "step", step)), self.runner.autocast():
             said = student.logits(images)
             if not self.data.labelled or alpha == 1:
                 return answer_matching(said, wanted, **how)

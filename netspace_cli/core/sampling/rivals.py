@@ -14,7 +14,7 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.minimise import AdamSchedule
-from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.runtime.runner import Runner, drawing_by, kept_random_state
 
 from .methods import Method, Mix, Noise, Soup
 from .population import Population
@@ -68,8 +68,9 @@ def train_fresh(
     module.train()
     for step in range(steps):
         optimizer.param_groups[0]["lr"] = schedule.rate(step)
-        inputs, labels = data.draw("train", images, runner.generator("fresh", index, step))
-        with runner.autocast():
+        generator = runner.generator("fresh", index, step)
+        inputs, labels = data.draw("train", images, generator)
+        with drawing_by(generator), runner.autocast():
             loss = data.io.problem.loss(module(inputs), labels)
         optimizer.zero_grad()
         loss.backward()

@@ -22,7 +22,7 @@ from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.scores import labels_of, logits_of, scores
 from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.results import Result, plain
-from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.runtime.runner import Runner, drawing_by, kept_random_state
 from netspace_cli.core.runtime.workers import Workers, spread_and_keep
 
 from .inputs import ZooInputs
@@ -306,14 +306,15 @@ def _epoch(
     total = len(data.splits["train"])
     module.train()
     order = torch.randperm(total, generator=generator)
-    for step in range(max(1, min(total, plan.epoch_images or total) // plan.batch)):
-        index = order[step * plan.batch : (step + 1) * plan.batch]
-        images, labels = data.augmented("train", index, generator=generator)
-        with runner.autocast():
-            loss = data.io.problem.loss(module(images), labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+    with drawing_by(generator):
+        for step in range(max(1, min(total, plan.epoch_images or total) // plan.batch)):
+            index = order[step * plan.batch : (step + 1) * plan.batch]
+            images, labels = data.augmented("train", index, generator=generator)
+            with runner.autocast():
+                loss = data.io.problem.loss(module(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
     module.eval()
     return loss.item()
 

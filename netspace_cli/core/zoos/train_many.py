@@ -8,6 +8,7 @@ becomes of a network does not depend on the others.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -19,7 +20,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import resolve_architecture
-from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.runner import Runner, drawing_by
 
 from .plan import Job, ZooPlan
 from .train_one import Schedule, Snapshot, fresh, not_finite, optimiser_of, steps_an_epoch
@@ -56,16 +57,29 @@ def together_of(architecture: Architecture, together: int | None, most: int = TO
     Args:
         together: as asked for; None for `most` of those that run many at once faster than one by one.
     Returns:
-        1 where there is more to training than weights: batch norms have statistics of one network, dropout has draws.
+        1 where training is not the same move of all weights: batch norms have statistics of one network, dropout has
+        draws, frozen parameters stay.
     """
     module = architecture.module
     if (
         architecture.pairs
         or any(True for _ in module.buffers())
         or any(isinstance(m, _DropoutNd) for m in module.modules())
+        or not all(p.requires_grad for p in module.parameters())
     ):
         return 1
-    return together or (most if hasattr(module, "forward_each") else 1)
+    if hasattr(module, "forward_each"):
+        return together or most
+    return 1 if together is None or _trains_otherwise(architecture) else together
+
+
+def _trains_otherwise(architecture: Architecture) -> bool:
+    """Whether a module gives other outputs in training than otherwise, as by a dropout that is no module."""
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(8, *architecture.io.input_shape, generator=generator)
+    module = deepcopy(architecture.module)
+    with drawing_by(generator), torch.no_grad():
+        return not torch.equal(module.train()(inputs), module.eval()(inputs))
 
 
 def train_many(jobs: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: Runner) -> Iterator[Snapshot]:

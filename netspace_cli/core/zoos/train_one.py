@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.runtime import optimisers
-from netspace_cli.core.runtime.runner import Runner, kept_random_state
+from netspace_cli.core.runtime.runner import Runner, drawing_by, kept_random_state
 
 from .plan import Job, ZooPlan
 
@@ -85,15 +85,16 @@ def train_one(job: Job, plan: ZooPlan, data: LabelledData, runner: Runner) -> It
         module.train()
         generator = runner.generator("zoo", job.id, epoch)
         order = torch.randperm(total, generator=generator)
-        for step in range(steps):
-            index = order[step * plan.batch : (step + 1) * plan.batch]
-            images, labels = data.augmented("train", index, generator=generator)
-            with runner.autocast():
-                loss = data.io.problem.loss(module(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
+        with drawing_by(generator):
+            for step in range(steps):
+                index = order[step * plan.batch : (step + 1) * plan.batch]
+                images, labels = data.augmented("train", index, generator=generator)
+                with runner.autocast():
+                    loss = data.io.problem.loss(module(images), labels)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                schedule.step()
         if not torch.isfinite(loss):
             raise not_finite(job, epoch)
 

@@ -17,11 +17,13 @@ from torch import Tensor, nn
 from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.files.checkpoint import read_checkpoint
 from netspace_cli.core.networks.factories import resolve_architecture
+from netspace_cli.core.networks.trust import trusting
 from netspace_cli.core.runtime import executors
 from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import train_many as zoo_many
 from netspace_cli.core.zoos.adopt import IndexPlan, index_folder
+from netspace_cli.core.zoos.finetune import FineTuning, finetune
 from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
 from netspace_cli.core.zoos.train import train_zoo
 from netspace_cli.core.zoos.train_many import together_of
@@ -140,6 +142,37 @@ def own_net() -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(800, 3))
 
 
+class Functional(nn.Module):
+    """Drops out without a module for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc = nn.Linear(800, 3)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.fc(nn.functional.dropout(inputs.flatten(1), 0.5, self.training))
+
+
+def frozen_net() -> nn.Module:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(800, 4), nn.Linear(4, 3))
+    net[1].requires_grad_(False)
+    return net
+
+
+def plain_net() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Linear(800, 3))
+
+
+def test_draws_of_dropout_depend_on_the_seed_alone(images: ImageData, tmp_path: Path) -> None:
+    plan = replace(PLAN, arch=(f"{__name__}:own_net", f"{__name__}:Functional"), counts=(2, 0, 0))
+    one, two = make(tmp_path / "one", images, plan), make(tmp_path / "two", images, replace(plan, counts=(1, 0, 0)))
+    assert {id: sha256 for id, sha256 in files_of(one).items() if id in files_of(two)} == files_of(two)
+    further = FineTuning((2,), batch=20)
+    with trusting(*plan.arch), Runner("cpu") as runner:
+        both, alone = (finetune(one, one.instances[-1:], images, further, runner, scratch=s) for s in (True, False))
+    assert both[0].accuracy == alone[0].accuracy
+
+
 def test_what_is_more_than_weights_is_trained_one_by_one() -> None:
     io = ImageIO(2, 20, 3)
 
@@ -149,7 +182,8 @@ def test_what_is_more_than_weights_is_trained_one_by_one() -> None:
     assert together("cnn-small", None) == 64 and together("cnn-small-gelu", 5) == 5
     assert together("lenetlike", None) == 64 and together("vanillacnn", None) == 1 and together("vanillacnn", 8) == 8
     assert together("resnet8", 8) == together("resnet8", None) == 1
-    assert together(f"{__name__}:own_net", 8) == 1
+    assert [together(f"{__name__}:{name}", 8) for name in ("own_net", "Functional", "frozen_net")] == [1, 1, 1]
+    assert together(f"{__name__}:plain_net", 8) == 8 and together(f"{__name__}:plain_net", None) == 1
 
 
 def test_groups_leave_each_worker_its_share(images: ImageData) -> None:
