@@ -74,7 +74,7 @@ def together_of(architecture: Architecture, together: int | None, most: int = TO
 
 
 def _trains_otherwise(architecture: Architecture) -> bool:
-    """Whether a module gives other outputs in training than otherwise, as by a dropout that is no module."""
+    """Whether a module gives other outputs in training than otherwise, as by dropout without a module of its own."""
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(8, *architecture.io.input_shape, generator=generator)
     module = deepcopy(architecture.module)
