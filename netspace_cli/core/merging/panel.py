@@ -16,7 +16,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network, check_teacher
-from netspace_cli.core.networks.scores import accuracy, cross_entropy, labels_of
+from netspace_cli.core.networks.scores import accuracy, check_outputs, cross_entropy, labels_of
 from netspace_cli.core.runtime.runner import Runner
 
 from .answers import FORGETFUL, Answers, on_split
@@ -244,6 +244,8 @@ def _check_runs(member: Network, data: LabelledData) -> None:
 
 def _check_functions(members: Sequence[Network], answers: Sequence[Tensor], *, all_teach: bool) -> None:
     """Refuse copies, and where all teach also whoever gives the same outputs for all images."""
+    for member, own in zip(members, answers, strict=True):
+        check_outputs(own, name_of(member))
     constant = [torch.equal(own, own[:1].expand_as(own)) for own in answers]
     for i, own in enumerate(answers):
         if constant[i] and all_teach:

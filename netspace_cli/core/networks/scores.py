@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from netspace_models.architectures import Architecture, NetworkIO
+from netspace_models.errors import NotFinite
 from netspace_models.problems import CLASSIFICATION
 from torch import Tensor
 
@@ -93,3 +94,17 @@ def scores(architecture: Architecture, weights: Tensor, data: LabelledData, runn
         logits = logits_of(architecture, weights, data, split, runner, most=TRAIN_IMAGES if split == "train" else None)
         accuracies[split] = data.io.problem.scored(logits, labels_of(data, split)[: len(logits)])
     return accuracies
+
+
+def check_outputs(outputs: Tensor, name: str) -> None:
+    """Refuse outputs (N, K) of a network that are NaN or infinite: it would be scored as if it said the first class.
+
+    Raises:
+        NotFinite: names the network.
+    """
+    wrong = int((~outputs.isfinite().all(1)).sum())
+    if wrong:
+        raise NotFinite(
+            f"{name}: its outputs for {wrong:,} of {len(outputs):,} inputs are NaN or infinite.",
+            "Its training probably diverged: leave it out.",
+        )

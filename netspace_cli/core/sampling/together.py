@@ -16,7 +16,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import labels_of, logits_of
+from netspace_cli.core.networks.scores import check_outputs, labels_of, logits_of
 from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers, in_order, spread
@@ -150,8 +150,9 @@ def ensemble(
         runner.progress("running networks", len(chosen)) as tick,
         closing(spread(_outputs, chosen, ZooInputs(zoo, data), runner, workers)) as outcomes,
     ):
-        for found in in_order(outcomes):
+        for instance, found in zip(chosen, in_order(outcomes), strict=True):
             outputs.append(torch.from_numpy(found))
+            check_outputs(outputs[-1], f"{zoo.path}: {instance.id}")
             tick(1)
     scored = together(outputs, labels_of(data, "test"), data.io.problem)
     return Ensemble(tuple(i.id for i in chosen), validation, scored)

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from itertools import combinations
+from pathlib import Path
 
 import pytest
 import torch
-from netspace_models.errors import ConfigError
+from netspace_models.architectures import build
+from netspace_models.errors import ConfigError, NotFinite
 from netspace_models.problems import CLASSIFICATION, REGRESSION
 
 from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.files.inputs import sha256_of
+from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.networks.scores import agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import calibration_error, ensemble, mean_agreement, together
+from netspace_cli.core.zoos.zoo import Instance, append_instance, create_zoo, open_zoo, write_instance
 from tests.small_networks import seeded
 from tests.worlds import Tiny
 
@@ -80,6 +85,22 @@ def test_one_member_is_itself(tiny: Tiny) -> None:
     assert found.ensemble == found.members
     labels = labels_of(tiny.data, "test")
     assert found.calibration_error == pytest.approx(calibration_error(logits.softmax(1), labels), abs=1e-5)
+
+
+def test_a_member_whose_outputs_are_no_numbers_is_named(tiny: Tiny, tmp_path: Path) -> None:
+    architecture = build("lenetlike", tiny.data.io)
+    create_zoo(tmp_path / "zoo", tiny.data.record(), {})
+    for name, size in (("fine", 0.1), ("huge", 1e30)):
+        state = architecture.to_state(size * torch.randn(architecture.parameter_count, generator=seeded()))
+        file = write_instance(tmp_path / "zoo", name, "lenetlike", state, "")
+        digest = sha256_of(tmp_path / "zoo" / file)
+        append_instance(tmp_path / "zoo", Instance(name, "lenetlike", "test", file, digest))
+    with pytest.raises(NotFinite, match=r"zoo: huge: its outputs for \d+ of \d+ inputs are NaN or infinite") as refusal:
+        ensemble(open_zoo(tmp_path / "zoo"), tiny.data, Runner("cpu"))
+    assert "leave it out" in refusal.value.hint
+    networks = [open_zoo(tmp_path / "zoo").network(i, architecture) for i in open_zoo(tmp_path / "zoo").instances]
+    with pytest.raises(NotFinite, match="huge.safetensors: its outputs for"):
+        seat(networks, tiny.data, Runner("cpu"), choose=True)
 
 
 def test_what_makes_no_ensemble_is_refused(tiny: Tiny) -> None:
