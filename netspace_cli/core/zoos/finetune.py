@@ -26,6 +26,7 @@ from netspace_cli.core.runtime.runner import Runner, drawing_by, kept_random_sta
 from netspace_cli.core.runtime.workers import Workers, spread_and_keep
 
 from .inputs import ZooInputs
+from .plan import check_images_an_epoch
 from .tuned_zoo import TunedZoo
 from .zoo import Instance, Zoo, append_instance
 
@@ -66,6 +67,7 @@ class FineTuning:
             raise ConfigError(f"unknown optimizer {self.optimizer!r}.", "Use adam or sgd.")
         if self.lr <= 0 or self.batch < 1 or self.epoch_images < 0:
             raise ConfigError(f"lr {self.lr:g} and batch {self.batch} must be above zero.")
+        check_images_an_epoch(self.epoch_images, self.batch)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,19 @@ INITS = ("default", *RULES)
 SPACINGS, OPTIMIZERS, SCHEDULES = ("even", "geometric"), ("adam", "adamw", "sgd"), ("cosine", "constant")
 
 
+def check_images_an_epoch(epoch_images: int, batch: int) -> None:
+    """Refuse epochs of fewer images than a step has; 0 is for all.
+
+    Raises:
+        ConfigError: says both numbers.
+    """
+    if 0 < epoch_images < batch:
+        raise ConfigError(
+            f"an epoch of {epoch_images} images is less than a step, which has {batch}.",
+            f"Give {setting('epoch_images', batch)} or more, or {setting('batch', epoch_images)}.",
+        )
+
+
 @dataclass(frozen=True)
 class ZooPlan:
     """Settings of a zoo's training.
@@ -105,6 +118,7 @@ class ZooPlan:
             )
         if self.lr <= 0 or self.batch < 1:
             raise ConfigError(f"lr {self.lr} and batch {self.batch} must be above zero.")
+        check_images_an_epoch(self.epoch_images, self.batch)
 
     def _check_epochs(self) -> None:
         low, high = self.span

@@ -231,6 +231,7 @@ def test_means_are_of_each_start_and_epoch() -> None:
         (FineTuning((5, 1)), "epochs 5, 1: each must be above the one before"),
         (FineTuning(optimizer="adamx"), "unknown optimizer 'adamx'. Use adam or sgd."),
         (FineTuning(lr=0.0), "lr 0 and batch 64 must be above zero"),
+        (FineTuning(epoch_images=10), "an epoch of 10 images is less than a step, which has 64"),
     ],
 )
 def test_plans_that_cannot_be_followed_are_refused(tiny: Tiny, plan: FineTuning, text: str) -> None:

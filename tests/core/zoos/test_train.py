@@ -195,6 +195,7 @@ def test_other_data_are_refused(tiny: Tiny, whole: Zoo) -> None:
         ({"spacing": "odd"}, "unknown spacing 'odd'"),
         ({"lr": 0.0}, "must be above zero"),
         ({"batch": 0}, "must be above zero"),
+        ({"batch": 64, "epoch_images": 10}, "an epoch of 10 images is less than a step, which has 64"),
         ({"arch": ()}, "architectures none"),
         ({"arch": ("lenetlike", "lenetlike")}, "architectures lenetlike, lenetlike: each must be named exactly once"),
     ],
