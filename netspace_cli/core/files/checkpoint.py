@@ -234,11 +234,19 @@ def check_checkpoint_suffix(path: Path) -> None:
 
 
 def check_finite(state: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse NaN and infinity in a network's numbers.
+    """Refuse NaN and infinity in a network's numbers, and variances below zero, which would make NaN of its weights.
 
     Raises:
         NotFinite: names the first five tensors concerned, with counts, and how many there are.
+        CheckpointError: a variance below zero.
     """
+    for name, tensor in state.items():
+        below = int((tensor < 0).sum()) if name.rpartition(".")[2] == "running_var" else 0
+        if below:
+            reason = (
+                f"{below:,} of {tensor.numel():,} variances in {name} are below zero, the lowest is {tensor.min():g}."
+            )
+            raise CheckpointError(path, reason, "The file is damaged or was edited; copy or train the network again.")
     found = []
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):

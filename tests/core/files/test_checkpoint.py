@@ -236,6 +236,16 @@ def test_views_come_out_compact_and_ties_stay_tied(tmp_path: Path) -> None:
     assert found["a"].data_ptr() == found["b"].data_ptr() != found["transposed"].data_ptr()
 
 
+def test_variances_below_zero_are_refused_by_name() -> None:
+    state = {"bn.running_mean": -torch.ones(4), "bn.running_var": torch.zeros(4)}
+    check_finite(state, Path("a.pt"))
+    state["bn.running_var"][1] = -2
+    with pytest.raises(
+        CheckpointError, match=r"a.pt: 1 of 4 variances in bn.running_var are below zero, the lowest is -2"
+    ):
+        check_finite(state, Path("a.pt"))
+
+
 def test_check_finite_names_the_tensors_and_counts() -> None:
     state = {f"w{i}": torch.ones(4) for i in range(8)}
     check_finite(state, Path("a.pt"))
