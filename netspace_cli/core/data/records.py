@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from math import prod
+from math import isfinite, prod
 from pathlib import Path
 from typing import Any
 
-from netspace_models.errors import InputFileError
+from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.network_io import NetworkIO, io_from
+from netspace_models.wording import setting
 
 from netspace_cli.core.files.tensor_names import shown_value
+
+from .data import LabelledData
 
 # What a file may say of the networks in it; sizes beyond would fill the memory with a single input or layer.
 MOST_OF_ANYTHING, MOST_INPUT_VALUES = 1_000_000, 2**24
@@ -63,3 +66,38 @@ def recorded_io(record: object) -> NetworkIO:
     if values > MOST_INPUT_VALUES:
         raise ValueError(f"inputs of {values:,} values each, the limit is {MOST_INPUT_VALUES:,}")
     return io
+
+
+def check_recorded_scale(record: Mapping[str, Any]) -> None:
+    """Refuse means and deviations in a file's record that nothing could be standardised by; they may be absent.
+
+    Raises:
+        TypeError, ValueError: no list of finite numbers, or a deviation that is not above zero.
+    """
+    for name in ("mean", "std", "target_mean", "target_std"):
+        numbers = record.get(name, [])
+        if not isinstance(numbers, list) or not all(type(each) in (int, float) for each in numbers):
+            raise TypeError(f"{name} {shown_value(numbers)} is not a list of numbers")
+        wrong = [each for each in numbers if not isfinite(each) or ("std" in name and each <= 0)]
+        if wrong:
+            raise ValueError(f"{name} {wrong[0]:g} is not {'above zero' if isfinite(wrong[0]) else 'finite'}")
+
+
+def check_unchanged(data: LabelledData, record: Mapping[str, Any], owner: str) -> None:
+    """Refuse data that are not those of a record, split by split; records without digests tell nothing.
+
+    Args:
+        data: found by the name in the record.
+        owner: of the record, in words.
+    Raises:
+        ConfigError: names the splits.
+    """
+    known, own = record.get("splits"), data.record()["splits"]
+    if not isinstance(known, Mapping):
+        return
+    changed = [name for name in own if name in known and known[name] != own[name]]
+    if changed:
+        raise ConfigError(
+            f"{data.name} has changed since {owner} was made with it: {', '.join(changed)}.",
+            f"Bring back what it was, or name these data yourself: {setting('data', 'SPEC')}.",
+        )

@@ -16,6 +16,7 @@ from netspace_cli.core.data.data import Data
 from netspace_cli.core.data.datasets import data_available, load_images
 from netspace_cli.core.data.images import ImageData, images_or_none
 from netspace_cli.core.data.normalise import as_recorded
+from netspace_cli.core.data.records import check_unchanged
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.score_label import ACCURACY, PERCENT
 from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
@@ -203,7 +204,10 @@ class ImageKind(LabelledKind):
             raise DataUnavailable(
                 f"the images of {name}, which {owner} was trained on, are not available.", data_hint(name)
             )
-        return as_recorded(load_images(spec or name, size=self.io.size), record)
+        images = as_recorded(load_images(spec or name, size=self.io.size), record)
+        if spec is None:
+            check_unchanged(images, record, owner)
+        return images
 
     def compare(
         self, target: Network, predicted: Network, data: Data, runner: Runner, *, split: str, recognised: str

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import Data, LabelledData
 from netspace_cli.core.data.datasets import data_available, load_data
+from netspace_cli.core.data.records import check_unchanged
 from netspace_cli.core.data.tables import Scale, TableData, table_or_none
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of, logits_of
@@ -177,6 +178,8 @@ class TableKind(LabelledKind):
         if spec is None and not data_available(name):
             raise DataUnavailable(f"the table {name}, which {owner} was trained on, is not available.", data_hint(name))
         given = load_data(spec or name)
+        if spec is None:
+            check_unchanged(given, record, owner)
         table = table_or_none(given)
         # What has other columns is refused by whoever uses it.
         return given if table is None or table.io != self.io else _scaled(table, record)

@@ -23,7 +23,7 @@ from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 from torch import Tensor
 
-from netspace_cli.core.data.records import check_version, recorded_io, translated_record
+from netspace_cli.core.data.records import check_recorded_scale, check_version, recorded_io, translated_record
 from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.lines import append_to, whole_lines
@@ -188,6 +188,7 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
     """
     try:
         recorded_io(data["io"])
+        check_recorded_scale(data)
     except (TypeError, ValueError) as failure:
         raise ConfigError(f"a zoo cannot be made of {data['name']}: {failure}.", "Give other data.") from failure
     if (path / "zoo.json").exists():

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
+from netspace_models.errors import ConfigError
 from netspace_models.network_io import FieldIO, ImageIO, TableIO
 
-from netspace_cli.core.data.records import recorded_io, translated_record
+from netspace_cli.core.data.records import check_recorded_scale, check_unchanged, recorded_io, translated_record
+from tests.worlds import Tiny
 
 IO = {"dimensions": 3, "values": 1}
 
@@ -19,6 +24,33 @@ def test_the_older_key_is_read_under_its_name_of_today() -> None:
 @pytest.mark.parametrize("record", [{"io": IO}, {"io": IO, "signal": 5}, {"data": None}, {}, None, [1]], ids=str)
 def test_anything_else_stays_as_it_is(record: object) -> None:
     assert translated_record(record) == record
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        ({"std": "a"}, "std 'a' is not a list of numbers"),
+        ({"mean": [None]}, r"mean \[None\] is not a list of numbers"),
+        ({"std": [1.0, 0.0]}, "std 0 is not above zero"),
+        ({"target_std": [-1]}, "target_std -1 is not above zero"),
+        ({"mean": [float("nan")]}, "mean nan is not finite"),
+    ],
+)
+def test_scales_that_nothing_can_be_divided_by_are_refused(record: dict[str, Any], words: str) -> None:
+    check_recorded_scale({"name": "x", "mean": [-1, 0.5], "std": [0.1]})
+    with pytest.raises((TypeError, ValueError), match=words):
+        check_recorded_scale(record)
+
+
+def test_data_that_have_changed_since_are_refused(tiny: Tiny) -> None:
+    record = tiny.data.record()
+    check_unchanged(tiny.data, record, "the zoo z")
+    check_unchanged(tiny.data, {"name": "x"}, "the zoo z")
+    splits = dict(tiny.data.splits)
+    splits["test"] = replace(splits["test"], labels=splits["test"].labels.flip(0))
+    with pytest.raises(ConfigError, match="tiny.npz has changed since the zoo z was made with it: test") as refusal:
+        check_unchanged(replace(tiny.data, splits=splits), record, "the zoo z")
+    assert "name these data yourself" in refusal.value.hint
 
 
 def test_an_io_comes_back() -> None:
