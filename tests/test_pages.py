@@ -22,7 +22,7 @@ TASKS = {"compress", "walk", "optimise", "draw", "merge", "shapes", "regress", "
 QUICK = {
     "encode": "--refine 0",
     "eval": "--refine 1",
-    "finetune": "--epochs 0,1 --epoch-images 32",
+    "finetune": "--epochs 0,1 --epoch-images 64",
     "interp": "--refine 0 --steps 1",
     "lso": "--refine 0 --steps 1 --images 8",
     "merge": "--steps 2 --images 8",
