@@ -113,7 +113,9 @@ def _show(console: Console, task: TrainTask, space: Space, report: dict[str, Any
 
 def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
     prepared, needed = task.plan(runner), task.footprint.on(runner.device)
-    rows = [(key, in_words(value)) for key, value in prepared.recipe.values().items()]
+    step, rows = task.resumes_at(prepared), [(key, in_words(value)) for key, value in prepared.recipe.values().items()]
+    if step is not None:
+        rows.append(("resumed after step", f"{step:,}"))
     rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB")]
     if prepared.views is not None:
         views, drawn = prepared.views, task.recipe.train.steps * task.recipe.train.images
@@ -133,6 +135,7 @@ def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
             "parameters": needed.parameters,
             "estimated_memory_bytes": needed.total_bytes,
             **({} if prepared.views is None else {"answers_bytes": needed.answers_bytes}),
+            **({} if step is None else {"resumed_step": step}),
             "dry_run": True,
         }
     )

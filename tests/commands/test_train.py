@@ -143,6 +143,10 @@ def test_a_finished_run_is_kept_unless_forced(tiny: Tiny, recipe: Path, ask: Ask
         assert "mini.run already holds a run" in said and "--resume" in said and "--force" in said
     said = refused(2, *options, "--resume", "-s", "train.steps=7")
     assert "steps (6, now 7)" in said and "start it without --resume and with --force" in said
+    assert said == refused(2, *options, "--resume", "-s", "train.steps=7", "--dry-run")
+    metrics = Path("mini.run/metrics.jsonl").read_bytes()
+    assert ask(*options, "--resume", "--dry-run")["resumed_step"] > 0
+    assert Path("mini.run/metrics.jsonl").read_bytes() == metrics
     ask(*options, "--resume")
     said = refused(2, *options, "--resume", "-s", "train.steps=7")
     assert "mini.safetensors exists already" in said and "nothing is left to resume" in said

@@ -16,7 +16,7 @@ from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.training.extension import extended_recipe
-from netspace_cli.core.training.loop import prepare, train_prepared
+from netspace_cli.core.training.loop import prepare, step_to_resume, train_prepared
 from netspace_cli.core.training.memory import Footprint, footprint
 from netspace_cli.core.training.run_folder import RunFolder, check_run
 from netspace_cli.core.training.step import Task
@@ -96,6 +96,16 @@ class TrainTask:
     def plan(self, runner: Runner) -> Task:
         """Read and check everything, without training."""
         return prepare(self.zoo, self.recipe, self.data, runner, teacher=self.teachers, extend=self.extended)
+
+    def resumes_at(self, task: Task) -> int | None:
+        """The step that a run would be resumed from; None for a new one.
+
+        Args:
+            task: of `plan`.
+        Raises:
+            ConfigError, InputFileError: the run there cannot be resumed so.
+        """
+        return step_to_resume(task, self.zoo, self.folder) if self.request.resume else None
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Space:
         """Train and write the space."""

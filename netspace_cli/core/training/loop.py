@@ -140,6 +140,15 @@ def train_prepared(
     return space if processes.number > 0 else save_space(output, space, force=force)
 
 
+def step_to_resume(task: Task, zoo: Zoo, folder: RunFolder) -> int:
+    """The step that `train_prepared` would resume a run from.
+
+    Raises:
+        ConfigError, InputFileError: as `RunFolder.resumed_step`.
+    """
+    return folder.resumed_step(_settings(task, zoo))
+
+
 @contextmanager
 def _saying_how_to_continue(folder: RunFolder) -> Iterator[None]:
     """Add to the loss of a process where the run's checkpoint is."""

@@ -97,9 +97,24 @@ class RunFolder:
         Metrics of later steps are dropped, since those steps will be repeated.
 
         Raises:
+            ConfigError, InputFileError: as `resumed_step`.
+        """
+        self._check_settings(settings)
+        state, step = self._state()
+        self._keep_metrics(step)
+        return state
+
+    def resumed_step(self, settings: Mapping[str, Any]) -> int:
+        """The step that a run of these settings continues from; nothing is changed.
+
+        Raises:
             ConfigError: no run to continue, or one of other settings (the message names them).
             InputFileError: the settings or the checkpoint cannot be read.
         """
+        self._check_settings(settings)
+        return self._state()[1]
+
+    def _check_settings(self, settings: Mapping[str, Any]) -> None:
         if not self.checkpoint.exists():
             raise ConfigError(
                 f"{self.path} has no checkpoint to continue from.", f"Leave out {setting('resume')} to start."
@@ -121,9 +136,6 @@ class RunFolder:
                 else "Resume with the same settings, or start again: "
                 f"without {setting('resume')} and with {setting('force', True)}.",
             )
-        state, step = self._state()
-        self._keep_metrics(step)
-        return state
 
     def _keep_metrics(self, steps: int) -> None:
         kept = b"".join(self._metric_lines()[:steps])
