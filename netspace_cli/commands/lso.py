@@ -82,7 +82,8 @@ def lso(
     """Optimise an embedding so that its network does a task better; the decoder is frozen.
 
     INIT is an embedding or a checkpoint. The best embedding on the validation split is kept, and scored on the
-    test split beside the first one. --arch optimises for another architecture of the space than that of INIT.
+    test split beside the first one. --arch optimises for another architecture of the space than that of INIT. In a
+    space of several the loss is the network's and the classifier's, which is to recognise the architecture.
 
     Regressors are scored by R². Neural fields are optimised towards the shape given by --towards. Their accuracy is
     the share of its values, or of a scan's points, that are within 0.01.
@@ -103,7 +104,8 @@ def lso(
         report = runner.report()
     console.cost(report)
     _show(console, task, found)
-    outcome = {"lr": found.lr, "best_step": found.step, "initial": found.initial, "optimized": found.optimised}
+    ends = {"initial": found.initial, "optimized": found.optimised}
+    outcome = {"arch": found.arch, "lr": found.lr, "best_step": found.step, **ends}
     console.document({**task.record(), **outcome, "history": found.history, "report": report})
     _remark(console, task.request, found)
 
@@ -111,8 +113,8 @@ def lso(
 def _show(console: Console, task: LsoTask, found: Optimised) -> None:
     ends = (("initial", found.initial), ("optimized", found.optimised))
     console.table(
-        f"best after {found.step} of {task.optimiser.steps} steps",
-        ["", "arch", view_of(task.space.kind).score, Column("loss", decimal)],
+        f"{found.arch}: best after {found.step} of {task.optimiser.steps} steps",
+        ["", "recognised", view_of(task.space.kind).score, Column("loss", decimal)],
         [(name, end.arch, end.accuracy, end.loss) for name, end in ends],
     )
 

@@ -88,6 +88,9 @@ def test_another_architecture_can_be_aimed_at(tiny: Tiny, work: Path, cli: Cli, 
     options = command(tiny, tiny.networks["lenetlike"], "--arch", "resnet8", "--refine", 0, "--steps")
     assert ask(*options, 60, "--lr", 0.2)["optimized"]["arch"] == "resnet8"
     result = cli(*options, 1, "--lr", 1e-6)
+    assert result.stdout.splitlines()[0].split("\t") == ["", "recognised", "accuracy", "loss"]
+    found = ask(*options, 1, "--lr", 1e-6)
+    assert (found["arch"], found["optimized"]["arch"]) == ("resnet8", "lenetlike")
     assert result.exit_code == 0 and "still recognises the best embedding as lenetlike, not resnet8" in result.stderr
 
 
