@@ -812,7 +812,7 @@ def test_the_older_flag_of_a_shape_to_become_is_understood_and_not_shown(
 
 def test_shares_of_values_are_told_as_such(solids: Solids, codes: dict[str, Path], ellipsoid: Path, rows: Rows) -> None:
     first, second = rows(*in_space(solids, "lso", codes["one"], "--towards", ellipsoid, "--steps", 1))
-    assert list(first) == ["", "arch", "within .01", "loss"]
+    assert list(first) == ["", "recognised", "within .01", "loss"]
     assert (first[""], second[""]) == ("initial", "optimized")
 
 
