@@ -184,7 +184,7 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
     """Begin a zoo, or open the existing one if its data are the same.
 
     Raises:
-        ConfigError: the folder holds a zoo of other data, or something that is not a zoo.
+        ConfigError: the folder holds a zoo of other data or with another licence, or something that is not a zoo.
     """
     try:
         recorded_io(data["io"])
@@ -200,6 +200,12 @@ def create_zoo(path: Path, data: dict[str, Any], about: dict[str, Any]) -> Zoo:
                 f"{path} is a zoo of {own['name']} ({io_from(own['io']).describe()}); "
                 f"this is {other['name']} ({io_from(other['io']).describe()}). They differ in: {differing}.",
                 "Choose another folder: a zoo has one data set.",
+            )
+        licence = zoo.about.get("licence")
+        if licence is not None and about.get("licence", licence) != licence:
+            raise ConfigError(
+                f"{path} is a zoo with the licence {licence}; this is {about['licence']}.",
+                f"Give {setting('licence', licence)}, or choose another folder: a zoo has one licence.",
             )
         return zoo
     taken = path.exists() and (not path.is_dir() or any(p.suffix == ".jsonl" for p in path.iterdir()))
