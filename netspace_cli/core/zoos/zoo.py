@@ -245,6 +245,7 @@ def open_zoo(path: Path | str) -> Zoo:
         check_version(file, as_table(record), (FORMAT, VERSION), "Use the netspace that wrote it.")
         data = translated_record(dict(as_table(record["data"])))
         recorded_io(data["io"])
+        check_recorded_scale(data)
         if not isinstance(data["name"], str):
             raise TypeError(f"name {shown_value(data['name'])} is not text")
     except KeyError as failure:

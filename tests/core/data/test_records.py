@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from netspace_models.errors import ConfigError
 from netspace_models.network_io import FieldIO, ImageIO, TableIO
 
 from netspace_cli.core.data.records import check_recorded_scale, check_unchanged, recorded_io, translated_record
+from netspace_cli.core.requests.choose_data import choose_labelled_of_zoo
 from tests.worlds import Tiny
 
 IO = {"dimensions": 3, "values": 1}
@@ -83,3 +86,14 @@ def test_an_io_comes_back() -> None:
 def test_an_io_of_no_network_is_refused(record: object, words: str) -> None:
     with pytest.raises((TypeError, ValueError), match=words):
         recorded_io(record)
+
+
+def test_a_zoo_s_own_data_are_compared_and_data_that_are_named_are_not(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with np.load(tiny.npz) as arrays:
+        np.savez(tiny.npz.name, **{**arrays, "test_labels": arrays["test_labels"][::-1]})
+    with pytest.raises(ConfigError, match=r"has changed since the zoo .*single was made with it: test"):
+        choose_labelled_of_zoo(tiny.single_zoo, None)
+    assert choose_labelled_of_zoo(tiny.single_zoo, tiny.npz.name).name == tiny.data.name

@@ -194,6 +194,14 @@ def test_a_record_that_is_no_table_is_named_by_what_it_is(zoo_path: Path, conten
         open_zoo(zoo_path)
 
 
+def test_a_record_whose_scale_divides_by_nothing_is_refused(zoo_path: Path) -> None:
+    record = json.loads((zoo_path / "zoo.json").read_text())
+    record["data"]["std"] = "a"
+    (zoo_path / "zoo.json").write_text(json.dumps(record))
+    with pytest.raises(InputFileError, match=r"not a zoo record \(std 'a' is not a list of numbers\)"):
+        open_zoo(zoo_path)
+
+
 @pytest.mark.parametrize(
     ("io", "words"),
     [
