@@ -29,22 +29,8 @@ def test_one_image_a_step_is_refused_and_two_are_enough(
 ) -> None:
     Path("nets_of_one_image_a_step.py").write_text(NETS)
     data = ("--data", tiny.npz)
-    ask(
-        "zoo",
-        "train",
-        "zoo",
-        *data,
-        "--arch",
-        NAME,
-        "--counts",
-        "4/1/0",
-        "--epochs",
-        1,
-        "--epoch-images",
-        8,
-        "--batch",
-        8,
-    )
+    zoo = ["zoo", "train", "zoo", *data, "--arch", NAME, "--counts", "4/1/0", "--epochs", 1]
+    ask(*zoo, "--epoch-images", 8, "--batch", 8)
     words, images = COMMANDS[name]
     one, two = images.format(1), images.format(2)
     said = refused(2, *words, *data, *one.split())

@@ -10,11 +10,13 @@ import pytest
 import torch
 from netspace_models.architectures import build
 from netspace_models.training.losses import ensemble_logits
+from torch import nn
 
 from netspace_cli.core.data.tables import load_table
 from netspace_cli.core.merging.lessons import VIEWS, batch_of, lessons_of, views_of
 from netspace_cli.core.merging.plan import MergePlan
 from netspace_cli.core.merging.students import fresh_student
+from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
 from tests.worlds import Tiny
@@ -73,3 +75,15 @@ def test_images_that_never_look_different_and_rows_are_asked_about_once(tiny: Ti
     }
     np.savez(tmp_path / "table.npz", **rows)  # type: ignore[arg-type]
     assert views_of(load_table(tmp_path / "table.npz")) == 1
+
+
+def dropping() -> nn.Module:
+    return nn.Sequential(nn.Flatten(), nn.Dropout(), nn.Linear(64, 3))
+
+
+def test_what_a_student_drops_depends_on_the_step_alone(tiny: Tiny, teachers: list[Network]) -> None:
+    runner = Runner("cpu")
+    lessons = lessons_of(teachers, tiny.data, PLAN, runner, most=8)
+    student = fresh_student(resolve_architecture(f"{__name__}:dropping", tiny.data.io), 1e-3, runner)
+    first, second, again = (lessons.loss(student, step).item() for step in (0, 1, 0))
+    assert first == again != second
