@@ -18,6 +18,7 @@ from .data import LabelledData
 
 # What a file may say of the networks in it; sizes beyond would fill the memory with a single input or layer.
 MOST_OF_ANYTHING, MOST_INPUT_VALUES = 1_000_000, 2**24
+_SHORT = 80  # characters; longer values say nothing in a message
 
 
 def translated_record(record: Any) -> Any:
@@ -101,3 +102,16 @@ def check_unchanged(data: LabelledData, record: Mapping[str, Any], owner: str) -
             f"{data.name} has changed since {owner} was made with it: {', '.join(changed)}.",
             f"Bring back what it was, or name these data yourself: {setting('data', 'SPEC')}.",
         )
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:
+    """Names of differing settings, with both values if they are short."""
+    found = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{place}{key}.")
+        elif old != new:
+            values = f" ({old!r}, now {new!r})" if max(len(repr(old)), len(repr(new))) <= _SHORT else ""
+            found.append(f"{place}{key}{values}")
+    return found

@@ -12,7 +12,7 @@ from typing import Any, Self
 from netspace_models.errors import CheckpointError, ConfigError, InputFileError, OutputExists
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.data.records import differences, translated_record
 from netspace_cli.core.files.inputs import open_input
 from netspace_cli.core.files.lines import append_line
 from netspace_cli.core.files.outputs import atomic_write, check_output
@@ -22,7 +22,6 @@ from netspace_cli.core.files.torch_writing import save_by_torch
 from netspace_cli.core.spaces.recipe_reading import completed_recipe
 
 MADE_WITH = "made_with"  # of the settings: versions, device and threads
-_SHORT = 80  # characters; longer values say nothing in a message
 
 
 class RunFolder:
@@ -126,7 +125,7 @@ class RunFolder:
             if isinstance(each.get("recipe"), dict):
                 each["recipe"] = completed_recipe(each["recipe"])
             each.pop(MADE_WITH, None)
-        changed = _differences(before, now)
+        changed = differences(before, now)
         if changed:
             raise ConfigError(
                 f"the run in {self.path} was started with other settings: {'; '.join(changed)}.",
@@ -224,19 +223,6 @@ class WatchedFolder(RunFolder):
 
     def _keep_metrics(self, steps: int) -> None:
         """Do nothing."""
-
-
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any], place: str = "") -> list[str]:
-    """Names of differing settings, with both values if they are short."""
-    found = []
-    for key in sorted({*before, *now}):
-        old, new = before.get(key), now.get(key)
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += _differences(old, new, f"{place}{key}.")
-        elif old != new:
-            values = f" ({old!r}, now {new!r})" if max(len(repr(old)), len(repr(new))) <= _SHORT else ""
-            found.append(f"{place}{key}{values}")
-    return found
 
 
 def check_run(output: Path, *, resume: bool, force: bool) -> RunFolder:

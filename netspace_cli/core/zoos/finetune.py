@@ -22,11 +22,12 @@ from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.scores import labels_of, logits_of, scores
 from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.results import Result, plain
-from netspace_cli.core.runtime.runner import Runner, drawing_by, kept_random_state
+from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.runtime.workers import Workers, spread_and_keep
 
 from .inputs import ZooInputs
 from .plan import check_images_an_epoch
+from .train_one import steps_an_epoch, train_epoch
 from .tuned_zoo import TunedZoo
 from .zoo import Instance, Zoo, append_instance
 
@@ -305,18 +306,8 @@ def _epoch(
     runner: Runner,
 ) -> float:
     """Train for an epoch; returns the last step's loss."""
-    total = len(data.splits["train"])
-    module.train()
-    order = torch.randperm(total, generator=generator)
-    with drawing_by(generator):
-        for step in range(max(1, min(total, plan.epoch_images or total) // plan.batch)):
-            index = order[step * plan.batch : (step + 1) * plan.batch]
-            images, labels = data.augmented("train", index, generator=generator)
-            with runner.autocast():
-                loss = data.io.problem.loss(module(images), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    steps = steps_an_epoch(data, plan.epoch_images, plan.batch)
+    loss = train_epoch(module, optimizer, data, generator, runner, batch=plan.batch, steps=steps)
     module.eval()
     return loss.item()
 

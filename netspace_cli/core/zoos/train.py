@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 from netspace_models.errors import ConfigError
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.records import differences
 from netspace_cli.core.data.source import DataSource
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.images_a_step import check_images_a_step
@@ -87,7 +87,8 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
                 )
             if there is not None and there.training not in ({}, settings):
                 raise ConfigError(
-                    f"{path} has {id} already, trained with {differences(there.training, settings)}.",
+                    f"{path} has {id} already, trained with other settings: "
+                    f"{'; '.join(differences(there.training, settings))}.",
                     "Use the settings that it was started with, or add instances of seeds that it does not have: "
                     f"{setting('seed', 1 + max(each.seed or 0 for each in done.values()))}.",
                 )
@@ -98,13 +99,6 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
                 "one, and the instances of a run share a split.",
                 f"Use the counts that it was started with, or add instances of another {setting('seed')}.",
             )
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What of two records of training differs: "lr 0.001, now 0.002; init uniform, now as usual"."""
-    names = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    usual = "as usual"
-    return "; ".join(f"{name} {before.get(name, usual)}, now {now.get(name, usual)}" for name in names)
 
 
 def zoo_so_far(path: Path, data: LabelledData, archs: Sequence[str]) -> frozenset[str]:

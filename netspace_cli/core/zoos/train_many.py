@@ -92,7 +92,7 @@ def train_many(jobs: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: R
         RunFailed: the loss of one is not finite; raised when the others are trained.
     """
     architecture = resolve_architecture(jobs[0].arch, data.io)
-    steps = steps_an_epoch(plan, data)
+    steps = steps_an_epoch(data, plan.epoch_images, plan.batch)
     ordered = sorted(jobs, key=lambda job: job.epochs)
     cohorts = [_cohort(list(own), architecture, plan, data, runner) for _, own in groupby(ordered, lambda j: j.epochs)]
     failed: dict[str, RunFailed] = {}
@@ -117,7 +117,7 @@ def _cohort(jobs: list[Job], architecture: Architecture, plan: ZooPlan, data: La
     # Not as rows of one tensor: how values near its end are rounded depends on how many there are.
     states = (fresh(job, plan, data).state_dict() for job in jobs)
     weights = [runner.place(architecture.to_weights(state)) for state in states]
-    steps = jobs[0].epochs * steps_an_epoch(plan, data)
+    steps = jobs[0].epochs * steps_an_epoch(data, plan.epoch_images, plan.batch)
     return _Cohort(jobs, weights, *optimiser_of(plan, weights, steps), torch.ones(len(jobs), dtype=torch.bool))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -30,10 +30,10 @@ def fresh(job: Job, plan: ZooPlan, data: LabelledData) -> nn.Module:
     return module
 
 
-def steps_an_epoch(plan: ZooPlan, data: LabelledData) -> int:
-    """Steps per epoch; images that do not fill a batch are left out."""
-    total = len(data.splits["train"].labels)
-    return max(1, min(total, plan.epoch_images or total) // plan.batch)
+def steps_an_epoch(data: LabelledData, epoch_images: int, batch: int) -> int:
+    """Steps per epoch of `epoch_images` images, 0 for all; images that do not fill a batch are left out."""
+    total = len(data.splits["train"])
+    return max(1, min(total, epoch_images or total) // batch)
 
 
 def optimiser_of(
@@ -74,7 +74,7 @@ def train_one(job: Job, plan: ZooPlan, data: LabelledData, runner: Runner) -> It
         RunFailed: the loss is not finite.
     """
     module = runner.place(fresh(job, plan, data))
-    total, steps = len(data.splits["train"].labels), steps_an_epoch(plan, data)
+    steps = steps_an_epoch(data, plan.epoch_images, plan.batch)
     optimizer, schedule = optimiser_of(plan, list(module.parameters()), job.epochs * steps)
     kept = job.instances()
     for epoch in range(max(kept) + 1):
@@ -82,21 +82,45 @@ def train_one(job: Job, plan: ZooPlan, data: LabelledData, runner: Runner) -> It
             yield Snapshot(job, epoch, {n: t.detach().cpu().clone() for n, t in module.state_dict().items()})
         if epoch == max(kept):
             return
-        module.train()
         generator = runner.generator("zoo", job.id, epoch)
-        order = torch.randperm(total, generator=generator)
-        with drawing_by(generator):
-            for step in range(steps):
-                index = order[step * plan.batch : (step + 1) * plan.batch]
-                images, labels = data.augmented("train", index, generator=generator)
-                with runner.autocast():
-                    loss = data.io.problem.loss(module(images), labels)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
+        loss = train_epoch(
+            module, optimizer, data, generator, runner, batch=plan.batch, steps=steps, after_step=schedule.step
+        )
         if not torch.isfinite(loss):
             raise not_finite(job, epoch)
+
+
+def train_epoch(
+    module: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    data: LabelledData,
+    generator: torch.Generator,
+    runner: Runner,
+    *,
+    batch: int,
+    steps: int,
+    after_step: Callable[[], None] | None = None,
+) -> Tensor:
+    """Train a module for an epoch, on labels, in an order that the generator draws; returns the last step's loss.
+
+    Args:
+        module: on the runner's device; left in training mode.
+        data: on the runner's device.
+        after_step: called after each step, as by a schedule of the rate.
+    """
+    module.train()
+    order = torch.randperm(len(data.splits["train"]), generator=generator)
+    with drawing_by(generator):
+        for step in range(steps):
+            images, labels = data.augmented("train", order[step * batch : (step + 1) * batch], generator=generator)
+            with runner.autocast():
+                loss = data.io.problem.loss(module(images), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if after_step is not None:
+                after_step()
+    return loss.detach()
 
 
 def not_finite(job: Job, epoch: int) -> RunFailed:

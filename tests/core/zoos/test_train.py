@@ -246,7 +246,7 @@ def test_the_manifest_says_how_instances_were_trained_and_other_settings_are_ref
     (instance,) = make(tmp_path / "zoo", tiny.data, plan).instances
     assert instance.training == {"optimizer": "adam", "lr": plan.lr, "weight_decay": 0.0, "batch": 20}
     with pytest.raises(
-        ConfigError, match=rf"lenetlike-0000 already, trained with lr {plan.lr}, now 0\.5; batch 20, now 10\."
+        ConfigError, match=rf"already, trained with other settings: batch \(20, now 10\); lr \({plan.lr}, now 0\.5\)\."
     ) as told:
         make(tmp_path / "zoo", tiny.data, replace(plan, lr=0.5, batch=10))
     assert "seeds that it does not have: `seed=1`" in told.value.hint
@@ -302,7 +302,7 @@ def test_published_settings_are_recorded_and_others_are_refused(tiny: Tiny, tmp_
     plan = ZooPlan(("lenetlike",), (1, 0, 0), (1, 1), batch=20, optimizer="adamw", schedule="constant", init="uniform")
     (instance,) = make(tmp_path / "zoo", tiny.data, plan).instances
     assert instance.training["init"] == "uniform" and instance.training["schedule"] == "constant"
-    with pytest.raises(ConfigError, match=r"trained with init uniform, now as usual\."):
+    with pytest.raises(ConfigError, match=r"trained with other settings: init \('uniform', now None\)\."):
         make(tmp_path / "zoo", tiny.data, replace(plan, init="default"))
 
 
