@@ -29,9 +29,10 @@ from netspace_cli.core.spaces.space import Space, load_space
 from netspace_cli.core.training.loop import train
 from netspace_cli.core.zoos.fit import fit_zoo
 from netspace_cli.core.zoos.fitting import FitPlan
+from netspace_cli.core.zoos.listing import append_instance
 from netspace_cli.core.zoos.plan import ZooPlan
 from netspace_cli.core.zoos.train import train_zoo
-from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+from netspace_cli.core.zoos.zoo import Instance, Zoo, create_zoo, open_zoo, write_instance
 from tests.golden.scenarios import ellipsoids, tiny_images
 from tests.small_networks import seeded
 from tests.worlds import SHAPE_RECIPE, TINY_RECIPE, Cli, Solids, Stopper, Tiny

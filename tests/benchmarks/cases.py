@@ -27,9 +27,10 @@ from netspace_cli.core.spaces.space import load_space
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import take_step
+from netspace_cli.core.zoos.listing import append_instance
 from netspace_cli.core.zoos.plan import ZooPlan
 from netspace_cli.core.zoos.train import train_zoo
-from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+from netspace_cli.core.zoos.zoo import Instance, Zoo, create_zoo, open_zoo, write_instance
 
 SEVERAL = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
 ROOT = Path(__file__).resolve().parent.parent.parent

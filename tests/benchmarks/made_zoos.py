@@ -15,7 +15,8 @@ from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.networks.factories import fresh_module
-from netspace_cli.core.zoos.zoo import Instance, append_instance, create_zoo, write_instance
+from netspace_cli.core.zoos.listing import append_instance
+from netspace_cli.core.zoos.zoo import Instance, create_zoo, write_instance
 
 RESNET18, RESNET50 = (f"tests.benchmarks.made_zoos:{name}" for name in ("resnet18", "resnet50"))
 

@@ -21,8 +21,9 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers, spread_and_keep
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.finished import finished_instance, read_finished, write_finished
+from netspace_cli.core.zoos.listing import append_instance
 from netspace_cli.core.zoos.tuned_zoo import FROM, SCORES
-from netspace_cli.core.zoos.zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+from netspace_cli.core.zoos.zoo import Instance, Zoo, create_zoo, open_zoo, write_instance
 
 from .merge import Merged, merge
 from .plan import ENSEMBLE, MergePlan

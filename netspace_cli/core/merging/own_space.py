@@ -23,7 +23,8 @@ from netspace_cli.core.spaces.recipe import Recipe
 from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import train
-from netspace_cli.core.zoos.zoo import Instance, append_instance, create_zoo, open_zoo, write_instance
+from netspace_cli.core.zoos.listing import append_instance
+from netspace_cli.core.zoos.zoo import Instance, create_zoo, open_zoo, write_instance
 
 NAME = "auto"
 

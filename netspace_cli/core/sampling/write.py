@@ -23,10 +23,10 @@ from netspace_cli.core.networks.scores import scores
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers, in_order, spread
 from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.listing import append_instance
 from netspace_cli.core.zoos.zoo import (
     Instance,
     Zoo,
-    append_instance,
     create_zoo,
     is_barely_begun,
     open_zoo,

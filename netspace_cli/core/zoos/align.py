@@ -19,7 +19,8 @@ from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
 
 from .export import find_instance
-from .zoo import Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+from .listing import append_instance
+from .zoo import Instance, Zoo, create_zoo, open_zoo, write_instance
 
 # Networks whose results are kept together.
 AT_ONCE = 16

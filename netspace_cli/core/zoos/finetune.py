@@ -26,10 +26,11 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.runtime.workers import Workers, spread_and_keep
 
 from .inputs import ZooInputs
+from .listing import append_instance
 from .plan import check_images_an_epoch
 from .train_one import steps_an_epoch, train_epoch
 from .tuned_zoo import TunedZoo
-from .zoo import Instance, Zoo, append_instance
+from .zoo import Instance, Zoo
 
 # Images on which batch norms find the statistics that folding has taken from them.
 NORM_IMAGES = 512

@@ -28,8 +28,9 @@ from netspace_cli.core.shapes.sources import ShapeSource
 from netspace_cli.core.shapes.values import mean_error, values_of, within
 
 from .fitting import FitJob, FitPlan, fit, starts
+from .listing import append_instance, order_instances
 from .splits import draw_splits
-from .zoo import SPLITS, Instance, Zoo, append_instance, create_zoo, open_zoo, write_instance
+from .zoo import SPLITS, Instance, Zoo, create_zoo, open_zoo, write_instance
 
 # Splits where none are asked for, in proportion.
 SHARES = (8, 1, 1)
@@ -89,7 +90,7 @@ def fit_zoo(
     if workers > 1 or executor is not None:
         begin()
         _fit_elsewhere(path, groups, plan, data, runner, executor or LocalExecutor(runner.devices(workers)))
-        return open_zoo(path)
+        return _in_order(path, jobs)
     architecture, done = resolve_architecture(plan.arch, data.io), 0
     for group in groups:
         name = f"fitting {done + 1}-{done + len(group)} of {len(todo)}"
@@ -97,6 +98,11 @@ def fit_zoo(
         for instance in _fit_group(path, group, architecture, plan, runner, name, begin):
             append_instance(path, instance)
         runner.count(len(group), "instances")
+    return _in_order(path, jobs)
+
+
+def _in_order(path: Path, jobs: Sequence[FitJob]) -> Zoo:
+    order_instances(path, [job.id for job in jobs])
     return open_zoo(path)
 
 

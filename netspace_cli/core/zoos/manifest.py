@@ -12,7 +12,8 @@ from netspace_models.wording import setting
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.files.outputs import atomic_write
 
-from .zoo import FORMAT, VERSION, Instance, Zoo, append_instance, create_zoo, is_barely_begun, open_zoo, record_of
+from .listing import append_instance
+from .zoo import FORMAT, VERSION, Instance, Zoo, create_zoo, is_barely_begun, open_zoo, record_of
 
 
 def existing_zoo(folder: Path, data: LabelledData, *, force: bool) -> Zoo | None:

@@ -17,9 +17,10 @@ from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.runtime.executors import Executor
 from netspace_cli.core.runtime.runner import Runner
 
+from .listing import append_instance, order_instances
 from .plan import Job, ZooPlan, jobs_of
 from .workers import results
-from .zoo import Instance, Zoo, append_instance, create_zoo, open_zoo
+from .zoo import Instance, Zoo, create_zoo, open_zoo
 
 
 def train_zoo(
@@ -32,7 +33,7 @@ def train_zoo(
     executor: Executor | None = None,
     source: DataSource | None = None,
 ) -> Zoo:
-    """Train the plan's missing instances; the manifest grows as instances are finished.
+    """Train the plan's missing instances; the manifest grows as instances are finished, and in the end has their order.
 
     Args:
         path: the zoo's folder; a zoo of the same data is added to.
@@ -68,6 +69,7 @@ def train_zoo(
             append_instance(path, instance)
             runner.count(1, "instances")
             tick(1, id=instance.id, test=instance.accuracy["test"])
+    order_instances(path, [id for job in jobs for id in job.instances().values()])
     return open_zoo(path)
 
 

@@ -7,14 +7,12 @@ instances/<arch>/<id>.safetensors
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from io import FileIO
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -26,7 +24,7 @@ from torch import Tensor
 from netspace_cli.core.data.records import check_recorded_scale, check_version, recorded_io, translated_record
 from netspace_cli.core.files.checkpoint import check_finite, write_checkpoint
 from netspace_cli.core.files.inputs import sha256_of
-from netspace_cli.core.files.lines import append_to, whole_lines
+from netspace_cli.core.files.lines import whole_lines
 from netspace_cli.core.files.outputs import atomic_write
 from netspace_cli.core.files.structure import parse_json, read_text
 from netspace_cli.core.files.tensor_names import brief, leads_elsewhere, shown, shown_value
@@ -253,10 +251,15 @@ def open_zoo(path: Path | str) -> Zoo:
     except (ValueError, TypeError) as failure:
         raise InputFileError(file, f"not a zoo record ({brief(failure)}).", "Index the folder again.") from failure
     about = {k: v for k, v in record.items() if k not in ("format", "version", "data")}
-    return Zoo(path, data, tuple(_read_manifest(path / "instances.jsonl")), about)
+    return Zoo(path, data, tuple(read_manifest(path / "instances.jsonl")), about)
 
 
-def _read_manifest(file: Path) -> list[Instance]:
+def read_manifest(file: Path) -> list[Instance]:
+    """Instances that a manifest lists, in its order.
+
+    Raises:
+        InputFileError: no such file, or a line that is not an instance.
+    """
     if not file.is_file():
         raise InputFileError(file, "no such file.", "Index the folder again.")
     text = read_text(file, most=MOST_MANIFEST_BYTES, hint="Index the folder again.")
@@ -336,51 +339,6 @@ def write_instance(
 def record_of(instance: Instance, io: NetworkIO) -> dict[str, Any]:
     """A line of the manifest of such networks, as plain data: their scores have their own name."""
     return {key_of(io) if name == "accuracy" else name: value for name, value in asdict(instance).items()}
-
-
-def _io_of(zoo: Path) -> NetworkIO:
-    return recorded_io(parse_json(read_text(zoo / "zoo.json", hint="Index the folder again."))["data"]["io"])
-
-
-# SHA-256 by id of the manifest that this process added to last, and the state of the file that this was true of.
-_Known = tuple[tuple[int, ...], dict[str, str]]
-_last_known: list[_Known] = [((), {})]
-
-
-def _state_of(file: FileIO) -> tuple[int, ...]:
-    status = os.fstat(file.fileno())
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _listed(manifest: Path, file: FileIO) -> dict[str, str]:
-    """SHA-256 of each instance by id. A manifest that nobody else has changed is not read again for every line."""
-    state, digests = _last_known[0]
-    return digests if state == _state_of(file) else {i.id: i.sha256 for i in _read_manifest(manifest)}
-
-
-def append_instance(zoo: Path, instance: Instance) -> None:
-    """Add a line to the manifest; the whole line is on disk when this returns.
-
-    Several processes may add to one zoo. An instance that another has added meanwhile is left as it is.
-
-    Raises:
-        ConfigError: another instance of that id is there.
-        RunFailed: the system refused the bytes; the manifest is as it was.
-    """
-    manifest = zoo / "instances.jsonl"
-    with manifest.open("ab+", buffering=0) as f:
-        fcntl.flock(f, fcntl.LOCK_EX)
-        listed = _listed(manifest, f)
-        present = listed.get(instance.id)
-        if present is not None and present != instance.sha256:
-            raise ConfigError(
-                f"{zoo} has another instance {instance.id!r} already, added while this one was made.",
-                f"Give each run that adds to a zoo seeds of its own: {setting('seed')}.",
-            )
-        if present is None:
-            append_to(manifest, f, json.dumps(record_of(instance, _io_of(zoo))))
-            listed[instance.id] = instance.sha256
-        _last_known[0] = _state_of(f), listed
 
 
 def verify(zoo: Zoo) -> list[tuple[Instance, str]]:

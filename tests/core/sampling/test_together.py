@@ -17,7 +17,8 @@ from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.networks.scores import agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.sampling.together import calibration_error, ensemble, mean_agreement, together
-from netspace_cli.core.zoos.zoo import Instance, append_instance, create_zoo, open_zoo, write_instance
+from netspace_cli.core.zoos.listing import append_instance
+from netspace_cli.core.zoos.zoo import Instance, create_zoo, open_zoo, write_instance
 from tests.small_networks import seeded
 from tests.worlds import Tiny
 

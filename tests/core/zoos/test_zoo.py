@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from netspace_models.errors import ConfigError, InputFileError, UnknownArchitect
 
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.zoos import zoo as zoo_files
-from netspace_cli.core.zoos.zoo import Instance, append_instance, create_zoo, open_zoo, verify
+from netspace_cli.core.zoos.listing import append_instance
+from netspace_cli.core.zoos.zoo import Instance, create_zoo, open_zoo, verify
 from tests.worlds import Tiny
 
 
@@ -318,44 +319,9 @@ def test_lines_without_a_zoo_are_not_taken_for_one_that_was_begun(tiny: Tiny, tm
     assert (tmp_path / "instances.jsonl").read_text() == "mine"
 
 
-def test_an_instance_added_by_another_process_is_not_added_again(tiny: Tiny, tmp_path: Path) -> None:
-    create_zoo(tmp_path / "zoo", tiny.data.record(), {})
-    append_instance(tmp_path / "zoo", an_instance())
-    append_instance(tmp_path / "zoo", an_instance())
-    assert len(open_zoo(tmp_path / "zoo").instances) == 1
-    with pytest.raises(ConfigError, match="has another instance 'a' already"):
-        append_instance(tmp_path / "zoo", an_instance(sha256="1" * 64))
-    assert [asdict(i) for i in open_zoo(tmp_path / "zoo").instances] == lines_of(tmp_path / "zoo")
-
-
 def test_an_architecture_that_nobody_knows_is_told(zoo_path: Path) -> None:
     from netspace_models.errors import UnknownArchitecture
 
     rewrite(zoo_path, {**lines_of(zoo_path)[0], "arch": "resnet9"})
     with pytest.raises(UnknownArchitecture, match="resnet9 does not exist"):
         open_zoo(zoo_path).architectures()
-
-
-def test_a_manifest_is_not_read_again_for_every_line(
-    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    create_zoo(tmp_path / "zoo", tiny.data.record(), {})
-    manifest, true_reading = tmp_path / "zoo" / "instances.jsonl", zoo_files._read_manifest
-    read: list[Path] = []
-
-    def reading(file: Path) -> list[Instance]:
-        read.append(file)
-        return true_reading(file)
-
-    monkeypatch.setattr(zoo_files, "_read_manifest", reading)
-    one, two, three, four = (Instance(f"n{i}", "lenetlike", "train", f"n{i}.pt", f"{i}" * 64) for i in range(4))
-    for instance in (one, two, three):
-        append_instance(tmp_path / "zoo", instance)
-    assert len(read) == 1
-    lines = manifest.read_text().splitlines(keepends=True)
-    manifest.write_text("".join([*lines[:2], lines[2].replace('"n2"', '"n3"')]))  # by another process
-    append_instance(tmp_path / "zoo", three)
-    with pytest.raises(ConfigError, match="another instance 'n3' already"):
-        append_instance(tmp_path / "zoo", four)
-    assert len(read) == 2
-    assert [i.id for i in open_zoo(tmp_path / "zoo").instances] == ["n0", "n1", "n3", "n2"]
