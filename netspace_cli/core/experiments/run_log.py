@@ -13,12 +13,10 @@ from typing import Any
 from netspace_models.errors import ConfigError, InputFileError
 from netspace_models.wording import setting
 
-from netspace_cli.core.data.records import translated_record
+from netspace_cli.core.data.records import differences, translated_record
 from netspace_cli.core.files.lines import append_to
 from netspace_cli.core.files.structure import parse_json, plain_json
 from netspace_cli.core.spaces.recipe_reading import completed_recipe
-
-_SHORT = 60  # characters; longer values say nothing in a message
 
 
 class RunLog:
@@ -104,13 +102,7 @@ def _check_settings(path: Path, before: Any, now: Mapping[str, Any]) -> None:
         raise InputFileError(
             path, "its first line has no settings.", f"Choose another folder with {setting('folder')}."
         )
-    changed = [
-        f"{key} ({before.get(key)}, now {now.get(key)})"
-        if max(len(str(before.get(key))), len(str(now.get(key)))) <= _SHORT
-        else key
-        for key in sorted({*before, *now})
-        if before.get(key) != now.get(key)
-    ]
+    changed = differences(before, now)
     if changed:
         raise ConfigError(
             f"{path} has runs with other settings: {'; '.join(changed)}.",
