@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import torch
 from netspace_models.architectures import Architecture
 from netspace_models.errors import (
     DoesNotFit,
@@ -24,6 +25,7 @@ from netspace_cli.core.networks.assumptions import Remarks, add_remarks, collect
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, read_network
+from netspace_cli.core.networks.scores import check_outputs
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers, in_order, spread
 
@@ -31,6 +33,8 @@ from .lists import Entry
 
 # What is wrong with one file; all else (an interrupt, a full disk) ends the whole work.
 _FAULTS = (InputFileError, UnknownArchitecture, NotFinite, NamesDiffer, DoesNotFit)
+# A network of finite weights whose outputs are not finite shows it on few inputs.
+_FEW = 32
 
 
 @dataclass(frozen=True)
@@ -175,9 +179,19 @@ def _read(
             name = network.architecture.name
             if entry.arch not in (None, name):
                 raise InputFileError(entry.path, f"it is a {name}, the list says {entry.arch}.")
+            _check_answers(network, inputs.data, entry.path)
             return Found(entry, name, network.sha256, digest_of(network), network.run, network.accuracy), remarks
         except _FAULTS as failure:
             return _left_out(entry, failure), remarks
+
+
+def _check_answers(network: Network, data: LabelledData, path: Path) -> None:
+    """Refuse a network whose outputs are NaN or infinite, which would be scored as if it said the first class."""
+    if network.architecture.io != data.io:
+        return
+    inputs, _ = data.batch("val", slice(0, _FEW))
+    with torch.no_grad():
+        check_outputs(network.architecture.run(network.weights, inputs), str(path))
 
 
 def _left_out(entry: Entry, failure: NetspaceError) -> LeftOut:

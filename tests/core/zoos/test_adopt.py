@@ -467,6 +467,18 @@ def test_checkpoints_of_any_extension_are_adopted_and_the_rest_is_told(tiny: Tin
     assert len(index(tmp_path, tiny).added) == 0
 
 
+def test_a_network_whose_outputs_are_not_finite_is_left_out(tiny: Tiny, tmp_path: Path) -> None:
+    good, other = states(tiny, 2)
+    write_checkpoint(tmp_path / "good.pt", good)
+    torch.save({name: 1e25 * tensor for name, tensor in other.items()}, tmp_path / "diverged.pt")
+    adopted = index(tmp_path, tiny)
+    assert [i.file for i in adopted.zoo.instances] == ["good.pt"]
+    (left,) = adopted.refused
+    assert left.path.name == "diverged.pt"
+    assert "inputs are NaN or infinite" in left.reason
+    assert "probably diverged" in left.hint
+
+
 def test_a_recorded_accuracy_that_is_not_found_is_told(tiny: Tiny, tmp_path: Path) -> None:
     first, second, third = states(tiny, 3)
     right = next(i for i in tiny.zoo.instances if tiny.zoo.file_of(i) == tiny.networks["lenetlike"]).accuracy["test"]
