@@ -33,7 +33,23 @@ from .recipe import (
 _UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 # Older keys of `[train]` and those of today. Those of `[backbone]` are its settings' to know.
 _TRAIN_KEYS = {"own": "self_imitation", "near": "near_surface_share", "fresh": "untrained_lr_factor"}
-_NO_TABLE = ("dataclass_type", "model_type")
+# Tables whose keys are names of architectures.
+_BY_NAME = ("lso.rates",)
+# What pydantic says in the words of its classes, by its name of the fault.
+_REASONS = {
+    "dataclass_type": "input should be a table",
+    "model_type": "input should be a table",
+    "dict_type": "input should be a table, e.g. {resnet8 = 0.01}",
+    "tuple_type": 'input should be a list, e.g. ["resnet8", "lenetlike"]',
+    "string_type": "input should be text",
+    "int_type": "input should be a whole number",
+    "int_parsing": "input should be a whole number",
+    "int_from_float": "input should be a whole number",
+    "float_type": "input should be a number",
+    "float_parsing": "input should be a number",
+    "bool_type": "input should be true or false",
+    "bool_parsing": "input should be true or false",
+}
 _LONGEST_VALUE = 200  # characters of a value in a message
 
 
@@ -182,7 +198,7 @@ def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict
         ConfigError: a key that cannot be set.
     """
     settable = settable_keys()
-    if key in settable:
+    if key in settable or key.rpartition(".")[0] in _BY_NAME:
         return {key: value}
     backbone = table.get("backbone", {})
     own = _settings(backbone) if isinstance(backbone, dict) else BackboneSettings
@@ -252,12 +268,12 @@ def _explain(failure: ValidationError, section: str = "") -> tuple[str, str]:
             f"the recipe has no key {key!r}.",
             f"Did you mean {near[0]!r}?" if near else "See examples/recipes.",
         )
-    # pydantic would name the class.
-    reason = "input should be a table" if fault["type"] in _NO_TABLE else fault["msg"].lower()
-    return (
-        f"invalid {key} = {_brief(fault['input'])} in the recipe: {reason}.",
-        "See examples/recipes.",
-    )
+    reason, value = _REASONS.get(fault["type"], fault["msg"].lower()), fault["input"]
+    if fault["type"] == "union_tag_invalid":
+        key, value = f"{key}.kind", fault["ctx"]["tag"]
+        *others, last = map(repr, BACKBONES)
+        reason = f"input should be {', '.join(others)} or {last}"
+    return f"invalid {key} = {_brief(value)} in the recipe: {reason}.", "See examples/recipes."
 
 
 def _brief(value: object) -> str:

@@ -50,7 +50,7 @@ def test_other_settings_are_refused_with_both_values_where_they_are_short(tmp_pa
     with run_log(path, SETTINGS):
         pass
     before = path.read_bytes()
-    told = r"runs with other settings: data\.name; steps \(3, now 4\)\. Use the settings .* another folder with `folder`"
+    told = r"other settings: data\.name; steps \(3, now 4\)\. Use the settings .* another folder with `folder`"
     with pytest.raises(ConfigError, match=told), run_log(path, {**SETTINGS, "steps": 4, "data": {"name": "y" * 100}}):
         pass
     assert path.read_bytes() == before

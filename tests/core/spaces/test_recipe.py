@@ -59,17 +59,20 @@ def test_a_size_of_the_other_backbone_is_told_as_such() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"train": {"steps": "ten"}}, "train.steps = 'ten'"),
+        ({"train": {"steps": "ten"}}, "train.steps = 'ten' in the recipe: input should be a whole number."),
         ({"train": {"steps": 0}}, "train.steps = 0"),
-        ({"train": {"steps": 2.5}}, "train.steps = 2.5"),
+        ({"train": {"steps": 2.5}}, "train.steps = 2.5 in the recipe: input should be a whole number."),
+        ({"train": {"lr": "fast"}}, "train.lr = 'fast' in the recipe: input should be a number."),
         ({"train": {"lr": -1}}, "train.lr = -1"),
         ({"train": {"lr": float("nan")}}, "train.lr = nan"),
         ({"train": {"lr": float("inf")}}, "train.lr = inf"),
         ({"train": {"alpha": 1.5}}, "train.alpha = 1.5"),
         ({"train": {"schedule": "linear"}}, "train.schedule = 'linear'"),
         ({"space": {"start": "worst"}}, "space.start = 'worst'"),
-        ({"space": {"unseen": "resnet8"}}, "space.unseen = 'resnet8'"),
-        ({"backbone": {"kind": "mlp"}}, "backbone = "),
+        ({"space": {"unseen": "resnet8"}}, "space.unseen = 'resnet8' in the recipe: input should be a list, e.g."),
+        ({"space": {"unseen": [5]}}, "space.unseen.0 = 5 in the recipe: input should be text."),
+        ({"lso": {"rates": 5}}, "lso.rates = 5 in the recipe: input should be a table, e.g."),
+        ({"backbone": {"kind": "mlp"}}, "backbone.kind = 'mlp' in the recipe: input should be 'tokens', 'conv' or "),
         ({"backbone": 5}, "backbone = 5"),
         ({"train": 5}, "train = 5"),
     ],
@@ -124,6 +127,13 @@ def test_an_override_of_nothing_is_refused(key: str, words: str, hint: str) -> N
     with pytest.raises(ConfigError, match=words) as refused:
         load_recipe(None, {key: "5"})
     assert hint in refused.value.hint
+
+
+def test_a_rate_of_one_architecture_can_be_overridden() -> None:
+    recipe = load_recipe(None, {"lso.rates.lenetlike": "0.5", "lso.rates.resnet8": "0.25"})
+    assert recipe.lso.rates == {"lenetlike": 0.5, "resnet8": 0.25}
+    with pytest.raises(ConfigError, match=r"lso\.rates\.lenetlike = 'x' in the recipe: input should be a number"):
+        load_recipe(None, {"lso.rates.lenetlike": "x"})
 
 
 @pytest.mark.parametrize("content", [b"[train\n", b"\xff\xfe\x00", b"steps 5"])
