@@ -9,10 +9,11 @@ from typing import Any
 
 from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.architectures.architecture import Form
-from netspace_models.errors import ConfigError
+from netspace_models.errors import CheckpointError, ConfigError
 from torch import Tensor
 
 from netspace_cli.core.files.checkpoint import Checkpoint, check_finite, read_checkpoint, write_checkpoint
+from netspace_cli.core.files.tensor_names import shown
 
 from .recognise import recognise, settle, with_own_names
 
@@ -62,7 +63,7 @@ def read_network(
         candidates, arch, io: see `recognise`.
         key: where in a nested checkpoint the state dict lies.
     Raises:
-        CheckpointError: the file cannot be read.
+        CheckpointError: the file cannot be read, or has whole numbers for weights.
         UnknownArchitecture: nothing fits; the message has the nearest and the differences.
         NotFinite: NaN or infinity among the values.
     """
@@ -81,6 +82,7 @@ def recognise_network(
     check_finite(checkpoint.state, checkpoint.path)
     checkpoint = with_own_names(checkpoint, candidates=candidates, arch=arch, io=io)
     architecture = recognise(checkpoint, candidates=candidates, arch=arch, io=io)
+    _check_fractions(checkpoint, architecture)
     architecture, remark = (architecture, "") if arch else settle(checkpoint, architecture, str(source))
     return Network(
         architecture,
@@ -92,6 +94,17 @@ def recognise_network(
         checkpoint.metadata.get("netspace.run", ""),
         checkpoint.accuracy,
     )
+
+
+def _check_fractions(checkpoint: Checkpoint, architecture: Architecture) -> None:
+    """Refuse whole numbers, such as a quantised network's, whose weights are these times a scale."""
+    fused = architecture.form_of(checkpoint.state) == "fused"
+    own = (architecture.fused if fused else architecture.module).state_dict()
+    for name, tensor in checkpoint.state.items():
+        if name in own and own[name].is_floating_point() and not tensor.is_floating_point():
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            reason = f"{shown(name)} is {dtype}, and weights of {architecture.name} are fractions: a quantised network?"
+            raise CheckpointError(checkpoint.path, reason, "Save it dequantised, as float32 tensors.")
 
 
 def check_teacher(teacher: Network, io: NetworkIO, role: str = "teacher") -> None:

@@ -54,6 +54,19 @@ def test_a_checkpoint_in_the_fused_form_is_read(tiny: Tiny, tmp_path: Path) -> N
     assert torch.equal(fused.weights, full.weights)
 
 
+@pytest.mark.parametrize(("arch", "form"), [("lenetlike", "full"), ("resnet8", "full"), ("resnet8", "fused")])
+def test_whole_numbers_are_not_taken_for_weights(tiny: Tiny, tmp_path: Path, arch: str, form: Form) -> None:
+    network = read_network(tiny.networks[arch], io=IO)
+    write_network(tmp_path / "f.pt", Network(network.architecture, network.weights, form), metadata={})
+    state = dict(read_checkpoint(tmp_path / "f.pt").state)
+    name = next(n for n in state if n.endswith("weight"))
+    torch.save({**state, name: (100 * state[name]).to(torch.int8)}, tmp_path / "int8.pt")
+    said = rf"int8\.pt: .*{name}.* is int8, and weights of {arch} are fractions"
+    with pytest.raises(CheckpointError, match=said) as refused:
+        read_network(tmp_path / "int8.pt", io=IO)
+    assert "dequantised" in refused.value.hint
+
+
 def test_nested_and_prefixed_checkpoints_give_the_same_network(tiny: Tiny, tmp_path: Path) -> None:
     plain = read_network(tiny.networks["resnet8"], io=IO)
     state = read_checkpoint(tiny.networks["resnet8"]).state
