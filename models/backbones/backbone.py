@@ -85,9 +85,10 @@ class Backbone(nn.Module):
         count = self.starts_of(arch)
         if not 0 <= start < count:
             these = "one starting point" if count == 1 else f"{count} starting points"
+            own = setting("start", count - 1) + (" or less" if count > 1 else "")
             raise ConfigError(
                 f"there is no start {start}: this space has {these} for {arch}, counted from 0.",
-                f"Give {setting('start', count - 1)} or less, or train a space with {setting('space.starts', 10)}.",
+                f"Give {own}, or train a space with {setting('space.starts', 10)}.",
             )
 
     def set_further_starts(self, arch: str, weights: Tensor) -> None:

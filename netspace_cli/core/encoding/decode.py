@@ -100,12 +100,12 @@ def starts_of(space: Space, archs: Sequence[str], *, start: int = 0, members: in
             "Give only one of them.",
         )
     count = counts[least]
+    own = setting("members", count) + (" or less" if count > 1 else "")
     if not 1 <= members <= count:
         raise ConfigError(
             f"an embedding of space {space.name!r} decodes to {count} {least} network{'s' if count > 1 else ''}, one "
             f"from each starting point; {members} were asked for.",
-            f"Give {setting('members', count)} or less, or train a space with more: "
-            f"{setting('space.starts', max(10, members))}.",
+            f"Give {own}, or train a space with more: {setting('space.starts', max(10, members))}.",
         )
     return list(range(members))
 

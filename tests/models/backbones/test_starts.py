@@ -122,3 +122,4 @@ def test_a_start_that_is_not_there_is_refused(make: object, start: int, these: s
     with pytest.raises(ConfigError, match=f"there is no start {start}: this space has {these} for {arch}") as refused:
         model.decode(arch, torch.zeros(1, 24), start)
     assert "`space.starts = 10` in the recipe" in refused.value.hint
+    assert ("or less" in refused.value.hint) == (these != "one starting point")
