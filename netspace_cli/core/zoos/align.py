@@ -14,6 +14,7 @@ from netspace_models.parameters.alignment import align_weights
 from netspace_models.wording import setting
 from torch import Tensor
 
+from netspace_cli.core.data.records import differences
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.runtime.runner import Runner
@@ -114,7 +115,7 @@ def left_to_align(zoo: Zoo, path: Path, plan: AlignPlan, seed: int) -> list[Inst
         found = {k: there.training.get(k) for k in wanted} if there else wanted
         if found != wanted:
             raise ConfigError(
-                f"{path} has {instance.id} already, made with {found}; this makes it with {wanted}.",
+                f"{path} has {instance.id} already, aligned otherwise: {'; '.join(differences(found, wanted))}.",
                 "Use the settings that it was started with, or choose another folder.",
             )
     return [i for i in zoo.instances if i.id not in done]

@@ -17,6 +17,7 @@ from netspace_models.wording import setting
 from torch import Tensor
 
 from netspace_cli.core.data.points import COLOURS, DISTANCES, FieldData
+from netspace_cli.core.data.records import differences
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.files.outputs import check_folder
 from netspace_cli.core.networks.factories import resolve_architecture
@@ -190,13 +191,12 @@ def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]
         there = done.get(job.id)
         if there is None:
             continue
-        wanted = _settings(job, plan)
-        known = {k: v for k, v in there.training.items() if k in wanted}
-        if (there.split, there.arch, there.seed, known) != (job.split, plan.arch, job.seed, wanted):
+        wanted = {"split": job.split, "arch": plan.arch, "seed": job.seed, **_settings(job, plan)}
+        known = {**there.training, "split": there.split, "arch": there.arch, "seed": there.seed}
+        differing = differences({k: v for k, v in known.items() if k in wanted}, wanted)
+        if differing:
             raise ConfigError(
-                f"{zoo.path} has {job.id} already, a {there.arch} of split {there.split} and seed {there.seed}, fitted "
-                f"with {known}; this plan makes it a {plan.arch} of split {job.split} and seed {job.seed}, fitted with "
-                f"{wanted}.",
+                f"{zoo.path} has {job.id} already, fitted otherwise: {'; '.join(differing)}.",
                 "Use the settings that it was started with, or choose another folder.",
             )
     return [job for job in jobs if job.id not in done]

@@ -146,10 +146,12 @@ def test_a_zoo_is_not_aligned_into_itself_or_into_another(tiny: Tiny, tmp_path: 
     shutil.copytree(tiny.single_zoo.path, tmp_path / "zoo")
     with pytest.raises(ConfigError, match="is the zoo that is to be aligned"):
         aligned(open_zoo(tmp_path / "zoo"), tmp_path / "zoo")
-    with pytest.raises(ConfigError, match=r"has lenetlike-0000 already, made with .*None.*Use the settings"):
+    with pytest.raises(
+        ConfigError, match=r"-0000 already, aligned otherwise: align_seed \(None, now 0\);.*Use the settings"
+    ):
         aligned(tiny.single_zoo, tmp_path / "zoo")
     aligned(tiny.single_zoo, tmp_path / "out")
-    with pytest.raises(ConfigError, match=r"'align_tries': 1.*; this makes it with .*'align_tries': 2"):
+    with pytest.raises(ConfigError, match=r"aligned otherwise: align_tries \(1, now 2\)\."):
         aligned(tiny.single_zoo, tmp_path / "out", tries=2)
     with pytest.raises(ConfigError, match=r"cannot align with 0 tries. Give at least one: `tries=1`"):
         aligned(tiny.single_zoo, tmp_path / "more", tries=0)
