@@ -23,14 +23,20 @@ if TYPE_CHECKING:
 def devices(command: Callable[..., Any]) -> Callable[..., Any]:
     """--devices, --patience: runs the command in several processes; each passes `running` with its place among them.
 
-    The command writes `output`, a space, and takes `running` and `console`.
+    The command writes `output`, a space, if it is no `dry_run`, and takes `running` and `console`.
     """
 
     @functools.wraps(command)
     def with_devices(*args: Any, devices: int | None, patience: float, **rest: Any) -> Any:
-        place = _place(devices)
-        if place is None and (devices or 1) > 1:
-            return _launched(devices or 1, rest["output"], rest["console"])
+        place, count = _place(devices), devices or 1
+        if place is None and count > 1:
+            from netspace_cli.core.runtime.launch import check_count
+            from netspace_cli.core.runtime.places import Place
+
+            check_count(count)
+            if not rest["dry_run"]:
+                return _launched(count, rest["output"], rest["console"])
+            place = Place(0, count, 0, count)  # that of none that has started: a plan does not need the others
         if place is None:
             return command(*args, **rest)
         return _as_one_of_them(command, place, patience, *args, **rest)

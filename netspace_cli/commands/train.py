@@ -116,7 +116,8 @@ def _show_plan(console: Console, task: TrainTask, runner: Runner) -> None:
     step, rows = task.resumes_at(prepared), [(key, in_words(value)) for key, value in prepared.recipe.values().items()]
     if step is not None:
         rows.append(("resumed after step", f"{step:,}"))
-    rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB")]
+    each = "" if runner.processes.count == 1 else f" in each of {runner.processes.count} processes"
+    rows += [("parameters", f"{needed.parameters:,}"), ("memory, about", f"{needed.total_bytes / 2**30:.1f} GiB{each}")]
     if prepared.views is not None:
         views, drawn = prepared.views, task.recipe.train.steps * task.recipe.train.images
         rows.append(("teacher asked about", f"{views.asked(task.recipe.train.steps):,} images, not {drawn:,}"))

@@ -114,3 +114,31 @@ def test_another_number_than_the_launchers_is_refused(
         monkeypatch.setenv(name, str(value))
     said = refused(2, *arguments(tiny, "two", "--devices", 4))
     assert "--devices 4 was given, and the launcher has started 2 processes" in said
+
+
+def no_launch(*args: object, **rest: object) -> int:
+    raise AssertionError("processes were started")
+
+
+@pytest.mark.usefixtures("recipe")
+def test_more_processes_than_a_machine_runs_are_refused_before_one_starts(
+    tiny: Tiny, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netspace_cli.core.runtime.launch.launch", no_launch)
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    for more in ([], ["--dry-run"]):
+        said = refused(2, *arguments(tiny, "two", "--devices", 1000, *more))
+        assert "1,000 processes are too many for this machine, which has 6 processor cores." in said
+        assert "Give --devices 6 or less" in said
+
+
+@pytest.mark.usefixtures("recipe")
+def test_a_dry_run_of_several_processes_starts_none(
+    tiny: Tiny, cli: Cli, refused: Refused, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("netspace_cli.core.runtime.launch.launch", no_launch)
+    told = cli(*arguments(tiny, "two", "--devices", 2, "--dry-run"))
+    assert told.exit_code == 0, told.stderr
+    assert "in each of 2 processes" in told.stdout
+    said = refused(2, *arguments(tiny, "two", "--devices", 4, "--dry-run", "-s", "train.instances=3"))
+    assert "there are 4 processes to share them" in said

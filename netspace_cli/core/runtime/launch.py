@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from netspace_models.errors import ProcessLost
+from netspace_models.errors import ConfigError, ProcessLost
+from netspace_models.wording import setting
 
 from .places import COUNT, LAUNCHER_PIPE, LOCAL_COUNT, LOCAL_NUMBER, MEETING_FILE, NUMBER
 from .stop import EXIT_CODES
@@ -30,6 +31,8 @@ LOOK, GRACE, KILL = 0.05, 5.0, 5.0
 _FINE = (None, 0, *EXIT_CODES.values())
 # gloo would ask for the address of the machine's name, which it may not have.
 LOOPBACK = {"linux": "lo", "darwin": "lo0"}
+# Processes that any machine may be asked for, however few cores it has.
+ALWAYS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,21 @@ class Child:
     number: int
     process: subprocess.Popen[bytes]
     said: Path | None
+
+
+def check_count(count: int) -> None:
+    """Refuse more processes than a machine can run: each takes the memory of a whole training.
+
+    Raises:
+        ConfigError: says how many cores there are.
+    """
+    cores = os.cpu_count() or 1
+    most = max(ALWAYS, cores)
+    if count > most:
+        raise ConfigError(
+            f"{count:,} processes are too many for this machine, which has {cores} processor cores.",
+            f"Give {setting('devices', most)} or less; on several machines start by torchrun.",
+        )
 
 
 def launch(command: Sequence[str], count: int, *, on_start: Callable[[int, int], None] | None = None) -> int:

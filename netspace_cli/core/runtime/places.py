@@ -23,7 +23,7 @@ class Place:
     Attributes:
         number: counted from 0; process 0 writes files and talks to the user. count: of all processes.
         local_number, local_count: the same, of those on this machine.
-        meeting: where they meet, as a URL of torch.distributed.
+        meeting: where they meet, as a URL of torch.distributed; "" for one of a number that is only planned for.
         launcher_pipe: file descriptor that reads to its end when our own launcher is gone; None under another one.
     """
 

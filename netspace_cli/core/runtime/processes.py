@@ -46,14 +46,14 @@ class Processes:
 
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
-        """Meet the others, and work with them inside the block.
+        """Meet the others, and work with them inside the block; without a place to meet, only plan for so many.
 
         Args:
             device: that this process computes on.
         Raises:
             ProcessLost: the others did not come.
         """
-        if self.count == 1:
+        if self.count == 1 or not self.place.meeting:
             yield
             return
         if self.place.launcher_pipe is not None:
