@@ -315,7 +315,7 @@ def test_a_solid_that_the_box_cuts_is_said_to_be_closed_there(work: Path, cli: C
 def test_a_mesh_of_no_surface_fails_and_writes_nothing(work: Path, refused: Refused) -> None:
     said = refused(1, "mesh", ball(Path("none.pt"), -0.5), "-o", "none.ply", "--resolution", 8)
     assert "none.pt: no surface: all of the box is outside." in said
-    said = refused(1, "mesh", ball(Path("all.pt"), 3), "-o", "all.ply", "--resolution", 8)
+    said = refused(1, "mesh", ball(Path("all.pt"), 3.0), "-o", "all.ply", "--resolution", 8)
     assert "all.pt: no surface: all of the box is inside." in said
 
 
