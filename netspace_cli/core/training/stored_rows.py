@@ -11,7 +11,7 @@ from tempfile import TemporaryFile, gettempdir
 from typing import Final
 
 import torch
-from netspace_models.errors import RunFailed
+from netspace_models.errors import ConfigError, RunFailed
 from torch import Tensor
 
 # Share of the device's memory that weights of a zoo may take before they are read from a file.
@@ -36,7 +36,7 @@ class StoredRows:
         Returns:
             (N, P) as a map of the file: what is read of it takes memory until `release`.
         Raises:
-            RunFailed: the disk has no room.
+            RunFailed: the disk has no room; ConfigError: as `scratch_folder`.
         """
         with TemporaryFile(dir=scratch_folder()) as file:
             try:
@@ -78,6 +78,15 @@ class StoredRows:
 
 
 def scratch_folder() -> Path:
-    """Folder for large temporary files."""
+    """Folder for large temporary files.
+
+    Raises:
+        ConfigError: TMPDIR names none that can be written to; other files then go elsewhere, perhaps to memory.
+    """
     named = os.environ.get("TMPDIR")
-    return _LARGE_FOLDER if named is None and os.access(_LARGE_FOLDER, os.W_OK) else Path(gettempdir())
+    if named and not (os.path.isdir(named) and os.access(named, os.W_OK)):
+        raise ConfigError(
+            f"the zoo's weights are more than memory has room for, and TMPDIR, {named}, is no folder to write them to.",
+            "Name a folder on a large disk by it, or unset it.",
+        )
+    return _LARGE_FOLDER if not named and os.access(_LARGE_FOLDER, os.W_OK) else Path(gettempdir())

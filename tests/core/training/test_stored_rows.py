@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from netspace_models.errors import RunFailed
+from netspace_models.errors import ConfigError, RunFailed
 from torch import Tensor
 
 from netspace_cli.core.runtime.runner import Runner
@@ -118,3 +118,9 @@ def test_fields_stay_in_memory(solids: Solids, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(training_set, "SHARE", 0.0)
     with Runner("cpu") as runner:
         assert load_training_set(solids.zoo, solids.recipe, runner).stored is None
+
+
+def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
+    with pytest.raises(ConfigError, match=r"and TMPDIR, .*absent, is no folder to write them to"):
+        StoredRows(torch.device("cpu")).store([torch.zeros(4)], 1, 4)
