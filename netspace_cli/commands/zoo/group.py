@@ -228,7 +228,10 @@ def verify(directory: Path, console: Console) -> None:
     console.document({"zoo": str(directory), "instances": rows, "bad": bad})
     console.note(f"{len(report) - len(bad)} of {len(report)} files match the manifest.")
     if bad:
-        console.note(f"Restore the others, or delete their lines from {directory / 'instances.jsonl'}.")
+        console.note(
+            f"Restore the others, or delete their lines from {directory / 'instances.jsonl'}. Those that are gone the "
+            "`netspace zoo train` that made them makes again."
+        )
         raise click.exceptions.Exit(3)
 
 

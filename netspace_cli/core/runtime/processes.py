@@ -46,7 +46,7 @@ class Processes:
 
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
-        """Meet the others, and work with them inside the block; without a place to meet, only plan for so many.
+        """Meet the others, and work with them inside the block; without a place to meet, none is waited for.
 
         Args:
             device: that this process computes on.

@@ -86,7 +86,8 @@ def scratch_folder() -> Path:
     named = os.environ.get("TMPDIR")
     if named and not (os.path.isdir(named) and os.access(named, os.W_OK)):
         raise ConfigError(
-            f"the zoo's weights are more than memory has room for, and TMPDIR, {named}, is no folder to write them to.",
+            f"the zoo's weights are more than memory has room for, and TMPDIR names {named}, where nothing can be "
+            "written.",
             "Name a folder on a large disk by it, or unset it.",
         )
     return _LARGE_FOLDER if not named and os.access(_LARGE_FOLDER, os.W_OK) else Path(gettempdir())

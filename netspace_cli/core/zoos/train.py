@@ -35,6 +35,8 @@ def train_zoo(
 ) -> Zoo:
     """Train the plan's missing instances; the manifest grows as instances are finished, and in the end has their order.
 
+    Instances that are listed and whose files are gone are trained again.
+
     Args:
         path: the zoo's folder; a zoo of the same data is added to.
         plan: checked before anything is written.
@@ -59,14 +61,18 @@ def train_zoo(
     done = {i.id: i for i in zoo.instances}
     jobs = jobs_of(plan, runner.seed)
     _check_done(path, jobs, done, plan, runner.precision_name)
-    todo = [left for job in jobs if (left := job.without(done))]
+    lost = lost_files(zoo)
+    todo = [left for job in jobs if (left := job.without(done.keys() - lost))]
     # Closed, so that workers end when the work is broken off here, and not some time later.
     with (
         runner.progress("training the zoo", sum(len(job.instances()) for job in todo)) as tick,
         closing(results(todo, plan, data, runner, path, workers, executor, source)) as finished,
     ):
         for instance in finished:
-            append_instance(path, instance)
+            if instance.id in lost:
+                _check_same(path, done[instance.id], instance)
+            else:
+                append_instance(path, instance)
             runner.count(1, "instances")
             tick(1, id=instance.id, test=instance.accuracy["test"])
     order_instances(path, [id for job in jobs for id in job.instances().values()])
@@ -103,8 +109,23 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
             )
 
 
+def lost_files(zoo: Zoo) -> frozenset[str]:
+    """Ids of instances whose files are gone."""
+    return frozenset(instance.id for instance in zoo.instances if not zoo.file_of(instance).is_file())
+
+
+def _check_same(path: Path, before: Instance, again: Instance) -> None:
+    """Refuse an instance that was trained again and has become another network, as on another machine."""
+    if before.sha256 != again.sha256:
+        raise ConfigError(
+            f"the file of {again.id} was gone from {path}; trained again, it is not the network that is listed "
+            f"(SHA-256 {again.sha256[:12]}, not {before.sha256[:12]}).",
+            f"Remove its line from {path / 'instances.jsonl'} and its file, and run the same command again.",
+        )
+
+
 def zoo_so_far(path: Path, data: LabelledData, archs: Sequence[str]) -> frozenset[str]:
-    """Ids of the instances that a zoo already has; nothing is made.
+    """Ids of the instances that a zoo already has, with their files; nothing is made.
 
     Args:
         path: of the zoo; it need not be there.
@@ -125,4 +146,4 @@ def zoo_so_far(path: Path, data: LabelledData, archs: Sequence[str]) -> frozense
             f"{path} is a zoo of {zoo.data['name']} ({zoo.io.describe()}); this is {data.name} ({data.io.describe()}).",
             "Choose another folder: a zoo has one data set.",
         )
-    return frozenset(i.id for i in zoo.instances)
+    return frozenset(i.id for i in zoo.instances) - lost_files(zoo)

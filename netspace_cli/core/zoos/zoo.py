@@ -142,7 +142,8 @@ class Zoo(Table):
                 "no such file."
                 if found is None
                 else f"its SHA-256 is {found[:12]}, the manifest says {brief(instance.sha256[:12])}.",
-                f"Run `netspace zoo verify {self.path}`, and train or index it again.",
+                f"`netspace zoo verify {self.path}` lists all such files; the `netspace zoo train` that made "
+                "them makes those again that are gone.",
             )
         key = instance.training.get("key")
         return read_network(path, arch=architecture.name, candidates=[architecture], key=key)

@@ -25,7 +25,7 @@ from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import train_one as zoo_train
 from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
-from netspace_cli.core.zoos.train import train_zoo
+from netspace_cli.core.zoos.train import train_zoo, zoo_so_far
 from netspace_cli.core.zoos.train_one import optimiser_of
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo, verify
 from netspace_cli.terminal.flags import CommandLineWording
@@ -129,6 +129,24 @@ def test_a_file_without_its_line_is_made_again(tiny: Tiny, whole: Zoo, tmp_path:
     manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[:-1]))
     zoo.file_of(zoo.instances[-1]).write_bytes(b"half")
     assert make(tmp_path / "zoo", tiny.data, plan).instances == whole.select(arch="lenetlike")
+
+
+def test_a_file_that_is_gone_is_made_again_and_another_network_refused(tiny: Tiny, whole: Zoo, tmp_path: Path) -> None:
+    plan = replace(PLAN, arch=("lenetlike",))
+    zoo = make(tmp_path / "zoo", tiny.data, plan)
+    for instance in zoo.instances[1:3]:
+        zoo.file_of(instance).unlink()
+    left = {i.id for i in zoo.instances} - {i.id for i in zoo.instances[1:3]}
+    assert zoo_so_far(zoo.path, tiny.data, plan.arch) == left
+    before = (zoo.path / "instances.jsonl").read_bytes()
+    assert make(zoo.path, tiny.data, plan).instances == whole.select(arch="lenetlike")
+    assert (zoo.path / "instances.jsonl").read_bytes() == before
+    assert {state for _, state in verify(zoo)} == {"ok"}
+    other = replace(zoo.instances[1], sha256="0" * 64)
+    (zoo.path / "instances.jsonl").write_bytes(before.replace(zoo.instances[1].sha256.encode(), b"0" * 64))
+    zoo.file_of(other).unlink()
+    with pytest.raises(ConfigError, match=rf"{other.id} was gone .* not the network that is listed .*, not 000000"):
+        make(zoo.path, tiny.data, plan)
 
 
 @pytest.mark.slow
