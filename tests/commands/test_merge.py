@@ -227,6 +227,24 @@ def test_images_are_normalised_as_the_networks_know_them(
     assert "--normalise is not for --groups" in grouped
 
 
+def test_zoos_of_networks_that_know_images_otherwise_are_not_merged(
+    tiny: Tiny, work: Path, ask: Ask, refused: Refused
+) -> None:
+    options = ["--data", tiny.npz, "--arch", "lenetlike", "--counts", "2/0/0", "--epochs", 1]
+    for name, more in (("half", ["--normalise", "half"]), ("plain", ["--normalise", "none"])):
+        ask("zoo", "train", name, *options, *more)
+    told = refused(2, "merge", "half", "plain")
+    assert "of the zoo half know images normalised by a mean of 0.5 and a deviation of 0.5, those of the zoo pl" in told
+    assert ask("merge", "half", "--data", tiny.npz, "--dry-run")["data"]["mean"] == [0.5]
+
+
+def test_a_built_in_space_of_another_normalisation_is_left_out(work: Path, ask: Ask) -> None:
+    networks = [ROOT / "examples" / "digits" / f"{name}.pt" for name in ("lenet", "vanillacnn")]
+    command = ["merge", *networks, "--arch", "lenetlike", "--data", "digits", "--dry-run"]
+    assert ask(*command)["space"] == "digits"
+    assert ask(*command, "--normalise", "none")["space"] is None
+
+
 def test_it_says_where_images_are_not_as_the_networks_know_them(
     tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

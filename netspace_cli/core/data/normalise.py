@@ -18,6 +18,8 @@ WAYS = ("imagenet", "half", "none", "own")
 _CONSTANTS: dict[str, Scale] = {"imagenet": PUBLISHED_SCALE, "half": ((0.5,), (0.5,)), "none": ((0.0,), (1.0,))}
 # How far apart constants are that are published with fewer digits, or computed of nearly the same images.
 NEAR = 0.005
+# How far apart the constants of parts of one data set may be: of some of its classes, or of some of its images.
+PARTS = 0.03
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def check_recorded(asked: Normalisation, record: Mapping[str, Any], images: Imag
     asked.check()
     if asked == AS_IT_IS:
         return
-    known = tuple(record.get("mean", ())), tuple(record.get("std", ()))
+    known = _recorded(record)
     if not all(known):
         names = f"{setting('normalise')}, {setting('mean')} and {setting('std')}"
         raise ConfigError(f"{owner} is not of images, and nothing else is normalised.", f"Leave out {names}.")
@@ -155,6 +157,34 @@ def check_recorded(asked: Normalisation, record: Mapping[str, Any], images: Imag
         )
 
 
+def check_alike(records: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse networks that know images in different normalisations, where all are to be shown the same.
+
+    Args:
+        records: of the data of zoos and spaces, by what messages call these.
+    Raises:
+        ConfigError: says both.
+    """
+    (first, known), *others = records.items()
+    for name, record in others:
+        if not is_alike(known, record):
+            raise ConfigError(
+                f"the networks of {first} know images normalised by {_described(_recorded(known))}, those of {name} by "
+                f"{_described(_recorded(record))}: no images are right for both.",
+                "Give networks that were trained alike.",
+            )
+
+
+def is_alike(known: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether two records of images have one normalisation, or those of parts of one data set; tables have none."""
+    pairs = zip(_recorded(known), _recorded(record), strict=True)
+    return all(_near(one, other, PARTS) for one, other in pairs if one and other)
+
+
+def _recorded(record: Mapping[str, Any]) -> Scale:
+    return tuple(record.get("mean", ())), tuple(record.get("std", ()))
+
+
 def _scale_without(asked: Normalisation) -> Scale:
     """Mean and deviation that need no images."""
     if asked.mean is not None and asked.std is not None:
@@ -162,10 +192,10 @@ def _scale_without(asked: Normalisation) -> Scale:
     return _CONSTANTS[str(asked.normalise)]
 
 
-def _near(known: Sequence[float], found: Sequence[float]) -> bool:
+def _near(known: Sequence[float], found: Sequence[float], most: float = NEAR) -> bool:
     """Whether numbers of each channel are the same, published with fewer digits or of nearly the same images."""
     found = [*found] * len(known) if len(found) == 1 else found
-    return len(found) == len(known) and all(abs(a - b) <= NEAR for a, b in zip(known, found, strict=True))
+    return len(found) == len(known) and all(abs(a - b) <= most for a, b in zip(known, found, strict=True))
 
 
 def _described(scale: Scale) -> str:

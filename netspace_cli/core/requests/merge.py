@@ -14,7 +14,7 @@ from netspace_models.wording import renamed, setting
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.images import images_or_none
-from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation, is_alike
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
 from netspace_cli.core.files.checkpoint_files import find_checkpoints
 from netspace_cli.core.files.figures import check_figure
@@ -157,7 +157,7 @@ class MergeRequest:
         wanted = None if self.arch is None else resolve_architecture(self.arch, data.io)
         if self.space is None and self.plan.method in (None, *ON_SPACE):
             own = [wanted] if wanted is not None else [m.architecture for m in members]
-            space = _built_in_space(own, members)
+            space = _built_in_space(own, members, data)
         return wanted or target_of(members, space), space
 
 
@@ -332,10 +332,15 @@ def _read_member(path: Path, data: LabelledData, candidates: Sequence[Architectu
     return found
 
 
-def _built_in_space(own: Sequence[Architecture], members: Sequence[Network]) -> Space | None:
-    """The built-in space that has all of these architectures and that of a member; None if no space has."""
+def _built_in_space(own: Sequence[Architecture], members: Sequence[Network], data: LabelledData) -> Space | None:
+    """The built-in space that has all of these architectures and that of a member.
+
+    None if no space has, or if its networks know images in another normalisation.
+    """
     for known in built_in_by_starts():
         has_own = all(is_one_of(known.architectures, each) for each in own)
         if has_own and any(is_one_of(known.architectures, m.architecture) for m in members):
-            return load_space(known.name)
+            space, images = load_space(known.name), images_or_none(data)
+            scale = {} if images is None else {"mean": images.mean, "std": images.std}
+            return space if is_alike(space.record["data"], scale) else None
     return None

@@ -15,7 +15,7 @@ from netspace_models.wording import Call, setting
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.datasets import has_labels, load_data, load_images
 from netspace_cli.core.data.images import ImageData, images_or_none
-from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation, check_alike
 from netspace_cli.core.networks.factories import io_of_factory, is_factory
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -49,8 +49,8 @@ class Sources:
             spec: as in `load_data`, or a .npz file of images alone; None for those of the zoo or the space.
             normalisation: that the networks were trained with; zoos and spaces record theirs.
         Raises:
-            ConfigError: neural fields, none named and no zoo or space that has some, or a normalisation beside the one
-                that a zoo or space records.
+            ConfigError: neural fields, none named and no zoo or space that has some, a normalisation beside the one
+                that a zoo or space records, or several of these that record different ones.
             DataUnavailable, InputFileError: as `load_data`.
         """
         for zoo in self.zoos:
@@ -58,6 +58,7 @@ class Sources:
         if self.space is not None:
             check_no_fields(self.space.io, f"space {self.space.name!r}")
         record = self.record
+        self._check_normalised_alike()
         if record is not None and normalisation != AS_IT_IS:
             raise ConfigError(
                 f"{self._recorded_io[1]} records how its images are normalised, and another way is named.",
@@ -100,6 +101,13 @@ class Sources:
             return self.zoos[0].io, f"the zoo {self.zoos[0].path}"
         assert self.space is not None
         return self.space.io, f"space {self.space.name!r}"
+
+    def _check_normalised_alike(self) -> None:
+        records = {f"the zoo {zoo.path}": zoo.data for zoo in self.zoos}
+        if self.space is not None:
+            records[f"space {self.space.name!r}"] = self.space.record["data"]
+        if records:
+            check_alike(records)
 
     def _own(self) -> LabelledData:
         """Images that the zoo or the space was trained on, also a built-in space that has all of the networks."""

@@ -7,7 +7,7 @@ from netspace_models.errors import ConfigError
 
 from netspace_cli.core.data.datasets import load_images
 from netspace_cli.core.data.images import ImageData
-from netspace_cli.core.data.normalise import Normalisation, as_recorded
+from netspace_cli.core.data.normalise import Normalisation, as_recorded, check_alike, is_alike
 from tests.worlds import Tiny
 
 
@@ -53,3 +53,16 @@ def test_images_opened_again_are_as_recorded(tiny: Tiny) -> None:
     zoo_data = tiny.zoo.kind.choose_data_of_zoo(half.record(), str(tiny.npz), "the zoo")
     assert isinstance(zoo_data, ImageData)
     assert (zoo_data.mean, zoo_data.std) == (half.mean, half.std)
+
+
+def test_networks_that_know_images_otherwise_are_not_put_together() -> None:
+    known = {"mean": [0.13], "std": [0.31]}
+    for part in ({"mean": [0.15], "std": [0.33]}, {}, {"io": "of a table"}):
+        assert is_alike(known, part) and is_alike(part, known)
+        check_alike({"one": known, "other": part})
+    none = {"mean": [0.0], "std": [1.0]}
+    for other in (none, {"mean": [0.13], "std": [0.35]}, {"mean": [0.13] * 3, "std": [0.31] * 3}):
+        assert not is_alike(known, other)
+    words = r"of one know .* a mean of 0\.13 and a deviation of 0\.31, those of last by a mean of 0 and a dev"
+    with pytest.raises(ConfigError, match=words):
+        check_alike({"one": known, "other": known, "last": none})
