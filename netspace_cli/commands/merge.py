@@ -230,6 +230,11 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
     if found.weights is not None:
         pairs = zip(found.teachers, found.weights, strict=True)
         console.note(f"Weights: {', '.join(f'{found.members[i]} {weight:.2g}' for i, weight in pairs)}.")
+    elif task.request.plan.weigh:
+        console.note(
+            "No weights: with those that fit the labels best, the ensemble is right on fewer validation images than "
+            "without."
+        )
     if not task.labelled:
         spaces = task.space is not None and any(way.name in ON_SPACE for way in found.ways)
         more = " That does not show whether the space knows more than the members." if spaces else ""

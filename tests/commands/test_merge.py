@@ -14,7 +14,7 @@ from netspace_models.architectures import build
 from torch import Tensor
 
 from netspace_cli.commands.merge import compared_with_members, who_teaches
-from netspace_cli.core.merging import own_space
+from netspace_cli.core.merging import own_space, panel
 from netspace_cli.core.merging.lessons import Lessons
 from netspace_cli.core.merging.own_space import OwnSpace
 from netspace_cli.core.merging.students import Student
@@ -173,6 +173,18 @@ def test_it_is_said_who_teaches() -> None:
     few = "2 of 3 are a better ensemble than all on validation images, and teach: a.pt, b.pt."
     alone = "1 of 3 is better on validation images than the ensemble of all, and teaches alone: a.pt."
     assert who_teaches(["a.pt", "b.pt"], 3) == few and who_teaches(["a.pt"], 3) == alone
+
+
+def test_weights_that_would_harm_are_told(
+    tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel, "weights_of", lambda answers, labels: None)
+    command = ["merge", *files, "--data", tiny.npz, "--method", "best"]
+    assert (
+        "No weights: with those that fit the labels best, the ensemble is right on fewer"
+        in cli(*command, "--weigh").stderr
+    )
+    assert "No weights" not in cli(*command).stderr
 
 
 def test_without_labels_it_is_said_what_agreement_does_not_show(

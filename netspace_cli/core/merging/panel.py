@@ -90,7 +90,7 @@ def seat(
         members: as `check_members` lets pass.
         data: on the runner's device.
         choose: whether a part of the members may teach.
-        weigh: whether the teachers have weights; where labels are known.
+        weigh: whether the teachers have weights, as in `weights_of`; where labels are known.
         known: answers from merges before.
     Raises:
         ConfigError: members that are one function, or whose classes are in other orders.
@@ -111,14 +111,26 @@ def seat(
     return Panel(tuple(members), tuple(answers), labels, tuple(teachers), weights)
 
 
-def weights_of(answers: Sequence[Tensor], labels: Tensor) -> tuple[float, ...]:
-    """Weights that fit the labels best.
+def weights_of(answers: Sequence[Tensor], labels: Tensor) -> tuple[float, ...] | None:
+    """Weights that fit the labels best; None where the ensemble is plainly more often right without any.
 
     Args:
         answers: (N, K) logits of each on the validation images; labels: (N,).
     """
     given = torch.stack([each.softmax(1).gather(1, labels[:, None])[:, 0] for each in answers])
-    return tuple(mixture_weights(given).tolist())
+    weights = tuple(mixture_weights(given).tolist())
+    equal, weighted = (ensemble_outputs(answers, CLASSIFICATION, each).argmax(1) == labels for each in (None, weights))
+    return None if _plainly_better(equal, weighted) else weights
+
+
+def _plainly_better(one: Tensor, other: Tensor) -> bool:
+    """Whether one is right on more images than another, by more than two standard errors of the difference.
+
+    Args:
+        one, other: (N,) whether each is right, of the same images.
+    """
+    gained, lost = int((one & ~other).sum()), int((other & ~one).sum())
+    return gained - lost > 2 * sqrt(gained + lost)
 
 
 def ranked(answers: Sequence[Tensor], labels: Tensor | None, problem: Problem) -> list[int]:
@@ -149,7 +161,7 @@ def choose_teachers(
         choose: whether a part may teach.
     """
     order = ranked(answers, labels if choose else None, problem)
-    if labels is None or not choose or len(order) < 3 or problem is not CLASSIFICATION:
+    if labels is None or not choose or len(order) < 2 or problem is not CLASSIFICATION:
         return order
     probabilities = [each.softmax(1) for each in answers]
 
@@ -166,9 +178,7 @@ def choose_teachers(
         found = quality(total)
         if found > best:
             best, count, chosen = found, len(path), total
-    of_all, of_chosen = (each.argmax(1) == labels for each in (total, chosen))
-    gained, lost = int((of_chosen & ~of_all).sum()), int((of_all & ~of_chosen).sum())
-    return path[:count] if gained - lost > 2 * sqrt(gained + lost) else order
+    return path[:count] if _plainly_better(chosen.argmax(1) == labels, total.argmax(1) == labels) else order
 
 
 def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor], labels: Tensor | None = None) -> None:

@@ -9,7 +9,7 @@ import torch
 from netspace_models.architectures import ImageIO, build
 from netspace_models.errors import ConfigError
 from netspace_models.problems import CLASSIFICATION
-from netspace_models.training.losses import ensemble_logits
+from netspace_models.training.losses import ensemble_logits, mixture_weights
 from torch import Tensor
 
 from netspace_cli.core.merging.panel import check_class_orders, check_members, choose_teachers, ranked, seat, weights_of
@@ -46,12 +46,17 @@ def test_weak_members_do_not_teach_and_equal_ones_all_do() -> None:
     weak = [answers(0.1, seed, sure=12.0) for seed in range(3, 6)]
     assert sorted(choose_teachers([*weak, *strong], LABELS)) == [3, 4, 5]
     assert sorted(choose_teachers(strong, LABELS)) == [0, 1, 2]
+    assert choose_teachers([weak[0], strong[0]], LABELS) == [1]
+    assert sorted(choose_teachers([weak[0], strong[0]], LABELS, choose=False)) == [0, 1]
+    assert sorted(choose_teachers(strong[:2], LABELS)) == [0, 1]
+    assert choose_teachers(strong[:1], LABELS) == [0]
     assert sorted(choose_teachers([*weak, *strong], None)) == [0, 1, 2, 3, 4, 5], "nothing to choose by"
 
 
 def test_weights_fit_the_labels_best() -> None:
     found = [answers(share, seed) for seed, share in enumerate((0.9, 0.6, 0.6))]
     weights = weights_of(found, LABELS)
+    assert weights is not None
     assert sum(weights) == pytest.approx(1) and weights[0] == max(weights) and min(weights) > 0
 
     def loss(given: tuple[float, ...] | None) -> float:
@@ -63,11 +68,27 @@ def test_weights_fit_the_labels_best() -> None:
         assert loss(weights) < loss(others)
 
 
+def test_weights_that_make_an_ensemble_worse_are_not_used() -> None:
+    """One is never sure of a wrong class, so that likelihood asks for much of it: more than answers bear."""
+    label, next_one, last = (torch.nn.functional.one_hot((LABELS + i) % K, K).float() for i in range(3))
+    known = (torch.arange(N) % 5 > 0)[:, None]
+    sure = torch.where(known, 0.6 * label + 0.4 * next_one, 1e-6 * label + last).log()
+    unsure = (0.34 * label + 0.66 * next_one).log()
+
+    def right(weights: tuple[float, ...] | None) -> float:
+        return float((ensemble_logits([sure, sure, unsure], weights).argmax(1) == LABELS).float().mean())
+
+    given = torch.stack([each.softmax(1).gather(1, LABELS[:, None])[:, 0] for each in (sure, sure, unsure)])
+    fitted = tuple(mixture_weights(given).tolist())
+    assert right(None) == pytest.approx(0.8, abs=0.01) and right(fitted) < 0.1
+    assert weights_of([sure, sure, unsure], LABELS) is None
+
+
 def test_weights_come_as_near_the_best_as_is_said() -> None:
     """One network is right a little more often than the others, which takes many rounds to be found."""
     found = [answers(share, seed, sure=1.0) for seed, share in enumerate((0.62, 0.6, 0.6, 0.6))]
     given = torch.stack([each.softmax(1).gather(1, LABELS[:, None])[:, 0] for each in found]).double()
-    weights = torch.tensor(weights_of(found, LABELS), dtype=torch.float64)
+    weights = torch.tensor(weights_of(found, LABELS) or (), dtype=torch.float64)
     factors = (given / (weights @ given)).mean(1)
     assert float(factors.max()) < 1 + 1e-3
     assert float((factors * weights).sum()) == pytest.approx(1)
