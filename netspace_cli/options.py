@@ -276,7 +276,7 @@ def teacher(*, help: str, several: bool = False) -> Callable[[F], F]:
     """--teacher, --teacher-arch, --teacher-key: passes `teacher: Teacher`.
 
     Args:
-        several: whether --teacher may be given many times; the other two are then of all.
+        several: whether --teacher may be given many times; --teacher-arch is then of those that it fits.
     Raises:
         click.UsageError: one of the latter two without the first.
     """
@@ -307,7 +307,12 @@ def teacher(*, help: str, several: bool = False) -> Callable[[F], F]:
                 "--teacher-arch",
                 callback=trust_named,
                 metavar="NAME|PKG.MODULE:FACTORY",
-                help="Architecture of the teacher. [default: recognised]",
+                help="Architecture of the teacher"
+                + (
+                    "; of several, of those that it fits. [default: recognised]"
+                    if several
+                    else ". [default: recognised]"
+                ),
             ),
             click.option(
                 "--teacher-key", metavar="NAME", help="Key of the teacher's parameters in a nested checkpoint."

@@ -14,7 +14,7 @@ from torch import Tensor
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.encode import default_refine_steps, encode
 from netspace_cli.core.networks.decide import deciding_by
-from netspace_cli.core.networks.factories import known_io
+from netspace_cli.core.networks.factories import known_io, resolve_architecture
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.paths.walks import PathEnd
@@ -55,7 +55,7 @@ class Teacher:
     Attributes:
         path: its checkpoint; None for no teacher.
         arch: its architecture, None to recognise it; key: where its parameters are in a nested checkpoint.
-        others: checkpoints that teach together with it, read likewise.
+        others: checkpoints that teach together with it; of several, those that are not of `arch` are recognised.
     """
 
     path: Path | None = None
@@ -123,9 +123,18 @@ def load_one_embedding(path: Path, space: Space) -> Embeddings:
     return embeddings
 
 
-def read_teacher(path: Path, io: NetworkIO, *, arch: str | None = None, key: str | None = None) -> Network:
+def read_teacher(
+    path: Path,
+    io: NetworkIO,
+    *,
+    arch: str | None = None,
+    key: str | None = None,
+    candidates: Sequence[Architecture] = (),
+) -> Network:
     """Read a teacher: a network of any architecture for certain images and classes.
 
+    Args:
+        arch: its architecture; candidates: those that it may have beside the built-in ones, where none is named.
     Raises:
         CheckpointError: no checkpoint, or several without `key`.
         ConfigError: it is for other images or classes; says both.
@@ -133,7 +142,7 @@ def read_teacher(path: Path, io: NetworkIO, *, arch: str | None = None, key: str
     """
     reader = CheckpointReader(arch, key)
     try:
-        return reader.network(path, io=io)
+        return reader.network(path, candidates=candidates, io=io)
     except UnknownArchitecture as unknown:
         try:
             other = reader.network(path)
@@ -155,7 +164,13 @@ def read_wanted_teachers(teacher: Teacher, data: Data) -> tuple[Network, ...]:
         data: that they are for; they decide between architectures with the same parameters, where they are images.
     """
     with deciding_by(data), renamed(arch="teacher_arch", key="teacher_key"):
-        return tuple(read_teacher(path, data.io, arch=teacher.arch, key=teacher.key) for path in teacher.paths)
+        if teacher.arch is None or len(teacher.paths) < 2:
+            return tuple(read_teacher(path, data.io, arch=teacher.arch, key=teacher.key) for path in teacher.paths)
+        named = resolve_architecture(teacher.arch, data.io)
+        found = [read_teacher(path, data.io, key=teacher.key, candidates=[named]) for path in teacher.paths]
+        if all(network.architecture.name != named.name for network in found):
+            read_teacher(teacher.paths[0], data.io, arch=teacher.arch, key=teacher.key)  # says what does not fit
+        return tuple(found)
 
 
 def read_networks(
