@@ -6,7 +6,7 @@ Each carries a `kind` (a word that scripts can match), the `exit_code` a command
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,13 +65,18 @@ class ProcessLost(RunFailed):
 
 
 class Interrupted(NetspaceError):
-    """The user or the system asked to stop; finished work is saved."""
+    """The user or the system asked to stop; finished work is saved.
+
+    Attributes:
+        reached: what was reached until then, for a JSON document.
+    """
 
     kind = "interrupted"
 
     def __init__(self, message: str, hint: str = "", *, exit_code: int = 130) -> None:
         super().__init__(message, hint)
         self.exit_code = exit_code
+        self.reached: Mapping[str, object] = {}
 
 
 class ConfigError(NetspaceError):

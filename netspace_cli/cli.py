@@ -171,7 +171,8 @@ def report(error: BaseException, *, as_json: bool) -> int:
             write_message(f"hint: {failure.hint}")
         if as_json:
             what = {"kind": failure.kind, "message": failure.message, "hint": failure.hint}
-            write(sys.stdout, render_document({"error": what}))
+            reached = failure.reached if isinstance(failure, Interrupted) else {}
+            write(sys.stdout, render_document({**reached, "error": what}))
     return failure.exit_code
 
 

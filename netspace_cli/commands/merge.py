@@ -10,7 +10,7 @@ import click
 
 from netspace_cli import options
 from netspace_cli.commands.choices import Seconds, Selection, normalised, workers
-from netspace_cli.core.merging.plan import ON_SPACE, WAYS, MergePlan
+from netspace_cli.core.merging.plan import DISTILLING, ON_SPACE, WAYS, MergePlan
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer, percent
 from netspace_cli.terminal.interrupts import continues
@@ -25,6 +25,8 @@ STOPPING = "Stopping after this step; the best so far is judged and written. Ctr
 
 # Of the ensemble's gain: what small networks keep of eight of their kind.
 LITTLE = 0.6
+# Steps of a way that has hardly begun.
+FEW_STEPS = 20
 
 
 @click.command()
@@ -140,10 +142,12 @@ def merge(
         report = runner.report()
     console.cost(report)
     _show(console, task, found)
+    document = {**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}}
     interrupted = task.interrupted(found)
     if interrupted is not None:
+        interrupted.reached = document
         raise interrupted
-    console.document({**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}})
+    console.document(document)
     _remark(console, task, found)
 
 
@@ -238,9 +242,8 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
     if not task.labelled:
         spaces = task.space is not None and any(way.name in ON_SPACE for way in found.ways)
         more = " That does not show whether the space knows more than the members." if spaces else ""
-        console.note(
-            f"No labels: the way was chosen by agreement with the ensemble on images held out of the rest.{more}"
-        )
+        chosen = "the way was chosen" if task.request.plan.method is None else "weights are judged"
+        console.note(f"No labels: {chosen} by agreement with the ensemble on images held out of the rest.{more}")
     reasons: dict[str, list[str]] = {}
     for way, why in found.left_out.items():
         reasons.setdefault(why, []).append(way)
@@ -249,6 +252,13 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
     compared = compared_with_members(found.method, *found.tests, show=view_of(task.kind).score.show)
     if compared is not None:
         console.note(compared)
+    if found.gain is not None and 0 <= found.gain < LITTLE:
+        console.note(_what_may_keep_more(task.request.plan))
+    steps = [way.steps for way in found.ways if way.name in DISTILLING]
+    if task.request.plan.budget is not None and steps and max(steps) < FEW_STEPS:
+        console.note(
+            f"Nothing was distilled for more than {max(steps)} steps: the rest of --budget went to asking and judging."
+        )
     written = [path for path in (task.request.output, task.request.plot) if path is not None]
     for path in written:
         console.note(f"Wrote {path}.")
@@ -282,8 +292,15 @@ def compared_with_members(
         )
     if gain < 0:
         return f"{way}: {show(own)} on the test split, less than the best member ({show(best)})."
-    more = " A larger --arch may keep more." if gain < LITTLE else ""
-    return f"{way}: {percent(gain)} of what the ensemble gains over the best member.{more}"
+    return f"{way}: {percent(gain)} of what the ensemble gains over the best member."
+
+
+def _what_may_keep_more(plan: MergePlan) -> str:
+    if plan.method is not None:
+        return "Other ways may keep more: leave out --method."
+    if plan.steps is not None or plan.budget is not None:
+        return f"A longer {'--steps' if plan.budget is None else '--budget'}, or a larger --arch, may keep more."
+    return "A larger --arch may keep more."
 
 
 def _show_plan(console: Console, task: MergeTask) -> None:

@@ -13,7 +13,9 @@ import torch
 from netspace_models.architectures import build
 from torch import Tensor
 
+from netspace_cli.commands import merge as merge_command
 from netspace_cli.commands.merge import compared_with_members, who_teaches
+from netspace_cli.core.merging import merge as merging
 from netspace_cli.core.merging import own_space, panel
 from netspace_cli.core.merging.lessons import Lessons
 from netspace_cli.core.merging.own_space import OwnSpace
@@ -65,7 +67,10 @@ def test_interrupted_it_writes_the_best_so_far(
     assert "Stopping after this step" in found.stderr and "Traceback" not in found.stderr
     assert read_network("one.pt", io=tiny.data.io).architecture.name == "lenetlike"
     told = cli("merge", *files, "--data", tiny.npz, "--json", *FEW)
-    assert told.exit_code == 128 + order and "was not written" in json.loads(told.stdout)["error"]["message"]
+    document = json.loads(told.stdout)
+    assert told.exit_code == 128 + order and "was not written" in document["error"]["message"]
+    assert document["schema"] == 1 and document["method"] in {row["way"] for row in document["ways"] if row["chosen"]}
+    assert max(row["steps"] for row in document["ways"]) == 1 and len(document["members"]) == len(files)
 
 
 def test_files_become_one_network(tiny: Tiny, files: list[Path], work: Path, ask: Ask) -> None:
@@ -98,10 +103,7 @@ def test_a_row_for_each_way(tiny: Tiny, files: list[Path], work: Path, rows: Row
     ("scores", "told"),
     [
         ((0.5, 0.6, 0.575), "mean: 75.0 % of what the ensemble gains over the best member."),
-        (
-            (0.5, 0.6, 0.547),
-            "mean: 47.0 % of what the ensemble gains over the best member. A larger --arch may keep more.",
-        ),
+        ((0.5, 0.6, 0.547), "mean: 47.0 % of what the ensemble gains over the best member."),
         ((0.5, 0.6, 0.49), "mean: 49.0 % on the test split, less than the best member (50.0 %)."),
         (
             (0.5, 0.4, 0.45),
@@ -118,6 +120,41 @@ def test_the_result_is_compared_with_the_best_member_and_the_ensemble(
     scores: tuple[float | None, float | None, float | None], told: str | None
 ) -> None:
     assert compared_with_members("mean", *scores, show=percent) == told
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--method", "from-best", *FEW], "Other ways may keep more: leave out --method."),
+        (FEW, "A longer --steps, or a larger --arch, may keep more."),
+        (["--budget", "1s"], "A longer --budget, or a larger --arch, may keep more."),
+        ([], "A larger --arch may keep more."),
+    ],
+)
+def test_what_may_keep_more_is_told_where_little_is_kept(
+    tiny: Tiny,
+    files: list[Path],
+    work: Path,
+    cli: Cli,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str | int],
+    told: str,
+) -> None:
+    monkeypatch.setattr(merging, "STEPS_IN_ALL", 12)
+    command = ["merge", *files, "--data", tiny.npz, *options]
+    for kept, expected in ((0.3, True), (0.7, False), (-0.1, False)):
+        monkeypatch.setattr(merging, "gain_kept", lambda *scores, kept=kept: kept)
+        assert (told in cli(*command).stderr) == expected
+
+
+def test_a_budget_that_was_not_spent_on_distilling_is_told(
+    tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["merge", *files, "--data", tiny.npz]
+    assert "steps: the rest of --budget went to" in cli(*command, "--budget", "0.01s").stderr
+    assert "the rest of --budget" not in cli(*command, *FEW).stderr
+    monkeypatch.setattr(merge_command, "FEW_STEPS", 1)
+    assert "the rest of --budget" not in cli(*command, "--budget", "0.01s").stderr
 
 
 @pytest.mark.parametrize(("target", "shown"), [("vanillacnn", True), ("lenetlike", False)])
@@ -193,7 +230,8 @@ def test_without_labels_it_is_said_what_agreement_does_not_show(
     told = "No labels: the way was chosen by agreement with the ensemble on images held out of the rest."
     more = f"{told} That does not show whether the space knows more than the members."
     space = ["--space", tiny.space.path]
-    for options, wanted in (([], told), ([*space, "--method", "from-best"], told), (space, more)):
+    alone = told.replace("the way was chosen", "weights are judged")
+    for options, wanted in (([], told), ([*space, "--method", "from-best"], alone), (space, more)):
         said = cli("merge", *files, "--data", plain_images, *options, *FEW).stderr.splitlines()
         assert wanted in said, said
     labelled = cli("merge", *files, "--data", tiny.npz, *space, *FEW).stderr
