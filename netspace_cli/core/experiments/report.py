@@ -84,7 +84,8 @@ class Report:
         name: of the experiment.
         tables: in the order of reading.
         figures: by stem, how each is drawn.
-        facts: settings, scale and cost: plain JSON values.
+        facts: settings, scale and cost: plain JSON values; "remarks": sentences on the tables, or
+            such by what they are of.
     """
 
     name: str
@@ -104,7 +105,10 @@ def write_report(folder: Path, report: Report) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     texts = {f"{table.name}.csv": table.csv() for table in report.tables}
     pictures = [f"![{stem}]({stem}.png)\n" for stem in report.figures]
-    texts["README.md"] = "\n".join([f"# {report.name}\n", *(t.markdown() for t in report.tables), *pictures])
+    told = report.facts.get("remarks", ())
+    sentences = [f"{name}: {remark}" for name, remark in told.items()] if isinstance(told, dict) else told
+    remarks = [f"{sentence}\n" for sentence in sentences]
+    texts["README.md"] = "\n".join([f"# {report.name}\n", *(t.markdown() for t in report.tables), *remarks, *pictures])
     texts["report.json"] = json.dumps({"experiment": report.name, **report.facts}, indent=1) + "\n"
     written = []
     for name, text in texts.items():

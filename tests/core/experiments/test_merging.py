@@ -9,14 +9,15 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
+import numpy as np
 import pytest
 from netspace_models.errors import ConfigError, WrongSpace
 
 from netspace_cli.core.experiments.merging import runs as module
 from netspace_cli.core.experiments.merging.experiment import merging
-from netspace_cli.core.experiments.merging.merging_figure import gain_by_way
+from netspace_cli.core.experiments.merging.merging_figure import gain_by_way, has_points
 from netspace_cli.core.experiments.merging.runs import Merging, pool_of
-from netspace_cli.core.experiments.merging.tables import merging_table, share_of
+from netspace_cli.core.experiments.merging.tables import merging_table, remarks_on, share_of
 from netspace_cli.core.experiments.report import Report
 from netspace_cli.core.merging import answers
 from netspace_cli.core.merging.merge import merge
@@ -54,10 +55,23 @@ def test_shares_are_of_the_gain_over_the_best_member() -> None:
     rows = [dict(zip((c.name for c in merging_table(runs).columns), r, strict=True)) for r in merging_table(runs).rows]
     written = rows[-1]
     assert (written["way"], written["draws"], written["gain kept"]) == ("written", 3, pytest.approx(0.75))
-    assert written["test"] == pytest.approx(1.85 / 3)
+    assert written["test"] == pytest.approx(1.85 / 3) and written["gaining"] == 2
     assert [row["written"] for row in rows] == [0, 0, 3, 3]
     figure = gain_by_way("a", [*runs, a_run(0.5, 0.6, 0.55, labels=False)])
     assert [axes.get_title() for axes in figure.axes] == ["with labels", "without labels"]
+
+
+def test_what_gains_little_or_nothing_is_told_and_drawn_at_the_edge() -> None:
+    nothing, little, far = a_run(0.5, 0.5, 0.6), a_run(0.5, 0.505, 0.1), a_run(0.5, 0.6, 0.55)
+    assert remarks_on([far]) == []
+    first, second = remarks_on([nothing, little, far])
+    assert first == "In 1 of 3 merges the ensemble gains nothing; they have no gain kept."
+    assert second.startswith("In 1 of 3 merges the ensemble gains less than 1 %")
+    assert not has_points([nothing]) and has_points([nothing, little])
+    (axes,) = gain_by_way("a", [nothing, little, far]).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["from-best", "written"]
+    drawn = [np.asarray(points.get_offsets())[:, 0] for points in axes.collections]
+    assert [each.tolist() for each in drawn] == [[pytest.approx(50)], [-100], [pytest.approx(50)], [-100]]
 
 
 def test_draws_are_kept_and_do_not_depend_on_how_many_there_are(tiny: Tiny, tmp_path: Path, runner: Runner) -> None:
@@ -99,7 +113,8 @@ def test_draws_become_another_architecture_beside_their_own(tiny: Tiny, tmp_path
     assert own["members"] == other["members"] and [own["into"], other["into"]] == [None, "vanillacnn"]
     assert "to vanillacnn: zoo" in report.name
     (table,) = report.tables
-    assert [row[1] for row in table.rows] == ["best member", "ensemble", "from-fresh", "written"]
+    ways = [row[1] for row in table.rows if row[1] != "chosen ensemble"]
+    assert ways == ["best member", "ensemble", "from-fresh", "written"]
     assert share_of(other, "best member") in (0, None) and share_of(own, "best") == share_of(other, "best member")
     assert own["ways"]["best"]["test"] == other["ways"]["best member"]["test"]
     run(tiny, tmp_path, runner, replace(plan, into="lenetlike"))

@@ -45,6 +45,12 @@ def test_a_report_replaces_the_one_before_and_gives_the_same_bytes(tmp_path: Pat
     assert (tmp_path / "out/README.md").read_text().startswith("# Trial\n")
 
 
+@pytest.mark.parametrize("remarks", [["little: of few images."], {"little": "of few images."}])
+def test_remarks_are_under_the_tables(tmp_path: Path, remarks: object) -> None:
+    write_report(tmp_path, Report("Trial", (table(),), facts={"remarks": remarks}))
+    assert (tmp_path / "README.md").read_text().endswith("|\n\nlittle: of few images.\n")
+
+
 def test_rank_correlation_needs_something_to_rank() -> None:
     assert spearman([(0, 0.1), (0.5, 0.2), (1, 0.9)]) == pytest.approx(1)
     assert spearman([(0, 0.9), (0.5, 0.2), (1, 0.1)]) == pytest.approx(-1)

@@ -13,9 +13,9 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
 
-from .merging_figure import gain_by_way
+from .merging_figure import gain_by_way, has_points
 from .runs import LABELS, Bench, Merging, check_draws, pool_of
-from .tables import merging_table, share_of
+from .tables import merging_table, remarks_on
 
 
 def merging(
@@ -45,12 +45,9 @@ def merging(
             for draw, labels in todo:
                 runs.append(bench.run(draw, labels))
                 tick(1)
-    nothing = sum(share_of(run, run["written"]) is None for run in runs)
-    remarks = [f"In {nothing} of {len(runs)} merges the ensemble gains nothing; they have no gain kept."] * bool(
-        nothing
-    )
     runs.sort(key=lambda run: not run["labels"])
     one = plan.into or "one"
     title = f"{plan.count} {pool[0].arch} to {one}: zoo {zoo.path.name}, images {data.record()['name']}"
-    facts = {"plan": asdict(plan), "pool": [i.id for i in pool], "remarks": remarks}
-    return Report(title, (merging_table(runs),), {"figure": lambda: gain_by_way(title, runs)}, facts)
+    facts = {"plan": asdict(plan), "pool": [i.id for i in pool], "remarks": remarks_on(runs)}
+    figures = {"figure": lambda: gain_by_way(title, runs)} if has_points(runs) else {}
+    return Report(title, (merging_table(runs),), figures, facts)

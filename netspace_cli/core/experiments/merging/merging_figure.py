@@ -13,24 +13,33 @@ from .tables import WRITTEN, share_of, ways_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# A mean of weights may be far below the best member: then it is not drawn.
+# What is far below the best member is drawn as an arrow at the edge.
 LEAST = -1.0
+
+
+def has_points(runs: Sequence[Run]) -> bool:
+    """Whether some run's ensemble gains, so that there is something to draw."""
+    return bool(_drawn(runs))
+
+
+def _drawn(runs: Sequence[Run]) -> list[str]:
+    """Ways that distil, and what was written, where they have a gain to be compared with."""
+    ways = [name for name in ways_of(runs) if name == WRITTEN or "from-" in name]
+    return [name for name in ways if any(share_of(run, name) is not None for run in runs)]
 
 
 def gain_by_way(title: str, runs: Sequence[Run]) -> Figure:
     """One panel with labels and one without, a row of points per way; the ensemble is at 100."""
     kinds = list(dict.fromkeys(run["labels"] for run in runs))
     figure, axes = blank_figure(1.5 + 3.8 * len(kinds), 3.2, panels=len(kinds))
-    names = [
-        name
-        for name in ways_of(runs)
-        if (name == WRITTEN or "from-" in name) and any((share_of(run, name) or 0) > LEAST for run in runs)
-    ]
+    names = _drawn(runs)
     for axis, labels in zip(axes, kinds, strict=True):
         for place, name in enumerate(names):
             shares = [share_of(run, name) for run in runs if run["labels"] == labels]
-            points = [100 * share for share in shares if share is not None and share > LEAST]
-            axis.scatter(points, [place] * len(points), s=22, color=COLOURS[place % len(COLOURS)], alpha=0.7)
+            known = [share for share in shares if share is not None]
+            for marker, points in (("o", [s for s in known if s > LEAST]), ("<", [LEAST for s in known if s <= LEAST])):
+                x, colour = [100 * share for share in points], COLOURS[place % len(COLOURS)]
+                axis.scatter(x, [place] * len(points), s=22, color=colour, alpha=0.7, marker=marker)
         axis.axvline(100, color="#8a8a8a", lw=1)
         axis.set(xlabel="gain kept (%)", title="with labels" if labels else "without labels")
     axes[0].set_yticks(range(len(names)), names)

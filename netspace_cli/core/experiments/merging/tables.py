@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from statistics import mean, stdev
+from typing import Any
 
 from netspace_cli.core.experiments.report import Column, Table
 from netspace_cli.core.merging.merge import gain_kept
@@ -12,14 +13,32 @@ from netspace_cli.core.merging.plan import BEST_MEMBER, ENSEMBLE
 from .runs import Run
 
 BEST, WRITTEN = "best", "written"
+# A gain on test images that is of few of them.
+LITTLE = 0.01
 
 
 def share_of(run: Run, way: str) -> float | None:
     """How much of what the ensemble gains over the best member a way keeps; None where there is nothing to gain."""
     ways = run["ways"]
-    best = BEST if BEST in ways else BEST_MEMBER
-    tests = [ways.get(name, {}).get("test") for name in (best, ENSEMBLE, run[WRITTEN] if way == WRITTEN else way)]
-    return gain_kept(*tests)
+    ensemble, own = (ways.get(name, {}).get("test") for name in (ENSEMBLE, run[WRITTEN] if way == WRITTEN else way))
+    return gain_kept(_best_of(run).get("test"), ensemble, own)
+
+
+def remarks_on(runs: Sequence[Run]) -> list[str]:
+    """What to know of gains kept where the ensemble gains nothing, or so little that chance rules them."""
+    gains = [run["ways"][ENSEMBLE]["test"] - _best_of(run)["test"] for run in runs]
+    nothing, little = sum(gain <= 0 for gain in gains), sum(0 < gain < LITTLE for gain in gains)
+    found = [f"In {nothing} of {len(runs)} merges the ensemble gains nothing; they have no gain kept."] * (nothing > 0)
+    return found + [
+        f"In {little} of {len(runs)} merges the ensemble gains less than {100 * LITTLE:g} %: what is kept of so little "
+        "hangs on single images."
+    ] * (little > 0)
+
+
+def _best_of(run: Run) -> dict[str, Any]:
+    """The scores of the best member."""
+    ways: dict[str, dict[str, Any]] = run["ways"]
+    return ways.get(BEST) or ways.get(BEST_MEMBER) or {}
 
 
 def ways_of(runs: Sequence[Run]) -> list[str]:
@@ -31,8 +50,9 @@ def merging_table(runs: Sequence[Run]) -> Table:
     """One row per way, with labels and without."""
     columns = (
         *(Column("labels"), Column("way"), Column("draws", "count"), Column("images", "count")),
-        *(Column("test", "share"), Column("sd of test", "share"), Column("gain kept", "share")),
-        *(Column("sd of gain kept", "share"), Column("written", "count"), Column("seconds", "number")),
+        *(Column("test", "share"), Column("sd of test", "share"), Column("gaining", "count")),
+        *(Column("gain kept", "share"), Column("sd of gain kept", "share")),
+        *(Column("written", "count"), Column("seconds", "number")),
     )
     rows = []
     for labels in dict.fromkeys(run["labels"] for run in runs):
@@ -47,12 +67,16 @@ def merging_table(runs: Sequence[Run]) -> Table:
                 (
                     *("yes" if labels else "no", way, len(found), round(mean(each["images"] for each in found))),
                     *_mean_and_deviation(tests),
+                    len(shares),
                     *_mean_and_deviation(shares),
                     sum(run[WRITTEN] == way for run in own) if way != WRITTEN else len(own),
                     mean(each["seconds"] for each in found),
                 )
             )
-    title = "On test images, mean and deviation over draws; gain kept: of what the ensemble gains over the best member"
+    title = (
+        "On test images, mean and deviation over draws; gain kept: of what the ensemble gains over the best member, in "
+        "the draws (gaining) where it gains"
+    )
     return Table("merging", title, columns, tuple(rows))
 
 
