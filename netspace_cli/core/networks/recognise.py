@@ -263,6 +263,11 @@ def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] |
         if foreign is not None:
             but = f"this {foreign.kind} differs in: {'; '.join(foreign.differences)}."
         message += f" Nearest is {architecture.name} ({architecture.io.describe()}), but {but}"
+        if is_factory(architecture.name):
+            # It was named, and the file is nearly of it.
+            hint = (
+                f"Save all parameters and buffers of {architecture.name}, or name another factory: {setting('arch')}."
+            )
     return UnknownArchitecture(message, hint)
 
 

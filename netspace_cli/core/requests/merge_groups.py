@@ -55,9 +55,9 @@ class MergeGroupsRequest:
         """
         self.plan.check()
         if len(self.zoos) != 1 or self.output is None:
+            given = f"{len(self.zoos)} inputs are given" if len(self.zoos) != 1 else "no folder is named"
             raise ConfigError(
-                f"{setting('groups', 'seed')} merges the groups of one zoo into a folder; {len(self.zoos)} inputs and "
-                f"{'no folder' if self.output is None else 'a folder'} are given.",
+                f"{setting('groups', 'seed')} merges the groups of one zoo into a folder; {given}.",
                 f"Name one zoo and where the result goes: {setting('output', 'PATH')}.",
             )
         inputs = MergeSource(self.zoos[0], self.data, self.space).open()

@@ -315,6 +315,8 @@ def instance_from(fields: dict[str, Any]) -> Instance:
     scores = instance.accuracy
     if not isinstance(scores, dict) or not all(type(v) in (int, float) for v in scores.values()):
         raise TypeError(f"accuracy = {shown_value(scores)} is not a table of numbers")
+    if any(v > 1 for v in scores.values()):
+        raise ValueError(f"accuracy = {shown_value(scores)} is more than 1, which is all")
     return instance
 
 

@@ -171,6 +171,15 @@ def test_factories_with_and_without_an_argument(factory_module: str) -> None:
     assert (found.name, found.io) == (fixed.name, ImageIO(1, 16, 4))
 
 
+def test_of_a_named_factory_it_is_not_asked_to_be_named(factory_module: str) -> None:
+    made = resolve_architecture(f"{factory_module}:make", IO)
+    state = dict(made.module.state_dict())
+    missing = next(iter(state))
+    with pytest.raises(UnknownArchitecture, match=rf"Nearest is {made.name} .*{missing}") as refused:
+        recognise(checkpoint({n: t for n, t in state.items() if n != missing}), candidates=[made])
+    assert refused.value.hint.startswith(f"Save all parameters and buffers of {made.name}, or name another factory")
+
+
 def test_a_factory_is_not_asked_for_sizes_once_one_fits(factory_module: str) -> None:
     made = resolve_architecture(f"{factory_module}:large", ImageIO(3, 32, 10))
     with pytest.raises(UnknownArchitecture, match="does not run on images of 3x16x16"):

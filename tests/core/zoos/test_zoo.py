@@ -121,6 +121,7 @@ def test_a_manifest_that_points_at_no_file_is_refused(tiny: Tiny, zoo_path: Path
         ({"accuracy": None}, "accuracy = None is not a table"),
         ({"accuracy": {"test": "high"}}, "is not a table of numbers"),
         ({"accuracy": {"test": True}}, "is not a table of numbers"),
+        ({"accuracy": {"val": 0.5, "test": 7}}, r"accuracy = \{'val': 0.5, 'test': 7\} is more than 1"),
         ({"accuracy": {"test": float("nan")}}, "NaN where a number belongs"),
         ({"id": "../../x"}, "id = '../../x' is a path that leads elsewhere"),
         ({"arch": "/etc/x"}, "arch = '/etc/x' is a path that leads elsewhere"),
