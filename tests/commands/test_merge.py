@@ -284,7 +284,12 @@ def test_zoos_of_networks_that_know_images_otherwise_are_not_merged(
     for name, more in (("half", ["--normalise", "half"]), ("plain", ["--normalise", "none"])):
         ask("zoo", "train", name, *options, *more)
     told = refused(2, "merge", "half", "plain")
-    assert "of the zoo half know images normalised by a mean of 0.5 and a deviation of 0.5, those of the zoo pl" in told
+    half = "of the zoo half know images normalised by a mean of 0.5 and a deviation of 0.5"
+    assert f"{half}, the networks of the zoo plain by" in told
+    space = ["--space", tiny.space.path, "--data", tiny.npz]
+    assert f"{half}, the networks of space 'tiny' by" in refused(2, "merge", "half", *space)
+    told = refused(2, "merge", "half", "--groups", "seed", "-o", "merged", *space)
+    assert f"{half}, the networks of space 'tiny' by" in told and "no images are right for both" in told
     assert ask("merge", "half", "--data", tiny.npz, "--dry-run")["data"]["mean"] == [0.5]
 
 

@@ -161,15 +161,15 @@ def check_alike(records: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse networks that know images in different normalisations, where all are to be shown the same.
 
     Args:
-        records: of the data of zoos and spaces, by what messages call these.
+        records: of the data of zoos and spaces, by what messages call their networks.
     Raises:
         ConfigError: says both.
     """
-    (first, known), *others = records.items()
-    for name, record in others:
+    first, known = next(iter(records.items()), ("", {}))
+    for name, record in records.items():
         if not is_alike(known, record):
             raise ConfigError(
-                f"the networks of {first} know images normalised by {_described(_recorded(known))}, those of {name} by "
+                f"{first} know images normalised by {_described(_recorded(known))}, {name} by "
                 f"{_described(_recorded(record))}: no images are right for both.",
                 "Give networks that were trained alike.",
             )
@@ -179,6 +179,12 @@ def is_alike(known: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
     """Whether two records of images have one normalisation, or those of parts of one data set; tables have none."""
     pairs = zip(_recorded(known), _recorded(record), strict=True)
     return all(_near(one, other, PARTS) for one, other in pairs if one and other)
+
+
+def scale_recorded(data: LabelledData) -> dict[str, tuple[float, ...]]:
+    """Mean and deviation of images as their record has them; nothing of a table."""
+    images = images_or_none(data)
+    return {} if images is None else {"mean": images.mean, "std": images.std}
 
 
 def _recorded(record: Mapping[str, Any]) -> Scale:

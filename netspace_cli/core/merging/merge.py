@@ -14,6 +14,7 @@ from netspace_models.problems import CLASSIFICATION
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
+from netspace_cli.core.data.normalise import check_alike, scale_recorded
 from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.scores import labels_of
@@ -149,7 +150,8 @@ def check_merging(
     """Refuse what cannot be merged, before any work; `merge` refuses what only the members' answers show.
 
     Raises:
-        ConfigError: settings, members, or a way that cannot be gone; WrongSpace: the space lacks the architecture.
+        ConfigError: settings, members, a way that cannot be gone, or a space of networks that know images in another
+            normalisation; WrongSpace: the space lacks the architecture.
     """
     plan.check()
     labels = data.labelled and plan.labels
@@ -169,6 +171,9 @@ def check_merging(
             f"{architecture.io.describe()}.",
             f"Leave out {setting('space')}, or name one for these images.",
         )
+    if space is not None:
+        known = space.record["data"]
+        check_alike({f"the networks of space {space.name!r}": known, "the members": scale_recorded(data)})
     left_out = ways_left_out(members, architecture, space, labels=labels)
     if plan.method in left_out:
         raise ConfigError(

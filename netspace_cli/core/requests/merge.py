@@ -14,7 +14,7 @@ from netspace_models.wording import renamed, setting
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.images import images_or_none
-from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation, is_alike
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation, is_alike, scale_recorded
 from netspace_cli.core.files.checkpoint import check_checkpoint_suffix
 from netspace_cli.core.files.checkpoint_files import find_checkpoints
 from netspace_cli.core.files.figures import check_figure
@@ -340,7 +340,6 @@ def _built_in_space(own: Sequence[Architecture], members: Sequence[Network], dat
     for known in built_in_by_starts():
         has_own = all(is_one_of(known.architectures, each) for each in own)
         if has_own and any(is_one_of(known.architectures, m.architecture) for m in members):
-            space, images = load_space(known.name), images_or_none(data)
-            scale = {} if images is None else {"mean": images.mean, "std": images.std}
-            return space if is_alike(space.record["data"], scale) else None
+            space = load_space(known.name)
+            return space if is_alike(space.record["data"], scale_recorded(data)) else None
     return None

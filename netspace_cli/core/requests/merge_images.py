@@ -58,7 +58,11 @@ class Sources:
         if self.space is not None:
             check_no_fields(self.space.io, f"space {self.space.name!r}")
         record = self.record
-        self._check_normalised_alike()
+        records = {f"the networks of the zoo {zoo.path}": zoo.data for zoo in self.zoos}
+        if self.space is not None:
+            # Images would be normalised as the space has them.
+            records[f"the networks of space {self.space.name!r}"] = self.space.record["data"]
+        check_alike(records)
         if record is not None and normalisation != AS_IT_IS:
             raise ConfigError(
                 f"{self._recorded_io[1]} records how its images are normalised, and another way is named.",
@@ -101,13 +105,6 @@ class Sources:
             return self.zoos[0].io, f"the zoo {self.zoos[0].path}"
         assert self.space is not None
         return self.space.io, f"space {self.space.name!r}"
-
-    def _check_normalised_alike(self) -> None:
-        records = {f"the zoo {zoo.path}": zoo.data for zoo in self.zoos}
-        if self.space is not None:
-            records[f"space {self.space.name!r}"] = self.space.record["data"]
-        if records:
-            check_alike(records)
 
     def _own(self) -> LabelledData:
         """Images that the zoo or the space was trained on, also a built-in space that has all of the networks."""

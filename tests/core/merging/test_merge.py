@@ -15,6 +15,7 @@ from netspace_models.training.losses import ensemble_logits
 from torch import Tensor
 
 from netspace_cli.core.data.images import ImageData, Split
+from netspace_cli.core.data.normalise import Normalisation
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.merging import merge as module
@@ -491,6 +492,9 @@ def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
     }.items():
         with pytest.raises(ConfigError, match=words):
             merge(members, tiny.data, runner, plan=plan)
+    half = Normalisation("half").of(tiny.data)
+    with pytest.raises(ConfigError, match=r"of space 'tiny' know images .*, the members by a mean of 0\.5 and a dev"):
+        merge(members, half, runner, space=tiny.space)
     with pytest.raises(WrongSpace, match="this space has no resnet8"):
         merge(members_of(tiny, "resnet8"), tiny.data, runner, space=tiny.single_space)
     with pytest.raises(RunFailed, match="from-fresh: the loss is not finite at step"):
