@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from netspace_models.architectures import Architecture
 from netspace_models.errors import RunFailed
-from netspace_models.training.losses import output_matching
 from netspace_models.wording import setting
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -20,6 +20,10 @@ from netspace_cli.core.runtime.runner import Runner, kept_random_state
 from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.sources import ShapeSource
 from netspace_cli.core.shapes.values import UNITS
+
+# Weights of a network are filled up to a multiple of this, so that all are moved by whole vectors: the last few of all
+# would be rounded otherwise, and whose they are depends on how many networks there are.
+_WHOLE = 32
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,8 @@ def fit(
 ) -> Tensor:
     """Fit networks to shapes, all at once.
 
-    The squared error (eq. 2) at points drawn from each shape's samples; what one network becomes does not depend on
-    the others.
+    The squared error (eq. 2) at points drawn from each shape's samples. What one network becomes does not depend on the
+    others; on one thread of a processor it has the same bits however many there are.
 
     Args:
         begin: (N, P) one network a shape.
@@ -92,8 +96,12 @@ def fit(
         RunFailed: a loss or the weights found are not finite, or memory runs out.
     """
     points, values = (runner.place(torch.cat([getattr(s, what) for s in shapes])) for what in ("points", "values"))
-    counts = torch.tensor([len(s.points) for s in shapes])[:, None]
-    first = counts.cumsum(dim=0) - counts
+    at_once = runner.rows_at_once(len(shapes), plan.points * UNITS)
+    # One network alone is rounded otherwise than several at once, so it is fitted twice where others may be fitted so.
+    twice = len(shapes) == 1 and at_once > 1
+    counts = torch.tensor([len(s.points) for s in shapes])[:, None].repeat(1 + twice, 1)
+    first = torch.zeros_like(counts) if twice else counts.cumsum(dim=0) - counts
+    size = begin.shape[1]
 
     def loss_at(weights: Tensor, step: int) -> Tensor:
         # The same numbers between 0 and 1 for all, which fall on some of each shape's samples however many it has.
@@ -102,23 +110,25 @@ def fit(
 
         def loss_of(part: Tensor, rows: slice) -> Tensor:
             with runner.autocast():
-                found = architecture.run_each(part, points[places[rows]])
-                # A mean for each network, summed: that of all times their number.
-                return len(part) * output_matching(found, values[places[rows]])
+                found = architecture.run_each(part[:, :size], points[places[rows]])
+                # The mean of each network by itself: over all it would be rounded by how many there are.
+                return (found - values[places[rows]]).square().flatten(1).mean(1).sum()
 
-        return in_parts(loss_of, weights, runner.rows_at_once(len(weights), plan.points * UNITS))
+        return in_parts(loss_of, weights, at_once)
 
     runner.check_gradients()
     descent = AdamSchedule(plan.steps, plan.points, plan.lr, plan.lr / 100)
     with runner.guard(
         f"fitting {len(shapes)} networks at once", f"Lower {setting('together')} or {setting('points')}."
     ):
-        found = minimise(runner.place(begin), loss_at, descent, runner, description=description, fused=True)
+        start = F.pad(runner.place(begin.repeat(1 + twice, 1)), (0, -size % _WHOLE))
+        found = minimise(start, loss_at, descent, runner, description=description, fused=True)
+    found = found[: len(shapes), :size]
     if not torch.isfinite(found).all():
         raise RunFailed(
             f"the weights are not finite after step {plan.steps} of {plan.steps}.", f"Lower {setting('lr')}."
         )
-    return found.cpu()
+    return found.cpu().contiguous()
 
 
 def in_parts(loss_of: Callable[[Tensor, slice], Tensor], weights: Tensor, size: int) -> Tensor:
@@ -127,13 +137,16 @@ def in_parts(loss_of: Callable[[Tensor, slice], Tensor], weights: Tensor, size: 
     Args:
         loss_of: from rows (b, P) and their places to the sum of their losses.
         weights: (N, P).
-        size: rows at a time.
+        size: rows at a time; one more in the end in place of a part of one row, which would be rounded otherwise.
     Returns:
         A scalar with the value and the gradient of `loss_of` on all rows.
     """
     total, gradients = torch.zeros((), device=weights.device), list[Tensor]()
-    for start in range(0, len(weights), size):
-        rows = slice(start, start + size)
+    starts = list(range(0, len(weights), size))
+    if size > 1 and len(starts) > 1 and len(weights) - starts[-1] == 1:
+        starts.pop()
+    for start, end in zip(starts, [*starts[1:], len(weights)], strict=True):
+        rows = slice(start, end)
         part = weights[rows].detach().requires_grad_(True)
         loss = loss_of(part, rows)
         gradients += torch.autograd.grad(loss, part)
