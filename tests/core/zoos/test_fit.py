@@ -172,7 +172,7 @@ def test_networks_beside_shapes_of_other_sample_counts_become_what_they_become_a
     monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
     monkeypatch.setattr(running, "CACHED_VALUES", UNITS * at_once)  # one network at a time, two, or all
-    architecture = build("siren-8x1", FieldIO(3, 1))
+    architecture = build("siren-16x2", FieldIO(3, 1))
     sources = [ball("few", 0.4, count=70), ball("many", 0.6, count=5000), ball("some", 0.5, count=333)]
     with Runner("cpu", threads=1) as runner:
         shapes = [source.read(runner.generator(source.name)) for source in sources]
