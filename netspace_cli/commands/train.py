@@ -10,6 +10,7 @@ from netspace_cli import options
 from netspace_cli.commands.several_processes import devices
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, in_words, integer
+from netspace_cli.terminal.interrupts import continues
 
 if TYPE_CHECKING:
     from netspace_cli.core.requests.inputs import Teacher
@@ -84,7 +85,7 @@ def train(
 
     runner = running.runner(console)
     task = TrainRequest(**asked, teacher=teacher).prepare()
-    with runner:
+    with runner, continues(not dry_run, task.folder.how_to_continue):
         warning = task.warning(runner)
         if warning is not None:
             console.note(f"warning: {warning}")

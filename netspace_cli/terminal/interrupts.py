@@ -32,12 +32,12 @@ class Halt(BaseException):
 
 
 @contextmanager
-def continues(kept: bool = True) -> Iterator[None]:
-    """Tell whoever stops the work in the block that it can go on, if its results are `kept`."""
+def continues(kept: bool = True, how: Callable[[], str] = lambda: CONTINUES) -> Iterator[None]:
+    """Tell whoever stops the work in the block how it can go on, if its results are `kept`."""
     try:
         yield
     except Halt as halt:
-        halt.hint = CONTINUES if kept else ""
+        halt.hint = how() if kept else ""
         raise
 
 

@@ -10,12 +10,13 @@ import pytest
 from netspace_cli.core.experiments.merging.request import MergingTask
 from netspace_cli.core.requests.finetune import FinetuneTask
 from netspace_cli.core.requests.merge_groups import MergeGroupsTask
+from netspace_cli.core.requests.train import TrainTask
 from netspace_cli.core.requests.zoo import FitZooTask, TrainZooTask
 from netspace_cli.core.zoos.align import align_zoo
 from netspace_cli.terminal.interrupts import CONTINUES
 from tests.worlds import Cli, Solids, Tiny
 
-TASKS = (MergingTask, FinetuneTask, MergeGroupsTask, FitZooTask, TrainZooTask)
+TASKS = (MergingTask, FinetuneTask, MergeGroupsTask, FitZooTask, TrainZooTask, TrainTask)
 
 
 @pytest.fixture(autouse=True)
@@ -48,3 +49,15 @@ def test_the_hint_of_what_continues(
     assert found.exit_code == 130, found.stderr
     said = [line for line in found.stderr.splitlines() if line.startswith(("error", "hint"))]
     assert said == ["error: interrupted.", *([f"hint: {CONTINUES}"] if kept else [])]
+
+
+def test_training_that_is_stopped_before_its_first_step_names_its_checkpoint(
+    tiny: Tiny, cli: Cli, tmp_path: Path
+) -> None:
+    command = ["train", tiny.single_zoo.path, "--data", tiny.npz, "-o", tmp_path / "a.safetensors"]
+    assert "hint: It had no checkpoint yet: the same command starts again." in cli(*command).stderr
+    (tmp_path / "a.run").mkdir()
+    (tmp_path / "a.run" / "checkpoint.pt").touch()
+    told = cli(*command, "--resume")
+    assert told.exit_code == 130
+    assert f"hint: The last checkpoint is {tmp_path}/a.run/checkpoint.pt; the same command with --resume" in told.stderr
