@@ -254,11 +254,9 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         console.note(compared)
     if found.gain is not None and 0 <= found.gain < LITTLE:
         console.note(_what_may_keep_more(task.request.plan))
-    steps = [way.steps for way in found.ways if way.name in DISTILLING]
+    steps = [way.steps for way in found.ways if way.name in DISTILLING and not way.note.startswith("failed")]
     if task.request.plan.budget is not None and steps and max(steps) < FEW_STEPS:
-        console.note(
-            f"Nothing was distilled for more than {max(steps)} steps: the rest of --budget went to asking and judging."
-        )
+        console.note(f"Nothing was distilled for more than {max(steps)} steps: the rest of --budget went to all else.")
     written = [path for path in (task.request.output, task.request.plot) if path is not None]
     for path in written:
         console.note(f"Wrote {path}.")

@@ -9,6 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from netspace_cli.core.files.checkpoint import write_checkpoint
+from netspace_cli.core.networks.trust import trusting
+from netspace_cli.core.requests.inputs import Teacher, read_wanted_teachers
 from netspace_cli.core.spaces.embeddings import load_embeddings
 from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
@@ -151,6 +153,9 @@ def test_of_several_teachers_those_that_are_of_a_named_architecture_are_read_as_
     for both in (["--teacher", "own.pt"], ["--teacher", tiny.networks["lenetlike"], "--teacher", "own.pt"]):
         found = ask(*options, *both, "--teacher-arch", "mynets:make")
         assert found["teacher"][-1] == "own.pt" and len(found["teacher"]) == 1 + len(both) // 2
+    with trusting("mynets:make"):
+        read = read_wanted_teachers(Teacher(Path("own.pt"), "mynets:make", None, (tiny.teacher,)), tiny.data)
+    assert [teacher.architecture.name for teacher in read] == ["mynets:make", "resnet14"]
     said = refused(3, *options, "--teacher", tiny.networks["lenetlike"], "--teacher-arch", "mynets:make")
     assert f"{tiny.teacher}: the parameters do not fit mynets:make" in said
 

@@ -140,5 +140,8 @@ def test_a_dry_run_of_several_processes_starts_none(
     told = cli(*arguments(tiny, "two", "--devices", 2, "--dry-run"))
     assert told.exit_code == 0, told.stderr
     assert "in each of 2 processes" in told.stdout
+    command = ["train", tiny.single_zoo.path, "-o", "more.safetensors", "--data", tiny.npz, "-s", "space.starts=2"]
+    extended = cli(*command, "--extend", tiny.space.path, "--devices", 2, "--dry-run")
+    assert extended.exit_code == 0 and "in each of 2 processes" in extended.stdout, extended.stderr
     said = refused(2, *arguments(tiny, "two", "--devices", 4, "--dry-run", "-s", "train.instances=3"))
     assert "there are 4 processes to share them" in said

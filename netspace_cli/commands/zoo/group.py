@@ -229,8 +229,8 @@ def verify(directory: Path, console: Console) -> None:
     console.note(f"{len(report) - len(bad)} of {len(report)} files match the manifest.")
     if bad:
         console.note(
-            f"Restore the others, or delete their lines from {directory / 'instances.jsonl'}. Those that are gone the "
-            "`netspace zoo train` that made them makes again."
+            f"Restore the others, or delete their lines from {directory / 'instances.jsonl'}. Those that are gone "
+            "`netspace zoo train` makes again, if it made them."
         )
         raise click.exceptions.Exit(3)
 

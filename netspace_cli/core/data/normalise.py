@@ -176,9 +176,9 @@ def check_alike(records: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def is_alike(known: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether two records of images have one normalisation, or those of parts of one data set; tables have none."""
+    """Whether two records of images with as many channels have one normalisation, or those of parts of one data set."""
     pairs = zip(_recorded(known), _recorded(record), strict=True)
-    return all(_near(one, other, PARTS) for one, other in pairs if one and other)
+    return all(_near(one, other, PARTS) for one, other in pairs if len(one) == len(other))
 
 
 def scale_recorded(data: LabelledData) -> dict[str, tuple[float, ...]]:

@@ -84,6 +84,7 @@ class Report:
         name: of the experiment.
         tables: in the order of reading.
         figures: by stem, how each is drawn.
+        undrawn: stems of figures that have nothing to show; those of an earlier run are removed.
         facts: settings, scale and cost: plain JSON values; "remarks": sentences on the tables, or
             such by what they are of.
     """
@@ -92,6 +93,7 @@ class Report:
     tables: tuple[Table, ...]
     figures: dict[str, Callable[[], Figure]] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    undrawn: tuple[str, ...] = ()
 
 
 def write_report(folder: Path, report: Report) -> list[Path]:
@@ -115,6 +117,8 @@ def write_report(folder: Path, report: Report) -> list[Path]:
         written.append(_written(folder / name, text))
     for stem, draw in report.figures.items():
         written.append(_drawn(folder / f"{stem}.png", draw()))
+    for stem in report.undrawn:
+        (folder / f"{stem}.png").unlink(missing_ok=True)
     return written
 
 

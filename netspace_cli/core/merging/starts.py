@@ -55,7 +55,9 @@ def ways_left_out(
     elif not architecture.pairs:
         found["refreshed-mean"] = f"{name} has no batch norms"
     if space is None:
-        found |= dict.fromkeys(ON_SPACE, "there is no space with the architectures")
+        found |= dict.fromkeys(
+            ON_SPACE, "there is no space with the architectures that knows inputs normalised like these"
+        )
     elif not known_in(space, members):
         found |= dict.fromkeys(ON_SPACE, f"space {space.name!r} has the architecture of no member")
     return found

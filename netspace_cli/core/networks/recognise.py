@@ -28,6 +28,10 @@ FACTORY_SIZES = (*USUAL_SIZES, 96, 128, 224)
 MOST_CHANNELS, MOST_CLASSES = 1024, 100_000
 
 
+# Share of the names and shapes of an architecture that a file has which was saved of it, but for some that are missing.
+_NEARLY = 0.5
+
+
 def recognise(
     checkpoint: Checkpoint,
     *,
@@ -263,11 +267,10 @@ def _unknown(checkpoint: Checkpoint, nearest: tuple[Architecture, NamesDiffer] |
         if foreign is not None:
             but = f"this {foreign.kind} differs in: {'; '.join(foreign.differences)}."
         message += f" Nearest is {architecture.name} ({architecture.io.describe()}), but {but}"
-        if is_factory(architecture.name):
-            # It was named, and the file is nearly of it.
-            hint = (
-                f"Save all parameters and buffers of {architecture.name}, or name another factory: {setting('arch')}."
-            )
+        near = _likeness(architecture, shapes_of(checkpoint.state)) > _NEARLY
+        if near and foreign is None and is_factory(architecture.name):
+            own = architecture.name
+            hint = f"Save all parameters and buffers of {own}, or name another factory: {setting('arch')}."
     return UnknownArchitecture(message, hint)
 
 

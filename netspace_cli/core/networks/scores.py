@@ -87,11 +87,21 @@ def accuracies_on_test(networks: Sequence[Network], data: LabelledData, runner: 
     ]
 
 
-def scores(architecture: Architecture, weights: Tensor, data: LabelledData, runner: Runner) -> dict[str, float]:
-    """Accuracy (of regressors R²) on the train, val and test split; for train, on its first `TRAIN_IMAGES` inputs."""
+def scores(
+    architecture: Architecture, weights: Tensor, data: LabelledData, runner: Runner, *, name: str | None = None
+) -> dict[str, float]:
+    """Accuracy (of regressors R²) on the train, val and test split; for train, on its first `TRAIN_IMAGES` inputs.
+
+    Args:
+        name: of the network, for a message; None to score outputs that are not finite as well.
+    Raises:
+        NotFinite: as `check_outputs`.
+    """
     accuracies = {}
     for split in data.splits:
         logits = logits_of(architecture, weights, data, split, runner, most=TRAIN_IMAGES if split == "train" else None)
+        if name is not None:
+            check_outputs(logits, name)
         accuracies[split] = data.io.problem.scored(logits, labels_of(data, split)[: len(logits)])
     return accuracies
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.encoding.encode import default_refine_steps, encode
 from netspace_cli.core.networks.decide import deciding_by
-from netspace_cli.core.networks.factories import known_io, resolve_architecture
+from netspace_cli.core.networks.factories import known_io
 from netspace_cli.core.networks.network import Network, check_teacher
 from netspace_cli.core.networks.recorded_accuracy import compare_recorded
 from netspace_cli.core.paths.walks import PathEnd
@@ -123,18 +123,9 @@ def load_one_embedding(path: Path, space: Space) -> Embeddings:
     return embeddings
 
 
-def read_teacher(
-    path: Path,
-    io: NetworkIO,
-    *,
-    arch: str | None = None,
-    key: str | None = None,
-    candidates: Sequence[Architecture] = (),
-) -> Network:
+def read_teacher(path: Path, io: NetworkIO, *, arch: str | None = None, key: str | None = None) -> Network:
     """Read a teacher: a network of any architecture for certain images and classes.
 
-    Args:
-        arch: its architecture; candidates: those that it may have beside the built-in ones, where none is named.
     Raises:
         CheckpointError: no checkpoint, or several without `key`.
         ConfigError: it is for other images or classes; says both.
@@ -142,7 +133,7 @@ def read_teacher(
     """
     reader = CheckpointReader(arch, key)
     try:
-        return reader.network(path, candidates=candidates, io=io)
+        return reader.network(path, io=io)
     except UnknownArchitecture as unknown:
         try:
             other = reader.network(path)
@@ -166,10 +157,15 @@ def read_wanted_teachers(teacher: Teacher, data: Data) -> tuple[Network, ...]:
     with deciding_by(data), renamed(arch="teacher_arch", key="teacher_key"):
         if teacher.arch is None or len(teacher.paths) < 2:
             return tuple(read_teacher(path, data.io, arch=teacher.arch, key=teacher.key) for path in teacher.paths)
-        named = resolve_architecture(teacher.arch, data.io)
-        found = [read_teacher(path, data.io, key=teacher.key, candidates=[named]) for path in teacher.paths]
-        if all(network.architecture.name != named.name for network in found):
-            read_teacher(teacher.paths[0], data.io, arch=teacher.arch, key=teacher.key)  # says what does not fit
+        found, misfits = list[Network](), list[UnknownArchitecture]()
+        for path in teacher.paths:
+            try:
+                found.append(read_teacher(path, data.io, arch=teacher.arch, key=teacher.key))
+            except UnknownArchitecture as misfit:
+                misfits.append(misfit)
+                found.append(read_teacher(path, data.io, key=teacher.key))
+        if len(misfits) == len(found):
+            raise misfits[0]
         return tuple(found)
 
 

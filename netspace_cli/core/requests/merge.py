@@ -335,11 +335,12 @@ def _read_member(path: Path, data: LabelledData, candidates: Sequence[Architectu
 def _built_in_space(own: Sequence[Architecture], members: Sequence[Network], data: LabelledData) -> Space | None:
     """The built-in space that has all of these architectures and that of a member.
 
-    None if no space has, or if its networks know images in another normalisation.
+    None if no space has whose networks know images in these ones' normalisation.
     """
     for known in built_in_by_starts():
         has_own = all(is_one_of(known.architectures, each) for each in own)
         if has_own and any(is_one_of(known.architectures, m.architecture) for m in members):
             space = load_space(known.name)
-            return space if is_alike(space.record["data"], scale_recorded(data)) else None
+            if is_alike(space.record["data"], scale_recorded(data)):
+                return space
     return None

@@ -58,11 +58,7 @@ class Sources:
         if self.space is not None:
             check_no_fields(self.space.io, f"space {self.space.name!r}")
         record = self.record
-        records = {f"the networks of the zoo {zoo.path}": zoo.data for zoo in self.zoos}
-        if self.space is not None:
-            # Images would be normalised as the space has them.
-            records[f"the networks of space {self.space.name!r}"] = self.space.record["data"]
-        check_alike(records)
+        check_alike(self._images_recorded)
         if record is not None and normalisation != AS_IT_IS:
             raise ConfigError(
                 f"{self._recorded_io[1]} records how its images are normalised, and another way is named.",
@@ -97,6 +93,15 @@ class Sources:
         if self.zoos:
             return self.zoos[0].data
         return None if self.space is None else self.space.record["data"]
+
+    @property
+    def _images_recorded(self) -> Mapping[str, Mapping[str, Any]]:
+        """Records of images, by what messages call the networks that know them so."""
+        records = {f"the networks of the zoo {zoo.path}": zoo.data for zoo in self.zoos}
+        if self.space is not None:
+            # Images would be normalised as the space has them.
+            records[f"the networks of space {self.space.name!r}"] = self.space.record["data"]
+        return {name: record for name, record in records.items() if "padding" in record}
 
     @property
     def _recorded_io(self) -> tuple[NetworkIO, str]:

@@ -44,6 +44,11 @@ class Processes:
         """Number of processes."""
         return self.place.count
 
+    @property
+    def _alone(self) -> bool:
+        """Whether there are no others to meet: none at all, or a number that is only planned for."""
+        return self.count == 1 or not self.place.meeting
+
     @contextmanager
     def joined(self, device: torch.device) -> Iterator[None]:
         """Meet the others, and work with them inside the block; without a place to meet, none is waited for.
@@ -53,7 +58,7 @@ class Processes:
         Raises:
             ProcessLost: the others did not come.
         """
-        if self.count == 1 or not self.place.meeting:
+        if self._alone:
             yield
             return
         if self.place.launcher_pipe is not None:
@@ -79,7 +84,7 @@ class Processes:
         Raises:
             ProcessLost: another process is gone, or did not come in time.
         """
-        if self.count > 1:
+        if not self._alone:
             with self._in_contact():
                 dist.all_reduce(values)
         return values
@@ -90,7 +95,7 @@ class Processes:
         Raises:
             ProcessLost: as in `add_up`.
         """
-        if self.count == 1:
+        if self._alone:
             return number
         shared = torch.tensor(number)
         with self._in_contact():
@@ -111,7 +116,7 @@ class Processes:
         Raises:
             ProcessLost: as in `add_up`.
         """
-        if self.count == 1:
+        if self._alone:
             return
         for each in tensors:
             values = each.detach().contiguous()

@@ -198,7 +198,7 @@ def _translated_override(table: Mapping[str, Any], key: str, value: Any) -> dict
         ConfigError: a key that cannot be set.
     """
     settable = settable_keys()
-    if key in settable or key.rpartition(".")[0] in _BY_NAME:
+    if key in settable or _by_name(key) is not None:
         return {key: value}
     backbone = table.get("backbone", {})
     own = _settings(backbone) if isinstance(backbone, dict) else BackboneSettings
@@ -224,9 +224,16 @@ def _translated_key(kind: type[BackboneSettings], key: str, value: Any) -> dict[
     return {f"backbone.{name}": each for name, each in flattened(kind.translate({last: value})).items()}
 
 
+def _by_name(key: str) -> tuple[str, str] | None:
+    """A table whose keys are names, and a name in it, which may have dots; None for other keys."""
+    parts = ((each, key.removeprefix(f"{each}.")) for each in _BY_NAME if key.startswith(f"{each}."))
+    return next(((table, name) for table, name in parts if name), None)
+
+
 def _set(table: dict[str, Any], key: str, value: Any) -> None:
     """Set a dotted key. Raises ConfigError if a part of the key is a value, not a table."""
-    *sections, last = key.split(".")
+    named = _by_name(key)
+    *sections, last = key.split(".") if named is None else (*named[0].split("."), named[1])
     for i, name in enumerate(sections):
         # Tables may be the caller's own, so they are copied.
         section = table.get(name, {})

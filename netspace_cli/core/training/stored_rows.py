@@ -84,10 +84,10 @@ def scratch_folder() -> Path:
         ConfigError: TMPDIR names none that can be written to; other files then go elsewhere, perhaps to memory.
     """
     named = os.environ.get("TMPDIR")
-    if named and not (os.path.isdir(named) and os.access(named, os.W_OK)):
+    if named and not (os.path.isdir(named) and os.access(named, os.W_OK | os.X_OK)):
         raise ConfigError(
-            f"the zoo's weights are more than memory has room for, and TMPDIR names {named}, where nothing can be "
-            "written.",
+            "the zoo's weights take much of the memory, so that they go into a file, and nothing can be written into "
+            f"{named}, which TMPDIR names.",
             "Name a folder on a large disk by it, or unset it.",
         )
     return _LARGE_FOLDER if not named and os.access(_LARGE_FOLDER, os.W_OK) else Path(gettempdir())

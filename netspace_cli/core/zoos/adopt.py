@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.errors import ConfigError, InputFileError, NotFinite
 from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
@@ -26,7 +26,7 @@ from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers, in_order, spread
 
 from .drawn_splits import DrawnSplits
-from .found import Found, IndexInputs, LeftOut, Reading, Seen, digest_of, recognise_files
+from .found import Found, IndexInputs, LeftOut, Reading, Seen, digest_of, left_out, recognise_files
 from .lists import Entry, read_lists, split_named
 from .manifest import existing_zoo, write_zoo
 from .normalisation_hint import held_out_hint, normalisation_hints
@@ -141,7 +141,7 @@ def index_folder(
         notes += normalisation_hints(zoo, added, architectures, data, runner)
         notes += [hint for hint in [held_out_hint(data)] if hint]
         with drawn.kept(added):
-            zoo = write_zoo(zoo, _scored(added, inputs, runner, workers), before, force=force)
+            zoo = write_zoo(zoo, _scored(added, inputs, runner, workers, refused), before, force=force)
         notes += _other_accuracies(zoo, found)
     notes += [*_notes_on_splits(zoo, plan), *([passed_over] if passed_over else [])]
     new = {i.id for i in added}
@@ -252,7 +252,7 @@ def _other_accuracies(zoo: Zoo, found: Sequence[Found]) -> list[str]:
     """A sentence for each file whose recorded accuracy is far from all that was measured."""
     by_file = {zoo.file_of(instance): instance for instance in zoo.instances}
     notes = []
-    for each in found:
+    for each in (each for each in found if each.entry.path in by_file):
         measured = by_file[each.entry.path].accuracy if zoo.io.logits else {}
         values = [measured[split] for split in SPLITS if split in measured]
         name = each.entry.path.relative_to(zoo.path)
@@ -261,8 +261,13 @@ def _other_accuracies(zoo: Zoo, found: Sequence[Found]) -> list[str]:
 
 
 def _scored(
-    instances: Sequence[Instance], inputs: IndexInputs, runner: Runner, workers: Workers[IndexInputs] | None
+    instances: Sequence[Instance],
+    inputs: IndexInputs,
+    runner: Runner,
+    workers: Workers[IndexInputs] | None,
+    refused: list[LeftOut],
 ) -> Iterator[Instance]:
+    """Instances with their scores; `refused` grows by those whose outputs are not finite."""
     if not instances:
         return
     placed = replace(inputs, data=runner.place(inputs.data))
@@ -270,14 +275,21 @@ def _scored(
         runner.progress("scoring", len(instances)) as tick,
         closing(spread(_scores, instances, placed, runner, workers)) as outcomes,
     ):
-        for instance, accuracy in zip(instances, in_order(outcomes), strict=True):
-            yield replace(instance, accuracy=accuracy)
+        for instance, found in zip(instances, in_order(outcomes), strict=True):
+            if isinstance(found, LeftOut):
+                refused.append(found)
+            else:
+                yield replace(instance, accuracy=found)
             tick(1)
 
 
-def _scores(instance: Instance, inputs: IndexInputs, runner: Runner) -> dict[str, float]:
-    """Accuracies of an instance on all splits."""
+def _scores(instance: Instance, inputs: IndexInputs, runner: Runner) -> dict[str, float] | LeftOut:
+    """Accuracies of an instance on all splits; why it is left out where an output is not finite."""
     architecture = inputs.architecture(instance.arch)
     weights = Zoo(inputs.folder, inputs.data.record(), (), {}).network(instance, architecture).weights
-    found = scores(architecture, runner.place(weights), runner.place(inputs.data), runner)
+    path = inputs.folder / instance.file
+    try:
+        found = scores(architecture, runner.place(weights), runner.place(inputs.data), runner, name=str(path))
+    except NotFinite as failure:
+        return left_out(path, failure)
     return {split: round(value, 6) for split, value in found.items()}

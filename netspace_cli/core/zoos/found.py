@@ -195,7 +195,11 @@ def _check_answers(network: Network, data: LabelledData, path: Path) -> None:
 
 
 def _left_out(entry: Entry, failure: NetspaceError) -> LeftOut:
-    line = f" ({entry.line})" if entry.line else ""
-    said = failure.message.removeprefix(f"{entry.path}: ")
+    return left_out(entry.path, failure, f" ({entry.line})" if entry.line else "")
+
+
+def left_out(path: Path, failure: NetspaceError, line: str = "") -> LeftOut:
+    """A file that was not adopted for a failure, which names it; `line`: of a list that names it, in brackets."""
+    said = failure.message.removeprefix(f"{path}: ")
     reason = failure.reason if isinstance(failure, InputFileError) else said
-    return LeftOut(entry.path, reason + line, failure.hint)
+    return LeftOut(path, reason + line, failure.hint)

@@ -54,21 +54,28 @@ def order_instances(zoo: Path, ids: Sequence[str]) -> None:
     """Put instances in an order, whichever was finished first; others stay where they are among them.
 
     Args:
-        ids: all are listed.
+        ids: those that are not listed are left out.
     Raises:
         RunFailed: the system refused the bytes; the manifest is as it was.
     """
     manifest = zoo / "instances.jsonl"
+    if _ordered(read_manifest(manifest), ids) is None:
+        return  # also where nothing can be written
     with _locked(manifest):
-        before = read_manifest(manifest)
-        by_id = {instance.id: instance for instance in before}
-        ordered = iter(ids)
-        own = frozenset(ids)
-        after = [by_id[next(ordered)] if instance.id in own else instance for instance in before]
-        if after != before:
+        after = _ordered(read_manifest(manifest), ids)
+        if after is not None:
             io = _io_of(zoo)
             lines = "".join(_line(instance, io) + "\n" for instance in after)
             atomic_write(manifest, lambda path: path.write_text(lines), force=True)
+
+
+def _ordered(before: Sequence[Instance], ids: Sequence[str]) -> list[Instance] | None:
+    """Instances in their order among others; None if they have it."""
+    by_id = {instance.id: instance for instance in before}
+    own = [id for id in ids if id in by_id]
+    ordered, among = iter(own), frozenset(own)
+    after = [by_id[next(ordered)] if instance.id in among else instance for instance in before]
+    return None if after == list(before) else after
 
 
 @contextmanager
@@ -77,8 +84,11 @@ def _locked(manifest: Path) -> Generator[FileIO]:
     while True:
         with manifest.open("ab+", buffering=0) as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            # Another process may have put a new file in its place while this one waited.
-            if os.path.samestat(os.fstat(file.fileno()), os.stat(manifest)):
+            # Another process may have put a new file in its place while this one waited. Opened again, as a network's
+            # file system may remember what the name stood for.
+            with manifest.open("rb") as now:
+                same = os.path.samestat(os.fstat(file.fileno()), os.fstat(now.fileno()))
+            if same:
                 yield file
                 return
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -63,18 +64,20 @@ def train_zoo(
     _check_done(path, jobs, done, plan, runner.precision_name)
     lost = lost_files(zoo)
     todo = [left for job in jobs if (left := job.without(done.keys() - lost))]
+    others = list[Instance]()
     # Closed, so that workers end when the work is broken off here, and not some time later.
     with (
         runner.progress("training the zoo", sum(len(job.instances()) for job in todo)) as tick,
         closing(results(todo, plan, data, runner, path, workers, executor, source)) as finished,
     ):
         for instance in finished:
-            if instance.id in lost:
-                _check_same(path, done[instance.id], instance)
-            else:
+            if instance.id not in lost:
                 append_instance(path, instance)
+            elif instance.sha256 != done[instance.id].sha256:
+                others.append(instance)
             runner.count(1, "instances")
             tick(1, id=instance.id, test=instance.accuracy["test"])
+    _check_same(path, done, others)
     order_instances(path, [id for job in jobs for id in job.instances().values()])
     return open_zoo(path)
 
@@ -111,16 +114,19 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
 
 def lost_files(zoo: Zoo) -> frozenset[str]:
     """Ids of instances whose files are gone."""
-    return frozenset(instance.id for instance in zoo.instances if not zoo.file_of(instance).is_file())
+    return frozenset(i.id for i in zoo.instances if not os.path.isfile(zoo.file_of(i)))  # of names too long, too
 
 
-def _check_same(path: Path, before: Instance, again: Instance) -> None:
-    """Refuse an instance that was trained again and has become another network, as on another machine."""
-    if before.sha256 != again.sha256:
+def _check_same(path: Path, listed: Mapping[str, Instance], others: Sequence[Instance]) -> None:
+    """Refuse instances that were trained again and have become other networks, as on another machine."""
+    for other in others:
+        (path / other.file).unlink()
+    if others:
+        first, more = others[0], f" and {len(others) - 1} more" * (len(others) > 1)
         raise ConfigError(
-            f"the file of {again.id} was gone from {path}; trained again, it is not the network that is listed "
-            f"(SHA-256 {again.sha256[:12]}, not {before.sha256[:12]}).",
-            f"Remove its line from {path / 'instances.jsonl'} and its file, and run the same command again.",
+            f"the file of {first.id}{more} was gone from {path}; trained again, it is not the network that is listed "
+            f"(SHA-256 {first.sha256[:12]}, not {listed[first.id].sha256[:12]}).",
+            f"Remove such lines from {path / 'instances.jsonl'}, and run the same command again.",
         )
 
 

@@ -142,8 +142,8 @@ class Zoo(Table):
                 "no such file."
                 if found is None
                 else f"its SHA-256 is {found[:12]}, the manifest says {brief(instance.sha256[:12])}.",
-                f"`netspace zoo verify {self.path}` lists all such files; the `netspace zoo train` that made "
-                "them makes those again that are gone.",
+                f"`netspace zoo verify {self.path}` lists all such files. Those that are gone `netspace zoo "
+                "train` makes again, if it made them; else bring them back, or index the folder again.",
             )
         key = instance.training.get("key")
         return read_network(path, arch=architecture.name, candidates=[architecture], key=key)

@@ -51,6 +51,13 @@ def test_remarks_are_under_the_tables(tmp_path: Path, remarks: object) -> None:
     assert (tmp_path / "README.md").read_text().endswith("|\n\nlittle: of few images.\n")
 
 
+def test_a_figure_that_has_nothing_to_show_is_removed(tmp_path: Path) -> None:
+    (tmp_path / "figure.png").touch()
+    written = write_report(tmp_path, Report("Trial", (table(),), undrawn=("figure", "other")))
+    assert not (tmp_path / "figure.png").exists() and "figure" not in (tmp_path / "README.md").read_text()
+    assert tmp_path / "figure.png" not in written
+
+
 def test_rank_correlation_needs_something_to_rank() -> None:
     assert spearman([(0, 0.1), (0.5, 0.2), (1, 0.9)]) == pytest.approx(1)
     assert spearman([(0, 0.9), (0.5, 0.2), (1, 0.1)]) == pytest.approx(-1)

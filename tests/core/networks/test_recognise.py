@@ -178,6 +178,10 @@ def test_of_a_named_factory_it_is_not_asked_to_be_named(factory_module: str) -> 
     with pytest.raises(UnknownArchitecture, match=rf"Nearest is {made.name} .*{missing}") as refused:
         recognise(checkpoint({n: t for n, t in state.items() if n != missing}), candidates=[made])
     assert refused.value.hint.startswith(f"Save all parameters and buffers of {made.name}, or name another factory")
+    alike = {missing: state[missing], "other.weight": torch.zeros(3)}
+    with pytest.raises(UnknownArchitecture, match=rf"Nearest is {made.name}") as refused:
+        recognise(checkpoint(alike), candidates=[made])
+    assert refused.value.hint.startswith("If it is an architecture of your own, name its factory")
 
 
 def test_a_factory_is_not_asked_for_sizes_once_one_fits(factory_module: str) -> None:

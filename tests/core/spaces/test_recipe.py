@@ -132,6 +132,10 @@ def test_an_override_of_nothing_is_refused(key: str, words: str, hint: str) -> N
 def test_a_rate_of_one_architecture_can_be_overridden() -> None:
     recipe = load_recipe(None, {"lso.rates.lenetlike": "0.5", "lso.rates.resnet8": "0.25"})
     assert recipe.lso.rates == {"lenetlike": 0.5, "resnet8": 0.25}
+    own = load_recipe(None, {"lso.rates.mynets.small:make": "0.5"})
+    assert own.lso.rates == {"mynets.small:make": 0.5}
+    with pytest.raises(ConfigError, match=r"no key 'lso\.rates\.'"):
+        load_recipe(None, {"lso.rates.": "0.5"})
     with pytest.raises(ConfigError, match=r"lso\.rates\.lenetlike = 'x' in the recipe: input should be a number"):
         load_recipe(None, {"lso.rates.lenetlike": "x"})
 

@@ -122,5 +122,5 @@ def test_fields_stay_in_memory(solids: Solids, monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_folder_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path / "absent"))
-    with pytest.raises(ConfigError, match=r"and TMPDIR names .*absent, where nothing can be written"):
+    with pytest.raises(ConfigError, match=r"and nothing can be written into .*absent, which TMPDIR names"):
         StoredRows(torch.device("cpu")).store([torch.zeros(4)], 1, 4)

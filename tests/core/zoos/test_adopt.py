@@ -28,6 +28,7 @@ from netspace_cli.core.files.checkpoint import read_checkpoint, write_checkpoint
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import adopt as zoo_index
+from netspace_cli.core.zoos import found as found_files
 from netspace_cli.core.zoos import manifest as zoo_manifest
 from netspace_cli.core.zoos.adopt import Adopted, IndexPlan, index_folder
 from netspace_cli.core.zoos.export import export_instance
@@ -364,11 +365,11 @@ def test_what_was_scored_before_a_failure_is_kept_and_the_rest_added_later(
     fill(tmp_path, tiny, 6)
     real, calls = zoo_index.scores, []
 
-    def interrupted(*arguments: Any) -> dict[str, float]:
+    def interrupted(*arguments: Any, **named: Any) -> dict[str, float]:
         calls.append(arguments)
         if len(calls) == 4:
             raise Interrupted("terminated.", exit_code=143)
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(zoo_index, "scores", interrupted)
     with pytest.raises(Interrupted):
@@ -388,11 +389,11 @@ def test_indexing_that_was_broken_off_goes_on_with_the_splits_that_it_drew(
         fill(tmp_path / name, tiny, 6)
     whole, real, calls = index(tmp_path / "whole", tiny).zoo, zoo_index.scores, []
 
-    def interrupted(*arguments: Any) -> dict[str, float]:
+    def interrupted(*arguments: Any, **named: Any) -> dict[str, float]:
         calls.append(arguments)
         if len(calls) == scored:
             raise KeyboardInterrupt
-        return real(*arguments)
+        return real(*arguments, **named)
 
     monkeypatch.setattr(zoo_index, "scores", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -477,6 +478,20 @@ def test_a_network_whose_outputs_are_not_finite_is_left_out(tiny: Tiny, tmp_path
     assert left.path.name == "diverged.pt"
     assert "inputs are NaN or infinite" in left.reason
     assert "probably diverged" in left.hint
+
+
+def test_a_network_of_which_a_late_output_is_not_finite_is_left_out(
+    tiny: Tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(found_files, "_check_answers", lambda *_: None)
+    good, other = states(tiny, 2)
+    write_checkpoint(tmp_path / "good.pt", good)
+    torch.save({name: 1e25 * tensor for name, tensor in other.items()}, tmp_path / "diverged.pt")
+    adopted = index(tmp_path, tiny)
+    assert [i.file for i in adopted.zoo.instances] == ["good.pt"] == [i.file for i in adopted.added]
+    ((path, reason),) = [(left.path.name, left.reason) for left in adopted.refused]
+    assert path == "diverged.pt" and reason.startswith("its outputs for") and "are NaN or infinite" in reason
+    assert index(tmp_path, tiny).refused == adopted.refused
 
 
 def test_a_recorded_accuracy_that_is_not_found_is_told(tiny: Tiny, tmp_path: Path) -> None:

@@ -89,6 +89,21 @@ def test_a_manifest_that_is_in_order_is_not_written_again(five: Path) -> None:
     assert (manifest.stat().st_ino, manifest.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
+def test_a_manifest_in_order_need_not_be_written_to(five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(listing.fcntl, "flock", refused)
+    order_instances(five, ["a", "c", "e"])
+    with pytest.raises(PermissionError):
+        order_instances(five, ["c", "a"])
+
+
+def test_a_line_that_was_removed_meanwhile_is_left_out(five: Path) -> None:
+    order_instances(five, ["gone", "e", "lost", "a"])
+    assert ids_of(five) == "ebcda"
+
+
 def test_a_line_goes_into_the_file_that_was_put_in_place_meanwhile(five: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process puts instances in order while this one waits for its turn."""
     flock, waited = listing.fcntl.flock, list[FileIO]()

@@ -25,9 +25,9 @@ from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import train_one as zoo_train
 from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
-from netspace_cli.core.zoos.train import train_zoo, zoo_so_far
+from netspace_cli.core.zoos.train import lost_files, train_zoo, zoo_so_far
 from netspace_cli.core.zoos.train_one import optimiser_of
-from netspace_cli.core.zoos.zoo import Zoo, open_zoo, verify
+from netspace_cli.core.zoos.zoo import Instance, Zoo, open_zoo, verify
 from netspace_cli.terminal.flags import CommandLineWording
 from tests.worlds import DIES_IN_WORKERS, Stopper, Tiny
 
@@ -142,11 +142,26 @@ def test_a_file_that_is_gone_is_made_again_and_another_network_refused(tiny: Tin
     assert make(zoo.path, tiny.data, plan).instances == whole.select(arch="lenetlike")
     assert (zoo.path / "instances.jsonl").read_bytes() == before
     assert {state for _, state in verify(zoo)} == {"ok"}
-    other = replace(zoo.instances[1], sha256="0" * 64)
-    (zoo.path / "instances.jsonl").write_bytes(before.replace(zoo.instances[1].sha256.encode(), b"0" * 64))
-    zoo.file_of(other).unlink()
-    with pytest.raises(ConfigError, match=rf"{other.id} was gone .* not the network that is listed .*, not 000000"):
+    one, two = zoo.instances[1:3]
+    changed = before.replace(one.sha256.encode(), b"0" * 64).replace(two.sha256.encode(), b"1" * 64)
+    (zoo.path / "instances.jsonl").write_bytes(changed)
+    for instance in (one, two):
+        zoo.file_of(instance).unlink()
+    said = rf"{one.id} and 1 more was gone .* not the network that is listed .*, not 000000"
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=said):
+            make(zoo.path, tiny.data, plan)
+        assert not zoo.file_of(one).exists() and not zoo.file_of(two).exists()
+    lines = [line for line in changed.splitlines(keepends=True) if one.id.encode() not in line]
+    (zoo.path / "instances.jsonl").write_bytes(b"".join(lines))
+    with pytest.raises(ConfigError, match=rf"{two.id} was gone"):
         make(zoo.path, tiny.data, plan)
+    assert verify(open_zoo(zoo.path))[-1][1] == "ok", "what is not listed is there"
+
+
+def test_a_name_too_long_for_a_file_is_a_file_that_is_gone(tiny: Tiny, tmp_path: Path) -> None:
+    zoo = Zoo(tmp_path, tiny.data.record(), (Instance("a", "lenetlike", "train", "a" * 300, "0" * 64),))
+    assert lost_files(zoo) == {"a"}
 
 
 @pytest.mark.slow

@@ -49,5 +49,6 @@ def merging(
     one = plan.into or "one"
     title = f"{plan.count} {pool[0].arch} to {one}: zoo {zoo.path.name}, images {data.record()['name']}"
     facts = {"plan": asdict(plan), "pool": [i.id for i in pool], "remarks": remarks_on(runs)}
-    figures = {"figure": lambda: gain_by_way(title, runs)} if has_points(runs) else {}
-    return Report(title, (merging_table(runs),), figures, facts)
+    drawn = has_points(runs)
+    figures = {"figure": lambda: gain_by_way(title, runs)} if drawn else {}
+    return Report(title, (merging_table(runs),), figures, facts, undrawn=() if drawn else ("figure",))
