@@ -249,7 +249,12 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         reasons.setdefault(why, []).append(way)
     for why, ways in reasons.items():
         console.note(f"Left out {', '.join(ways)}: {why}.")
-    compared = compared_with_members(found.method, *found.tests, show=view_of(task.kind).score.show)
+    compared = compared_with_members(
+        found.method,
+        *found.tests,
+        show=view_of(task.kind).score.show,
+        best_member="best member" if task.labelled else "member that agrees with it most",
+    )
     if compared is not None:
         console.note(compared)
     if found.gain is not None and 0 <= found.gain < LITTLE:
@@ -273,7 +278,13 @@ def who_teaches(names: Sequence[str], members: int) -> str:
 
 
 def compared_with_members(
-    way: str, best: float | None, ensemble: float | None, own: float | None, *, show: Callable[[float], str]
+    way: str,
+    best: float | None,
+    ensemble: float | None,
+    own: float | None,
+    *,
+    show: Callable[[float], str],
+    best_member: str = "best member",
 ) -> str | None:
     """The result of a way beside the best member and the ensemble, by their scores on the test split; None where these
     are not known."""
@@ -285,12 +296,12 @@ def compared_with_members(
     if gain is None:
         gains = "as much as" if ensemble == best else "less than"
         return (
-            f"On the test split the ensemble has {show(ensemble)}, {gains} the best member ({show(best)}); {way} has "
+            f"On the test split the ensemble has {show(ensemble)}, {gains} the {best_member} ({show(best)}); {way} has "
             f"{show(own)}."
         )
     if gain < 0:
-        return f"{way}: {show(own)} on the test split, less than the best member ({show(best)})."
-    return f"{way}: {percent(gain)} of what the ensemble gains over the best member."
+        return f"{way}: {show(own)} on the test split, less than the {best_member} ({show(best)})."
+    return f"{way}: {percent(gain)} of what the ensemble gains over the {best_member}."
 
 
 def _what_may_keep_more(plan: MergePlan) -> str:

@@ -271,7 +271,12 @@ def test_images_are_normalised_as_the_networks_know_them(
     plain, half = ask(*command)["data"], ask(*command, "--normalise", "half")["data"]
     assert (half["mean"], half["std"]) == ([0.5], [0.5]) and plain["mean"] == list(tiny.data.mean) != half["mean"]
     assert ask(*command, "--mean", "0.1", "--std", "0.2")["data"]["std"] == [0.2]
-    told = refused(2, "merge", tiny.single_zoo.path, "--normalise", "half")
+    zoo = ["merge", tiny.single_zoo.path, "--data", tiny.npz, "--dry-run"]
+    same = ask(*zoo, "--normalise", "own")["data"]
+    assert (same["mean"], same["std"]) == (list(tiny.data.mean), list(tiny.data.std)), (
+        "it is named, and is the recorded one"
+    )
+    told = refused(2, *zoo, "--normalise", "half")
     assert "records how its images are normalised" in told and "Leave out --normalise, --mean and --std." in told
     grouped = refused(2, "merge", tiny.single_zoo.path, "--groups", "seed", "--normalise", "half", "-o", "x")
     assert "--normalise is not for --groups" in grouped
@@ -284,13 +289,19 @@ def test_zoos_of_networks_that_know_images_otherwise_are_not_merged(
     for name, more in (("half", ["--normalise", "half"]), ("plain", ["--normalise", "none"])):
         ask("zoo", "train", name, *options, *more)
     told = refused(2, "merge", "half", "plain")
-    half = "of the zoo half know images normalised by a mean of 0.5 and a deviation of 0.5"
+    half = "of the zoo half know inputs normalised by a mean of 0.5 and a deviation of 0.5"
     assert f"{half}, the networks of the zoo plain by" in told
     space = ["--space", tiny.space.path, "--data", tiny.npz]
     assert f"{half}, the networks of space 'tiny' by" in refused(2, "merge", "half", *space)
     told = refused(2, "merge", "half", "--groups", "seed", "-o", "merged", *space)
-    assert f"{half}, the networks of space 'tiny' by" in told and "no images are right for both" in told
+    assert f"{half}, the networks of space 'tiny' by" in told and "nothing is right for both" in told
     assert ask("merge", "half", "--data", tiny.npz, "--dry-run")["data"]["mean"] == [0.5]
+
+
+def test_zoos_of_several_tasks_are_told_by_their_inputs(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:
+    ask("zoo", "train", "digits", "--data", "digits", "--arch", "lenetlike", "--counts", "1/0/0", "--epochs", 0)
+    told = refused(2, "merge", tiny.single_zoo.path, "digits", "--data", tiny.npz)
+    assert "is a zoo for 1x8x8, 3 classes, digits for 1x16x16, 10 classes. Give networks of one task." in told
 
 
 def test_a_built_in_space_of_another_normalisation_is_left_out(work: Path, ask: Ask) -> None:
@@ -316,7 +327,16 @@ def test_it_says_where_images_are_not_as_the_networks_know_them(
     assert "answers 90.0% of test images rightly with --normalise half, and 30.0% as it is" in told
     assert "has no val of its own: " in told and "give val of its own if you can" in told
     assert "answers" not in cli(*command, "--normalise", "none").stderr
-    assert "answers" not in cli("merge", tiny.single_zoo.path, "--method", "mean").stderr
+    assert "answers" not in cli("merge", tiny.single_zoo.path, "--data", tiny.npz, "--method", "mean").stderr
+    beside = cli(
+        "merge", tiny.single_zoo.path, tiny.networks["vanillacnn"], "--data", tiny.npz, *FEW[:2], "--arch", "lenetlike"
+    )
+    assert f"{tiny.networks['vanillacnn']} answers 90.0% of test images" in beside.stderr, "what no zoo records"
+    assert beside.stderr.count("of test images rightly") == 1
+    assert (
+        "has no val of its own: "
+        in cli("merge", tiny.single_zoo.path, "--data", "no-val.npz", "--method", "mean").stderr
+    )
 
 
 def test_what_cannot_be_merged_is_refused(

@@ -18,8 +18,13 @@ WAYS = ("imagenet", "half", "none", "own")
 _CONSTANTS: dict[str, Scale] = {"imagenet": PUBLISHED_SCALE, "half": ((0.5,), (0.5,)), "none": ((0.0,), (1.0,))}
 # How far apart constants are that are published with fewer digits, or computed of nearly the same images.
 NEAR = 0.005
-# How far apart the constants of parts of one data set may be: of some of its classes, or of some of its images.
-PARTS = 0.03
+# How far apart the constants of parts of one data set may be, of some of its classes or rows: means in deviations, and
+# deviations as a factor.
+PARTS, FACTOR = 0.25, 1.2
+
+# What a record of data has by which inputs are normalised, and the targets of regressors.
+_SCALES = {"inputs": ("mean", "std"), "targets": ("target_mean", "target_std")}
+_COLOURS = 3
 
 
 @dataclass(frozen=True)
@@ -158,7 +163,7 @@ def check_recorded(asked: Normalisation, record: Mapping[str, Any], images: Imag
 
 
 def check_alike(records: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse networks that know images in different normalisations, where all are to be shown the same.
+    """Refuse networks that know inputs, or give targets, in different normalisations, where all are asked the same.
 
     Args:
         records: of the data of zoos and spaces, by what messages call their networks.
@@ -167,18 +172,32 @@ def check_alike(records: Mapping[str, Mapping[str, Any]]) -> None:
     """
     first, known = next(iter(records.items()), ("", {}))
     for name, record in records.items():
-        if not is_alike(known, record):
-            raise ConfigError(
-                f"{first} know images normalised by {_described(_recorded(known))}, {name} by "
-                f"{_described(_recorded(record))}: no images are right for both.",
-                "Give networks that were trained alike.",
-            )
+        for what, keys in _SCALES.items():
+            one, other = _recorded(known, keys), _recorded(record, keys)
+            apart = _apart(one, other)
+            if apart is not None:
+                raise ConfigError(
+                    f"{first} know {what} normalised by {_described(one, apart)}, {name} by "
+                    f"{_described(other, apart)}: nothing is right for both.",
+                    "Give networks that were trained alike.",
+                )
 
 
 def is_alike(known: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    """Whether two records of images with as many channels have one normalisation, or those of parts of one data set."""
-    pairs = zip(_recorded(known), _recorded(record), strict=True)
-    return all(_near(one, other, PARTS) for one, other in pairs if len(one) == len(other))
+    """Whether two records of data have one normalisation, or those of parts of one data set; of as many numbers."""
+    return all(_apart(_recorded(known, keys), _recorded(record, keys)) is None for keys in _SCALES.values())
+
+
+def _apart(one: Scale, other: Scale) -> int | None:
+    """The first channel or column of which one mean or deviation is far from the other's; None for none."""
+    numbers = (one[0], other[0], one[1], other[1])
+    if len({len(each) for each in numbers}) > 1:
+        return None  # others say that the inputs differ
+    for place, (mean, mean2, std, std2) in enumerate(zip(*numbers, strict=True)):
+        low, high = sorted((std, std2))
+        if abs(mean - mean2) > PARTS * low or high > FACTOR * low:
+            return place
+    return None
 
 
 def scale_recorded(data: LabelledData) -> dict[str, tuple[float, ...]]:
@@ -187,8 +206,9 @@ def scale_recorded(data: LabelledData) -> dict[str, tuple[float, ...]]:
     return {} if images is None else {"mean": images.mean, "std": images.std}
 
 
-def _recorded(record: Mapping[str, Any]) -> Scale:
-    return tuple(record.get("mean", ())), tuple(record.get("std", ()))
+def _recorded(record: Mapping[str, Any], keys: tuple[str, str] = ("mean", "std")) -> Scale:
+    mean, std = (tuple(record.get(key, ())) for key in keys)
+    return mean, std
 
 
 def _scale_without(asked: Normalisation) -> Scale:
@@ -198,12 +218,15 @@ def _scale_without(asked: Normalisation) -> Scale:
     return _CONSTANTS[str(asked.normalise)]
 
 
-def _near(known: Sequence[float], found: Sequence[float], most: float = NEAR) -> bool:
+def _near(known: Sequence[float], found: Sequence[float]) -> bool:
     """Whether numbers of each channel are the same, published with fewer digits or of nearly the same images."""
     found = [*found] * len(known) if len(found) == 1 else found
-    return len(found) == len(known) and all(abs(a - b) <= most for a, b in zip(known, found, strict=True))
+    return len(found) == len(known) and all(abs(a - b) <= NEAR for a, b in zip(known, found, strict=True))
 
 
-def _described(scale: Scale) -> str:
-    mean, std = (", ".join(f"{x:.3g}" for x in numbers) for numbers in scale)
-    return f"a mean of {mean} and a deviation of {std}"
+def _described(scale: Scale, place: int | None = None) -> str:
+    """In words; with a `place`, that channel or column alone where there are more than a picture has."""
+    alone = place is not None and len(scale[0]) > _COLOURS
+    shown = tuple((numbers[place],) for numbers in scale) if alone and place is not None else scale
+    mean, std = (", ".join(f"{x:.3g}" for x in numbers) for numbers in shown)
+    return f"a mean of {mean} and a deviation of {std}{f' (number {place + 1})' if alone and place is not None else ''}"

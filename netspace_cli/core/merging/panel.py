@@ -108,6 +108,14 @@ def seat(
         check_class_orders(members, answers, labels)
     teachers = choose_teachers(answers, labels, problem, choose=choose)
     weights = weights_of([answers[i] for i in teachers], labels) if weigh and labels is not None else None
+    if weigh and labels is not None and len(teachers) < len(members):
+        everyone = ranked(answers, labels, problem)
+        of_all = weights_of([answers[i] for i in everyone], labels)
+        said = ensemble_outputs([answers[i] for i in teachers], problem, weights)
+        said_by_all = ensemble_outputs([answers[i] for i in everyone], problem, of_all)
+        # Who is weak may still say a little.
+        if of_all is not None and accuracy(said_by_all, labels) >= accuracy(said, labels):
+            teachers, weights = everyone, of_all
     return Panel(tuple(members), tuple(answers), labels, tuple(teachers), weights)
 
 

@@ -131,13 +131,18 @@ def _asked(io: NetworkIO) -> tuple[int, ...]:
     return (*io.input_shape[:1], io.outputs, len(io.input_shape))
 
 
-def write_network(path: Path | str, network: Network, *, metadata: Mapping[str, str], force: bool = False) -> None:
+def write_network(
+    path: Path | str, network: Network, *, metadata: Mapping[str, str] | None = None, force: bool = False
+) -> None:
     """Write a network in its form's layout, so that its own module loads it strictly.
 
+    Args:
+        metadata: text to be kept with it, by name; None for the name of its architecture.
     Raises:
         OutputExists: the path is taken and `force` is not given.
     """
     path = Path(path)
     state = network.architecture.to_state(network.weights.detach().cpu(), network.form)
     versions = network.architecture.versions(network.form)
+    metadata = {"format": "pt", "netspace.arch": network.architecture.name} if metadata is None else metadata
     write_checkpoint(path, state, metadata=metadata, versions=versions, force=force)

@@ -34,7 +34,7 @@ from netspace_cli.core.runtime.stop import StopRequest
 from netspace_cli.core.sampling.together import check_ensemble, select_members
 from netspace_cli.core.spaces.built_in import built_in_by_starts
 from netspace_cli.core.spaces.space import Space, load_space
-from netspace_cli.core.zoos.normalisation_hint import held_out_hint, normalisation_hint
+from netspace_cli.core.zoos.normalisation_hint import NETWORKS, held_out_hint, normalisation_hint
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 
 from .choose_data import recorded
@@ -103,7 +103,9 @@ class MergeRequest:
             check_members_of(members, architecture)
             plan = replace(plan, method=None if plan.method in ON_SPACE else plan.method)
         check_merging(members, data, architecture, space, plan)
-        return MergeTask(self, tuple(members), data, architecture, space, sources.record is not None)
+        own = sources.record is not None and sources.record.get("splits") == data.record().get("splits")
+        unknown = len(members) if sources.record is None else len(files)
+        return MergeTask(self, tuple(members), data, architecture, space, own, unknown)
 
     def _sources(self) -> tuple[list[Zoo], list[Path]]:
         """Zoos, and checkpoints in the order in which they were named."""
@@ -169,7 +171,8 @@ class MergeTask:
         request: what was asked for.
         members, data: opened.
         architecture: of the result; space: to go through, None for none.
-        recorded: whether a zoo or a named space says how the images are normalised.
+        own: whether the images are those of a zoo or a named space.
+        unknown: how many of the members, the last ones, are checkpoints that do not say how images were normalised.
     """
 
     request: MergeRequest
@@ -177,7 +180,8 @@ class MergeTask:
     data: LabelledData
     architecture: Architecture
     space: Space | None
-    recorded: bool
+    own: bool
+    unknown: int
 
     @property
     def kind(self) -> Kind:
@@ -191,14 +195,12 @@ class MergeTask:
 
     def hints(self, runner: Runner) -> list[str]:
         """Remarks on images that may not be those that checkpoints were trained with."""
-        if self.recorded or not self.data.labelled:
+        if not self.data.labelled:
             return []
-        images, first = images_or_none(self.data), self.members[0]
-        known = images is None or self.request.normalisation != AS_IT_IS
-        found = [
-            "" if known or images is None else normalisation_hint(first, first.source, images, runner),
-            held_out_hint(self.data),
-        ]
+        images, found = images_or_none(self.data), [] if self.own else [held_out_hint(self.data)]
+        if images is not None and self.request.normalisation == AS_IT_IS:
+            asked = self.members[len(self.members) - self.unknown :][:NETWORKS]
+            found += [normalisation_hint(member, member.source, images, runner) for member in asked]
         return [hint for hint in found if hint]
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Merged:

@@ -15,7 +15,7 @@ from netspace_models.wording import Call, setting
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.datasets import has_labels, load_data, load_images
 from netspace_cli.core.data.images import ImageData, images_or_none
-from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation, check_alike
+from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation, check_alike, is_alike, scale_recorded
 from netspace_cli.core.networks.factories import io_of_factory, is_factory
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos.zoo import Zoo
@@ -58,32 +58,56 @@ class Sources:
         if self.space is not None:
             check_no_fields(self.space.io, f"space {self.space.name!r}")
         record = self.record
-        check_alike(self._images_recorded)
-        if record is not None and normalisation != AS_IT_IS:
+        self._check_one_task()
+        check_alike(self._recorded_data)
+        if record is None:
+            return normalisation.of(self._found(spec))
+        found = self._found(spec)
+        images = images_or_none(found)
+        if normalisation != AS_IT_IS and (
+            images is None or not is_alike(scale_recorded(images), scale_recorded(normalisation.of(images)))
+        ):
             raise ConfigError(
                 f"{self._recorded_io[1]} records how its images are normalised, and another way is named.",
                 f"Leave out {setting('normalise')}, {setting('mean')} and {setting('std')}.",
             )
+        return found
+
+    def _check_one_task(self) -> None:
+        """Refuse zoos for other inputs or outputs."""
+        for zoo in self.zoos[1:]:
+            first = self.zoos[0]
+            if zoo.io != first.io:
+                raise ConfigError(
+                    f"{first.path} is a zoo for {first.io.describe()}, {zoo.path} for {zoo.io.describe()}.",
+                    "Give networks of one task.",
+                )
+
+    def _found(self, spec: str | None) -> LabelledData:
+        """The images, those that zoos and spaces know in their normalisation, others as they usually are."""
+        record = self.record
         if spec is None:
-            return normalisation.of(self._own())
+            return self._own()
         if has_labels(spec):
             if self.space is not None:
                 return require_data(choose_labelled(self.space, spec), self.space)
             labelled = load_data(spec, size=self._size())
             images = images_or_none(labelled)
             if images is None:
-                return normalisation.of(labelled) if not self.zoos else choose_labelled_of_zoo(self.zoos[0], spec)
+                return labelled if not self.zoos else choose_labelled_of_zoo(self.zoos[0], spec)
             found = images
         else:
             found = self._unlabelled(spec)
         if record is None:
-            return normalisation.of(found)
+            return found
         io, owner = self._recorded_io
         if len(io.input_shape) != len(found.io.input_shape):
             raise ConfigError(
                 f"{owner} is for {io.describe()}, and {found.name} has images, {found.io.describe()}.",
                 "Give data of its own kind.",
             )
+        if len(record["mean"]) != found.io.channels:
+            return found  # refused where networks are asked for
         # Members know images in their own normalisation, whatever these images' mean is.
         return replace(found, mean=tuple(record["mean"]), std=tuple(record["std"]))
 
@@ -95,13 +119,13 @@ class Sources:
         return None if self.space is None else self.space.record["data"]
 
     @property
-    def _images_recorded(self) -> Mapping[str, Mapping[str, Any]]:
-        """Records of images, by what messages call the networks that know them so."""
+    def _recorded_data(self) -> Mapping[str, Mapping[str, Any]]:
+        """Records of data, by what messages call the networks that know them so."""
         records = {f"the networks of the zoo {zoo.path}": zoo.data for zoo in self.zoos}
         if self.space is not None:
             # Images would be normalised as the space has them.
             records[f"the networks of space {self.space.name!r}"] = self.space.record["data"]
-        return {name: record for name, record in records.items() if "padding" in record}
+        return records
 
     @property
     def _recorded_io(self) -> tuple[NetworkIO, str]:

@@ -57,13 +57,27 @@ def test_images_opened_again_are_as_recorded(tiny: Tiny) -> None:
 
 def test_networks_that_know_images_otherwise_are_not_put_together() -> None:
     known = {"mean": [0.13], "std": [0.31]}
-    for part in ({"mean": [0.15], "std": [0.33]}, {}, {"io": "of a table"}):
+    for part in ({"mean": [0.18], "std": [0.35]}, {}, {"io": "of a table"}):
         assert is_alike(known, part) and is_alike(part, known)
         check_alike({"one": known, "other": part})
     none = {"mean": [0.0], "std": [1.0]}
     assert is_alike(known, {"mean": [0.5] * 3, "std": [0.5] * 3}), "others say that the channels differ"
-    for other in (none, {"mean": [0.13], "std": [0.35]}):
+    for other in (
+        none,
+        {"mean": [0.13], "std": [0.38]},
+        {"mean": [0.22], "std": [0.31]},
+        {"mean": [0.13], "std": [0.03]},
+    ):
         assert not is_alike(known, other)
-    words = r"one know images .* a mean of 0\.13 and a deviation of 0\.31, last by a mean of 0 and a dev"
+    words = r"one know inputs .* a mean of 0\.13 and a deviation of 0\.31, last by a mean of 0 and a dev"
     with pytest.raises(ConfigError, match=words):
         check_alike({"one": known, "other": known, "last": none})
+
+
+def test_tables_are_compared_column_by_column_with_their_targets() -> None:
+    known = {"mean": [0.1, 1e3, 5, 5], "std": [1.0, 100.0, 1, 1], "target_mean": [14.0], "target_std": [5.2]}
+    check_alike({"one": known, "half": {**known, "mean": [0.2, 1.01e3, 5, 5]}})
+    with pytest.raises(ConfigError, match=r"know inputs .* of 1e\+03 and a deviation of 100 \(number 2\), other by"):
+        check_alike({"one": known, "other": {**known, "mean": [0.1, 1.05e3, 5, 5]}})
+    with pytest.raises(ConfigError, match=r"know targets normalised by a mean of 14 and a deviation of 5\.2, other by"):
+        check_alike({"one": known, "other": {**known, "target_mean": [18.4], "target_std": [21.2]}})

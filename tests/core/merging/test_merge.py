@@ -493,7 +493,7 @@ def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
         with pytest.raises(ConfigError, match=words):
             merge(members, tiny.data, runner, plan=plan)
     half = Normalisation("half").of(tiny.data)
-    with pytest.raises(ConfigError, match=r"of space 'tiny' know images .*, the members by a mean of 0\.5 and a dev"):
+    with pytest.raises(ConfigError, match=r"of space 'tiny' know inputs .*, the members by a mean of 0\.5 and a dev"):
         merge(members, half, runner, space=tiny.space)
     with pytest.raises(WrongSpace, match="this space has no resnet8"):
         merge(members_of(tiny, "resnet8"), tiny.data, runner, space=tiny.single_space)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from netspace_models.problems import CLASSIFICATION
 from netspace_models.training.losses import ensemble_logits, mixture_weights
 from torch import Tensor
 
+from netspace_cli.core.merging import panel
 from netspace_cli.core.merging.panel import check_class_orders, check_members, choose_teachers, ranked, seat, weights_of
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
@@ -82,6 +84,17 @@ def test_weights_that_make_an_ensemble_worse_are_not_used() -> None:
     fitted = tuple(mixture_weights(given).tolist())
     assert right(None) == pytest.approx(0.8, abs=0.01) and right(fitted) < 0.1
     assert weights_of([sure, sure, unsure], LABELS) is None
+
+
+def test_who_is_weak_may_teach_with_little_weight(monkeypatch: pytest.MonkeyPatch) -> None:
+    members, said = networks(2), [answers(0.7, 0, sure=3.0), answers(0.45, 1, sure=12.0)]
+    monkeypatch.setattr(panel, "on_split", lambda member, *_: said[int(member.source[0])])
+    monkeypatch.setattr(panel, "labels_of", lambda *_: LABELS)
+    data = SimpleNamespace(labelled=True, io=SimpleNamespace(problem=CLASSIFICATION))
+    for weigh, all_of in ((False, [0]), (True, [0, 1])):
+        found = seat(members, data, Runner("cpu"), choose=True, weigh=weigh)
+        assert sorted(found.teachers) == all_of
+    assert found.weights is not None and found.weights[0] > found.weights[1] > 0
 
 
 def test_weights_come_as_near_the_best_as_is_said() -> None:

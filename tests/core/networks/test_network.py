@@ -46,6 +46,11 @@ def test_a_written_network_is_loaded_strictly_and_read_back(
     assert torch.allclose(again.weights, network.weights, atol=1e-5)
 
 
+def test_what_is_kept_with_a_network_need_not_be_said(tiny: Tiny, tmp_path: Path) -> None:
+    write_network(tmp_path / "one.safetensors", read_network(tiny.networks["lenetlike"], io=IO))
+    assert read_checkpoint(tmp_path / "one.safetensors").metadata["netspace.arch"] == "lenetlike"
+
+
 def test_a_checkpoint_in_the_fused_form_is_read(tiny: Tiny, tmp_path: Path) -> None:
     full = read_network(tiny.networks["resnet8"], io=IO)
     write_network(tmp_path / "f.pt", Network(full.architecture, full.weights, "fused"), metadata={})
