@@ -145,6 +145,7 @@ def merge(
     document = {**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}}
     interrupted = task.interrupted(found)
     if interrupted is not None:
+        _remark(console, task, found)
         interrupted.reached = document
         raise interrupted
     console.document(document)
@@ -254,13 +255,14 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
         *found.tests,
         show=view_of(task.kind).score.show,
         best_member="best member" if task.labelled else "member that agrees with it most",
+        ensemble_of="ensemble" if len(found.teachers) == len(found.members) else "ensemble of all",
     )
     if compared is not None:
         console.note(compared)
-    if found.gain is not None and 0 <= found.gain < LITTLE:
+    if found.gain is not None and 0 <= found.gain < LITTLE and found.stopped_by is None:
         console.note(_what_may_keep_more(task.request.plan))
     steps = [way.steps for way in found.ways if way.name in DISTILLING and not way.note.startswith("failed")]
-    if task.request.plan.budget is not None and steps and max(steps) < FEW_STEPS:
+    if task.request.plan.budget is not None and steps and max(steps) < FEW_STEPS and found.stopped_by is None:
         console.note(f"Nothing was distilled for more than {max(steps)} steps: the rest of --budget went to all else.")
     written = [path for path in (task.request.output, task.request.plot) if path is not None]
     for path in written:
@@ -285,6 +287,7 @@ def compared_with_members(
     *,
     show: Callable[[float], str],
     best_member: str = "best member",
+    ensemble_of: str = "ensemble",
 ) -> str | None:
     """The result of a way beside the best member and the ensemble, by their scores on the test split; None where these
     are not known."""
@@ -295,13 +298,11 @@ def compared_with_members(
         return None
     if gain is None:
         gains = "as much as" if ensemble == best else "less than"
-        return (
-            f"On the test split the ensemble has {show(ensemble)}, {gains} the {best_member} ({show(best)}); {way} has "
-            f"{show(own)}."
-        )
+        compared = f"the {ensemble_of} has {show(ensemble)}, {gains} the {best_member} ({show(best)})"
+        return f"On the test split {compared}; {way} has {show(own)}."
     if gain < 0:
         return f"{way}: {show(own)} on the test split, less than the {best_member} ({show(best)})."
-    return f"{way}: {percent(gain)} of what the ensemble gains over the {best_member}."
+    return f"{way}: {percent(gain)} of what the {ensemble_of} gains over the {best_member}."
 
 
 def _what_may_keep_more(plan: MergePlan) -> str:

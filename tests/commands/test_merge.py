@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from netspace_cli.core.merging.lessons import Lessons
 from netspace_cli.core.merging.own_space import OwnSpace
 from netspace_cli.core.merging.students import Student
 from netspace_cli.core.networks.network import read_network, write_network
+from netspace_cli.core.requests.merge import MergeRequest
+from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import normalisation_hint
 from netspace_cli.core.zoos.zoo import Zoo
 from netspace_cli.terminal.formats import percent
@@ -65,6 +68,7 @@ def test_interrupted_it_writes_the_best_so_far(
     assert found.exit_code == 128 + order and found.stdout.startswith("way\tsteps")
     assert "merging was stopped before its end; the best so far, " in found.stderr and "is in one.pt" in found.stderr
     assert "Stopping after this step" in found.stderr and "Traceback" not in found.stderr
+    assert "the work was stopped before" in found.stderr and "may keep more" not in found.stderr
     assert read_network("one.pt", io=tiny.data.io).architecture.name == "lenetlike"
     told = cli("merge", *files, "--data", tiny.npz, "--json", *FEW)
     document = json.loads(told.stdout)
@@ -120,6 +124,9 @@ def test_the_result_is_compared_with_the_best_member_and_the_ensemble(
     scores: tuple[float | None, float | None, float | None], told: str | None
 ) -> None:
     assert compared_with_members("mean", *scores, show=percent) == told
+    most = "member that agrees with it most"
+    found = compared_with_members("mean", *scores, show=percent, best_member=most, ensemble_of="ensemble of all")
+    assert found == (told and told.replace("best member", most).replace("ensemble", "ensemble of all"))
 
 
 @pytest.mark.parametrize(
@@ -296,6 +303,19 @@ def test_zoos_of_networks_that_know_images_otherwise_are_not_merged(
     told = refused(2, "merge", "half", "--groups", "seed", "-o", "merged", *space)
     assert f"{half}, the networks of space 'tiny' by" in told and "nothing is right for both" in told
     assert ask("merge", "half", "--data", tiny.npz, "--dry-run")["data"]["mean"] == [0.5]
+
+
+def test_of_zoos_with_images_of_their_own_it_is_said_whose_are_used(tiny: Tiny, work: Path, ask: Ask, cli: Cli) -> None:
+    for part in (1, 2):
+        data = ["--data", f"{tiny.npz}@{part}/2", "--normalise", "half"]
+        ask("zoo", "train", f"site{part}", *data, "--arch", "lenetlike", "--counts", "1/0/0", "--epochs", 1)
+    command = ["merge", "site1", "site2", "--method", "best"]
+    task = MergeRequest((Path("site1"), Path("site2")), data=f"{tiny.npz}@1/2").prepare(Runner("cpu"))
+    assert task.hints(Runner("cpu")) == []
+    assert replace(task, request=replace(task.request, data=None)).hints(Runner("cpu")) == [
+        "The images are those of site1; other zoos have others. Name all by `data`."
+    ]
+    assert "The images are those of" not in cli(*command, "--data", tiny.npz).stderr
 
 
 def test_zoos_of_several_tasks_are_told_by_their_inputs(tiny: Tiny, work: Path, ask: Ask, refused: Refused) -> None:

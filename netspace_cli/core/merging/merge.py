@@ -131,15 +131,15 @@ def target_of(members: Sequence[Network], space: Space | None = None) -> Archite
         ConfigError: members of several architectures, and no space.
     """
     names = list(dict.fromkeys(member.architecture.name for member in members))
+    if not names:
+        raise ConfigError("there are no networks to merge.", "Give two or more, trained apart on one task.")
     if len(names) == 1:
         return members[0].architecture
     if space is None:
         raise ConfigError(
             f"the members are of {len(names)} architectures, {', '.join(names)}, and it is not said which one the "
-            "result is to have."
-            if names
-            else "there are no networks to merge.",
-            f"Name it: {setting('arch', names[0] if names else 'NAME')}.",
+            "result is to have.",
+            f"Name it: {setting('arch', names[0])}.",
         )
     return space.architectures[-1]
 
@@ -158,7 +158,7 @@ def check_merging(
     if plan.weigh and not labels:
         raise ConfigError(
             "weights of members are chosen by labels of validation images, and no labels are used.",
-            f"Give images with labels, or leave out {setting('weigh')}.",
+            f"{'Let labels be used' if data.labelled else 'Give images with labels'}, or leave out {setting('weigh')}.",
         )
     if plan.weigh and data.io.problem is not CLASSIFICATION:
         raise ConfigError(

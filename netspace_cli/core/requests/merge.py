@@ -105,7 +105,7 @@ class MergeRequest:
         check_merging(members, data, architecture, space, plan)
         own = sources.record is not None and sources.record.get("splits") == data.record().get("splits")
         unknown = len(members) if sources.record is None else len(files)
-        return MergeTask(self, tuple(members), data, architecture, space, own, unknown)
+        return MergeTask(self, tuple(members), data, architecture, space, own, unknown, tuple(zoos))
 
     def _sources(self) -> tuple[list[Zoo], list[Path]]:
         """Zoos, and checkpoints in the order in which they were named."""
@@ -173,6 +173,7 @@ class MergeTask:
         architecture: of the result; space: to go through, None for none.
         own: whether the images are those of a zoo or a named space.
         unknown: how many of the members, the last ones, are checkpoints that do not say how images were normalised.
+        zoos: that members are from.
     """
 
     request: MergeRequest
@@ -182,6 +183,7 @@ class MergeTask:
     space: Space | None
     own: bool
     unknown: int
+    zoos: tuple[Zoo, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -194,14 +196,23 @@ class MergeTask:
         return self.data.labelled and self.request.plan.labels
 
     def hints(self, runner: Runner) -> list[str]:
-        """Remarks on images that may not be those that checkpoints were trained with."""
+        """Remarks on images that may not be those that members were trained with."""
+        found = [self._one_zoo_s_images()]
         if not self.data.labelled:
-            return []
-        images, found = images_or_none(self.data), [] if self.own else [held_out_hint(self.data)]
+            return [hint for hint in found if hint]
+        images = images_or_none(self.data)
+        found += [] if self.own else [held_out_hint(self.data)]
         if images is not None and self.request.normalisation == AS_IT_IS:
             asked = self.members[len(self.members) - self.unknown :][:NETWORKS]
             found += [normalisation_hint(member, member.source, images, runner) for member in asked]
         return [hint for hint in found if hint]
+
+    def _one_zoo_s_images(self) -> str:
+        """A sentence where the images are those of the first of several zoos, as none were named; else ""."""
+        splits = [zoo.data.get("splits") for zoo in self.zoos]
+        if self.request.data is not None or all(each == splits[0] for each in splits):
+            return ""
+        return f"The images are those of {self.zoos[0].path}; other zoos have others. Name all by {setting('data')}."
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Merged:
         """Merge, and write what was asked for.
