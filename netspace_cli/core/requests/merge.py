@@ -197,7 +197,7 @@ class MergeTask:
 
     def hints(self, runner: Runner) -> list[str]:
         """Remarks on images that may not be those that members were trained with."""
-        found = [self._one_zoo_s_images()]
+        found = [self._whose_images()]
         if not self.data.labelled:
             return [hint for hint in found if hint]
         images = images_or_none(self.data)
@@ -207,7 +207,7 @@ class MergeTask:
             found += [normalisation_hint(member, member.source, images, runner) for member in asked]
         return [hint for hint in found if hint]
 
-    def _one_zoo_s_images(self) -> str:
+    def _whose_images(self) -> str:
         """A sentence where the images are those of the first of several zoos, as none were named; else ""."""
         splits = [zoo.data.get("splits") for zoo in self.zoos]
         if self.request.data is not None or all(each == splits[0] for each in splits):
