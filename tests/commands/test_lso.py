@@ -145,19 +145,19 @@ def test_several_teachers_teach_together(tiny: Tiny, emb: dict[str, Path], work:
 def test_of_several_teachers_those_that_are_of_a_named_architecture_are_read_as_such(
     tiny: Tiny, emb: dict[str, Path], work: Path, ask: Ask, refused: Refused
 ) -> None:
-    Path("mynets.py").write_text(
+    Path("teachernets.py").write_text(
         "from torch import nn\ndef make():\n    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3))\n"
     )
     torch.save({"1.weight": torch.zeros(3, 64), "1.bias": torch.zeros(3)}, "own.pt")
     options = command(tiny, emb["lenetlike"], "--steps", 1, "--teacher", tiny.teacher)
     for both in (["--teacher", "own.pt"], ["--teacher", tiny.networks["lenetlike"], "--teacher", "own.pt"]):
-        found = ask(*options, *both, "--teacher-arch", "mynets:make")
+        found = ask(*options, *both, "--teacher-arch", "teachernets:make")
         assert found["teacher"][-1] == "own.pt" and len(found["teacher"]) == 1 + len(both) // 2
-    with trusting("mynets:make"):
-        read = read_wanted_teachers(Teacher(Path("own.pt"), "mynets:make", None, (tiny.teacher,)), tiny.data)
-    assert [teacher.architecture.name for teacher in read] == ["mynets:make", "resnet14"]
-    said = refused(3, *options, "--teacher", tiny.networks["lenetlike"], "--teacher-arch", "mynets:make")
-    assert f"{tiny.teacher}: the parameters do not fit mynets:make" in said
+    with trusting("teachernets:make"):
+        read = read_wanted_teachers(Teacher(Path("own.pt"), "teachernets:make", None, (tiny.teacher,)), tiny.data)
+    assert [teacher.architecture.name for teacher in read] == ["teachernets:make", "resnet14"]
+    said = refused(3, *options, "--teacher", tiny.networks["lenetlike"], "--teacher-arch", "teachernets:make")
+    assert f"{tiny.teacher}: the parameters do not fit teachernets:make" in said
 
 
 def test_one_of_the_teachers_in_a_file_is_named_by_its_key(
