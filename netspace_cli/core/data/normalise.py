@@ -226,7 +226,7 @@ def _near(known: Sequence[float], found: Sequence[float]) -> bool:
 
 def _described(scale: Scale, place: int | None = None) -> str:
     """In words; with a `place`, that channel or column alone where there are more than a picture has."""
-    alone = place is not None and len(scale[0]) > _COLOURS
-    shown = tuple((numbers[place],) for numbers in scale) if alone and place is not None else scale
-    mean, std = (", ".join(f"{x:.3g}" for x in numbers) for numbers in shown)
-    return f"a mean of {mean} and a deviation of {std}{f' (number {place + 1})' if alone and place is not None else ''}"
+    if place is not None and len(scale[0]) > _COLOURS:
+        return f"a mean of {scale[0][place]:.3g} and a deviation of {scale[1][place]:.3g} (number {place + 1})"
+    mean, std = (", ".join(f"{x:.3g}" for x in numbers) for numbers in scale)
+    return f"a mean of {mean} and a deviation of {std}"

@@ -106,17 +106,33 @@ def seat(
     _check_functions(members, answers, all_teach=not chosen)
     if problem is CLASSIFICATION:
         check_class_orders(members, answers, labels)
-    teachers = choose_teachers(answers, labels, problem, choose=choose)
-    weights = weights_of([answers[i] for i in teachers], labels) if weigh and labels is not None else None
-    if weigh and labels is not None and len(teachers) < len(members):
-        everyone = ranked(answers, labels, problem)
-        of_all = weights_of([answers[i] for i in everyone], labels)
-        said = ensemble_outputs([answers[i] for i in teachers], problem, weights)
-        said_by_all = ensemble_outputs([answers[i] for i in everyone], problem, of_all)
-        # Who is weak may still say a little.
-        if of_all is not None and accuracy(said_by_all, labels) >= accuracy(said, labels):
-            teachers, weights = everyone, of_all
+    teachers, weights = choose_teachers(answers, labels, problem, choose=choose), None
+    if weigh and labels is not None:
+        teachers, weights = _weighed(answers, labels, teachers)
     return Panel(tuple(members), tuple(answers), labels, tuple(teachers), weights)
+
+
+def _weighed(
+    answers: Sequence[Tensor], labels: Tensor, teachers: list[int]
+) -> tuple[list[int], tuple[float, ...] | None]:
+    """Places of those that teach, and their weights.
+
+    All teach where with weights they are right as often as the others: who is weak may still say a little.
+
+    Args:
+        answers: (N, K) logits of all; labels: (N,); teachers: places of those that would teach without weights.
+    """
+
+    def right(places: Sequence[int], weights: tuple[float, ...] | None) -> float:
+        return accuracy(ensemble_outputs([answers[i] for i in places], CLASSIFICATION, weights), labels)
+
+    weights = weights_of([answers[i] for i in teachers], labels)
+    if len(teachers) == len(answers):
+        return teachers, weights
+    everyone = ranked(answers, labels, CLASSIFICATION)
+    of_all = weights_of([answers[i] for i in everyone], labels)
+    better = of_all is not None and right(everyone, of_all) >= right(teachers, weights)
+    return (everyone, of_all) if better else (teachers, weights)
 
 
 def weights_of(answers: Sequence[Tensor], labels: Tensor) -> tuple[float, ...] | None:

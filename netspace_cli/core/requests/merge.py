@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -103,9 +103,7 @@ class MergeRequest:
             check_members_of(members, architecture)
             plan = replace(plan, method=None if plan.method in ON_SPACE else plan.method)
         check_merging(members, data, architecture, space, plan)
-        own = sources.record is not None and sources.record.get("splits") == data.record().get("splits")
-        unknown = len(members) if sources.record is None else len(files)
-        return MergeTask(self, tuple(members), data, architecture, space, own, unknown, tuple(zoos))
+        return MergeTask(self, tuple(members), data, architecture, space, tuple(zoos), len(files), sources.record)
 
     def _sources(self) -> tuple[list[Zoo], list[Path]]:
         """Zoos, and checkpoints in the order in which they were named."""
@@ -171,9 +169,9 @@ class MergeTask:
         request: what was asked for.
         members, data: opened.
         architecture: of the result; space: to go through, None for none.
-        own: whether the images are those of a zoo or a named space.
-        unknown: how many of the members, the last ones, are checkpoints that do not say how images were normalised.
-        zoos: that members are from.
+        zoos: that the first of the members are from.
+        files: how many of them, the last ones, are checkpoints, which do not say how images were normalised.
+        recorded: the record of the data of a zoo or a named space; None for neither.
     """
 
     request: MergeRequest
@@ -181,9 +179,9 @@ class MergeTask:
     data: LabelledData
     architecture: Architecture
     space: Space | None
-    own: bool
-    unknown: int
-    zoos: tuple[Zoo, ...] = ()
+    zoos: tuple[Zoo, ...]
+    files: int
+    recorded: Mapping[str, Any] | None
 
     @property
     def kind(self) -> Kind:
@@ -200,10 +198,12 @@ class MergeTask:
         found = [self._whose_images()]
         if not self.data.labelled:
             return [hint for hint in found if hint]
-        images = images_or_none(self.data)
-        found += [] if self.own else [held_out_hint(self.data)]
+        images, held_out = images_or_none(self.data), held_out_hint(self.data)
+        # Networks of a zoo or a space were trained without what is held out of its own images.
+        if held_out and (self.recorded is None or self.recorded.get("splits") != self.data.record()["splits"]):
+            found.append(held_out)
         if images is not None and self.request.normalisation == AS_IT_IS:
-            asked = self.members[len(self.members) - self.unknown :][:NETWORKS]
+            asked = self.members[len(self.members) - self.files :][:NETWORKS]
             found += [normalisation_hint(member, member.source, images, runner) for member in asked]
         return [hint for hint in found if hint]
 

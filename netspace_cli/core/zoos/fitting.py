@@ -95,13 +95,14 @@ def fit(
         ConfigError: fp16.
         RunFailed: a loss or the weights found are not finite, or memory runs out.
     """
+    count, size = begin.shape
+    at_once = runner.rows_at_once(count, plan.points * UNITS)
+    if count == 1 and at_once > 1:
+        # Alone it would be rounded otherwise than among others, so it is fitted beside itself.
+        shapes, begin = [*shapes, *shapes], begin.repeat(2, 1)
     points, values = (runner.place(torch.cat([getattr(s, what) for s in shapes])) for what in ("points", "values"))
-    at_once = runner.rows_at_once(len(shapes), plan.points * UNITS)
-    # One network alone is rounded otherwise than several at once, so it is fitted twice where others may be fitted so.
-    twice = len(shapes) == 1 and at_once > 1
-    counts = torch.tensor([len(s.points) for s in shapes])[:, None].repeat(1 + twice, 1)
-    first = torch.zeros_like(counts) if twice else counts.cumsum(dim=0) - counts
-    size = begin.shape[1]
+    counts = torch.tensor([len(s.points) for s in shapes])[:, None]
+    first = counts.cumsum(dim=0) - counts
 
     def loss_at(weights: Tensor, step: int) -> Tensor:
         # The same numbers between 0 and 1 for all, which fall on some of each shape's samples however many it has.
@@ -118,12 +119,10 @@ def fit(
 
     runner.check_gradients()
     descent = AdamSchedule(plan.steps, plan.points, plan.lr, plan.lr / 100)
-    with runner.guard(
-        f"fitting {len(shapes)} networks at once", f"Lower {setting('together')} or {setting('points')}."
-    ):
-        start = F.pad(runner.place(begin.repeat(1 + twice, 1)), (0, -size % _WHOLE))
+    with runner.guard(f"fitting {count} networks at once", f"Lower {setting('together')} or {setting('points')}."):
+        start = F.pad(runner.place(begin), (0, -size % _WHOLE))
         found = minimise(start, loss_at, descent, runner, description=description, fused=True)
-    found = found[: len(shapes), :size]
+    found = found[:count, :size]
     if not torch.isfinite(found).all():
         raise RunFailed(
             f"the weights are not finite after step {plan.steps} of {plan.steps}.", f"Lower {setting('lr')}."

@@ -77,7 +77,7 @@ def train_zoo(
                 others.append(instance)
             runner.count(1, "instances")
             tick(1, id=instance.id, test=instance.accuracy["test"])
-    _check_same(path, done, others)
+    _discard(path, done, others)
     order_instances(path, [id for job in jobs for id in job.instances().values()])
     return open_zoo(path)
 
@@ -117,8 +117,12 @@ def lost_files(zoo: Zoo) -> frozenset[str]:
     return frozenset(i.id for i in zoo.instances if not os.path.isfile(zoo.file_of(i)))  # of names too long, too
 
 
-def _check_same(path: Path, listed: Mapping[str, Instance], others: Sequence[Instance]) -> None:
-    """Refuse instances that were trained again and have become other networks, as on another machine."""
+def _discard(path: Path, listed: Mapping[str, Instance], others: Sequence[Instance]) -> None:
+    """Remove instances that were trained again and have become other networks, as on another machine; refuse if any.
+
+    Raises:
+        ConfigError: names the first.
+    """
     for other in others:
         (path / other.file).unlink()
     if others:

@@ -14,6 +14,7 @@ def test_a_table_and_a_figure_and_nothing_twice(tiny: Tiny, work: Path, ask: Ask
     rows = found["tables"]["merging"]
     figure = {"figure.png"} if rows[-1]["gaining"] else set()
     assert {p.name for p in Path("out").iterdir()} == {"merging.csv", "README.md", "report.json", "runs.jsonl"} | figure
+    assert found["remarks"], "else nothing is looked for"
     assert all(remark in Path("out/README.md").read_text() for remark in found["remarks"])
     assert [row["way"] for row in rows] == ["best", "mean", "ensemble", "written"]
     made = Path("out/runs.jsonl").read_bytes()
