@@ -29,7 +29,7 @@ SHAPE_RECIPE = {
     "space": {"name": "solids"},
     "backbone": {
         "kind": "tokens",
-        "embedding_size": 64,
+        "embedding_size": 256,
         "latents": 4,
         "chunk": 64,
         "width": 16,
@@ -37,7 +37,7 @@ SHAPE_RECIPE = {
         "reader": {"kind": "answers", "probes": 16},
         "direct": {"kind": "curvature"},
     },
-    "train": {"steps": 30, "instances": 2, "images": 64, "lr": 5e-3, "validate_every": 10, "warmup": 2},
+    "train": {"steps": 120, "instances": 2, "images": 64, "lr": 5e-3, "validate_every": 10, "warmup": 2},
     "refine": {"steps": 3, "images": 64},
 }
 

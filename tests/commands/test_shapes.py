@@ -537,7 +537,7 @@ def test_a_path_of_shapes_has_volumes_and_overlaps(solids: Solids, work: Path, a
         assert all(0 <= s["volume"] <= 1 and "accuracy" not in s for s in found[name])
     ends = ask("mesh", *solids.networks, "-o", "ends.png", "--resolution", 2 * path_solids.RESOLUTION)["networks"]
     # Far from the surface a path is looked at more coarsely, and these small networks hardly say distances.
-    assert [found["weight_steps"][i]["volume"] for i in (0, 2)] == pytest.approx([n["volume"] for n in ends], rel=1e-3)
+    assert [found["weight_steps"][i]["volume"] for i in (0, 2)] == pytest.approx([n["volume"] for n in ends], rel=1e-2)
     assert "iou" not in found["weight_steps"][0] and 0 <= found["weight_steps"][1]["iou"] <= 1
     with open("a.csv", newline="") as file:
         table = list(csv.DictReader(file))

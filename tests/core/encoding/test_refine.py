@@ -31,18 +31,20 @@ def refining(space: Space, **options: Any) -> Space:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_voxels")
-def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Solids) -> None:
+def test_gauss_newton_comes_nearer_than_as_many_steps_of_adam(solids: Solids, linear: Space) -> None:
     data, (architecture,) = field_data(solids.zoo.data), solids.zoo.architectures()
     networks = [solids.zoo.network(i, architecture) for i in solids.zoo.select(split="test")]
+    vectors = torch.stack([network.weights for network in networks])
+    # Not from what the space encodes them to, which is solved for and leaves little to gain.
+    start = torch.zeros(len(vectors), linear.model.embedding_size)
     errors: dict[str, float] = {}
-    for method in ("encoded", "adam", "gauss-newton"):
-        space = solids.space if method == "encoded" else refining(solids.space, method=method, images=1024)
-        steps = 0 if method == "encoded" else 4
+    for method, steps in (("start", 0), ("adam", 4), ("gauss-newton", 4)):
+        space = refining(linear, method="adam" if method == "start" else method, images=1024)
         with Runner("cpu", seed=0) as runner:
-            found = encode(networks, space, runner, data=data, refine_steps=steps)
-            pairs = zip(networks, found.vectors, strict=True)
+            found = refine(start, vectors, architecture.name, space, data, runner, steps=steps)
+            pairs = zip(networks, found, strict=True)
             errors[method] = sum(fidelity(n, v, space, data, runner).error for n, v in pairs)
-    assert errors["gauss-newton"] < 0.9 * errors["adam"] < 0.9 * errors["encoded"]
+    assert errors["gauss-newton"] < 0.95 * errors["adam"] < 0.9 * errors["start"]
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from netspace_cli.core.shapes.fragments import VoxelTargets, even_and_near, remo
 from netspace_cli.core.shapes.voxels import Voxels, distances_at, refine_near_surface, scattered_points
 from netspace_cli.core.spaces.solver import solver_of
 from netspace_cli.core.spaces.space import Space
+from tests.small_networks import seeded
 from tests.worlds import Solids, with_values
 
 
@@ -36,18 +37,22 @@ def fragment_voxels(found: Tensor, voxels: Voxels) -> int:
 
 
 @pytest.fixture
-def fragmented(solids: Solids, linear: Space, monkeypatch: pytest.MonkeyPatch) -> Tensor:
-    """An embedding whose network has fragments: halfway along a bent path, none removed."""
-    networks = [solids.zoo.network(i, linear.architectures[0]) for i in solids.zoo.select(split="test")]
-    with monkeypatch.context() as patch, Runner("cpu", seed=0) as runner:
-        patch.setattr(fragments_module, "STEPS", 0)
-        start, end = encode(networks, linear, runner, data=field_data(solids.zoo.data)).vectors
-        return bent(start, end, linear, runner, steps=2)[1]
+def fragmented(solids: Solids, linear: Space) -> Tensor:
+    """An embedding whose network has fragments: that of a shape, moved a little."""
+    network, solver = (
+        solids.zoo.network(solids.zoo.select(split="test")[0], linear.architectures[0]),
+        solver_of(linear, "siren-16x2"),
+    )
+    voxels = Voxels(scattered_points(3, seeded(3), sides=32))
+    with Runner("cpu", seed=0) as runner:
+        (start,) = encode([network], linear, runner, data=field_data(solids.zoo.data), refine_steps=0).vectors
+        moved = (start + 0.05 * torch.randn(len(start), generator=seeded(i)) for i in range(100))
+        return next(each for each in moved if fragment_voxels(values(each, voxels, solver, runner), voxels) > 100)
 
 
 def test_points_lie_evenly_and_near_the_surface() -> None:
     distances = torch.linspace(-1, 1, 100_001)
-    chosen = even_and_near(distances, torch.Generator().manual_seed(0))
+    chosen = even_and_near(distances, seeded(0))
     evenly, near = distances[chosen].chunk(2)
     assert abs(float(evenly.mean())) < 0.05 and float(evenly.abs().max()) > 0.99
     assert float(near.abs().max()) < 0.05
@@ -69,7 +74,7 @@ def looks(whole: Voxels, network: Callable[[Voxels], Tensor]) -> tuple[VoxelTarg
 
 @pytest.mark.slow
 def test_fragments_go_and_the_rest_stays(linear: Space, fragmented: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=32))
+    voxels = Voxels(scattered_points(3, seeded(3), sides=32))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
         wanted, fine = looks(voxels, lambda c: values(fragmented, c, solver, runner))
@@ -90,7 +95,7 @@ def test_fragments_go_and_the_rest_stays(linear: Space, fragmented: Tensor, monk
 @pytest.mark.usefixtures("few_voxels")
 def test_what_is_as_wanted_is_left_alone(linear: Space, fragmented: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fragments_module, "HOLD", 0)
-    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(3), sides=40))
+    voxels = Voxels(scattered_points(3, seeded(3), sides=40))
     solver = solver_of(linear, linear.architectures[0].name)
     with Runner("cpu", seed=0) as runner:
         wanted = VoxelTargets(voxels, values(fragmented, voxels, solver, runner))
@@ -102,7 +107,7 @@ def test_what_is_as_wanted_is_left_alone(linear: Space, fragmented: Tensor, monk
 
 
 def test_voxels_are_wrong_that_fragments_came_off_from() -> None:
-    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(0), sides=20))
+    voxels = Voxels(scattered_points(3, seeded(0), sides=20))
     places = torch.arange(8000).reshape(20, 20, 20)
     solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
     solid[2:12, 2:12, 2:18] = -1
@@ -124,7 +129,7 @@ def test_voxels_are_wrong_that_fragments_came_off_from() -> None:
 
 
 def test_all_that_is_missing_around_a_fragment_is_wrong_where_nothing_near_could_hold_it() -> None:
-    voxels = Voxels(scattered_points(3, torch.Generator().manual_seed(0), sides=20))
+    voxels = Voxels(scattered_points(3, seeded(0), sides=20))
     solid, found = torch.ones(20, 20, 20), torch.ones(20, 20, 20)
     solid[2:8, 2:8, 2:18] = found[2:8, 2:8, 2:8] = found[5, 5, 16] = -1
     wrong = fragments_module._wrong_voxels(found.flatten(), VoxelTargets(voxels, solid.flatten()), 0.1)

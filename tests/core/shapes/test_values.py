@@ -11,6 +11,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.points import FieldData, field_data, grid_points
 from netspace_cli.core.encoding.decode import decode_row
+from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.encoding.fidelity import fidelity
 from netspace_cli.core.networks.network import read_network
 from netspace_cli.core.runtime.runner import Runner
@@ -93,7 +94,7 @@ def test_the_fidelity_of_a_shape_is_that_of_what_its_embedding_decodes_to(solids
     data, runner = field_data(solids.zoo.data), Runner("cpu")
     points = grid_points(3, 32)
     for seed in range(2):
-        embedding = torch.randn(64, generator=torch.Generator().manual_seed(seed))
+        embedding = torch.randn(solids.space.model.embedding_size, generator=torch.Generator().manual_seed(seed))
         found = fidelity(network, embedding, solids.space, data, runner)
         with torch.no_grad():
             target = network.architecture.run(network.weights, points)[:, 0]
@@ -110,6 +111,7 @@ def test_a_target_without_a_solid_overlaps_with_nothing(solids: Solids) -> None:
     state = network.architecture.to_state(network.weights)
     state["layers.2.bias"] += 100
     empty = replace(network, weights=network.architecture.to_weights(state))
-    embedding = torch.zeros(64)
-    found = fidelity(empty, embedding, solids.space, field_data(solids.zoo.data), Runner("cpu"))
+    data, runner = field_data(solids.zoo.data), Runner("cpu")
+    (embedding,) = encode([network], solids.space, runner, data=data, refine_steps=0).vectors
+    found = fidelity(empty, embedding, solids.space, data, runner)
     assert (found.iou, found.within, found.inside) == (0, 0, 0) and 90 < found.error < 110
