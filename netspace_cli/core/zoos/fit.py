@@ -28,8 +28,8 @@ from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.sources import ShapeSource
 from netspace_cli.core.shapes.values import mean_error, values_of, within
 
+from .additions import Additions, lost_files
 from .fitting import FitJob, FitPlan, fit, starts
-from .listing import append_instance, order_instances
 from .splits import draw_splits
 from .zoo import SPLITS, Instance, Zoo, create_zoo, open_zoo, write_instance
 
@@ -71,12 +71,15 @@ def fit_zoo(
 ) -> Zoo:
     """Fit the plan's missing networks; the manifest grows by one group of networks at a time.
 
+    Networks that are listed and whose files are gone are fitted again.
+
     Args:
         path: the zoo's folder; a zoo of the same kind of fields is added to.
         sources: of one kind.
         workers, executor: processes, as in `train_zoo`.
     Raises:
-        ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances; fp16.
+        ConfigError: the plan asks for more than there is, or the folder holds another zoo or other instances; a
+            network that was fitted again is another one; fp16.
         InputFileError: a shape that cannot be fitted; none is started before all have been checked, as far as
             that is quick.
         RunFailed: a loss that is not finite, or a worker process was killed again and again; those finished are kept.
@@ -85,26 +88,22 @@ def fit_zoo(
     jobs = fit_jobs(sources, plan, runner.seed)
     data = data_of(sources)
     todo = fits_so_far(path, sources, jobs, plan)
+    additions = Additions(path, open_zoo(path) if (path / "zoo.json").is_file() else None, "fitted")
     size = min(plan.together, -(-len(todo) // max(1, workers)))
     groups = [todo[start : start + size] for start in range(0, len(todo), max(1, size))]
     begin = partial(create_zoo, path, data.record(), {"licence": plan.licence})
     if workers > 1 or executor is not None:
         begin()
-        _fit_elsewhere(path, groups, plan, data, runner, executor or LocalExecutor(runner.devices(workers)))
-        return _in_order(path, jobs)
+        _fit_elsewhere(additions, groups, plan, data, runner, executor or LocalExecutor(runner.devices(workers)))
+        return additions.end([job.id for job in jobs])
     architecture, done = resolve_architecture(plan.arch, data.io), 0
     for group in groups:
         name = f"fitting {done + 1}-{done + len(group)} of {len(todo)}"
         done += len(group)
         for instance in _fit_group(path, group, architecture, plan, runner, name, begin):
-            append_instance(path, instance)
+            additions.add(instance)
         runner.count(len(group), "instances")
-    return _in_order(path, jobs)
-
-
-def _in_order(path: Path, jobs: Sequence[FitJob]) -> Zoo:
-    order_instances(path, [job.id for job in jobs])
-    return open_zoo(path)
+    return additions.end([job.id for job in jobs])
 
 
 def _fit_group(
@@ -125,7 +124,7 @@ def _fit_group(
 
 
 def _fit_elsewhere(
-    path: Path,
+    additions: Additions,
     groups: Sequence[Sequence[FitJob]],
     plan: FitPlan,
     data: FieldData,
@@ -133,14 +132,21 @@ def _fit_elsewhere(
     executor: Executor,
 ) -> None:
     """Fit groups in other processes; the manifest grows as each is done."""
-    work = partial(_in_process, plan=plan, io=data.io, precision=runner.precision_name, seed=runner.seed, path=path)
+    work = partial(
+        _in_process,
+        plan=plan,
+        io=data.io,
+        precision=runner.precision_name,
+        seed=runner.seed,
+        path=additions.path,
+    )
     with (
         runner.progress("fitting the zoo", sum(map(len, groups))) as tick,
         closing(results_of(executor, work, groups)) as finished,
     ):
         for instances in finished:
             for instance in instances:
-                append_instance(path, instance)
+                additions.add(instance)
             runner.count(len(instances), "instances")
             tick(len(instances))
 
@@ -181,7 +187,7 @@ def data_of(sources: Sequence[ShapeSource]) -> FieldData:
 
 
 def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]:
-    """Jobs that a zoo does not have yet.
+    """Jobs that a zoo does not have yet, or has lost the files of.
 
     Raises:
         ConfigError: it has one that was fitted otherwise, or for another split.
@@ -199,7 +205,8 @@ def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]
                 f"{zoo.path} has {job.id} already, fitted otherwise: {'; '.join(differing)}.",
                 "Use the settings that it was started with, or choose another folder.",
             )
-    return [job for job in jobs if job.id not in done]
+    lost = lost_files(zoo)
+    return [job for job in jobs if job.id not in done or job.id in lost]
 
 
 def _settings(job: FitJob, plan: FitPlan) -> dict[str, Any]:

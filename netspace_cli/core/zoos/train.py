@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -18,7 +17,7 @@ from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.runtime.executors import Executor
 from netspace_cli.core.runtime.runner import Runner
 
-from .listing import append_instance, order_instances
+from .additions import Additions, lost_files
 from .plan import Job, ZooPlan, jobs_of
 from .workers import results
 from .zoo import Instance, Zoo, create_zoo, open_zoo
@@ -59,27 +58,20 @@ def train_zoo(
         architecture = resolve_architecture(name, data.io)
         check_images_a_step(architecture, images, setting("batch", plan.batch), setting("batch", 2))
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
-    done = {i.id: i for i in zoo.instances}
     jobs = jobs_of(plan, runner.seed)
-    _check_done(path, jobs, done, plan, runner.precision_name)
-    lost = lost_files(zoo)
-    todo = [left for job in jobs if (left := job.without(done.keys() - lost))]
-    others = list[Instance]()
+    _check_done(path, jobs, {i.id: i for i in zoo.instances}, plan, runner.precision_name)
+    additions = Additions(path, zoo, "trained")
+    todo = [left for job in jobs if (left := job.without(additions.there))]
     # Closed, so that workers end when the work is broken off here, and not some time later.
     with (
         runner.progress("training the zoo", sum(len(job.instances()) for job in todo)) as tick,
         closing(results(todo, plan, data, runner, path, workers, executor, source)) as finished,
     ):
         for instance in finished:
-            if instance.id not in lost:
-                append_instance(path, instance)
-            elif instance.sha256 != done[instance.id].sha256:
-                others.append(instance)
+            additions.add(instance)
             runner.count(1, "instances")
             tick(1, id=instance.id, test=instance.accuracy["test"])
-    _discard(path, done, others)
-    order_instances(path, [id for job in jobs for id in job.instances().values()])
-    return open_zoo(path)
+    return additions.end([id for job in jobs for id in job.instances().values()])
 
 
 def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], plan: ZooPlan, precision: str) -> None:
@@ -110,28 +102,6 @@ def _check_done(path: Path, jobs: Sequence[Job], done: Mapping[str, Instance], p
                 "one, and the instances of a run share a split.",
                 f"Use the counts that it was started with, or add instances of another {setting('seed')}.",
             )
-
-
-def lost_files(zoo: Zoo) -> frozenset[str]:
-    """Ids of instances whose files are gone."""
-    return frozenset(i.id for i in zoo.instances if not os.path.isfile(zoo.file_of(i)))  # of names too long, too
-
-
-def _discard(path: Path, listed: Mapping[str, Instance], others: Sequence[Instance]) -> None:
-    """Remove instances that were trained again and have become other networks, as on another machine; refuse if any.
-
-    Raises:
-        ConfigError: names the first.
-    """
-    for other in others:
-        (path / other.file).unlink()
-    if others:
-        first, more = others[0], f" and {len(others) - 1} more" * (len(others) > 1)
-        raise ConfigError(
-            f"the file of {first.id}{more} was gone from {path}; trained again, it is not the network that is listed "
-            f"(SHA-256 {first.sha256[:12]}, not {listed[first.id].sha256[:12]}).",
-            f"Remove such lines from {path / 'instances.jsonl'}, and run the same command again.",
-        )
 
 
 def zoo_so_far(path: Path, data: LabelledData, archs: Sequence[str]) -> frozenset[str]:

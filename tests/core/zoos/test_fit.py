@@ -152,6 +152,24 @@ def test_a_file_without_its_line_is_made_again(whole: Zoo, tmp_path: Path) -> No
     assert make(tmp_path / "zoo").instances == whole.instances
 
 
+def test_a_file_that_is_gone_is_made_again_and_another_network_refused(whole: Zoo, tmp_path: Path) -> None:
+    zoo = make(tmp_path / "zoo")
+    one, two = zoo.instances[1], zoo.instances[3]
+    zoo.file_of(one).unlink()
+    jobs = fit_jobs(BALLS, PLAN, 0)
+    assert [job.id for job in fits_so_far(zoo.path, BALLS, jobs, PLAN)] == [one.id]
+    manifest = zoo.path / "instances.jsonl"
+    before = manifest.read_bytes()
+    assert make(zoo.path).instances == whole.instances
+    assert manifest.read_bytes() == before and [state for _, state in verify(zoo)] == ["ok"] * 5
+    manifest.write_bytes(before.replace(two.sha256.encode(), b"0" * 64))
+    zoo.file_of(two).unlink()
+    said = rf"{two.id} was gone .*; fitted again, it is not the network that is listed .*, not 000000"
+    with pytest.raises(ConfigError, match=said):
+        make(zoo.path)
+    assert not zoo.file_of(two).exists()
+
+
 def test_a_network_s_company_does_not_change_it(whole: Zoo, tmp_path: Path) -> None:
     assert make(tmp_path / "zoo", replace(PLAN, together=1)).instances == whole.instances
 
@@ -163,6 +181,9 @@ def test_two_workers_fit_the_same_networks(solids: Solids, tmp_path: Path) -> No
         alone = fit_zoo(tmp_path / "alone", find_shapes(solids.grids), plan, runner)
         zoo = fit_zoo(tmp_path / "zoo", find_shapes(solids.grids), plan, runner, workers=2)
         assert runner.report()["counted"]["instances"] == 6
+        zoo.file_of(zoo.instances[0]).unlink()
+        assert fit_zoo(zoo.path, find_shapes(solids.grids), plan, runner, workers=2).instances == zoo.instances
+        assert runner.report()["counted"]["instances"] == 7, "made again"
     assert zoo.instances == alone.instances
     assert [state for _, state in verify(zoo)] == ["ok"] * 3
 

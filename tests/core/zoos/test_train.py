@@ -24,8 +24,9 @@ from netspace_cli.core.networks.trust import trusting
 from netspace_cli.core.runtime.progress import Progress
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import train_one as zoo_train
+from netspace_cli.core.zoos.additions import lost_files
 from netspace_cli.core.zoos.plan import Job, ZooPlan, jobs_of
-from netspace_cli.core.zoos.train import lost_files, train_zoo, zoo_so_far
+from netspace_cli.core.zoos.train import train_zoo, zoo_so_far
 from netspace_cli.core.zoos.train_one import optimiser_of
 from netspace_cli.core.zoos.zoo import Instance, Zoo, open_zoo, verify
 from netspace_cli.terminal.flags import CommandLineWording
