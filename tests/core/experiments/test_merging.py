@@ -41,10 +41,10 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "runs.jsonl").read_text().splitlines()[1:]]
 
 
-def a_run(best: float, ensemble: float, own: float, labels: bool = True) -> dict[str, Any]:
+def a_run(best: float, ensemble: float, own: float, labels: bool = True, draw: int = 0) -> dict[str, Any]:
     tests = {"best": best, "ensemble": ensemble, "from-best": own}
     ways = {name: {"test": test, "images": 8, "seconds": 1.0} for name, test in tests.items()}
-    return {"labels": labels, "written": "from-best", "ways": ways}
+    return {"labels": labels, "draw": draw, "written": "from-best", "ways": ways}
 
 
 def test_shares_are_of_the_gain_over_the_best_member() -> None:
@@ -59,6 +59,16 @@ def test_shares_are_of_the_gain_over_the_best_member() -> None:
     assert [row["written"] for row in rows] == [0, 0, 3, 3]
     figure = gain_by_way("a", [*runs, a_run(0.5, 0.6, 0.55, labels=False)])
     assert [axes.get_title() for axes in figure.axes] == ["with labels", "without labels"]
+
+
+def test_another_best_member_without_labels_is_told() -> None:
+    runs = [a_run(0.5, 0.6, 0.55, labels, draw) for draw in range(3) for labels in (True, False)]
+    assert remarks_on(runs) == []
+    others = [*runs[:4], a_run(0.5, 0.6, 0.55, draw=2), a_run(0.4, 0.6, 0.55, labels=False, draw=2)]
+    (said,) = remarks_on(others)
+    assert said.startswith("In 1 of 3 draws the best member with labels is another one than without")
+    assert said.endswith("compare accuracies between the two, not gains kept.")
+    assert remarks_on(others[:-1]) == [], "nothing to compare"
 
 
 def test_what_gains_little_or_nothing_is_told_and_drawn_at_the_edge() -> None:

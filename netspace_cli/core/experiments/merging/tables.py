@@ -25,14 +25,32 @@ def share_of(run: Run, way: str) -> float | None:
 
 
 def remarks_on(runs: Sequence[Run]) -> list[str]:
-    """What to know of gains kept where the ensemble gains nothing, or so little that chance rules them."""
+    """What to know of gains kept: where there is little to gain, and where labels decide what a gain is."""
     gains = [run["ways"][ENSEMBLE]["test"] - _best_of(run)["test"] for run in runs]
     nothing, little = sum(gain <= 0 for gain in gains), sum(0 < gain < LITTLE for gain in gains)
     found = [f"In {nothing} of {len(runs)} merges the ensemble gains nothing; they have no gain kept."] * (nothing > 0)
-    return found + [
-        f"In {little} of {len(runs)} merges the ensemble gains less than {100 * LITTLE:g} %: what is kept of so little "
-        "hangs on single images."
-    ] * (little > 0)
+    return (
+        found
+        + [
+            f"In {little} of {len(runs)} merges the ensemble gains less than {100 * LITTLE:g} %: what is kept of so little "
+            "hangs on single images."
+        ]
+        * (little > 0)
+        + _of_labels(runs)
+    )
+
+
+def _of_labels(runs: Sequence[Run]) -> list[str]:
+    """Whether draws are measured by another best member with labels than without."""
+    best: dict[bool, dict[int, float | None]] = {True: {}, False: {}}
+    for run in runs:
+        best[run["labels"]][run["draw"]] = _best_of(run).get("test")
+    both = best[True].keys() & best[False].keys()
+    others = sum(best[True][draw] != best[False][draw] for draw in both)
+    return [
+        f"In {others} of {len(both)} draws the best member with labels is another one than without, where it is the "
+        "one that agrees most with all together: compare accuracies between the two, not gains kept."
+    ] * (others > 0)
 
 
 def _best_of(run: Run) -> dict[str, Any]:
