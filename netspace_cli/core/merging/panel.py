@@ -21,8 +21,11 @@ from netspace_cli.core.runtime.runner import Runner
 
 from .answers import FORGETFUL, Answers, on_split
 
-# Logits of one function written twice differ by rounding alone, in units of their size.
-SAME = 1e-4
+# Logits of one function written twice differ by rounding alone: in units of their size, and, to half precision, of how
+# much they differ between images.
+SAME, SAME_IN_HALF = 1e-4, 2e-3
+# A class that is said less often than this share of what would be even is one that a network does not know.
+SELDOM = 0.1
 LEAST_PROBABILITY = 1e-12
 
 
@@ -250,7 +253,8 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor], la
 def _names(counts: Tensor) -> Tensor:
     """(K,) what the classes of one are to be called to agree with the other most often; their own names where fewer
     than two classes that are each other's most frequent answer would have another: a class that one never says is
-    left out of what it says, and not called otherwise.
+    left out of what it says, and not called otherwise. Who was shown some classes alone never says the others, so a
+    new name counts only where it is said for other images.
 
     Args:
         counts: (K, K) images to which one gives class i and the other class j.
@@ -258,6 +262,7 @@ def _names(counts: Tensor) -> Tensor:
     _, columns = scipy.optimize.linear_sum_assignment(counts.numpy(), maximize=True)
     own, names = torch.arange(len(counts)), torch.from_numpy(columns)
     mutual = (counts.argmax(1) == names) & (counts.argmax(0)[names] == own)
+    mutual &= counts.sum(1)[names] * len(counts) > SELDOM * counts.sum()
     return names if int(((names != own) & mutual).sum()) > 1 else own
 
 
@@ -285,7 +290,8 @@ def _check_functions(members: Sequence[Network], answers: Sequence[Tensor], *, a
         if constant[i] and all_teach:
             raise _says_nothing([members[i]], len(own))
         for j, other in enumerate(answers[:i]):
-            if float((own - other).abs().max()) > SAME * float(own.abs().max()):
+            spread = float((own - own.mean(0)).abs().max())
+            if float((own - other).abs().max()) > max(SAME * float(own.abs().max()), SAME_IN_HALF * spread):
                 continue
             raise _says_nothing([members[j], members[i]], len(own)) if constant[i] else _copies(members[j], members[i])
 

@@ -136,6 +136,20 @@ def test_a_class_that_one_never_says_is_no_other_order() -> None:
     check_class_orders(networks(3), found, LABELS)
 
 
+@pytest.mark.parametrize(
+    "shown", [((0, 1), (2, 3, 4)), ((0, 1, 2), (3, 4)), ((0, 2, 4), (1, 3)), ((0, 1), (2, 3), (4, 0))]
+)
+def test_members_of_sites_with_other_classes_have_no_other_order(shown: tuple[tuple[int, ...], ...]) -> None:
+    found = [answers(0.9, seed, sure=6.0) for seed in range(len(shown))]
+    for each, classes in zip(found, shown, strict=True):
+        each[:, [i for i in range(K) if i not in classes]] -= 20
+        for unknown in set(range(K)) - set(classes):
+            each[LABELS == unknown, classes[unknown % len(classes)]] += 6  # the class that it looks like
+    check_class_orders(networks(len(found)), found)
+    check_class_orders(networks(len(found) + 1), [*found, answers(0.9, 9)])
+    check_class_orders(networks(len(found)), found, LABELS)
+
+
 def test_of_members_that_disagree_the_one_with_another_order_is_named() -> None:
     found = [answers(0.7, 0), answers(0.7, 1), answers(0.9, 2, sure=6.0).roll(2, dims=1)]
     with pytest.raises(ConfigError, match="2.pt agrees with the other members on"):
@@ -176,8 +190,10 @@ def test_a_reordered_copy_is_noticed(tiny: Tiny) -> None:
     one = Network(architecture, 0.1 * torch.randn(architecture.parameter_count, generator=seeded()), source="a.pt")
     other = replace(one, weights=architecture.shuffle(one.weights, seeded(1)), source="b.pt")
     assert not torch.equal(one.weights, other.weights)
-    with pytest.raises(ConfigError, match="a.pt and b.pt are the same network"):
-        seat([one, other], tiny.data, Runner("cpu"), choose=True)
+    half = replace(one, weights=one.weights.half().float(), source="b.pt")
+    for copy in (other, half):
+        with pytest.raises(ConfigError, match="a.pt and b.pt are the same network"):
+            seat([one, copy], tiny.data, Runner("cpu"), choose=True)
 
 
 def test_members_that_answer_all_images_alike_are_no_copies(tiny: Tiny) -> None:
