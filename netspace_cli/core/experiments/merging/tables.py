@@ -28,16 +28,15 @@ def remarks_on(runs: Sequence[Run]) -> list[str]:
     """What to know of gains kept: where there is little to gain, and where labels decide what a gain is."""
     gains = [run["ways"][ENSEMBLE]["test"] - _best_of(run)["test"] for run in runs]
     nothing, little = sum(gain <= 0 for gain in gains), sum(0 < gain < LITTLE for gain in gains)
-    found = [f"In {nothing} of {len(runs)} merges the ensemble gains nothing; they have no gain kept."] * (nothing > 0)
-    return (
-        found
-        + [
-            f"In {little} of {len(runs)} merges the ensemble gains less than {100 * LITTLE:g} %: what is kept of so little "
-            "hangs on single images."
-        ]
-        * (little > 0)
-        + _of_labels(runs)
-    )
+    found = []
+    if nothing:
+        found.append(f"In {nothing} of {len(runs)} merges the ensemble gains nothing; they have no gain kept.")
+    if little:
+        found.append(
+            f"In {little} of {len(runs)} merges the ensemble gains less than {100 * LITTLE:g} %: what is kept of so "
+            "little hangs on single images."
+        )
+    return found + _of_labels(runs)
 
 
 def _of_labels(runs: Sequence[Run]) -> list[str]:
