@@ -49,7 +49,7 @@ class Judge:
         labels: (N,) of the test images, on the processor; None where they are not known.
         members: of each member its accuracy on the test images; None without labels.
         teachers: the members that teach, the best first; weights: theirs, None for equal ones.
-        seconds: that it takes to judge one network, about; pace: to run one on an image.
+        pace: seconds that it takes to run a member on an image, about.
     """
 
     data: LabelledData
@@ -60,8 +60,12 @@ class Judge:
     members: tuple[float | None, ...]
     teachers: tuple[Network, ...]
     weights: tuple[float, ...] | None
-    seconds: float
     pace: float
+
+    @property
+    def looks(self) -> float:
+        """How much longer it takes to judge a network than to have its loss."""
+        return (len(self.validation) + len(self.test)) / min(LOOKED_AT, len(self.validation))
 
     def loss(self, network: Network) -> float:
         """Loss on the first validation images, by labels or else by the ensemble. It tells apart what is right equally
@@ -133,12 +137,11 @@ def judge_of(
     places, begun = range(len(panel.members)), perf_counter()
     of_all = [ensemble_outputs(panel.answers, problem), ensemble_outputs((asked(i) for i in places), problem)]
     pace = (perf_counter() - begun) / len(places) / len(of_all[1])
-    seconds = pace * (len(of_all[0]) + len(of_all[1]))
     teach = of_all
     if panel.weights is not None or len(panel.teachers) < len(places):
         chosen, weights = panel.teachers, panel.weights
         sources = (panel.answers[i] for i in chosen), (asked(i) for i in chosen)
         teach = [ensemble_outputs(each, problem, weights) for each in sources]
     teachers = tuple(panel.members[i] for i in panel.teachers)
-    judge = Judge(data, runner, teach[0], teach[1], labels, tuple(found), teachers, panel.weights, seconds, pace)
+    judge = Judge(data, runner, teach[0], teach[1], labels, tuple(found), teachers, panel.weights, pace)
     return judge, Beside(judge.scores_of(*of_all), judge.scores_of(panel.answers[first], *said_by_best))

@@ -337,8 +337,12 @@ def _distilled(
         elif plan.budget is None:
             distil_by_halving(list(students), loss, runner, steps=STEPS_IN_ALL)
         else:
-            # All are judged in the end.
-            left = plan.budget - (perf_counter() - began) - len(names) * judge.seconds
+            first, looked = next(iter(students)), perf_counter()
+            loss(first)
+            look = perf_counter() - looked
+            # About twice as many looks as there are students, and all ways are judged in the end.
+            after = 2 * len(students) * look + len(names) * judge.looks * look
+            left = plan.budget - (perf_counter() - began) - after
             distil_by_halving(list(students), loss, runner, seconds=max(left, LEAST_SHARE * plan.budget))
         found = []
         for name in names:

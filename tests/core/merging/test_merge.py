@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,7 +22,7 @@ from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.merging import merge as module
 from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, most_steps
-from netspace_cli.core.merging.judge import judge_of
+from netspace_cli.core.merging.judge import Judge, judge_of
 from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned, greedy_mean, mean_of
 from netspace_cli.core.merging.merge import Merged, gain_kept, merge, target_of
@@ -343,6 +345,28 @@ def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
     assert all(1 <= way.steps < last.steps for way in alike) and alike
     assert halvings(5) == [5, 3, 2, 1] and halvings(1) == [1]
     assert sum(way.seconds for way in distilled) < 2.0
+
+
+def test_a_budget_keeps_back_what_it_takes_to_judge_a_slow_result(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    look, given, own_loss = 0.05, list[tuple[int, float]](), Judge.loss
+
+    def slow(judge: Judge, network: Network) -> float:
+        time.sleep(look)
+        return own_loss(judge, network)
+
+    def distil(students: Sequence[Distilling], *rest: Any, seconds: float) -> None:
+        given.append((len(students), seconds))
+        distil_by_halving(students, *rest, seconds=0.1)
+
+    monkeypatch.setattr(Judge, "loss", slow)
+    monkeypatch.setattr(module, "distil_by_halving", distil)
+    budget = 30.0
+    plan = MergePlan(budget=budget, images=8, lr=1e-3)
+    found = merge(members_of(tiny, "lenetlike"), tiny.data, Runner("cpu"), space=tiny.space, plan=plan)
+    ((students, seconds),) = given
+    val, test = (len(tiny.data.splits[split]) for split in ("val", "test"))
+    ways = sum("from-" in way.name for way in found.ways)
+    assert 10 < seconds < budget - look * (2 * students + ways * (val + test) / val)
 
 
 class Signal(Silent):

@@ -144,7 +144,7 @@ def test_members_of_sites_with_other_classes_have_no_other_order(shown: tuple[tu
     for each, classes in zip(found, shown, strict=True):
         each[:, [i for i in range(K) if i not in classes]] -= 20
         for unknown in set(range(K)) - set(classes):
-            each[LABELS == unknown, classes[unknown % len(classes)]] += 6  # the class that it looks like
+            each[unknown == LABELS, classes[unknown % len(classes)]] += 6  # the class that it looks like
     check_class_orders(networks(len(found)), found)
     check_class_orders(networks(len(found) + 1), [*found, answers(0.9, 9)])
     check_class_orders(networks(len(found)), found, LABELS)
