@@ -72,7 +72,7 @@ FEW_STEPS = 20
     show_default=True,
     help="Temperature of distilling.",
 )
-@click.option("--no-labels", is_flag=True, help="Use no labels, but for the test images' scores.")
+@click.option("--no-labels", is_flag=True, help="Use no labels, but for --select and the test images' scores.")
 @click.option(
     "--weigh", is_flag=True, help="Weigh the networks that teach, as fits the labels of validation images best."
 )
@@ -228,6 +228,16 @@ def _seconds(value: float) -> str:
     return f"{value:.1f}"
 
 
+def _remark_on_labels(console: Console, task: MergeTask, found: Merged) -> None:
+    """How a way was chosen where labels are not known or not used."""
+    spaces = task.space is not None and any(way.name in ON_SPACE for way in found.ways)
+    more = " That does not show whether the space knows more than the members." if spaces else ""
+    chosen = "the way was chosen" if task.request.plan.method is None else "weights are judged"
+    console.note(f"No labels: {chosen} by agreement with the ensemble on images held out of the rest.{more}")
+    if task.request.select is not None:
+        console.note("--select went by labels: the members are the best on the validation images.")
+
+
 def _remark(console: Console, task: MergeTask, found: Merged) -> None:
     """What a reader of the table may ask, and what was written."""
     if len(found.teachers) < len(found.members):
@@ -241,10 +251,7 @@ def _remark(console: Console, task: MergeTask, found: Merged) -> None:
             "without."
         )
     if not task.labelled:
-        spaces = task.space is not None and any(way.name in ON_SPACE for way in found.ways)
-        more = " That does not show whether the space knows more than the members." if spaces else ""
-        chosen = "the way was chosen" if task.request.plan.method is None else "weights are judged"
-        console.note(f"No labels: {chosen} by agreement with the ensemble on images held out of the rest.{more}")
+        _remark_on_labels(console, task, found)
     reasons: dict[str, list[str]] = {}
     for way, why in found.left_out.items():
         reasons.setdefault(why, []).append(way)

@@ -245,6 +245,14 @@ def test_without_labels_it_is_said_what_agreement_does_not_show(
     assert "No labels" not in labelled
 
 
+def test_selecting_goes_by_labels_also_where_nothing_else_does(tiny: Tiny, cli: Cli) -> None:
+    command = ["merge", tiny.single_zoo.path, "--data", tiny.npz, "--method", "best", "--threads", 1]
+    told = "--select went by labels: the members are the best on the validation images."
+    assert told in cli(*command, "--no-labels", "--select", "top:2").stderr
+    for rest in (["--no-labels"], ["--select", "top:2"]):
+        assert told not in cli(*command, *rest).stderr
+
+
 def test_members_may_be_of_a_module_of_one_s_own(
     tiny: Tiny, files: list[Path], plain_images: Path, work: Path, ask: Ask, refused: Refused
 ) -> None:
@@ -403,6 +411,9 @@ def test_a_zoo_is_merged_group_by_group_and_goes_on(tiny: Tiny, work: Path, ask:
     assert Path("merged/instances.jsonl").read_text().splitlines() == lines
     assert "merged from other instances or by other settings" in refused(2, *options, "--seed", 1)
     assert "--arch is not for --groups" in refused(2, *options, "--arch", "resnet8")
+    assert "--space auto makes a space on the members of one merge, and --groups seed is many" in refused(
+        2, *options, "--space", "auto"
+    )
     alone = ["merge", tiny.teacher.parents[2], "--data", tiny.npz, "--groups", "seed", "-o", "other"]
     assert "no two of the 1 instances" in refused(2, *alone)
     twice = ["merge", tiny.zoo.path, tiny.zoo.path, "--groups", "seed", "-o", "other"]

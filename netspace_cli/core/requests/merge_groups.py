@@ -12,6 +12,7 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.merging.groups import Group, MergeInputs, groups_left, groups_of, merge_groups
+from netspace_cli.core.merging.own_space import NAME
 from netspace_cli.core.merging.plan import ENSEMBLE, MergePlan
 from netspace_cli.core.runtime.cluster import Cluster
 from netspace_cli.core.runtime.runner import Runner
@@ -59,6 +60,12 @@ class MergeGroupsRequest:
             raise ConfigError(
                 f"{setting('groups', 'seed')} merges the groups of one zoo into a folder; {given}.",
                 f"Name one zoo and where the result goes: {setting('output', 'PATH')}.",
+            )
+        if self.space == NAME:
+            raise ConfigError(
+                f"{setting('space', NAME)} makes a space on the members of one merge, and "
+                f"{setting('groups', 'seed')} is many merges.",
+                "Name a space that is there, or leave it out.",
             )
         inputs = MergeSource(self.zoos[0], self.data, self.space).open()
         check_ensemble(inputs.zoo, inputs.data, None)
