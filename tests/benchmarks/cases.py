@@ -77,12 +77,19 @@ def network(arch: str, data: ImageData) -> Network:
     )
 
 
-def step(folder: Path, archs: tuple[str, ...], count: int, recipe: str, values: dict[str, str]) -> Round:
+def step(
+    folder: Path,
+    archs: tuple[str, ...],
+    count: int,
+    recipe: str,
+    values: dict[str, str],
+    runner: Runner | None = None,
+) -> Round:
     """A step of a space's training."""
     data = images(folder)
     zoo = zoo_of(folder, data, archs, count)
     settings = load_recipe(RECIPES / recipe, {"train.steps": "100000", "train.warmup": "100", **values})
-    runner = Runner("cpu", threads=1)
+    runner = runner or Runner("cpu", threads=1)
     teacher = network("resnet56-a", data) if len(archs) > 1 else None
     task = prepare(zoo, settings, data, runner, teacher=teacher)
     state = new_state(task)
