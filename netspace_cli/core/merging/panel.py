@@ -227,7 +227,7 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor], la
     for place, (member, own) in enumerate(zip(members, said, strict=True)):
         told = (total - probabilities[place]).argmax(1) if labels is None else labels
         counts = torch.bincount(own * classes + told, minlength=classes**2).view(classes, classes)
-        renamed = _names(counts)[own]
+        renamed = _names(counts, known=labels is not None)[own]
         plain, reordered = (int((each == told).sum()) / images for each in (own, renamed))
         # Two networks that hardly ever say another class than their favourite agree as often whatever they see.
         shares = [counts.sum(axis).double().sort().values / images for axis in (0, 1)]
@@ -250,19 +250,21 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor], la
     )
 
 
-def _names(counts: Tensor) -> Tensor:
+def _names(counts: Tensor, *, known: bool) -> Tensor:
     """(K,) what the classes of one are to be called to agree with the other most often; their own names where fewer
     than two classes that are each other's most frequent answer would have another: a class that one never says is
-    left out of what it says, and not called otherwise. Who was shown some classes alone never says the others, so a
-    new name counts only where it is said for other images.
+    left out of what it says, and not called otherwise.
 
     Args:
         counts: (K, K) images to which one gives class i and the other class j.
+        known: whether the other is the labels. Of two networks that were shown different classes each says its own, so
+            that a new name counts only where one says it for other images.
     """
     _, columns = scipy.optimize.linear_sum_assignment(counts.numpy(), maximize=True)
     own, names = torch.arange(len(counts)), torch.from_numpy(columns)
     mutual = (counts.argmax(1) == names) & (counts.argmax(0)[names] == own)
-    mutual &= counts.sum(1)[names] * len(counts) > SELDOM * counts.sum()
+    if not known:
+        mutual &= counts.sum(1)[names] * len(counts) > SELDOM * counts.sum()
     return names if int(((names != own) & mutual).sum()) > 1 else own
 
 

@@ -150,6 +150,14 @@ def test_members_of_sites_with_other_classes_have_no_other_order(shown: tuple[tu
     check_class_orders(networks(len(found)), found, LABELS)
 
 
+def test_a_site_that_counts_its_own_classes_from_zero_is_refused_where_labels_are_known() -> None:
+    counted = answers(0.9, 0, sure=6.0)
+    counted[:, :2] -= 20
+    counted = counted.roll(-2, dims=1)  # the last three classes, called 0 to 2
+    with pytest.raises(ConfigError, match="0.pt is right on .* with its classes in another order"):
+        check_class_orders(networks(2), [counted, answers(0.9, 1)], LABELS)
+
+
 def test_of_members_that_disagree_the_one_with_another_order_is_named() -> None:
     found = [answers(0.7, 0), answers(0.7, 1), answers(0.9, 2, sure=6.0).roll(2, dims=1)]
     with pytest.raises(ConfigError, match="2.pt agrees with the other members on"):
