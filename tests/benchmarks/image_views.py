@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -37,6 +37,11 @@ def seconds_of(work: Callable[[], Any]) -> tuple[float, Any]:
     return time.process_time() - began, result
 
 
+def by_turns(turns: Sequence[Callable[[], Any]], rounds: int) -> list[list[float]]:
+    """Processor seconds of each piece of work in every round but a first one, which is left out."""
+    return [[seconds_of(turn)[0] for turn in turns] for _ in range(rounds + 1)][1:]
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Time steps with a teacher that was asked before.")
@@ -56,7 +61,7 @@ def main() -> None:
         tasks = (prepared(0), asked)
         states = [new_state(task) for task in tasks]
         turns = [partial(take_step, task, state) for task, state in zip(tasks, states, strict=True)]
-        pairs = [[seconds_of(turn)[0] for turn in turns] for _ in range(rounds + 1)][1:]
+        pairs = by_turns(turns, rounds)
     ratios = [each / once for each, once in pairs]
     each, once = (median(pair[i] for pair in pairs) for i in (0, 1))
     question = asking / len(data.splits["train"])

@@ -24,7 +24,7 @@ from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import take_step
 
 from .cases import RECIPES, images, zoo_of
-from .image_views import seconds_of
+from .image_views import by_turns
 
 OPTIMIZERS = ("adam", "muon")
 ARCHS = {"cifar10-lenetlike": "lenetlike", "cifar10-resnet8": "resnet8"}
@@ -49,7 +49,7 @@ def main() -> None:
         data = images(Path(name), (1000, 600, 600))
         for recipe in given.recipes:
             turns = turns_of(recipe, Path(name), data, runner)
-            pairs = [[seconds_of(turn)[0] for turn in turns] for _ in range(given.rounds + 1)][1:]
+            pairs = by_turns(turns, given.rounds)
             ratios = [muon / adam for adam, muon in pairs]
             adam, muon = (median(pair[i] for pair in pairs) for i in (0, 1))
             print(

@@ -17,7 +17,7 @@ import torch
 from netspace_cli.core.runtime.runner import Runner
 
 from . import cases
-from .image_views import seconds_of
+from .image_views import by_turns
 
 PRECISIONS = ("float32", "bf16")
 # By name: architectures, instances of each, and the recipe.
@@ -42,7 +42,7 @@ def main() -> None:
                 own = Path(folder) / precision
                 own.mkdir()
                 turns.append(cases.step(own, *STEPS[case], {}, Runner("cpu", threads=1, precision=precision)))
-            pairs = [[seconds_of(turn)[0] for turn in turns] for _ in range(given.rounds + 1)][1:]
+            pairs = by_turns(turns, given.rounds)
         ratios = [plain / half for plain, half in pairs]
         plain, half = (median(pair[i] for pair in pairs) for i in (0, 1))
         print(

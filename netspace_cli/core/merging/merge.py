@@ -29,7 +29,7 @@ from .judge import Beside, Judge, Scores, judge_of
 from .lessons import lessons_of
 from .panel import Panel, check_members, name_of, seat
 from .plan import BEST_MEMBER, DISTILLING, ENSEMBLE, ON_SPACE, STEPS_IN_ALL, WAYS, MergePlan
-from .starts import Starts, ways_left_out
+from .starts import Starts, timed, ways_left_out
 
 # The least share of a budget that distilling gets, whatever the rest has taken.
 LEAST_SHARE = 0.1
@@ -337,9 +337,7 @@ def _distilled(
         elif plan.budget is None:
             distil_by_halving(list(students), loss, runner, steps=STEPS_IN_ALL)
         else:
-            first, looked = next(iter(students)), perf_counter()
-            loss(first)
-            look = perf_counter() - looked
+            _, look = timed(lambda: loss(next(iter(students))))
             # About twice as many looks as there are students, and all ways are judged in the end.
             after = 2 * len(students) * look + len(names) * judge.looks * look
             left = plan.budget - (perf_counter() - began) - after

@@ -97,7 +97,7 @@ class Starts:
         """A way without steps."""
         made: dict[str, Callable[[], Start]] = {
             "best": lambda: Start(self._best.weights.cpu(), 1, 0.0),
-            "mean": lambda: self._of_all(*_timed(lambda: mean_of([m.weights.cpu() for m in self.own]))),
+            "mean": lambda: self._of_all(*timed(lambda: mean_of([m.weights.cpu() for m in self.own]))),
             "aligned-mean": lambda: self._mean,
             "refreshed-mean": lambda: self._refreshed,
             "greedy-mean": lambda: self._greedy,
@@ -153,19 +153,19 @@ class Starts:
         """(P,) of each member that is averaged, aligned where its hidden units are known."""
         if not self.architecture.hidden_groups:
             return [member.weights.cpu() for member in self.own], 0.0
-        return _timed(lambda: aligned(self.own, self._judge.runner))
+        return timed(lambda: aligned(self.own, self._judge.runner))
 
     @cached_property
     def _mean(self) -> Start:
         weights, before = self._aligned
-        found, seconds = _timed(lambda: mean_of(weights))
+        found, seconds = timed(lambda: mean_of(weights))
         return self._of_all(found, before + seconds)
 
     @cached_property
     def _refreshed(self) -> Start:
         mean, judge = self._mean, self._judge
         like = self.own[0].weights
-        found, seconds = _timed(lambda: refreshed(self.architecture, mean.weights, like, judge.data, judge.runner))
+        found, seconds = timed(lambda: refreshed(self.architecture, mean.weights, like, judge.data, judge.runner))
         return self._of_all(found, mean.seconds + seconds)
 
     @cached_property
@@ -175,7 +175,7 @@ class Starts:
         def score(each: Tensor) -> float:
             return self._judge.choice(Network(self.architecture, each))
 
-        (found, members), seconds = _timed(lambda: greedy_mean(weights, score))
+        (found, members), seconds = timed(lambda: greedy_mean(weights, score))
         return Start(found, members, before + seconds)
 
     def _decoded(self, members: int) -> Start:
@@ -183,15 +183,16 @@ class Starts:
         embeddings, before = self._embeddings
         space = self._judge.runner.place(self._space)
         row = embeddings[:members].mean(0)
-        found, seconds = _timed(lambda: decode_row(row, space, arch=self.architecture.name).weights.cpu())
+        found, seconds = timed(lambda: decode_row(row, space, arch=self.architecture.name).weights.cpu())
         return Start(found, members, before + seconds)
 
     @cached_property
     def _embeddings(self) -> tuple[Tensor, float]:
-        return _timed(lambda: encode(self.encodable, self._space, self._judge.runner).vectors)
+        return timed(lambda: encode(self.encodable, self._space, self._judge.runner).vectors)
 
 
-def _timed(work: Callable[[], Found]) -> tuple[Found, float]:
+def timed(work: Callable[[], Found]) -> tuple[Found, float]:
+    """What some work finds, and the seconds that it takes."""
     begun = perf_counter()
     with torch.no_grad():
         found = work()

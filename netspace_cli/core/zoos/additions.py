@@ -17,6 +17,11 @@ def lost_files(zoo: Zoo) -> frozenset[str]:
     return frozenset(i.id for i in zoo.instances if not os.path.isfile(zoo.file_of(i)))  # of names too long, too
 
 
+def kept_files(zoo: Zoo) -> frozenset[str]:
+    """Ids of instances whose files are there, which need not be made."""
+    return frozenset(i.id for i in zoo.instances) - lost_files(zoo)
+
+
 class Additions:
     """Instances that a command makes for a zoo.
 
@@ -28,18 +33,13 @@ class Additions:
 
     def __init__(self, path: Path, before: Zoo | None, made: str) -> None:
         self.path, self.made = path, made
-        self.lost = frozenset[str]() if before is None else lost_files(before)
+        self._lost = frozenset[str]() if before is None else lost_files(before)
         self._listed = {} if before is None else {i.id: i.sha256 for i in before.instances}
         self._others: list[Instance] = []
 
-    @property
-    def there(self) -> frozenset[str]:
-        """Ids of the instances that need not be made."""
-        return frozenset(self._listed) - self.lost
-
     def add(self, instance: Instance) -> None:
         """List a finished instance, unless it is listed and was made again."""
-        if instance.id not in self.lost:
+        if instance.id not in self._lost:
             append_instance(self.path, instance)
         elif instance.sha256 != self._listed[instance.id]:
             self._others.append(instance)

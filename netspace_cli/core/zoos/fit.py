@@ -28,7 +28,7 @@ from netspace_cli.core.shapes.samples import Shape
 from netspace_cli.core.shapes.sources import ShapeSource
 from netspace_cli.core.shapes.values import mean_error, values_of, within
 
-from .additions import Additions, lost_files
+from .additions import Additions, kept_files
 from .fitting import FitJob, FitPlan, fit, starts
 from .splits import draw_splits
 from .zoo import SPLITS, Instance, Zoo, create_zoo, open_zoo, write_instance
@@ -205,8 +205,8 @@ def left_to_fit(zoo: Zoo, jobs: Sequence[FitJob], plan: FitPlan) -> list[FitJob]
                 f"{zoo.path} has {job.id} already, fitted otherwise: {'; '.join(differing)}.",
                 "Use the settings that it was started with, or choose another folder.",
             )
-    lost = lost_files(zoo)
-    return [job for job in jobs if job.id not in done or job.id in lost]
+    kept = kept_files(zoo)
+    return [job for job in jobs if job.id not in kept]
 
 
 def _settings(job: FitJob, plan: FitPlan) -> dict[str, Any]:

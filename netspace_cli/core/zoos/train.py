@@ -17,7 +17,7 @@ from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.runtime.executors import Executor
 from netspace_cli.core.runtime.runner import Runner
 
-from .additions import Additions, lost_files
+from .additions import Additions, kept_files
 from .plan import Job, ZooPlan, jobs_of
 from .workers import results
 from .zoo import Instance, Zoo, create_zoo, open_zoo
@@ -60,8 +60,8 @@ def train_zoo(
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
     jobs = jobs_of(plan, runner.seed)
     _check_done(path, jobs, {i.id: i for i in zoo.instances}, plan, runner.precision_name)
-    additions = Additions(path, zoo, "trained")
-    todo = [left for job in jobs if (left := job.without(additions.there))]
+    additions, kept = Additions(path, zoo, "trained"), kept_files(zoo)
+    todo = [left for job in jobs if (left := job.without(kept))]
     # Closed, so that workers end when the work is broken off here, and not some time later.
     with (
         runner.progress("training the zoo", sum(len(job.instances()) for job in todo)) as tick,
@@ -126,4 +126,4 @@ def zoo_so_far(path: Path, data: LabelledData, archs: Sequence[str]) -> frozense
             f"{path} is a zoo of {zoo.data['name']} ({zoo.io.describe()}); this is {data.name} ({data.io.describe()}).",
             "Choose another folder: a zoo has one data set.",
         )
-    return frozenset(i.id for i in zoo.instances) - lost_files(zoo)
+    return kept_files(zoo)
