@@ -348,7 +348,7 @@ def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
 
 
 def test_a_budget_keeps_back_what_it_takes_to_judge_a_slow_result(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    look, given, own_loss = 0.05, list[tuple[int, float]](), Judge.loss
+    look, given, own_loss = 0.1, list[tuple[int, float]](), Judge.loss
 
     def slow(judge: Judge, network: Network) -> float:
         time.sleep(look)
