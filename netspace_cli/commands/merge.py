@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ import click
 
 from netspace_cli import options
 from netspace_cli.commands.choices import Seconds, Selection, normalised, workers
-from netspace_cli.core.merging.plan import DISTILLING, ON_SPACE, WAYS, MergePlan
+from netspace_cli.commands.merge_remarks import remarks
+from netspace_cli.core.merging.plan import WAYS, MergePlan
 from netspace_cli.terminal.console import Console
-from netspace_cli.terminal.formats import Column, decimal, integer, percent
+from netspace_cli.terminal.formats import Column, decimal, integer
 from netspace_cli.terminal.interrupts import continues
 from netspace_cli.views.view import view_of
 
@@ -22,11 +23,6 @@ if TYPE_CHECKING:
     from netspace_cli.core.runtime.runner import Runner
 
 STOPPING = "Stopping after this step; the best so far is judged and written. Ctrl-C again to end at once."
-
-# Of the ensemble's gain: what small networks keep of eight of their kind.
-LITTLE = 0.6
-# Steps of a way that has hardly begun.
-FEW_STEPS = 20
 
 
 @click.command()
@@ -144,12 +140,13 @@ def merge(
     _show(console, task, found)
     document = {**task.document(found), "report": {**report, "seconds_by_way": seconds_by_way(found)}}
     interrupted = task.interrupted(found)
+    if interrupted is None:
+        console.document(document)
+    for remark in remarks(task, found):
+        console.note(remark)
     if interrupted is not None:
-        _remark(console, task, found)
         interrupted.reached = document
         raise interrupted
-    console.document(document)
-    _remark(console, task, found)
 
 
 def _merge_groups(
@@ -226,98 +223,6 @@ def _about(way: Way) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value:.1f}"
-
-
-def _remark_on_labels(console: Console, task: MergeTask, found: Merged) -> None:
-    """How a way was chosen where labels are not known or not used."""
-    spaces = task.space is not None and any(way.name in ON_SPACE for way in found.ways)
-    more = " That does not show whether the space knows more than the members." if spaces else ""
-    chosen = "the way was chosen" if task.request.plan.method is None else "weights are judged"
-    console.note(f"No labels: {chosen} by agreement with the ensemble on images held out of the rest.{more}")
-    if task.request.select is not None:
-        console.note("--select went by labels: the members are the best on the validation images.")
-
-
-def _remark(console: Console, task: MergeTask, found: Merged) -> None:
-    """What a reader of the table may ask, and what was written."""
-    if len(found.teachers) < len(found.members):
-        console.note(who_teaches([found.members[i] for i in found.teachers], len(found.members)))
-    if found.weights is not None:
-        pairs = zip(found.teachers, found.weights, strict=True)
-        console.note(f"Weights: {', '.join(f'{found.members[i]} {weight:.2g}' for i, weight in pairs)}.")
-    elif task.request.plan.weigh:
-        console.note(
-            "No weights: with those that fit the labels best, the ensemble is right on fewer validation images than "
-            "without."
-        )
-    if not task.labelled:
-        _remark_on_labels(console, task, found)
-    reasons: dict[str, list[str]] = {}
-    for way, why in found.left_out.items():
-        reasons.setdefault(why, []).append(way)
-    for why, ways in reasons.items():
-        console.note(f"Left out {', '.join(ways)}: {why}.")
-    compared = compared_with_members(
-        found.method,
-        *found.tests,
-        show=view_of(task.kind).score.show,
-        best_member="best member" if task.labelled else "member that agrees with it most",
-        ensemble_of="ensemble" if len(found.teachers) == len(found.members) else "ensemble of all",
-    )
-    if compared is not None:
-        console.note(compared)
-    if found.gain is not None and 0 <= found.gain < LITTLE and found.stopped_by is None:
-        console.note(_what_may_keep_more(task.request.plan))
-    steps = [way.steps for way in found.ways if way.name in DISTILLING and not way.note.startswith("failed")]
-    if task.request.plan.budget is not None and steps and max(steps) < FEW_STEPS and found.stopped_by is None:
-        console.note(f"Nothing was distilled for more than {max(steps)} steps: the rest of --budget went to all else.")
-    written = [path for path in (task.request.output, task.request.plot) if path is not None]
-    for path in written:
-        console.note(f"Wrote {path}.")
-    if task.request.output is None:
-        console.note("The network was not written: -o keeps it.")
-
-
-def who_teaches(names: Sequence[str], members: int) -> str:
-    """Which of the members teach, where not all do."""
-    if len(names) == 1:
-        return f"1 of {members} is better on validation images than the ensemble of all, and teaches alone: {names[0]}."
-    share = f"{len(names)} of {members}"
-    return f"{share} are a better ensemble than all on validation images, and teach: {', '.join(names)}."
-
-
-def compared_with_members(
-    way: str,
-    best: float | None,
-    ensemble: float | None,
-    own: float | None,
-    *,
-    show: Callable[[float], str],
-    best_member: str = "best member",
-    ensemble_of: str = "ensemble",
-) -> str | None:
-    """The result of a way beside the best member and the ensemble, by their scores on the test split; None where these
-    are not known."""
-    from netspace_cli.core.merging.merge import gain_kept
-
-    gain = gain_kept(best, ensemble, own)
-    if best is None or ensemble is None or own is None:
-        return None
-    if gain is None:
-        gains = "as much as" if ensemble == best else "less than"
-        compared = f"the {ensemble_of} has {show(ensemble)}, {gains} the {best_member} ({show(best)})"
-        return f"On the test split {compared}; {way} has {show(own)}."
-    if gain < 0:
-        return f"{way}: {show(own)} on the test split, less than the {best_member} ({show(best)})."
-    return f"{way}: {percent(gain)} of what the {ensemble_of} gains over the {best_member}."
-
-
-def _what_may_keep_more(plan: MergePlan) -> str:
-    if plan.method is not None:
-        return "Other ways may keep more: leave out --method."
-    if plan.steps is not None or plan.budget is not None:
-        return f"A longer {'--steps' if plan.budget is None else '--budget'}, or a larger --arch, may keep more."
-    return "A larger --arch may keep more."
 
 
 def _show_plan(console: Console, task: MergeTask) -> None:

@@ -14,8 +14,8 @@ import torch
 from netspace_models.architectures import build
 from torch import Tensor
 
-from netspace_cli.commands import merge as merge_command
-from netspace_cli.commands.merge import compared_with_members, who_teaches
+from netspace_cli.commands import merge_remarks
+from netspace_cli.commands.merge_remarks import compared_with_members, who_teaches
 from netspace_cli.core.merging import merge as merging
 from netspace_cli.core.merging import own_space, panel
 from netspace_cli.core.merging.lessons import Lessons
@@ -160,7 +160,7 @@ def test_a_budget_that_was_not_spent_on_distilling_is_told(
     command = ["merge", *files, "--data", tiny.npz]
     assert "steps: the rest of --budget went to" in cli(*command, "--budget", "0.01s").stderr
     assert "the rest of --budget" not in cli(*command, *FEW).stderr
-    monkeypatch.setattr(merge_command, "FEW_STEPS", 1)
+    monkeypatch.setattr(merge_remarks, "FEW_STEPS", 1)
     assert "the rest of --budget" not in cli(*command, "--budget", "0.01s").stderr
 
 

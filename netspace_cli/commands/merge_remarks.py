@@ -1,0 +1,124 @@
+"""What `netspace merge` says below its table: who taught, how the way was chosen, what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from netspace_cli.core.merging.plan import DISTILLING, ON_SPACE, MergePlan
+from netspace_cli.terminal.formats import percent
+from netspace_cli.views.view import view_of
+
+if TYPE_CHECKING:
+    from netspace_cli.core.merging.merge import Merged
+    from netspace_cli.core.requests.merge import MergeTask
+
+# Of the ensemble's gain: what small networks keep of eight of their kind.
+LITTLE = 0.6
+# Steps of a way that has hardly begun.
+FEW_STEPS = 20
+
+
+def remarks(task: MergeTask, found: Merged) -> Iterator[str]:
+    """What a reader of the table may ask, and what was written."""
+    yield from _on_members(task, found)
+    yield from _on_choice(task, found)
+    yield from _on_result(task, found)
+    for path in (task.request.output, task.request.plot):
+        if path is not None:
+            yield f"Wrote {path}."
+    if task.request.output is None:
+        yield "The network was not written: -o keeps it."
+
+
+def _on_members(task: MergeTask, found: Merged) -> Iterator[str]:
+    """Who teaches, and with what weight."""
+    if len(found.teachers) < len(found.members):
+        yield who_teaches([found.members[i] for i in found.teachers], len(found.members))
+    if found.weights is not None:
+        pairs = zip(found.teachers, found.weights, strict=True)
+        yield f"Weights: {', '.join(f'{found.members[i]} {weight:.2g}' for i, weight in pairs)}."
+    elif task.request.plan.weigh:
+        yield (
+            "No weights: with those that fit the labels best, the ensemble is right on fewer validation images than "
+            "without."
+        )
+
+
+def who_teaches(names: Sequence[str], members: int) -> str:
+    """Which of the members teach, where not all do."""
+    if len(names) == 1:
+        return f"1 of {members} is better on validation images than the ensemble of all, and teaches alone: {names[0]}."
+    share = f"{len(names)} of {members}"
+    return f"{share} are a better ensemble than all on validation images, and teach: {', '.join(names)}."
+
+
+def _on_choice(task: MergeTask, found: Merged) -> Iterator[str]:
+    """How a way was chosen where labels are not known or not used, and ways that could not be gone."""
+    if not task.labelled:
+        spaces = task.space is not None and any(way.name in ON_SPACE for way in found.ways)
+        more = " That does not show whether the space knows more than the members." if spaces else ""
+        chosen = "the way was chosen" if task.request.plan.method is None else "weights are judged"
+        yield f"No labels: {chosen} by agreement with the ensemble on images held out of the rest.{more}"
+        if task.request.select is not None:
+            yield "--select went by labels: the members are the best on the validation images."
+    reasons: dict[str, list[str]] = {}
+    for way, why in found.left_out.items():
+        reasons.setdefault(why, []).append(way)
+    for why, ways in reasons.items():
+        yield f"Left out {', '.join(ways)}: {why}."
+
+
+def _on_result(task: MergeTask, found: Merged) -> Iterator[str]:
+    """What the result is worth, and what may be worth more."""
+    plan = task.request.plan
+    compared = compared_with_members(
+        found.method,
+        *found.tests,
+        show=view_of(task.kind).score.show,
+        best_member="best member" if task.labelled else "member that agrees with it most",
+        ensemble_of="ensemble" if len(found.teachers) == len(found.members) else "ensemble of all",
+    )
+    if compared is not None:
+        yield compared
+    if found.stopped_by is not None:
+        return
+    if found.gain is not None and 0 <= found.gain < LITTLE:
+        yield _what_may_keep_more(plan)
+    steps = [way.steps for way in found.ways if way.name in DISTILLING and not way.note.startswith("failed")]
+    if plan.budget is not None and steps and max(steps) < FEW_STEPS:
+        yield f"Nothing was distilled for more than {max(steps)} steps: the rest of --budget went to all else."
+
+
+def compared_with_members(
+    way: str,
+    best: float | None,
+    ensemble: float | None,
+    own: float | None,
+    *,
+    show: Callable[[float], str],
+    best_member: str = "best member",
+    ensemble_of: str = "ensemble",
+) -> str | None:
+    """The result of a way beside the best member and the ensemble, by their scores on the test split; None where these
+    are not known."""
+    from netspace_cli.core.merging.merge import gain_kept
+
+    gain = gain_kept(best, ensemble, own)
+    if best is None or ensemble is None or own is None:
+        return None
+    if gain is None:
+        gains = "as much as" if ensemble == best else "less than"
+        compared = f"the {ensemble_of} has {show(ensemble)}, {gains} the {best_member} ({show(best)})"
+        return f"On the test split {compared}; {way} has {show(own)}."
+    if gain < 0:
+        return f"{way}: {show(own)} on the test split, less than the {best_member} ({show(best)})."
+    return f"{way}: {percent(gain)} of what the {ensemble_of} gains over the {best_member}."
+
+
+def _what_may_keep_more(plan: MergePlan) -> str:
+    if plan.method is not None:
+        return "Other ways may keep more: leave out --method."
+    if plan.steps is not None or plan.budget is not None:
+        return f"A longer {'--steps' if plan.budget is None else '--budget'}, or a larger --arch, may keep more."
+    return "A larger --arch may keep more."
