@@ -33,8 +33,11 @@ def remarks(task: MergeTask, found: Merged) -> Iterator[str]:
 
 def _on_members(task: MergeTask, found: Merged) -> Iterator[str]:
     """Who teaches, and with what weight."""
-    if len(found.teachers) < len(found.members):
-        yield who_teaches([found.members[i] for i in found.teachers], len(found.members))
+    for place in found.silent:
+        yield f"{found.members[place]} gives the same outputs for all images, and does not teach."
+    speaking = len(found.members) - len(found.silent)
+    if len(found.teachers) < speaking:
+        yield who_teaches([found.members[i] for i in found.teachers], speaking)
     if found.weights is not None:
         pairs = zip(found.teachers, found.weights, strict=True)
         yield f"Weights: {', '.join(f'{found.members[i]} {weight:.2g}' for i, weight in pairs)}."

@@ -219,6 +219,20 @@ def test_it_is_said_who_teaches() -> None:
     assert who_teaches(["a.pt", "b.pt"], 3) == few and who_teaches(["a.pt"], 3) == alone
 
 
+def test_it_is_said_who_says_nothing(tiny: Tiny, files: list[Path], work: Path, cli: Cli) -> None:
+    one = read_network(files[0], io=tiny.data.io)
+    state = one.architecture.to_state(one.weights)
+    last = [name.rpartition(".")[0] for name in state][-1]
+    silent = {name: 0 * value if name.startswith(last) else value for name, value in state.items()}
+    network = replace(one, weights=one.architecture.to_weights(silent))
+    write_network(Path("no.pt"), network, metadata={}, force=False)
+    command = ["--data", tiny.npz, "--method", "best"]
+    told = "no.pt gives the same outputs for all images, and does not teach."
+    said = cli("merge", *files, "no.pt", *command).stderr
+    assert told in said.splitlines() and "of 4" not in said
+    assert "does not teach" not in cli("merge", *files, *command).stderr
+
+
 def test_weights_that_would_harm_are_told(
     tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -76,6 +76,7 @@ class Merged(Table):
         members: what they are called; accuracies: theirs on test images, None without labels.
         teachers: places among the members of those that taught, the best first.
         weights: of the teachers; None for equal ones.
+        silent: places of members that give the same outputs for all inputs, and do not teach.
         left_out: ways that could not be gone, and why.
         stopped_by: exit code of the signal that ended distilling before its time; None where none came.
     """
@@ -87,6 +88,7 @@ class Merged(Table):
     accuracies: tuple[float | None, ...]
     teachers: tuple[int, ...]
     weights: tuple[float, ...] | None
+    silent: tuple[int, ...]
     left_out: dict[str, str]
     stopped_by: int | None = None
 
@@ -232,14 +234,14 @@ def merge(
         left_out |= dict.fromkeys(set(distilling) - {way.name for way, _ in found}, "the work was stopped before")
     best, network = _best_of(found, plan, stop)
     ways = [*plain_ways, *_beside(panel, starts, judge, beside), *(way for way, _ in found[len(plain_ways) :])]
+    who = panel.teachers, panel.weights, panel.silent
     return Merged(
         replace(network, form=starts.form),
         best.name,
         tuple(replace(way, chosen=way is best) for way in ways),
         tuple(name_of(member) for member in members),
         judge.members,
-        panel.teachers,
-        panel.weights,
+        *who,
         {name: left_out[name] for name in WAYS if name in left_out and plan.takes(name)},
         None if stop is None else stop.exit_code,
     )

@@ -39,6 +39,7 @@ class Panel:
         labels: (N, …) of these; None where they are not known.
         teachers: places of those that teach together, the best first.
         weights: of the teachers, in their order; None for equal ones.
+        silent: places of those that give the same outputs for all inputs, where labels show that others know more.
     """
 
     members: tuple[Network, ...]
@@ -46,6 +47,7 @@ class Panel:
     labels: Tensor | None
     teachers: tuple[int, ...]
     weights: tuple[float, ...] | None = None
+    silent: tuple[int, ...] = ()
 
     @property
     def ranking(self) -> list[int]:
@@ -106,13 +108,15 @@ def seat(
             tick(1)
     problem = data.io.problem
     chosen = labels is not None and choose and problem is CLASSIFICATION
-    _check_functions(members, answers, all_teach=not chosen)
+    silent = _check_functions(members, answers, problem, all_teach=not chosen)
     if problem is CLASSIFICATION:
         check_class_orders(members, answers, labels)
-    teachers, weights = choose_teachers(answers, labels, problem, choose=choose), None
+    places = [i for i in range(len(members)) if i not in silent]
+    said = [answers[i] for i in places]
+    teachers, weights = choose_teachers(said, labels, problem, choose=choose), None
     if weigh and labels is not None:
-        teachers, weights = _weighed(answers, labels, teachers)
-    return Panel(tuple(members), tuple(answers), labels, tuple(teachers), weights)
+        teachers, weights = _weighed(said, labels, teachers)
+    return Panel(tuple(members), tuple(answers), labels, tuple(places[i] for i in teachers), weights, silent)
 
 
 def _weighed(
@@ -283,19 +287,26 @@ def _check_runs(member: Network, data: LabelledData) -> None:
         ) from failure
 
 
-def _check_functions(members: Sequence[Network], answers: Sequence[Tensor], *, all_teach: bool) -> None:
-    """Refuse copies, and where all teach also whoever gives the same outputs for all images."""
+def _check_functions(
+    members: Sequence[Network], answers: Sequence[Tensor], problem: Problem, *, all_teach: bool
+) -> tuple[int, ...]:
+    """Refuse copies, and where all teach also whoever gives the same outputs for all images; else return places of
+    these."""
     for member, own in zip(members, answers, strict=True):
         check_outputs(own, name_of(member))
-    constant = [torch.equal(own, own[:1].expand_as(own)) for own in answers]
+    if problem is CLASSIFICATION:
+        # What is added to all logits of an image changes no probability.
+        answers = [own - own.mean(1, keepdim=True) for own in answers]
+    silent = tuple(i for i, own in enumerate(answers) if torch.equal(own, own[:1].expand_as(own)))
+    if silent and (all_teach or len(silent) == len(members)):
+        raise _says_nothing([members[i] for i in silent], len(answers[0]))
     for i, own in enumerate(answers):
-        if constant[i] and all_teach:
-            raise _says_nothing([members[i]], len(own))
         for j, other in enumerate(answers[:i]):
             spread = float((own - own.mean(0)).abs().max())
             if float((own - other).abs().max()) > max(SAME * float(own.abs().max()), SAME_IN_HALF * spread):
                 continue
-            raise _says_nothing([members[j], members[i]], len(own)) if constant[i] else _copies(members[j], members[i])
+            raise _says_nothing([members[j], members[i]], len(own)) if i in silent else _copies(members[j], members[i])
+    return silent
 
 
 def _says_nothing(members: Sequence[Network], images: int) -> ConfigError:

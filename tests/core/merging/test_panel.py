@@ -199,7 +199,10 @@ def test_a_reordered_copy_is_noticed(tiny: Tiny) -> None:
     other = replace(one, weights=architecture.shuffle(one.weights, seeded(1)), source="b.pt")
     assert not torch.equal(one.weights, other.weights)
     half = replace(one, weights=one.weights.half().float(), source="b.pt")
-    for copy in (other, half):
+    last = one.architecture.to_state(one.weights)
+    bias = [name for name in last if name.endswith("bias")][-1]
+    shifted = replace(one, weights=architecture.to_weights({**last, bias: last[bias] + 5}), source="b.pt")
+    for copy in (other, half, shifted):
         with pytest.raises(ConfigError, match="a.pt and b.pt are the same network"):
             seat([one, copy], tiny.data, Runner("cpu"), choose=True)
 
@@ -211,7 +214,6 @@ def test_members_that_answer_all_images_alike_are_no_copies(tiny: Tiny) -> None:
         weights = 0.1 * torch.randn(architecture.parameter_count, generator=seeded(i))
         last = {n: 0 * w if n.startswith("fc3") and i else w for n, w in architecture.to_state(weights).items()}
         fresh.append(Network(architecture, architecture.to_weights(last), source=f"{i}.pt"))
-    seat(fresh[:2], tiny.data, Runner("cpu"), choose=True)
     with pytest.raises(
         ConfigError, match=r"1.pt and 2.pt give the same outputs for all \d+ images: they were not"
     ) as told:
@@ -222,3 +224,27 @@ def test_members_that_answer_all_images_alike_are_no_copies(tiny: Tiny) -> None:
         with pytest.raises(ConfigError, match=r"1.pt gives the same outputs for all \d+ images: it was not") as told:
             seat(fresh[:2], data, Runner("cpu"), choose=choose)
         assert told.value.hint == "Leave it out."
+
+
+@pytest.mark.parametrize("weigh", [False, True])
+def test_who_says_the_same_of_every_image_does_not_teach(tiny: Tiny, weigh: bool) -> None:
+    architecture = build("lenetlike", tiny.data.io)
+    state = architecture.to_state(0.1 * torch.randn(architecture.parameter_count, generator=seeded()))
+    last = [name for name in state if name.startswith("fc3")]
+
+    def constant(source: str, klass: int) -> Network:
+        zero = {name: torch.zeros_like(state[name]) for name in last}
+        zero[last[-1]][klass] = 1.0
+        return Network(architecture, architecture.to_weights({**state, **zero}), source=source)
+
+    speaking = [
+        Network(architecture, 0.1 * torch.randn(architecture.parameter_count, generator=seeded(i)), source=f"{i}.pt")
+        for i in range(2)
+    ]
+    given = [constant("no.pt", 0), *speaking]
+    found = seat(given, tiny.data, Runner("cpu"), choose=True, weigh=weigh)
+    alone = seat(speaking, tiny.data, Runner("cpu"), choose=True, weigh=weigh)
+    assert found.silent == (0,) and found.teachers == tuple(i + 1 for i in alone.teachers)
+    assert found.weights == alone.weights and alone.silent == ()
+    with pytest.raises(ConfigError, match=r"no.pt and never.pt give the same outputs for all \d+ images"):
+        seat([constant("no.pt", 0), constant("never.pt", 1)], tiny.data, Runner("cpu"), choose=True)
