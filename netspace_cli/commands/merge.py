@@ -18,7 +18,8 @@ from netspace_cli.terminal.interrupts import continues
 from netspace_cli.views.view import view_of
 
 if TYPE_CHECKING:
-    from netspace_cli.core.merging.merge import Merged, Way
+    from netspace_cli.core.merging.merge import Merged
+    from netspace_cli.core.merging.ways import Way
     from netspace_cli.core.requests.merge import MergeTask
     from netspace_cli.core.runtime.runner import Runner
 

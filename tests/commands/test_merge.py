@@ -17,7 +17,7 @@ from torch import Tensor
 from netspace_cli.commands import merge_remarks
 from netspace_cli.commands.merge_remarks import compared_with_members, who_teaches
 from netspace_cli.core.merging import merge as merging
-from netspace_cli.core.merging import own_space, panel
+from netspace_cli.core.merging import own_space, panel, ways
 from netspace_cli.core.merging.lessons import Lessons
 from netspace_cli.core.merging.own_space import OwnSpace
 from netspace_cli.core.merging.students import Student
@@ -147,7 +147,7 @@ def test_what_may_keep_more_is_told_where_little_is_kept(
     options: list[str | int],
     told: str,
 ) -> None:
-    monkeypatch.setattr(merging, "STEPS_IN_ALL", 12)
+    monkeypatch.setattr(ways, "STEPS_IN_ALL", 12)
     command = ["merge", *files, "--data", tiny.npz, *options]
     for kept, expected in ((0.3, True), (0.7, False), (-0.1, False)):
         monkeypatch.setattr(merging, "gain_kept", lambda *scores, kept=kept: kept)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from netspace_cli.core.files.figures import COLOURS, blank_figure, write_figure
 
-from .merge import Merged, Way
+from .merge import Merged
 from .plan import ENSEMBLE, WAYS
+from .ways import Way
 
 GREY = "#8a8a8a"
 MARKERS = "osD^vP*Xhp<>d"

@@ -21,10 +21,11 @@ from netspace_cli.core.files.figures import check_figure
 from netspace_cli.core.files.outputs import check_no_input, check_output
 from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
-from netspace_cli.core.merging.merge import Merged, Way, check_merging, merge, target_of
+from netspace_cli.core.merging.merge import Merged, check_merging, merge, target_of
 from netspace_cli.core.merging.merge_figure import plot_merged
 from netspace_cli.core.merging.own_space import NAME, check_members_of, space_of
 from netspace_cli.core.merging.plan import ON_SPACE, MergePlan
+from netspace_cli.core.merging.ways import Way
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.networks.network import Network, check_teacher, write_network

@@ -20,7 +20,7 @@ from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.data.normalise import Normalisation
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.encoding.encode import encode
-from netspace_cli.core.merging import merge as module
+from netspace_cli.core.merging import ways as module
 from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, most_steps
 from netspace_cli.core.merging.judge import Judge, judge_of
 from netspace_cli.core.merging.lessons import lessons_of

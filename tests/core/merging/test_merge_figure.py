@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from netspace_cli.core.merging.merge import Merged, Way, merge
+from netspace_cli.core.merging.merge import Merged, merge
 from netspace_cli.core.merging.merge_figure import MARKERS, plot_merged
 from netspace_cli.core.merging.plan import WAYS, MergePlan
+from netspace_cli.core.merging.ways import Way
 from netspace_cli.core.runtime.runner import Runner
 from tests.worlds import Tiny
 

@@ -1,0 +1,129 @@
+"""Ways to one network, each gone: those without steps, and those that distil."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from time import perf_counter
+
+from netspace_models.architectures import Architecture
+
+from netspace_cli.core.networks.network import Network
+from netspace_cli.core.runtime.stop import StopRequest
+
+from .answers import Answers
+from .distil import Distilling, distil_by_halving, distil_by_steps, most_steps
+from .judge import Judge, Scores
+from .lessons import lessons_of
+from .panel import name_of
+from .plan import ON_SPACE, STEPS_IN_ALL, MergePlan
+from .starts import Starts, timed
+
+# The least share of a budget that distilling gets, whatever the rest has taken.
+LEAST_SHARE = 0.1
+# Of a budget, for what the teachers say of training images: as many as this has time for.
+ASKING_SHARE = 0.25
+# Where steps are counted, images are asked about again, shifted and mirrored, as far as each answer is used this often:
+# to ask eight teachers then takes about as long as to learn from them.
+REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to a single network, or the ensemble beside them.
+
+    Attributes:
+        name: in `WAYS`; "best member", where it is of another architecture; "ensemble", or "chosen ensemble" of those
+            members that teach.
+        scores: on held-out images.
+        steps, images: of distilling, the latter with repeats; 0 for none.
+        seconds: that it took by itself, without asking members, judging, and rates that were given up; of a greedy mean
+            with judging its candidates.
+        lr: the first rate of distilling, the best of those that were tried.
+        chosen: whether it is the result.
+        note: of how many members, or that it was stopped or failed.
+    """
+
+    name: str
+    scores: Scores
+    steps: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    lr: float | None = None
+    chosen: bool = False
+    note: str = ""
+
+
+def without_steps(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
+    """A way without steps."""
+    start = starts.of(name)
+    network = Network(starts.architecture, start.weights)
+    named = {"best": starts.best, "space-best": next(iter(starts.encodable), None)}.get(name)
+    note = f"of {start.members}" if named is None else name_of(named)
+    return Way(name, judge.scores(network), seconds=start.seconds, note=note), network
+
+
+def students_of(
+    names: Sequence[str],
+    starts: Starts,
+    judge: Judge,
+    plan: MergePlan,
+    stop: StopRequest | None,
+    known: Answers,
+) -> dict[Distilling, float]:
+    """Who is taught on these ways, one for each rate, with the seconds that its start took."""
+    runner = judge.runner
+    begun = [(name, lr) for name in names for lr in (plan.rates[:1] if name in ON_SPACE else plan.rates)]
+    if plan.budget is None:
+        passes = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
+        most = min(passes, max(len(judge.data.splits["train"]), passes // REPEATS))
+    else:
+        most = int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers))
+    lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most, weights=judge.weights, known=known)
+    students: dict[Distilling, float] = {}
+    for name, lr in begun:
+        student, seconds = starts.student(name, lr)
+        own = lessons if name != "labels-from-best" else replace(lessons, plan=replace(plan, alpha=0.0))
+        students[Distilling(name, student, own, plan.steps, stop=stop)] = seconds
+    return students
+
+
+def distilled(
+    students: Mapping[Distilling, float], starts: Starts, judge: Judge, plan: MergePlan, began: float
+) -> list[tuple[Way, Network]]:
+    """The ways that distil: as many steps for each, or steps or what is left of the budget shared out among them. Those
+    that a request to stop has kept from beginning are left out."""
+    runner, names = judge.runner, list(dict.fromkeys(each.name for each in students))
+
+    def loss(each: Distilling) -> float:
+        return judge.loss(Network(starts.architecture, each.weights()))
+
+    with next(iter(students)).stop or nullcontext():
+        if plan.steps is not None:
+            distil_by_steps(list(students), runner)
+        elif plan.budget is None:
+            distil_by_halving(list(students), loss, runner, steps=STEPS_IN_ALL)
+        else:
+            _, look = timed(lambda: loss(next(iter(students))))
+            # About twice as many looks as there are students, and all ways are judged in the end.
+            after = 2 * len(students) * look + len(names) * judge.looks * look
+            left = plan.budget - (perf_counter() - began) - after
+            distil_by_halving(list(students), loss, runner, seconds=max(left, LEAST_SHARE * plan.budget))
+        found = []
+        for name in names:
+            begun = [each for each in students if each.name == name and each.taken]
+            if begun:
+                # Of several rates the one that went furthest.
+                kept = min(begun, key=lambda each: (each.failure != "", -each.rounds, each.loss))
+                found.append(_taught(kept, students[kept], starts.architecture, judge))
+    return found
+
+
+def _taught(each: Distilling, before: float, architecture: Architecture, judge: Judge) -> tuple[Way, Network]:
+    """What a way that distils has come to; `before`: the seconds that its start took."""
+    network = Network(architecture, each.weights())
+    note = f"failed: {each.failure}" if each.failure else "stopped early" if each.stopped else ""
+    images = each.taken * each.lessons.plan.images
+    scores = judge.scores(network)
+    return Way(each.name, scores, each.taken, images, before + each.spent, lr=each.student.lr, note=note), network
