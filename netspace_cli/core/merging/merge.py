@@ -23,11 +23,12 @@ from netspace_cli.core.runtime.stop import StopRequest
 from netspace_cli.core.spaces.space import Space
 
 from .answers import FORGETFUL, Answers
+from .budget import Budget, budget_of
 from .judge import Beside, Judge, judge_of
 from .panel import Panel, check_members, name_of, seat
 from .plan import BEST_MEMBER, DISTILLING, ENSEMBLE, ON_SPACE, WAYS, MergePlan
 from .starts import Starts, ways_left_out
-from .ways import Way, distilled, students_of, without_steps
+from .ways import Way, all_without_steps, distilled, rates_to_try, students_of
 
 
 @dataclass(frozen=True)
@@ -189,15 +190,12 @@ def merge(
     judge, beside = judge_of(panel, data, runner, labels, known)
     starts = Starts(panel, architecture, space, judge)
     left_out = _left_out(members, starts, data, plan)
-    plain, distilling = _ways_to_go(left_out, plan)
-    found = [without_steps(way, starts, judge) for way in plain]
-    plain_ways = [way for way, _ in found]
-    if distilling:
-        students = students_of(distilling, starts, judge, plan, stop, known)
-        found += distilled(students, starts, judge, plan, began)
-        left_out |= dict.fromkeys(set(distilling) - {way.name for way, _ in found}, "the work was stopped before")
+    found, no_time = _go(left_out, starts, judge, plan, began, stop, known)
+    left_out |= no_time
     best, network = _best_of(found, plan, stop)
-    ways = [*plain_ways, *_beside(panel, starts, judge, beside), *(way for way, _ in found[len(plain_ways) :])]
+    gone = [way for way, _ in found]
+    plain = [way for way in gone if way.name not in DISTILLING]
+    ways = [*plain, *_beside(panel, starts, judge, beside), *gone[len(plain) :]]
     who = panel.teachers, panel.weights, panel.silent
     return Merged(
         replace(network, form=starts.form),
@@ -225,6 +223,46 @@ def _ways_to_go(left_out: Collection[str], plan: MergePlan) -> tuple[list[str], 
     # What the best member does is shown beside every way.
     plain = [way for way in WAYS if way not in (*DISTILLING, *left_out) and (plan.takes(way) or way == "best")]
     return plain, [way for way in DISTILLING if way not in left_out and plan.takes(way)]
+
+
+def _go(
+    left_out: Collection[str],
+    starts: Starts,
+    judge: Judge,
+    plan: MergePlan,
+    began: float,
+    stop: StopRequest | None,
+    known: Answers,
+) -> tuple[list[tuple[Way, Network]], dict[str, str]]:
+    """Go all ways that there is time for, those without steps first; and why the others were not gone."""
+    plain, distilling = _ways_to_go(left_out, plan)
+    budget = budget_of(plan, starts.architecture, judge, began)
+    found = all_without_steps(plain, starts, judge, plan, budget)
+    to_try = _to_try(distilling, plain, [way for way, _ in found], plan, budget)
+    if to_try:
+        students = students_of(to_try, starts, judge, plan, stop, known)
+        found += distilled(students, starts, judge, plan, budget)
+    return found, _not_gone([*plain, *distilling], [way for way, _ in found], to_try, budget)
+
+
+def _to_try(
+    distilling: Sequence[str], plain: Sequence[str], gone: Sequence[Way], plan: MergePlan, budget: Budget
+) -> list[tuple[str, float]]:
+    """Ways that distil and their rates, as many as there is time for after those without steps have been gone."""
+    names = {way.name for way in gone}
+    # A mean that is not known by then is not waited for.
+    no_mean = plan.method is None and "greedy-mean" in plain and "greedy-mean" not in names
+    left = [name for name in distilling if not (no_mean and name == "from-mean")]
+    return rates_to_try(left, plan, budget, least=not any(plan.takes(name) for name in names))
+
+
+def _not_gone(
+    names: Sequence[str], gone: Sequence[Way], tried: Sequence[tuple[str, float]], budget: Budget
+) -> dict[str, str]:
+    """Ways that there was no time for, and why."""
+    left = set(names) - {way.name for way in gone}
+    begun = {name for name, _ in tried}
+    return {name: "the work was stopped before" if name in begun else budget.too_short for name in left}
 
 
 def _best_of(found: Sequence[tuple[Way, Network]], plan: MergePlan, stop: StopRequest | None) -> tuple[Way, Network]:

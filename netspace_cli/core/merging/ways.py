@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from time import perf_counter
 
 from netspace_models.architectures import Architecture
 
@@ -13,17 +12,14 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.stop import StopRequest
 
 from .answers import Answers
+from .budget import ASKING_SHARE, BY_PROMISE, LEAST_SHARE, Budget
 from .distil import Distilling, distil_by_halving, distil_by_steps, most_steps
 from .judge import Judge, Scores
 from .lessons import lessons_of
 from .panel import name_of
 from .plan import ON_SPACE, STEPS_IN_ALL, MergePlan
-from .starts import Starts, timed
+from .starts import Starts
 
-# The least share of a budget that distilling gets, whatever the rest has taken.
-LEAST_SHARE = 0.1
-# Of a budget, for what the teachers say of training images: as many as this has time for.
-ASKING_SHARE = 0.25
 # Where steps are counted, images are asked about again, shifted and mirrored, as far as each answer is used this often:
 # to ask eight teachers then takes about as long as to learn from them.
 REPEATS = 3
@@ -64,17 +60,40 @@ def without_steps(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network
     return Way(name, judge.scores(network), seconds=start.seconds, note=note), network
 
 
+def all_without_steps(
+    names: Sequence[str], starts: Starts, judge: Judge, plan: MergePlan, budget: Budget
+) -> list[tuple[Way, Network]]:
+    """The ways without steps that there is time for, one at least, and any that was asked for."""
+    found: dict[str, tuple[Way, Network]] = {}
+    for name in sorted(names, key=BY_PROMISE.index):
+        candidates = len(starts.own) if name == "greedy-mean" else 0
+        if not found or name == plan.method or budget.begins(candidates):
+            found[name] = without_steps(name, starts, judge)
+    return [found[name] for name in names if name in found]
+
+
+def rates_to_try(names: Sequence[str], plan: MergePlan, budget: Budget, *, least: int) -> list[tuple[str, float]]:
+    """Ways that distil, each with its rates, as many as there is time for.
+
+    Args:
+        least: that are kept whatever the time.
+    """
+    every = [(name, lr) for name in names for lr in (plan.rates[:1] if name in ON_SPACE else plan.rates)]
+    ordered = sorted(every, key=lambda each: (plan.rates.index(each[1]), BY_PROMISE.index(each[0])))
+    kept = ordered[: max(least, budget.enough_for([name for name, _ in ordered]))]
+    return [each for each in every if each in kept]
+
+
 def students_of(
-    names: Sequence[str],
+    begun: Sequence[tuple[str, float]],
     starts: Starts,
     judge: Judge,
     plan: MergePlan,
     stop: StopRequest | None,
     known: Answers,
 ) -> dict[Distilling, float]:
-    """Who is taught on these ways, one for each rate, with the seconds that its start took."""
+    """Who is taught on these ways, by these rates, with the seconds that its start took."""
     runner = judge.runner
-    begun = [(name, lr) for name in names for lr in (plan.rates[:1] if name in ON_SPACE else plan.rates)]
     if plan.budget is None:
         passes = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
         most = min(passes, max(len(judge.data.splits["train"]), passes // REPEATS))
@@ -90,7 +109,7 @@ def students_of(
 
 
 def distilled(
-    students: Mapping[Distilling, float], starts: Starts, judge: Judge, plan: MergePlan, began: float
+    students: Mapping[Distilling, float], starts: Starts, judge: Judge, plan: MergePlan, budget: Budget
 ) -> list[tuple[Way, Network]]:
     """The ways that distil: as many steps for each, or steps or what is left of the budget shared out among them. Those
     that a request to stop has kept from beginning are left out."""
@@ -105,11 +124,8 @@ def distilled(
         elif plan.budget is None:
             distil_by_halving(list(students), loss, runner, steps=STEPS_IN_ALL)
         else:
-            _, look = timed(lambda: loss(next(iter(students))))
-            # About twice as many looks as there are students, and all ways are judged in the end.
-            after = 2 * len(students) * look + len(names) * judge.looks * look
-            left = plan.budget - (perf_counter() - began) - after
-            distil_by_halving(list(students), loss, runner, seconds=max(left, LEAST_SHARE * plan.budget))
+            seconds = max(budget.for_steps(len(students), len(names)), LEAST_SHARE * plan.budget)
+            distil_by_halving(list(students), loss, runner, seconds=seconds)
         found = []
         for name in names:
             begun = [each for each in students if each.name == name and each.taken]

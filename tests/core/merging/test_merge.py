@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,9 +19,11 @@ from netspace_cli.core.data.images import ImageData, Split
 from netspace_cli.core.data.normalise import Normalisation
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.merging import budget as budgets
 from netspace_cli.core.merging import ways as module
+from netspace_cli.core.merging.budget import Costs
 from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, most_steps
-from netspace_cli.core.merging.judge import Judge, judge_of
+from netspace_cli.core.merging.judge import judge_of
 from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned, greedy_mean, mean_of
 from netspace_cli.core.merging.merge import Merged, gain_kept, merge, target_of
@@ -336,7 +337,7 @@ def test_what_embeddings_decode_to_takes_no_step(tiny: Tiny) -> None:
 
 def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
     members = members_of(tiny, "lenetlike")
-    found = merge(members, tiny.data, Runner("cpu"), space=tiny.space, plan=MergePlan(budget=1.0, images=8, lr=1e-3))
+    found = merge(members, tiny.data, Runner("cpu"), space=tiny.space, plan=MergePlan(budget=2.0, images=8, lr=1e-3))
     distilled = [way for way in found.ways if "from-" in way.name]
     assert sorted(way.note for way in distilled) == ["", *["stopped early"] * 5]
     (last,) = (way for way in distilled if not way.note)
@@ -344,29 +345,54 @@ def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
     alike = [way for way in distilled if way is not last and ("space-" in way.name) == ("space-" in last.name)]
     assert all(1 <= way.steps < last.steps for way in alike) and alike
     assert halvings(5) == [5, 3, 2, 1] and halvings(1) == [1]
-    assert sum(way.seconds for way in distilled) < 2.0
+    assert sum(way.seconds for way in distilled) < 4.0
+
+
+def shortly(students: Sequence[Distilling], *rest: Any, seconds: float) -> None:
+    """Distil for less time than there is."""
+    distil_by_halving(students, *rest, seconds=0.1)
 
 
 def test_a_budget_keeps_back_what_it_takes_to_judge_a_slow_result(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    look, given, own_loss = 0.1, list[tuple[int, float]](), Judge.loss
-
-    def slow(judge: Judge, network: Network) -> float:
-        time.sleep(look)
-        return own_loss(judge, network)
+    pace, given = 0.01, list[tuple[int, float]]()
+    val, test = (len(tiny.data.splits[split]) for split in ("val", "test"))
+    slow = Costs(asking=1.0, look=pace * val, choice=pace * val, judging=pace * (val + test), step=0.01)
 
     def distil(students: Sequence[Distilling], *rest: Any, seconds: float) -> None:
         given.append((len(students), seconds))
-        distil_by_halving(students, *rest, seconds=0.1)
+        shortly(students, *rest, seconds=seconds)
 
-    monkeypatch.setattr(Judge, "loss", slow)
+    monkeypatch.setattr(budgets, "costs_of", lambda *rest: slow)
     monkeypatch.setattr(module, "distil_by_halving", distil)
     budget = 30.0
     plan = MergePlan(budget=budget, images=8, lr=1e-3)
     found = merge(members_of(tiny, "lenetlike"), tiny.data, Runner("cpu"), space=tiny.space, plan=plan)
     ((students, seconds),) = given
-    val, test = (len(tiny.data.splits[split]) for split in ("val", "test"))
     ways = sum("from-" in way.name for way in found.ways)
-    assert 10 < seconds < budget - look * (2 * students + ways * (val + test) / val)
+    assert 10 < seconds < budget - 2 * students * slow.look - ways * slow.judging and ways == 6
+
+
+def test_a_budget_leaves_out_what_it_has_no_time_for(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    members, runner = members_of(tiny, "lenetlike"), Runner("cpu")
+    costs = Costs(asking=0.0, look=0.0, choice=0.0, judging=45.0, step=0.1)
+    monkeypatch.setattr(budgets, "costs_of", lambda *rest: costs)
+    monkeypatch.setattr(module, "distil_by_halving", shortly)
+
+    def gone(budget: float, **plan: Any) -> list[str]:
+        found = merge(members, tiny.data, runner, space=tiny.space, plan=MergePlan(budget=budget, images=8, **plan))
+        left = {name for name, why in found.left_out.items() if why.startswith("the budget has no time for that")}
+        tried = [way.name for way in found.ways if way.name in WAYS]
+        known = {name for name, why in found.left_out.items() if "batch norms" in why}
+        assert left | set(tried) | known == set(WAYS) or plan
+        assert all(f"to judge a network takes {costs.judging:.1f} s" in found.left_out[name] for name in left)
+        return tried
+
+    assert gone(1.0) == ["best"]
+    assert gone(60.0) == ["best", "labels-from-best"] and gone(60.0, labels=False) == ["best", "from-best"]
+    for name in ("mean", "space-from-best"):
+        assert gone(1.0, method=name) == ["best", name]
+    costs = replace(costs, choice=45.0, judging=0.0, step=0.0)
+    assert set(WAYS) - set(gone(100.0)) == {"greedy-mean", "refreshed-mean", "from-mean"}
 
 
 class Signal(Silent):

@@ -1,0 +1,141 @@
+"""A time for the whole of a merge: which ways it is enough for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf
+from time import perf_counter
+
+import torch
+from netspace_models.architectures import Architecture
+
+from netspace_cli.core.networks.network import Network
+
+from .distil import rounds_of
+from .judge import LOOKED_AT, Judge
+from .lessons import views_of
+from .plan import WAYS, MergePlan
+from .starts import timed
+
+# The least share of a budget that distilling gets, whatever the rest has taken, if there is time for any.
+LEAST_SHARE = 0.1
+# Of a budget, for what the teachers say of training images: as many as this has time for.
+ASKING_SHARE = 0.25
+# Of a budget, until when ways without steps are begun.
+PLAIN_SHARE = 0.5
+# Steps that a way takes before it can be told whether it lags behind, at least.
+FIRST_STEPS = 10
+# How much longer a step takes than to have the answers to its images.
+STEP_COST = 3
+# Validation images by which it is measured what a network costs.
+MEASURED = 256
+# Whose turn it is first, where there is no time for all: what was written most often in our experiments.
+BY_PROMISE = (
+    *("best", "greedy-mean", "space-mean", "aligned-mean", "refreshed-mean", "mean", "space-best"),
+    *("labels-from-best", "from-best", "from-mean", "space-from-mean", "from-fresh", "space-from-best"),
+)
+assert set(BY_PROMISE) == set(WAYS)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds that a network of the result's architecture takes, and the members that teach.
+
+    Attributes:
+        asking: for the teachers' answers to all training images, in all views.
+        look: for its loss on the validation images that are looked at.
+        choice: for its score on all of these.
+        judging: for its scores on all images that are held out.
+        step: for a step, about.
+    """
+
+    asking: float
+    look: float
+    choice: float
+    judging: float
+    step: float
+
+
+def costs_of(architecture: Architecture, judge: Judge, images: int) -> Costs:
+    """Measure what a network costs; any weights take as long.
+
+    Args:
+        images: images a step.
+    """
+    network = Network(architecture, torch.zeros(architecture.parameter_count))
+    for _ in range(2):
+        # The first time there may be something to prepare.
+        answered, seconds = timed(lambda: judge.first_answers(network, MEASURED))
+    pace = seconds / len(answered)
+    validation, test = len(judge.validation), len(judge.test)
+    questions = len(judge.data.splits["train"]) * views_of(judge.data) * len(judge.teachers)
+    return Costs(
+        asking=judge.pace * questions,
+        look=pace * min(LOOKED_AT, validation),
+        choice=pace * validation,
+        judging=pace * (validation + test),
+        step=STEP_COST * pace * images,
+    )
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What is left of the time for a merge.
+
+    Attributes:
+        seconds: for the whole work; None for no limit.
+        began: when it began, by `perf_counter`.
+        costs: of the result; None where there is no limit.
+    """
+
+    seconds: float | None
+    began: float
+    costs: Costs | None = None
+
+    @property
+    def left(self) -> float:
+        """Seconds until its end; below zero after it."""
+        return inf if self.seconds is None else self.seconds - (perf_counter() - self.began)
+
+    def begins(self, candidates: int) -> bool:
+        """Whether there is time for a way without steps, which chooses among `candidates` networks first."""
+        if self.seconds is None or self.costs is None:
+            return True
+        needed = self.costs.judging + candidates * self.costs.choice
+        return self.left - needed > (1 - PLAIN_SHARE) * self.seconds
+
+    def for_steps(self, students: int, ways: int) -> float:
+        """Seconds that are left for steps: each of the students is looked at about twice, and each of the ways is
+        judged in the end."""
+        if self.costs is None:
+            return self.left
+        return self.left - 2 * students * self.costs.look - ways * self.costs.judging
+
+    def enough_for(self, ways: Sequence[str]) -> int:
+        """How many students there is time for, of these ways; the first ones go first."""
+        if self.seconds is None or self.costs is None:
+            return len(ways)
+        asking = min(ASKING_SHARE * self.seconds, self.costs.asking)
+        for count in range(len(ways), 0, -1):
+            steps = self.for_steps(count, len(set(ways[:count]))) - asking
+            if rounds_of(count)[0][1] * steps / count >= FIRST_STEPS * self.costs.step:
+                return count
+        return 0
+
+    @property
+    def too_short(self) -> str:
+        """Why a way is left out that there is no time for."""
+        costs = "" if self.costs is None else f": to judge a network takes {self.costs.judging:.1f} s"
+        return f"the budget has no time for that{costs}"
+
+
+def budget_of(plan: MergePlan, architecture: Architecture, judge: Judge, began: float) -> Budget:
+    """The budget of a plan.
+
+    Args:
+        architecture: of the result.
+        began: when the work began, by `perf_counter`.
+    """
+    costs = None if plan.budget is None else costs_of(architecture, judge, plan.images)
+    return Budget(plan.budget, began, costs)
