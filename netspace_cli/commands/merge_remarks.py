@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from netspace_cli.core.merging.plan import DISTILLING, ON_SPACE, MergePlan
@@ -86,7 +87,10 @@ def _on_result(task: MergeTask, found: Merged) -> Iterator[str]:
         yield compared
     if found.stopped_by is not None:
         return
-    if found.gain is not None and 0 <= found.gain < LITTLE:
+    if _gains_by_chance(task, found):
+        images = len(task.data.splits["test"])
+        yield f"What the ensemble gains is within what chance makes of {images:,} test images."
+    elif found.gain is not None and 0 <= found.gain < LITTLE:
         yield _what_may_keep_more(plan)
     steps = [way.steps for way in found.ways if way.name in DISTILLING and not way.note.startswith("failed")]
     if plan.budget is not None and steps and max(steps) < FEW_STEPS:
@@ -110,13 +114,45 @@ def compared_with_members(
     gain = gain_kept(best, ensemble, own)
     if best is None or ensemble is None or own is None:
         return None
+
+    def beside(score: float, other: float) -> str:
+        if score == other:
+            return "as much as"
+        return "about as much as" if show(score) == show(other) else "more than" if score > other else "less than"
+
     if gain is None:
-        gains = "as much as" if ensemble == best else "less than"
-        compared = f"the {ensemble_of} has {show(ensemble)}, {gains} the {best_member} ({show(best)})"
+        compared = f"the {ensemble_of} has {show(ensemble)}, {beside(ensemble, best)} the {best_member} ({show(best)})"
         return f"On the test split {compared}; {way} has {show(own)}."
     if gain < 0:
-        return f"{way}: {show(own)} on the test split, less than the {best_member} ({show(best)})."
+        return f"{way}: {show(own)} on the test split, {beside(own, best)} the {best_member} ({show(best)})."
+    if gain > 1:
+        compared = f"{beside(own, ensemble)} the {ensemble_of} ({show(ensemble)})"
+        return f"{way}: {show(own)} on the test split, {compared}; the {best_member} has {show(best)}."
     return f"{way}: {percent(gain)} of what the {ensemble_of} gains over the {best_member}."
+
+
+def _gains_by_chance(task: MergeTask, found: Merged) -> bool:
+    """Whether the ensemble gains, and no more than chance could give; how often a member agrees is known where all
+    teach."""
+    from netspace_models.problems import CLASSIFICATION
+
+    best, ensemble, _ = found.tests
+    if found.gain is None or best is None or ensemble is None or found.best_member is None:
+        return False
+    if task.data.io.problem is not CLASSIFICATION or len(found.teachers) < len(found.members):
+        return False
+    return is_by_chance(best, ensemble, found.best_member.scores.agreement, len(task.data.splits["test"]))
+
+
+def is_by_chance(best: float, ensemble: float, agreement: float, images: int) -> bool:
+    """Whether an ensemble gains no more over a member than two standard errors, as if one of them were right wherever
+    they differ.
+
+    Args:
+        best, ensemble: accuracies on test images, as fractions; agreement: share on which both say the same.
+        images: how many there are.
+    """
+    return images * (ensemble - best) <= 2 * sqrt(images * (1 - agreement))
 
 
 def _what_may_keep_more(plan: MergePlan) -> str:

@@ -15,7 +15,7 @@ from netspace_models.architectures import build
 from torch import Tensor
 
 from netspace_cli.commands import merge_remarks
-from netspace_cli.commands.merge_remarks import compared_with_members, who_teaches
+from netspace_cli.commands.merge_remarks import compared_with_members, is_by_chance, who_teaches
 from netspace_cli.core.merging import merge as merging
 from netspace_cli.core.merging import own_space, panel, ways
 from netspace_cli.core.merging.lessons import Lessons
@@ -117,6 +117,15 @@ def test_a_row_for_each_way(tiny: Tiny, files: list[Path], work: Path, rows: Row
             (0.5, 0.5, 0.5),
             "On the test split the ensemble has 50.0 %, as much as the best member (50.0 %); mean has 50.0 %.",
         ),
+        (
+            (0.5, 0.49998, 0.45),
+            "On the test split the ensemble has 50.0 %, about as much as the best member (50.0 %); mean has 45.0 %.",
+        ),
+        ((0.5, 0.6, 0.49998), "mean: 50.0 % on the test split, about as much as the best member (50.0 %)."),
+        (
+            (0.5, 0.501, 0.7),
+            "mean: 70.0 % on the test split, more than the ensemble (50.1 %); the best member has 50.0 %.",
+        ),
         ((None, None, None), None),
     ],
 )
@@ -148,10 +157,34 @@ def test_what_may_keep_more_is_told_where_little_is_kept(
     told: str,
 ) -> None:
     monkeypatch.setattr(ways, "STEPS_IN_ALL", 12)
+    monkeypatch.setattr(merge_remarks, "is_by_chance", lambda *numbers: False)
     command = ["merge", *files, "--data", tiny.npz, *options]
     for kept, expected in ((0.3, True), (0.7, False), (-0.1, False)):
         monkeypatch.setattr(merging, "gain_kept", lambda *scores, kept=kept: kept)
         assert (told in cli(*command).stderr) == expected
+
+
+def test_a_gain_that_chance_could_give_is_told(
+    tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images, given = len(tiny.data.splits["test"]), list[tuple[float, ...]]()
+    assert is_by_chance(0.5, 0.54, 0.8, 400) and not is_by_chance(0.5, 0.55, 0.8, 400)
+    assert is_by_chance(0.5, 0.5, 1.0, 400) and not is_by_chance(0.5, 0.51, 1.0, 400)
+    monkeypatch.setattr(merging.Merged, "tests", (0.4, 0.6, 0.45))
+    told = f"What the ensemble gains is within what chance makes of {images} test images."
+    for by_chance in (True, False):
+
+        def noted(*numbers: float, found: bool = by_chance) -> bool:
+            given.append(numbers)
+            return found
+
+        monkeypatch.setattr(merge_remarks, "is_by_chance", noted)
+        said = cli("merge", *files, "--data", tiny.npz, "--method", "best", "--all-teach").stderr
+        assert (told in said.splitlines(), "Other ways may keep more" in said) == (by_chance, not by_chance)
+    (best, ensemble, agreement, count) = given[0]
+    assert (best, ensemble, count) == (0.4, 0.6, images) and 0 < agreement < 1
+    monkeypatch.setattr(merging.Merged, "tests", (None, None, None))
+    assert "chance" not in cli("merge", *files, "--data", tiny.npz, "--method", "best", "--all-teach").stderr
 
 
 def test_a_budget_that_was_not_spent_on_distilling_is_told(

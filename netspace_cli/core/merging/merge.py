@@ -66,12 +66,16 @@ class Merged(Table):
         return next((each for each in self.ways if each.name == name), None)
 
     @property
+    def best_member(self) -> Way | None:
+        """The way that is the best member alone, of whatever architecture."""
+        return self.way(BEST_MEMBER) or self.way("best")
+
+    @property
     def tests(self) -> tuple[float | None, float | None, float | None]:
         """Scores on test images of the best member, of whatever architecture, the ensemble, and the result; None
         without labels."""
-        best = self.way(BEST_MEMBER) or self.way("best")
         best_test, ensemble_test, own_test = (
-            way.scores.test if way else None for way in (best, self.way(ENSEMBLE), self.way(self.method))
+            way.scores.test if way else None for way in (self.best_member, self.way(ENSEMBLE), self.way(self.method))
         )
         return best_test, ensemble_test, own_test
 
