@@ -315,7 +315,7 @@ def _check_outputs(name: str, module: nn.Module, io: NetworkIO, example: Tensor)
     result = f"outputs of shape {tuple(outputs.shape)}" if is_tensor else f"a {type(outputs).__name__}"
     if not is_tensor or tuple(outputs.shape) != (2, io.outputs):
         raise UnknownArchitecture(
-            f"{name} gives {result} for two {io.one}s; {(2, io.outputs)} is needed.",
+            f"{name} gives {result} for two {io.one}s; {(2, io.outputs)} is needed for {io.describe()}.",
             f"The factory must build {io.network}. Where a library's function gives another number, name a function of "
             f"your own that calls it with {io.outputs}.",
         )

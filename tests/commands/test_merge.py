@@ -266,6 +266,18 @@ def test_it_is_said_who_says_nothing(tiny: Tiny, files: list[Path], work: Path, 
     assert "does not teach" not in cli("merge", *files, *command).stderr
 
 
+def test_the_size_of_a_result_that_nobody_named_is_told(tiny: Tiny, work: Path, cli: Cli) -> None:
+    command = ["merge", tiny.zoo.path, "--data", tiny.npz, "--space", tiny.space.path, "--method", "space-mean"]
+    largest = tiny.space.architectures[-1]
+    told = (
+        f"The result is a {largest.name} of {largest.parameter_count:,} parameters, the largest of space 'tiny': "
+        "--arch names another."
+    )
+    assert told in cli(*command).stderr.splitlines()
+    assert "The result is a" not in cli(*command, "--arch", largest.name).stderr
+    assert "The result is a" not in cli("merge", tiny.single_zoo.path, *command[2:]).stderr
+
+
 def test_weights_that_would_harm_are_told(
     tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,6 +443,11 @@ def test_what_cannot_be_merged_is_refused(
     torch.save(stranger.to_state(torch.zeros(stranger.parameter_count)), other)
     told = refused(2, "merge", files[0], other, *data)
     assert "the member ../other.pt is for 1x8x8, 4 classes; these images are 1x8x8, 3 classes" in told
+    larger = build("lenetlike", tiny.data.io.__class__(3, 16, 3))
+    torch.save(larger.to_state(torch.zeros(larger.parameter_count)), other)
+    told = refused(2, "merge", files[0], other, *data)
+    assert "the member ../other.pt seems to be for 3 channels and 3 classes; these images are 1x8x8, 3 classes" in told
+    assert "it was trained on: --data" in told and "its factory: --member-arch package.module:function" in told
     assert "are of 2 architectures" in refused(2, "merge", files[0], tiny.networks["resnet8"], *data)
     assert "chooses from a zoo, and none is given" in refused(2, "merge", *files, *data, "--select", "top:2")
     chosen = ["merge", tiny.zoo.path, "--data", plain_images, "--select", "top:2"]

@@ -196,7 +196,7 @@ class MergeTask:
 
     def hints(self, runner: Runner) -> list[str]:
         """Remarks on images that may not be those that members were trained with."""
-        found = [self._whose_images()]
+        found = [self._whose_images(), self._which_architecture()]
         if not self.data.labelled:
             return [hint for hint in found if hint]
         images, held_out = images_or_none(self.data), held_out_hint(self.data)
@@ -214,6 +214,16 @@ class MergeTask:
         if self.request.data is not None or all(each == splits[0] for each in splits):
             return ""
         return f"The images are those of {self.zoos[0].path}; other zoos have others. Name all by {setting('data')}."
+
+    def _which_architecture(self) -> str:
+        """A sentence where members have several and none was named; else ""."""
+        own = self.architecture
+        if self.request.arch is not None or self.space is None or len({m.architecture.name for m in self.members}) < 2:
+            return ""
+        return (
+            f"The result is a {own.name} of {own.parameter_count:,} parameters, the largest of space "
+            f"{self.space.name!r}: {setting('arch')} names another."
+        )
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Merged:
         """Merge, and write what was asked for.
@@ -340,7 +350,14 @@ def _read_member(path: Path, data: LabelledData, candidates: Sequence[Architectu
         try:
             found = reader.network(path, io=None if own == data.io else own)
         except UnknownArchitecture:
-            raise unknown from None
+            if (channels, classes) == (images.io.channels, images.io.classes):
+                raise unknown from None
+            raise ConfigError(
+                f"the member {path} seems to be for {channels} channels and {classes} classes; these images are "
+                f"{images.io.describe()}.",
+                f"Give images that it was trained on: {setting('data')}. If it is an architecture of your own, name "
+                f"its factory: {setting('arch', 'package.module:function')}.",
+            ) from unknown
     check_no_fields(found.architecture.io, str(path))
     check_teacher(found, data.io, "member")
     return found

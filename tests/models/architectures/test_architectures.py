@@ -429,7 +429,10 @@ def made(forward: Callable[[nn.Module, Tensor], object], **modules: nn.Module) -
             made(lambda m, x: m.get_submodule("a")(x, x), a=nn.Linear(64, 3)),
             "mine does not run on images of 1x8x8, 3 classes: ",
         ),
-        (nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), "mine gives outputs of shape (2, 4) for two images; (2, 3) is"),
+        (
+            nn.Sequential(nn.Flatten(), nn.Linear(64, 4)),
+            "(2, 4) for two images; (2, 3) is needed for 1x8x8, 3 classes.",
+        ),
         (
             made(lambda m, x: (m.get_submodule("a")(x.flatten(1)),), a=nn.Linear(64, 3)),
             "mine gives a tuple for two images; (2, 3) is",
