@@ -19,7 +19,7 @@ BELOW = 3.0
 def plot_merged(path: Path, found: Merged, *, force: bool = False) -> None:
     """Test accuracy of each way against the seconds that it took; without labels its agreement with the ensemble.
 
-    Ways far below the members, such as a mean of weights, are drawn on the lower edge, with an arrow and their numbers.
+    Ways far below the members, such as a mean of weights, are drawn on the lower edge; the legend says so.
     """
     figure, (axes,) = blank_figure(8, 4)
     labelled = all(each is not None for each in found.accuracies)
@@ -32,7 +32,6 @@ def plot_merged(path: Path, found: Merged, *, force: bool = False) -> None:
         axes.axhline(_height(ceiling), color=GREY, lw=1.2, label=f"{ENSEMBLE}, {_height(ceiling):.1f}")
     heights = [_height(way) for way in ways]
     lowest = max(min(heights), (min(members) if labelled else max(heights) - 4 * BELOW) - BELOW)
-    below = 0
     for way in ways:
         height, k = _height(way), list(WAYS).index(way.name)
         axes.scatter(
@@ -43,26 +42,19 @@ def plot_merged(path: Path, found: Merged, *, force: bool = False) -> None:
             s=70 if way.chosen else 36,
             edgecolors="#333333" if way.chosen else "none",
             zorder=3,
-            label=f"{way.name}, {height:.1f}{' (chosen)' if way.chosen else ''}",
+            label=_label(way, below=height < lowest),
         )
-        if height < lowest:
-            # One above the other: what takes no steps is all at the left edge.
-            axes.annotate(
-                f"↓ {height:.1f}",
-                (way.seconds, lowest),
-                xytext=(0, 8 + 9 * below),
-                textcoords="offset points",
-                ha="center",
-                fontsize=7,
-                color=COLOURS[k % len(COLOURS)],
-            )
-            below += 1
     architecture = found.network.architecture
     score = "test accuracy (%)" if architecture.io.logits else f"100 · test {architecture.io.problem.score}"
     what = score if labelled else "agreement with the ensemble (%)"
     axes.set(xlabel="seconds", ylabel=what, title=f"{len(found.members)} networks to one {architecture.name}")
     figure.legend(loc="outside right center", fontsize=8, frameon=False)
     write_figure(figure, path, force=force)
+
+
+def _label(way: Way, *, below: bool) -> str:
+    about = ", ".join([*(["chosen"] if way.chosen else []), *(["below"] if below else [])])
+    return f"{way.name}, {_height(way):.1f}{f' ({about})' if about else ''}"
 
 
 def _height(way: Way) -> float:

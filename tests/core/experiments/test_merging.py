@@ -80,6 +80,8 @@ def test_what_gains_little_or_nothing_is_told_and_drawn_at_the_edge() -> None:
     assert not has_points([nothing]) and has_points([nothing, little])
     (axes,) = gain_by_way("a", [nothing, little, far]).axes
     assert [label.get_text() for label in axes.get_yticklabels()] == ["from-best", "written"]
+    assert axes.get_xlabel() == "gain kept (%), arrows: -100 or less"
+    assert gain_by_way("a", [far]).axes[0].get_xlabel() == "gain kept (%)"
     drawn = [np.asarray(points.get_offsets())[:, 0] for points in axes.collections]
     assert [each.tolist() for each in drawn] == [[pytest.approx(50)], [-100], [pytest.approx(50)], [-100]]
 

@@ -28,6 +28,12 @@ def _drawn(runs: Sequence[Run]) -> list[str]:
     return [name for name in ways if any(share_of(run, name) is not None for run in runs)]
 
 
+def _shares(runs: Sequence[Run], name: str, labels: bool) -> list[float]:
+    """Shares of the gain that a way keeps, of the draws where there is one."""
+    found = [share_of(run, name) for run in runs if run["labels"] == labels]
+    return [share for share in found if share is not None]
+
+
 def gain_by_way(title: str, runs: Sequence[Run]) -> Figure:
     """One panel with labels and one without, a row of points per way; the ensemble is at 100."""
     kinds = list(dict.fromkeys(run["labels"] for run in runs))
@@ -35,13 +41,14 @@ def gain_by_way(title: str, runs: Sequence[Run]) -> Figure:
     names = _drawn(runs)
     for axis, labels in zip(axes, kinds, strict=True):
         for place, name in enumerate(names):
-            shares = [share_of(run, name) for run in runs if run["labels"] == labels]
-            known = [share for share in shares if share is not None]
+            known = _shares(runs, name, labels)
             for marker, points in (("o", [s for s in known if s > LEAST]), ("<", [LEAST for s in known if s <= LEAST])):
                 x, colour = [100 * share for share in points], COLOURS[place % len(COLOURS)]
                 axis.scatter(x, [place] * len(points), s=22, color=colour, alpha=0.7, marker=marker)
         axis.axvline(100, color="#8a8a8a", lw=1)
-        axis.set(xlabel="gain kept (%)", title="with labels" if labels else "without labels")
+        cut = any(s <= LEAST for name in names for s in _shares(runs, name, labels))
+        less = f", arrows: {100 * LEAST:.0f} or less" if cut else ""
+        axis.set(xlabel=f"gain kept (%){less}", title="with labels" if labels else "without labels")
     axes[0].set_yticks(range(len(names)), names)
     axes[0].invert_yaxis()
     figure.suptitle(title, fontsize=10)
