@@ -21,6 +21,19 @@ def test_a_checkpoint(tiny: Tiny, work: Path, ask: Ask, rows: Rows) -> None:
     assert table["kind"] == "checkpoint" and table["sha256"] == found["sha256"]
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_how_a_network_was_made(tiny: Tiny, work: Path, ask: Ask, rows: Rows, suffix: str) -> None:
+    torch.save(load_file(tiny.networks["resnet8"]), "plain.pt")
+    assert {"recorded", "merged_from"}.isdisjoint(ask("inspect", "plain.pt"))
+    file, zoo = f"one{suffix}", tiny.single_zoo
+    ask("merge", zoo.path, "--data", tiny.npz, "--method", "mean", "-o", file)
+    found = ask("inspect", file)
+    assert found["recorded"] == {"arch": "lenetlike", "merged_by": "mean"}
+    assert found["merged_from"] == [instance.sha256 for instance in zoo.instances]
+    shown = [(row["what"], row["value"]) for row in rows("inspect", file)]
+    assert ("recorded.merged_by", "mean") in shown and ("merged_from", zoo.instances[0].sha256) in shown
+
+
 def test_an_embedding(tiny: Tiny, emb: dict[str, Path], ask: Ask) -> None:
     found = ask("inspect", emb["both"])
     assert (found["kind"], found["space"], found["space_sha256"]) == ("embedding", "tiny", tiny.space.sha256)

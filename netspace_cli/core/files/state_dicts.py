@@ -28,7 +28,7 @@ _CONTAINERS = (
 )
 _DEEPEST_CONTAINER = 3
 _EXTRA_STATE = "_extra_state"
-_OWN_METADATA = "netspace."
+OWN_METADATA = "netspace."
 # torch.optim.swa_utils.AveragedModel keeps how many networks it averaged beside the network, its `module`.
 _AVERAGED, _AVERAGED_MODULE = "n_averaged", "module."
 # What a trainer's own module has beside the network: a loss with its weights, metrics with their counters.
@@ -183,7 +183,7 @@ def own_metadata(state: object) -> dict[str, str]:
     if not isinstance(entries, Mapping):
         return {}
     texts = {name: text for name, text in entries.items() if isinstance(name, str) and isinstance(text, str)}
-    return {name: text for name, text in texts.items() if name.startswith(_OWN_METADATA)}
+    return {name: text for name, text in texts.items() if name.startswith(OWN_METADATA)}
 
 
 def checked_entries(path: Path, found: Mapping[Any, object], notes: list[str]) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from netspace_cli.core.data.datasets import has_labels, load_data, load_images
 from netspace_cli.core.data.normalise import AS_IT_IS, Normalisation
 from netspace_cli.core.files.checkpoint import Checkpoint, read_checkpoint
 from netspace_cli.core.files.safetensors_file import TorchCheckpointFound, read_safetensors
+from netspace_cli.core.files.state_dicts import OWN_METADATA
 from netspace_cli.core.networks.assumptions import collecting
 from netspace_cli.core.networks.decide import deciding_by
 from netspace_cli.core.networks.factories import known_io
@@ -129,6 +130,7 @@ def _checkpoint(path: Path, arch: str | None, key: str | None, data: LabelledDat
         "values": sum(t.numel() for t in checkpoint.state.values()),
         "not_finite": [n for n, t in checkpoint.state.items() if t.is_floating_point() and not torch.isfinite(t).all()],
         "notes": list(checkpoint.notes),
+        **_own_record(checkpoint.metadata),
     }
     if checkpoint.accuracy is not None:
         found["recorded_accuracy"] = checkpoint.accuracy
@@ -150,6 +152,14 @@ def _checkpoint(path: Path, arch: str | None, key: str | None, data: LabelledDat
         "form": architecture.form_of(checkpoint.state),
         "io": known_io(architecture),
     }
+
+
+def _own_record(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """What netspace wrote beside a network: how it was made, and the digests of those that it was merged from."""
+    own = {name.removeprefix(OWN_METADATA): text for name, text in metadata.items() if name.startswith(OWN_METADATA)}
+    merged_from = own.pop("merged_from", "")
+    found = {"recorded": own, "merged_from": merged_from.split(",") if merged_from else []}
+    return {name: value for name, value in found.items() if value}
 
 
 def _accuracy(architecture: Architecture, checkpoint: Checkpoint, data: LabelledData) -> float:
