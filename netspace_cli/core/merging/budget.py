@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from math import inf
 from time import perf_counter
 
-import torch
 from netspace_models.architectures import Architecture
 
 from netspace_cli.core.networks.network import Network
@@ -15,7 +14,7 @@ from netspace_cli.core.networks.network import Network
 from .distil import rounds_of
 from .judge import LOOKED_AT, Judge
 from .lessons import views_of
-from .plan import WAYS, MergePlan
+from .plan import MergePlan
 from .starts import timed
 
 # The least share of a budget that distilling gets, whatever the rest has taken, if there is time for any.
@@ -35,7 +34,6 @@ BY_PROMISE = (
     *("best", "greedy-mean", "space-mean", "aligned-mean", "refreshed-mean", "mean", "space-best"),
     *("labels-from-best", "from-best", "from-mean", "space-from-mean", "from-fresh", "space-from-best"),
 )
-assert set(BY_PROMISE) == set(WAYS)
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,8 @@ def costs_of(architecture: Architecture, judge: Judge, images: int) -> Costs:
     Args:
         images: images a step.
     """
-    network = Network(architecture, torch.zeros(architecture.parameter_count))
+    # Not zeros, which a module may be unable to run with.
+    network = Network(architecture, architecture.to_weights(architecture.module.state_dict()))
     for _ in range(2):
         # The first time there may be something to prepare.
         answered, seconds = timed(lambda: judge.first_answers(network, MEASURED))

@@ -8,10 +8,11 @@ from time import perf_counter
 
 import pytest
 
-from netspace_cli.core.merging.budget import FIRST_STEPS, STEP_COST, Budget, Costs, costs_of
+from netspace_cli.core.merging.budget import BY_PROMISE, FIRST_STEPS, STEP_COST, Budget, Costs, costs_of
 from netspace_cli.core.merging.judge import Judge, judge_of
 from netspace_cli.core.merging.lessons import views_of
 from netspace_cli.core.merging.panel import seat
+from netspace_cli.core.merging.plan import WAYS
 from netspace_cli.core.runtime.runner import Runner
 from tests.worlds import Tiny
 
@@ -21,6 +22,10 @@ FREE = Costs(asking=0.0, look=0.0, choice=0.0, judging=0.0, step=0.0)
 
 def budget(seconds: float | None, costs: Costs | None) -> Budget:
     return Budget(seconds, perf_counter(), costs)
+
+
+def test_every_way_has_its_turn() -> None:
+    assert sorted(BY_PROMISE) == sorted(WAYS)
 
 
 def test_without_a_limit_there_is_time_for_everything() -> None:
