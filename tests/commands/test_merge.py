@@ -15,14 +15,16 @@ from netspace_models.architectures import build
 from torch import Tensor
 
 from netspace_cli.commands import merge_remarks
-from netspace_cli.commands.merge_remarks import compared_with_members, is_by_chance, who_teaches
+from netspace_cli.commands.merge_remarks import compared_with_members, is_by_chance, remarks, who_teaches
 from netspace_cli.core.merging import merge as merging
-from netspace_cli.core.merging import own_space, panel, ways
+from netspace_cli.core.merging import own_space, panel
 from netspace_cli.core.merging.lessons import Lessons
+from netspace_cli.core.merging.merge import Merged
 from netspace_cli.core.merging.own_space import OwnSpace
+from netspace_cli.core.merging.plan import MergePlan
 from netspace_cli.core.merging.students import Student
 from netspace_cli.core.networks.network import read_network, write_network
-from netspace_cli.core.requests.merge import MergeRequest
+from netspace_cli.core.requests.merge import MergeRequest, MergeTask
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.zoos import normalisation_hint
 from netspace_cli.core.zoos.zoo import Zoo
@@ -138,30 +140,34 @@ def test_the_result_is_compared_with_the_best_member_and_the_ensemble(
     assert found == (told and told.replace("best member", most).replace("ensemble", "ensemble of all"))
 
 
+@pytest.fixture(scope="module")
+def merged(tiny: Tiny) -> tuple[MergeTask, Merged]:
+    """Three networks of which the best was taken, with a gain that is none of chance."""
+    with Runner("cpu") as runner:
+        request = MergeRequest((tiny.single_zoo.path,), data=str(tiny.npz), plan=MergePlan(method="best"))
+        task = request.prepare(runner)
+        return task, task.run(runner)
+
+
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("plan", "told"),
     [
-        (["--method", "from-best", *FEW], "Other ways may keep more: leave out --method."),
-        (FEW, "A longer --steps, or a larger --arch, may keep more."),
-        (["--budget", "1s"], "A longer --budget, or a larger --arch, may keep more."),
-        ([], "A larger --arch may keep more."),
+        (MergePlan(method="from-best", steps=3), "Other ways may keep more: leave out --method."),
+        (MergePlan(steps=3), "A longer --steps, or a larger --arch, may keep more."),
+        (MergePlan(budget=1.0), "A longer --budget, or a larger --arch, may keep more."),
+        (MergePlan(), "A larger --arch may keep more."),
     ],
 )
 def test_what_may_keep_more_is_told_where_little_is_kept(
-    tiny: Tiny,
-    files: list[Path],
-    work: Path,
-    cli: Cli,
-    monkeypatch: pytest.MonkeyPatch,
-    options: list[str | int],
-    told: str,
+    merged: tuple[MergeTask, Merged], monkeypatch: pytest.MonkeyPatch, plan: MergePlan, told: str
 ) -> None:
-    monkeypatch.setattr(ways, "STEPS_IN_ALL", 12)
+    task, found = merged
+    task = replace(task, request=replace(task.request, plan=plan))
     monkeypatch.setattr(merge_remarks, "is_by_chance", lambda *numbers: False)
-    command = ["merge", *files, "--data", tiny.npz, *options]
     for kept, expected in ((0.3, True), (0.7, False), (-0.1, False)):
         monkeypatch.setattr(merging, "gain_kept", lambda *scores, kept=kept: kept)
-        assert (told in cli(*command).stderr) == expected
+        assert (told in remarks(task, found)) == expected
+        assert told not in remarks(task, replace(found, stopped_by=130))
 
 
 def test_a_gain_that_chance_could_give_is_told(
