@@ -29,7 +29,7 @@ FIRST_STEPS = 10
 STEP_COST = 3
 # Validation images by which it is measured what a network costs.
 MEASURED = 256
-# Whose turn it is first, where there is no time for all: what was written most often in our experiments.
+# Whose turn it is first, where there is no time for all: the likeliest to be written.
 BY_PROMISE = (
     *("best", "greedy-mean", "space-mean", "aligned-mean", "refreshed-mean", "mean", "space-best"),
     *("labels-from-best", "from-best", "from-mean", "space-from-mean", "from-fresh", "space-from-best"),
@@ -38,7 +38,7 @@ BY_PROMISE = (
 
 @dataclass(frozen=True)
 class Costs:
-    """Seconds that a network of the result's architecture takes, and the members that teach.
+    """Seconds that it takes to use a network of the result's architecture, and to ask those that teach.
 
     Attributes:
         asking: for the teachers' answers to all training images, in all views.
