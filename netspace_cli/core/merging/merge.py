@@ -16,6 +16,7 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.normalise import check_alike, scale_recorded
 from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.trainable import check_images_a_step, check_trains
 from netspace_cli.core.networks.scores import labels_of
 from netspace_cli.core.runtime.results import Table, plain
 from netspace_cli.core.runtime.runner import Runner
@@ -150,6 +151,7 @@ def check_merging(
         raise ConfigError(
             f"{plan.method} cannot be done: {left_out[plan.method]}.", "Choose another method, or none for all."
         )
+        check_trains(architecture)
     if any(way not in (*ON_SPACE, *left_out) and plan.takes(way) for way in DISTILLING):
         check_images_a_step(architecture, plan.images, setting("images", plan.images), setting("images", 2))
 

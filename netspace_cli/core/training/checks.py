@@ -9,8 +9,8 @@ from netspace_models.errors import ConfigError
 from netspace_models.training.unfolded import learns_unfolded
 from netspace_models.wording import Call, setting
 
-from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.network import Network
+from netspace_cli.core.networks.trainable import check_images_a_step
 from netspace_cli.core.spaces.recipe import Recipe
 
 from .training_set import TrainingSet

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from netspace_cli.core.data.data import Data, LabelledData
 from netspace_cli.core.networks.factories import fresh_module
-from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.scores import labels_of, logits_of, scores
+from netspace_cli.core.networks.trainable import check_images_a_step, check_trains
 from netspace_cli.core.runtime import optimisers
 from netspace_cli.core.runtime.results import Result, plain
 from netspace_cli.core.runtime.runner import Runner, kept_random_state
@@ -199,6 +199,7 @@ def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData
         )
     images, names = min(plan.batch, len(data.splits["train"])), {instance.arch for instance in instances}
     for architecture in (a for a in zoo.architectures() if a.name in names):
+        check_trains(architecture)
         check_images_a_step(architecture, images, setting("batch", plan.batch), setting("batch", 2))
 
 

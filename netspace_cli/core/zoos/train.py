@@ -13,7 +13,7 @@ from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.records import differences
 from netspace_cli.core.data.source import DataSource
 from netspace_cli.core.networks.factories import resolve_architecture
-from netspace_cli.core.networks.images_a_step import check_images_a_step
+from netspace_cli.core.networks.trainable import check_images_a_step, check_trains
 from netspace_cli.core.runtime.executors import Executor
 from netspace_cli.core.runtime.runner import Runner
 
@@ -56,6 +56,7 @@ def train_zoo(
     for name in plan.arch:
         images = min(plan.batch, len(data.splits["train"].labels))
         architecture = resolve_architecture(name, data.io)
+        check_trains(architecture)
         check_images_a_step(architecture, images, setting("batch", plan.batch), setting("batch", 2))
     zoo = create_zoo(path, data.record(), {"licence": plan.licence})
     jobs = jobs_of(plan, runner.seed)

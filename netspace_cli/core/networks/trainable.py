@@ -1,4 +1,4 @@
-"""Whether an architecture can be trained on so few images a step."""
+"""Whether an architecture can be trained, and on how few images a step."""
 
 from __future__ import annotations
 
@@ -9,6 +9,22 @@ from netspace_models.architectures import Architecture
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.runtime.runner import kept_random_state
+
+
+def check_trains(architecture: Architecture) -> None:
+    """Refuse an architecture whose module gives no tensor in training mode, such as one with heads of its own for that.
+
+    Raises:
+        ConfigError: says what it gives.
+    """
+    with kept_random_state(), torch.no_grad():
+        outputs = deepcopy(architecture.module).train()(torch.zeros(2, *architecture.io.input_shape))
+    if not isinstance(outputs, torch.Tensor):
+        raise ConfigError(
+            f"{architecture.name} cannot be trained here: in training mode it gives a {type(outputs).__name__}, and "
+            "outputs are to be one tensor.",
+            "Let its factory leave out what it gives besides in training mode (of torchvision: aux_logits=False).",
+        )
 
 
 def check_images_a_step(architecture: Architecture, images: int, given: str, enough: str) -> None:
