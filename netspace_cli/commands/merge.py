@@ -47,7 +47,9 @@ STOPPING = "Stopping after this step; the best so far is judged and written. Ctr
 @click.option(
     "--steps", type=click.IntRange(min=1), help="Steps of each way that distils, none of which is then stopped."
 )
-@click.option("--budget", type=Seconds(), help="Time for all of it. [default: 2000 steps of all ways]")
+@click.option(
+    "--budget", type=Seconds(), help="Time for all of it; with --groups, of each. [default: 2000 steps of all ways]"
+)
 @click.option("--images", type=click.IntRange(min=1), default=256, show_default=True, help="Images a step.")
 @click.option(
     "--lr",

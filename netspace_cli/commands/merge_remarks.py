@@ -94,7 +94,8 @@ def _on_result(task: MergeTask, found: Merged) -> Iterator[str]:
         yield _what_may_keep_more(plan)
     steps = [way.steps for way in found.ways if way.name in DISTILLING and not way.note.startswith("failed")]
     if plan.budget is not None and steps and max(steps) < FEW_STEPS:
-        yield f"Nothing was distilled for more than {max(steps)} steps: the rest of --budget went to all else."
+        taken = f"{max(steps)} step{'s' if max(steps) > 1 else ''}"
+        yield f"No way took more than {taken} in that time: a longer --budget allows more."
 
 
 def compared_with_members(
@@ -133,13 +134,14 @@ def compared_with_members(
 
 def _gains_by_chance(task: MergeTask, found: Merged) -> bool:
     """Whether the ensemble gains, and no more than chance could give; how often a member agrees is known where all
-    teach."""
+    teach alike."""
     from netspace_models.problems import CLASSIFICATION
 
     best, ensemble, _ = found.tests
     if found.gain is None or best is None or ensemble is None or found.best_member is None:
         return False
-    if task.data.io.problem is not CLASSIFICATION or len(found.teachers) < len(found.members):
+    by_all = found.weights is None and len(found.teachers) == len(found.members)
+    if task.data.io.problem is not CLASSIFICATION or not by_all:
         return False
     return is_by_chance(best, ensemble, found.best_member.scores.agreement, len(task.data.splits["test"]))
 

@@ -21,10 +21,10 @@ from .starts import timed
 LEAST_SHARE = 0.1
 # Of a budget, for what the teachers say of training images: as many as this has time for.
 ASKING_SHARE = 0.25
-# Of a budget, until when ways without steps are begun.
-PLAIN_SHARE = 0.5
-# Steps that a way takes before it can be told whether it lags behind, at least.
-FIRST_STEPS = 10
+# Of a budget, what is kept back for distilling while ways without steps are begun.
+KEPT_BACK = 0.5
+# Steps that a way takes before it can be told whether it lags behind, at least; and those of one way alone.
+FIRST_STEPS, FEWEST_STEPS = 10, 2
 # How much longer a step takes than to have the answers to its images.
 STEP_COST = 3
 # Validation images by which it is measured what a network costs.
@@ -97,12 +97,24 @@ class Budget:
         """Seconds until its end; below zero after it."""
         return inf if self.seconds is None else self.seconds - (perf_counter() - self.began)
 
-    def begins(self, candidates: int) -> bool:
-        """Whether there is time for a way without steps, which chooses among `candidates` networks first."""
+    @property
+    def asking(self) -> float:
+        """Seconds for asking the teachers about training images; for all of them, where these are fewer."""
+        if self.seconds is None or self.costs is None:
+            return inf
+        return min(self.costs.asking, ASKING_SHARE * self.seconds, max(0.0, self.left / 2))
+
+    def begins(self, candidates: int, kept_back: float) -> bool:
+        """Whether there is time for a way without steps.
+
+        Args:
+            candidates: networks that it chooses among first.
+            kept_back: the share of the budget that is to be left then.
+        """
         if self.seconds is None or self.costs is None:
             return True
         needed = self.costs.judging + candidates * self.costs.choice
-        return self.left - needed > (1 - PLAIN_SHARE) * self.seconds
+        return self.left - needed > kept_back * self.seconds
 
     def for_steps(self, students: int, ways: int) -> float:
         """Seconds that are left for steps: each of the students is looked at about twice, and each of the ways is
@@ -115,18 +127,26 @@ class Budget:
         """How many students there is time for, of these ways; the first ones go first."""
         if self.seconds is None or self.costs is None:
             return len(ways)
-        asking = min(ASKING_SHARE * self.seconds, self.costs.asking)
         for count in range(len(ways), 0, -1):
-            steps = self.for_steps(count, len(set(ways[:count]))) - asking
-            if rounds_of(count)[0][1] * steps / count >= FIRST_STEPS * self.costs.step:
+            seconds = self.for_steps(count, len(set(ways[:count]))) - self.asking
+            fewest = FIRST_STEPS if count > 1 else FEWEST_STEPS
+            if rounds_of(count)[0][1] * seconds / count >= fewest * self.costs.step:
                 return count
         return 0
 
     @property
     def too_short(self) -> str:
-        """Why a way is left out that there is no time for."""
-        costs = "" if self.costs is None else f": to judge a network takes {self.costs.judging:.1f} s"
-        return f"the budget has no time for that{costs}"
+        """Why ways are left out that there is no time for."""
+        if self.costs is None:
+            return ""
+        return (
+            f"of the budget {max(0.0, self.left):.1f} s were left; to judge a network takes "
+            f"{_told(self.costs.judging)}, a step {_told(self.costs.step)}"
+        )
+
+
+def _told(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def budget_of(plan: MergePlan, architecture: Architecture, judge: Judge, began: float) -> Budget:

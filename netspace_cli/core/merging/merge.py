@@ -14,22 +14,21 @@ from netspace_models.wording import setting
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.normalise import check_alike, scale_recorded
-from netspace_cli.core.networks.images_a_step import check_images_a_step
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.trainable import check_images_a_step, check_trains
 from netspace_cli.core.networks.scores import labels_of
+from netspace_cli.core.networks.trainable import check_images_a_step, check_trains
 from netspace_cli.core.runtime.results import Table, plain
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
 from netspace_cli.core.spaces.space import Space
 
 from .answers import FORGETFUL, Answers
-from .budget import Budget, budget_of
+from .budget import KEPT_BACK, budget_of
 from .judge import Beside, Judge, judge_of
 from .panel import Panel, check_members, name_of, seat
 from .plan import BEST_MEMBER, DISTILLING, ENSEMBLE, ON_SPACE, WAYS, MergePlan
 from .starts import Starts, ways_left_out
-from .ways import Way, all_without_steps, distilled, rates_to_try, students_of
+from .ways import Way, add_without_steps, distilled, rates_to_try, students_of
 
 
 @dataclass(frozen=True)
@@ -151,8 +150,8 @@ def check_merging(
         raise ConfigError(
             f"{plan.method} cannot be done: {left_out[plan.method]}.", "Choose another method, or none for all."
         )
-        check_trains(architecture)
     if any(way not in (*ON_SPACE, *left_out) and plan.takes(way) for way in DISTILLING):
+        check_trains(architecture)
         check_images_a_step(architecture, plan.images, setting("images", plan.images), setting("images", 2))
 
 
@@ -243,32 +242,22 @@ def _go(
     """Go all ways that there is time for, those without steps first; and why the others were not gone."""
     plain, distilling = _ways_to_go(left_out, plan)
     budget = budget_of(plan, starts.architecture, judge, began)
-    found = all_without_steps(plain, starts, judge, plan, budget)
-    to_try = _to_try(distilling, plain, [way for way, _ in found], plan, budget)
-    if to_try:
-        students = students_of(to_try, starts, judge, plan, stop, known)
-        found += distilled(students, starts, judge, plan, budget)
-    return found, _not_gone([*plain, *distilling], [way for way, _ in found], to_try, budget)
-
-
-def _to_try(
-    distilling: Sequence[str], plain: Sequence[str], gone: Sequence[Way], plan: MergePlan, budget: Budget
-) -> list[tuple[str, float]]:
-    """Ways that distil and their rates, as many as there is time for after those without steps have been gone."""
-    names = {way.name for way in gone}
+    gone: dict[str, tuple[Way, Network]] = {}
+    add_without_steps(plain, gone, starts, judge, budget, named=plan.method, kept_back=KEPT_BACK)
     # A mean that is not known by then is not waited for.
-    no_mean = plan.method is None and "greedy-mean" in plain and "greedy-mean" not in names
+    no_mean = plan.method is None and "greedy-mean" in plain and "greedy-mean" not in gone
     left = [name for name in distilling if not (no_mean and name == "from-mean")]
-    return rates_to_try(left, plan, budget, least=not any(plan.takes(name) for name in names))
-
-
-def _not_gone(
-    names: Sequence[str], gone: Sequence[Way], tried: Sequence[tuple[str, float]], budget: Budget
-) -> dict[str, str]:
-    """Ways that there was no time for, and why."""
-    left = set(names) - {way.name for way in gone}
-    begun = {name for name, _ in tried}
-    return {name: "the work was stopped before" if name in begun else budget.too_short for name in left}
+    to_try = rates_to_try(left, plan, budget, least=not any(plan.takes(name) for name in gone))
+    no_time = budget.too_short
+    if not to_try:
+        add_without_steps(plain, gone, starts, judge, budget, named=plan.method)
+    found = [gone[name] for name in plain if name in gone]
+    if to_try:
+        students = students_of(to_try, starts, judge, plan, budget, stop, known)
+        found += distilled(students, starts, judge, plan, budget)
+    begun = {name for name, _ in to_try}
+    missing = {*plain, *distilling} - {way.name for way, _ in found}
+    return found, {name: "the work was stopped before" if name in begun else no_time for name in missing}
 
 
 def _best_of(found: Sequence[tuple[Way, Network]], plan: MergePlan, stop: StopRequest | None) -> tuple[Way, Network]:

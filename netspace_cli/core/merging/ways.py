@@ -12,7 +12,7 @@ from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.stop import StopRequest
 
 from .answers import Answers
-from .budget import ASKING_SHARE, BY_PROMISE, LEAST_SHARE, Budget
+from .budget import BY_PROMISE, LEAST_SHARE, Budget
 from .distil import Distilling, distil_by_halving, distil_by_steps, most_steps
 from .judge import Judge, Scores
 from .lessons import lessons_of
@@ -60,16 +60,27 @@ def without_steps(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network
     return Way(name, judge.scores(network), seconds=start.seconds, note=note), network
 
 
-def all_without_steps(
-    names: Sequence[str], starts: Starts, judge: Judge, plan: MergePlan, budget: Budget
-) -> list[tuple[Way, Network]]:
-    """The ways without steps that there is time for, one at least, and any that was asked for."""
-    found: dict[str, tuple[Way, Network]] = {}
-    for name in sorted(names, key=BY_PROMISE.index):
+def add_without_steps(
+    names: Sequence[str],
+    gone: dict[str, tuple[Way, Network]],
+    starts: Starts,
+    judge: Judge,
+    budget: Budget,
+    *,
+    named: str | None,
+    kept_back: float = 0.0,
+) -> None:
+    """Go those of the ways without steps that there is time for, one at least.
+
+    Args:
+        gone: ways that have been gone, to which they are added.
+        named: one that is gone in any case.
+        kept_back: see `Budget.begins`.
+    """
+    for name in sorted(set(names) - set(gone), key=BY_PROMISE.index):
         candidates = len(starts.own) if name == "greedy-mean" else 0
-        if not found or name == plan.method or budget.begins(candidates):
-            found[name] = without_steps(name, starts, judge)
-    return [found[name] for name in names if name in found]
+        if not gone or name == named or budget.begins(candidates, kept_back):
+            gone[name] = without_steps(name, starts, judge)
 
 
 def rates_to_try(names: Sequence[str], plan: MergePlan, budget: Budget, *, least: int) -> list[tuple[str, float]]:
@@ -89,6 +100,7 @@ def students_of(
     starts: Starts,
     judge: Judge,
     plan: MergePlan,
+    budget: Budget,
     stop: StopRequest | None,
     known: Answers,
 ) -> dict[Distilling, float]:
@@ -98,7 +110,7 @@ def students_of(
         passes = plan.images * (plan.steps or most_steps(len(begun), STEPS_IN_ALL))
         most = min(passes, max(len(judge.data.splits["train"]), passes // REPEATS))
     else:
-        most = int(ASKING_SHARE * plan.budget / judge.pace / len(judge.teachers))
+        most = int(budget.asking / judge.pace / len(judge.teachers))
     lessons = lessons_of(judge.teachers, judge.data, plan, runner, most=most, weights=judge.weights, known=known)
     students: dict[Distilling, float] = {}
     for name, lr in begun:

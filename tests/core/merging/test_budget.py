@@ -30,13 +30,14 @@ def test_every_way_has_its_turn() -> None:
 
 def test_without_a_limit_there_is_time_for_everything() -> None:
     endless = budget(None, None)
-    assert endless.begins(1000) and endless.enough_for(SIX) == 6 and endless.left > 1e9
+    assert endless.begins(1000, 0.9) and endless.enough_for(SIX) == 6 and endless.left > 1e9
 
 
-def test_a_way_without_steps_is_begun_in_the_first_half_of_the_time() -> None:
+def test_a_way_without_steps_is_begun_while_enough_is_left() -> None:
     costs = replace(FREE, choice=1.0, judging=10.0)
-    assert budget(50.0, costs).begins(14) and not budget(50.0, costs).begins(16)
-    assert not Budget(50.0, perf_counter() - 20.0, costs).begins(0)
+    assert budget(50.0, costs).begins(14, 0.5) and not budget(50.0, costs).begins(16, 0.5)
+    assert budget(50.0, costs).begins(39, 0.0) and not budget(50.0, costs).begins(41, 0.0)
+    assert not Budget(50.0, perf_counter() - 20.0, costs).begins(0, 0.5)
 
 
 def test_fewer_ways_are_taught_where_each_costs_more() -> None:
@@ -47,7 +48,7 @@ def test_fewer_ways_are_taught_where_each_costs_more() -> None:
     assert taught() == 6 and taught(judging=14.0, asking=1.0) == 6
     assert [taught(judging=each) for each in (12.0, 14.0, 30.0, 74.0, 76.0)] == [6, 5, 2, 1, 0]
     assert [taught(look=each) for each in (6.0, 6.5, 37.0, 38.0)] == [6, 5, 1, 0]
-    assert [taught(step=each / FIRST_STEPS) for each in (2.0, 2.2, 18.0, 74.0, 76.0)] == [6, 5, 2, 1, 0]
+    assert [taught(step=each / FIRST_STEPS) for each in (2.0, 2.2, 18.0, 74.0, 370.0, 380.0)] == [6, 5, 2, 1, 1, 0]
 
 
 def test_two_rates_of_a_way_are_judged_once() -> None:

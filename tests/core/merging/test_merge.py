@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +29,7 @@ from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned, greedy_mean, mean_of
 from netspace_cli.core.merging.merge import Merged, gain_kept, merge, target_of
 from netspace_cli.core.merging.panel import seat
-from netspace_cli.core.merging.plan import BEST_MEMBER, ENSEMBLE, ON_SPACE, RATES, WAYS, MergePlan
+from netspace_cli.core.merging.plan import BEST_MEMBER, DISTILLING, ENSEMBLE, ON_SPACE, RATES, WAYS, MergePlan
 from netspace_cli.core.merging.starts import Starts
 from netspace_cli.core.merging.students import EmbeddingStudent, fresh_student
 from netspace_cli.core.networks.network import Network
@@ -380,11 +381,14 @@ def test_a_budget_leaves_out_what_it_has_no_time_for(tiny: Tiny, monkeypatch: py
 
     def gone(budget: float, **plan: Any) -> list[str]:
         found = merge(members, tiny.data, runner, space=tiny.space, plan=MergePlan(budget=budget, images=8, **plan))
-        left = {name for name, why in found.left_out.items() if why.startswith("the budget has no time for that")}
+        left = {name for name, reason in found.left_out.items() if reason.startswith("of the budget ")}
         tried = [way.name for way in found.ways if way.name in WAYS]
-        known = {name for name, why in found.left_out.items() if "batch norms" in why}
+        known = {name for name, reason in found.left_out.items() if "batch norms" in reason}
         assert left | set(tried) | known == set(WAYS) or plan
-        assert all(f"to judge a network takes {costs.judging:.1f} s" in found.left_out[name] for name in left)
+        for name in left:
+            judging, step = f"{costs.judging:g} s", f"{costs.step:g} s"
+            told = rf"of the budget [0-9.]+ s were left; to judge a network takes {judging}, a step {step}"
+            assert re.fullmatch(told, found.left_out[name])
         return tried
 
     assert gone(1.0) == ["best"]
@@ -393,6 +397,9 @@ def test_a_budget_leaves_out_what_it_has_no_time_for(tiny: Tiny, monkeypatch: py
         assert gone(1.0, method=name) == ["best", name]
     costs = replace(costs, choice=45.0, judging=0.0, step=0.0)
     assert set(WAYS) - set(gone(100.0)) == {"greedy-mean", "refreshed-mean", "from-mean"}
+    # What steps have no time for is left to ways without any.
+    costs = replace(costs, choice=0.0, judging=40.0, step=1000.0)
+    assert set(gone(60.0)) == set(WAYS) - set(DISTILLING) - {"refreshed-mean"}
 
 
 class Signal(Silent):
