@@ -16,7 +16,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network, check_teacher
-from netspace_cli.core.networks.scores import accuracy, check_outputs, cross_entropy, labels_of
+from netspace_cli.core.networks.scores import accuracy, check_outputs, cross_entropy, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
 from .answers import FORGETFUL, Answers, on_split
@@ -24,6 +24,9 @@ from .answers import FORGETFUL, Answers, on_split
 # Logits of one function written twice differ by rounding alone: in units of their size, and, to half precision, of how
 # much they differ between images.
 SAME, SAME_IN_HALF = 1e-4, 2e-3
+# Images that members are asked about again, alone; and how much outputs may differ then, in units of how much they
+# differ between images: with other numbers of images at once rounding differs.
+ASKED_AGAIN, UNSTEADY = 16, 1e-2
 # A class that is said less often than this share of what would be even is one that a network does not know.
 SELDOM = 0.1
 LEAST_PROBABILITY = 1e-12
@@ -105,6 +108,7 @@ def seat(
     with runner.progress("asking members", len(members)) as tick:
         for member in members:
             answers.append(on_split(member, data, "val", runner, known))
+            _check_steady(member, answers[-1], data, runner)
             tick(1)
     problem = data.io.problem
     chosen = labels is not None and choose and problem is CLASSIFICATION
@@ -285,6 +289,31 @@ def _check_runs(member: Network, data: LabelledData) -> None:
             f"{data.io.describe()}.",
             f"Give images that it was trained on: {setting('data')}.",
         ) from failure
+
+
+def _check_steady(member: Network, own: Tensor, data: LabelledData, runner: Runner) -> None:
+    """Refuse a network whose answer depends on chance, or on the images beside.
+
+    Args:
+        own: (N, K) what it has answered to the validation images.
+    """
+    count, weights = min(ASKED_AGAIN, len(own) // 2), runner.place(member.weights)
+    if not count:
+        return
+    once, again = (logits_of(member.architecture, weights, data, "val", runner, most=count) for _ in range(2))
+    most = UNSTEADY * float((own - own.mean(0)).abs().max())
+    if float((once - again).abs().max()) > most:
+        raise ConfigError(
+            f"{name_of(member)} gives other outputs when it is asked again about the same {data.io.one}s: something in "
+            "it is random in evaluation mode, too.",
+            "Let its module draw random numbers in training alone.",
+        )
+    if float((once - own[:count]).abs().max()) > most:
+        raise ConfigError(
+            f"{name_of(member)} gives other outputs for the same {data.io.one}s where there are others beside them: "
+            "something in it is normalised by those that come together.",
+            "Let it normalise each by itself, or by statistics that it keeps.",
+        )
 
 
 def _check_functions(

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from netspace_models.architectures import ImageIO, build
+from netspace_models.architectures.architecture import describe
 from netspace_models.errors import ConfigError
 from netspace_models.problems import CLASSIFICATION
 from netspace_models.training.losses import ensemble_logits, mixture_weights
@@ -89,6 +90,8 @@ def test_weights_that_make_an_ensemble_worse_are_not_used() -> None:
 def test_who_is_weak_may_teach_with_little_weight(monkeypatch: pytest.MonkeyPatch) -> None:
     members, said = networks(2), [answers(0.7, 0, sure=3.0), answers(0.45, 1, sure=12.0)]
     monkeypatch.setattr(panel, "on_split", lambda member, *_: said[int(member.source[0])])
+    monkeypatch.setattr(panel, "logits_of", lambda *_, most: said[0][:most])
+    monkeypatch.setattr(panel, "UNSTEADY", 100)
     monkeypatch.setattr(panel, "labels_of", lambda *_: LABELS)
     data = SimpleNamespace(labelled=True, io=SimpleNamespace(problem=CLASSIFICATION))
     for weigh, all_of in ((False, [0]), (True, [0, 1])):
@@ -248,3 +251,44 @@ def test_who_says_the_same_of_every_image_does_not_teach(tiny: Tiny, weigh: bool
     assert found.weights == alone.weights and alone.silent == ()
     with pytest.raises(ConfigError, match=r"no.pt and never.pt give the same outputs for all \d+ images"):
         seat([constant("no.pt", 0), constant("never.pt", 1)], tiny.data, Runner("cpu"), choose=True)
+
+
+class Unsteady(torch.nn.Module):
+    """Adds to images what depends on `how`: on chance, or on the images beside."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.layer = how, torch.nn.Linear(64, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3)."""
+        values = images.flatten(1)
+        beside = {
+            "noise": 0.1 * torch.randn_like(values),
+            "batch": -20 * values.mean(),
+            "alone": -values.mean(1, keepdim=True),
+        }
+        outputs: Tensor = self.layer(values + beside[self.how])
+        return outputs
+
+
+@pytest.mark.parametrize(
+    ("how", "told"),
+    [
+        ("noise", "b.pt gives other outputs when it is asked again about the same images"),
+        ("batch", "b.pt gives other outputs for the same images where there are others beside them"),
+        ("alone", None),
+    ],
+)
+def test_answers_that_depend_on_chance_or_on_the_images_beside_are_refused(
+    tiny: Tiny, how: str, told: str | None
+) -> None:
+    plain = describe("plain", Unsteady("alone"), tiny.data.io)
+    architecture = replace(plain, module=Unsteady(how), fused=Unsteady(how))
+    one, other = (0.3 * torch.randn(plain.parameter_count, generator=seeded(i)) for i in range(2))
+    members = [Network(plain, one, source="a.pt"), Network(architecture, other, source="b.pt")]
+    if told is None:
+        assert len(seat(members, tiny.data, Runner("cpu"), choose=False).answers) == 2
+        return
+    with pytest.raises(ConfigError, match=told):
+        seat(members, tiny.data, Runner("cpu"), choose=False)
