@@ -30,6 +30,8 @@ ASKED_AGAIN, UNSTEADY = 16, 1e-2
 # A class that is said less often than this share of what would be even is one that a network does not know.
 SELDOM = 0.1
 LEAST_PROBABILITY = 1e-12
+# By how much the sum of probabilities may miss 1, in half precision.
+SUM_OFF = 5e-3
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,8 @@ def seat(
     chosen = labels is not None and choose and problem is CLASSIFICATION
     silent = _check_functions(members, answers, problem, all_teach=not chosen)
     if problem is CLASSIFICATION:
+        for member, own in zip(members, answers, strict=True):
+            _check_logits(own, name_of(member))
         check_class_orders(members, answers, labels)
     places = [i for i in range(len(members)) if i not in silent]
     said = [answers[i] for i in places]
@@ -329,6 +333,9 @@ def _check_functions(
     silent = tuple(i for i, own in enumerate(answers) if torch.equal(own, own[:1].expand_as(own)))
     if silent and (all_teach or len(silent) == len(members)):
         raise _says_nothing([members[i] for i in silent], len(answers[0]))
+    if problem is CLASSIFICATION:
+        # Nor does a number by which all are multiplied make another network of a copy.
+        answers = [own if i in silent else own / (own - own.mean(0)).std() for i, own in enumerate(answers)]
     for i, own in enumerate(answers):
         for j, other in enumerate(answers[:i]):
             spread = float((own - own.mean(0)).abs().max())
@@ -336,6 +343,16 @@ def _check_functions(
                 continue
             raise _says_nothing([members[j], members[i]], len(own)) if i in silent else _copies(members[j], members[i])
     return silent
+
+
+def _check_logits(own: Tensor, name: str) -> None:
+    """Refuse a classifier that gives probabilities (N, K), of which others would be made by another softmax."""
+    alike = torch.equal(own, own[:1].expand_as(own))
+    if not alike and bool((own >= 0).all()) and float((own.sum(1) - 1).abs().max()) < SUM_OFF:
+        raise ConfigError(
+            f"{name} gives probabilities, and logits are needed: the outputs of each image add up to 1.",
+            "Let its module leave out the softmax at its end: the parameters are the same.",
+        )
 
 
 def _says_nothing(members: Sequence[Network], images: int) -> ConfigError:

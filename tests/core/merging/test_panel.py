@@ -205,7 +205,10 @@ def test_a_reordered_copy_is_noticed(tiny: Tiny) -> None:
     last = one.architecture.to_state(one.weights)
     bias = [name for name in last if name.endswith("bias")][-1]
     shifted = replace(one, weights=architecture.to_weights({**last, bias: last[bias] + 5}), source="b.pt")
-    for copy in (other, half, shifted):
+    layer = bias.removesuffix("bias")
+    larger = {name: 3 * value if name.startswith(layer) else value for name, value in last.items()}
+    scaled = replace(one, weights=architecture.to_weights(larger), source="b.pt")
+    for copy in (other, half, shifted, scaled):
         with pytest.raises(ConfigError, match="a.pt and b.pt are the same network"):
             seat([one, copy], tiny.data, Runner("cpu"), choose=True)
 
@@ -251,6 +254,16 @@ def test_who_says_the_same_of_every_image_does_not_teach(tiny: Tiny, weigh: bool
     assert found.weights == alone.weights and alone.silent == ()
     with pytest.raises(ConfigError, match=r"no.pt and never.pt give the same outputs for all \d+ images"):
         seat([constant("no.pt", 0), constant("never.pt", 1)], tiny.data, Runner("cpu"), choose=True)
+
+
+def test_who_gives_probabilities_is_refused(tiny: Tiny) -> None:
+    layers = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3), torch.nn.Softmax(1))
+    architecture = describe("soft", layers, tiny.data.io)
+    given = (torch.randn(architecture.parameter_count, generator=seeded(i)) for i in range(2))
+    members = [Network(architecture, weights, source=f"{i}.pt") for i, weights in enumerate(given)]
+    with pytest.raises(ConfigError, match="0.pt gives probabilities, and logits are needed") as told:
+        seat(members, tiny.data, Runner("cpu"), choose=True)
+    assert "leave out the softmax" in told.value.hint
 
 
 class Unsteady(torch.nn.Module):
