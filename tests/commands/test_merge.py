@@ -244,11 +244,19 @@ def test_a_folder_and_a_zoo_are_members_too(tiny: Tiny, files: list[Path], work:
     assert every["space"] == "tiny" and every["method"] == "space-from-mean"
 
 
-def test_images_need_no_labels(tiny: Tiny, files: list[Path], plain_images: Path, work: Path, ask: Ask) -> None:
+def test_images_need_no_labels(
+    tiny: Tiny, files: list[Path], plain_images: Path, work: Path, ask: Ask, rows: Rows
+) -> None:
     found = ask("merge", *files, "--data", plain_images, "-o", "one.pt", *FEW)
     assert not found["labelled"] and found["gain"] is None and Path("one.pt").exists()
     assert {row["test"] for row in found["ways"]} == {row["validation"] for row in found["ways"]} == {None}
     assert {m["test"] for m in found["members"]} == {None}
+    chosen = [row["choice"] for row in found["ways"] if row["chosen"]]
+    assert chosen == [max(row["choice"] for row in found["ways"] if row["way"] != "ensemble")]
+    first, *_ = rows("merge", *files, "--data", plain_images, "--method", "best")
+    assert "val" not in first and 0 < float(first["choice"]) <= 1
+    first, *_ = rows("merge", *files, "--data", tiny.npz, "--method", "best", "--no-labels")
+    assert "val" not in first
     assert [note.split(" of a ")[0] for note in found["data"]["notes"]] == ["test is the last 9", "val is the last 16"]
 
 
@@ -405,7 +413,7 @@ def test_a_built_in_space_of_another_normalisation_is_left_out(work: Path, ask: 
 
 
 def test_it_says_where_images_are_not_as_the_networks_know_them(
-    tiny: Tiny, files: list[Path], work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+    tiny: Tiny, files: list[Path], plain_images: Path, work: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accuracies = {"": 0.3, "half": 0.9, "none": 0.2}
 
@@ -426,10 +434,9 @@ def test_it_says_where_images_are_not_as_the_networks_know_them(
     )
     assert f"{tiny.networks['vanillacnn']} answers 90.0% of test images" in beside.stderr, "what no zoo records"
     assert beside.stderr.count("of test images rightly") == 1
-    assert (
-        "has no val of its own: "
-        in cli("merge", tiny.single_zoo.path, "--data", "no-val.npz", "--method", "mean").stderr
-    )
+    no_val = "has no val of its own: "
+    assert no_val in cli("merge", tiny.single_zoo.path, "--data", "no-val.npz", "--method", "mean").stderr
+    assert no_val in cli("merge", tiny.single_zoo.path, "--data", plain_images, "--method", "mean").stderr
 
 
 def test_what_cannot_be_merged_is_refused(

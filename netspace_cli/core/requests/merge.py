@@ -197,13 +197,11 @@ class MergeTask:
     def hints(self, runner: Runner) -> list[str]:
         """Remarks on images that may not be those that members were trained with."""
         found = [self._whose_images(), self._which_architecture()]
-        if not self.data.labelled:
-            return [hint for hint in found if hint]
         images, held_out = images_or_none(self.data), held_out_hint(self.data)
         # Networks of a zoo or a space were trained without what is held out of its own images.
         if held_out and (self.recorded is None or self.recorded.get("splits") != self.data.record()["splits"]):
             found.append(held_out)
-        if images is not None and self.request.normalisation == AS_IT_IS:
+        if images is not None and self.data.labelled and self.request.normalisation == AS_IT_IS:
             asked = self.members[len(self.members) - self.files :][:NETWORKS]
             found += [normalisation_hint(member, member.source, images, runner) for member in asked]
         return [hint for hint in found if hint]
@@ -324,6 +322,7 @@ def _row(way: Way) -> dict[str, Any]:
         "validation": scores.validation,
         "test": scores.test,
         "agreement": scores.agreement,
+        "choice": scores.choice,
         "chosen": way.chosen,
         "note": way.note,
     }

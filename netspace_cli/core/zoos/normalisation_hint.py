@@ -57,8 +57,8 @@ def held_out_hint(data: LabelledData) -> str:
     if not data.val_of_train:
         return ""
     return (
-        f"{data.name} has no val of its own: {len(data.splits['val']):,} of its training rows are taken. Networks that "
-        "were trained on these too are judged too well by them; give val of its own if you can."
+        f"{data.name} has no val of its own: {len(data.splits['val']):,} of its training {data.io.one}s are taken. "
+        "Networks that were trained on these too are judged too well by them; give val of its own if you can."
     )
 
 
