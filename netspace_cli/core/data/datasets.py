@@ -243,7 +243,8 @@ def _class_count(found: ReadImages) -> int:
     if not torch.equal(held, torch.arange(K)):
         lowest, highest = int(held[0]), int(held[-1])
         reason = f"its labels are {K} different numbers from {lowest} to {highest}, not 0 to {K - 1}."
-        raise InputFileError(found.path, reason, "Number the classes from 0, without gaps.")
+        hint = "Number the classes from 0, without gaps; if these are a part of the images, give some of every class."
+        raise InputFileError(found.path, reason, hint)
     if K < 2:
         raise InputFileError(found.path, f"it has {K} class.", "At least 2 classes are needed.")
     return K

@@ -30,6 +30,8 @@ ASKED_AGAIN, UNSTEADY = 16, 1e-2
 # A class that is said less often than this share of what would be even is one that a network does not know.
 SELDOM = 0.1
 LEAST_PROBABILITY = 1e-12
+# Who was hardly trained agrees more often in some order, too, but less often than this, in units of chance.
+HARDLY = 3
 # By how much the sum of probabilities may miss 1, in half precision.
 SUM_OFF = 5e-3
 
@@ -254,9 +256,10 @@ def check_class_orders(members: Sequence[Network], answers: Sequence[Tensor], la
     agrees = "agrees with the other members on" if labels is None else "is right on"
     order = "one order" if labels is None else "the order of the labels"
     below = f", below the chance of {1 / classes:.0%}," if plain < 1 / classes else ""
+    hardly = " It may have hardly been trained." if reordered < HARDLY / classes else ""
     raise ConfigError(
         f"{name_of(member)} {agrees} {plain:.0%} of the validation images{below} and would "
-        f"{'' if labels is None else 'be '}on {reordered:.0%} with its classes in another order.",
+        f"{'' if labels is None else 'be '}on {reordered:.0%} with its classes in another order.{hardly}",
         f"Leave it out, or give members that were trained with their classes in {order} and on images that were "
         f"normalised alike ({setting('normalise')}).",
     )

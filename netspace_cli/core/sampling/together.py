@@ -174,7 +174,7 @@ def check_ensemble(zoo: Zoo, data: LabelledData, select: int | None) -> None:
     if zoo.io != data.io:
         raise ConfigError(
             f"{zoo.path} is a zoo for {zoo.io.describe()}; these {data.io.one}s are {data.io.describe()}.",
-            f"Give images of its size and classes: {setting('data')}.",
+            f"Give {zoo.io.one}s like its own: {setting('data')}.",
         )
     least = 1 if select is None else select
     if not 1 <= least <= len(zoo.instances):

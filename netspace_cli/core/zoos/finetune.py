@@ -195,7 +195,7 @@ def check_finetuning(zoo: Zoo, instances: Sequence[Instance], data: LabelledData
     if zoo.io != data.io:
         raise ConfigError(
             f"{zoo.path} is a zoo for {zoo.io.describe()}; these {data.io.one}s are {data.io.describe()}.",
-            f"Give images of its size and classes: {setting('data')}.",
+            f"Give {zoo.io.one}s like its own: {setting('data')}.",
         )
     images, names = min(plan.batch, len(data.splits["train"])), {instance.arch for instance in instances}
     for architecture in (a for a in zoo.architectures() if a.name in names):

@@ -168,6 +168,10 @@ def test_of_members_that_disagree_the_one_with_another_order_is_named() -> None:
     with pytest.raises(ConfigError, match="2.pt is right on .*, below the chance of 20%, and would be on") as told:
         check_class_orders(networks(3), found, LABELS)
     assert "with their classes in the order of the labels" in told.value.hint
+    assert "hardly" not in told.value.message
+    hardly = [*found[:2], answers(0.5, 2).roll(2, dims=1)]
+    with pytest.raises(ConfigError, match=r"2.pt is right on .* order\. It may have hardly been trained\."):
+        check_class_orders(networks(3), hardly, LABELS)
     weak = [answers(0.4, seed) for seed in range(3)]
     check_class_orders(networks(3), weak, LABELS)
 
