@@ -123,24 +123,29 @@ def judge_of(
         known: answers from merges before.
     """
     found: list[float | None] = []
-    said_by_best: list[Tensor] = []
     problem, first = data.io.problem, panel.ranking[0]
+    few = panel.weights is not None or len(panel.teachers) < len(panel.members)
+    # Answers that are used again; those of all are as many as on the validation images, which are kept.
+    kept: dict[int, Tensor] = {}
+    again = {first, *(panel.teachers if few else ())}
 
     def asked(place: int) -> Tensor:
+        if place in kept:
+            return kept[place]
         logits = on_split(panel.members[place], data, "test", runner, known)
-        if len(found) < len(panel.members):
-            found.append(None if labels is None else problem.scored(logits, labels))
-            said_by_best.extend([logits] if place == first else [])
+        found.append(None if labels is None else problem.scored(logits, labels))
+        if place in again:
+            kept[place] = logits
         return logits
 
     places, begun = range(len(panel.members)), perf_counter()
     of_all = [ensemble_outputs(panel.answers, problem), ensemble_outputs((asked(i) for i in places), problem)]
     pace = (perf_counter() - begun) / len(places) / len(of_all[1])
     teach = of_all
-    if panel.weights is not None or len(panel.teachers) < len(places):
+    if few:
         chosen, weights = panel.teachers, panel.weights
         sources = (panel.answers[i] for i in chosen), (asked(i) for i in chosen)
         teach = [ensemble_outputs(each, problem, weights) for each in sources]
     teachers = tuple(panel.members[i] for i in panel.teachers)
     judge = Judge(data, runner, teach[0], teach[1], labels, tuple(found), teachers, panel.weights, pace)
-    return judge, Beside(judge.scores_of(*of_all), judge.scores_of(panel.answers[first], *said_by_best))
+    return judge, Beside(judge.scores_of(*of_all), judge.scores_of(panel.answers[first], kept[first]))

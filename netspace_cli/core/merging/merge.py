@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -24,7 +24,7 @@ from netspace_cli.core.spaces.space import Space
 
 from .answers import FORGETFUL, Answers
 from .budget import KEPT_BACK, budget_of
-from .judge import Beside, Judge, judge_of
+from .judge import Beside, Judge, Scores, judge_of
 from .panel import Panel, check_members, name_of, seat
 from .plan import BEST_MEMBER, DISTILLING, ENSEMBLE, ON_SPACE, WAYS, MergePlan
 from .starts import Starts, ways_left_out
@@ -195,7 +195,8 @@ def merge(
     judge, beside = judge_of(panel, data, runner, labels, known)
     starts = Starts(panel, architecture, space, judge)
     left_out = _left_out(members, starts, data, plan)
-    found, no_time = _go(left_out, starts, judge, plan, began, stop, known)
+    scored = {"best": beside.best} if starts.best is panel.members[panel.ranking[0]] else {}
+    found, no_time = _go(left_out, scored, starts, judge, plan, began, stop, known)
     left_out |= no_time
     best, network = _best_of(found, plan, stop)
     gone = [way for way, _ in found]
@@ -232,6 +233,7 @@ def _ways_to_go(left_out: Collection[str], plan: MergePlan) -> tuple[list[str], 
 
 def _go(
     left_out: Collection[str],
+    scored: Mapping[str, Scores],
     starts: Starts,
     judge: Judge,
     plan: MergePlan,
@@ -243,14 +245,15 @@ def _go(
     plain, distilling = _ways_to_go(left_out, plan)
     budget = budget_of(plan, starts.architecture, judge, began)
     gone: dict[str, tuple[Way, Network]] = {}
-    add_without_steps(plain, gone, starts, judge, budget, named=plan.method, kept_back=KEPT_BACK)
+    how: dict[str, Any] = {"known": scored, "named": plan.method}
+    add_without_steps(plain, gone, starts, judge, budget, kept_back=KEPT_BACK, **how)
     # A mean that is not known by then is not waited for.
     no_mean = plan.method is None and "greedy-mean" in plain and "greedy-mean" not in gone
     left = [name for name in distilling if not (no_mean and name == "from-mean")]
     to_try = rates_to_try(left, plan, budget, least=not any(plan.takes(name) for name in gone))
     no_time = budget.too_short
     if not to_try:
-        add_without_steps(plain, gone, starts, judge, budget, named=plan.method)
+        add_without_steps(plain, gone, starts, judge, budget, **how)
     found = [gone[name] for name in plain if name in gone]
     if to_try:
         students = students_of(to_try, starts, judge, plan, budget, stop, known)

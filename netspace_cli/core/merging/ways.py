@@ -51,13 +51,14 @@ class Way:
     note: str = ""
 
 
-def without_steps(name: str, starts: Starts, judge: Judge) -> tuple[Way, Network]:
-    """A way without steps."""
+def without_steps(name: str, starts: Starts, judge: Judge, known: Mapping[str, Scores]) -> tuple[Way, Network]:
+    """A way without steps; `known`: scores of ways that need not be judged anew."""
     start = starts.of(name)
     network = Network(starts.architecture, start.weights)
     named = {"best": starts.best, "space-best": next(iter(starts.encodable), None)}.get(name)
     note = f"of {start.members}" if named is None else name_of(named)
-    return Way(name, judge.scores(network), seconds=start.seconds, note=note), network
+    scores = known.get(name) or judge.scores(network)
+    return Way(name, scores, seconds=start.seconds, note=note), network
 
 
 def add_without_steps(
@@ -67,6 +68,7 @@ def add_without_steps(
     judge: Judge,
     budget: Budget,
     *,
+    known: Mapping[str, Scores],
     named: str | None,
     kept_back: float = 0.0,
 ) -> None:
@@ -74,13 +76,14 @@ def add_without_steps(
 
     Args:
         gone: ways that have been gone, to which they are added.
+        known: scores of ways that need not be judged anew.
         named: one that is gone in any case.
         kept_back: see `Budget.begins`.
     """
     for name in sorted(set(names) - set(gone), key=BY_PROMISE.index):
         candidates = len(starts.own) if name == "greedy-mean" else 0
         if not gone or name == named or budget.begins(candidates, kept_back):
-            gone[name] = without_steps(name, starts, judge)
+            gone[name] = without_steps(name, starts, judge, known)
 
 
 def rates_to_try(names: Sequence[str], plan: MergePlan, budget: Budget, *, least: int) -> list[tuple[str, float]]:

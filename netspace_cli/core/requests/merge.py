@@ -196,7 +196,7 @@ class MergeTask:
 
     def hints(self, runner: Runner) -> list[str]:
         """Remarks on images that may not be those that members were trained with."""
-        found = [self._whose_images(), self._which_architecture()]
+        found = [self._whose_images(), self._which_architecture(), self._own_space_takes()]
         images, held_out = images_or_none(self.data), held_out_hint(self.data)
         # Networks of a zoo or a space were trained without what is held out of its own images.
         if held_out and (self.recorded is None or self.recorded.get("splits") != self.data.record()["splits"]):
@@ -221,6 +221,15 @@ class MergeTask:
         return (
             f"The result is a {own.name} of {own.parameter_count:,} parameters, the largest of space "
             f"{self.space.name!r}: {setting('arch')} names another."
+        )
+
+    def _own_space_takes(self) -> str:
+        """A sentence where a space is made on the members and there is a budget, which does not shorten it; else ""."""
+        if self.request.space != NAME or self.request.plan.budget is None:
+            return ""
+        return (
+            f"{setting('budget')} does not shorten making a space; what comes after has the rest of it, and half of it "
+            "at least."
         )
 
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Merged:

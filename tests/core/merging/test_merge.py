@@ -21,10 +21,13 @@ from netspace_cli.core.data.normalise import Normalisation
 from netspace_cli.core.encoding.decode import decode_row
 from netspace_cli.core.encoding.encode import encode
 from netspace_cli.core.merging import budget as budgets
+from netspace_cli.core.merging import judge as judging
+from netspace_cli.core.merging import panel
 from netspace_cli.core.merging import ways as module
+from netspace_cli.core.merging.answers import on_split
 from netspace_cli.core.merging.budget import Costs
 from netspace_cli.core.merging.distil import Distilling, distil_by_halving, halvings, most_steps
-from netspace_cli.core.merging.judge import judge_of
+from netspace_cli.core.merging.judge import Judge, Scores, judge_of
 from netspace_cli.core.merging.lessons import lessons_of
 from netspace_cli.core.merging.means import aligned, greedy_mean, mean_of
 from netspace_cli.core.merging.merge import Merged, gain_kept, merge, target_of
@@ -556,3 +559,26 @@ def test_what_cannot_be_done_is_refused(tiny: Tiny) -> None:
         merge(members_of(tiny, "resnet8"), tiny.data, runner, space=tiny.single_space)
     with pytest.raises(RunFailed, match="from-fresh: the loss is not finite at step"):
         merge(members, tiny.data, runner, plan=MergePlan(method="from-fresh", steps=50, lr=1e30))
+
+
+@pytest.mark.parametrize("few", [False, True])
+def test_nobody_is_asked_twice_about_held_out_images(tiny: Tiny, monkeypatch: pytest.MonkeyPatch, few: bool) -> None:
+    """But for a few, by which it is checked that answers are the same again; also where a part of the members teach."""
+    asked = list[tuple[str, str]]()
+
+    def counted(member: Network, data: ImageData, split: str, *rest: Any) -> Tensor:
+        asked.append((member.source, split))
+        return on_split(member, data, split, *rest)
+
+    def judged(judge: Judge, network: Network) -> Scores:
+        raise AssertionError("the best member's scores are known")
+
+    members = members_of(tiny, "lenetlike")
+    monkeypatch.setattr(panel, "on_split", counted)
+    monkeypatch.setattr(judging, "on_split", counted)
+    monkeypatch.setattr(Judge, "scores", judged)
+    monkeypatch.setattr(panel, "choose_teachers", lambda answers, *_, **__: [1, 0] if few else [*range(len(answers))])
+    found = merge(members, tiny.data, Runner("cpu"), plan=MergePlan(method="best"))
+    assert sorted(asked) == sorted((m.source, split) for m in members for split in ("val", "test"))
+    place = [member.source for member in members].index(found.ways[0].note)
+    assert found.ways[0].scores.test == found.accuracies[place] and (found.way(f"chosen {ENSEMBLE}") is not None) == few
