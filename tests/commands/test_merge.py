@@ -7,6 +7,7 @@ import signal
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,8 +25,10 @@ from netspace_cli.core.merging.own_space import OwnSpace
 from netspace_cli.core.merging.plan import MergePlan
 from netspace_cli.core.merging.students import Student
 from netspace_cli.core.networks.network import read_network, write_network
+from netspace_cli.core.requests import merge as merge_request
 from netspace_cli.core.requests.merge import MergeRequest, MergeTask
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.zoos import normalisation_hint
 from netspace_cli.core.zoos.zoo import Zoo
 from netspace_cli.terminal.formats import percent
@@ -509,6 +512,16 @@ def test_a_space_is_made_on_members_of_a_module_of_one_s_own(
     command = ["merge", "0.pt", "1.pt", "--arch", "ournets:make", "--space", "auto", "--data", plain_images, *FEW]
     found = ask(*command, "--method", "space-from-best", "-o", "one.pt")
     assert found["space"] == "auto" and found["method"] == "space-from-best" and Path("one.pt").is_file()
+    asked, real = list[float | None](), merge_request.space_of
+
+    def noted(*given: Any, seconds: float | None) -> Space:
+        asked.append(seconds)
+        return real(*given, seconds=None)
+
+    monkeypatch.setattr(merge_request, "space_of", noted)
+    for more in ([], ["--budget", "8s"]):
+        ask(*command[: -len(FEW)], *(more or FEW), "--method", "space-best")
+    assert asked == [None, 4.0]
     other = [name if name != "ournets:make" else "lenetlike" for name in command]
     said = refused(2, *other, "--member-arch", "ournets:make")
     assert "takes two of a lenetlike; 0 of these members are one" in said and "--space" in said

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import perf_counter
 
 import torch
 from netspace_models.architectures import Architecture
@@ -27,6 +28,10 @@ from netspace_cli.core.zoos.listing import append_instance
 from netspace_cli.core.zoos.zoo import Instance, create_zoo, open_zoo, write_instance
 
 NAME = "auto"
+# Of a budget, the least that is left for all else.
+LEAST_LEFT = 0.5
+# Steps of two trials, by which it is measured what a step takes; the first one is slower, with all that is prepared.
+TRIALS = (4, 1)
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,7 @@ def space_of(
     runner: Runner,
     *,
     plan: OwnSpace | None = None,
+    seconds: float | None = None,
 ) -> Space:
     """Train a space on members of one architecture: on them, and on noisy recombinations of them, aligned.
 
@@ -91,11 +97,49 @@ def space_of(
         members: at least two of the architecture; others are left out.
         data: images that they are trained to be imitated on; labels are not used.
         runner: its seed draws.
+        plan: how; None for the usual way.
+        seconds: that it takes about, in fewer steps where these are too few; None for all steps.
     Raises:
         ConfigError: fewer than two members of the architecture.
     """
-    plan = plan or OwnSpace()
+    plan, begun = plan or OwnSpace(), perf_counter()
     check_members_of(members, architecture)
+    if seconds is not None:
+        taken = [_timed(members, architecture, data, runner, replace(plan, steps=count)) for count in TRIALS]
+        left = seconds - (perf_counter() - begun)
+        plan = replace(plan, steps=steps_within(left, taken, plan.steps))
+    return _made(members, architecture, data, runner, plan)
+
+
+def share_of(budget: float | None) -> float | None:
+    """Seconds of a budget for making a space; None for no limit."""
+    return None if budget is None else (1 - LEAST_LEFT) * budget
+
+
+def steps_within(seconds: float, taken: Sequence[float], most: int) -> int:
+    """Steps for which there is time, at least one.
+
+    Args:
+        taken: seconds of each of the `TRIALS`.
+        most: steps at most.
+    """
+    (longer, shorter), (more, fewer) = taken, TRIALS
+    # A trial that was slowed down by something else must not make steps cheap.
+    step = max((longer - shorter) / (more - fewer), longer / (5 * more))
+    return min(most, max(1, fewer + int((seconds - shorter) / step)))
+
+
+def _timed(
+    members: Sequence[Network], architecture: Architecture, data: LabelledData, runner: Runner, plan: OwnSpace
+) -> float:
+    begun = perf_counter()
+    _made(members, architecture, data, runner, plan)
+    return perf_counter() - begun
+
+
+def _made(
+    members: Sequence[Network], architecture: Architecture, data: LabelledData, runner: Runner, plan: OwnSpace
+) -> Space:
     own = [member.weights.cpu() for member in members if member.architecture.name == architecture.name]
     with TemporaryDirectory(prefix="netspace-") as folder:
         path = Path(folder) / "zoo"

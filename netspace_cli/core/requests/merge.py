@@ -23,7 +23,7 @@ from netspace_cli.core.kinds.kind import Kind
 from netspace_cli.core.kinds.registry import kind_of
 from netspace_cli.core.merging.merge import Merged, check_merging, merge, target_of
 from netspace_cli.core.merging.merge_figure import plot_merged
-from netspace_cli.core.merging.own_space import NAME, check_members_of, space_of
+from netspace_cli.core.merging.own_space import LEAST_LEFT, NAME, check_members_of, share_of, space_of
 from netspace_cli.core.merging.plan import ON_SPACE, MergePlan
 from netspace_cli.core.merging.ways import Way
 from netspace_cli.core.networks.decide import deciding_by
@@ -196,7 +196,7 @@ class MergeTask:
 
     def hints(self, runner: Runner) -> list[str]:
         """Remarks on images that may not be those that members were trained with."""
-        found = [self._whose_images(), self._which_architecture(), self._own_space_takes()]
+        found = [self._whose_images(), self._which_architecture()]
         images, held_out = images_or_none(self.data), held_out_hint(self.data)
         # Networks of a zoo or a space were trained without what is held out of its own images.
         if held_out and (self.recorded is None or self.recorded.get("splits") != self.data.record()["splits"]):
@@ -223,15 +223,6 @@ class MergeTask:
             f"{self.space.name!r}: {setting('arch')} names another."
         )
 
-    def _own_space_takes(self) -> str:
-        """A sentence where a space is made on the members and there is a budget, which does not shorten it; else ""."""
-        if self.request.space != NAME or self.request.plan.budget is None:
-            return ""
-        return (
-            f"{setting('budget')} does not shorten making a space; what comes after has the rest of it, and half of it "
-            "at least."
-        )
-
     def run(self, runner: Runner, *, on_stop: Callable[[], None] | None = None) -> Merged:
         """Merge, and write what was asked for.
 
@@ -244,9 +235,9 @@ class MergeTask:
         asked = self.request
         space, plan, begun = self.space, asked.plan, perf_counter()
         if asked.space == NAME and plan.method in (None, *ON_SPACE):
-            space = space_of(self.members, self.architecture, self.data, runner)
+            space = space_of(self.members, self.architecture, self.data, runner, seconds=share_of(plan.budget))
             if plan.budget is not None:
-                plan = replace(plan, budget=max(plan.budget / 2, plan.budget - (perf_counter() - begun)))
+                plan = replace(plan, budget=max(plan.budget * LEAST_LEFT, plan.budget - (perf_counter() - begun)))
         where: dict[str, Any] = {"architecture": self.architecture, "space": space}
         found = merge(self.members, self.data, runner, **where, plan=plan, stop=StopRequest(on_stop))
         compare_recorded(self.members, self.data, runner, found.accuracies)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,11 +13,15 @@ from netspace_models.architectures import build
 from netspace_models.errors import ConfigError
 
 from netspace_cli.core.encoding.encode import encode
+from netspace_cli.core.merging import own_space
 from netspace_cli.core.merging.merge import merge
-from netspace_cli.core.merging.own_space import OwnSpace, space_of
+from netspace_cli.core.merging.own_space import TRIALS, OwnSpace, space_of, steps_within
 from netspace_cli.core.merging.plan import MergePlan
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.spaces.recipe import Recipe
+from netspace_cli.core.spaces.space import Space
+from netspace_cli.core.zoos.zoo import Zoo
 from tests.small_networks import seeded
 from tests.worlds import Tiny
 
@@ -49,3 +54,24 @@ def test_one_member_makes_no_space(tiny: Tiny) -> None:
     with pytest.raises(ConfigError, match="takes two of a lenetlike; 1 of these members are one") as refusal:
         space_of(members, members[0].architecture, tiny.data, Runner("cpu"), plan=replace(SMALL))
     assert "Leave out `space`" in refusal.value.hint
+
+
+def test_a_space_has_the_steps_that_there_is_time_for(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Half a second to prepare, and a tenth for each step.
+    assert [steps_within(seconds, (0.9, 0.6), 300) for seconds in (0.1, 0.65, 1.65, 5.65, 100.0)] == [1, 1, 11, 51, 300]
+    assert steps_within(10.0, (0.8, 0.8), 300) == 1 + int(9.2 / 0.04), "trials that took as long"
+    made, real = list[int](), own_space.train
+
+    def noted(zoo: Zoo, path: Path, recipe: Recipe, *rest: Any) -> Space:
+        made.append(recipe.train.steps)
+        return real(zoo, path, recipe, *rest)
+
+    monkeypatch.setattr(own_space, "train", noted)
+    monkeypatch.setattr(own_space, "steps_within", lambda left, taken, most: len(taken) + 3 if 0 < left < 60 else most)
+    members = three(tiny)
+    with Runner("cpu") as runner:
+        found = [
+            space_of(members, members[0].architecture, tiny.data, runner, plan=replace(SMALL, steps=7), seconds=seconds)
+            for seconds in (60.0, None)
+        ]
+    assert made == [*TRIALS, 5, 7] and [each.recipe.train.steps for each in found] == [5, 7]
