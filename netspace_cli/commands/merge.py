@@ -11,7 +11,8 @@ import click
 from netspace_cli import options
 from netspace_cli.commands.choices import Seconds, Selection, normalised, workers
 from netspace_cli.commands.merge_remarks import remarks
-from netspace_cli.core.merging.plan import WAYS, MergePlan
+from netspace_cli.commands.unused_options import warn_of_ignored
+from netspace_cli.core.merging.plan import DISTILLING, ON_SPACE, WAYS, MergePlan
 from netspace_cli.terminal.console import Console
 from netspace_cli.terminal.formats import Column, decimal, integer
 from netspace_cli.terminal.interrupts import continues
@@ -48,7 +49,9 @@ STOPPING = "Stopping after this step; the best so far is judged and written. Ctr
     "--steps", type=click.IntRange(min=1), help="Steps of each way that distils, none of which is then stopped."
 )
 @click.option(
-    "--budget", type=Seconds(), help="Time for all of it; with --groups, of each. [default: 2000 steps of all ways]"
+    "--budget",
+    type=Seconds(),
+    help="Time for all of it; with --groups for each group. [default: 2000 steps of all ways]",
 )
 @click.option("--images", type=click.IntRange(min=1), default=256, show_default=True, help="Images a step.")
 @click.option(
@@ -134,6 +137,7 @@ def merge(
     if dry_run:
         _show_plan(console, task)
         return
+    _warn_of_options(console, plan, labelled=task.labelled)
     with runner:
         for hint in task.hints(runner):
             console.note(hint)
@@ -150,6 +154,19 @@ def merge(
     if interrupted is not None:
         interrupted.reached = document
         raise interrupted
+
+
+def _warn_of_options(console: Console, plan: MergePlan, *, labelled: bool) -> None:
+    """Warn about options that change nothing on the way that was asked for."""
+    way = plan.method
+    if way is not None and way not in DISTILLING:
+        warn_of_ignored(console, ("steps", "images", "lr", "alpha", "temperature"), f"{way} takes no steps")
+    elif way == "labels-from-best":
+        warn_of_ignored(console, ("alpha", "temperature"), f"{way} goes by labels alone")
+    elif not labelled:
+        warn_of_ignored(console, ("alpha",), "no labels are used")
+    if way in ON_SPACE and way in DISTILLING:
+        warn_of_ignored(console, ("lr",), "embeddings have the rate that their space records")
 
 
 def _merge_groups(

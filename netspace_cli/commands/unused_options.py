@@ -38,6 +38,13 @@ def note_unused(
         console.note("Ignored --split: for images only; neural fields are scored everywhere.")
 
 
+def warn_of_ignored(console: Console, names: Sequence[str], why: str) -> None:
+    """Warn about those of the options that are given, and say why they change nothing."""
+    given = [f"--{name}" for name in names if _is_given(name)]
+    if given:
+        console.note(f"Ignored {', '.join(given)}: {why}.")
+
+
 def _is_given(name: str) -> bool:
     source = click.get_current_context().get_parameter_source(name)
     return source not in (None, ParameterSource.DEFAULT)

@@ -269,6 +269,24 @@ def test_it_is_said_who_teaches() -> None:
     assert who_teaches(["a.pt", "b.pt"], 3) == few and who_teaches(["a.pt"], 3) == alone
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--method mean --lr 1 --alpha 0.1 --steps 3", "Ignored --steps, --lr, --alpha: mean takes no steps."),
+        ("--method labels-from-best --alpha 1 --lr 0.1 --steps 2", "Ignored --alpha: labels-from-best goes by labels"),
+        ("--method from-best --alpha 1 --no-labels --steps 2", "Ignored --alpha: no labels are used."),
+        ("--method from-best --alpha 1 --lr 0.1 --steps 2", None),
+        ("--method space-from-best --lr 0.1 --steps 2", "Ignored --lr: embeddings have the rate that their space"),
+        ("--method mean", None),
+    ],
+)
+def test_options_that_change_nothing_are_told(
+    tiny: Tiny, files: list[Path], work: Path, cli: Cli, options: str, told: str | None
+) -> None:
+    said = cli("merge", *files, "--data", tiny.npz, "--space", tiny.space.path, *options.split()).stderr
+    assert ("Ignored" in said) == (told is not None) and (told is None or told in said)
+
+
 def test_it_is_said_who_says_nothing(tiny: Tiny, files: list[Path], work: Path, cli: Cli) -> None:
     one = read_network(files[0], io=tiny.data.io)
     state = one.architecture.to_state(one.weights)
