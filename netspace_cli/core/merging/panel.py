@@ -26,7 +26,7 @@ from .answers import FORGETFUL, Answers, on_split
 SAME, SAME_IN_HALF = 1e-4, 2e-3
 # Images that members are asked about again, alone; and how much outputs may differ then, in units of how much they
 # differ between images: with other numbers of images at once rounding differs.
-ASKED_AGAIN, UNSTEADY = 16, 1e-2
+ASKED_AGAIN, UNSTEADY, UNSTEADY_IN_HALF = 16, 2e-2, 0.2
 # A class that is said less often than this share of what would be even is one that a network does not know.
 SELDOM = 0.1
 LEAST_PROBABILITY = 1e-12
@@ -115,6 +115,10 @@ def seat(
             _check_steady(member, answers[-1], data, runner)
             tick(1)
     problem = data.io.problem
+    if len(answers[0]) < 2:
+        raise ConfigError(
+            f"{data.name} has one validation {data.io.one}, by which nothing can be chosen.", "Give two or more."
+        )
     chosen = labels is not None and choose and problem is CLASSIFICATION
     silent = _check_functions(members, answers, problem, all_teach=not chosen)
     if problem is CLASSIFICATION:
@@ -308,7 +312,8 @@ def _check_steady(member: Network, own: Tensor, data: LabelledData, runner: Runn
     if not count:
         return
     once, again = (logits_of(member.architecture, weights, data, "val", runner, most=count) for _ in range(2))
-    most = UNSTEADY * float((own - own.mean(0)).abs().max())
+    unsteady = UNSTEADY if runner.precision_name == "float32" else UNSTEADY_IN_HALF
+    most = unsteady * float((own - own.mean(0)).abs().max())
     if float((once - again).abs().max()) > most:
         raise ConfigError(
             f"{name_of(member)} gives other outputs when it is asked again about the same {data.io.one}s: something in "
@@ -342,10 +347,17 @@ def _check_functions(
     for i, own in enumerate(answers):
         for j, other in enumerate(answers[:i]):
             spread = float((own - own.mean(0)).abs().max())
-            if float((own - other).abs().max()) > max(SAME * float(own.abs().max()), SAME_IN_HALF * spread):
+            in_half = SAME_IN_HALF * spread if _is_half(members[i]) or _is_half(members[j]) else 0.0
+            if float((own - other).abs().max()) > max(SAME * float(own.abs().max()), in_half):
                 continue
             raise _says_nothing([members[j], members[i]], len(own)) if i in silent else _copies(members[j], members[i])
     return silent
+
+
+def _is_half(member: Network) -> bool:
+    """Whether all weights are numbers of half precision."""
+    weights = member.weights
+    return any(torch.equal(weights, weights.to(kind).to(weights.dtype)) for kind in (torch.float16, torch.bfloat16))
 
 
 def _check_logits(own: Tensor, name: str) -> None:
@@ -358,15 +370,17 @@ def _check_logits(own: Tensor, name: str) -> None:
         )
 
 
-def _says_nothing(members: Sequence[Network], images: int) -> ConfigError:
-    names = " and ".join(name_of(each) for each in members)
-    if len(members) == 1:
+def _says_nothing(members: Sequence[Network], count: int) -> ConfigError:
+    *first, last = (name_of(each) for each in members)
+    inputs = f"all {count} {members[0].architecture.io.one}s"
+    if not first:
         return ConfigError(
-            f"{names} gives the same outputs for all {images} images: it was not trained, or its last layer is zero.",
+            f"{last} gives the same outputs for {inputs}: it was not trained, or its last layer is zero.",
             "Leave it out.",
         )
     return ConfigError(
-        f"{names} give the same outputs for all {images} images: they were not trained, or their last layers are zero.",
+        f"{', '.join(first)} and {last} give the same outputs for {inputs}: they were not trained, or their last "
+        "layers are zero.",
         "Leave them out.",
     )
 

@@ -74,7 +74,7 @@ class Starts:
 
     Args:
         panel: whose teachers count; those of the result's architecture are averaged, or, where fewer than two of them
-            teach, all members of it.
+            teach, all members of it but those that give the same outputs for all inputs.
         architecture: of the result.
         space: None for none.
         judge: of the panel; says which members a greedy mean is of.
@@ -85,8 +85,10 @@ class Starts:
         everyone = [panel.members[i] for i in panel.ranking]
         taught = [panel.members[i] for i in panel.ranking if i in panel.teachers]
         alike = [m for m in everyone if m.architecture.name == architecture.name]
+        spoken = [panel.members[i] for i in panel.ranking if i not in panel.silent]
+        speaking = [m for m in spoken if m.architecture.name == architecture.name]
         teaching = [m for m in taught if m.architecture.name == architecture.name]
-        self.own = teaching if len(teaching) > 1 else alike
+        self.own = teaching if len(teaching) > 1 else speaking or alike
         """Members that are averaged, the best first."""
         self.best = alike[0] if alike else None
         """The best member of the architecture."""

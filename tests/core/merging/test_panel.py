@@ -14,6 +14,7 @@ from netspace_models.problems import CLASSIFICATION
 from netspace_models.training.losses import ensemble_logits, mixture_weights
 from torch import Tensor
 
+from netspace_cli.core.data.images import Split
 from netspace_cli.core.merging import panel
 from netspace_cli.core.merging.panel import check_class_orders, check_members, choose_teachers, ranked, seat, weights_of
 from netspace_cli.core.networks.network import Network
@@ -215,6 +216,25 @@ def test_a_reordered_copy_is_noticed(tiny: Tiny) -> None:
     for copy in (other, half, shifted, scaled):
         with pytest.raises(ConfigError, match="a.pt and b.pt are the same network"):
             seat([one, copy], tiny.data, Runner("cpu"), choose=True)
+
+
+def test_a_checkpoint_that_is_nearly_another_is_no_copy(tiny: Tiny) -> None:
+    """They differ by as much as a copy in half precision does, but neither is in half precision."""
+    architecture = build("lenetlike", tiny.data.io)
+    one = Network(architecture, 0.1 * torch.randn(architecture.parameter_count, generator=seeded()), source="a.pt")
+    noise = torch.randn(architecture.parameter_count, generator=seeded(1))
+    later = replace(one, weights=one.weights * (1 + 3e-4 * noise), source="b.pt")
+    assert len(seat([one, later], tiny.data, Runner("cpu"), choose=True).answers) == 2
+
+
+def test_one_validation_image_is_refused(tiny: Tiny) -> None:
+    one, other = networks(2)
+    splits = {**tiny.data.splits, "val": Split(*(part[:1] for part in vars(tiny.data.splits["val"]).values()))}
+    with pytest.raises(ConfigError, match="has one validation image, by which nothing can be chosen") as told:
+        given = [replace(each, weights=torch.randn(each.architecture.parameter_count)) for each in (one, other)]
+        data = replace(tiny.data, splits=splits)
+        seat(given, data, Runner("cpu"), choose=True)
+    assert told.value.hint == "Give two or more."
 
 
 def test_members_that_answer_all_images_alike_are_no_copies(tiny: Tiny) -> None:
