@@ -80,20 +80,21 @@ def _on_result(task: MergeTask, found: Merged) -> Iterator[str]:
         found.method,
         *found.tests,
         show=view_of(task.kind).score.show,
-        best_member="best member" if task.labelled else "member that agrees with it most",
+        best_member="best member" if task.labelled else "member that agrees with the ensemble most",
         ensemble_of="ensemble" if len(found.teachers) == len(found.members) else "ensemble of all",
     )
     if compared is not None:
         yield compared
     if found.stopped_by is not None:
         return
+    steps = [way.steps for way in found.ways if way.name in DISTILLING and not way.note.startswith("failed")]
+    hurried = plan.budget is not None and bool(steps) and max(steps) < FEW_STEPS
     if _gains_by_chance(task, found):
         images = len(task.data.splits["test"])
         yield f"What the ensemble gains is within what chance makes of {images:,} test images."
-    elif found.gain is not None and 0 <= found.gain < LITTLE:
+    elif found.gain is not None and 0 <= found.gain < LITTLE and not hurried:
         yield _what_may_keep_more(plan)
-    steps = [way.steps for way in found.ways if way.name in DISTILLING and not way.note.startswith("failed")]
-    if plan.budget is not None and steps and max(steps) < FEW_STEPS:
+    if hurried:
         taken = f"{max(steps)} step{'s' if max(steps) > 1 else ''}"
         yield f"No way took more than {taken} in that time: a longer --budget allows more."
 

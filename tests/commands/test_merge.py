@@ -138,7 +138,7 @@ def test_the_result_is_compared_with_the_best_member_and_the_ensemble(
     scores: tuple[float | None, float | None, float | None], told: str | None
 ) -> None:
     assert compared_with_members("mean", *scores, show=percent) == told
-    most = "member that agrees with it most"
+    most = "member that agrees most"
     found = compared_with_members("mean", *scores, show=percent, best_member=most, ensemble_of="ensemble of all")
     assert found == (told and told.replace("best member", most).replace("ensemble", "ensemble of all"))
 
