@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from time import perf_counter
 
@@ -26,8 +27,8 @@ KEPT_BACK = 0.5
 # Steps that a way takes before it can be told whether it lags behind, at least; and those of one way alone.
 FIRST_STEPS, FEWEST_STEPS = 10, 2
 # How much longer a step takes than to have the answers to its images.
-STEP_COST = 3
-# Validation images by which it is measured what a network costs.
+STEP_COST = 4
+# Training images by which it is measured what a network costs.
 MEASURED = 256
 # Whose turn it is first, where there is no time for all: the likeliest to be written.
 BY_PROMISE = (
@@ -43,7 +44,7 @@ class Costs:
     Attributes:
         asking: for the teachers' answers to all training images, in all views.
         look: for its loss on the validation images that are looked at.
-        choice: for its score on all of these.
+        choice: for its score on all validation images.
         judging: for its scores on all images that are held out.
         step: for a step, about.
     """
@@ -63,18 +64,22 @@ def costs_of(architecture: Architecture, judge: Judge, images: int) -> Costs:
     """
     # Not zeros, which a module may be unable to run with.
     network = Network(architecture, architecture.to_weights(architecture.module.state_dict()))
-    for _ in range(2):
-        # The first time there may be something to prepare.
-        answered, seconds = timed(lambda: judge.first_answers(network, MEASURED))
-    pace = seconds / len(answered)
+    training = len(judge.data.splits["train"])
     validation, test = len(judge.validation), len(judge.test)
-    questions = len(judge.data.splits["train"]) * views_of(judge.data) * len(judge.teachers)
+    count = min(MEASURED, training)
+    # The first time there may be something to prepare.
+    seconds = [timed(partial(judge.answers_in_training, network, most))[1] for most in (count, count, 1)]
+    pace = max(0.0, seconds[1] - seconds[2]) / max(1, count - 1)
+
+    def answering(number: int) -> float:
+        return seconds[2] + pace * (number - 1)
+
     return Costs(
-        asking=judge.pace * questions,
-        look=pace * min(LOOKED_AT, validation),
-        choice=pace * validation,
-        judging=pace * (validation + test),
-        step=STEP_COST * pace * images,
+        asking=judge.pace * training * views_of(judge.data) * len(judge.teachers),
+        look=answering(min(LOOKED_AT, validation)),
+        choice=answering(validation),
+        judging=answering(validation) + answering(test),
+        step=STEP_COST * answering(images),
     )
 
 
@@ -140,8 +145,9 @@ class Budget:
         if self.costs is None:
             return ""
         return (
-            f"of the budget {max(0.0, self.left):.1f} s were left; to judge a network takes "
-            f"{_told(self.costs.judging)}, a step {_told(self.costs.step)}"
+            f"of the budget {max(0.0, self.left):.1f} s were left for all; to judge a network takes about "
+            f"{_told(self.costs.judging)}, and a way that distils is compared after {FIRST_STEPS} steps of about "
+            f"{_told(self.costs.step)} each"
         )
 
 

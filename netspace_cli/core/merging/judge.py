@@ -65,15 +65,15 @@ class Judge:
     def loss(self, network: Network) -> float:
         """Loss on the first validation images, by labels or else by the ensemble. It tells apart what is right equally
         often."""
-        said = self.first_answers(network, LOOKED_AT)
+        said = self._logits(network, "val", LOOKED_AT)
         problem = self.data.io.problem
         if self.data.labelled:
             return problem.loss(said, labels_of(self.data, "val")[: len(said)]).item()
         return float(answer_matching(said, self.validation[: len(said)], problem, temperature=1.0))
 
-    def first_answers(self, network: Network, most: int) -> Tensor:
-        """(N, K) logits on the first validation images."""
-        return self._logits(network, "val", most)
+    def answers_in_training(self, network: Network, most: int) -> Tensor:
+        """(N, K) logits on the first training images."""
+        return self._logits(network, "train", most)
 
     def choice(self, network: Network) -> float:
         """What it is chosen by: see `Scores`."""

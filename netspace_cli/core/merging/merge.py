@@ -194,7 +194,7 @@ def merge(
     panel = seat(members, data, runner, choose=plan.choose_members, weigh=plan.weigh, known=known)
     judge, beside = judge_of(panel, data, runner, labels, known)
     starts = Starts(panel, architecture, space, judge)
-    left_out = _left_out(members, starts, data, plan)
+    left_out = ways_left_out(members, starts.architecture, starts.space, labels=data.labelled)
     scored = {"best": beside.best} if starts.best is panel.members[panel.ranking[0]] else {}
     found, no_time = _go(left_out, scored, starts, judge, plan, began, stop, known)
     left_out |= no_time
@@ -215,15 +215,6 @@ def merge(
     )
 
 
-def _left_out(members: Sequence[Network], starts: Starts, data: LabelledData, plan: MergePlan) -> dict[str, str]:
-    """Ways that cannot be gone, each with the reason."""
-    found = ways_left_out(members, starts.architecture, starts.space, labels=data.labelled)
-    if plan.method is None and "from-mean" in found and starts.share_a_start():
-        # Where hidden units are not known, only networks of one start have a mean.
-        del found["from-mean"]
-    return found
-
-
 def _ways_to_go(left_out: Collection[str], plan: MergePlan) -> tuple[list[str], list[str]]:
     """Ways without steps, and ways that distil."""
     # What the best member does is shown beside every way.
@@ -232,7 +223,7 @@ def _ways_to_go(left_out: Collection[str], plan: MergePlan) -> tuple[list[str], 
 
 
 def _go(
-    left_out: Collection[str],
+    left_out: dict[str, str],
     scored: Mapping[str, Scores],
     starts: Starts,
     judge: Judge,
@@ -241,12 +232,17 @@ def _go(
     stop: StopRequest | None,
     known: Answers,
 ) -> tuple[list[tuple[Way, Network]], dict[str, str]]:
-    """Go all ways that there is time for, those without steps first; and why the others were not gone."""
+    """Go all ways that there is time for, those without steps first; and why the others were not gone. What turns out
+    to be possible is taken out of `left_out`."""
     plain, distilling = _ways_to_go(left_out, plan)
     budget = budget_of(plan, starts.architecture, judge, began)
     gone: dict[str, tuple[Way, Network]] = {}
     how: dict[str, Any] = {"known": scored, "named": plan.method}
     add_without_steps(plain, gone, starts, judge, budget, kept_back=KEPT_BACK, **how)
+    if plan.method is None and "from-mean" in left_out and "greedy-mean" in gone and starts.share_a_start():
+        # Where hidden units are not known, only networks of one start have a mean.
+        del left_out["from-mean"]
+        distilling = _ways_to_go(left_out, plan)[1]
     # A mean that is not known by then is not waited for.
     no_mean = plan.method is None and "greedy-mean" in plain and "greedy-mean" not in gone
     left = [name for name in distilling if not (no_mean and name == "from-mean")]
@@ -285,5 +281,6 @@ def _beside(panel: Panel, starts: Starts, judge: Judge, beside: Beside) -> list[
     if panel.weights is not None or len(panel.teachers) < len(panel.members):
         scores = judge.scores_of(judge.validation, judge.test)
         name = "chosen" if panel.weights is None else "weighted"
-        found.append(Way(f"{name} {ENSEMBLE}", scores, note=f"of {len(panel.teachers)}, who teach"))
+        teach = "teach" if len(panel.teachers) > 1 else "teaches"
+        found.append(Way(f"{name} {ENSEMBLE}", scores, note=f"of {len(panel.teachers)}, who {teach}"))
     return found

@@ -30,8 +30,8 @@ from netspace_cli.core.zoos.zoo import Instance, create_zoo, open_zoo, write_ins
 NAME = "auto"
 # Of a budget, the least that is left for all else.
 LEAST_LEFT = 0.5
-# Steps of two trials, by which it is measured what a step takes; the first one is slower, with all that is prepared.
-TRIALS = (4, 1)
+# Steps of trials, by which it is measured what a step takes; the first one is slower, with all that is prepared.
+TRIALS = (1, 1, 9)
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,18 @@ def space_of(
     """
     plan, begun = plan or OwnSpace(), perf_counter()
     check_members_of(members, architecture)
-    if seconds is not None:
-        taken = [_timed(members, architecture, data, runner, replace(plan, steps=count)) for count in TRIALS]
+    if seconds is None:
+        return _made(members, architecture, data, runner, plan)
+    taken: list[float] = []
+    for steps in TRIALS:
+        before = perf_counter()
+        space = _made(members, architecture, data, runner, replace(plan, steps=steps))
+        taken.append(perf_counter() - before)
         left = seconds - (perf_counter() - begun)
-        plan = replace(plan, steps=steps_within(left, taken, plan.steps))
-    return _made(members, architecture, data, runner, plan)
+        if left < taken[-1]:
+            return space
+    steps = steps_within(left, taken, plan.steps)
+    return space if steps <= TRIALS[-1] else _made(members, architecture, data, runner, replace(plan, steps=steps))
 
 
 def share_of(budget: float | None) -> float | None:
@@ -123,18 +130,10 @@ def steps_within(seconds: float, taken: Sequence[float], most: int) -> int:
         taken: seconds of each of the `TRIALS`.
         most: steps at most.
     """
-    (longer, shorter), (more, fewer) = taken, TRIALS
+    (_, shorter, longer), (_, fewer, more) = taken, TRIALS
     # A trial that was slowed down by something else must not make steps cheap.
     step = max((longer - shorter) / (more - fewer), longer / (5 * more))
     return min(most, max(1, fewer + int((seconds - shorter) / step)))
-
-
-def _timed(
-    members: Sequence[Network], architecture: Architecture, data: LabelledData, runner: Runner, plan: OwnSpace
-) -> float:
-    begun = perf_counter()
-    _made(members, architecture, data, runner, plan)
-    return perf_counter() - begun
 
 
 def _made(

@@ -339,7 +339,9 @@ def test_what_embeddings_decode_to_takes_no_step(tiny: Tiny) -> None:
         assert way.note == (f"of {len(members)}" if method == "space-mean" else first.note)
 
 
-def test_a_budget_stops_those_that_lag_behind(tiny: Tiny) -> None:
+def test_a_budget_stops_those_that_lag_behind(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    # However slow the machine is, there is time for all ways.
+    monkeypatch.setattr(budgets, "costs_of", lambda *rest: Costs(0.0, 0.0, 0.0, 0.0, 0.0))
     members = members_of(tiny, "lenetlike")
     found = merge(members, tiny.data, Runner("cpu"), space=tiny.space, plan=MergePlan(budget=2.0, images=8, lr=1e-3))
     distilled = [way for way in found.ways if "from-" in way.name]
@@ -390,7 +392,7 @@ def test_a_budget_leaves_out_what_it_has_no_time_for(tiny: Tiny, monkeypatch: py
         assert left | set(tried) | known == set(WAYS) or plan
         for name in left:
             judging, step = f"{costs.judging:g} s", f"{costs.step:g} s"
-            told = rf"of the budget [0-9.]+ s were left; to judge a network takes {judging}, a step {step}"
+            told = rf"of the budget [0-9.]+ s were left .* takes about {judging}, .* 10 steps of about {step} each"
             assert re.fullmatch(told, found.left_out[name])
         return tried
 

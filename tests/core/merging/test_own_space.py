@@ -58,8 +58,14 @@ def test_one_member_makes_no_space(tiny: Tiny) -> None:
 
 def test_a_space_has_the_steps_that_there_is_time_for(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     # Half a second to prepare, and a tenth for each step.
-    assert [steps_within(seconds, (0.9, 0.6), 300) for seconds in (0.1, 0.65, 1.65, 5.65, 100.0)] == [1, 1, 11, 51, 300]
-    assert steps_within(10.0, (0.8, 0.8), 300) == 1 + int(9.2 / 0.04), "trials that took as long"
+    assert [steps_within(seconds, (2.0, 0.6, 1.4), 300) for seconds in (0.1, 0.65, 1.65, 5.65, 100.0)] == [
+        1,
+        1,
+        11,
+        51,
+        300,
+    ]
+    assert steps_within(5.0, (2.0, 0.9, 0.9), 300) == 1 + int(4.1 / 0.02), "trials that took as long"
     made, real = list[int](), own_space.train
 
     def noted(zoo: Zoo, path: Path, recipe: Recipe, *rest: Any) -> Space:
@@ -67,11 +73,12 @@ def test_a_space_has_the_steps_that_there_is_time_for(tiny: Tiny, monkeypatch: p
         return real(zoo, path, recipe, *rest)
 
     monkeypatch.setattr(own_space, "train", noted)
-    monkeypatch.setattr(own_space, "steps_within", lambda left, taken, most: len(taken) + 3 if 0 < left < 60 else most)
+    monkeypatch.setattr(own_space, "steps_within", lambda left, taken, most: len(taken) + 9 if 0 < left < 60 else most)
     members = three(tiny)
+    plan = replace(SMALL, steps=14)
     with Runner("cpu") as runner:
-        found = [
-            space_of(members, members[0].architecture, tiny.data, runner, plan=replace(SMALL, steps=7), seconds=seconds)
-            for seconds in (60.0, None)
+        spaces = [
+            space_of(members, members[0].architecture, tiny.data, runner, plan=plan, seconds=seconds)
+            for seconds in (60.0, None, 1e-6)
         ]
-    assert made == [*TRIALS, 5, 7] and [each.recipe.train.steps for each in found] == [5, 7]
+    assert made == [*TRIALS, 12, 14, 1] and [each.recipe.train.steps for each in spaces] == [12, 14, 1]
