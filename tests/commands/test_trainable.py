@@ -49,10 +49,10 @@ def test_a_module_with_further_outputs_in_training_is_refused(
         torch.save({name: torch.randn(shape) for name, shape in shapes.items()}, f"nets/{seed}.pt")
     data = ("--data", tiny.npz)
     told = f"{OWN} cannot be trained here: in training mode it gives a tuple, and outputs are to be one tensor."
-    assert told in refused(2, "zoo", "train", "zoo", *data, "--arch", OWN, "--counts", "1/0/0")
     merge = ("merge", "nets", "--arch", OWN, *data)
-    assert told in refused(2, *merge) and "aux_logits=False" in refused(2, *merge, "--method", "from-best")
     assert ask(*merge, "--method", "mean", "-o", "one.pt")["method"] == "mean"
+    assert told in refused(2, "zoo", "train", "zoo", *data, "--arch", OWN, "--counts", "1/0/0")
+    assert told in refused(2, *merge) and "aux_logits=False" in refused(2, *merge, "--method", "from-best")
     ask("zoo", "index", "nets", "--arch", OWN, *data)
     assert told in refused(2, "finetune", "nets", *data, "--epochs", 1, "--trust", OWN)
 
