@@ -121,11 +121,11 @@ def seat(
         )
     chosen = labels is not None and choose and problem is CLASSIFICATION
     silent = _check_functions(members, answers, problem, all_teach=not chosen)
-    if problem is CLASSIFICATION:
-        for member, own in zip(members, answers, strict=True):
-            _check_logits(own, name_of(member))
-        check_class_orders(members, answers, labels)
     places = [i for i in range(len(members)) if i not in silent]
+    if problem is CLASSIFICATION:
+        for i in places:
+            _check_logits(answers[i], name_of(members[i]))
+        check_class_orders(members, answers, labels)
     said = [answers[i] for i in places]
     teachers, weights = choose_teachers(said, labels, problem, choose=choose), None
     if weigh and labels is not None:
@@ -362,8 +362,7 @@ def _is_half(member: Network) -> bool:
 
 def _check_logits(own: Tensor, name: str) -> None:
     """Refuse a classifier that gives probabilities (N, K), of which others would be made by another softmax."""
-    alike = torch.equal(own, own[:1].expand_as(own))
-    if not alike and bool((own >= 0).all()) and float((own.sum(1) - 1).abs().max()) < SUM_OFF:
+    if bool((own >= 0).all()) and float((own.sum(1) - 1).abs().max()) < SUM_OFF:
         raise ConfigError(
             f"{name} gives probabilities, and logits are needed: the outputs of each image add up to 1.",
             "Let its module leave out the softmax at its end: the parameters are the same.",
