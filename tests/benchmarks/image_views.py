@@ -42,6 +42,16 @@ def by_turns(turns: Sequence[Callable[[], Any]], rounds: int) -> list[list[float
     return [[seconds_of(turn)[0] for turn in turns] for _ in range(rounds + 1)][1:]
 
 
+def asked(description: str, what: str, names: Sequence[str]) -> tuple[list[str], int]:
+    """Names that are given on the command line, or all, and the number of rounds; from then on there is one thread."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("names", nargs="*", metavar=what, default=list(names), help=", ".join(names))
+    parser.add_argument("--rounds", type=int, default=7)
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    return given.names, given.rounds
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Time steps with a teacher that was asked before.")

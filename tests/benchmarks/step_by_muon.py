@@ -6,15 +6,12 @@ seconds, and the median of the ratios with the lowest and highest.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
-
-import torch
 
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.runtime.runner import Runner
@@ -24,7 +21,7 @@ from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import take_step
 
 from .cases import RECIPES, images, zoo_of
-from .image_views import by_turns
+from .image_views import asked, by_turns
 
 OPTIMIZERS = ("adam", "muon")
 ARCHS = {"cifar10-lenetlike": "lenetlike", "cifar10-resnet8": "resnet8"}
@@ -40,16 +37,12 @@ def turns_of(recipe: str, folder: Path, data: ImageData, runner: Runner) -> list
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Time steps of training by Adam and by Muon.")
-    parser.add_argument("recipes", nargs="*", default=list(ARCHS), help=", ".join(ARCHS))
-    parser.add_argument("--rounds", type=int, default=7)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
+    names, rounds = asked("Time steps of training by Adam and by Muon.", "recipe", list(ARCHS))
     with tempfile.TemporaryDirectory() as name, Runner("cpu", threads=1) as runner:
         data = images(Path(name), (1000, 600, 600))
-        for recipe in given.recipes:
+        for recipe in names:
             turns = turns_of(recipe, Path(name), data, runner)
-            pairs = by_turns(turns, given.rounds)
+            pairs = by_turns(turns, rounds)
             ratios = [muon / adam for adam, muon in pairs]
             adam, muon = (median(pair[i] for pair in pairs) for i in (0, 1))
             print(

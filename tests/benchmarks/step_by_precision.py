@@ -7,17 +7,14 @@ products.
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from pathlib import Path
 from statistics import median
 
-import torch
-
 from netspace_cli.core.runtime.runner import Runner
 
 from . import cases
-from .image_views import by_turns
+from .image_views import asked, by_turns
 
 PRECISIONS = ("float32", "bf16")
 # By name: architectures, instances of each, and the recipe.
@@ -30,19 +27,15 @@ STEPS: dict[str, tuple[tuple[str, ...], int, str]] = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Time steps of training in bf16 and in float32.")
-    parser.add_argument("cases", nargs="*", default=list(STEPS), help=", ".join(STEPS))
-    parser.add_argument("--rounds", type=int, default=7)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    for case in given.cases:
+    names, rounds = asked("Time steps of training in bf16 and in float32.", "case", list(STEPS))
+    for case in names:
         with tempfile.TemporaryDirectory() as folder:
             turns = []
             for precision in PRECISIONS:
                 own = Path(folder) / precision
                 own.mkdir()
                 turns.append(cases.step(own, *STEPS[case], {}, Runner("cpu", threads=1, precision=precision)))
-            pairs = by_turns(turns, given.rounds)
+            pairs = by_turns(turns, rounds)
         ratios = [plain / half for plain, half in pairs]
         plain, half = (median(pair[i] for pair in pairs) for i in (0, 1))
         print(
