@@ -93,15 +93,41 @@ class Solids:
 
 
 class Stopper(Silent):
-    """Progress that breaks the work off after so much of it."""
+    """Progress that breaks the work off after so much of it; of pieces with this description alone, if one is given."""
 
-    def __init__(self, after: int) -> None:
-        self.after = after
+    def __init__(self, after: int, doing: str | None = None) -> None:
+        self.after, self.doing = after, doing
+        self.pieces: list[str] = []
+
+    def start(self, description: str, total: int | None, done: int = 0) -> None:
+        self.pieces.append(description)
 
     def advance(self, n: int = 1, **fields: object) -> None:
-        self.after -= n
+        self.after -= n if self.doing in (None, self.pieces[-1]) else 0
         if self.after == 0:
             raise KeyboardInterrupt
+
+    def stop(self) -> None:
+        self.pieces.pop()
+
+
+class Watcher(Silent):
+    """Progress that remembers each piece of work: what it was, how much of it there was, how much was done."""
+
+    def __init__(self) -> None:
+        self.pieces: list[tuple[str, int | None, int]] = []
+        self._open: list[int] = []
+
+    def start(self, description: str, total: int | None, done: int = 0) -> None:
+        self._open.append(len(self.pieces))
+        self.pieces.append((description, total, done))
+
+    def advance(self, n: int = 1, **fields: object) -> None:
+        what, total, done = self.pieces[self._open[-1]]
+        self.pieces[self._open[-1]] = (what, total, done + n)
+
+    def stop(self) -> None:
+        self._open.pop()
 
 
 def space_file(space: Space) -> Path:

@@ -82,7 +82,7 @@ class SilentReporter(Silent):
 
 
 class LogLines:
-    """Progress for a log file: a line every few seconds, and one at the end of each piece of work.
+    """Progress for a log file: a line every few seconds, and one at the end of the work and of each long part of it.
 
     Args:
         put: takes a line.
@@ -95,8 +95,10 @@ class LogLines:
         self._said = clock()
 
     def start(self, description: str, total: int | None, done: int = 0) -> None:
-        self._works.append(Work(description, total, self._clock(), done, done))
-        self._said = self._clock()
+        now = self._clock()
+        if not self._works:
+            self._said = now
+        self._works.append(Work(description, total, now, done, done))
 
     def advance(self, n: int = 1, **fields: object) -> None:
         work = self._works[-1]
@@ -109,7 +111,10 @@ class LogLines:
         self._works[-1].description = description
 
     def stop(self) -> None:
-        self._say(self._works.pop())
+        work = self._works.pop()
+        # Parts may be many: a network of a thousand that a zoo trains is not worth a line.
+        if not self._works or self._clock() - work.began >= LOG_LINE_SECONDS:
+            self._say(work)
 
     def _say(self, work: Work) -> None:
         self._said = self._clock()

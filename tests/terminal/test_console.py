@@ -227,17 +227,33 @@ def test_the_time_left_goes_by_what_this_run_has_done() -> None:
     assert lines == ["train: 50/60, 10 s, 10 s left, 1/s"]
 
 
-def test_work_inside_work_has_its_own_line() -> None:
+def test_work_inside_work_has_its_own_line_if_it_is_long() -> None:
+    clock = Clock()
     lines: list[str] = []
-    log = LogLines(lines.append, clock=Clock())
+    log = LogLines(lines.append, clock=clock)
     log.start("zoo", None)
-    log.start("lenetlike-3", 2)
+    for seconds in (9, 10):
+        log.start(f"lenetlike of {seconds} s", 2)
+        clock.now += seconds
+        log.advance(2)
+        log.stop()
+    log.update(description="zoo of 2")
     log.advance(2)
     log.stop()
-    log.update(description="zoo of 1")
-    log.advance()
-    log.stop()
-    assert lines == ["lenetlike-3: 2/2, 0 s", "zoo of 1: 1, 0 s"]
+    assert lines == ["lenetlike of 10 s: 2/2, 10 s, 0.2/s", "zoo of 2: 2, 19 s, 0.11/s"]
+
+
+def test_short_parts_do_not_put_off_the_line_of_the_whole() -> None:
+    clock = Clock()
+    lines: list[str] = []
+    log = LogLines(lines.append, clock=clock)
+    log.start("zoo", 100)
+    for _ in range(4):
+        log.start("lenetlike", 2)
+        clock.now += 4
+        log.stop()
+        log.advance()
+    assert lines == ["zoo: 3/100, 12 s, 6 min 28 s left, 0.25/s"]
 
 
 def test_progress_off_a_terminal_is_lines_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

@@ -28,7 +28,7 @@ from netspace_cli.core.runtime.workers import Workers, spread_and_keep
 from .inputs import ZooInputs
 from .listing import append_instance
 from .plan import check_images_an_epoch
-from .train_one import steps_an_epoch, train_epoch
+from .train_one import steps_an_epoch, stretches, train_epoch
 from .tuned_zoo import TunedZoo
 from .zoo import Instance, Zoo
 
@@ -278,14 +278,18 @@ def _trained(
     """Train a module in place, and return test accuracies by epoch."""
     labels = labels_of(data, "test")
     optimizer = _optimiser(plan, module)
-    for epoch in range(plan.epochs[-1] + 1):
-        if epoch in plan.epochs:
-            weights = runner.place(architecture.to_weights(_state_of(module)))
-            score = data.io.problem.scored(logits_of(architecture, weights, data, "test", runner), labels)
-            yield epoch, _finite(score, name)
-        if epoch < plan.epochs[-1]:
-            loss = _epoch(module, optimizer, data, plan, runner.generator("finetune", name, epoch), runner)
-            _finite(loss, name)
+    steps = steps_an_epoch(data, plan.epoch_images, plan.batch)
+    for epochs in stretches(plan.epochs):
+        with runner.progress(f"training {name} further", steps * len(epochs)) as tick:
+            for epoch in epochs:
+                generator = runner.generator("finetune", name, epoch)
+                loss = train_epoch(
+                    module, optimizer, data, generator, runner, batch=plan.batch, steps=steps, after_step=tick
+                )
+                _finite(loss.item(), name)
+        weights = runner.place(architecture.to_weights(_state_of(module)))
+        score = data.io.problem.scored(logits_of(architecture, weights, data, "test", runner), labels)
+        yield epochs.stop, _finite(score, name)
 
 
 def _state_of(module: nn.Module) -> dict[str, Tensor]:
@@ -297,21 +301,6 @@ def _finite(value: float, name: str) -> float:
     if not isfinite(value):
         raise RunFailed(f"the loss of {name} is not finite while it is trained further.", f"Lower {setting('lr')}.")
     return value
-
-
-def _epoch(
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    data: LabelledData,
-    plan: FineTuning,
-    generator: torch.Generator,
-    runner: Runner,
-) -> float:
-    """Train for an epoch; returns the last step's loss."""
-    steps = steps_an_epoch(data, plan.epoch_images, plan.batch)
-    loss = train_epoch(module, optimizer, data, generator, runner, batch=plan.batch, steps=steps)
-    module.eval()
-    return loss.item()
 
 
 def _optimiser(plan: FineTuning, module: nn.Module) -> torch.optim.Optimizer:

@@ -23,7 +23,7 @@ from netspace_cli.core.networks.factories import resolve_architecture
 from netspace_cli.core.runtime.runner import Runner, drawing_by
 
 from .plan import Job, ZooPlan
-from .train_one import Schedule, Snapshot, fresh, not_finite, optimiser_of, steps_an_epoch
+from .train_one import Schedule, Snapshot, fresh, not_finite, optimiser_of, steps_an_epoch, stretches
 
 TOGETHER = 64
 # Networks that a processor runs at a time, and trains side by side: a network is written when its group is done.
@@ -96,19 +96,20 @@ def train_many(jobs: Sequence[Job], plan: ZooPlan, data: LabelledData, runner: R
     ordered = sorted(jobs, key=lambda job: job.epochs)
     cohorts = [_cohort(list(own), architecture, plan, data, runner) for _, own in groupby(ordered, lambda j: j.epochs)]
     failed: dict[str, RunFailed] = {}
-    for epoch in range(max(c.last for c in cohorts) + 1):
-        for cohort in cohorts:
-            yield from (s for s in _snapshots(cohort, epoch, architecture) if s.job.id not in failed)
-        cohorts = [c for c in cohorts if epoch < c.last]
-        if not cohorts:
-            break
-        orders = _Orders([job for c in cohorts for job in c.jobs], epoch, data, runner)
-        for step in range(steps):
-            _step(cohorts, orders, slice(step * plan.batch, (step + 1) * plan.batch), architecture, runner)
-        for cohort in cohorts:
-            for job, finite in zip(cohort.jobs, cohort.finite.tolist(), strict=True):
-                if not finite:
+    for epochs in stretches({epoch for job in jobs for epoch in job.instances()}):
+        left = [job for c in cohorts for job in c.jobs]
+        doing = f"training {left[0].id}" + (f" and {len(left) - 1} more" if len(left) > 1 else "")
+        with runner.progress(doing, steps * len(epochs)) as tick:
+            for epoch in epochs:
+                orders = _Orders(left, epoch, data, runner)
+                for step in range(steps):
+                    _step(cohorts, orders, slice(step * plan.batch, (step + 1) * plan.batch), architecture, runner)
+                    tick()
+                for job in _broken(cohorts):
                     failed.setdefault(job.id, not_finite(job, epoch))
+        for cohort in cohorts:
+            yield from (s for s in _snapshots(cohort, epochs.stop, architecture) if s.job.id not in failed)
+        cohorts = [c for c in cohorts if epochs.stop < c.last]
     if failed:
         raise min(failed.items())[1]
 
@@ -119,6 +120,12 @@ def _cohort(jobs: list[Job], architecture: Architecture, plan: ZooPlan, data: La
     weights = [runner.place(architecture.to_weights(state)) for state in states]
     steps = jobs[0].epochs * steps_an_epoch(data, plan.epoch_images, plan.batch)
     return _Cohort(jobs, weights, *optimiser_of(plan, weights, steps), torch.ones(len(jobs), dtype=torch.bool))
+
+
+def _broken(cohorts: Sequence[_Cohort]) -> Iterator[Job]:
+    """Jobs whose last loss was not finite."""
+    for cohort in cohorts:
+        yield from (job for job, finite in zip(cohort.jobs, cohort.finite.tolist(), strict=True) if not finite)
 
 
 def _snapshots(cohort: _Cohort, epoch: int, architecture: Architecture) -> Iterator[Snapshot]:

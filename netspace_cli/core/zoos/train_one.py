@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from netspace_models.architectures.initialise import initialise
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.factories import fresh_module
 from netspace_cli.core.runtime import optimisers
+from netspace_cli.core.runtime.progress import Tick
 from netspace_cli.core.runtime.runner import Runner, drawing_by, kept_random_state
 
 from .plan import Job, ZooPlan
@@ -76,18 +78,28 @@ def train_one(job: Job, plan: ZooPlan, data: LabelledData, runner: Runner) -> It
     module = runner.place(fresh(job, plan, data))
     steps = steps_an_epoch(data, plan.epoch_images, plan.batch)
     optimizer, schedule = optimiser_of(plan, list(module.parameters()), job.epochs * steps)
-    kept = job.instances()
-    for epoch in range(max(kept) + 1):
-        if epoch in kept:
-            yield Snapshot(job, epoch, {n: t.detach().cpu().clone() for n, t in module.state_dict().items()})
-        if epoch == max(kept):
-            return
-        generator = runner.generator("zoo", job.id, epoch)
-        loss = train_epoch(
-            module, optimizer, data, generator, runner, batch=plan.batch, steps=steps, after_step=schedule.step
-        )
-        if not torch.isfinite(loss):
-            raise not_finite(job, epoch)
+    for epochs in stretches(job.instances()):
+        with runner.progress(f"training {job.id}", steps * len(epochs)) as tick:
+
+            def after_step(tick: Tick = tick) -> None:
+                schedule.step()
+                tick()
+
+            for epoch in epochs:
+                generator = runner.generator("zoo", job.id, epoch)
+                loss = train_epoch(
+                    module, optimizer, data, generator, runner, batch=plan.batch, steps=steps, after_step=after_step
+                )
+                if not torch.isfinite(loss):
+                    raise not_finite(job, epoch)
+        yield Snapshot(job, epochs.stop, {n: t.detach().cpu().clone() for n, t in module.state_dict().items()})
+
+
+def stretches(kept: Iterable[int]) -> list[range]:
+    """Epochs, counted from 0, to train one after the other until the first number of epochs that is kept, from there
+    until the next, and so on."""
+    ends = sorted(kept)
+    return [range(first, last) for first, last in pairwise([0, *ends])]
 
 
 def train_epoch(

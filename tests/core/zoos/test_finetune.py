@@ -24,7 +24,7 @@ from netspace_cli.core.zoos.finetune import FineTuning, Tuned, finetune, restore
 from netspace_cli.core.zoos.plan import ZooPlan
 from netspace_cli.core.zoos.train import train_zoo
 from netspace_cli.core.zoos.zoo import Instance, open_zoo
-from tests.worlds import Tiny
+from tests.worlds import Tiny, Watcher
 
 
 def test_it_begins_with_the_instance_and_improves_on_it(tiny: Tiny) -> None:
@@ -34,6 +34,16 @@ def test_it_begins_with_the_instance_and_improves_on_it(tiny: Tiny) -> None:
     assert (own.start, scratch.start, own.id) == ("zoo", "scratch", weak[0].id) and list(own.accuracy) == [0, 1, 8]
     assert own.accuracy[0] == pytest.approx(weak[0].accuracy["test"], abs=1e-6)
     assert own.accuracy[8] > own.accuracy[0] and scratch.accuracy[8] > 0.4
+
+
+def test_steps_are_shown_from_one_measured_epoch_to_the_next(tiny: Tiny) -> None:
+    (weak, *_), watcher = tiny.single_zoo.instances, Watcher()
+    plan = FineTuning((0, 1, 3), batch=20)
+    finetune(tiny.single_zoo, [weak], tiny.data, plan, Runner("cpu", progress=watcher), scratch=False)
+    steps = len(tiny.data.splits["train"]) // 20
+    part = f"training {weak.id} further"
+    shares = [(part, 0, 0), (part, steps, steps), (part, 2 * steps, 2 * steps)]
+    assert watcher.pieces == [("training further", 1, 1), *shares]
 
 
 def test_it_ends_the_same_every_time_and_earlier_epochs_are_on_the_way(tiny: Tiny) -> None:

@@ -30,7 +30,7 @@ from netspace_cli.core.zoos.train_many import together_of
 from netspace_cli.core.zoos.workers import groups_of
 from netspace_cli.core.zoos.zoo import Zoo, open_zoo
 from tests.small_networks import seeded
-from tests.worlds import Stopper
+from tests.worlds import Stopper, Watcher
 
 PLAN = ZooPlan(("cnn-small",), (4, 1, 1), (1, 3), batch=20)
 
@@ -115,6 +115,21 @@ def test_the_same_group_gives_the_same_bits(images: ImageData, tmp_path: Path) -
     assert first.instances == second.instances
 
 
+def test_steps_of_networks_are_shown_until_the_next_is_written(images: ImageData, tmp_path: Path) -> None:
+    """60 images in steps of 20; the last group has one network."""
+    watcher = Watcher()
+    plan = replace(PLAN, counts=(4, 0, 0), epochs=(0, 3), spacing="even", together=3)
+    make(tmp_path, images, plan, progress=watcher)
+    whole, *parts = watcher.pieces
+    assert whole == ("training the zoo", 4, 4)
+    first, last = (f"training {job.id}" for job in (jobs_of(plan, 0)[0], jobs_of(plan, 0)[3]))
+    assert parts[0] == (f"{first} and 2 more", 0, 0) and parts[-1] == (last, 9, 9)
+    assert [part[1:] for part in parts[1:-1]] == [(3, 3), (3, 3)]
+    watcher = Watcher()
+    make(tmp_path / "alone", images, replace(plan, together=1, counts=(1, 0, 0), epochs=(2, 2)), progress=watcher)
+    assert watcher.pieces == [("training the zoo", 1, 1), ("training cnn-small-0000", 6, 6)]
+
+
 def test_architectures_without_a_way_of_their_own_can_be_trained_together(images: ImageData, tmp_path: Path) -> None:
     plan = replace(PLAN, arch=("vanillacnn",), counts=(2, 1, 0), epochs=(1, 1))
     expected = weights_of(make(tmp_path / "alone", images, replace(plan, together=1)))
@@ -126,7 +141,7 @@ def test_a_stopped_group_keeps_what_is_finished_and_trains_what_is_missing(
     images: ImageData, alone: Zoo, tmp_path: Path, stopper: type[Stopper]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "zoo", images, progress=stopper(2))
+        make(tmp_path / "zoo", images, progress=stopper(2, "training the zoo"))
     kept = open_zoo(tmp_path / "zoo")
     assert [i.epochs for i in kept.instances] == [1, 1]  # the shortest are done first
     whole = make(tmp_path / "zoo", images)
@@ -208,7 +223,7 @@ def test_a_processor_writes_some_before_it_has_begun_all(
 
     monkeypatch.setattr(zoo_many, "_cohort", watched)
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path, images, replace(PLAN, counts=(20, 0, 0), epochs=(1, 1)), progress=Stopper(1))
+        make(tmp_path, images, replace(PLAN, counts=(20, 0, 0), epochs=(1, 1)), progress=Stopper(1, "training the zoo"))
     assert len(open_zoo(tmp_path).instances) == 1
     assert len(begun) == zoo_many.ON_PROCESSOR < 20
 
@@ -288,7 +303,7 @@ def test_missing_epochs_of_a_stopped_run_are_trained_again_to_the_same_bits(
 ) -> None:
     plan = replace(KEPT, together=1)
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "zoo", images, plan, progress=stopper(5))
+        make(tmp_path / "zoo", images, plan, progress=stopper(5, "training the zoo"))
     stopped = open_zoo(tmp_path / "zoo")
     assert len(stopped.instances) == 5
     lines = (tmp_path / "zoo" / "instances.jsonl").read_text().splitlines(keepends=True)

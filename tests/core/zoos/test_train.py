@@ -109,7 +109,7 @@ def test_a_stopped_zoo_goes_on_to_the_same_instances(
     tiny: Tiny, whole: Zoo, tmp_path: Path, after: int, stopper: type[Stopper]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        make(tmp_path / "zoo", tiny.data, progress=stopper(after))
+        make(tmp_path / "zoo", tiny.data, progress=stopper(after, "training the zoo"))
     assert len(open_zoo(tmp_path / "zoo").instances) == after
     resumed = make(tmp_path / "zoo", tiny.data)
     assert resumed.instances == whole.instances
@@ -171,7 +171,7 @@ def test_two_workers_make_the_same_files_and_end_when_they_are_stopped(
 ) -> None:
     # One pool for both, as starting its processes takes seconds.
     with pytest.raises(KeyboardInterrupt) as stopped:
-        make(tmp_path / "zoo", tiny.data, workers=2, progress=stopper(6))
+        make(tmp_path / "zoo", tiny.data, workers=2, progress=stopper(6, "training the zoo"))
     assert stopped.value.__traceback__ is not None  # it holds on to whatever was going on
     assert multiprocessing.active_children() == []
     assert len(open_zoo(tmp_path / "zoo").instances) == 6
