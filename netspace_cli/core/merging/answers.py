@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+import torch
 from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
@@ -15,12 +16,15 @@ from netspace_cli.core.runtime.runner import Runner
 
 # Of all answers together; what is more is asked for again.
 MOST_BYTES = 2**30
+# Answers are kept in blocks of this many values: each by itself would lie between what the next batch takes and gives
+# back, and no later batch would fit into the gap (`Runner.in_batches`).
+BLOCK = 2**22
 
 Inputs: TypeAlias = tuple[str | int, ...]
 """Says which inputs: a split, or batches of training images by their number and size."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Answers:
     """Answers of networks that several merges have among their members, such as draws from one zoo.
 
@@ -32,6 +36,8 @@ class Answers:
 
     most_bytes: int = MOST_BYTES
     _kept: dict[tuple[str, Inputs], Tensor] = field(default_factory=dict)
+    _bytes: int = 0
+    _free: Tensor = field(default_factory=lambda: torch.empty(0))
 
     def of(self, network: Network, inputs: Inputs, ask: Callable[[], Tensor]) -> Tensor:
         """What a network answers; on the processor where it was remembered. One that has no file is always asked."""
@@ -40,12 +46,17 @@ class Answers:
             return self._kept[key]
         found = ask()
         if network.sha256 and self._bytes + found.nbytes <= self.most_bytes:
-            self._kept[key] = found.cpu()
+            self._kept[key] = self._room_for(found).copy_(found)
+            self._bytes += found.nbytes
         return found
 
-    @property
-    def _bytes(self) -> int:
-        return sum(each.nbytes for each in self._kept.values())
+    def _room_for(self, found: Tensor) -> Tensor:
+        """Room of the shape and format of a tensor, on the processor."""
+        count = found.numel()
+        if count > len(self._free) or found.dtype != self._free.dtype:
+            self._free = torch.empty(max(count, BLOCK), dtype=found.dtype)
+        room, self._free = self._free[:count], self._free[count:]
+        return room.view(found.shape)
 
 
 # A merge by itself asks everyone once: there is nothing to remember.

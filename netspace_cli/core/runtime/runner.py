@@ -212,11 +212,17 @@ class Runner:
         Raises:
             RunFailed: a single item does not fit in memory.
         """
-        results, start, batch = [], 0, min(batch, total)
+        results: Tensor | None = None
+        start, batch = 0, min(batch, total)
         with torch.no_grad(), self.autocast():
             while start < total:
                 try:
-                    part = work(slice(start, min(start + batch, total))).float().cpu()
+                    part = work(slice(start, min(start + batch, total)))
+                    # Into one block: parts that are kept lie between what batches take and give back, and no later
+                    # batch fits into a gap. With the glibc of many systems (before 2.38) that took gigabytes.
+                    if results is None:
+                        results = torch.empty(total, *part.shape[1:])
+                    results[start : start + len(part)] = part
                 except (RuntimeError, MemoryError) as failure:
                     if not is_out_of_memory(failure):
                         raise
@@ -226,10 +232,10 @@ class Runner:
                         ) from failure
                     batch //= 2
                     continue
-                results.append(part)
                 start += batch
-                self.count(part.shape[0], what)
-        return torch.cat(results)
+                self.count(len(part), what)
+        assert results is not None, f"no {what}"
+        return results
 
     def rows_at_once(self, rows: int, values: int) -> int:
         """Number of rows of independent work, each with this many values, that run fastest at once.

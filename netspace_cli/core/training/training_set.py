@@ -74,17 +74,15 @@ class TrainingSet:
         found, processes = {}, runner.processes
         with runner.progress("encoding the zoo", sum(len(w) for w in self.weights.values())) as tick, torch.no_grad():
             for key in self.rows():
-                encoded = []
                 count, size = self.weights[key].shape
                 most = min(ENCODED_AT_ONCE, max(1, VALUES_AT_ONCE // size))
+                encoded = torch.zeros(count, model.embedding_size, device=runner.device)
                 for place, first in enumerate(range(0, count, most)):
                     some = self.rows_of(*key, slice(first, first + most))
-                    mine = place % processes.count == processes.number
-                    encoded.append(
-                        model.encode(key[1], some) if mine else some.new_zeros(len(some), model.embedding_size)
-                    )
+                    if place % processes.count == processes.number:
+                        encoded[first : first + most] = model.encode(key[1], some)
                     tick(len(some))
-                found[key] = processes.add_up(torch.cat(encoded))
+                found[key] = processes.add_up(encoded)
         return found
 
 

@@ -58,3 +58,18 @@ def test_what_has_no_file_or_no_room_is_asked_again(tiny: Tiny) -> None:
     for _ in range(2):
         known.of(replace(member, sha256=""), ("val",), ask)
     assert ask.call_count == 6
+
+
+def test_many_small_answers_share_a_block_as_they_are() -> None:
+    """Kept one by one they would keep the memory around them from being used again."""
+    network = Mock(sha256="of a file")
+    known = Answers()
+    wanted = [torch.full((4, 3), i, dtype=kind) for kind in (torch.bfloat16, torch.float32) for i in range(5)]
+    for i, each in enumerate(wanted):
+        known.of(network, ("train", i), each.clone)
+    kept = [known.of(network, ("train", i), Mock(side_effect=AssertionError)) for i in range(10)]
+    assert all(torch.equal(a, b) and a.dtype == b.dtype for a, b in zip(kept, wanted, strict=True))
+    assert len({each.untyped_storage().data_ptr() for each in kept}) == 2, "one of each format"
+    large = torch.randn(module.BLOCK + 1)
+    assert torch.equal(known.of(network, ("train", "large"), large.clone), large)
+    assert torch.equal(known.of(network, ("train", "large"), Mock(side_effect=AssertionError)), large)

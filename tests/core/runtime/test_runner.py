@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,20 @@ def test_batches_cover_everything_in_order() -> None:
         assert torch.equal(found, data * 2)
         assert sizes == [4, 4, 2]
         assert runner.report()["items_per_second"] > 0
+
+
+def test_what_batches_come_to_lies_in_one_block_from_the_first_on() -> None:
+    """Kept one by one, small results lie between what batches give back, and no later batch fits into a gap."""
+    kept: list[weakref.ref[Tensor]] = []
+
+    def work(index: slice) -> Tensor:
+        part = torch.full((index.stop - index.start, 2), float(index.start))
+        kept.append(weakref.ref(part))
+        assert all(each() is None for each in kept[:-2]), "earlier results are copied, not kept"
+        return part
+
+    found = Runner("cpu").in_batches(work, 10, batch=4)
+    assert found[:, 0].tolist() == [0.0] * 4 + [4.0] * 4 + [8.0] * 2
 
 
 LACK_OF_MEMORY = [
