@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from time import perf_counter
 from typing import NamedTuple
@@ -139,7 +140,15 @@ def judge_of(
         return logits
 
     places, begun = range(len(panel.members)), perf_counter()
-    of_all = [ensemble_outputs(panel.answers, problem), ensemble_outputs((asked(i) for i in places), problem)]
+    of_all = [ensemble_outputs(panel.answers, problem)]
+    with runner.progress(f"asking members about test {data.io.one}s", len(places)) as tick:
+
+        def each_asked() -> Iterator[Tensor]:
+            for place in places:
+                yield asked(place)
+                tick()
+
+        of_all.append(ensemble_outputs(each_asked(), problem))
     pace = (perf_counter() - begun) / len(places) / len(of_all[1])
     teach = of_all
     if few:

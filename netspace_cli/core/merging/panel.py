@@ -109,7 +109,7 @@ def seat(
     """
     labels = labels_of(data, "val") if data.labelled else None
     answers = list[Tensor]()
-    with runner.progress("asking members", len(members)) as tick:
+    with runner.progress(f"asking members about validation {data.io.one}s", len(members)) as tick:
         for member in members:
             answers.append(on_split(member, data, "val", runner, known))
             _check_steady(member, answers[-1], data, runner)

@@ -80,10 +80,15 @@ def add_without_steps(
         named: one that is gone in any case.
         kept_back: see `Budget.begins`.
     """
-    for name in sorted(set(names) - set(gone), key=BY_PROMISE.index):
-        candidates = len(starts.own) if name == "greedy-mean" else 0
-        if not gone or name == named or budget.begins(candidates, kept_back):
-            gone[name] = without_steps(name, starts, judge, known)
+    left = sorted(set(names) - set(gone), key=BY_PROMISE.index)
+    if not left:
+        return
+    with judge.runner.progress("trying ways without steps", len(left)) as tick:
+        for name in left:
+            candidates = len(starts.own) if name == "greedy-mean" else 0
+            if not gone or name == named or budget.begins(candidates, kept_back):
+                gone[name] = without_steps(name, starts, judge, known)
+            tick()
 
 
 def rates_to_try(names: Sequence[str], plan: MergePlan, budget: Budget, *, least: int) -> list[tuple[str, float]]:
@@ -142,12 +147,14 @@ def distilled(
             seconds = max(budget.for_steps(len(students), len(names)), LEAST_SHARE * plan.budget)
             distil_by_halving(list(students), loss, runner, seconds=seconds)
         found = []
-        for name in names:
-            begun = [each for each in students if each.name == name and each.taken]
-            if begun:
-                # Of several rates the one that went furthest.
-                kept = min(begun, key=lambda each: (each.failure != "", -each.rounds, each.loss))
-                found.append(_taught(kept, students[kept], starts.architecture, judge))
+        with runner.progress("judging what was distilled", len(names)) as tick:
+            for name in names:
+                begun = [each for each in students if each.name == name and each.taken]
+                if begun:
+                    # Of several rates the one that went furthest.
+                    kept = min(begun, key=lambda each: (each.failure != "", -each.rounds, each.loss))
+                    found.append(_taught(kept, students[kept], starts.architecture, judge))
+                tick()
     return found
 
 

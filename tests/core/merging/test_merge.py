@@ -41,7 +41,7 @@ from netspace_cli.core.runtime.progress import Silent
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
 from tests.small_networks import seeded
-from tests.worlds import Tiny
+from tests.worlds import Tiny, Watcher
 
 FEW = MergePlan(steps=4, images=8, choose_members=False)
 
@@ -407,6 +407,18 @@ def test_a_budget_leaves_out_what_it_has_no_time_for(tiny: Tiny, monkeypatch: py
     assert set(gone(60.0)) == set(WAYS) - set(DISTILLING) - {"refreshed-mean"}
 
 
+def test_all_that_takes_time_is_shown(tiny: Tiny) -> None:
+    watcher, members = Watcher(), members_of(tiny, "lenetlike")
+    found = merge(members, tiny.data, Runner("cpu", progress=watcher), plan=replace(FEW, labels=False))
+    assert watcher.pieces[:2] == [
+        (f"asking members about {split} images", len(members), len(members)) for split in ("validation", "test")
+    ]
+    plain, taught = (sum((way.name in DISTILLING) is which for way in found.ways) for which in (False, True))
+    # The ensemble stands beside the ways.
+    assert ("trying ways without steps", plain - 1, plain - 1) in watcher.pieces
+    assert watcher.pieces[-1] == ("judging what was distilled", taught, taught)
+
+
 class Signal(Silent):
     """Progress that sends the process SIGINT when so many steps have been distilled."""
 
@@ -417,7 +429,9 @@ class Signal(Silent):
         self.what = description
 
     def advance(self, n: int = 1, **fields: object) -> None:
-        self.after -= n if self.what == "distilling" else 0
+        if self.what != "distilling":
+            return
+        self.after -= n
         if self.after == 0:
             signal.raise_signal(signal.SIGINT)
 

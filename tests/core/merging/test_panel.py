@@ -94,7 +94,7 @@ def test_who_is_weak_may_teach_with_little_weight(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(panel, "logits_of", lambda *_, most: said[0][:most])
     monkeypatch.setattr(panel, "UNSTEADY", 100)
     monkeypatch.setattr(panel, "labels_of", lambda *_: LABELS)
-    data = SimpleNamespace(labelled=True, io=SimpleNamespace(problem=CLASSIFICATION))
+    data = SimpleNamespace(labelled=True, io=SimpleNamespace(problem=CLASSIFICATION, one="image"))
     for weigh, all_of in ((False, [0]), (True, [0, 1])):
         found = seat(members, data, Runner("cpu"), choose=True, weigh=weigh)
         assert sorted(found.teachers) == all_of
