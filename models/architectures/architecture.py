@@ -19,6 +19,7 @@ from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, 
 from ..parameters.spec import NetworkSpec
 from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
 from ..parameters.trace_groups import TracedGroups, trace_groups
+from .largest_output import largest_output
 
 Form = Literal["full", "fused"]
 _DOES_NOT_RUN = (RuntimeError, TypeError, ValueError, IndexError, AssertionError)
@@ -70,6 +71,11 @@ class Architecture:
     def _traced_groups(self) -> TracedGroups:
         # Asked for only when needed: it takes longer than all else that is known of an architecture.
         return trace_groups(self.fused, self.io.example(2, torch.Generator().manual_seed(0)))
+
+    @cached_property
+    def largest_output(self) -> int:
+        """Number of values of the largest output of one of its layers, for one input."""
+        return largest_output(self.fused, self.io.example(2, torch.Generator().manual_seed(0)))
 
     @property
     def parameter_count(self) -> int:

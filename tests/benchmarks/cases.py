@@ -128,6 +128,13 @@ def score_path(folder: Path) -> Round:
     return lambda: sum(accuracies_on_test([untrained] * 20, data, runner))
 
 
+def score_resnets(folder: Path) -> Round:
+    """A ResNet8 and a ResNet32 on 2,000 images."""
+    data = images(folder, (20, 20, 2000))
+    untrained, runner = [network(arch, data) for arch in ("resnet8", "resnet32")], Runner("cpu", threads=1)
+    return lambda: sum(accuracies_on_test(untrained, data, runner))
+
+
 def zoo_train(folder: Path) -> Round:
     """Ten steps of 32 LeNetLikes' own training."""
     data, runner = images(folder), Runner("cpu", threads=1)
@@ -217,6 +224,7 @@ CASES: dict[str, Callable[[Path], Round]] = {
     "step-several-views": step_several_views,
     "step-conv": step_conv,
     "score-path": score_path,
+    "score-resnets": score_resnets,
     "zoo-train": zoo_train,
     "refine-1": refine_alone,
     "refine-16": refine_together,

@@ -17,7 +17,7 @@ from torch import Tensor
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.data.images import images_or_none
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import BATCH
+from netspace_cli.core.networks.scores import at_once
 from netspace_cli.core.runtime.runner import Runner, drawing_by
 
 from .answers import FORGETFUL, Answers
@@ -113,7 +113,8 @@ def lessons_of(
             tick(len(together))
             return together.unflatten(0, (-1, count))
 
-        answers = runner.in_batches(part, batches, batch=max(1, BATCH // count), what="batches")
+        most_at_once = at_once((each.architecture for each in teachers), runner)
+        answers = runner.in_batches(part, batches, batch=max(1, most_at_once // count), what="batches")
     return Lessons(data, index, runner.place(answers), plan, runner)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import BATCH, labels_of, logits_of
+from netspace_cli.core.networks.scores import at_once, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
 
 
@@ -91,5 +91,6 @@ class ImageObjective:
             def part(at: slice) -> Tensor:
                 return self._said(teacher, self.data.batch(split, at if index is None else index[at])[0])
 
-            self.answers[split] = self.runner.in_batches(part, total, batch=BATCH, what="images")
+            batch = at_once((each.architecture for each in (teacher, *self.beside)), self.runner)
+            self.answers[split] = self.runner.in_batches(part, total, batch=batch, what="images")
         return self.answers[split]

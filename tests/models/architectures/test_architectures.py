@@ -506,3 +506,18 @@ def test_hidden_groups_that_fit_no_parameter_are_refused(member: Member) -> None
 
 def test_io_describes_itself() -> None:
     assert CIFAR.describe() == "3x32x32, 10 classes"
+
+
+def test_the_largest_output_is_that_of_any_layer_for_one_input() -> None:
+    class Narrowing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer, self.last = nn.Conv2d(1, 2, 3), nn.Linear(1, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(self.layer(x).mean((1, 2, 3))[:, None])
+
+    assert build("resnet32", ImageIO(3, 32, 10)).largest_output == 16 * 32 * 32
+    own = describe("own:narrowing", Narrowing(), ImageIO(1, 20, 3))
+    assert own.largest_output == 2 * 18 * 18
+    assert not any(layer._forward_hooks for layer in own.fused.modules())
