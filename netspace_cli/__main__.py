@@ -16,6 +16,9 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)
     # At the end Python would look through all of them once more.
     atexit.register(gc.freeze)
+    from netspace_cli.core.runtime.memory import keep_freed_memory
+
+    keep_freed_memory()
     from netspace_cli.cli import cli
 
     cli.main(prog_name="netspace")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -36,6 +37,12 @@ from netspace_cli.core.zoos.zoo import Instance, Zoo, create_zoo, open_zoo, writ
 # Earlier commits add to a manifest elsewhere.
 LISTING = "netspace_cli.core.zoos.listing"
 append_instance = import_module(LISTING if find_spec(LISTING) else "netspace_cli.core.zoos.zoo").append_instance
+
+# As the command line does; earlier commits leave memory to the system.
+MEMORY = "netspace_cli.core.runtime.memory"
+memory = import_module(MEMORY) if find_spec(MEMORY) else None
+if memory is not None:
+    memory.keep_freed_memory()
 
 SEVERAL = ("lenetlike", "vanillacnn", "resnet8", "resnet32")
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -118,7 +125,13 @@ def step_several_views(folder: Path) -> Round:
 
 def step_conv(folder: Path) -> Round:
     """One architecture by the published backbone, as in examples/recipes/published-single.toml."""
-    return step(folder, ("resnet8",), 12, "published-single.toml", {})
+    run = step(folder, ("resnet8",), 12, "published-single.toml", {})
+
+    def kept() -> float:
+        with nullcontext() if memory is None else memory.larger_blocks_kept(True):
+            return run()
+
+    return kept
 
 
 def score_path(folder: Path) -> Round:

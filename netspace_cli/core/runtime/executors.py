@@ -21,6 +21,8 @@ from typing import Any, Protocol, Self, TypeVar
 from netspace_models.errors import RunFailed
 from netspace_models.wording import Wording, setting, speak, spoken
 
+from .memory import keep_freed_memory
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -240,6 +242,7 @@ def _imports_from_elsewhere() -> Iterator[None]:
 def _begin_process(wording: Wording, lifeline: Connection, initial: Callable[[], None] | None) -> None:
     """Prepare a worker process: it ends when the other end of `lifeline` is closed, also by the death of its parent."""
     threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    keep_freed_memory()
     speak(wording)
     if initial is not None:
         initial()

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import Data
 from netspace_cli.core.networks.network import Network, check_teacher
+from netspace_cli.core.runtime.memory import larger_blocks_kept
 from netspace_cli.core.runtime.provenance import provenance
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.stop import StopRequest
@@ -232,7 +233,12 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -
     recipe = task.recipe.train
     task = _having_asked(task, state, folder, stop)
     fewer = f"Lower train.images or train.instances, e.g. {setting('train.images', 64)}."
-    with task.runner.progress("training the space", recipe.steps, state.step) as tick:
+    # Its layers' outputs are hundreds of megabytes, the same in each step.
+    large = task.recipe.backbone.kind == "conv" and task.runner.device.type == "cpu"
+    with (
+        task.runner.progress("training the space", recipe.steps, state.step) as tick,
+        larger_blocks_kept(large),
+    ):
         while state.step < recipe.steps:
             with task.runner.guard("in a training step", fewer):
                 terms = take_step(task, state)
