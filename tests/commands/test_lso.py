@@ -12,6 +12,7 @@ from netspace_cli.core.files.checkpoint import write_checkpoint
 from netspace_cli.core.networks.trust import trusting
 from netspace_cli.core.requests.inputs import Teacher, read_wanted_teachers
 from netspace_cli.core.spaces.embeddings import load_embeddings
+from netspace_cli.terminal import progress_bar
 from tests.worlds import Ask, Cli, Refused, Rows, Tiny
 
 
@@ -61,7 +62,10 @@ def test_where_nothing_is_better_than_the_start_it_says_what_to_try(
     assert f"{said}: try another --lr (3e-12 or 3.3e-13) or more --steps." in result.stderr
 
 
-def test_a_checkpoint_is_encoded_and_refined_first(tiny: Tiny, work: Path, ask: Ask, cli: Cli) -> None:
+def test_a_checkpoint_is_encoded_and_refined_first(
+    tiny: Tiny, work: Path, ask: Ask, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_bar, "LOG_LINE_SECONDS", 0.0)  # parts are shown however short they are
     init = tiny.networks["lenetlike"]
     result = cli(*command(tiny, init, "--steps", 2, "-o", "a.emb"))
     assert result.exit_code == 0 and "refining lenetlike: 2/2" in result.stderr and "Wrote a.emb." in result.stderr

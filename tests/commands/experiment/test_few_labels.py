@@ -11,6 +11,7 @@ import pytest
 
 from netspace_cli.core.experiments.few_labels import runs as few_labels_runs
 from netspace_cli.core.experiments.few_labels.methods import METHODS
+from netspace_cli.terminal import progress_bar
 from tests.worlds import Ask, Cli, Refused, Tiny
 
 SMALL = ["--per-class", "2,5", "--seeds", 2, "--shift", "none,invert", "--steps", 3, "--images", 8, "--refine", 2]
@@ -107,7 +108,10 @@ def test_another_architecture_of_the_zoo(tiny: Tiny, work: Path, ask: Ask) -> No
         assert [row["shift"] for row in csv.DictReader(file)] == ["blur"]
 
 
-def test_a_person_sees_what_is_short(work: Path, cli: Cli, command: list[object]) -> None:
+def test_a_person_sees_what_is_short(
+    work: Path, cli: Cli, command: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress_bar, "LOG_LINE_SECONDS", 0.0)  # parts are shown however short they are
     result = cli(*command, "--shift", "none", "--per-class", 2)
     assert result.exit_code == 0 and "\x1b" not in result.output
     assert "shift\tper class\tas it stands\tspace\trandom subspace\tall weights\tfrom scratch" in result.stdout
