@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
+
+from ..parameters.watched import run_watched
 
 
 def largest_output(module: nn.Module, example: Tensor) -> int:
@@ -18,11 +19,5 @@ def largest_output(module: nn.Module, example: Tensor) -> int:
         if isinstance(output, Tensor):
             sizes.append(output.numel() // len(example))
 
-    handles = [layer.register_forward_hook(see) for layer in module.modules()]
-    try:
-        with torch.no_grad():
-            module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    run_watched(module, example, module.modules(), see)
     return max(sizes)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from ..errors import UnknownArchitecture
+from .watched import run_watched
 
 LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -86,13 +87,7 @@ def trace(module: nn.Module, example: Tensor) -> Trace:
             made_by[id(output)] = (name, output)
 
     with_own = [m for m in names if any(True for _ in m.parameters(recurse=False)) or isinstance(m, NORMS)]
-    handles = [m.register_forward_hook(hook) for m in with_own]
-    try:
-        with torch.no_grad():
-            module(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+    run_watched(module, example, with_own, hook)
     unused = tuple(name for m, name in names.items() if isinstance(m, NORMS) and name not in order)
     return Trace(tuple(order), tuple(pairs), unused)
 
