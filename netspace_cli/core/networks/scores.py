@@ -18,9 +18,9 @@ from .network import Network
 BATCH = 512
 # … and at least, on a processor, however large their layers' outputs are.
 LEAST = 8
-# A layer's output on a processor, at most. What is larger than 32 MiB glibc gives back to the system after each layer,
-# which clears the memory anew for the next: that took a third of a ResNet8's time.
-OUTPUT_BYTES = 2**23
+# Values of a layer's output on a processor, at most: 8 MiB. Blocks of 32 MiB and more glibc gives back to the system
+# after each layer, which clears the memory anew for the next: that took a third of a ResNet8's time.
+OUTPUT_VALUES = 2**21
 # Enough for a figure of two digits that nothing is chosen by.
 TRAIN_IMAGES = 10_000
 
@@ -60,10 +60,9 @@ def logits_of(
 
 def at_once(architectures: Iterable[Architecture], runner: Runner) -> int:
     """Number of images to ask networks about at once: a power of two."""
-    if runner.device.type != "cpu":
-        return BATCH
-    images = OUTPUT_BYTES // (4 * max(each.largest_output for each in architectures))
-    return max(LEAST, min(BATCH, 2 ** (images.bit_length() - 1) if images else 0))
+    largest = max(each.largest_output for each in architectures)
+    images = runner.rows_at_once(BATCH, largest, within=OUTPUT_VALUES)
+    return max(LEAST, min(BATCH, 2 ** (images.bit_length() - 1)))
 
 
 def labels_of(data: LabelledData, split: str) -> Tensor:

@@ -237,12 +237,12 @@ class Runner:
         assert results is not None, f"no {what}"
         return results
 
-    def rows_at_once(self, rows: int, values: int) -> int:
+    def rows_at_once(self, rows: int, values: int, *, within: int = CACHED_VALUES) -> int:
         """Number of rows of independent work, each with this many values, that run fastest at once.
 
-        On a processor, few enough to stay in its cache; elsewhere all.
+        On a processor, few enough to stay in its cache, or within another number of values; elsewhere all.
         """
-        return rows if self.device.type != "cpu" else max(1, CACHED_VALUES // values)
+        return rows if self.device.type != "cpu" else max(1, within // values)
 
     @contextmanager
     def guard(self, doing: str, hint: str = "") -> Iterator[None]:

@@ -234,11 +234,8 @@ def _loop(task: Task, state: TrainState, folder: RunFolder, stop: StopRequest) -
     task = _having_asked(task, state, folder, stop)
     fewer = f"Lower train.images or train.instances, e.g. {setting('train.images', 64)}."
     # Its layers' outputs are hundreds of megabytes, the same in each step.
-    large = task.recipe.backbone.kind == "conv" and task.runner.device.type == "cpu"
-    with (
-        task.runner.progress("training the space", recipe.steps, state.step) as tick,
-        larger_blocks_kept(large),
-    ):
+    large = larger_blocks_kept(task.recipe.backbone.kind == "conv")
+    with task.runner.progress("training the space", recipe.steps, state.step) as tick, large:
         while state.step < recipe.steps:
             with task.runner.guard("in a training step", fewer):
                 terms = take_step(task, state)

@@ -70,7 +70,7 @@ def test_logits_are_asked_for_in_such_batches(tiny: Tiny, monkeypatch: pytest.Mo
         asked.append(len(images))
         return run(architecture, weights, images)
 
-    monkeypatch.setattr(scoring, "OUTPUT_BYTES", 4 * 8 * network.architecture.largest_output)
+    monkeypatch.setattr(scoring, "OUTPUT_VALUES", 8 * network.architecture.largest_output)
     monkeypatch.setattr(Architecture, "run", counted)
     with Runner("cpu") as runner:
         logits_of(network.architecture, network.weights, tiny.data, "test", runner)
