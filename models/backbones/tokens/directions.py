@@ -7,7 +7,7 @@ leading eigenvectors of `curvature_moments`), or random ones where nothing is kn
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -88,6 +88,7 @@ class LowRankDirections(DirectPath):
     """
 
     places: Tensor
+    by_shape: Tensor
 
     def __init__(
         self,
@@ -116,6 +117,10 @@ class LowRankDirections(DirectPath):
         total = sum(block.size for block in self.blocks)
         # An embedding smaller than one value for each parameter serves several with the same value.
         self.register_buffer("places", torch.arange(total) % embedding_size, persistent=False)
+        self._alike = _of_equal_shapes(self.blocks)
+        parts = self.places.split([block.size for block in self.blocks])
+        by_shape = torch.cat([parts[i] for alike in self._alike for i in alike])
+        self.register_buffer("by_shape", by_shape, persistent=False)
 
     def directions(self) -> dict[str, Directions]:
         """The present U, V and places of each parameter, by name."""
@@ -129,14 +134,29 @@ class LowRankDirections(DirectPath):
         return getattr(self, f"left{i}"), getattr(self, f"right{i}")
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        values = embeddings[:, self.places]
-        written = []
-        for i, block in enumerate(self.blocks):
-            middle = values[:, block.offset : block.offset + block.size].unflatten(1, (block.a, block.b))
-            left, right = self._sides(i)
-            matrix = left @ middle @ right.T  # U M V', (B, n, m)
-            written.append(matrix.flatten(1))
-        return torch.cat(written, dim=1)
+        # Parameters of equal shapes by one product: a ResNet's many small ones take an accelerator's time to launch.
+        first = [self.blocks[alike[0]] for alike in self._alike]
+        counts = [len(alike) * block.size for alike, block in zip(self._alike, first, strict=True)]
+        written: dict[int, Tensor] = {}
+        parts = embeddings[:, self.by_shape].split(counts, dim=1)
+        for alike, block, part in zip(self._alike, first, parts, strict=True):
+            middle = part.unflatten(1, (len(alike), block.a, block.b))
+            left, right = map(_stacked, zip(*map(self._sides, alike), strict=True))
+            matrices = left @ middle @ right.mT  # U M V', (B, parameters, n, m)
+            written |= zip(alike, matrices.flatten(2).unbind(1), strict=True)
+        return torch.cat([written[i] for i in range(len(self.blocks))], dim=1)
+
+
+def _of_equal_shapes(blocks: Sequence[Block]) -> list[list[int]]:
+    """Numbers of the blocks, those together whose sides and directions are as many."""
+    found: dict[tuple[int, int, int, int], list[int]] = {}
+    for i, block in enumerate(blocks):
+        found.setdefault((block.n, block.m, block.a, block.b), []).append(i)
+    return list(found.values())
+
+
+def _stacked(sides: Sequence[Tensor]) -> Tensor:
+    return sides[0][None] if len(sides) == 1 else torch.stack(list(sides))
 
 
 def _directions(moments: Tensor | None, size: int, count: int, generator: torch.Generator | None) -> Tensor:

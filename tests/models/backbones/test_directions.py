@@ -33,6 +33,17 @@ def test_an_embedding_is_used_up_and_no_side_gets_more_than_it_has(name: str, si
         assert total > 0.7 * size
 
 
+def test_each_parameter_receives_its_own_product() -> None:
+    spec = NetworkSpec.of({"a.weight": (4, 6), "b.weight": (5, 3), "c.weight": (4, 6), "a.bias": (4,), "c.bias": (4,)})
+    directions = LowRankDirections(spec, 40, generator=seeded())
+    embeddings = torch.randn(3, 40, generator=seeded(1))
+    written = spec.unflatten(directions(embeddings))
+    for name, (left, right, places) in directions.directions().items():
+        middle = embeddings[:, places].unflatten(1, (left.shape[1], right.shape[1]))
+        matrix = torch.einsum("na,kab,mb->knm", left, middle, right)
+        torch.testing.assert_close(written[name].flatten(1), matrix.flatten(1))
+
+
 def test_whole_sides_reach_every_weight_exactly() -> None:
     spec = NetworkSpec.of({"a.weight": (3, 4), "a.bias": (3,)})
     directions = LowRankDirections(spec, spec.size, generator=seeded())
