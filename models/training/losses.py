@@ -18,12 +18,15 @@ def distillation(predicted: Tensor, target: Tensor, *, temperature: float) -> Te
     T² keeps the size of the gradient whatever the temperature.
 
     Args:
-        predicted, target: (B, K) logits; no gradient flows into `target`.
+        predicted, target: (..., N, K) logits of N images; no gradient flows into `target`.
         temperature: T > 0.
+    Returns:
+        (...).
     """
-    log_p = F.log_softmax(predicted / temperature, dim=1)
-    log_t = F.log_softmax(target.detach() / temperature, dim=1)
-    return temperature**2 * F.kl_div(log_p, log_t, reduction="batchmean", log_target=True)
+    log_p = F.log_softmax(predicted / temperature, dim=-1)
+    log_t = F.log_softmax(target.detach() / temperature, dim=-1)
+    divergences = F.kl_div(log_p, log_t, reduction="none", log_target=True)
+    return temperature**2 / predicted.shape[-2] * divergences.sum(dim=(-2, -1))
 
 
 def ensemble_logits(logits: Iterable[Tensor], weights: Sequence[float] | None = None) -> Tensor:

@@ -172,10 +172,10 @@ def imitation(
     run = architecture.run_several if logits else architecture.run_each
     with torch.no_grad():
         outputs = run(targets, inputs)
-    pairs = zip(run(predicted, inputs), outputs, strict=True)
+    answers = run(predicted, inputs)
     if not logits:
-        return torch.stack([output_matching(p, t) for p, t in pairs])
-    return torch.stack([distillation(p, t, temperature=temperature) for p, t in pairs])
+        return torch.stack([output_matching(p, t) for p, t in zip(answers, outputs, strict=True)])
+    return distillation(answers, outputs, temperature=temperature)
 
 
 def several_objective(
@@ -199,14 +199,23 @@ def several_objective(
         starting points summed, where there are some, "interp": eq. 11 summed over pairs and gammas}.
     """
     embeddings = {arch: model.encode(arch, weights) for arch, weights in inputs.items()}
-    kd, ids, own = [], [], []
-    for arch, embedding in embeddings.items():
-        for e, target in zip(embedding, targets[arch], strict=True):
-            logits = _decoded_logits(model, arch, e, batch)
-            kd.append(_guided(logits, batch, constants, model.architecture(arch)))
+    interpolated = constants.interpolation > 0 and len(model.architectures) > 2
+    between = _between(model, embeddings) if interpolated else {}
+    kd, ids, own, interp = [], [], [], []
+    # All that an architecture's weights are needed for is decoded at once.
+    for arch in [*embeddings, *(name for name in between if name not in embeddings)]:
+        here, there = embeddings.get(arch), between.get(arch)
+        together = torch.cat([part for part in (here, there) if part is not None])
+        logits = _decoded_logits(model, arch, together, batch)
+        count, architecture = 0 if here is None else len(here), model.architecture(arch)
+        if here is not None:
+            kd.append(_guided(logits[:count], batch, constants, architecture))
+            ids.append(class_loss(model, here, model.class_id(arch)))
             if constants.self_imitation > 0:
-                own.append(_imitated(logits, model.architecture(arch), target, batch))
-        ids.append(class_loss(model, embedding, model.class_id(arch)))
+                own.append(_imitated(logits[:count], architecture, targets[arch], batch))
+        if there is not None:
+            interp.append(class_loss(model, there, model.class_id(arch)))
+            interp.append(_guided(logits[count:], batch, constants, architecture))
     terms = {"kd": torch.stack(kd).sum(), "class": torch.stack(ids).sum()}
     if own:
         terms["own"] = constants.self_imitation * torch.stack(own).sum()
@@ -217,58 +226,56 @@ def several_objective(
             if arch in batch.starts
         ]
         terms["level"] = constants.level * torch.cat(levels).sum()
-    if constants.interpolation > 0 and len(model.architectures) > 2:
-        terms["interp"] = constants.interpolation * _interpolation_loss(model, embeddings, batch, constants)
+    if interpolated:
+        total = torch.stack(interp).sum() if interp else torch.zeros((), device=batch.inputs.device)
+        terms["interp"] = constants.interpolation * total
     return terms
 
 
-def _interpolation_loss(
-    model: SpaceModel, embeddings: Mapping[str, Tensor], batch: Batch, constants: LossConstants
-) -> Tensor:
-    """Loss of decoded instances between one of the smallest and one of the largest architecture (eq. 7-12).
+def _between(model: SpaceModel, embeddings: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Embeddings between each of the smallest and each of the largest architecture, by architecture (eq. 7-12).
 
     At gamma = i / (A - 1), an instance of the architecture with ClassId i is expected.
     """
     names = [a.name for a in model.architectures]
     smallest, largest = embeddings.get(names[0]), embeddings.get(names[-1])
-    total = torch.zeros((), device=batch.inputs.device)
     if smallest is None or largest is None:
-        return total
-    for a in smallest:
-        for b in largest:
-            for i in range(1, len(names) - 1):
-                gamma = i / (len(names) - 1)
-                between = (1 - gamma) * a + gamma * b
-                total = total + class_loss(model, between[None], i)
-                logits = _decoded_logits(model, names[i], between, batch)
-                total = total + _guided(logits, batch, constants, model.architectures[i])
-    return total
+        return {}
+    gammas = {names[i]: i / (len(names) - 1) for i in range(1, len(names) - 1)}
+    return {name: ((1 - gamma) * smallest[:, None] + gamma * largest).flatten(0, 1) for name, gamma in gammas.items()}
 
 
-def _decoded_logits(model: SpaceModel, arch: str, embedding: Tensor, batch: Batch) -> Tensor:
-    """(N, K) logits of the network that an embedding (E,) decodes to."""
-    weights = model.decode(arch, embedding[None])[0]
-    return model.architecture(arch).run(weights, batch.inputs)
+def _decoded_logits(model: SpaceModel, arch: str, embeddings: Tensor, batch: Batch) -> Tensor:
+    """(B, N, K) logits of the networks that embeddings (B, E) decode to."""
+    return model.architecture(arch).run_several(model.decode(arch, embeddings), batch.inputs)
 
 
 def _guided(logits: Tensor, batch: Batch, constants: LossConstants, architecture: Architecture) -> Tensor:
-    """Loss towards teacher and labels (eq. 5)."""
+    """Loss of networks (B, N, K) towards teacher and labels (eq. 5), summed over them."""
     assert batch.labels is not None  # several architectures are trained on labelled inputs alone
-    return task_and_teacher(
-        logits,
-        batch.teacher,
-        batch.labels,
+    count = len(logits)
+    mean = task_and_teacher(
+        logits.flatten(0, 1),
+        None if batch.teacher is None else batch.teacher.repeat(count, 1),
+        torch.cat([batch.labels] * count),
         temperature=constants.temperature,
         alpha=constants.alpha,
         problem=architecture.io.problem,
     )
+    return count * mean
 
 
-def _imitated(logits: Tensor, architecture: Architecture, target: Tensor, batch: Batch) -> Tensor:
-    """Eq. 1 at a temperature where the answers matter, not how unlikely the other classes are."""
+def _imitated(logits: Tensor, architecture: Architecture, targets: Tensor, batch: Batch) -> Tensor:
+    """Eq. 1 at a temperature where the answers matter, not how unlikely the other classes are, summed over networks.
+
+    Args:
+        logits: (B, N, K); targets: (B, P).
+    """
     with torch.no_grad():
-        own_logits = architecture.run(target, batch.inputs)
-    return answer_matching(logits, own_logits, architecture.io.problem, temperature=OWN_TEMPERATURE)
+        own_logits = architecture.run_several(targets, batch.inputs).flatten(0, 1)
+    return len(logits) * answer_matching(
+        logits.flatten(0, 1), own_logits, architecture.io.problem, temperature=OWN_TEMPERATURE
+    )
 
 
 def class_loss(model: SpaceModel, embeddings: Tensor, class_id: int) -> Tensor:

@@ -44,6 +44,12 @@ def test_distillation_is_torchs_divergence_times_the_temperature_squared() -> No
     torch.testing.assert_close(distillation(predicted, target, temperature=4), 16 * plain)
 
 
+def test_several_networks_have_a_loss_each() -> None:
+    predicted, target = torch.stack([logits(2), logits(3)]), torch.stack([logits(4), logits(5)])
+    alone = [distillation(p, t, temperature=3) for p, t in zip(predicted, target, strict=True)]
+    torch.testing.assert_close(distillation(predicted, target, temperature=3), torch.stack(alone))
+
+
 def test_equal_logits_cost_nothing_nor_do_shifted_ones() -> None:
     target = logits(4)
     assert distillation(target.clone(), target, temperature=4).item() == pytest.approx(0, abs=1e-6)

@@ -49,12 +49,14 @@ class Recorder(Backbone):
         super().__init__()
         self.encoded: list[str] = []
         self.decoded: list[tuple[str, Tensor]] = []
+        self.asked: list[str] = []
 
     def encode(self, arch: str, vectors: Tensor) -> Tensor:
         self.encoded.append(arch)
         return vectors * 2
 
     def decode(self, arch: str, embeddings: Tensor, start: int = 0) -> Tensor:
+        self.asked.append(arch)
         self.decoded += [(arch, e) for e in embeddings]
         return embeddings / 2
 
@@ -150,12 +152,14 @@ def test_interpolated_instances_stand_at_the_published_gammas(count: int) -> Non
     several_objective(model, given, given, BATCH, LossConstants())
     recorder = cast(Recorder, model.backbone)
     assert recorder.encoded == list(names)
-    decoded = recorder.decoded[count:]  # after the instances themselves
     a, b = 2 * given[names[0]][0], 2 * given[names[-1]][0]
-    assert [arch for arch, _ in decoded] == list(names[1:-1])
-    for i, (_, embedding) in enumerate(decoded, start=1):
-        gamma = i / (count - 1)
-        torch.testing.assert_close(embedding, (1 - gamma) * a + gamma * b)
+    for i, name in enumerate(names):
+        own, *between = (embedding for arch, embedding in recorder.decoded if arch == name)
+        assert torch.equal(own, 2 * given[name][0])
+        assert len(between) == (0 < i < count - 1)
+        for embedding in between:
+            gamma = i / (count - 1)
+            torch.testing.assert_close(embedding, (1 - gamma) * a + gamma * b)
 
 
 def test_interpolation_sums_over_all_boundary_pairs_with_the_class_ids_between() -> None:
@@ -168,7 +172,9 @@ def test_interpolation_sums_over_all_boundary_pairs_with_the_class_ids_between()
                 between = a + class_id / 3 * (b - a)
                 expected = expected + class_loss(model, 2 * between, class_id) + kd(model, arch, between)
     torch.testing.assert_close(terms["interp"], 0.5 * expected)
-    assert len(cast(Recorder, model.backbone).decoded) == 7 + 2 * 3 * 2
+    recorder = cast(Recorder, model.backbone)
+    assert len(recorder.decoded) == 7 + 2 * 3 * 2
+    assert recorder.asked == list(NAMES)  # each architecture once, however many of its networks there are
 
 
 def test_the_other_terms_do_not_depend_on_interpolation() -> None:
