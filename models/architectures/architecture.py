@@ -17,7 +17,7 @@ from ..errors import NamesDiffer, UnknownArchitecture
 from ..network_io import NetworkIO
 from ..parameters.folding import FoldedPair, check_folding, fold, fused_module, trace, unfold, without
 from ..parameters.spec import NetworkSpec
-from ..parameters.symmetry import HiddenGroup, draw_orders, reorder
+from ..parameters.symmetry import HiddenGroup, draw_orders, reorder_each
 from ..parameters.trace_groups import TracedGroups, trace_groups
 from .largest_output import largest_output
 
@@ -230,10 +230,17 @@ class Architecture:
 
     def shuffle(self, weights: Tensor, generator: torch.Generator) -> Tensor:
         """Reorder the hidden units at random without changing the function: (P,) to (P,)."""
-        if not self.hidden_groups:
+        return self.shuffle_each(weights[None], generator)[0]
+
+    def shuffle_each(self, weights: Tensor, generator: torch.Generator) -> Tensor:
+        """`shuffle` several networks, each in its own way: (B, P) to (B, P). Draws as one after the other do."""
+        groups = self.hidden_groups
+        if not groups or not len(weights):
             return weights
-        orders = draw_orders(self.hidden_groups, generator)
-        return self.spec.flatten(reorder(self.spec.unflatten(weights), self.hidden_groups, orders))
+        drawn = [draw_orders(groups, generator) for _ in weights]
+        orders = [torch.stack(own) for own in zip(*drawn, strict=True)]
+        state = reorder_each(self.spec.unflatten(weights), groups, orders)
+        return torch.cat([state[p.name].reshape(len(weights), -1) for p in self.spec.parameters], dim=1)
 
 
 def describe(name: str, module: nn.Module, io: NetworkIO, *, verify: bool = True) -> Architecture:

@@ -16,6 +16,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from ..sending import sent
 from .spec import NetworkSpec
 
 
@@ -106,11 +107,43 @@ def reorder(state: Mapping[str, Tensor], groups: Sequence[HiddenGroup], orders: 
     for group, order in zip(groups, orders, strict=True):
         for member in group.members:
             tensor = result[member.name]
-            entries = entries_of(member, tensor.shape[member.axis])
-            index = torch.arange(tensor.shape[member.axis])
-            index.index_copy_(0, entries.flatten(), entries[order.cpu()].flatten())
-            result[member.name] = tensor.index_select(member.axis, index.to(tensor.device))
+            (sources,) = _sources(member, order.cpu()[None], tensor.shape[member.axis])
+            result[member.name] = tensor.index_select(member.axis, sources.to(tensor.device))
     return result
+
+
+def reorder_each(
+    state: Mapping[str, Tensor], groups: Sequence[HiddenGroup], orders: Sequence[Tensor]
+) -> dict[str, Tensor]:
+    """Reorder several networks, each in its own way.
+
+    Args:
+        state: their folded parameters by name, each (B, *shape).
+        groups: from the architecture's `hidden_groups`, at least one.
+        orders: one (B, size) int64 for each group, on the processor; row b is what `reorder` takes for network b.
+    Returns:
+        A new dict, with the same bits as network by network; parameters that no group touches are the same tensors.
+    """
+    result = dict(state)
+    moves = [(m, order) for group, order in zip(groups, orders, strict=True) for m in group.members]
+    sources = [_sources(member, order, state[member.name].shape[member.axis + 1]) for member, order in moves]
+    # All at once: each is small, and sending takes its time.
+    there = sent(torch.cat(sources, dim=1), state[moves[0][0].name].device)
+    parts = there.split([each.shape[1] for each in sources], dim=1)
+    for (member, _), part in zip(moves, parts, strict=True):
+        tensor = result[member.name]
+        along = [len(part), *(1 for _ in tensor.shape[1:])]
+        along[member.axis + 1] = part.shape[1]
+        result[member.name] = tensor.gather(member.axis + 1, part.view(along).expand_as(tensor))
+    return result
+
+
+def _sources(member: Member, orders: Tensor, length: int) -> Tensor:
+    """From where each entry of a member's axis comes, (B, length), by orders (B, size) of its group."""
+    entries = entries_of(member, length)
+    sources = torch.arange(length).repeat(len(orders), 1)
+    sources[:, entries.flatten()] = entries[orders].flatten(1)
+    return sources
 
 
 @lru_cache(maxsize=4096)

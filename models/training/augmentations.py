@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..architectures import Architecture
+from ..sending import sent
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ def augmented_view(
     """Change each network of (B, P) at random. Changes that are off draw nothing."""
     chosen = augmentations
     if chosen.shuffle:
-        weights = torch.stack([architecture.shuffle(own, generator) for own in weights])
+        weights = architecture.shuffle_each(weights, generator)
     if chosen.noise:
         weights = weights + chosen.noise * layer_deviations(architecture, weights) * _normal(weights, generator)
     if chosen.multiplicative_noise:
@@ -56,7 +57,7 @@ def erased(
     mask = torch.zeros(weights.shape, dtype=torch.bool)
     for row, places in zip(mask, _places(len(weights), size, count, kind, generator), strict=True):
         row[places] = True
-    return weights.masked_fill(mask.to(weights.device), 0.0)
+    return weights.masked_fill(sent(mask, weights.device), 0.0)
 
 
 def _places(
@@ -84,4 +85,4 @@ def deviation(values: Tensor, *, dim: int) -> Tensor:
 
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator).to(like.device)
+    return sent(torch.randn(like.shape, generator=generator), like.device)

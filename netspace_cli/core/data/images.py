@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from netspace_models.architectures import ImageIO
 from netspace_models.errors import ConfigError, DataUnavailable
+from netspace_models.sending import sent
 from torch import Tensor
 
 SPLITS = ("train", "val", "test")
@@ -215,9 +216,9 @@ class ImageData:
     def _moved(self, images: Tensor, moves: Moves) -> Tensor:
         device = images.device
         if self.padding:
-            images = _windows(F.pad(images, [self.padding] * 4), self.io.size, *moves.shift.to(device))
+            images = _windows(F.pad(images, [self.padding] * 4), self.io.size, *sent(moves.shift, device))
         if self.flip:
-            mirrored = moves.mirrored.nonzero()[:, 0].to(device)  # found where they were drawn: nothing waits
+            mirrored = sent(moves.mirrored.nonzero()[:, 0], device)  # found where they were drawn: nothing waits
             images[mirrored] = images[mirrored].flip(3)
         return images
 
@@ -248,7 +249,7 @@ class ImageData:
             raise ConfigError(f"{self.name} has no split {split!r}.", f"It has {', '.join(self.splits)}.")
         chosen = self.splits[split]
         if isinstance(index, Tensor):
-            index = index.to(chosen.images.device)
+            index = sent(index, chosen.images.device)
         return chosen.images[index], chosen.labels[index]
 
     @cached_property

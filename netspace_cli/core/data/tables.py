@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from netspace_models.architectures import TableIO
 from netspace_models.errors import ConfigError, InputFileError
+from netspace_models.sending import sent
 from torch import Tensor
 
 from .image_files import npz_names, read_arrays
@@ -126,7 +127,7 @@ class TableData:
             raise ConfigError(f"{self.name} has no split {split!r}.", f"It has {', '.join(self.splits)}.")
         rows = self.splits[split]
         if isinstance(index, Tensor):
-            index = index.to(rows.inputs.device)
+            index = sent(index, rows.inputs.device)
         return rows.inputs[index], rows.labels[index]
 
     def augmented(self, split: str, index: Tensor | slice, *, generator: torch.Generator) -> tuple[Tensor, Tensor]:

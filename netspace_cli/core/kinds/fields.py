@@ -13,6 +13,7 @@ from netspace_models.architectures import Architecture, FieldIO
 from netspace_models.errors import ConfigError
 from netspace_models.parameters.rescale import check_rescaling, rescaled
 from netspace_models.second_order.gauss_newton import Solver, weights_by_distance
+from netspace_models.sending import sent
 from netspace_models.training.objectives import Batch
 from netspace_models.wording import setting
 from torch import Tensor
@@ -230,7 +231,7 @@ class FieldKind:
                 surface = surface * scale[:, None] + shift[:, None]
             batch = replace(batch, inputs=with_near(batch.inputs, surface, near_surface_share, generator))
             if len(rows) > 1:
-                gammas = torch.rand(len(rows), generator=generator).to(rows.device)
+                gammas = sent(torch.rand(len(rows), generator=generator), rows.device)
                 batch = replace(batch, gammas=gammas, distances=self.has_surface)
             return targets, batch
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from netspace_models.architectures import Architecture
+from netspace_models.sending import sent
 from torch import Tensor
 
 from netspace_cli.core.data.data import Data
@@ -48,7 +49,7 @@ def drawn_stretch(near: Tensor, most: float, generator: torch.Generator) -> tupl
     """
     low, high = near.amin(dim=1), near.amax(dim=1)
     room = torch.maximum(-low, high).clamp(max=EDGE)
-    draw = torch.rand(2, *room.shape, generator=generator).to(near.device)
+    draw = sent(torch.rand(2, *room.shape, generator=generator), near.device)
     scale = (EDGE / room).clamp(max=most) ** draw[0]
     least = torch.maximum(-EDGE - scale * low, 1 - scale).clamp(max=0)
     largest = torch.minimum(EDGE - scale * high, scale - 1).clamp(min=0)
@@ -69,7 +70,7 @@ def with_near(inputs: Tensor, near: Tensor | None, share: float, generator: torc
     if near is None:
         return inputs
     count = round(share * len(inputs))
-    index = torch.randint(near.shape[1], (count,), generator=generator).to(near.device)
-    moved = torch.randn(len(near), count, near.shape[2], generator=generator).to(near.device)
+    index = sent(torch.randint(near.shape[1], (count,), generator=generator), near.device)
+    moved = sent(torch.randn(len(near), count, near.shape[2], generator=generator), near.device)
     own = (near[:, index] + JITTER * moved).clamp(-1, 1)
     return torch.cat([inputs[count:].expand(len(near), -1, -1), own], dim=1)

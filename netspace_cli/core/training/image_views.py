@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 from netspace_models.errors import ConfigError
+from netspace_models.sending import sent
 from netspace_models.wording import Call, setting
 from torch import Tensor
 
@@ -68,7 +69,7 @@ class ImageViews:
 
     def answers_to(self, places: Tensor) -> Tensor | None:
         """(B, K) the teacher's logits at places (B,); None while it has not been asked."""
-        return None if self.answers is None else self.answers[places.to(self.answers.device)]
+        return None if self.answers is None else self.answers[sent(places, self.answers.device)]
 
     def _passes(self, first: int, last: int) -> Iterator[Tensor]:
         """Places from the first to before the last of all that are ever shown, by passes through the images."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from netspace_models.errors import RunFailed
+from netspace_models.sending import sent
 from netspace_models.space_model import SpaceModel
 from netspace_models.training.augmentations import augmented_view
 from netspace_models.training.contrast import ProjectionHead
@@ -334,4 +335,4 @@ def teacher_logits(task: Task, inputs: Tensor) -> Tensor | None:
 
 
 def _drawn_rows(weights: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    return torch.randperm(len(weights), generator=generator)[:count].to(weights.device)
+    return sent(torch.randperm(len(weights), generator=generator)[:count], weights.device)

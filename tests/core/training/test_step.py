@@ -25,6 +25,7 @@ from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import Task, _batch, rate_at, take_step, validate
+from tests.imagined import Imagined, imagined
 from tests.worlds import Solids, Tiny
 
 
@@ -189,6 +190,29 @@ def test_a_step_waits_once_for_what_it_was_given(tiny: Tiny, optimizer: str, mon
             terms = take_step(task, state)
     assert set(terms) == {"loss", "kd", "class"}
     assert waits == ["tolist"]
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("instances", [1, 2])
+def test_a_step_sends_an_accelerator_as_much_for_many_networks_as_for_one(
+    tiny: Tiny, instances: int, several: bool
+) -> None:
+    """A device waits while it is sent something; so a step has its draws sent together."""
+    changes = {"shuffle": True, "interpolation": 0.5, "noise": 0.1, "instances": instances}
+    table = tiny.recipe.model_dump()
+    table["train"] |= changes
+    teacher = read_network(tiny.teacher, io=tiny.data.io) if several else None
+    with Runner("cpu") as runner:
+        zoo = tiny.zoo if several else tiny.single_zoo
+        task = prepare(zoo, recipe_from(table), tiny.data, runner, teacher=teacher)
+        task, state = imagined(task, new_state(task))
+        with Imagined() as device:
+            take_step(task, state)
+    # Which images; of each architecture which networks, their hidden units' orders, noise.
+    architectures = 3 if several else 1
+    assert len(device.seen.sent) == 2 + 3 * architectures
+    assert device.seen.waits == ["aten::_to_copy"]
+    assert device.seen.launched > 100
 
 
 def test_a_gradient_that_is_not_finite_leaves_the_model_as_it_was(tiny: Tiny) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from netspace_models.architectures import Architecture, ImageIO, build
-from netspace_models.parameters.symmetry import HiddenGroup, Member, chain, draw_orders, reorder, units_of
+from netspace_models.parameters.symmetry import HiddenGroup, Member, chain, draw_orders, reorder, reorder_each, units_of
 from torch import Tensor, nn
 
 from tests.small_networks import seeded
@@ -139,3 +139,27 @@ def test_an_order_too_few_is_refused() -> None:
     groups = build("lenetlike", IO).hidden_groups
     with pytest.raises(ValueError, match="shorter"):
         reorder({}, groups, [])
+
+
+@pytest.mark.parametrize("name", FOUR)
+def test_networks_are_shuffled_together_as_one_after_the_other(name: str) -> None:
+    architecture = build(name, IO)
+    vectors = torch.stack([parameters(architecture) * factor for factor in (1, 2, 3)])
+    generator, wanted = seeded(4), []
+    for vector in vectors:
+        orders = draw_orders(architecture.hidden_groups, generator)
+        state = reorder(architecture.spec.unflatten(vector), architecture.hidden_groups, orders)
+        wanted.append(architecture.spec.flatten(state))
+    assert torch.equal(architecture.shuffle_each(vectors, seeded(4)), torch.stack(wanted))
+
+
+def test_places_and_blocks_move_in_each_network_by_its_own_order() -> None:
+    member, beside = Member("w", 1, block=2, places=(0, 2, 3)), Member("w", 0)
+    groups = [HiddenGroup(3, (member,)), HiddenGroup(4, (beside,))]
+    state = {"w": torch.arange(64.0).view(2, 4, 8), "other": torch.ones(2, 3)}
+    orders = [torch.tensor([[2, 0, 1], [1, 0, 2]]), torch.tensor([[3, 2, 1, 0], [1, 2, 3, 0]])]
+    found = reorder_each(state, groups, orders)
+    for i in range(2):
+        alone = reorder({"w": state["w"][i]}, groups, [order[i] for order in orders])
+        assert torch.equal(found["w"][i], alone["w"])
+    assert found["other"] is state["other"]

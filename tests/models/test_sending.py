@@ -1,0 +1,31 @@
+"""Values go to a device as they are, and to a CUDA device from memory that is held in place."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from netspace_models.sending import sent
+from torch import Tensor
+
+
+def test_values_arrive_as_they_are() -> None:
+    values = torch.arange(3)
+    assert sent(values, torch.device("cpu")) is values
+    assert sent(values, torch.device("meta")).device.type == "meta"
+
+
+def test_a_cuda_device_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def pinned(self: Tensor) -> Tensor:
+        asked.append("pinned")
+        return self
+
+    def moved(self: Tensor, *where: object, **how: object) -> Tensor:
+        asked.extend([*where, how])
+        return self
+
+    monkeypatch.setattr(Tensor, "pin_memory", pinned)
+    monkeypatch.setattr(Tensor, "to", moved)
+    sent(torch.arange(3), torch.device("cuda", 1))
+    assert asked == ["pinned", torch.device("cuda", 1), {"non_blocking": True}]
