@@ -7,6 +7,7 @@ Of a ResNet50, also the seconds for an image of 224 pixels. `docs/scale.md` mult
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import resource
@@ -159,7 +160,12 @@ def images_of_224() -> None:
 
 def main() -> None:
     """Measure the architectures that are named."""
-    for name in sys.argv[1:] or CASES:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("architectures", nargs="*", metavar="|".join(CASES))
+    given = parser.parse_args().architectures
+    if unknown := set(given) - set(CASES):
+        parser.error(f"it knows {', '.join(CASES)}, not {', '.join(sorted(unknown))}")
+    for name in given or CASES:
         print(name)
         measure(name)
         if name == "resnet50":
