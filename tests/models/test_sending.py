@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from netspace_models import sending
 from netspace_models.sending import sent
 from torch import Tensor
 
@@ -27,5 +28,10 @@ def test_a_cuda_device_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(Tensor, "pin_memory", pinned)
     monkeypatch.setattr(Tensor, "to", moved)
-    sent(torch.arange(3), torch.device("cuda", 1))
-    assert asked == ["pinned", torch.device("cuda", 1), {"non_blocking": True}]
+    device = torch.device("cuda", 1)
+    sent(torch.arange(3), device)
+    assert asked == ["pinned", device, {"non_blocking": True}]
+    asked.clear()
+    monkeypatch.setattr(sending, "MOST_HELD", 23)  # bytes; three places take 24
+    sent(torch.arange(3), device)
+    assert asked == [device, {}]

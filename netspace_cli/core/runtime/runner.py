@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 from netspace_models.errors import ConfigError, RunFailed
+from netspace_models.sending import sent
 from netspace_models.wording import setting
 from torch import Tensor, nn
 
@@ -155,7 +156,9 @@ class Runner:
         Spaces and data sets are copied to another device once: later calls return the same copy.
         """
         moved: Any = thing
-        if isinstance(thing, Tensor | nn.Module):
+        if isinstance(thing, Tensor):
+            moved = sent(thing, self.device)
+        elif isinstance(thing, nn.Module):
             moved = thing.to(self.device)
         elif hasattr(thing, "to"):
             known = self._placed.get(id(thing))

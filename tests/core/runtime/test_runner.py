@@ -289,3 +289,15 @@ def test_a_runner_with_another_seed_counts_for_both() -> None:
         assert other.generator("a").initial_seed() == same != runner.generator("a").initial_seed()
         other.count(2, "networks")
         assert runner.report()["counted"] == {"networks": 2}
+
+
+def test_tensors_are_sent_wherever_they_are_in_what_is_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    where: list[torch.device] = []
+
+    def sent(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+        where.append(device)
+        return values
+
+    monkeypatch.setattr("netspace_cli.core.runtime.runner.sent", sent)
+    Runner("cpu").place({"one": torch.ones(2), "others": [torch.ones(3), (torch.ones(1),)]})
+    assert where == [torch.device("cpu")] * 3

@@ -12,9 +12,11 @@ import torch.nn.functional as F
 from netspace_models.backbones import TokensBackbone
 from netspace_models.errors import ConfigError, RunFailed
 from netspace_models.training.augmentations import augmented_view, deviation
+from netspace_models.training.objectives import Terms
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import netspace_cli.core.training.step as step_module
 from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.data.points import field_data
 from netspace_cli.core.kinds.images import ImageKind
@@ -195,9 +197,16 @@ def test_a_step_waits_once_for_what_it_was_given(tiny: Tiny, optimizer: str, mon
 @pytest.mark.parametrize("several", [False, True])
 @pytest.mark.parametrize("instances", [1, 2])
 def test_a_step_sends_an_accelerator_as_much_for_many_networks_as_for_one(
-    tiny: Tiny, instances: int, several: bool
+    tiny: Tiny, instances: int, several: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A device waits while it is sent something; so a step has its draws sent together."""
+    """Each sending takes its time; so a step sends what it draws together, and before it computes."""
+    sent_before: list[int] = []
+    real = step_module._terms
+
+    def watched(*given: Any) -> Terms:
+        sent_before.append(len(device.seen.sent))
+        return real(*given)
+
     changes = {"shuffle": True, "interpolation": 0.5, "noise": 0.1, "instances": instances}
     table = tiny.recipe.model_dump()
     table["train"] |= changes
@@ -206,11 +215,13 @@ def test_a_step_sends_an_accelerator_as_much_for_many_networks_as_for_one(
         zoo = tiny.zoo if several else tiny.single_zoo
         task = prepare(zoo, recipe_from(table), tiny.data, runner, teacher=teacher)
         task, state = imagined(task, new_state(task))
+        monkeypatch.setattr(step_module, "_terms", watched)
         with Imagined() as device:
             take_step(task, state)
     # Which images; of each architecture which networks, their hidden units' orders, noise.
     architectures = 3 if several else 1
     assert len(device.seen.sent) == 2 + 3 * architectures
+    assert sent_before == [len(device.seen.sent)]
     assert device.seen.waits == ["aten::_to_copy"]
     assert device.seen.launched > 100
 
