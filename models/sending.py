@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-
 # Bytes; holding more in place takes longer than a wait, and memory that others may need.
 MOST_HELD = 2**26
 

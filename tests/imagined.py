@@ -6,14 +6,15 @@ launches are about those of an accelerator: torch clips gradients and steps thro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from netspace_models.space_model import SpaceModel
 from torch import Tensor
 from torch._ops import OpOverload
+from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -90,9 +91,42 @@ def _masked(name: str, given: Sequence[Tensor]) -> bool:
 def _sends(name: str, given: Sequence[Tensor], options: Mapping[str, Any]) -> bool:
     if not given or given[-1].device.type != "cpu":
         return False
-    return (name == "aten::_to_copy" and options.get("device") == META) or (
-        name == "aten::copy_" and given[0].device == META
-    )
+    to = given[0].device if name in ("aten::copy_", "aten::index.Tensor") else None
+    return META in (to, options.get("device") if name == "aten::_to_copy" else None)
+
+
+class Numbers(TorchFunctionMode):
+    """Notes lists of numbers that become tensors on the imagined device, which it is sent too."""
+
+    def __init__(self, seen: Seen) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def __torch_function__(
+        self,
+        function: Callable[..., object],
+        types: Sequence[type],
+        arguments: Sequence[Any] = (),
+        options: Mapping[str, Any] | None = None,
+    ) -> object:
+        options = dict(options or {})
+        made = function in (torch.tensor, torch.as_tensor) and options.get("device") == META
+        if made or (function is Tensor.__getitem__ and _by_numbers(*arguments)):
+            self.seen.sent.append(())
+        return function(*arguments, **options)
+
+
+def _by_numbers(values: Tensor, index: object) -> bool:
+    parts = index if isinstance(index, tuple) else (index,)
+    return values.device == META and any(isinstance(part, list) for part in parts)
+
+
+@contextmanager
+def watched_device() -> Iterator[Seen]:
+    """What is asked of the imagined device inside."""
+    noted = Imagined()
+    with noted, Numbers(noted.seen):
+        yield noted.seen
 
 
 def imagined(task: Task, state: TrainState) -> tuple[Task, TrainState]:
@@ -101,6 +135,6 @@ def imagined(task: Task, state: TrainState) -> tuple[Task, TrainState]:
     weights = {key: each.to(META) for key, each in task.training.weights.items()}
     teacher = task.teacher and replace(task.teacher, weights=task.teacher.weights.to(META))
     moved = replace(task, training=replace(task.training, weights=weights), data=task.data.to(META), teacher=teacher)
-    model: SpaceModel = state.model.to(META)
-    adam = Adam([{"params": model.ordered_parameters(), "pace": 1.0}], task.recipe.train.lr, foreach=True)
-    return moved, replace(state, model=model, optimizer=adam)
+    there = replace(state, model=state.model.to(META), contrast=state.contrast and state.contrast.to(META))
+    there.optimizer = Adam([{"params": there.parameters, "pace": 1.0}], task.recipe.train.lr, foreach=True)
+    return moved, there

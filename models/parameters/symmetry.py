@@ -140,7 +140,11 @@ def reorder_each(
 
 def _sources(member: Member, orders: Tensor, length: int) -> Tensor:
     """From where each entry of a member's axis comes, (B, length), by orders (B, size) of its group."""
+    if member.places is None and member.block == 1:
+        return orders
     entries = entries_of(member, length)
+    if member.places is None:
+        return entries[orders].flatten(1)
     sources = torch.arange(length).repeat(len(orders), 1)
     sources[:, entries.flatten()] = entries[orders].flatten(1)
     return sources

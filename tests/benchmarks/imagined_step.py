@@ -16,7 +16,7 @@ from netspace_cli.core.spaces.recipe_reading import load_recipe
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import take_step
-from tests.imagined import Imagined, imagined
+from tests.imagined import imagined, watched_device
 
 from .cases import RECIPES, SEVERAL, images, network, zoo_of
 
@@ -24,6 +24,7 @@ CASES = {
     "cifar10-lenetlike.toml": (("lenetlike",), 20),
     "cifar10.toml": (SEVERAL, 3),
     "published-single.toml": (("resnet8",), 12),
+    "hyper-representation.toml": (("lenetlike",), 20),
 }
 
 
@@ -39,9 +40,10 @@ def main() -> None:
             settings = load_recipe(RECIPES / recipe, {"train.steps": "100000"})
             task = prepare(zoo_of(folder, data, archs, count), settings, data, runner, teacher=teacher)
             task, state = imagined(task, new_state(task))
-            with Imagined() as device:
+            with watched_device():
+                take_step(task, state)  # the first one also sends what all the others need
+            with watched_device() as seen:
                 take_step(task, state)
-            seen = device.seen
             print(f"{recipe}: reads {len(seen.waits)}, sends {len(seen.sent)}", flush=True)
 
 

@@ -22,6 +22,7 @@ class Chunks(nn.Module):
 
     layer_of_weight: Tensor
     sampled: Tensor
+    levels: Tensor
 
     def __init__(self, spec: NetworkSpec, size: int) -> None:
         super().__init__()
@@ -37,6 +38,8 @@ class Chunks(nn.Module):
             torch.linspace(layer.start, layer.stop - 1, SAMPLED, dtype=torch.float64).long() for layer in spec.layers
         ]
         self.register_buffer("sampled", torch.stack(sampled), persistent=False)
+        # Here, so that it is where the weights are: numbers that become a tensor there would be waited for.
+        self.register_buffer("levels", torch.tensor(QUANTILES), persistent=False)
 
     def __len__(self) -> int:
         """Number of chunks N."""
@@ -62,8 +65,7 @@ class Chunks(nn.Module):
     def statistics(self, weights: Tensor) -> Tensor:
         """(B, P) to (B, L, F): mean, standard deviation, its logarithm and quantiles of each layer."""
         values = weights[:, self.sampled]  # (B, L, SAMPLED)
-        levels = torch.tensor(QUANTILES, device=values.device, dtype=values.dtype)
-        quantiles = torch.quantile(values, levels, dim=-1).movedim(0, -1)
+        quantiles = torch.quantile(values, self.levels.to(values.dtype), dim=-1).movedim(0, -1)
         deviation = values.std(dim=-1, keepdim=True)
         parts = (values.mean(dim=-1, keepdim=True), deviation, (deviation + 1e-3).log(), quantiles)
         return torch.cat(parts, dim=-1)

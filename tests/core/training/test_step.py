@@ -27,7 +27,7 @@ from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.training.first_model import new_state
 from netspace_cli.core.training.loop import prepare
 from netspace_cli.core.training.step import Task, _batch, rate_at, take_step, validate
-from tests.imagined import Imagined, imagined
+from tests.imagined import imagined, watched_device
 from tests.worlds import Solids, Tiny
 
 
@@ -204,7 +204,7 @@ def test_a_step_sends_an_accelerator_as_much_for_many_networks_as_for_one(
     real = step_module._terms
 
     def watched(*given: Any) -> Terms:
-        sent_before.append(len(device.seen.sent))
+        sent_before.append(len(seen.sent))
         return real(*given)
 
     changes = {"shuffle": True, "interpolation": 0.5, "noise": 0.1, "instances": instances}
@@ -215,15 +215,17 @@ def test_a_step_sends_an_accelerator_as_much_for_many_networks_as_for_one(
         zoo = tiny.zoo if several else tiny.single_zoo
         task = prepare(zoo, recipe_from(table), tiny.data, runner, teacher=teacher)
         task, state = imagined(task, new_state(task))
+        with watched_device():
+            take_step(task, state)  # the first one also sends what all the others need
         monkeypatch.setattr(step_module, "_terms", watched)
-        with Imagined() as device:
+        with watched_device() as seen:
             take_step(task, state)
     # Which images; of each architecture which networks, their hidden units' orders, noise.
     architectures = 3 if several else 1
-    assert len(device.seen.sent) == 2 + 3 * architectures
-    assert sent_before == [len(device.seen.sent)]
-    assert device.seen.waits == ["aten::_to_copy"]
-    assert device.seen.launched > 100
+    assert len(seen.sent) == 2 + 3 * architectures
+    assert sent_before == [len(seen.sent)]
+    assert seen.waits == ["aten::_to_copy"]
+    assert seen.launched > 100
 
 
 def test_a_gradient_that_is_not_finite_leaves_the_model_as_it_was(tiny: Tiny) -> None:
