@@ -23,6 +23,17 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SIDE = Path(__file__).resolve().parent / "side.py"
 
 
+def asked(process: subprocess.Popen[str], what: str) -> dict[str, Any]:
+    """Send a process a line, and wait for the line of JSON that it answers."""
+    assert process.stdin is not None and process.stdout is not None
+    print(what, file=process.stdin, flush=True)
+    answer = process.stdout.readline()
+    if not answer:
+        sys.exit("a side ended before its time; what it says is above")
+    found: dict[str, Any] = json.loads(answer)
+    return found
+
+
 class Side:
     """A process that runs a case in one tree, a round when asked."""
 
@@ -40,13 +51,7 @@ class Side:
 
     def ask(self, what: str) -> dict[str, Any]:
         """Run a "round", or count "operations"."""
-        assert self._process.stdin is not None and self._process.stdout is not None
-        print(what, file=self._process.stdin, flush=True)
-        answer = self._process.stdout.readline()
-        if not answer:
-            sys.exit("a side ended before its time; what it says is above")
-        found: dict[str, Any] = json.loads(answer)
-        return found
+        return asked(self._process, what)
 
     def end(self) -> None:
         """Let the process end."""

@@ -18,7 +18,6 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -101,19 +100,10 @@ def answer(side: str, folder: Path, start: Path) -> None:
         print(json.dumps({"loss": loss, "seconds": time.process_time() - began}), flush=True)
 
 
-def ask(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """Let a side take a step: its loss and processor seconds."""
-    assert process.stdin is not None and process.stdout is not None
-    print(file=process.stdin, flush=True)
-    line = process.stdout.readline()
-    if not line:
-        sys.exit("a side ended before its time; what it says is above")
-    found: dict[str, Any] = json.loads(line)
-    return found
-
-
 def compare(folder: Path, rounds: int) -> None:
     """Print losses and seconds of both for each pair of steps, and the median of their ratios."""
+    from tests.benchmarks.against import asked
+
     with tempfile.TemporaryDirectory() as name:
         # By its path: where this tree is on Python's own, its `models` hides the published one.
         command = [sys.executable, __file__, str(folder.resolve()), "--start", f"{name}/start.pt"]
@@ -129,7 +119,7 @@ def compare(folder: Path, rounds: int) -> None:
                                 [*command, "--side", side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
                             )
                         )
-                    steps.append(ask(sides[i]))
+                    steps.append(asked(sides[i], "step"))
                 one, other = steps
                 print(f"loss {one['loss']:.7g} {other['loss']:.7g}, {one['seconds']:.2f} and {other['seconds']:.2f} s")
                 if number:  # the first warms up
