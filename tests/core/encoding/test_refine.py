@@ -20,6 +20,7 @@ from netspace_cli.core.shapes import fragments
 from netspace_cli.core.spaces.recipe_reading import recipe_from
 from netspace_cli.core.spaces.space import Space
 from netspace_cli.core.training.loop import prepare
+from tests.imagined import META, watched_device
 from tests.worlds import Solids, Tiny
 
 
@@ -107,3 +108,21 @@ def test_a_temperature_of_its_own_is_used_for_refining(tiny: Tiny) -> None:
     torch.testing.assert_close(refined(None), refined(trained_at))
     torch.testing.assert_close(refined(0.5, temperature=3.0), refined(0.5, temperature=9.0))
     assert not torch.allclose(refined(0.5), refined(None))
+
+
+def test_a_step_of_refining_waits_for_an_accelerator_once(tiny: Tiny) -> None:
+    runner, asked = Runner("cpu"), []
+    runner.device = META
+    space, data = runner.place(tiny.single_space), runner.place(tiny.data)
+    architecture = space.model.architecture("lenetlike")
+    weights = torch.zeros(3, architecture.parameter_count, device=META)
+    embeddings = torch.zeros(3, space.model.embedding_size, device=META)
+    with watched_device():  # the first step also sends what others need
+        refine(embeddings, weights, "lenetlike", space, data, runner, steps=1)
+    for steps in (2, 5):
+        with watched_device() as seen:
+            refine(embeddings, weights, "lenetlike", space, data, runner, steps=steps)
+        asked.append((len(seen.waits), len(seen.sent)))
+    (fewer_waits, fewer_sent), (waits, sent) = asked
+    assert waits - fewer_waits == 3  # a step's loss
+    assert sent - fewer_sent == 2 * 3  # which images, and how they are shifted
