@@ -157,10 +157,8 @@ def stray_parsers(module: Module) -> list[str]:
 
 
 def chosen_devices(module: Module) -> list[str]:
-    """Devices named in a layer that follows its inputs' device, but for the runner and what sends values to one."""
-    if not _is_in(module.name, ("netspace_models", "netspace_cli.core")) or module.name.endswith(
-        (".runner", ".sending")
-    ):
+    """Devices named anywhere but in the runner, in a layer that follows its inputs' device."""
+    if not _is_in(module.name, ("netspace_models", "netspace_cli.core")) or module.name.endswith(".runner"):
         return []
     faults = [
         f"{module.name}:{node.lineno} names the device {node.value}"

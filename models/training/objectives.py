@@ -203,7 +203,7 @@ def several_objective(
     between = _between(model, embeddings) if interpolated else {}
     kd, ids, own, interp = [], [], [], []
     # All that an architecture's weights are needed for is decoded at once.
-    for arch in [*embeddings, *(name for name in between if name not in embeddings)]:
+    for arch in dict.fromkeys([*embeddings, *between]):
         here, there = embeddings.get(arch), between.get(arch)
         together = torch.cat([part for part in (here, there) if part is not None])
         logits = _decoded_logits(model, arch, together, batch)

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -100,6 +101,12 @@ def answer(side: str, folder: Path, start: Path) -> None:
         print(json.dumps({"loss": loss, "seconds": time.process_time() - began}), flush=True)
 
 
+def _show(one: dict[str, float], other: dict[str, float]) -> float:
+    """Print a step of both; the ratio of their times."""
+    print(f"loss {one['loss']:.7g} {other['loss']:.7g}, {one['seconds']:.2f} and {other['seconds']:.2f} s", flush=True)
+    return one["seconds"] / other["seconds"]
+
+
 def compare(folder: Path, rounds: int) -> None:
     """Print losses and seconds of both for each pair of steps, and the median of their ratios."""
     from tests.benchmarks.against import asked
@@ -107,27 +114,22 @@ def compare(folder: Path, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         # By its path: where this tree is on Python's own, its `models` hides the published one.
         command = [sys.executable, __file__, str(folder.resolve()), "--start", f"{name}/start.pt"]
-        sides = []
-        ratios = []
-        try:
-            for number in range(rounds + 1):
-                steps = []
-                for i, side in enumerate(("published", "ours")):
-                    if not number:  # ours begins with what the first step of the other has left
-                        sides.append(
-                            subprocess.Popen(
-                                [*command, "--side", side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-                            )
+        sides, ratios = [], []
+        with ExitStack() as running:
+            pair = []
+            for side in ("published", "ours"):  # ours begins with what the other leaves before its first step
+                sides.append(
+                    running.enter_context(
+                        subprocess.Popen(
+                            [*command, "--side", side], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
                         )
-                    steps.append(asked(sides[i], "step"))
-                one, other = steps
-                print(f"loss {one['loss']:.7g} {other['loss']:.7g}, {one['seconds']:.2f} and {other['seconds']:.2f} s")
-                if number:  # the first warms up
-                    ratios.append(one["seconds"] / other["seconds"])
-        finally:
-            for process in sides:
-                process.kill()
-                process.wait()
+                    )
+                )
+                running.callback(sides[-1].kill)
+                pair.append(asked(sides[-1], "step"))
+            _show(*pair)  # warms up
+            for _ in range(rounds):
+                ratios.append(_show(*(asked(side, "step") for side in sides)))
     print(f"ratio {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 

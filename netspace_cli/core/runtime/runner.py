@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 
 import torch
 from netspace_models.errors import ConfigError, RunFailed
-from netspace_models.sending import sent
+from netspace_models.sending import held_in_place, sent
 from netspace_models.wording import setting
 from torch import Tensor, nn
 
@@ -99,6 +99,7 @@ class Runner:
         self._began, self._counted = time.perf_counter(), {}
         self._held.enter_context(held_threads(self.threads))
         self._held.enter_context(self.processes.joined(self.device))
+        self._held.enter_context(held_in_place(self.device.type == "cuda"))
         if self.device.type == "cuda":
             torch.cuda.init()  # its memory has no statistics before
             torch.cuda.reset_peak_memory_stats(self.device)

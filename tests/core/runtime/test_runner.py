@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from netspace_models import sending
 from netspace_models.errors import ConfigError, RunFailed
 from torch import Tensor, nn
 
@@ -301,3 +302,16 @@ def test_tensors_are_sent_wherever_they_are_in_what_is_placed(monkeypatch: pytes
     monkeypatch.setattr("netspace_cli.core.runtime.runner.sent", sent)
     Runner("cpu").place({"one": torch.ones(2), "others": [torch.ones(3), (torch.ones(1),)]})
     assert where == [torch.device("cpu")] * 3
+
+
+@pytest.mark.parametrize(("device", "held"), [("cpu", False), ("cuda:0", True)])
+def test_memory_is_held_in_place_for_the_device_that_would_be_waited_for(
+    device: str, held: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "init", lambda: None)
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: None)
+    runner = Runner("cpu")
+    runner.device = torch.device(device)
+    with runner:
+        assert sending._held is held
+    assert sending._held is False
