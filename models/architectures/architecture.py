@@ -208,11 +208,12 @@ class Architecture:
         Returns:
             (B, N, K).
         """
-        if self._faster_at_once(len(weights), weights.device):
+        if self.faster_at_once(len(weights), weights.device):
             return self.run_each(weights, inputs)
         return torch.stack([self.run(own, inputs) for own in weights])
 
-    def _faster_at_once(self, count: int, device: torch.device) -> bool:
+    def faster_at_once(self, count: int, device: torch.device) -> bool:
+        """Whether `run_several` runs this many instances at once on a device."""
         has_convolutions = len(self.io.input_shape) > 1
         if has_convolutions and (count == 1 or device.type == "cpu"):
             return count > 1 and bool(getattr(self.fused, "faster_at_once", False))

@@ -157,12 +157,14 @@ def _compared(part: _Part, inputs: Inputs, runner: Runner, *, steps: int) -> lis
     space = runner.place(inputs.space)
     networks = [inputs.zoo.network(i, inputs.architectures[part.arch]) for i in part.instances]
     embeddings = encode_together(networks, inputs, runner, refine_steps=steps)
-    evaluator, found = space.kind.evaluator(runner.place(inputs.data), runner, ()), []
-    for network, embedding in zip(networks, embeddings, strict=True):
-        predicted = evaluator.outputs(decode_row(embedding, space, arch=part.arch))
-        recognised = classified_as(embedding, space).name
-        found.append(_Compared(recognised, evaluator.outputs(network).numpy(), predicted.numpy()))
-    return found
+    evaluator = space.kind.evaluator(runner.place(inputs.data), runner, ())
+    targets = evaluator.outputs(networks)
+    predicted = evaluator.outputs([decode_row(embedding, space, arch=part.arch) for embedding in embeddings])
+    recognised = [classified_as(embedding, space).name for embedding in embeddings]
+    return [
+        _Compared(name, one.numpy(), other.numpy())
+        for name, one, other in zip(recognised, targets, predicted, strict=True)
+    ]
 
 
 def _judged(instance: Instance, found: _Compared, seen: frozenset[str] | None) -> Judged:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -126,9 +126,10 @@ class FieldEvaluator:
     has_surface: bool
     rows: list[EvaluatedField] = field(default_factory=list)
 
-    def outputs(self, network: Network) -> Tensor:
-        """(N, K) values, on the processor."""
-        return values_of(network.architecture, self.runner.place(network.weights), self.points, self.runner)
+    def outputs(self, networks: Sequence[Network]) -> Iterator[Tensor]:
+        """(N, K) values of each, on the processor."""
+        for network in networks:
+            yield values_of(network.architecture, self.runner.place(network.weights), self.points, self.runner)
 
     def judge(self, instances: Sequence[Judged]) -> None:
         """Add the instances of one architecture, with the nearest training instance to each."""

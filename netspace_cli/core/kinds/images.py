@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -19,7 +19,7 @@ from netspace_cli.core.data.normalise import as_recorded
 from netspace_cli.core.data.records import check_unchanged
 from netspace_cli.core.networks.network import Network
 from netspace_cli.core.networks.score_label import ACCURACY, PERCENT
-from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of
+from netspace_cli.core.networks.scores import accuracy, agreement, labels_of, logits_of_each
 from netspace_cli.core.runtime.runner import Runner
 
 from .kind import Judged, count_seen
@@ -130,10 +130,10 @@ class ImageEvaluator:
     runner: Runner
     rows: list[Evaluated] = field(default_factory=list)
 
-    def outputs(self, network: Network) -> Tensor:
-        """(N,) classes that a network answers, on the processor."""
-        logits = logits_of(network.architecture, self.runner.place(network.weights), self.data, "test", self.runner)
-        return logits.argmax(1).int()
+    def outputs(self, networks: Sequence[Network]) -> Iterator[Tensor]:
+        """(N,) classes that each network answers, on the processor."""
+        for logits in logits_of_each(networks, self.data, "test", self.runner):
+            yield logits.argmax(1).int()
 
     def judge(self, instances: Sequence[Judged]) -> None:
         """Add the instances of one architecture, each with the others of equal accuracy."""
@@ -214,9 +214,7 @@ class ImageKind(LabelledKind):
     ) -> Fidelity:
         """Compare accuracies and answers on a split's images."""
         images = require_images(data)
-        one, other = (
-            logits_of(n.architecture, runner.place(n.weights), images, split, runner) for n in (target, predicted)
-        )
+        one, other = logits_of_each([target, predicted], images, split, runner)
         labels = labels_of(images, split)
         return Fidelity(accuracy(one, labels), accuracy(other, labels), agreement(one, other), recognised)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -98,8 +98,8 @@ class Evaluation(Protocol):
 class Evaluator(Protocol):
     """Compare instances of a zoo with their predicted instances; holds what all comparisons share."""
 
-    def outputs(self, network: Network) -> Tensor:
-        """Run one network on the runner's device, and return the outputs to compare."""
+    def outputs(self, networks: Sequence[Network]) -> Iterator[Tensor]:
+        """Run networks on the runner's device, and give the outputs of each to compare."""
         ...
 
     def judge(self, instances: Sequence[Judged]) -> None:

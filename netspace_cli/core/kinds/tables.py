@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -18,7 +18,7 @@ from netspace_cli.core.data.datasets import data_available, load_data
 from netspace_cli.core.data.records import check_unchanged
 from netspace_cli.core.data.tables import Scale, TableData, table_or_none
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import labels_of, logits_of
+from netspace_cli.core.networks.scores import labels_of, logits_of_each
 from netspace_cli.core.runtime.runner import Runner
 
 from .kind import Judged, count_seen
@@ -111,9 +111,9 @@ class TableEvaluator:
     runner: Runner
     rows: list[EvaluatedRegressor] = field(default_factory=list)
 
-    def outputs(self, network: Network) -> Tensor:
-        """(N, K) outputs, on the processor."""
-        return logits_of(network.architecture, self.runner.place(network.weights), self.data, "test", self.runner)
+    def outputs(self, networks: Sequence[Network]) -> Iterator[Tensor]:
+        """(N, K) outputs of each, on the processor."""
+        return logits_of_each(networks, self.data, "test", self.runner)
 
     def judge(self, instances: Sequence[Judged]) -> None:
         """Add the instances of one architecture, each with the others."""
@@ -189,9 +189,7 @@ class TableKind(LabelledKind):
     ) -> RegressorFidelity:
         """Compare R² and outputs on a split's rows."""
         table = require_labelled(data)
-        one, other = (
-            logits_of(n.architecture, runner.place(n.weights), table, split, runner) for n in (target, predicted)
-        )
+        one, other = logits_of_each([target, predicted], table, split, runner)
         problem, labels = self.io.problem, labels_of(table, split)
         return RegressorFidelity(
             problem.scored(one, labels), problem.scored(other, labels), problem.agreement(one, other), recognised

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
 
 from .network import Network
-from .scores import labels_of, logits_of
+from .scores import labels_of, logits_of_each
 
 
 @dataclass(frozen=True)
@@ -72,25 +73,29 @@ def score_steps(
     Args:
         description: of the work, for the progress.
     """
-    placed = runner.place(data) if data is not None else None
+    outputs = None if data is None else logits_of_each(_finite(networks), runner.place(data), split, runner)
     rows = []
     with runner.progress(description, len(networks)) as tick:
         for i, network in enumerate(networks):
-            rows.append(_score(i, i / (len(networks) - 1), network, placed, runner, split))
+            rows.append(_score(Step(i, i / (len(networks) - 1), network), outputs, data, split))
             found = rows[-1].accuracy
             key = network.architecture.io.problem.key
             tick(1, **({} if found is None else {key: found}))
     return rows
 
 
-def _score(step: int, gamma: float, network: Network, data: LabelledData | None, runner: Runner, split: str) -> Step:
-    if not torch.isfinite(network.weights).all():
-        return Step(step, gamma, network, error="weights are not finite")
-    if data is None:
-        return Step(step, gamma, network)
-    logits = logits_of(network.architecture, network.weights, data, split, runner)
+def _finite(networks: Sequence[Network]) -> list[Network]:
+    return [network for network in networks if torch.isfinite(network.weights).all()]
+
+
+def _score(step: Step, outputs: Iterator[Tensor] | None, data: LabelledData | None, split: str) -> Step:
+    """A step with its scores; `outputs` gives logits of the networks with finite weights, in their order."""
+    if not _finite([step.network]):
+        return replace(step, error="weights are not finite")
+    if outputs is None or data is None:
+        return step
+    logits = next(outputs)
     if not torch.isfinite(logits).all():
-        return Step(step, gamma, network, error="outputs are not finite")
-    labels = labels_of(data, split)
-    problem = data.io.problem
-    return Step(step, gamma, network, problem.scored(logits, labels), problem.loss(logits, labels).item())
+        return replace(step, error="outputs are not finite")
+    labels, problem = labels_of(data, split), data.io.problem
+    return replace(step, accuracy=problem.scored(logits, labels), loss=problem.loss(logits, labels).item())

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 
+import torch
 from netspace_models.architectures import Architecture, NetworkIO
 from netspace_models.errors import NotFinite
 from netspace_models.problems import CLASSIFICATION
@@ -16,6 +18,8 @@ from .network import Network
 
 # Images that networks are asked about at once, at most.
 BATCH = 512
+# Networks of an architecture that are asked at once, at most.
+TOGETHER = 8
 # … and at least, on a processor, however large their layers' outputs are.
 LEAST = 8
 # Values of a layer's output on a processor, at most: 8 MiB. Blocks of 32 MiB and more glibc gives back to the system
@@ -48,19 +52,69 @@ def logits_of(
     Returns:
         (N, K) float32, on the processor.
     """
-    total = len(data.splits[split].labels)
-    total = total if most is None else min(total, most)
 
     def part(index: slice) -> Tensor:
         images, _ = data.batch(split, index)
         return architecture.run(weights, images)
 
-    return runner.in_batches(part, total, batch=at_once([architecture], runner), what="images")
+    return runner.in_batches(part, _count(data, split, most), batch=at_once([architecture], runner), what="images")
 
 
-def at_once(architectures: Iterable[Architecture], runner: Runner) -> int:
-    """Number of images to ask networks about at once: a power of two."""
-    largest = max(each.largest_output for each in architectures)
+def logits_of_each(
+    networks: Sequence[Network], data: LabelledData, split: str, runner: Runner, *, most: int | None = None
+) -> Iterator[Tensor]:
+    """Logits of each of several networks, as `logits_of` gives them, in the order of the networks.
+
+    Neighbours of one architecture are asked together where that is faster: images are prepared once for all of them,
+    and a first convolution is one for all.
+
+    Args:
+        networks: of any architectures, on any device.
+        data, most: as in `logits_of`.
+    """
+    for size in asked_together([network.architecture for network in networks], runner):
+        group, networks = networks[:size], networks[size:]
+        architecture = group[0].architecture
+        if size == 1:
+            yield logits_of(architecture, runner.place(group[0].weights), data, split, runner, most=most)
+        else:
+            weights = runner.place(torch.stack([network.weights for network in group]))
+            yield from _logits_of_group(architecture, weights, data, split, runner, most)
+
+
+def asked_together(architectures: Iterable[Architecture], runner: Runner) -> Iterator[int]:
+    """How many networks in a row, of these architectures, are to be asked together: a number for each group."""
+    for _, neighbours in groupby(architectures, key=id):
+        alike = list(neighbours)
+        most = TOGETHER if alike[0].faster_at_once(len(alike), runner.device) else 1
+        for start in range(0, len(alike), most):
+            yield min(most, len(alike) - start)
+
+
+def _logits_of_group(
+    architecture: Architecture, weights: Tensor, data: LabelledData, split: str, runner: Runner, most: int | None
+) -> Tensor:
+    """(M, N, K) logits of networks (M, P)."""
+
+    def part(index: slice) -> Tensor:
+        return architecture.run_several(weights, data.batch(split, index)[0]).transpose(0, 1)
+
+    batch = at_once([architecture], runner, networks=len(weights))
+    return runner.in_batches(part, _count(data, split, most), batch=batch, what="images").transpose(0, 1).contiguous()
+
+
+def _count(data: LabelledData, split: str, most: int | None) -> int:
+    total = len(data.splits[split].labels)
+    return total if most is None else min(total, most)
+
+
+def at_once(architectures: Iterable[Architecture], runner: Runner, *, networks: int = 1) -> int:
+    """Number of images to ask networks about at once: a power of two.
+
+    Args:
+        networks: how many of an architecture are asked together.
+    """
+    largest = max(each.largest_output for each in architectures) * networks
     images = runner.rows_at_once(BATCH, largest, within=OUTPUT_VALUES)
     return max(LEAST, min(BATCH, 2 ** (images.bit_length() - 1)))
 
@@ -94,10 +148,7 @@ def accuracies_on_test(networks: Sequence[Network], data: LabelledData, runner: 
     """
     data = runner.place(data)
     labels = labels_of(data, "test")
-    return [
-        data.io.problem.scored(logits_of(n.architecture, runner.place(n.weights), data, "test", runner), labels)
-        for n in networks
-    ]
+    return [data.io.problem.scored(logits, labels) for logits in logits_of_each(networks, data, "test", runner)]
 
 
 def scores(

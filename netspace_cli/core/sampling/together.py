@@ -16,7 +16,7 @@ from torch import Tensor
 
 from netspace_cli.core.data.data import LabelledData
 from netspace_cli.core.networks.network import Network
-from netspace_cli.core.networks.scores import check_outputs, labels_of, logits_of
+from netspace_cli.core.networks.scores import asked_together, check_outputs, labels_of, logits_of, logits_of_each
 from netspace_cli.core.runtime.results import Result
 from netspace_cli.core.runtime.runner import Runner
 from netspace_cli.core.runtime.workers import Workers, in_order, spread
@@ -104,8 +104,8 @@ def test_logits(networks: Sequence[Network], data: LabelledData, runner: Runner)
     """(N, K) logits of each network on the test images, on the processor; `data` is on the runner's device."""
     found = []
     with runner.progress("running networks", len(networks)) as tick:
-        for each in networks:
-            found.append(logits_of(each.architecture, runner.place(each.weights), data, "test", runner))
+        for each in logits_of_each(networks, data, "test", runner):
+            found.append(each)
             tick(1)
     return found
 
@@ -145,24 +145,34 @@ def ensemble(
     check_ensemble(zoo, data, select)
     data = runner.place(data)
     chosen, validation = select_members(zoo, data, runner, select)
-    outputs = []
+    outputs: list[Tensor] = []
+    groups = _groups(chosen, zoo, runner)
     with (
         runner.progress("running networks", len(chosen)) as tick,
-        closing(spread(_outputs, chosen, ZooInputs(zoo, data), runner, workers)) as outcomes,
+        closing(spread(_outputs, groups, ZooInputs(zoo, data), runner, workers)) as outcomes,
     ):
-        for instance, found in zip(chosen, in_order(outcomes), strict=True):
-            outputs.append(torch.from_numpy(found))
-            check_outputs(outputs[-1], f"{zoo.path}: {instance.id}")
-            tick(1)
+        for group, found in zip(groups, in_order(outcomes), strict=True):
+            for instance, own in zip(group, torch.from_numpy(found), strict=True):
+                check_outputs(own, f"{zoo.path}: {instance.id}")
+                outputs.append(own)
+            tick(len(group))
     scored = together(outputs, labels_of(data, "test"), data.io.problem)
     return Ensemble(tuple(i.id for i in chosen), validation, scored)
 
 
-def _outputs(instance: Instance, inputs: ZooInputs, runner: Runner) -> np.ndarray:
-    """(N, K) logits of an instance on the test images."""
-    architecture = inputs.architectures[instance.arch]
-    weights = runner.place(inputs.zoo.network(instance, architecture).weights)
-    return logits_of(architecture, weights, runner.place(inputs.data), "test", runner).numpy()
+def _groups(instances: Sequence[Instance], zoo: Zoo, runner: Runner) -> list[Sequence[Instance]]:
+    """Divide instances into groups that are asked together."""
+    known, groups = {a.name: a for a in zoo.architectures()}, []
+    for size in asked_together([known[instance.arch] for instance in instances], runner):
+        groups.append(instances[:size])
+        instances = instances[size:]
+    return groups
+
+
+def _outputs(group: Sequence[Instance], inputs: ZooInputs, runner: Runner) -> np.ndarray:
+    """(M, N, K) logits of instances on the test images."""
+    networks = [inputs.zoo.network(each, inputs.architectures[each.arch]) for each in group]
+    return torch.stack([*logits_of_each(networks, runner.place(inputs.data), "test", runner)]).numpy()
 
 
 def check_ensemble(zoo: Zoo, data: LabelledData, select: int | None) -> None:

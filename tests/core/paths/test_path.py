@@ -115,8 +115,8 @@ def test_a_step_that_fails_keeps_its_place(tiny: Tiny, monkeypatch: pytest.Monke
 
 
 def test_outputs_that_are_not_finite_are_a_failed_step_too(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    logits_of = walking.logits_of
-    monkeypatch.setattr(walking, "logits_of", lambda *a: logits_of(*a) * float("inf"))
+    logits_of_each = walking.logits_of_each
+    monkeypatch.setattr(walking, "logits_of_each", lambda *a: (each * float("inf") for each in logits_of_each(*a)))
     path = walk(tiny, *ends(tiny), data=tiny.data)
     assert [s.error for s in path] == ["outputs are not finite"] * 5
 

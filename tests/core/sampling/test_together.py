@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -12,10 +13,13 @@ from netspace_models.errors import ConfigError, NotFinite
 from netspace_models.problems import CLASSIFICATION, REGRESSION
 
 from netspace_cli.core.data.datasets import load_data
+from netspace_cli.core.data.images import ImageData
 from netspace_cli.core.files.inputs import sha256_of
 from netspace_cli.core.merging.panel import seat
 from netspace_cli.core.networks.scores import agreement, labels_of, logits_of
 from netspace_cli.core.runtime.runner import Runner
+from netspace_cli.core.runtime.workers import spread
+from netspace_cli.core.sampling import together as sampling
 from netspace_cli.core.sampling.together import calibration_error, ensemble, mean_agreement, together
 from netspace_cli.core.zoos.listing import append_instance
 from netspace_cli.core.zoos.zoo import Instance, create_zoo, open_zoo, write_instance
@@ -75,6 +79,19 @@ def test_members_are_chosen_by_validation_and_judged_on_test(tiny: Tiny) -> None
         assert accuracy == pytest.approx(known[name].accuracy["test"], abs=1e-6)
     every = ensemble(zoo, tiny.data, Runner("cpu"))
     assert len(every.ids) == len(zoo.instances) and every.validation is None
+
+
+def test_a_task_of_an_ensemble_is_several_networks_that_are_asked_together(tiny: Tiny) -> None:
+    """The same networks here and by workers, so that the same bits come out."""
+    with (
+        Runner("cpu") as runner,
+        patch.object(sampling, "spread", side_effect=spread) as spreading,
+        patch.object(ImageData, "batch", autospec=True, side_effect=ImageData.batch) as batch,
+    ):
+        ensemble(tiny.single_zoo, tiny.data, runner)
+    (groups,) = (call.args[1] for call in spreading.call_args_list)
+    assert [len(group) for group in groups] == [len(tiny.single_zoo.instances)]
+    assert batch.call_count == 1
 
 
 def test_one_member_is_itself(tiny: Tiny) -> None:

@@ -65,5 +65,5 @@ class Branching(nn.Module):
 def test_an_accelerator_runs_at_once_what_can_be_mapped() -> None:
     accelerator = torch.device("cuda")
     for architecture, can in ((build("resnet8", COLOURS), True), (describe("mine", Branching(), COLOURS), False)):
-        assert architecture._faster_at_once(3, accelerator) == can
-        assert not architecture._faster_at_once(1, accelerator)
+        assert architecture.faster_at_once(3, accelerator) == can
+        assert not architecture.faster_at_once(1, accelerator)
