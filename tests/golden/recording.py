@@ -168,9 +168,13 @@ def _timeless(text: str) -> str:
 
 def machine() -> dict[str, str]:
     """What the same bits depend on."""
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "")
+    names = ("model name", "cpu family", "model", "stepping", "cache size")
+    lines = (line.partition(":") for line in Path("/proc/cpuinfo").read_text().splitlines())
+    found: dict[str, str] = {}
+    for name, _, value in lines:
+        found.setdefault(name.strip(), value.strip())
     return {
-        "cpu": cpu.partition(":")[2].strip(),  # of virtual machines often the maker's name alone
+        "cpu": ", ".join(found.get(name, "") for name in names),  # the name alone is often the maker's
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "torch": str(torch.__version__),
         "python": platform.python_version(),
