@@ -6,7 +6,8 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
+from itertools import repeat
+from math import ceil, prod
 from typing import Literal
 
 import torch
@@ -23,6 +24,8 @@ from .largest_output import largest_output
 
 Form = Literal["full", "fused"]
 _DOES_NOT_RUN = (RuntimeError, TypeError, ValueError, IndexError, AssertionError)
+# Values of a layer's outputs that stay in a processor's cache: 8 MiB.
+CACHED_VALUES = 2**21
 # Products of convolutions, an input, that take some seconds.
 _MANY_PRODUCTS = 3e10
 
@@ -191,9 +194,19 @@ class Architecture:
         shared = inputs.dim() == 1 + len(self.io.input_shape)
         each = getattr(self.fused, "forward_each", None)
         if each is not None:
-            outputs: Tensor = each(self.spec.unflatten(weights), inputs[None] if shared else inputs)
-            return outputs
+            own = inputs[None] if shared else inputs
+            size = self._at_a_time(len(weights), own)
+            parts = zip(weights.split(size), own.split(size) if len(own) > 1 else repeat(own), strict=False)
+            outputs: list[Tensor] = [each(self.spec.unflatten(part), given) for part, given in parts]
+            return torch.cat(outputs) if len(outputs) > 1 else outputs[0]
         return vmap(self.run, in_dims=(0, None if shared else 0))(weights, inputs)
+
+    def _at_a_time(self, count: int, inputs: Tensor) -> int:
+        """Number of instances to run at a time on inputs (1 or B, N, …): all, or even parts that fit into a cache."""
+        if inputs.device.type != "cpu" or inputs.dim() < 4:
+            return max(1, count)
+        most = max(2, CACHED_VALUES // max(1, inputs.shape[1] * self.largest_output))
+        return ceil(count / ceil(count / most)) if count else 1
 
     def run_several(self, weights: Tensor, inputs: Tensor) -> Tensor:
         """Compute the outputs of several instances on the same inputs: at once where that is faster, else one by one.

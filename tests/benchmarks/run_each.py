@@ -1,4 +1,4 @@
-"""Networks run at once against one by one: python -m tests.benchmarks.run_each [ARCH …]
+"""Networks run at once against one by one: python -m tests.benchmarks.run_each [ARCH …] [--images CxS]
 
 Forward and backward of several networks of an architecture on the same images, on one thread; both ways alternate.
 Modules that a processor runs faster at once say so (`faster_at_once`), from this table.
@@ -6,7 +6,7 @@ Modules that a processor runs faster at once say so (`faster_at_once`), from thi
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from collections.abc import Callable
 from statistics import median
@@ -32,8 +32,13 @@ def seconds(run: Callable[[Tensor, Tensor], Tensor], weights: Tensor, images: Te
 def main() -> None:
     """Print a line for each architecture and size."""
     torch.set_num_threads(1)
-    io = ImageIO(3, 32, 10)
-    for name in sys.argv[1:] or ARCHS:
+    parser = argparse.ArgumentParser(description="Compare networks run at once with one by one.")
+    parser.add_argument("archs", nargs="*", default=ARCHS)
+    parser.add_argument("--images", default="3x32", help="channels and pixels a side")
+    given = parser.parse_args()
+    channels, size = map(int, given.images.split("x"))
+    io = ImageIO(channels, size, 10)
+    for name in given.archs:
         architecture = build(name, io)
         one_by_one = lambda w, x, run=architecture.run: torch.stack([run(own, x) for own in w])  # noqa: E731
         at_once = architecture.run_each
@@ -41,7 +46,7 @@ def main() -> None:
         state = architecture.to_weights(factory(name)(io).state_dict())
         for networks, count in SIZES:
             weights = state + 0.01 * torch.randn(networks, len(state))
-            images = torch.randn(count, *io.input_shape).to(memory_format=torch.channels_last)
+            images = torch.randn(count, size, size, channels).permute(0, 3, 1, 2)
             pairs = [[seconds(run, weights, images) for run in (one_by_one, at_once)] for _ in range(ROUNDS + 1)][1:]
             ratios = [a / b for a, b in pairs]
             one, together = (1e3 * median(pair[i] for pair in pairs) / networks for i in (0, 1))

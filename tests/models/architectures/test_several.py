@@ -7,7 +7,10 @@ from unittest.mock import patch
 import pytest
 import torch
 from netspace_models.architectures import Architecture, ImageIO, build
+from netspace_models.architectures import architecture as architectures
 from netspace_models.architectures.architecture import describe
+from netspace_models.architectures.grouped import side_by_side
+from netspace_models.architectures.lenetlike import LeNetLike
 from torch import Tensor, nn
 
 from tests.small_networks import seeded
@@ -48,6 +51,33 @@ def test_a_processor_runs_at_once_what_is_faster_so(name: str, count: int, at_on
     with patch.object(Architecture, "run_each", autospec=True) as each:
         architecture.run_several(drawn(architecture, count), COLOURS.example(2, seeded(1)))
     assert each.called == at_once
+
+
+@pytest.mark.parametrize("same_images", [True, False])
+@pytest.mark.parametrize(("room", "sizes"), [(12, [5]), (4, [3, 2]), (2, [2, 2, 1]), (0, [2, 2, 1])])
+def test_a_processor_runs_as_many_at_a_time_as_its_cache_takes(
+    room: int, sizes: list[int], same_images: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts as even as can be, of two at least: one alone would be no faster than by itself."""
+    architecture = build("lenetlike", ImageIO(1, 28, 4))
+    weights, inputs = drawn(architecture, 5), torch.stack([architecture.io.example(3, seeded(i)) for i in range(5)])
+    wanted = torch.stack([architecture.run(weights[i], inputs[0 if same_images else i]) for i in range(5)])
+    monkeypatch.setattr(architectures, "CACHED_VALUES", room * 3 * architecture.largest_output)
+    with patch.object(LeNetLike, "forward_each", autospec=True, side_effect=LeNetLike.forward_each) as each:
+        found = architecture.run_each(weights, inputs[0] if same_images else inputs)
+    assert [len(call.args[1]["fc1.weight"]) for call in each.call_args_list] == sizes
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("networks", [1, 2])
+def test_images_side_by_side_have_their_channels_innermost(networks: int, channels: int) -> None:
+    """By its strides alone torch tells in which order convolutions are faster, also where there is one channel."""
+    images = torch.randn(networks, 5, channels, 4, 4, generator=seeded(0))
+    for given in (images, images.permute(0, 1, 3, 4, 2).contiguous().permute(0, 1, 4, 2, 3)):
+        found, width = side_by_side(given), networks * channels
+        assert torch.equal(found, torch.cat(list(images), dim=1))
+        assert found.stride() == (16 * width, 1, 4 * width, width)
 
 
 class Branching(nn.Module):
